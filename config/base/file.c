@@ -1,0 +1,222 @@
+#include "config/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static struct pf_identity identity_text(uint64_t size_bytes, XXH128_hash_t hash)
+{
+    struct pf_identity id;
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, hash);
+    int used = snprintf(id.text, sizeof(id.text), "%016llx-", (unsigned long long)size_bytes);
+    for (size_t i = 0; i < sizeof(canonical.digest); i++)
+        used += snprintf(id.text + used, sizeof(id.text) - (size_t)used, "%02x",
+                         canonical.digest[i]);
+    return id;
+}
+
+struct pf_identity pf_identity_of_memory(const void *bytes, size_t size_bytes)
+{
+    return identity_text(size_bytes, XXH3_128bits(bytes, size_bytes));
+}
+
+int pf_identity_of_fd(int fd, struct pf_identity *ret, struct pf_error *err)
+{
+    enum { CHUNK_BYTES = 1 << 20 };
+    XXH3_state_t *state = XXH3_createState();
+    char *chunk = malloc(CHUNK_BYTES);
+    int r = 0;
+    off_t offset = 0;
+    if (!state || !chunk) {
+        r = pf_fail(err, ENOMEM, "out of memory for hashing");
+        goto out;
+    }
+    XXH3_128bits_reset(state);
+    for (;;) {
+        ssize_t n = pread(fd, chunk, CHUNK_BYTES, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            r = pf_fail_errno(err, errno, "reading for identity");
+            goto out;
+        }
+        if (!n)
+            break;
+        XXH3_128bits_update(state, chunk, (size_t)n);
+        offset += n;
+    }
+    *ret = identity_text((uint64_t)offset, XXH3_128bits_digest(state));
+out:
+    free(chunk);
+    XXH3_freeState(state);
+    return r;
+}
+
+int pf_make_directories(const char *path, struct pf_error *err)
+{
+    char *partial = strdup(path);
+    if (!partial)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int r = 0;
+    for (char *at = partial + 1;; at++) {
+        if (*at && *at != '/')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(partial, 0777) < 0 && errno != EEXIST) {
+            r = pf_fail_errno(err, errno, "creating directory %s", partial);
+            break;
+        }
+        *at = kept;
+        if (!kept)
+            break;
+    }
+    struct stat st;
+    if (!r && stat(path, &st) < 0)
+        r = pf_fail_errno(err, errno, "directory %s", path);
+    else if (!r && !S_ISDIR(st.st_mode))
+        r = pf_fail(err, ENOTDIR, "%s is not a directory", path);
+    free(partial);
+    return r;
+}
+
+int pf_sync_path(const char *path, struct pf_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "opening %s to sync it", path);
+    int r = 0;
+    if (fsync(fd) < 0 && errno != EINVAL)
+        r = pf_fail_errno(err, errno, "fsync of %s", path);
+    close(fd);
+    return r;
+}
+
+static int sync_parent(const char *path, struct pf_error *err)
+{
+    char *parent = strdup(path);
+    if (!parent)
+        return pf_fail(err, ENOMEM, "out of memory");
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    int r = pf_sync_path(slash ? parent : ".", err);
+    free(parent);
+    return r;
+}
+
+int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
+{
+    /* RENAME_NOREPLACE is missing on some network file systems: there, look first. */
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0) {
+        struct stat st;
+        if (errno != EINVAL && errno != ENOSYS)
+            return pf_fail_errno(err, errno, "renaming %s to %s", from, to);
+        if (lstat(to, &st) == 0)
+            return pf_fail_errno(err, EEXIST, "renaming %s to %s", from, to);
+        if (rename(from, to) < 0)
+            return pf_fail_errno(err, errno, "renaming %s to %s", from, to);
+    }
+    return sync_parent(to, err);
+}
+
+int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes,
+                          struct pf_error *err)
+{
+    char *temporary = NULL;
+    if (asprintf(&temporary, "%s.tmp-%d", path, (int)getpid()) < 0)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int r = 0;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        r = pf_fail_errno(err, errno, "creating %s", temporary);
+        goto out;
+    }
+    for (size_t done = 0; done < size_bytes;) {
+        ssize_t n = write(fd, (const char *)bytes + done, size_bytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            r = pf_fail_errno(err, errno, "writing %s", temporary);
+            break;
+        }
+        done += (size_t)n;
+    }
+    if (!r && fsync(fd) < 0)
+        r = pf_fail_errno(err, errno, "fsync of %s", temporary);
+    if (close(fd) < 0 && !r)
+        r = pf_fail_errno(err, errno, "closing %s", temporary);
+    if (!r && rename(temporary, path) < 0)
+        r = pf_fail_errno(err, errno, "renaming %s to %s", temporary, path);
+    if (r)
+        unlink(temporary);
+    else
+        r = sync_parent(path, err);
+out:
+    free(temporary);
+    return r;
+}
+
+static int remove_at(int parent_fd, const char *name, struct pf_error *err)
+{
+    if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return pf_fail_errno(err, errno, "removing %s", name);
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "opening directory %s", name);
+    DIR *directory = fdopendir(fd);
+    if (!directory) {
+        int r = pf_fail_errno(err, errno, "reading directory %s", name);
+        close(fd);
+        return r;
+    }
+    int r = 0;
+    struct dirent *entry;
+    while (!r && (entry = readdir(directory)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            r = remove_at(dirfd(directory), entry->d_name, err);
+    closedir(directory);
+    if (!r && unlinkat(parent_fd, name, AT_REMOVEDIR) < 0)
+        r = pf_fail_errno(err, errno, "removing directory %s", name);
+    return r;
+}
+
+int pf_remove_tree(const char *path, struct pf_error *err)
+{
+    return remove_at(AT_FDCWD, path, err);
+}
+
+char *pf_path_join(const char *directory, const char *name)
+{
+    size_t length = strlen(directory);
+    const char *separator = length && directory[length - 1] == '/' ? "" : "/";
+    char *path = NULL;
+    return asprintf(&path, "%s%s%s", directory, separator, name) < 0 ? NULL : path;
+}
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t pf_monotonic_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t pf_wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}

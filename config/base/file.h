@@ -1,0 +1,50 @@
+/* Files: durable writes, directories, identity of content, monotonic time.
+ *
+ * Callable from any process and thread. Strings are borrowed; what is returned by pointer is the
+ * caller's to free.
+ */
+#ifndef PF_FILE_H
+#define PF_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/error.h"
+
+/* Identity of a frame: 16 hex digits of its size in bytes, '-', 32 of XXH3-128 (canonical order)
+ * of its content. Never its name or inode. */
+#define PF_IDENTITY_CHARS 49
+struct pf_identity {
+    char text[PF_IDENTITY_CHARS + 1];
+};
+
+/* Hash of everything `fd` holds from offset 0 (pread; the offset is not moved).
+ * Errors: errno of pread(2). */
+int pf_identity_of_fd(int fd, struct pf_identity *ret, struct pf_error *err);
+struct pf_identity pf_identity_of_memory(const void *bytes, size_t size_bytes);
+
+/* mkdir -p. -ENOTDIR, -EACCES, ... */
+int pf_make_directories(const char *path, struct pf_error *err);
+
+/* fsync of a directory or file by path; network file systems that cannot (EINVAL) are accepted. */
+int pf_sync_path(const char *path, struct pf_error *err);
+
+/* Durable move: rename(2), then fsync of the directory that holds `to`. The content must have
+ * been fsynced before. Does not replace an existing `to` (-EEXIST). */
+int pf_rename_durable(const char *from, const char *to, struct pf_error *err);
+
+/* Writes a whole file durably: temporary name beside it, fsync, rename over, fsync directory. */
+int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes,
+                          struct pf_error *err);
+
+/* rm -r of a directory that parfocal itself made; missing is no error; follows no symlinks. */
+int pf_remove_tree(const char *path, struct pf_error *err);
+
+/* "a/b", heap; NULL on out of memory. */
+char *pf_path_join(const char *directory, const char *name);
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in milliseconds. */
+int64_t pf_monotonic_ms(void);
+int64_t pf_wall_ms(void);
+
+#endif

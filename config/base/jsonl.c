@@ -1,0 +1,221 @@
+#include "config/base/jsonl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int write_all(int fd, const char *bytes, size_t size_bytes)
+{
+    while (size_bytes) {
+        ssize_t n = write(fd, bytes, size_bytes);
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd wait = {.fd = fd, .events = POLLOUT};
+            poll(&wait, 1, -1);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        bytes += n;
+        size_bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+int pf_jsonl_write(int fd, const json_t *object, struct pf_error *err)
+{
+    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (!line)
+        return pf_fail(err, ENOMEM, "out of memory for a protocol line");
+    size_t length = strlen(line);
+    line[length] = '\n'; /* replaces the NUL: one write for the whole line */
+    pthread_mutex_lock(&write_lock);
+    int r = write_all(fd, line, length + 1);
+    pthread_mutex_unlock(&write_lock);
+    free(line);
+    return r < 0 ? pf_fail_errno(err, -r, "writing a protocol line") : 0;
+}
+
+int pf_jsonl_send(int fd, json_t *object, struct pf_error *err)
+{
+    int r = pf_jsonl_write(fd, object, err);
+    json_decref(object);
+    return r;
+}
+
+struct pf_jsonl_reader {
+    char *bytes;
+    size_t start, used, capacity; /* unread bytes are [start, used) */
+    size_t searched;              /* no newline in [start, searched) */
+};
+
+int pf_jsonl_reader_new(struct pf_jsonl_reader **ret)
+{
+    struct pf_jsonl_reader *reader = calloc(1, sizeof(*reader));
+    if (!reader)
+        return -ENOMEM;
+    *ret = reader;
+    return 0;
+}
+
+struct pf_jsonl_reader *pf_jsonl_reader_free(struct pf_jsonl_reader *reader)
+{
+    if (reader)
+        free(reader->bytes);
+    free(reader);
+    return NULL;
+}
+
+int pf_jsonl_reader_feed(struct pf_jsonl_reader *reader, const void *bytes, size_t size_bytes,
+                         struct pf_error *err)
+{
+    if (reader->start) {
+        memmove(reader->bytes, reader->bytes + reader->start, reader->used - reader->start);
+        reader->used -= reader->start;
+        reader->searched -= reader->start;
+        reader->start = 0;
+    }
+    if (reader->used + size_bytes > reader->capacity) {
+        size_t capacity = reader->capacity ? reader->capacity : 4096;
+        while (capacity < reader->used + size_bytes)
+            capacity *= 2;
+        char *grown = realloc(reader->bytes, capacity);
+        if (!grown)
+            return pf_fail(err, ENOMEM, "out of memory for a protocol line");
+        reader->bytes = grown;
+        reader->capacity = capacity;
+    }
+    if (size_bytes)
+        memcpy(reader->bytes + reader->used, bytes, size_bytes);
+    reader->used += size_bytes;
+    if (reader->used > PF_JSONL_LINE_MAX &&
+        !memchr(reader->bytes, '\n', reader->used))
+        return pf_fail(err, EMSGSIZE, "protocol line longer than %u bytes", PF_JSONL_LINE_MAX);
+    return 0;
+}
+
+int pf_jsonl_reader_next(struct pf_jsonl_reader *reader, json_t **ret, struct pf_error *err)
+{
+    if (reader->searched >= reader->used)
+        return 0;
+    char *end = memchr(reader->bytes + reader->searched, '\n', reader->used - reader->searched);
+    if (!end) {
+        reader->searched = reader->used;
+        return 0;
+    }
+    const char *line = reader->bytes + reader->start;
+    size_t length = (size_t)(end - line);
+    reader->start = reader->searched = (size_t)(end - reader->bytes) + 1;
+    json_error_t problem;
+    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &problem);
+    if (!object || !json_is_object(object)) {
+        json_decref(object);
+        return pf_fail(err, EBADMSG, "not a JSON object: %.*s", (int)(length < 80 ? length : 80),
+                       line);
+    }
+    *ret = object;
+    return 1;
+}
+
+int pf_jsonl_read(struct pf_jsonl_reader *reader, int fd, json_t **ret, struct pf_error *err)
+{
+    for (;;) {
+        int r = pf_jsonl_reader_next(reader, ret, err);
+        if (r)
+            return r;
+        char chunk[65536];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return pf_fail_errno(err, errno, "reading a protocol line");
+        if (!n)
+            return 0;
+        r = pf_jsonl_reader_feed(reader, chunk, (size_t)n, err);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Length of the valid UTF-8 sequence at `s` (Unicode 15, table 3-7), 0 when invalid. */
+static size_t utf8_sequence(const unsigned char *s, uint32_t *ret_point)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
+                  : (s[0] & 0xf8) == 0xf0                   ? 4
+                                                            : 0;
+    if (!length)
+        return 0;
+    uint32_t point = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (s[i] & 0x3f);
+    }
+    if (point < least[length] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+        return 0;
+    *ret_point = point;
+    return length;
+}
+
+#define ESCAPE_BASE 0x10ff00u
+
+json_t *pf_json_bytes(const char *bytes)
+{
+    size_t length = strlen(bytes);
+    char *out = malloc(length * 4 + 1);
+    if (!out)
+        return NULL;
+    size_t used = 0;
+    for (size_t i = 0; i < length;) {
+        uint32_t point = 0;
+        size_t n = utf8_sequence((const unsigned char *)bytes + i, &point);
+        if (n && point < ESCAPE_BASE + 0x80) {
+            memcpy(out + used, bytes + i, n);
+            used += n;
+            i += n;
+        } else {
+            point = ESCAPE_BASE + (unsigned char)bytes[i++];
+            out[used++] = (char)(0xf0 | point >> 18);
+            out[used++] = (char)(0x80 | (point >> 12 & 0x3f));
+            out[used++] = (char)(0x80 | (point >> 6 & 0x3f));
+            out[used++] = (char)(0x80 | (point & 0x3f));
+        }
+    }
+    json_t *string = json_stringn(out, used);
+    free(out);
+    return string;
+}
+
+char *pf_json_bytes_value(const json_t *string)
+{
+    const char *text = json_string_value(string);
+    if (!text)
+        return NULL;
+    size_t length = json_string_length(string), used = 0;
+    char *out = malloc(length + 1);
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < length;) {
+        uint32_t point = 0;
+        size_t n = utf8_sequence((const unsigned char *)text + i, &point);
+        if (n == 4 && point >= ESCAPE_BASE + 0x80) {
+            out[used++] = (char)(point - ESCAPE_BASE);
+        } else {
+            n = n ? n : 1;
+            memcpy(out + used, text + i, n);
+            used += n;
+        }
+        i += n;
+    }
+    out[used] = '\0';
+    return out;
+}
