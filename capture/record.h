@@ -1,0 +1,48 @@
+/* The frame record: all that a source knows of one whole frame; no pixels.
+ *
+ * Made by a capture process, sent as one JSON line, kept by the service. Strings and the record are
+ * owned by the record (pf_record_free); functions borrow their arguments. No I/O here.
+ * EXIF names and units follow EXIF 2.32 (CIPA DC-008).
+ */
+#ifndef PF_RECORD_H
+#define PF_RECORD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/base/error.h"
+#include "config/base/file.h"
+
+struct pf_record {
+    char *path;             /* bytes, absolute */
+    char *source;           /* as configured: "folder:DIR" */
+    struct pf_identity id;  /* of the content */
+    int64_t size_bytes, mtime_ns, ctime_ns;
+    uint64_t inode;
+    int64_t arrival_ms;     /* CLOCK_MONOTONIC when the frame was found whole */
+    char *format;           /* "jpeg", "tiff", "png" */
+    int width, height;      /* as stored, before orientation; 0 unknown */
+    int orientation;        /* EXIF 1..8, 1 when absent */
+    int64_t capture_ms;     /* DateTimeOriginal + sub-seconds in ms since 1970; UTC when has_offset,
+                               else the camera's local time read as UTC; -1 unknown */
+    bool has_subsec, has_offset;
+    char *make, *model, *serial, *lens; /* NULL unknown */
+    double focal_mm, f_number, exposure_s; /* 0 unknown */
+    int64_t iso;            /* 0 unknown */
+    char *burst_id;         /* maker's burst id (Apple BurstUUID, ...), NULL none */
+    int64_t sequence;       /* maker's shot number within the sequence, -1 none */
+    int64_t counter;        /* last run of digits in the file's stem (IMG_0042 -> 42), -1 none */
+};
+
+/* New JSON object {"event":"frame", ...}, owned by the caller; NULL on out of memory. */
+json_t *pf_record_to_json(const struct pf_record *record);
+/* -EBADMSG when a field is missing or of the wrong type; *ret only on success. */
+int pf_record_from_json(const json_t *object, struct pf_record **ret, struct pf_error *err);
+struct pf_record *pf_record_copy(const struct pf_record *record); /* NULL on out of memory */
+struct pf_record *pf_record_free(struct pf_record *record);       /* NULL-safe, returns NULL */
+
+/* File name counter of a path, -1 none. */
+int64_t pf_record_counter(const char *path);
+
+#endif

@@ -1,0 +1,103 @@
+/* Every setting of parfocal: the one table.
+ *
+ * The configuration file, the command line, the manual and the API's view are all made from
+ * PF_SETTINGS. Settings are read by one thread at start and constant afterwards; strings and lists
+ * are owned by struct pf_settings (pf_settings_free).
+ *
+ * A row: PF_<TYPE>(key, default, minimum, maximum, unit, section, help)
+ *   TEXT   char *key              default text; minimum/maximum unused
+ *   LIST   struct pf_list key     each occurrence adds an element
+ *   CHOICE int key                default one of the words; `unit` lists them "a|b|c"; the value is
+ *                                 the word's index, and its enum stands beside the table
+ *   INT    int64_t key
+ *   REAL   double key
+ *   BOOL   bool key
+ * The option of a key is --key with '_' written '-'.
+ */
+#ifndef PF_SETTINGS_H
+#define PF_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/error.h"
+
+enum pf_align { PF_ALIGN_ECC, PF_ALIGN_NONE };
+enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
+enum pf_fuse { PF_FUSE_PYRAMID };
+enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
+enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
+
+#define PF_SETTINGS(TEXT, LIST, CHOICE, INT, REAL, BOOL)                                           \
+    LIST(source, "", 0, 0, "", "capture", "where frames come from: folder:DIR; may be given several times") \
+    CHOICE(poll, "auto", 0, 0, "auto|always|never", "capture", "poll the folder: auto polls where inotify cannot see (network, FUSE)") \
+    REAL(poll_interval, 2, 0.05, 3600, "s", "capture", "time between two looks when polling")      \
+    REAL(rescan_interval, 60, 0.1, 86400, "s", "capture", "time between two full scans beside inotify") \
+    REAL(settle, 0.5, 0, 60, "s", "capture", "a frame is whole when size and time have rested this long") \
+    REAL(incomplete_after, 60, 1, 86400, "s", "capture", "a file whose end is missing this long is named as truncated") \
+    BOOL(recursive, true, 0, 0, "", "capture", "watch subfolders too")                             \
+    TEXT(outbox, "outbox", 0, 0, "", "service", "directory for the results, one folder per burst") \
+    TEXT(state, "state", 0, 0, "", "service", "directory of the journal; on a local disk")         \
+    TEXT(gap, "auto", 0, 0, "", "bursts", "pause that ends a burst: auto, in-camera (2 s), flash (8 s), rail (20 s) or SECONDS") \
+    REAL(hold, 1.5, 0, 60, "s", "bursts", "wait this long for earlier frames before a burst is split") \
+    INT(min_frames, 3, 2, 1000, "frames", "bursts", "fewer frames are not a stack")                \
+    INT(expected_frames, 0, 0, 100000, "frames", "bursts", "a burst completes at this count; 0: unknown") \
+    CHOICE(align, "ecc", 0, 0, "ecc|none", "engine", "how frames are aligned")                     \
+    CHOICE(motion, "similarity", 0, 0, "shift|similarity|affine|homography", "engine", "motion that alignment may explain") \
+    REAL(min_correlation, 0.55, 0, 1, "", "engine", "a frame whose correlation after alignment is lower is set aside") \
+    CHOICE(fuse, "pyramid", 0, 0, "pyramid", "engine", "how frames are fused")                     \
+    CHOICE(format, "tiff", 0, 0, "tiff|png|jpeg", "output", "file format of the stack")            \
+    INT(jpeg_quality, 95, 1, 100, "", "output", "quality of a JPEG stack")                         \
+    BOOL(depth_map, true, 0, 0, "", "output", "write depth.png beside the stack")                  \
+    INT(threads, 0, 0, 256, "threads", "engine", "threads of the engine; 0: one per core")         \
+    INT(max_megapixels, 400, 1, 10000, "MP", "engine", "a picture with more pixels is refused before it is decoded") \
+    INT(open_stacks, 2, 1, 64, "stacks", "engine", "bursts that are stacked at the same time; more wait") \
+    INT(worker_memory, 0, 0, 1048576, "MiB", "engine", "address space limit of the worker; 0: none") \
+    INT(retries, 2, 0, 100, "", "service", "times a frame may take the worker down before it is set aside") \
+    CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", "what is logged")
+
+struct pf_list {
+    char **items; /* NUL-terminated strings */
+    size_t count;
+};
+
+#define PF_MEMBER_TEXT(key, ...)   char *key;
+#define PF_MEMBER_LIST(key, ...)   struct pf_list key;
+#define PF_MEMBER_CHOICE(key, ...) int key;
+#define PF_MEMBER_INT(key, ...)    int64_t key;
+#define PF_MEMBER_REAL(key, ...)   double key;
+#define PF_MEMBER_BOOL(key, ...)   bool key;
+
+struct pf_settings {
+    PF_SETTINGS(PF_MEMBER_TEXT, PF_MEMBER_LIST, PF_MEMBER_CHOICE, PF_MEMBER_INT, PF_MEMBER_REAL,
+                PF_MEMBER_BOOL)
+};
+
+/* Defaults. -ENOMEM. On failure nothing needs to be freed. */
+int pf_settings_init(struct pf_settings *settings, struct pf_error *err);
+void pf_settings_free(struct pf_settings *settings);
+
+/* Sets one key from text ('-' and '_' alike in the key). -ENOENT unknown key, -EINVAL bad value,
+ * -ERANGE out of range; the error says what would be valid (and the nearest key for -ENOENT). */
+int pf_settings_set(struct pf_settings *settings, const char *key, const char *value,
+                    struct pf_error *err);
+
+/* Reads an INI file ("[section]" lines are free; keys are global). Every problem is an error with
+ * file and line; the first one is described. -ENOENT when the file is missing. */
+int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err);
+
+/* Takes --key VALUE, --key=VALUE, --key / --no-key (BOOL) out of argv; what remains (operands and
+ * "--") is left in argv[1..*argc-1]. -c FILE / --config FILE is read first, wherever it stands. */
+int pf_settings_take_options(struct pf_settings *settings, int *argc, char **argv,
+                             struct pf_error *err);
+
+/* Writes the table: as a commented configuration file with the values in force, or as option help. */
+#include <stdio.h>
+int pf_settings_print(const struct pf_settings *settings, FILE *to);
+void pf_settings_print_help(FILE *to);
+
+/* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. */
+int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err);
+
+#endif

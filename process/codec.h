@@ -1,0 +1,42 @@
+/* Reading and writing pictures: JPEG (libjpeg-turbo), TIFF (libtiff), PNG (libpng).
+ *
+ * Runs in the worker, any thread. Images are handed over to the caller. Every declared size is
+ * checked against the limit before anything is allocated. No library's error ends the process.
+ */
+#ifndef PF_CODEC_H
+#define PF_CODEC_H
+
+#include "config/base/error.h"
+#include "config/settings.h"
+#include "process/image.h"
+
+struct pf_decode_limits {
+    int64_t max_pixels;
+};
+
+/* Decodes a whole file, told by its content and not by its name. JPEG keeps its own YCbCr planes
+ * and subsampling (jpeg_read_raw_data); RGB sources become 16-bit 4:4:4 YCbCr; alpha is dropped.
+ * Errors: -EBADMSG corrupt or truncated (a JPEG that libjpeg had to repair counts as corrupt),
+ * -ENOTSUP a kind we do not read (CMYK, float, palette TIFF...), -EFBIG over the limit, -ENOMEM,
+ * errno of open/read. The text names path and cause. */
+int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
+                    struct pf_error *err);
+
+struct pf_encode_options {
+    enum pf_format format;
+    int bits;         /* 8 or 16; JPEG is always 8 */
+    int jpeg_quality; /* 1..100 */
+    int threads;      /* may be used for row conversion */
+};
+
+/* Writes `image` to `path` (created, truncated), pixels turned upright by its orientation, EXIF
+ * (Orientation set to 1, thumbnail dropped, pixel dimensions updated) and ICC profile kept, then
+ * fsyncs the file. -ENOSPC, -EROFS, -EIO ... as the system says; a partial file is removed. */
+int pf_image_encode(const struct pf_image *image, const char *path,
+                    const struct pf_encode_options *options, struct pf_error *err);
+
+/* By extension: .tif .tiff .png .jpg .jpeg, any case. -ENOTSUP. */
+int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *err);
+const char *pf_format_extension(enum pf_format format); /* "tif", "png", "jpg" */
+
+#endif

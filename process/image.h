@@ -1,0 +1,57 @@
+/* An image in memory: planar, full-range YCbCr or grey, 8 or 16 bits a sample.
+ *
+ * Used inside process/ only, by any thread; one owner at a time (pf_image_free).
+ *
+ * Colour: Y'CbCr of the source's own RGB by the BT.601 matrix, full range (JFIF 1.02, as JPEG has
+ * it): chroma is offset by 128 (8 bits) or 32768 (16 bits). The matrix is undone on output, so the
+ * colour profile stays valid. Chroma planes may be halved in either direction (4:2:0, 4:2:2,
+ * 4:4:0); a halved sample is centred between its two pixels (JFIF siting). Pixels are stored as in
+ * the file: `orientation` (EXIF 1..8) is what output applies.
+ */
+#ifndef PF_IMAGE_H
+#define PF_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/base/error.h"
+
+struct pf_blob {
+    uint8_t *bytes; /* heap, NULL when absent */
+    size_t size_bytes;
+};
+
+struct pf_image {
+    int width, height;                    /* pixels of the luma plane */
+    int bits;                             /* 8: uint8_t samples; 16: uint16_t, native order */
+    int planes;                           /* 1 grey, 3 YCbCr */
+    int chroma_shift_x, chroma_shift_y;   /* 0 or 1; chroma size is (size + shift) >> shift */
+    int source_bits;                      /* bits a sample of the file it came from, 8 or 16 */
+    void *plane[3];
+    size_t stride_bytes[3];               /* multiple of 64; rows are 64-byte aligned */
+    int orientation;                      /* EXIF 1..8 */
+    struct pf_blob icc;                   /* ICC profile as in the file */
+    struct pf_blob exif;                  /* TIFF-shaped EXIF block, without "Exif\0\0" */
+};
+
+/* Allocates planes, unset content. -ENOMEM, -EINVAL for sizes below 1 x 1. */
+int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
+                 int chroma_shift_x, int chroma_shift_y, struct pf_error *err);
+struct pf_image *pf_image_free(struct pf_image *image); /* NULL-safe, returns NULL */
+
+static inline int pf_image_plane_width(const struct pf_image *image, int plane)
+{
+    int shift = plane ? image->chroma_shift_x : 0;
+    return (image->width + shift) >> shift;
+}
+
+static inline int pf_image_plane_height(const struct pf_image *image, int plane)
+{
+    int shift = plane ? image->chroma_shift_y : 0;
+    return (image->height + shift) >> shift;
+}
+
+/* Copies metadata (orientation, source_bits, icc, exif) from another image. -ENOMEM. */
+int pf_image_copy_metadata(struct pf_image *to, const struct pf_image *from, struct pf_error *err);
+
+#endif

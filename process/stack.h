@@ -1,0 +1,84 @@
+/* The engine: a stack that grows by one frame at a time.
+ *
+ * Runs in the worker, one thread at a time per stack. Memory does not grow with the number of
+ * frames. Frames may come in any order; the first one that has detail is the reference, whose
+ * geometry, metadata and brightness the result has.
+ *
+ * Coordinates: pixel centres at integers, x right, y down, in pixels of the frame as stored.
+ * Sources: soft Laplacian pyramid after Burt & Adelson 1983 with weights from the modified
+ * Laplacian of Nayar & Nakagawa 1994; enhanced correlation alignment of Evangelidis & Psarakis 2008.
+ */
+#ifndef PF_STACK_H
+#define PF_STACK_H
+
+#include <stdbool.h>
+
+#include "config/base/error.h"
+#include "config/settings.h"
+#include "process/image.h"
+#include "process/pool.h"
+
+#define PF_FOCUS_GRID 16
+
+struct pf_focus {
+    /* Means over the frame, grey levels of 255 (squared for the first two). */
+    double laplacian_variance, tenengrad, modified_laplacian;
+    /* Modified Laplacian per cell, row by row, of PF_FOCUS_GRID x PF_FOCUS_GRID equal cells. */
+    float grid[PF_FOCUS_GRID * PF_FOCUS_GRID];
+};
+
+enum pf_verdict {
+    PF_VERDICT_FUSED,
+    PF_VERDICT_ASIDE, /* not part of the stack; `reason` says why */
+};
+
+struct pf_frame_result {
+    enum pf_verdict verdict;
+    char reason[256];
+    struct pf_focus focus;
+    double transform[9];   /* homography, row by row: frame point ~ transform * reference point */
+    double correlation;    /* rho of the accepted (or refused) alignment, -1..1 */
+    double gain;           /* reference brightness = gain * frame brightness */
+    bool is_reference;
+    double align_ms, fuse_ms, focus_ms;
+};
+
+struct pf_stack_settings {
+    enum pf_align align;
+    enum pf_motion motion;
+    double min_correlation;
+    enum pf_fuse fuse;
+    bool depth;            /* keep what a depth map needs */
+};
+
+struct pf_stack;
+
+int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *settings,
+                  struct pf_pool *pool /* borrowed, outlives the stack, NULL allowed */,
+                  struct pf_error *err);
+struct pf_stack *pf_stack_free(struct pf_stack *stack); /* NULL-safe, returns NULL */
+
+/* Adds a frame. `frame` is borrowed for the call. 0 with *ret filled whether fused or set aside
+ * (another size, no detail, not alignable); negative only when the stack itself could not go on
+ * (-ENOMEM) and must be freed. */
+int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
+                 struct pf_error *err);
+
+int pf_stack_fused(const struct pf_stack *stack); /* number of frames fused so far */
+
+/* The stack as it is now, reduced by a power of two until at most max_width wide. Owned by the
+ * caller. -ENODATA when nothing is fused yet. */
+int pf_stack_preview(struct pf_stack *stack, int max_width, struct pf_image **ret,
+                     struct pf_error *err);
+
+/* The full result, 16 bits, with the reference's metadata; owned by the caller. The stack stays
+ * usable: more frames may follow. -ENODATA. */
+int pf_stack_finish(struct pf_stack *stack, struct pf_image **ret, struct pf_error *err);
+
+/* Depth map, grey 16 bits at the reference's size: 0 is the frame with rank 0, 65535 the one with
+ * the highest rank. rank[i] is the place, in capture order, of the i-th *added* frame (frames set
+ * aside count); count = frames added. -ENODATA when nothing is fused or depth was off. */
+int pf_stack_depth(struct pf_stack *stack, const int *rank, int count, struct pf_image **ret,
+                   struct pf_error *err);
+
+#endif
