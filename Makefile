@@ -1,22 +1,155 @@
-# parfocal: build, run, test.   make | run | test | bench | gpu-check | lint | install | clean
-# SAN=address,undefined|thread builds with sanitizers in a directory of its own. V=1 shows commands.
+# parfocal: make [run | test | bench | gpu-check | lint | install | clean | help]
+#
+#   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
+#   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
+#   BUILD=DIR                            builds elsewhere
+#   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
+#
+# A folder is a part of the program; sources are found by name:
+#   config/ capture/ process/ service/   *.c            -> parfocal; all but main.o -> libparfocal.a
+#   process/cpu/*_isa.c                  twice: -DPF_ISA=base, and -DPF_ISA=v3 for x86-64-v3
+#   tests/unit/test_X.c                                 -> tests/test_X
+#   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
+#   tests/bench/X.c                                     -> tests/X
 
 SHELL   := /bin/bash
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-BUILD   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 comma   := ,
-Q       := $(if $(V),,@)
+SAN     ?=
+BUILD   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+PREFIX  ?= /usr/local
+SYSCONF ?= $(if $(filter /usr,$(PREFIX)),,$(PREFIX))/etc
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+MACHINE := $(shell uname -m)
+JOBS    := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-builtin-rules $(JOBS)
 
-PACKAGES_LIBS := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng jansson inih libxxhash
-DEB_BUILD := build-essential pkg-config git libevent-dev libexif-dev libsqlite3-dev libjpeg62-turbo-dev \
-             libtiff-dev libpng-dev libjansson-dev libinih-dev libxxhash-dev
-DEB_TEST  := jq bindfs strace faketime fuse3 rsync openssh-client util-linux procps e2fsprogs
+# ---- Debian packages ------------------------------------------------------------------------
+DEB_BUILD := gcc libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
+             libjpeg62-turbo-dev libtiff-dev libpng-dev libjansson-dev libinih-dev libxxhash-dev
+DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
+             libimage-exiftool-perl sqlite3
+DEB_BENCH := hugin-tools enfuse time
+DEB_LINT  := clang-format clang-tidy cppcheck
+PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng jansson inih \
+             libxxhash
 
-CC       ?= gcc
-OPT      ?= -O2
-WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers
-PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES_LIBS) 2>/dev/null)
-PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES_LIBS) 2>/dev/null)
-override CFLAGS += -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g $(OPT) $(WARN) -pthread -fno-omit-frame-pointer \
-          $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) -DPF_VERSION='"$(VERSION)"'
-override LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
+# ---- flags ----------------------------------------------------------------------------------
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+# pkg-config is asked once, and not before the packages are there.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
+HARDENED := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+C_FLAGS   = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread \
+            -fno-omit-frame-pointer $(WARNINGS) \
+            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,$(HARDENED)) \
+            $(PKG_CFLAGS) $(CFLAGS)
+LD_FLAGS  = -pthread $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
+            $(LDFLAGS)
+LIBS      = $(PKG_LIBS) -lm
+
+# ---- what is made of what -------------------------------------------------------------------
+ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
+ISA_C   := $(filter %_isa.c,$(ALL_C))
+ISAS    := base $(if $(filter x86_64,$(MACHINE)),v3)
+OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C) service/main.c,$(ALL_C))) \
+           $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_C)))
+GEN_C   := $(wildcard tests/gen/*.c)
+GEN_O   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/gen/generate.c,$(GEN_C)))
+GENERATE := $(if $(GEN_C),$(BUILD)/tests/generate)
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: all run test bench gpu-check lint format install clean help packages FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/parfocal
+
+packages:
+	@packaging/need-packages.sh $(DEB_BUILD)
+
+# A file that changes only when its content would: whoever depends on it is rebuilt exactly then.
+define if_changed # text
+@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || \
+    printf '%s\n' '$(subst ','\'',$1)' >$@
+endef
+$(BUILD)/flags: FORCE | packages
+	$(call if_changed,$(CC) $(C_FLAGS) / $(LD_FLAGS) $(LIBS))
+$(BUILD)/version: FORCE
+	$(call if_changed,$(VERSION))
+$(BUILD)/objects: FORCE
+	$(call if_changed,$(OBJECTS) / $(GEN_O))
+
+SAY = $(if $(V),,@printf '  %-4s %s\n' $1 $(patsubst $(BUILD)/%,%,$@);)
+COMPILE = $(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
+
+$(BUILD)/process/%: EXTRA = -O3
+$(BUILD)/config/base/version.o: EXTRA = -DPF_VERSION='"$(VERSION)"'
+$(BUILD)/config/base/version.o: $(BUILD)/version
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(COMPILE)
+$(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
+	$(COMPILE) -DPF_ISA=base
+$(BUILD)/%_isa.v3.o: %_isa.c $(BUILD)/flags
+	$(COMPILE) -DPF_ISA=v3 -march=x86-64-v3
+
+$(BUILD)/libparfocal.a: $(OBJECTS) $(BUILD)/objects
+	$(ARCHIVE)
+$(BUILD)/tests/libgenerate.a: $(GEN_O) $(BUILD)/objects
+	$(ARCHIVE)
+$(BUILD)/parfocal: $(BUILD)/service/main.o $(BUILD)/libparfocal.a
+	$(LINK)
+$(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
+$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
+$(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
+$(GENERATE) $(UNITS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+	$(LINK)
+
+-include $(shell [ ! -d $(BUILD) ] || find $(BUILD) -name '*.d' -not -path '$(BUILD)/san-*')
+
+# ---- what one does with it ------------------------------------------------------------------
+run: $(BUILD)/parfocal $(GENERATE)
+	@packaging/demo.sh $(BUILD)
+
+test: $(BUILD)/parfocal $(GENERATE) $(UNITS) $(BENCHES)
+	@packaging/need-packages.sh --optional $(DEB_TEST)
+	@SAN='$(SAN)' ONLY='$(ONLY)' tests/run $(BUILD)
+
+bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
+	@packaging/need-packages.sh $(DEB_BENCH)
+	@tests/bench/run $(BUILD)
+
+gpu-check:
+	@echo "gpu-check: there is no CUDA code in parfocal yet, so there is nothing to check." >&2; exit 1
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+lint:
+	@packaging/need-packages.sh $(DEB_LINT)
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+	    --suppress=missingIncludeSystem --error-exitcode=1 -I. -D_GNU_SOURCE -DPF_ISA=base \
+	    $(filter %.c,$(C_FILES))
+	bash -n $(shell git ls-files '*.sh' tests/run .ci/run)
+
+format:
+	clang-format -i $(C_FILES)
+
+install: $(BUILD)/parfocal
+	install -D -m 755 $(BUILD)/parfocal $(DESTDIR)$(PREFIX)/bin/parfocal
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/parfocal README.md LICENSE
+	$(BUILD)/parfocal config show >$(BUILD)/parfocal.conf
+	install -D -m 644 $(BUILD)/parfocal.conf $(DESTDIR)$(PREFIX)/share/doc/parfocal/parfocal.conf
+	@# A configuration that somebody has edited is theirs.
+	[ -e $(DESTDIR)$(SYSCONF)/parfocal.conf ] || \
+	    install -D -m 644 $(BUILD)/parfocal.conf $(DESTDIR)$(SYSCONF)/parfocal.conf
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
