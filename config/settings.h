@@ -4,9 +4,11 @@
  * PF_SETTINGS. Settings are read by one thread at start and constant afterwards; strings and lists
  * are owned by struct pf_settings (pf_settings_free).
  *
- * A row: PF_<TYPE>(key, default, minimum, maximum, unit, section, help)
- *   TEXT   char *key              default text; minimum/maximum unused
- *   LIST   struct pf_list key     each occurrence adds an element
+ * A row: TYPE(key, default, minimum, maximum, unit, section, help)
+ *   TEXT   char *key              default text; minimum/maximum unused; `unit` is the placeholder
+ *                                 in help texts
+ *   LIST   struct pf_list key     each occurrence adds an element, an empty value clears the list;
+ *                                 `unit` as in TEXT
  *   CHOICE int key                default one of the words; `unit` lists them "a|b|c"; the value is
  *                                 the word's index, and its enum stands beside the table
  *   INT    int64_t key
@@ -29,33 +31,65 @@ enum pf_fuse { PF_FUSE_PYRAMID };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
 enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
 
-#define PF_SETTINGS(TEXT, LIST, CHOICE, INT, REAL, BOOL)                                           \
-    LIST(source, "", 0, 0, "", "capture", "where frames come from: folder:DIR; may be given several times") \
-    CHOICE(poll, "auto", 0, 0, "auto|always|never", "capture", "poll the folder: auto polls where inotify cannot see (network, FUSE)") \
-    REAL(poll_interval, 2, 0.05, 3600, "s", "capture", "time between two looks when polling")      \
-    REAL(rescan_interval, 60, 0.1, 86400, "s", "capture", "time between two full scans beside inotify") \
-    REAL(settle, 0.5, 0, 60, "s", "capture", "a frame is whole when size and time have rested this long") \
-    REAL(incomplete_after, 60, 1, 86400, "s", "capture", "a file whose end is missing this long is named as truncated") \
-    BOOL(recursive, true, 0, 0, "", "capture", "watch subfolders too")                             \
-    TEXT(outbox, "outbox", 0, 0, "", "service", "directory for the results, one folder per burst") \
-    TEXT(state, "state", 0, 0, "", "service", "directory of the journal; on a local disk")         \
-    TEXT(gap, "auto", 0, 0, "", "bursts", "pause that ends a burst: auto, in-camera (2 s), flash (8 s), rail (20 s) or SECONDS") \
-    REAL(hold, 1.5, 0, 60, "s", "bursts", "wait this long for earlier frames before a burst is split") \
-    INT(min_frames, 3, 2, 1000, "frames", "bursts", "fewer frames are not a stack")                \
-    INT(expected_frames, 0, 0, 100000, "frames", "bursts", "a burst completes at this count; 0: unknown") \
-    CHOICE(align, "ecc", 0, 0, "ecc|none", "engine", "how frames are aligned")                     \
-    CHOICE(motion, "similarity", 0, 0, "shift|similarity|affine|homography", "engine", "motion that alignment may explain") \
-    REAL(min_correlation, 0.55, 0, 1, "", "engine", "a frame whose correlation after alignment is lower is set aside") \
-    CHOICE(fuse, "pyramid", 0, 0, "pyramid", "engine", "how frames are fused")                     \
-    CHOICE(format, "tiff", 0, 0, "tiff|png|jpeg", "output", "file format of the stack")            \
-    INT(jpeg_quality, 95, 1, 100, "", "output", "quality of a JPEG stack")                         \
-    BOOL(depth_map, true, 0, 0, "", "output", "write depth.png beside the stack")                  \
-    INT(threads, 0, 0, 256, "threads", "engine", "threads of the engine; 0: one per core")         \
-    INT(max_megapixels, 400, 1, 10000, "MP", "engine", "a picture with more pixels is refused before it is decoded") \
-    INT(open_stacks, 2, 1, 64, "stacks", "engine", "bursts that are stacked at the same time; more wait") \
-    INT(worker_memory, 0, 0, 1048576, "MiB", "engine", "address space limit of the worker; 0: none") \
-    INT(retries, 2, 0, 100, "", "service", "times a frame may take the worker down before it is set aside") \
-    CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", "what is logged")
+/* clang-format off */
+#define PF_SETTINGS(TEXT, LIST, CHOICE, INT, REAL, BOOL) \
+    LIST(source, "", 0, 0, "folder:DIR", "capture", \
+         "where frames come from; may be given several times, each adds a source") \
+    CHOICE(poll, "auto", 0, 0, "auto|always|never", "capture", \
+           "poll the folders; auto: where inotify cannot see (network mounts, FUSE)") \
+    REAL(poll_interval, 2, 0.05, 3600, "s", "capture", \
+         "time between two looks when polling") \
+    REAL(rescan_interval, 60, 0.1, 86400, "s", "capture", \
+         "time between two full scans beside inotify") \
+    REAL(settle, 0.5, 0, 60, "s", "capture", \
+         "a frame is whole when its size and time have rested this long") \
+    REAL(incomplete_after, 60, 1, 86400, "s", "capture", \
+         "a file whose end is missing this long is named as truncated") \
+    BOOL(recursive, true, 0, 0, "", "capture", \
+         "watch subfolders too") \
+    TEXT(gap, "auto", 0, 0, "auto|in-camera|flash|rail|SECONDS", "bursts", \
+         "pause that ends a burst; in-camera begins with 2 s, auto and flash with 8 s, rail with 20 s, " \
+         "and then follow the pace of the burst; a number of seconds stays as it is") \
+    REAL(hold, 1.5, 0, 60, "s", "bursts", \
+         "wait this long for earlier frames before a burst is split") \
+    INT(min_frames, 3, 2, 1000, "frames", "bursts", \
+        "fewer frames are not a stack") \
+    INT(expected_frames, 0, 0, 100000, "frames", "bursts", \
+        "a burst completes at this count; 0: unknown") \
+    CHOICE(align, "ecc", 0, 0, "ecc|none", "engine", \
+           "how frames are aligned: by enhanced correlation, or not at all (a rig that does not move)") \
+    CHOICE(motion, "similarity", 0, 0, "shift|similarity|affine|homography", "engine", \
+           "motion that alignment may explain") \
+    REAL(min_correlation, 0.55, 0, 1, "", "engine", \
+         "a frame whose correlation after alignment is lower is set aside") \
+    CHOICE(fuse, "pyramid", 0, 0, "pyramid", "engine", \
+           "how frames are fused") \
+    INT(threads, 0, 0, 256, "threads", "engine", \
+        "threads of the engine; 0: one per core") \
+    INT(max_megapixels, 400, 1, 10000, "MP", "engine", \
+        "a picture with more pixels is refused before it is decoded") \
+    INT(open_stacks, 2, 1, 64, "stacks", "engine", \
+        "bursts that are stacked at the same time; more wait") \
+    INT(worker_memory, 0, 0, 1048576, "MiB", "engine", \
+        "address space limit of the worker; 0: none") \
+    CHOICE(format, "tiff", 0, 0, "tiff|png|jpeg", "output", \
+           "file format of the stack; TIFF and PNG have 16 bits") \
+    INT(jpeg_quality, 95, 1, 100, "", "output", \
+        "quality of a JPEG stack") \
+    BOOL(depth_map, true, 0, 0, "", "output", \
+         "write depth.png beside the stack") \
+    TEXT(outbox, "outbox", 0, 0, "DIR", "service", \
+         "directory for the results, one folder per burst") \
+    TEXT(state, "state", 0, 0, "DIR", "service", \
+         "directory of the journal; on a local disk") \
+    REAL(worker_timeout, 60, 1, 86400, "s", "engine", "a worker that is silent this long (and 1 s per megapixel) over its work is ended") \
+    INT(retries, 2, 0, 100, "", "service", \
+        "times a frame may take the worker down before it is set aside") \
+    REAL(worker_timeout, 120, 1, 86400, "s", "service", \
+         "a worker that has said nothing this long, plus a second per megapixel in hand, is restarted") \
+    CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", \
+           "what is logged")
+/* clang-format on */
 
 struct pf_list {
     char **items; /* NUL-terminated strings */

@@ -1,0 +1,137 @@
+#include "service/job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/grouper.h"
+
+int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
+{
+    struct pf_job *job = calloc(1, sizeof(*job));
+    if (!job)
+        return pf_fail(err, ENOMEM, "out of memory for a burst");
+    job->burst = burst;
+    job->name = strdup(name);
+    if (!job->name) {
+        pf_job_free(job);
+        return pf_fail(err, ENOMEM, "out of memory for a burst");
+    }
+    *ret = job;
+    return 0;
+}
+
+struct pf_job *pf_job_free(struct pf_job *job)
+{
+    if (!job)
+        return NULL;
+    for (size_t i = 0; i < job->count; i++) {
+        pf_record_free(job->frames[i].record);
+        json_decref(job->frames[i].result);
+        free(job->frames[i].path);
+    }
+    free(job->frames);
+    free(job->name);
+    free(job->key);
+    free(job->complete);
+    free(job->key);
+    free(job);
+    return NULL;
+}
+
+int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err)
+{
+    if (pf_job_find(job, record->id.text)) {
+        pf_record_free(record);
+        return 0;
+    }
+    if (job->count == job->capacity) {
+        size_t capacity = job->capacity ? job->capacity * 2 : 16;
+        struct pf_job_frame *grown = realloc(job->frames, capacity * sizeof(*grown));
+        if (!grown) {
+            pf_record_free(record);
+            return pf_fail(err, ENOMEM, "out of memory for a frame");
+        }
+        job->frames = grown;
+        job->capacity = capacity;
+    }
+    job->frames[job->count++] = (struct pf_job_frame){.record = record};
+    if (record->arrival_ms > job->last_arrival_ms)
+        job->last_arrival_ms = record->arrival_ms;
+    return 1;
+}
+
+struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity)
+{
+    for (size_t i = 0; identity && i < job->count; i++)
+        if (!strcmp(job->frames[i].record->id.text, identity))
+            return &job->frames[i];
+    return NULL;
+}
+
+bool pf_job_fused(const struct pf_job_frame *frame)
+{
+    const char *verdict = json_string_value(json_object_get(frame->result, "verdict"));
+    return !frame->excluded && verdict && !strcmp(verdict, "fused");
+}
+
+const char *pf_job_reason(const struct pf_job_frame *frame)
+{
+    const char *reason = json_string_value(json_object_get(frame->result, "reason"));
+    return frame->excluded ? frame->reason : reason ? reason : "";
+}
+
+size_t pf_job_fused_count(const struct pf_job *job)
+{
+    size_t fused = 0;
+    for (size_t i = 0; i < job->count; i++)
+        fused += pf_job_fused(&job->frames[i]);
+    return fused;
+}
+
+bool pf_job_settled(const struct pf_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        if (job->frames[i].step != PF_STEP_DONE)
+            return false;
+    return true;
+}
+
+void pf_job_forget_stack(struct pf_job *job)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        frame->step = frame->excluded ? PF_STEP_DONE : PF_STEP_WAITING;
+        frame->decoding = false;
+    }
+    job->preview_asked = false;
+    job->stage = PF_JOB_WAITING;
+}
+
+const struct pf_record **pf_job_order(const struct pf_job *job)
+{
+    const struct pf_record **order = job->count ? calloc(job->count, sizeof(*order)) : NULL;
+    for (size_t i = 0; order && i < job->count; i++)
+        order[i] = job->frames[i].record;
+    if (order)
+        pf_grouper_sort(order, job->count);
+    return order;
+}
+
+struct pf_job_frame *pf_job_stray(struct pf_job *job)
+{
+    struct pf_job_frame *fused = NULL;
+    size_t refused = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (pf_job_fused(frame)) {
+            if (fused)
+                return NULL;
+            fused = frame;
+        } else if (!frame->excluded && json_object_get(frame->result, "focus")) {
+            refused++; /* it was decoded and measured, and did not fit */
+        }
+    }
+    return refused >= 2 ? fused : NULL;
+}

@@ -1,0 +1,91 @@
+/* A job: one version of a burst on its way to a stack, with what is known of each of its frames.
+ *
+ * Service process, event loop thread; memory only (the journal has what must last). No I/O.
+ * A job owns its records and results; pointers to frames hold until the next pf_job_add().
+ */
+#ifndef PF_JOB_H
+#define PF_JOB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/record.h"
+#include "config/base/error.h"
+
+enum pf_job_step {
+    PF_STEP_WAITING, /* to be sent to the worker (again) */
+    PF_STEP_SENT,    /* in the worker's hands */
+    PF_STEP_DONE,    /* `result` is there, or it is excluded */
+};
+
+struct pf_job_frame {
+    struct pf_record *record;
+    char *path; /* file that is sent to the worker when it is not the record's, else NULL */
+    enum pf_job_step step;
+    bool decoding;    /* the worker has named it as the one in hand */
+    bool excluded;    /* set aside by the service: never sent again */
+    char reason[256]; /* why it is excluded */
+    int attempts;     /* times it took the worker down */
+    json_t *result;   /* the worker's "frame" event, NULL before */
+};
+
+enum pf_job_stage {
+    PF_JOB_WAITING,   /* no place in the worker yet */
+    PF_JOB_ACTIVE,    /* open in the worker */
+    PF_JOB_FINISHING, /* the worker writes the result */
+};
+
+struct pf_job {
+    struct pf_job *next; /* the scheduler's list */
+    int64_t burst;       /* number in the journal */
+    int version;         /* to be published, 0 while it is open */
+    char *name;          /* of the burst: its directory */
+    char *complete;      /* why it is complete; NULL: frames may still come */
+    bool rescued;        /* the stray first frame has been excluded once */
+    bool replayed;       /* its frames have been told before */
+    int64_t last_arrival_ms;
+
+    /* In the worker. Every opening has a key of its own, so that answers to an earlier one are
+     * told apart. */
+    enum pf_job_stage stage;
+    char *key;
+    int openings;
+    int failures;          /* times the worker died or gave up in opening or finishing it */
+    int64_t hold_until_ms; /* not sent to the worker before */
+    bool preview_wanted, preview_asked;
+
+    struct pf_job_frame *frames;
+    size_t count, capacity;
+};
+
+/* -ENOMEM. */
+int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err);
+struct pf_job *pf_job_free(struct pf_job *job); /* NULL-safe, returns NULL */
+
+/* Takes the record over, also on failure. 1 when it was added, 0 when the job has this content
+ * already, -ENOMEM. */
+int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err);
+
+/* By identity text; NULL none. */
+struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity);
+
+bool pf_job_fused(const struct pf_job_frame *frame);
+/* "" when fused or without a result. */
+const char *pf_job_reason(const struct pf_job_frame *frame);
+size_t pf_job_fused_count(const struct pf_job *job);
+bool pf_job_settled(const struct pf_job *job); /* every frame is done */
+
+/* The worker has lost the stack: all frames that are not excluded go to it again. */
+void pf_job_forget_stack(struct pf_job *job);
+
+/* The records in capture order (borrowed; the array is the caller's, free()), `count` of them;
+ * NULL on out of memory or without frames. */
+const struct pf_record **pf_job_order(const struct pf_job *job);
+
+/* If all but one of the usable frames were refused against that one, the one is the stray: returns
+ * it, else NULL. */
+struct pf_job_frame *pf_job_stray(struct pf_job *job);
+
+#endif
