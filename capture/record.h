@@ -15,24 +15,24 @@
 #include "config/base/file.h"
 
 struct pf_record {
-    char *path;             /* bytes, absolute */
-    char *source;           /* as configured: "folder:DIR" */
-    struct pf_identity id;  /* of the content */
+    char *path;            /* bytes, absolute */
+    char *source;          /* as configured: "folder:DIR" */
+    struct pf_identity id; /* of the content */
     int64_t size_bytes, mtime_ns, ctime_ns;
     uint64_t inode;
-    int64_t arrival_ms;     /* CLOCK_MONOTONIC when the frame was found whole */
-    char *format;           /* "jpeg", "tiff", "png" */
-    int width, height;      /* as stored, before orientation; 0 unknown */
-    int orientation;        /* EXIF 1..8, 1 when absent */
-    int64_t capture_ms;     /* DateTimeOriginal + sub-seconds in ms since 1970; UTC when has_offset,
+    int64_t arrival_ms; /* CLOCK_MONOTONIC when the frame was found whole */
+    char *format;       /* "jpeg", "tiff", "png" */
+    int width, height;  /* as stored, before orientation; 0 unknown */
+    int orientation;    /* EXIF 1..8, 1 when absent */
+    int64_t capture_ms; /* DateTimeOriginal + sub-seconds in ms since 1970; UTC when has_offset,
                                else the camera's local time read as UTC; -1 unknown */
     bool has_subsec, has_offset;
-    char *make, *model, *serial, *lens; /* NULL unknown */
+    char *make, *model, *serial, *lens;    /* NULL unknown */
     double focal_mm, f_number, exposure_s; /* 0 unknown */
-    int64_t iso;            /* 0 unknown */
-    char *burst_id;         /* maker's burst id (Apple BurstUUID, ...), NULL none */
-    int64_t sequence;       /* maker's shot number within the sequence, -1 none */
-    int64_t counter;        /* last run of digits in the file's stem (IMG_0042 -> 42), -1 none */
+    int64_t iso;                           /* 0 unknown */
+    char *burst_id;                        /* maker's burst id (Apple BurstUUID, ...), NULL none */
+    int64_t sequence;                      /* maker's shot number within the sequence, -1 none */
+    int64_t counter; /* last run of digits in the file's stem (IMG_0042 -> 42), -1 none */
 };
 
 /* New JSON object {"event":"frame", ...}, owned by the caller; NULL on out of memory. */

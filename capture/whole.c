@@ -1,0 +1,65 @@
+#include "capture/whole.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "capture/whole_internal.h"
+
+int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(whole->reason, sizeof(whole->reason), format, args);
+    va_end(args);
+    whole->state = state;
+    return 0;
+}
+
+static bool begins_like(const uint8_t *head, size_t head_bytes, const char *signature,
+                        size_t signature_bytes)
+{
+    return !memcmp(head, signature, head_bytes < signature_bytes ? head_bytes : signature_bytes);
+}
+
+int pf_whole_check(struct pf_bytes *bytes, struct pf_whole *ret)
+{
+    *ret = (struct pf_whole){.exif_at = -1};
+    if (!bytes->size_bytes)
+        return pf_whole_say(ret, PF_WHOLE_NOT_YET, "the file is empty");
+    const uint8_t *view;
+    ssize_t n = pf_bytes_view(bytes, 0, 8, &view);
+    if (n < 0)
+        return (int)n;
+    if (!n)
+        return pf_whole_say(ret, PF_WHOLE_NOT_YET, "the file is shrinking");
+    uint8_t head[8];
+    size_t head_bytes = n < 8 ? (size_t)n : 8;
+    memcpy(head, view, head_bytes);
+
+    static const char jpeg[] = "\xff\xd8\xff", png[] = "\x89PNG\r\n\x1a\n";
+    static const char *const tiff[] = {"II*\0", "MM\0*", "II+\0", "MM\0+"};
+    if (begins_like(head, head_bytes, jpeg, 3)) {
+        ret->format = "jpeg";
+        return head_bytes < 3
+                   ? pf_whole_say(ret, PF_WHOLE_NOT_YET, "only its first bytes are there")
+                   : pf_whole_jpeg(bytes, ret);
+    }
+    if (begins_like(head, head_bytes, png, 8)) {
+        ret->format = "png";
+        return head_bytes < 8
+                   ? pf_whole_say(ret, PF_WHOLE_NOT_YET, "only its first bytes are there")
+                   : pf_whole_png(bytes, ret);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        if (begins_like(head, head_bytes, tiff[i], 4)) {
+            ret->format = "tiff";
+            return pf_whole_tiff(bytes, ret);
+        }
+    }
+    /* Space that was reserved before the content is written reads as zeros. */
+    if (begins_like(head, head_bytes, "\0\0\0\0\0\0\0", 8))
+        return pf_whole_say(ret, PF_WHOLE_NOT_YET, "the file begins with zeros");
+    return pf_whole_say(ret, PF_WHOLE_FOREIGN, "not a JPEG, PNG or TIFF");
+}

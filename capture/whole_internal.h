@@ -1,0 +1,19 @@
+/* The three formats behind pf_whole_check(); used by capture/whole*.c only.
+ *
+ * Each is called with the format's signature in place, fills the result and returns 0, or errno of
+ * pread(2).
+ */
+#ifndef PF_WHOLE_INTERNAL_H
+#define PF_WHOLE_INTERNAL_H
+
+#include "capture/whole.h"
+
+/* Sets state and reason; returns 0. */
+int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole);
+int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole);
+int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole);
+
+#endif

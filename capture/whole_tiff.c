@@ -1,0 +1,244 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/tiff.h"
+#include "capture/whole_internal.h"
+
+enum {
+    TAG_SUBFILE_TYPE = 254,
+    TAG_WIDTH = 256,
+    TAG_HEIGHT = 257,
+    TAG_PHOTOMETRIC = 262,
+    TAG_STRIP_OFFSETS = 273,
+    TAG_STRIP_SIZES = 279,
+    TAG_TILE_OFFSETS = 324,
+    TAG_TILE_SIZES = 325,
+    TAG_SUB_DIRECTORIES = 330,
+    TAG_JPEG_OFFSET = 513,
+    TAG_JPEG_SIZE = 514,
+    TAG_EXIF = 34665,
+    TAG_DNG_VERSION = 50706,
+    PHOTOMETRIC_CFA = 32803,
+    PHOTOMETRIC_LINEAR_RAW = 34892,
+    MAX_DIRECTORIES = 512,
+    MAX_ENTRIES = 65536,  /* of all directories */
+    MAX_PARTS = 16 << 20, /* strips and tiles of all directories */
+};
+
+struct walk {
+    struct pf_whole *whole;
+    struct pf_tiff tiff;
+    struct pf_tiff sizes; /* the same file through a window of its own: two arrays side by side */
+    uint64_t entries, parts;
+    int directories; /* found so far */
+    int64_t directory[MAX_DIRECTORIES];
+    bool reduced, has_sub_directories;
+};
+
+struct directory {
+    struct pf_tiff_entry offsets, sizes, jpeg_offset, jpeg_size;
+    uint64_t width, height;
+};
+
+/* 1 go on, 0 decided. */
+static int found_directory(struct walk *walk, int64_t at)
+{
+    for (int i = 0; i < walk->directories; i++)
+        if (walk->directory[i] == at)
+            return pf_whole_say(walk->whole, PF_WHOLE_NEVER, "corrupt TIFF: directories in a loop");
+    if (walk->directories == MAX_DIRECTORIES)
+        return pf_whole_say(walk->whole, PF_WHOLE_NEVER, "a TIFF with more than %d directories",
+                            MAX_DIRECTORIES);
+    walk->directory[walk->directories++] = at;
+    return 1;
+}
+
+static int cut(struct walk *walk, const char *what)
+{
+    return pf_whole_say(walk->whole, PF_WHOLE_NOT_YET, "the TIFF breaks off: %s is missing", what);
+}
+
+/* r of a pf_tiff call -> what check functions return (1 go on). */
+static int outcome(struct walk *walk, int r, const char *what)
+{
+    if (r == -ENODATA)
+        return cut(walk, what);
+    if (r == -EBADMSG)
+        return pf_whole_say(walk->whole, PF_WHOLE_NEVER, "corrupt TIFF: %s makes no sense", what);
+    return r < 0 ? r : 1;
+}
+
+/* A number that matters for the structure; absent or senseless ones stay as they are. */
+static int number(struct walk *walk, const struct pf_tiff_entry *entry, uint64_t *ret)
+{
+    int r = pf_tiff_value(&walk->tiff, entry, 0, ret);
+    return r == -EBADMSG ? 1 : outcome(walk, r, "a value");
+}
+
+static int take_entry(struct walk *walk, const struct pf_tiff_entry *entry, bool is_first,
+                      struct directory *directory)
+{
+    uint64_t value = 0;
+    int r = 1;
+    switch (entry->tag) {
+    case TAG_WIDTH:
+        return number(walk, entry, &directory->width);
+    case TAG_HEIGHT:
+        return number(walk, entry, &directory->height);
+    case TAG_SUBFILE_TYPE:
+        r = number(walk, entry, &value);
+        if (is_first)
+            walk->reduced = value & 1;
+        return r;
+    case TAG_PHOTOMETRIC:
+        r = number(walk, entry, &value);
+        if (r == 1 && (value == PHOTOMETRIC_CFA || value == PHOTOMETRIC_LINEAR_RAW))
+            return pf_whole_say(walk->whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW");
+        return r;
+    case TAG_DNG_VERSION:
+        return pf_whole_say(walk->whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW (DNG)");
+    case TAG_STRIP_OFFSETS:
+    case TAG_TILE_OFFSETS:
+        directory->offsets = *entry;
+        return 1;
+    case TAG_STRIP_SIZES:
+    case TAG_TILE_SIZES:
+        directory->sizes = *entry;
+        return 1;
+    case TAG_JPEG_OFFSET:
+        directory->jpeg_offset = *entry;
+        return 1;
+    case TAG_JPEG_SIZE:
+        directory->jpeg_size = *entry;
+        return 1;
+    case TAG_SUB_DIRECTORIES:
+    case TAG_EXIF:
+        walk->has_sub_directories |= entry->tag == TAG_SUB_DIRECTORIES;
+        for (uint64_t i = 0; r == 1 && i < entry->count; i++) {
+            int64_t at = 0;
+            r = outcome(walk, pf_tiff_value(&walk->tiff, entry, i, &value), "a directory");
+            if (r == 1)
+                r = outcome(walk, pf_tiff_offset(&walk->tiff, value, &at), "a directory");
+            if (r == 1)
+                r = at ? found_directory(walk, at) : cut(walk, "a directory");
+        }
+        return r;
+    default:
+        return 1;
+    }
+}
+
+static int check_parts(struct walk *walk, const struct pf_tiff_entry *offsets,
+                       const struct pf_tiff_entry *sizes)
+{
+    walk->parts += offsets->count;
+    if (sizes->count < offsets->count || walk->parts > MAX_PARTS)
+        return pf_whole_say(walk->whole, PF_WHOLE_NEVER, "corrupt TIFF: strips without sizes");
+    for (uint64_t i = 0; i < offsets->count; i++) {
+        uint64_t offset, size;
+        int64_t at;
+        int r = pf_tiff_value(&walk->tiff, offsets, i, &offset);
+        if (!r)
+            r = pf_tiff_value(&walk->sizes, sizes, i, &size);
+        if (!r)
+            r = pf_tiff_offset(&walk->tiff, offset, &at);
+        if (r < 0)
+            return outcome(walk, r, "picture data");
+        if (!at || !size || !pf_tiff_inside(&walk->tiff, at, size))
+            return cut(walk, "picture data");
+    }
+    return 1;
+}
+
+static int check_directory(struct walk *walk, int index)
+{
+    int64_t at = walk->directory[index], next;
+    uint64_t count;
+    struct directory directory = {.width = 0};
+    int r = outcome(walk, pf_tiff_count(&walk->tiff, at, &count), "a directory");
+    if (r <= 0)
+        return r;
+    if (!count)
+        return cut(walk, "a directory");
+    walk->entries += count < MAX_ENTRIES ? count : MAX_ENTRIES;
+    if (walk->entries > MAX_ENTRIES)
+        return pf_whole_say(walk->whole, PF_WHOLE_NEVER, "corrupt TIFF: a senseless directory");
+    for (uint64_t i = 0; i < count; i++) {
+        struct pf_tiff_entry entry;
+        r = outcome(walk, pf_tiff_entry(&walk->tiff, at, i, &entry), "a directory");
+        if (r == 1 && !pf_tiff_inside(&walk->tiff, entry.value_at, entry.size_bytes))
+            r = cut(walk, "a value");
+        if (r == 1)
+            r = take_entry(walk, &entry, index == 0, &directory);
+        if (r <= 0)
+            return r;
+    }
+    r = outcome(walk, pf_tiff_next(&walk->tiff, at, &next), "a directory");
+    if (r == 1 && next)
+        r = found_directory(walk, next);
+    if (r == 1 && directory.offsets.count)
+        r = check_parts(walk, &directory.offsets, &directory.sizes);
+    if (r == 1 && directory.jpeg_offset.count && directory.jpeg_size.count)
+        r = check_parts(walk, &directory.jpeg_offset, &directory.jpeg_size);
+    if (r == 1 && index == 0) {
+        if (!directory.offsets.count || !directory.width || !directory.height ||
+            directory.width > INT32_MAX || directory.height > INT32_MAX)
+            return pf_whole_say(walk->whole, PF_WHOLE_NEVER,
+                                "corrupt TIFF: its first directory is no picture");
+        walk->whole->width = (int)directory.width;
+        walk->whole->height = (int)directory.height;
+    }
+    return r;
+}
+
+int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole)
+{
+    uint8_t mark[2] = "";
+    struct walk *walk = calloc(1, sizeof(*walk));
+    struct pf_bytes *second = malloc(sizeof(*second));
+    int r = -ENOMEM;
+    if (!walk || !second)
+        goto out;
+    walk->whole = whole;
+    r = pf_tiff_open(&walk->tiff, bytes, 0);
+    if (r == -ENODATA || (!r && !walk->tiff.first)) {
+        r = pf_whole_say(whole, PF_WHOLE_NOT_YET, "the TIFF has no directory yet");
+        goto out;
+    }
+    if (r == -EBADMSG) {
+        r = pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt TIFF: senseless header");
+        goto out;
+    }
+    if (r < 0)
+        goto out;
+    if (!walk->tiff.big && pf_bytes_read(bytes, 8, mark, 2) == 0 && !memcmp(mark, "CR", 2)) {
+        r = pf_whole_say(whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW (CR2)");
+        goto out;
+    }
+    if (bytes->fd < 0)
+        pf_bytes_of_memory(second, bytes->memory, (size_t)bytes->size_bytes);
+    else
+        pf_bytes_of_file(second, bytes->fd, bytes->size_bytes);
+    walk->sizes = walk->tiff;
+    walk->sizes.bytes = second;
+
+    r = found_directory(walk, walk->tiff.first);
+    for (int i = 0; r == 1 && i < walk->directories; i++)
+        r = check_directory(walk, i);
+    if (r == 1) {
+        /* NEF, ARW and their like: the first picture is a thumbnail, the others hang below it. */
+        if (walk->reduced && walk->has_sub_directories) {
+            r = pf_whole_say(whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW");
+            goto out;
+        }
+        whole->exif_at = 0;
+        whole->exif_size_bytes = bytes->size_bytes;
+        whole->state = PF_WHOLE_YES;
+        r = 0;
+    }
+out:
+    free(second);
+    free(walk);
+    return r;
+}
