@@ -82,7 +82,6 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "directory for the results, one folder per burst") \
     TEXT(state, "state", 0, 0, "DIR", "service", \
          "directory of the journal; on a local disk") \
-    REAL(worker_timeout, 60, 1, 86400, "s", "engine", "a worker that is silent this long (and 1 s per megapixel) over its work is ended") \
     INT(retries, 2, 0, 100, "", "service", \
         "times a frame may take the worker down before it is set aside") \
     REAL(worker_timeout, 120, 1, 86400, "s", "service", \
