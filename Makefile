@@ -25,12 +25,13 @@ MAKEFLAGS += --no-builtin-rules $(JOBS)
 
 # ---- Debian packages ------------------------------------------------------------------------
 DEB_BUILD := gcc libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
-             libjpeg62-turbo-dev libtiff-dev libpng-dev libjansson-dev libinih-dev libxxhash-dev
+             libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
+             libxxhash-dev
 DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
              libimage-exiftool-perl sqlite3
 DEB_BENCH := hugin-tools enfuse time
 DEB_LINT  := clang-format clang-tidy cppcheck
-PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng jansson inih \
+PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
              libxxhash
 
 # ---- flags ----------------------------------------------------------------------------------
