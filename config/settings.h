@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "config/base/error.h"
 
@@ -116,21 +117,31 @@ void pf_settings_free(struct pf_settings *settings);
 int pf_settings_set(struct pf_settings *settings, const char *key, const char *value,
                     struct pf_error *err);
 
-/* Reads an INI file ("[section]" lines are free; keys are global). Every problem is an error with
- * file and line; the first one is described. -ENOENT when the file is missing. */
+/* Reads an INI file: `key = value` lines; comments are lines that begin with # or ;, [section]
+ * lines are free. A value may stand in "quotes" to keep spaces at its ends. Every problem (unknown
+ * key, bad value, a key set twice, ...) is an error with file and line; the first one is described,
+ * and the settings are then half read. -ENOENT when the file is missing. */
 int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err);
 
-/* Takes --key VALUE, --key=VALUE, --key / --no-key (BOOL) out of argv; what remains (operands and
- * "--") is left in argv[1..*argc-1]. -c FILE / --config FILE is read first, wherever it stands. */
+/* Takes --key VALUE, --key=VALUE, --key / --no-key (BOOL) out of argv; what remains (operands,
+ * options that are no keys, and "--") is left in argv[1..*argc-1], argv[*argc] is NULL.
+ * -c FILE / --config FILE is read first, wherever it stands. */
 int pf_settings_take_options(struct pf_settings *settings, int *argc, char **argv,
                              struct pf_error *err);
 
-/* Writes the table: as a commented configuration file with the values in force, or as option help. */
-#include <stdio.h>
-int pf_settings_print(const struct pf_settings *settings, FILE *to);
-void pf_settings_print_help(FILE *to);
+/* Describes an option that nobody has taken, with the nearest one there is. Returns -EINVAL. */
+int pf_settings_unknown_option(const char *option, struct pf_error *err);
 
-/* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. */
+/* Writes the table as a commented configuration file with the values in force, which
+ * pf_settings_read() takes again. -EIO. */
+int pf_settings_print(const struct pf_settings *settings, FILE *to);
+
+/* Writes option help: of all sections, or of those named ("capture engine", NULL: all). */
+void pf_settings_print_help(FILE *to);
+void pf_settings_print_help_of(FILE *to, const char *sections);
+
+/* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. The
+ * presets are where the limit begins: auto and flash 8 s, in-camera 2 s, rail 20 s. -EINVAL. */
 int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err);
 
 #endif

@@ -1,0 +1,232 @@
+/* Settings from and to a configuration file; the syntax is inih's. */
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/settings.h"
+#include "config/settings_table.h"
+
+enum { LINE_MAX_BYTES = 16384 };
+
+struct parse {
+    struct pf_settings *settings;
+    const char *path;
+    FILE *file;
+    int line;      /* the line in hand, from 1 */
+    int *set_line; /* of each row: the line that has set it, 0 */
+    struct pf_error *err;
+    int r;
+};
+
+/* Stands in for fgets: counts lines, because inih's handler is not told, and refuses what inih
+ * would silently cut (long lines, zero bytes). */
+static char *read_line(char *buffer, int size, void *context)
+{
+    struct parse *parse = context;
+    if (parse->r < 0)
+        return NULL;
+    parse->line++;
+    int used = 0, c;
+    while ((c = fgetc(parse->file)) != EOF) {
+        if (c == '\0') {
+            parse->r = pf_fail(parse->err, EINVAL, "%s:%d: a zero byte: this is not a text file",
+                               parse->path, parse->line);
+            return NULL;
+        }
+        if (used >= size - 1) {
+            parse->r = pf_fail(parse->err, EINVAL, "%s:%d: line longer than %d bytes", parse->path,
+                               parse->line, size - 2);
+            return NULL;
+        }
+        buffer[used++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    if (ferror(parse->file)) {
+        parse->r = pf_fail_errno(parse->err, errno, "reading %s", parse->path);
+        return NULL;
+    }
+    buffer[used] = '\0';
+    return used ? buffer : NULL;
+}
+
+/* "text" -> text: spaces at the ends are kept that way. */
+static const char *unquote(const char *value, char *scratch)
+{
+    size_t length = strlen(value);
+    if (length < 2 || value[0] != '"' || value[length - 1] != '"')
+        return value;
+    memcpy(scratch, value + 1, length - 2);
+    scratch[length - 2] = '\0';
+    return scratch;
+}
+
+static int take_line(void *context, const char *section, const char *name, const char *value)
+{
+    (void)section;
+    struct parse *parse = context;
+    char scratch[LINE_MAX_BYTES];
+    struct pf_error cause = {0};
+    if (parse->r < 0)
+        return 0;
+    const struct pf_setting *row = pf_setting_find(name, strlen(name));
+    size_t index = row ? (size_t)(row - pf_setting_rows) : 0;
+    if (row && row->type != PF_SETTING_LIST && parse->set_line[index]) {
+        parse->r = pf_fail(parse->err, EINVAL, "%s:%d: %s is already set in line %d", parse->path,
+                           parse->line, row->key, parse->set_line[index]);
+        return 0;
+    }
+    int r = pf_settings_set(parse->settings, name, unquote(value, scratch), &cause);
+    if (r < 0) {
+        parse->r = pf_fail(parse->err, -r, "%s:%d: %s", parse->path, parse->line, cause.text);
+        return 0;
+    }
+    parse->set_line[index] = parse->line;
+    return 1;
+}
+
+int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err)
+{
+    struct parse parse = {.settings = settings, .path = path, .err = err};
+    parse.file = fopen(path, "re");
+    if (!parse.file)
+        return pf_fail_errno(err, errno, "configuration %s", path);
+    parse.set_line = calloc(pf_setting_count, sizeof(*parse.set_line));
+    if (!parse.set_line) {
+        fclose(parse.file);
+        return pf_fail(err, ENOMEM, "out of memory for the configuration");
+    }
+    /* Debian's inih has its options as variables. A ';' inside a value belongs to it, and an
+     * indented line is a line like any other. */
+    ini_use_stack = false;
+    ini_allow_realloc = false;
+    ini_max_line = LINE_MAX_BYTES;
+    ini_initial_alloc = LINE_MAX_BYTES;
+    ini_allow_bom = true;
+    ini_allow_inline_comments = false;
+    ini_allow_multiline = false;
+    ini_allow_no_value = false;
+    ini_stop_on_first_error = true;
+    int r = ini_parse_stream(read_line, &parse, take_line, &parse);
+    if (parse.r == 0 && r > 0)
+        parse.r = pf_fail(err, EINVAL, "%s:%d: neither `key = value`, nor [section], nor # comment",
+                          path, r);
+    else if (parse.r == 0 && r < 0)
+        parse.r = pf_fail(err, ENOMEM, "out of memory for the configuration");
+    free(parse.set_line);
+    fclose(parse.file);
+    return parse.r;
+}
+
+/* Help as comment lines of at most about 100 columns. */
+static void print_comment(FILE *to, const char *text)
+{
+    enum { WIDTH = 96 };
+    while (*text) {
+        size_t length = strlen(text);
+        if (length > WIDTH) {
+            length = WIDTH;
+            while (length && text[length] != ' ')
+                length--;
+            length = length ? length : WIDTH;
+        }
+        fprintf(to, "# %.*s\n", (int)length, text);
+        text += length;
+        while (*text == ' ')
+            text++;
+    }
+}
+
+static void print_help_lines(FILE *to, const struct pf_setting *row)
+{
+    char text[1024];
+    bool number = row->type == PF_SETTING_INT || row->type == PF_SETTING_REAL;
+    int used = snprintf(text, sizeof(text), "%s", row->help);
+    if (number)
+        used += snprintf(text + used, sizeof(text) - (size_t)used, " (%.12g to %.12g%s%s)",
+                         row->minimum, row->maximum, *row->unit ? " " : "", row->unit);
+    else
+        used += snprintf(text + used, sizeof(text) - (size_t)used, " (%s)",
+                         row->type == PF_SETTING_BOOL ? "yes|no" : row->unit);
+    if (*row->initial)
+        snprintf(text + used, sizeof(text) - (size_t)used, "; default %s", row->initial);
+    fputc('\n', to);
+    print_comment(to, text);
+}
+
+static void print_text(FILE *to, const char *key, const char *value)
+{
+    size_t length = strlen(value);
+    bool quoted = length && (isspace((unsigned char)value[0]) || value[0] == '"' ||
+                             isspace((unsigned char)value[length - 1]));
+    if (strpbrk(value, "\r\n"))
+        fprintf(to, "# %s: this value holds a line break and can be given as an option only\n",
+                key);
+    else
+        fprintf(to, "%s = %s%s%s\n", key, quoted ? "\"" : "", value, quoted ? "\"" : "");
+}
+
+static void print_value(FILE *to, const struct pf_settings *settings, const struct pf_setting *row)
+{
+    const void *value = (const char *)settings + row->offset;
+    switch (row->type) {
+    case PF_SETTING_TEXT:
+        print_text(to, row->key, *(char *const *)value);
+        break;
+    case PF_SETTING_LIST: {
+        const struct pf_list *list = value;
+        for (size_t i = 0; i < list->count; i++)
+            print_text(to, row->key, list->items[i]);
+        if (!list->count)
+            fprintf(to, "#%s = %s\n", row->key, row->unit);
+        break;
+    }
+    case PF_SETTING_CHOICE: {
+        const char *word = row->unit;
+        for (int i = *(const int *)value; i > 0 && strchr(word, '|'); i--)
+            word = strchr(word, '|') + 1;
+        fprintf(to, "%s = %.*s\n", row->key, (int)strcspn(word, "|"), word);
+        break;
+    }
+    case PF_SETTING_INT:
+        fprintf(to, "%s = %lld\n", row->key, (long long)*(const int64_t *)value);
+        break;
+    case PF_SETTING_REAL: {
+        double number = *(const double *)value;
+        char text[40];
+        snprintf(text, sizeof(text), "%.12g", number);
+        if (strtod(text, NULL) != number)
+            snprintf(text, sizeof(text), "%.17g", number);
+        fprintf(to, "%s = %s\n", row->key, text);
+        break;
+    }
+    case PF_SETTING_BOOL:
+        fprintf(to, "%s = %s\n", row->key, *(const bool *)value ? "yes" : "no");
+        break;
+    }
+}
+
+int pf_settings_print(const struct pf_settings *settings, FILE *to)
+{
+    fputs(
+        "# Configuration of parfocal. Every key is also an option of the same name, with '-' for\n"
+        "# '_'; options win. Comments stand on lines of their own; [section] lines are free.\n",
+        to);
+    /* Sections in the order of their first row. */
+    for (size_t i = 0; i < pf_setting_count; i++) {
+        bool first = true;
+        for (size_t j = 0; j < i; j++)
+            first &= strcmp(pf_setting_rows[j].section, pf_setting_rows[i].section) != 0;
+        if (!first)
+            continue;
+        fprintf(to, "\n[%s]\n", pf_setting_rows[i].section);
+        for (size_t j = i; j < pf_setting_count; j++)
+            if (strcmp(pf_setting_rows[j].section, pf_setting_rows[i].section) == 0) {
+                print_help_lines(to, &pf_setting_rows[j]);
+                print_value(to, settings, &pf_setting_rows[j]);
+            }
+    }
+    return fflush(to) || ferror(to) ? -EIO : 0;
+}

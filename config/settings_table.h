@@ -1,0 +1,44 @@
+/* The rows of PF_SETTINGS as data: for the files of config/ only.
+ *
+ * Static and constant; callable from any thread.
+ */
+#ifndef PF_SETTINGS_TABLE_H
+#define PF_SETTINGS_TABLE_H
+
+#include <stddef.h>
+
+#include "config/settings.h"
+
+enum pf_setting_type {
+    PF_SETTING_TEXT,
+    PF_SETTING_LIST,
+    PF_SETTING_CHOICE,
+    PF_SETTING_INT,
+    PF_SETTING_REAL,
+    PF_SETTING_BOOL,
+};
+
+struct pf_setting {
+    enum pf_setting_type type;
+    const char *key;     /* with '_' */
+    const char *initial; /* default, as text that pf_settings_set() takes */
+    double minimum, maximum;
+    const char *unit; /* CHOICE: the words; TEXT, LIST: the placeholder */
+    const char *section, *help;
+    size_t offset; /* of the value in struct pf_settings */
+};
+
+extern const struct pf_setting pf_setting_rows[];
+extern const size_t pf_setting_count;
+
+/* The row of a key ('-' and '_' alike), NULL when there is none. */
+const struct pf_setting *pf_setting_find(const char *key, size_t length);
+
+/* The row whose key is most like `key`, NULL when none is. */
+const struct pf_setting *pf_setting_nearest(const char *key, size_t length);
+
+/* Number of edits (insert, delete, replace, swap neighbours) from a to b, '-' and '_' alike;
+ * texts are compared up to 63 bytes. */
+int pf_edit_distance(const char *a, size_t a_length, const char *b, size_t b_length);
+
+#endif
