@@ -1,0 +1,56 @@
+/* What a backend of the engine implements: one table of functions over an opaque engine.
+ *
+ * Used by process/stack.c alone, in the worker, one thread at a time per engine. The policy (which
+ * frame is the reference, what is refused, chaining and drift) is in stack.c; a backend only
+ * computes. No type of a backend's library leaves it. Every function returns 0 or -errno.
+ */
+#ifndef PF_BACKEND_H
+#define PF_BACKEND_H
+
+#include "process/stack.h"
+
+/* What the frame in hand is aligned to. */
+enum pf_target {
+    PF_TARGET_PREDECESSOR, /* the last frame kept, in its own geometry */
+    PF_TARGET_STACK,       /* the stack so far, in the reference's geometry */
+};
+
+struct pf_fit {
+    double correlation; /* at the resolution of alignment */
+    double agreement;   /* at about 400 pixels' width, where noise plays no part */
+    double gain;        /* mean brightness of the target over that of the frame */
+    double overlap;     /* share of the target that the frame covers */
+};
+
+struct pf_backend {
+    const char *name; /* "cpu" */
+
+    /* settings and pool are borrowed for the engine's life. */
+    int (*open)(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
+                struct pf_error *err);
+    void (*close)(void *engine); /* NULL allowed */
+
+    /* Takes a frame in hand: measures it and prepares its alignment. `frame` is borrowed until the
+     * next load or keep. All frames of an engine that are fused have one size and plane layout. */
+    int (*load)(void *engine, const struct pf_image *frame, struct pf_focus *ret_focus,
+                double *ret_contrast, struct pf_error *err);
+    /* h: start on entry, result on success: target point -> point of the frame in hand.
+     * `search` allows a large shift. */
+    int (*align)(void *engine, enum pf_target target, bool search, double h[9], struct pf_fit *ret,
+                 struct pf_error *err);
+    /* Warps the frame in hand by h (reference point -> frame point), times gain, into the stack.
+     * index: number of the frame among all that were added. */
+    int (*fuse)(void *engine, const double h[9], double gain, int index, struct pf_error *err);
+    /* The frame in hand becomes the predecessor. */
+    void (*keep)(void *engine);
+
+    /* As in stack.h; something has been fused. The caller adds the metadata. */
+    int (*preview)(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);
+    int (*finish)(void *engine, struct pf_image **ret, struct pf_error *err);
+    int (*depth)(void *engine, const int *rank, int count, struct pf_image **ret,
+                 struct pf_error *err);
+};
+
+extern const struct pf_backend pf_backend_cpu;
+
+#endif

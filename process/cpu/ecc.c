@@ -1,0 +1,641 @@
+#include "process/cpu/ecc.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/homography.h"
+
+enum { ROWS_PER_PIECE = 16, COARSEST_SIDE = 40, PARAMETERS = 8 };
+
+/* --- pyramids --- */
+
+struct halving {
+    const struct pf_kernels *kernels;
+    const struct pf_source_plane *source; /* NULL: from `from` */
+    const struct pf_ecc_level *from;
+    struct pf_ecc_level *to;
+};
+
+static void halve_rows(void *context, int begin, int end, int thread)
+{
+    const struct halving *job = context;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        float *out = job->to->pixels + (size_t)y * (size_t)job->to->width;
+        if (job->source) {
+            job->kernels->halve_source_row(out, job->to->width, y, job->source);
+            continue;
+        }
+        int width = job->from->width, height = job->from->height;
+        const float *upper = job->from->pixels + (size_t)(2 * y) * (size_t)width;
+        job->kernels->halve_row(out, job->to->width, upper,
+                                2 * y + 1 < height ? upper + width : upper, width);
+    }
+}
+
+static int new_level(struct pf_ecc_level *level, int width, int height, double scale, double offset,
+                     struct pf_error *err)
+{
+    level->pixels = malloc((size_t)width * (size_t)height * sizeof(float));
+    if (!level->pixels)
+        return pf_fail(err, ENOMEM, "out of memory for a %d x %d alignment level", width, height);
+    level->width = width;
+    level->height = height;
+    level->scale = scale;
+    level->offset = offset;
+    return 0;
+}
+
+/* One mean of 2 x 2 further; the source's samples lie at scale * column + offset. */
+static int halve(struct pf_ecc_level *to, const struct pf_source_plane *source,
+                 const struct pf_ecc_level *from, const struct pf_kernels *kernels,
+                 struct pf_pool *pool, struct pf_error *err)
+{
+    int width = source ? source->width : from->width;
+    int height = source ? source->height : from->height;
+    double scale = source ? 1 : from->scale, offset = source ? 0 : from->offset;
+    int r = new_level(to, (width + 1) / 2, (height + 1) / 2, 2 * scale, offset + scale / 2, err);
+    if (r < 0)
+        return r;
+    struct halving job = {kernels, source, from, to};
+    pf_pool_run(pool, to->height, ROWS_PER_PIECE, halve_rows, &job);
+    return 0;
+}
+
+int pf_ecc_halvings(int width)
+{
+    int halvings = width >= 640;
+    while (width >> halvings > PF_ECC_MAX_WIDTH)
+        halvings++;
+    return halvings;
+}
+
+/* Adds coarser levels below the first one. */
+static int complete(struct pf_ecc_pyramid *pyramid, const struct pf_kernels *kernels,
+                    struct pf_pool *pool, struct pf_error *err)
+{
+    while (pyramid->count < PF_ECC_MAX_LEVELS) {
+        const struct pf_ecc_level *last = &pyramid->level[pyramid->count - 1];
+        if (last->width < 2 * COARSEST_SIDE || last->height < 2 * COARSEST_SIDE)
+            break;
+        int r = halve(&pyramid->level[pyramid->count], NULL, last, kernels, pool, err);
+        if (r < 0)
+            return r;
+        pyramid->count++;
+    }
+    return 0;
+}
+
+struct conversion {
+    const struct pf_kernels *kernels;
+    const struct pf_source_plane *source;
+    const int16_t *samples;
+    int stride;
+    struct pf_ecc_level *to;
+};
+
+static void convert_rows(void *context, int begin, int end, int thread)
+{
+    const struct conversion *job = context;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        float *out = job->to->pixels + (size_t)y * (size_t)job->to->width;
+        if (job->source) {
+            const char *row =
+                (const char *)job->source->samples + (size_t)y * job->source->stride_bytes;
+            for (int x = 0; x < job->to->width; x++)
+                out[x] = job->source->scale / PF_GREY *
+                         (job->source->bits == 8 ? (float)((const uint8_t *)row)[x]
+                                                 : (float)((const uint16_t *)row)[x]);
+        } else {
+            const int16_t *row = job->samples + (size_t)y * (size_t)job->stride;
+            for (int x = 0; x < job->to->width; x++)
+                out[x] = (float)row[x] * (1.0f / PF_GREY);
+        }
+    }
+}
+
+int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_plane *luma,
+                             const struct pf_kernels *kernels, struct pf_pool *pool,
+                             struct pf_error *err)
+{
+    struct pf_ecc_pyramid pyramid = {0};
+    struct pf_ecc_level between = {0}; /* larger than needed: only passed through */
+    int halvings = pf_ecc_halvings(luma->width), r;
+    if (halvings == 0) {
+        r = new_level(&pyramid.level[0], luma->width, luma->height, 1, 0, err);
+        if (r < 0)
+            goto fail;
+        struct conversion job = {kernels, luma, NULL, 0, &pyramid.level[0]};
+        pf_pool_run(pool, luma->height, ROWS_PER_PIECE, convert_rows, &job);
+    } else {
+        r = halve(&pyramid.level[0], luma, NULL, kernels, pool, err);
+        for (int i = 1; r == 0 && i < halvings; i++) {
+            free(between.pixels);
+            between = pyramid.level[0];
+            pyramid.level[0].pixels = NULL;
+            r = halve(&pyramid.level[0], NULL, &between, kernels, pool, err);
+        }
+        if (r < 0)
+            goto fail;
+    }
+    pyramid.count = 1;
+    r = complete(&pyramid, kernels, pool, err);
+    if (r < 0)
+        goto fail;
+    free(between.pixels);
+    *ret = pyramid;
+    return 0;
+fail:
+    free(between.pixels);
+    pyramid.count = PF_ECC_MAX_LEVELS;
+    pf_ecc_pyramid_free(&pyramid);
+    return r;
+}
+
+int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples, int stride,
+                              int width, int height, double scale, double offset,
+                              const struct pf_kernels *kernels, struct pf_pool *pool,
+                              struct pf_error *err)
+{
+    struct pf_ecc_pyramid pyramid = {0};
+    int r = new_level(&pyramid.level[0], width, height, scale, offset, err);
+    if (r < 0)
+        return r;
+    pyramid.count = 1;
+    struct conversion job = {kernels, NULL, samples, stride, &pyramid.level[0]};
+    pf_pool_run(pool, height, ROWS_PER_PIECE, convert_rows, &job);
+    r = complete(&pyramid, kernels, pool, err);
+    if (r < 0) {
+        pf_ecc_pyramid_free(&pyramid);
+        return r;
+    }
+    *ret = pyramid;
+    return 0;
+}
+
+void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid)
+{
+    for (int i = 0; i < pyramid->count; i++)
+        free(pyramid->level[i].pixels);
+    memset(pyramid, 0, sizeof(*pyramid));
+}
+
+/* The level nearest to a width; the finest ones are never wider than PF_ECC_MAX_WIDTH. */
+static int level_of_width(const struct pf_ecc_pyramid *pyramid, int width)
+{
+    int level = 0;
+    while (level + 1 < pyramid->count && pyramid->level[level].width > width)
+        level++;
+    return level;
+}
+
+double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid)
+{
+    const struct pf_ecc_level *level = &pyramid->level[level_of_width(pyramid, 200)];
+    size_t count = (size_t)level->width * (size_t)level->height;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)level->pixels[i];
+        squares += (double)level->pixels[i] * (double)level->pixels[i];
+    }
+    double mean = sum / (double)count;
+    return sqrt(fmax(0, squares / (double)count - mean * mean));
+}
+
+/* --- alignment --- */
+
+struct pf_ecc {
+    const struct pf_kernels *kernels;
+    struct pf_pool *pool;
+    float *memory;   /* sample, valid, gx, gy */
+    size_t capacity; /* pixels of each */
+    float *sample, *valid, *gx, *gy;
+    /* Sums per piece of rows, added up in order: the result does not depend on the threads. */
+    struct piece {
+        struct pf_fit_sums fit;
+        double step[PARAMETERS];
+        double hessian[PARAMETERS * PARAMETERS];
+    } * pieces;
+    int piece_capacity;
+};
+
+int pf_ecc_new(struct pf_ecc **ret, const struct pf_kernels *kernels, struct pf_pool *pool,
+               struct pf_error *err)
+{
+    struct pf_ecc *ecc = calloc(1, sizeof(*ecc));
+    if (!ecc)
+        return pf_fail(err, ENOMEM, "out of memory for alignment");
+    ecc->kernels = kernels;
+    ecc->pool = pool;
+    *ret = ecc;
+    return 0;
+}
+
+struct pf_ecc *pf_ecc_free(struct pf_ecc *ecc)
+{
+    if (ecc) {
+        free(ecc->memory);
+        free(ecc->pieces);
+    }
+    free(ecc);
+    return NULL;
+}
+
+static int reserve(struct pf_ecc *ecc, int width, int height, struct pf_error *err)
+{
+    size_t pixels = (size_t)width * (size_t)height;
+    int pieces = (height + ROWS_PER_PIECE - 1) / ROWS_PER_PIECE;
+    if (pixels > ecc->capacity) {
+        free(ecc->memory);
+        ecc->capacity = 0;
+        ecc->memory = malloc(4 * pixels * sizeof(float));
+        if (!ecc->memory)
+            return pf_fail(err, ENOMEM, "out of memory for alignment of %d x %d", width, height);
+        ecc->capacity = pixels;
+    }
+    if (pieces > ecc->piece_capacity) {
+        free(ecc->pieces);
+        ecc->piece_capacity = 0;
+        ecc->pieces = malloc((size_t)pieces * sizeof(*ecc->pieces));
+        if (!ecc->pieces)
+            return pf_fail(err, ENOMEM, "out of memory for alignment of %d x %d", width, height);
+        ecc->piece_capacity = pieces;
+    }
+    ecc->sample = ecc->memory;
+    ecc->valid = ecc->sample + ecc->capacity;
+    ecc->gx = ecc->valid + ecc->capacity;
+    ecc->gy = ecc->gx + ecc->capacity;
+    return 0;
+}
+
+/* One level's work, shared by the row functions. Coordinates of the step are normalised:
+ * u = (column - centre_x) / radius, v = (row - centre_y) / radius. */
+struct level_job {
+    struct pf_ecc *ecc;
+    const struct pf_ecc_level *target, *image;
+    double warp[9]; /* target column, row -> image column, row */
+    float gain, sample_mean, target_mean;
+    double centre_x, centre_y, radius;
+};
+
+static void gradient_rows(void *context, int begin, int end, int thread)
+{
+    const struct level_job *job = context;
+    (void)thread;
+    int width = job->target->width, height = job->target->height;
+    float half_radius = 0.5f * (float)job->radius;
+    struct piece *piece = &job->ecc->pieces[begin / ROWS_PER_PIECE];
+    memset(piece->hessian, 0, sizeof(piece->hessian));
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        float *gx = job->ecc->gx + at, *gy = job->ecc->gy + at;
+        if (y < 1 || y > height - 2 || width < 3) {
+            memset(gx, 0, (size_t)width * sizeof(float));
+            memset(gy, 0, (size_t)width * sizeof(float));
+            continue;
+        }
+        const float *row = job->target->pixels + at;
+        for (int x = 1; x < width - 1; x++) {
+            gx[x] = half_radius * (row[x + 1] - row[x - 1]);
+            gy[x] = half_radius * (row[x + width] - row[x - width]);
+        }
+        gx[0] = gy[0] = gx[width - 1] = gy[width - 1] = 0;
+
+        struct pf_hessian_sums sums = {0};
+        job->ecc->kernels->hessian_row(&sums, gx, gy, width, (float)(-job->centre_x / job->radius),
+                                       (float)(1 / job->radius));
+        /* The eight steepest descent images are gx * p + gy * q with p, q = sign u^a v^b. */
+        static const struct {
+            int sign, u, v;
+        } p[PARAMETERS] = {{1, 0, 0}, {1, 1, 0}, {1, 0, 1},  {0, 0, 0},
+                           {0, 0, 0}, {0, 0, 0}, {-1, 2, 0}, {-1, 1, 1}},
+          q[PARAMETERS] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0},  {1, 0, 0},
+                           {1, 1, 0}, {1, 0, 1}, {-1, 1, 1}, {-1, 0, 2}};
+        double v = (y - job->centre_y) / job->radius;
+        double powers[5] = {1, v, v * v, v * v * v, v * v * v * v};
+        for (int i = 0; i < PARAMETERS; i++)
+            for (int j = 0; j <= i; j++)
+                piece->hessian[i * PARAMETERS + j] +=
+                    p[i].sign * p[j].sign * powers[p[i].v + p[j].v] * sums.g[0][p[i].u + p[j].u] +
+                    p[i].sign * q[j].sign * powers[p[i].v + q[j].v] * sums.g[1][p[i].u + q[j].u] +
+                    q[i].sign * p[j].sign * powers[q[i].v + p[j].v] * sums.g[1][q[i].u + p[j].u] +
+                    q[i].sign * q[j].sign * powers[q[i].v + q[j].v] * sums.g[2][q[i].u + q[j].u];
+    }
+}
+
+static void fit_rows(void *context, int begin, int end, int thread)
+{
+    const struct level_job *job = context;
+    (void)thread;
+    const struct pf_kernels *kernels = job->ecc->kernels;
+    int width = job->target->width;
+    struct piece *piece = &job->ecc->pieces[begin / ROWS_PER_PIECE];
+    memset(&piece->fit, 0, sizeof(piece->fit));
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        float *sample = job->ecc->sample + at, *valid = job->ecc->valid + at;
+        kernels->sample_row(sample, valid, width, y, job->warp, job->image->pixels,
+                            job->image->width, job->image->width, job->image->height);
+        kernels->fit_row(&piece->fit, job->target->pixels + at, sample, valid, width);
+    }
+}
+
+static void step_rows(void *context, int begin, int end, int thread)
+{
+    const struct level_job *job = context;
+    (void)thread;
+    int width = job->target->width;
+    struct piece *piece = &job->ecc->pieces[begin / ROWS_PER_PIECE];
+    double *step = piece->step;
+    memset(piece->step, 0, sizeof(piece->step));
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        struct pf_step_sums sums = {0};
+        job->ecc->kernels->step_row(
+            &sums, job->target->pixels + at, job->ecc->sample + at, job->ecc->valid + at,
+            job->ecc->gx + at, job->ecc->gy + at, width, job->gain, job->sample_mean,
+            job->target_mean, (float)(-job->centre_x / job->radius), (float)(1 / job->radius));
+        double v = (y - job->centre_y) / job->radius;
+        step[0] += sums.g[0][0];
+        step[1] += sums.g[0][1];
+        step[2] += v * sums.g[0][0];
+        step[3] += sums.g[1][0];
+        step[4] += sums.g[1][1];
+        step[5] += v * sums.g[1][0];
+        step[6] -= sums.g[0][2] + v * sums.g[1][1];
+        step[7] -= v * sums.g[0][1] + v * v * sums.g[1][0];
+    }
+}
+
+static int piece_count(const struct level_job *job)
+{
+    return (job->target->height + ROWS_PER_PIECE - 1) / ROWS_PER_PIECE;
+}
+
+struct fit_numbers {
+    double correlation, overlap, target_mean, sample_mean, slope;
+};
+
+static struct fit_numbers measure_fit(struct level_job *job)
+{
+    pf_pool_run(job->ecc->pool, job->target->height, ROWS_PER_PIECE, fit_rows, job);
+    struct pf_fit_sums sum = {0};
+    for (int i = 0; i < piece_count(job); i++) {
+        const struct pf_fit_sums *part = &job->ecc->pieces[i].fit;
+        sum.count += part->count;
+        sum.t += part->t;
+        sum.i += part->i;
+        sum.tt += part->tt;
+        sum.ii += part->ii;
+        sum.ti += part->ti;
+    }
+    struct fit_numbers fit = {0};
+    if (sum.count < 16)
+        return fit;
+    fit.target_mean = sum.t / sum.count;
+    fit.sample_mean = sum.i / sum.count;
+    double vt = sum.tt / sum.count - fit.target_mean * fit.target_mean;
+    double vi = sum.ii / sum.count - fit.sample_mean * fit.sample_mean;
+    double covariance = sum.ti / sum.count - fit.target_mean * fit.sample_mean;
+    fit.correlation = vt > 1e-6 && vi > 1e-6 ? covariance / sqrt(vt * vi) : 0;
+    fit.slope = vi > 1e-6 ? covariance / vi : 0;
+    fit.overlap = sum.count / ((double)job->target->width * job->target->height);
+    return fit;
+}
+
+/* Which of the eight parameters a motion has: rows are its own parameters. */
+static int motion_basis(enum pf_motion motion, double basis[PARAMETERS][PARAMETERS])
+{
+    memset(basis, 0, sizeof(double) * PARAMETERS * PARAMETERS);
+    switch (motion) {
+    case PF_MOTION_SHIFT:
+        basis[0][0] = basis[1][3] = 1;
+        return 2;
+    case PF_MOTION_SIMILARITY:
+        basis[0][0] = basis[1][3] = 1;
+        basis[2][1] = basis[2][5] = 1;
+        basis[3][2] = -1;
+        basis[3][4] = 1;
+        return 4;
+    case PF_MOTION_AFFINE:
+    case PF_MOTION_HOMOGRAPHY:
+        break;
+    }
+    int count = motion == PF_MOTION_AFFINE ? 6 : 8;
+    for (int i = 0; i < count; i++)
+        basis[i][i] = 1;
+    return count;
+}
+
+/* Solves a x = b for a symmetric positive matrix by Cholesky; false when it is singular. */
+static bool solve(double a[PARAMETERS][PARAMETERS], double b[PARAMETERS], int n)
+{
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j <= i; j++) {
+            double sum = a[i][j];
+            for (int k = 0; k < j; k++)
+                sum -= a[i][k] * a[j][k];
+            if (i == j) {
+                if (!(sum > 1e-9 * (1 + fabs(a[i][i]))))
+                    return false;
+                a[i][i] = sqrt(sum);
+            } else {
+                a[i][j] = sum / a[j][j];
+            }
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < i; k++)
+            b[i] -= a[i][k] * b[k];
+        b[i] /= a[i][i];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        for (int k = i + 1; k < n; k++)
+            b[i] -= a[k][i] * b[k];
+        b[i] /= a[i][i];
+    }
+    return true;
+}
+
+/* One step of the target's coordinates, as a map in columns and rows; false when there is none. */
+static bool next_step(struct level_job *job, const double hessian[PARAMETERS * PARAMETERS],
+                      const double basis[PARAMETERS][PARAMETERS], int count,
+                      const struct fit_numbers *fit, double ret[9])
+{
+    job->gain = (float)fit->slope;
+    job->sample_mean = (float)fit->sample_mean;
+    job->target_mean = (float)fit->target_mean;
+    pf_pool_run(job->ecc->pool, job->target->height, ROWS_PER_PIECE, step_rows, job);
+    double sum[PARAMETERS] = {0}, a[PARAMETERS][PARAMETERS], b[PARAMETERS] = {0};
+    for (int i = 0; i < piece_count(job); i++)
+        for (int k = 0; k < PARAMETERS; k++)
+            sum[k] += job->ecc->pieces[i].step[k];
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < PARAMETERS; k++)
+            b[i] += basis[i][k] * sum[k];
+        for (int j = 0; j < count; j++) {
+            a[i][j] = 0;
+            for (int k = 0; k < PARAMETERS; k++)
+                for (int l = 0; l < PARAMETERS; l++)
+                    if (basis[i][k] != 0 && basis[j][l] != 0)
+                        a[i][j] += basis[i][k] * basis[j][l] *
+                                   hessian[k >= l ? k * PARAMETERS + l : l * PARAMETERS + k];
+        }
+        a[i][i] *= 1 + 1e-6;
+    }
+    if (!solve(a, b, count))
+        return false;
+    double d[PARAMETERS] = {0};
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < PARAMETERS; k++)
+            d[k] += basis[i][k] * b[i];
+    for (int k = 0; k < PARAMETERS; k++)
+        if (!(fabs(d[k]) < 0.5)) /* also NaN: half the picture's width is no refinement */
+            return false;
+    double r = job->radius, cx = job->centre_x, cy = job->centre_y;
+    const double normalise[9] = {1 / r, 0, -cx / r, 0, 1 / r, -cy / r, 0, 0, 1};
+    const double back[9] = {r, 0, cx, 0, r, cy, 0, 0, 1};
+    const double delta[9] = {1 + d[1], d[2], d[0], d[4], 1 + d[5], d[3], d[6], d[7], 1};
+    pf_homography_compose(ret, delta, normalise);
+    pf_homography_compose(ret, back, ret);
+    return true;
+}
+
+static void level_warp(const double h[9], const struct pf_ecc_level *target,
+                       const struct pf_ecc_level *image, double ret[9])
+{
+    const double up[9] = {
+        target->scale, 0, target->offset, 0, target->scale, target->offset, 0, 0, 1};
+    const double down[9] = {1 / image->scale,
+                            0,
+                            -image->offset / image->scale,
+                            0,
+                            1 / image->scale,
+                            -image->offset / image->scale,
+                            0,
+                            0,
+                            1};
+    pf_homography_compose(ret, h, up);
+    pf_homography_compose(ret, down, ret);
+}
+
+static void full_warp(const double warp[9], const struct pf_ecc_level *target,
+                      const struct pf_ecc_level *image, double ret[9])
+{
+    const double up[9] = {image->scale, 0, image->offset, 0, image->scale, image->offset, 0, 0, 1};
+    const double down[9] = {1 / target->scale,
+                            0,
+                            -target->offset / target->scale,
+                            0,
+                            1 / target->scale,
+                            -target->offset / target->scale,
+                            0,
+                            0,
+                            1};
+    pf_homography_compose(ret, warp, down);
+    pf_homography_compose(ret, up, ret);
+}
+
+/* Tries shifts of up to a fifth of the picture; keeps the start unless another is clearly better. */
+static void search_shift(struct level_job *job)
+{
+    double start[9], best[9];
+    memcpy(start, job->warp, sizeof(start));
+    memcpy(best, job->warp, sizeof(best));
+    double most = measure_fit(job).correlation + 0.1;
+    int reach_x = job->target->width / 5, reach_y = job->target->height / 5;
+    for (int dy = -reach_y; dy <= reach_y; dy += 2) {
+        for (int dx = -reach_x; dx <= reach_x; dx += 2) {
+            const double shift[9] = {1, 0, dx, 0, 1, dy, 0, 0, 1};
+            pf_homography_compose(job->warp, shift, start);
+            struct fit_numbers fit = measure_fit(job);
+            if (fit.correlation > most) {
+                most = fit.correlation;
+                memcpy(best, job->warp, sizeof(best));
+            }
+        }
+    }
+    memcpy(job->warp, best, sizeof(best));
+}
+
+static struct fit_numbers align_level(struct level_job *job, enum pf_motion motion, int most_steps,
+                                      double tolerance_px)
+{
+    struct pf_ecc *ecc = job->ecc;
+    double basis[PARAMETERS][PARAMETERS], hessian[PARAMETERS * PARAMETERS] = {0};
+    int count = motion_basis(motion, basis);
+    pf_pool_run(ecc->pool, job->target->height, ROWS_PER_PIECE, gradient_rows, job);
+    for (int i = 0; i < piece_count(job); i++)
+        for (int k = 0; k < PARAMETERS * PARAMETERS; k++)
+            hessian[k] += ecc->pieces[i].hessian[k];
+
+    double best[9];
+    memcpy(best, job->warp, sizeof(best));
+    struct fit_numbers best_fit = measure_fit(job), fit = best_fit;
+    for (int step = 0; step < most_steps; step++) {
+        double delta[9], inverse[9], before[9];
+        if (!next_step(job, hessian, basis, count, &fit, delta) ||
+            !pf_homography_invert(inverse, delta))
+            break;
+        memcpy(before, job->warp, sizeof(before));
+        pf_homography_compose(job->warp, job->warp, inverse);
+        double moved = pf_homography_corner_distance(before, job->warp, job->target->width,
+                                                     job->target->height);
+        if (!(moved < job->target->width))
+            break;
+        fit = measure_fit(job);
+        if (fit.correlation > best_fit.correlation) {
+            best_fit = fit;
+            memcpy(best, job->warp, sizeof(best));
+        }
+        if (moved < tolerance_px || fit.correlation < best_fit.correlation - 0.05)
+            break;
+    }
+    memcpy(job->warp, best, sizeof(best));
+    return best_fit;
+}
+
+int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                 const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
+                 double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
+{
+    int r = reserve(ecc, target->level[0].width, target->level[0].height, err);
+    if (r < 0)
+        return r;
+    int count = target->count < image->count ? target->count : image->count;
+    int coarsest = levels && levels < count ? levels - 1 : count - 1;
+    int judge = level_of_width(target, 400);
+    struct fit_numbers fit = {0};
+    *ret = (struct pf_ecc_fit){0};
+    for (int level = coarsest; level >= 0; level--) {
+        struct level_job job = {
+            .ecc = ecc, .target = &target->level[level], .image = &image->level[level]};
+        job.centre_x = 0.5 * (job.target->width - 1);
+        job.centre_y = 0.5 * (job.target->height - 1);
+        job.radius = 0.5 * job.target->width;
+        level_warp(h, job.target, job.image, job.warp);
+        if (level == coarsest && search)
+            search_shift(&job);
+        /* The coarse levels carry too little to hold all of a large motion's parameters. */
+        enum pf_motion here = level == count - 1 && count > 2 && motion > PF_MOTION_SIMILARITY
+                                  ? PF_MOTION_SIMILARITY
+                                  : motion;
+        fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
+        full_warp(job.warp, job.target, job.image, h);
+        if (level == judge)
+            ret->agreement = fit.correlation;
+    }
+    if (judge > coarsest) {
+        struct level_job job = {
+            .ecc = ecc, .target = &target->level[judge], .image = &image->level[judge]};
+        level_warp(h, job.target, job.image, job.warp);
+        ret->agreement = measure_fit(&job).correlation;
+    }
+    ret->correlation = fit.correlation;
+    ret->gain = fit.sample_mean > 1e-3 ? fit.target_mean / fit.sample_mean : 1;
+    ret->overlap = fit.overlap;
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* Enhanced correlation alignment on the CPU.
+ *
+ * Finds the map h (target point -> image point, both in full-size pixels) that maximises the
+ * correlation of target and warped image, which ignores gain and offset of the brightness:
+ * Evangelidis & Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient
+ * Maximization", PAMI 2008, in its inverse compositional form (Baker & Matthews 2004): gradients
+ * and Hessian belong to the target and are made once per level.
+ *
+ * Runs in the worker, one thread at a time per object; uses the pool. Everything is borrowed
+ * except what a free function takes back.
+ */
+#ifndef PF_ECC_H
+#define PF_ECC_H
+
+#include "config/base/error.h"
+#include "config/settings.h"
+#include "process/cpu/kernels.h"
+#include "process/pool.h"
+
+#define PF_ECC_MAX_WIDTH  1600 /* pixels of the finest level, where a frame is larger */
+#define PF_ECC_MAX_LEVELS 12
+
+/* Grey levels of 255 as float, finest first. Full-size x = scale * column + offset, y alike. */
+struct pf_ecc_level {
+    float *pixels;
+    int width, height;
+    double scale, offset;
+};
+
+struct pf_ecc_pyramid {
+    int count;
+    struct pf_ecc_level level[PF_ECC_MAX_LEVELS];
+};
+
+/* Makes the pyramid of a decoded luma plane by means of 2 x 2. -ENOMEM; `ret` is freed or empty
+ * before the call (zeroed), and valid only on success. */
+int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_plane *luma,
+                             const struct pf_kernels *kernels, struct pf_pool *pool,
+                             struct pf_error *err);
+/* Makes it of engine samples of a level with the given scale and offset. */
+int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples, int stride,
+                              int width, int height, double scale, double offset,
+                              const struct pf_kernels *kernels, struct pf_pool *pool,
+                              struct pf_error *err);
+void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
+/* Number of halvings from full size to the finest level. */
+int pf_ecc_halvings(int width);
+/* Standard deviation of the level that is about 200 pixels wide, grey levels of 255. */
+double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
+
+struct pf_ecc_fit {
+    double correlation; /* at the finest level, -1..1 */
+    double agreement;   /* the same at about 400 pixels' width, where noise plays no part */
+    double gain;        /* mean of the target over mean of the warped image */
+    double overlap;     /* share of the target that the image covers */
+};
+
+struct pf_ecc; /* scratch memory */
+int pf_ecc_new(struct pf_ecc **ret, const struct pf_kernels *kernels, struct pf_pool *pool,
+               struct pf_error *err);
+struct pf_ecc *pf_ecc_free(struct pf_ecc *ecc);
+
+/* h: start on entry, result on success. `search`: also try shifts of up to a fifth of the picture
+ * at the coarsest level. `levels`: how many of the finest levels to use, 0 for all.
+ * -ENOMEM. A result is always given; whether it can be believed is for the caller to judge by
+ * the fit (a failure to converge shows as a low correlation). */
+int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                 const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
+                 double h[9], struct pf_ecc_fit *ret, struct pf_error *err);
+
+#endif

@@ -1,0 +1,185 @@
+#include "process/cpu/engine.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void cpu_close(void *opaque)
+{
+    struct pf_cpu_engine *engine = opaque;
+    if (!engine)
+        return;
+    pf_ecc_free(engine->ecc);
+    pf_ecc_pyramid_free(&engine->current);
+    pf_ecc_pyramid_free(&engine->predecessor);
+    pf_ecc_pyramid_free(&engine->stack_view);
+    free(engine->memory);
+    free(engine);
+}
+
+static int cpu_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
+                    struct pf_error *err)
+{
+    struct pf_cpu_engine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return pf_fail(err, ENOMEM, "out of memory for the engine");
+    engine->settings = *settings;
+    engine->pool = pool;
+    engine->kernels = pf_kernels(0);
+    int r = pf_ecc_new(&engine->ecc, engine->kernels, pool, err);
+    if (r < 0) {
+        cpu_close(engine);
+        return r;
+    }
+    *ret = engine;
+    return 0;
+}
+
+/* --- focus measure --- */
+
+struct focus_job {
+    const struct pf_kernels *kernels;
+    struct pf_source_plane luma;
+    int16_t *rows; /* three per thread */
+    struct pf_focus_sums (*cells)[PF_FOCUS_GRID];
+};
+
+/* begin..end are rows of cells. */
+static void focus_rows(void *context, int begin, int end, int thread)
+{
+    const struct focus_job *job = context;
+    int width = job->luma.width, height = job->luma.height;
+    int16_t *ring = job->rows + (size_t)thread * 3 * (size_t)width;
+    for (int cell_y = begin; cell_y < end; cell_y++) {
+        int first = (int)((int64_t)cell_y * height / PF_FOCUS_GRID);
+        int last = (int)((int64_t)(cell_y + 1) * height / PF_FOCUS_GRID);
+        first = first < 1 ? 1 : first;
+        last = last > height - 1 ? height - 1 : last;
+        for (int y = first - 1; y <= first && first < last; y++)
+            job->kernels->convert_row(ring + (size_t)(y % 3) * (size_t)width, width, y, &job->luma);
+        for (int y = first; y < last; y++) {
+            job->kernels->convert_row(ring + (size_t)((y + 1) % 3) * (size_t)width, width, y + 1,
+                                      &job->luma);
+            const int16_t *const rows[3] = {ring + (size_t)((y - 1) % 3) * (size_t)width,
+                                            ring + (size_t)(y % 3) * (size_t)width,
+                                            ring + (size_t)((y + 1) % 3) * (size_t)width};
+            for (int cell_x = 0; cell_x < PF_FOCUS_GRID; cell_x++) {
+                int left = (int)((int64_t)cell_x * width / PF_FOCUS_GRID);
+                int right = (int)((int64_t)(cell_x + 1) * width / PF_FOCUS_GRID);
+                job->kernels->focus_row(&job->cells[cell_y][cell_x], rows, left < 1 ? 1 : left,
+                                        right > width - 1 ? width - 1 : right);
+            }
+        }
+    }
+}
+
+static int measure_focus(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf_error *err)
+{
+    struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID];
+    memset(cells, 0, sizeof(cells));
+    struct focus_job job = {
+        .kernels = engine->kernels, .luma = pf_cpu_source(engine->frame, 0, 1), .cells = cells};
+    int width = job.luma.width, height = job.luma.height;
+    *ret = (struct pf_focus){0};
+    if (width < 3 || height < 3)
+        return 0;
+    job.rows = malloc((size_t)pf_pool_threads(engine->pool) * 3 * (size_t)width * sizeof(int16_t));
+    if (!job.rows)
+        return pf_fail(err, ENOMEM, "out of memory for the focus measure");
+    pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, focus_rows, &job);
+    free(job.rows);
+
+    struct pf_focus_sums all = {0};
+    double pixels = (double)(width - 2) * (height - 2);
+    double cell_pixels = (double)width * height / (PF_FOCUS_GRID * PF_FOCUS_GRID);
+    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++) {
+        const struct pf_focus_sums *cell = &cells[i / PF_FOCUS_GRID][i % PF_FOCUS_GRID];
+        all.laplacian += cell->laplacian;
+        all.laplacian_squared += cell->laplacian_squared;
+        all.tenengrad += cell->tenengrad;
+        all.modified_laplacian += cell->modified_laplacian;
+        ret->grid[i] = (float)(cell->modified_laplacian / cell_pixels);
+    }
+    double mean = all.laplacian / pixels;
+    ret->laplacian_variance = all.laplacian_squared / pixels - mean * mean;
+    ret->tenengrad = all.tenengrad / pixels;
+    ret->modified_laplacian = all.modified_laplacian / pixels;
+    return 0;
+}
+
+/* --- the frame in hand --- */
+
+static int cpu_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
+                    double *ret_contrast, struct pf_error *err)
+{
+    struct pf_cpu_engine *engine = opaque;
+    engine->frame = frame;
+    pf_ecc_pyramid_free(&engine->current);
+    struct pf_source_plane luma = pf_cpu_source(frame, 0, 1);
+    int r = pf_ecc_pyramid_of_source(&engine->current, &luma, engine->kernels, engine->pool, err);
+    if (r < 0)
+        return r;
+    *ret_contrast = pf_ecc_contrast(&engine->current);
+    return measure_focus(engine, ret_focus, err);
+}
+
+static void cpu_keep(void *opaque)
+{
+    struct pf_cpu_engine *engine = opaque;
+    pf_ecc_pyramid_free(&engine->predecessor);
+    engine->predecessor = engine->current;
+    memset(&engine->current, 0, sizeof(engine->current));
+    engine->frame = NULL;
+}
+
+/* --- alignment --- */
+
+/* The stack's luma at the resolution of alignment, or the finest that the pyramid has. */
+static int make_stack_view(struct pf_cpu_engine *engine, struct pf_error *err)
+{
+    int level = pf_ecc_halvings(engine->size[0][0].width);
+    level = level > engine->levels ? engine->levels : level;
+    struct pf_grid size = engine->size[0][level];
+    int16_t *samples = malloc((size_t)size.width * (size_t)size.height * sizeof(*samples));
+    if (!samples)
+        return pf_fail(err, ENOMEM, "out of memory for alignment to the stack");
+    pf_ecc_pyramid_free(&engine->stack_view);
+    pf_cpu_collapse(engine, 0, level, samples);
+    int r = pf_ecc_pyramid_of_samples(&engine->stack_view, samples, size.width, size.width,
+                                      size.height, ldexp(1, level), 0, engine->kernels,
+                                      engine->pool, err);
+    free(samples);
+    return r;
+}
+
+static int cpu_align(void *opaque, enum pf_target target, bool search, double h[9],
+                     struct pf_fit *ret, struct pf_error *err)
+{
+    struct pf_cpu_engine *engine = opaque;
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    if (r < 0)
+        return r;
+    struct pf_ecc_fit fit;
+    r = pf_ecc_align(engine->ecc,
+                     target == PF_TARGET_STACK ? &engine->stack_view : &engine->predecessor,
+                     &engine->current, engine->settings.motion, search,
+                     target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit, err);
+    if (r < 0)
+        return r;
+    *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.gain, fit.overlap};
+    return 0;
+}
+
+const struct pf_backend pf_backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .load = cpu_load,
+    .align = cpu_align,
+    .fuse = pf_cpu_fuse,
+    .keep = cpu_keep,
+    .preview = pf_cpu_preview,
+    .finish = pf_cpu_finish,
+    .depth = pf_cpu_depth,
+};

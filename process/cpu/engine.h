@@ -1,0 +1,67 @@
+/* The CPU backend's memory: shared by its files (engine.c, fuse.c, result.c) and nobody else.
+ *
+ * Levels: luma level 0 has the frame's size, each further one half of it, rounded up (Burt-Adelson
+ * samples: level l lies at 2^l * column). Weights live on the grid of 2 x 2 cells of their level,
+ * whose size is that of the next level. Chroma planes have levels of their own from their own size
+ * and use the weights of the luma level with the same number.
+ */
+#ifndef PF_CPU_ENGINE_H
+#define PF_CPU_ENGINE_H
+
+#include "process/backend.h"
+#include "process/cpu/ecc.h"
+#include "process/cpu/kernels.h"
+
+#define PF_CPU_MAX_LEVELS 10 /* Laplacian levels; one more for the rest */
+#define PF_CPU_BLUR_REACH 6  /* cells, the most that smoothing of energies looks aside */
+
+struct pf_grid {
+    int width, height;
+};
+
+struct pf_cpu_engine {
+    struct pf_stack_settings settings;
+    struct pf_pool *pool; /* borrowed */
+    const struct pf_kernels *kernels;
+
+    const struct pf_image *frame; /* in hand, borrowed; NULL none */
+    struct pf_ecc *ecc;
+    struct pf_ecc_pyramid current, predecessor, stack_view;
+
+    /* All below is made when the first frame is fused; `memory` owns it. */
+    void *memory;
+    int levels, planes;
+    int chroma_shift_x, chroma_shift_y;
+    struct pf_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
+    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];    /* Laplacian levels, then the rest */
+    int16_t *work[PF_CPU_MAX_LEVELS + 1];          /* Gaussian pyramid of one plane */
+    float *alpha[PF_CPU_MAX_LEVELS];               /* energy, then the frame's share */
+    float *log_total[PF_CPU_MAX_LEVELS];
+    float *best;      /* highest log2 weight so far on the finest grid; NULL without depth */
+    uint16_t *winner; /* whose it was */
+    char *scratch;    /* one slice per thread */
+    size_t scratch_bytes;
+};
+
+/* fuse.c */
+int pf_cpu_fuse(void *engine, const double h[9], double gain, int index, struct pf_error *err);
+struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain);
+
+/* result.c; collapse writes plane `plane` down to `level` into out (size of that level). */
+void pf_cpu_collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
+int pf_cpu_preview(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);
+int pf_cpu_finish(void *engine, struct pf_image **ret, struct pf_error *err);
+int pf_cpu_depth(void *engine, const int *rank, int count, struct pf_image **ret,
+                 struct pf_error *err);
+
+static inline struct pf_grid pf_half(struct pf_grid grid)
+{
+    return (struct pf_grid){(grid.width + 1) / 2, (grid.height + 1) / 2};
+}
+
+static inline int pf_clamp(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+#endif

@@ -1,0 +1,129 @@
+/* The CPU's pixel kernels: one struct of function pointers, a set per instruction set.
+ *
+ * Each file of process/cpu/ named ..._isa.c is compiled once for the plain architecture (base) and, on x86-64, once
+ * for x86-64-v3 (AVX2, FMA). pf_kernels() picks the best set this processor runs. All kernels work
+ * on rows, borrow everything, keep no state and may run on any number of threads.
+ *
+ * Samples inside the engine are int16_t: luma 0..PF_WHITE, chroma centred on 0. One grey level of
+ * 255 is PF_GREY units.
+ */
+#ifndef PF_KERNELS_H
+#define PF_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PF_GREY  128
+#define PF_WHITE (255 * PF_GREY)
+
+/* A plane as decoded. */
+struct pf_source_plane {
+    const void *samples;
+    size_t stride_bytes;
+    int width, height;
+    int bits;     /* 8 or 16 */
+    float scale;  /* engine unit per sample unit, brightness gain included */
+    float offset; /* sample value that is 0 in the engine (chroma: its centre) */
+};
+
+/* Sums of one row of samples for the focus measure, in grey levels of 255. */
+struct pf_focus_sums {
+    double laplacian, laplacian_squared, tenengrad, modified_laplacian;
+};
+
+/* Sums of a row block for correlation: over valid samples. */
+struct pf_fit_sums {
+    double count, t, i, tt, ii, ti;
+};
+
+/* Row sums of gradient times error times powers of x: [axis][power]. */
+struct pf_step_sums {
+    double g[2][3];
+};
+
+/* Row sums of gradient products times powers of x: xx, xy, yy by power. */
+struct pf_hessian_sums {
+    double g[3][5];
+};
+
+struct pf_kernels {
+    const char *name;
+
+    /* Warp (bicubic, Catmull-Rom; Keys 1981 with a = -1/2): output row `y`, all of width `count`,
+     * through the homography `h` (output point -> source point). Borders replicate. */
+    void (*warp_row)(int16_t *out, int count, int y, const double h[9],
+                     const struct pf_source_plane *source);
+    /* The same with the identity. */
+    void (*convert_row)(int16_t *out, int count, int y, const struct pf_source_plane *source);
+
+    /* Burt-Adelson reduce: rows[0..4] are source rows 2y-2..2y+2; scratch holds width + 8. */
+    void (*reduce_row)(int16_t *out, int out_count, const int16_t *const rows[5], int width,
+                       int32_t *scratch);
+    /* Burt-Adelson expand of output row of parity `odd`; rows[0..2] are coarse rows y/2-1..y/2+1.
+     * Result in int32 units of 1/64; scratch holds coarse_width + 8. */
+    void (*expand_row)(int32_t *out, int count, const int16_t *const rows[3], int coarse_width,
+                       bool odd, int32_t *scratch);
+    /* average += alpha * ((fine - expanded / 64) - average) */
+    void (*blend_laplacian_row)(int16_t *average, const int16_t *fine, const int32_t *expanded,
+                                const float *alpha, int count);
+    /* average += alpha * (sample - average) */
+    void (*blend_row)(int16_t *average, const int16_t *sample, const float *alpha, int count);
+    /* out = clamp(detail + expanded / 64) to low..high */
+    void (*collapse_row)(int16_t *out, const int16_t *detail, const int32_t *expanded, int count,
+                         int low, int high);
+
+    /* Modified Laplacian of rows y and y+1 (rows[0..3] = y-1..y+2), summed in 2 x 2 cells and
+     * divided by 4: out_count = ceil(width / 2) cells, in grey levels. */
+    void (*modified_laplacian_row)(float *out, int out_count, const int16_t *const rows[4],
+                                   int width);
+    /* out[x] = sum taps[k] * rows[k][x] */
+    void (*filter_rows)(float *out, const float *const *rows, const float *taps, int tap_count,
+                        int count);
+    /* out[x] = sum taps[k] * in[x - tap_count / 2 + k]; `in` has tap_count / 2 samples on both sides */
+    void (*filter_row)(float *out, const float *in, const float *taps, int tap_count, int count);
+
+    /* energy = log2(energy + floor) + coupling * mean of the 2 x 2 finer energies (fine rows may
+     * be NULL at the finest level). */
+    void (*energy_row)(float *energy, int count, float floor, float coupling,
+                       const float *fine_upper, const float *fine_lower, int fine_count);
+    /* Online softmax: weight 2^(power * energy - penalty[x]) (penalty NULL: none) joins the log2
+     * total; energy is replaced by alpha, the new weight's share of the new total. */
+    void (*softmax_row)(float *energy, float *log_total, int count, float power,
+                        const float *penalty);
+    /* Remembers who has the highest weight. Called before softmax_row, with the same arguments. */
+    void (*winner_row)(const float *energy, float *best, uint16_t *winner, int count, float power,
+                       const float *penalty, uint16_t index);
+
+    /* alpha at a plane's row from the alpha grid: factor_x, factor_y 1 or 2 plane samples per cell;
+     * upper/lower are the two grid rows to be mixed by 1-mix, mix. */
+    void (*alpha_row)(float *out, int count, const float *upper, const float *lower, float mix,
+                      int grid_count, int factor_x);
+
+    /* Focus measure over columns [begin, end) of the middle one of three rows. */
+    void (*focus_row)(struct pf_focus_sums *sums, const int16_t *const rows[3], int begin, int end);
+
+    /* Means of 2 x 2 samples. */
+    void (*halve_row)(float *out, int out_count, const float *upper, const float *lower, int width);
+    void (*halve_source_row)(float *out, int out_count, int y,
+                             const struct pf_source_plane *source);
+
+    /* Alignment, template row y (all coordinates in samples of the two images). */
+    /* Bilinear samples of `image` at h * (x, y): out and valid (1 or 0). */
+    void (*sample_row)(float *out, float *valid, int count, int y, const double h[9],
+                       const float *image, int image_stride, int width, int height);
+    void (*fit_row)(struct pf_fit_sums *sums, const float *target, const float *sample,
+                    const float *valid, int count);
+    /* error = (gain * (sample - sample_mean) - (target - target_mean)) * valid; x runs from
+     * x0 in steps of dx. Adds to sums. */
+    void (*step_row)(struct pf_step_sums *sums, const float *target, const float *sample,
+                     const float *valid, const float *gx, const float *gy, int count, float gain,
+                     float sample_mean, float target_mean, float x0, float dx);
+    void (*hessian_row)(struct pf_hessian_sums *sums, const float *gx, const float *gy, int count,
+                        float x0, float dx);
+};
+
+/* The sets this processor runs, the best one first; index from 0, NULL past the last. */
+const struct pf_kernels *pf_kernels(int index);
+
+#endif

@@ -1,0 +1,156 @@
+/* Energies, and the online softmax that turns them into each frame's share of the stack. */
+#include <math.h>
+#include <string.h>
+
+#include "process/cpu/isa.h"
+
+/* log2 and exp2 to about 2e-6, in plain arithmetic that vectorises: mantissa polynomial after
+ * splitting off the exponent (minimax by Remez on [1, 2) and [0, 1)). */
+static inline float fast_log2(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    float exponent = (float)(int)(bits >> 23) - 127.0f;
+    bits = (bits & 0x007fffffu) | 0x3f800000u;
+    float m;
+    memcpy(&m, &bits, sizeof(m));
+    /* atanh series in s = (m - c) / (m + c), c = sqrt(2): |s| < 0.172 */
+    float s = (m - 1.41421356f) / (m + 1.41421356f), s2 = s * s;
+    return exponent + 0.5f +
+           s * (2.88539008f + s2 * (0.96179670f + s2 * (0.57707802f + s2 * 0.41219858f)));
+}
+
+static inline float fast_exp2(float value) /* value <= 0 */
+{
+    value = value < -126.0f ? -126.0f : value;
+    int whole = (int)(value - 0.5f); /* nearest, towards zero from the left */
+    float f = value - (float)whole;  /* -0.5 .. 0.5 */
+    float p =
+        1.0f +
+        f * (0.69314718f +
+             f * (0.24022651f +
+                  f * (0.05550411f + f * (0.00961813f + f * (0.00133336f + f * 0.00015404f)))));
+    uint32_t bits = (uint32_t)(whole + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof(power));
+    return power * p;
+}
+
+static void filter_rows(float *restrict out, const float *const *rows, const float *taps,
+                        int tap_count, int count)
+{
+    /* Symmetric taps: the rows from both ends share one. */
+    const float *restrict middle = rows[tap_count / 2];
+    float tap = taps[tap_count / 2];
+    for (int x = 0; x < count; x++)
+        out[x] = tap * middle[x];
+    for (int k = 0; k < tap_count / 2; k++) {
+        const float *restrict a = rows[k], *restrict b = rows[tap_count - 1 - k];
+        tap = taps[k];
+        for (int x = 0; x < count; x++)
+            out[x] += tap * (a[x] + b[x]);
+    }
+}
+
+static void filter_row(float *restrict out, const float *restrict in, const float *taps,
+                       int tap_count, int count)
+{
+    int half = tap_count / 2;
+    for (int x = 0; x < count; x++)
+        out[x] = taps[half] * in[x];
+    for (int k = 0; k < half; k++) {
+        float tap = taps[k];
+        const float *a = in - half + k, *b = in + half - k;
+        for (int x = 0; x < count; x++)
+            out[x] += tap * (a[x] + b[x]);
+    }
+}
+
+static void energy_row(float *restrict energy, int count, float floor, float coupling,
+                       const float *restrict fine_upper, const float *restrict fine_lower,
+                       int fine_count)
+{
+    for (int x = 0; x < count; x++)
+        energy[x] = fast_log2(energy[x] + floor);
+    if (!fine_upper)
+        return;
+    float share = coupling * 0.25f;
+    int inner = fine_count / 2 < count ? fine_count / 2 : count;
+    for (int x = 0; x < inner; x++)
+        energy[x] += share * (fine_upper[2 * x] + fine_upper[2 * x + 1] + fine_lower[2 * x] +
+                              fine_lower[2 * x + 1]);
+    for (int x = inner; x < count; x++)
+        energy[x] += 2 * share * (fine_upper[fine_count - 1] + fine_lower[fine_count - 1]);
+}
+
+static inline __attribute__((always_inline)) void join(float *energy, float *log_total,
+                                                       float weight)
+{
+    float difference = weight - *log_total;
+    float distance = difference < 0 ? difference : -difference;
+    float t = fast_exp2(distance);
+    float larger = difference < 0 ? *log_total : weight;
+    *log_total = larger + fast_log2(1.0f + t);
+    *energy = (difference < 0 ? t : 1.0f) / (1.0f + t);
+}
+
+static void softmax_row(float *restrict energy, float *restrict log_total, int count, float power,
+                        const float *restrict penalty)
+{
+    if (penalty)
+        for (int x = 0; x < count; x++)
+            join(&energy[x], &log_total[x], power * energy[x] - penalty[x]);
+    else
+        for (int x = 0; x < count; x++)
+            join(&energy[x], &log_total[x], power * energy[x]);
+}
+
+static void winner_row(const float *restrict energy, float *restrict best,
+                       uint16_t *restrict winner, int count, float power,
+                       const float *restrict penalty, uint16_t index)
+{
+    for (int x = 0; x < count; x++) {
+        float weight = power * energy[x] - (penalty ? penalty[x] : 0);
+        bool better = weight > best[x];
+        best[x] = better ? weight : best[x];
+        winner[x] = better ? index : winner[x];
+    }
+}
+
+static void alpha_row(float *restrict out, int count, const float *restrict upper,
+                      const float *restrict lower, float mix, int grid_count, int factor_x)
+{
+    if (factor_x == 1) {
+        for (int x = 0; x < count; x++)
+            out[x] = upper[x] + mix * (lower[x] - upper[x]);
+        return;
+    }
+    /* A cell is centred between its two samples: weights 3/4 and 1/4. */
+    for (int i = 1; i < grid_count - 1 && 2 * i + 1 < count; i++) {
+        float before = upper[i - 1] + mix * (lower[i - 1] - upper[i - 1]);
+        float here = upper[i] + mix * (lower[i] - upper[i]);
+        float after = upper[i + 1] + mix * (lower[i + 1] - upper[i + 1]);
+        out[2 * i] = 0.25f * before + 0.75f * here;
+        out[2 * i + 1] = 0.75f * here + 0.25f * after;
+    }
+    for (int end = 0; end < 2; end++) {
+        int i = end ? grid_count - 1 : 0;
+        int left = i > 0 ? i - 1 : i, right = i < grid_count - 1 ? i + 1 : i;
+        float here = upper[i] + mix * (lower[i] - upper[i]);
+        if (2 * i < count)
+            out[2 * i] = 0.75f * here + 0.25f * (upper[left] + mix * (lower[left] - upper[left]));
+        if (2 * i + 1 < count)
+            out[2 * i + 1] =
+                0.75f * here + 0.25f * (upper[right] + mix * (lower[right] - upper[right]));
+    }
+}
+
+void ISA(weight_kernels)(struct pf_kernels *set)
+{
+    set->filter_rows = filter_rows;
+    set->filter_row = filter_row;
+    set->energy_row = energy_row;
+    set->softmax_row = softmax_row;
+    set->winner_row = winner_row;
+    set->alpha_row = alpha_row;
+}

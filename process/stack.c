@@ -1,0 +1,288 @@
+#include "process/stack.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/file.h"
+#include "process/backend.h"
+#include "process/homography.h"
+
+/* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
+#define LEAST_CONTRAST 1.5
+/* Re-registration to the stack may correct a chained transform by this share of the width; more
+ * means that it has locked onto something else. */
+#define MOST_DRIFT 0.01
+/* Beyond these a fit is no picture of the same thing, whatever its correlation. */
+#define LEAST_OVERLAP 0.6
+#define MOST_ZOOM     1.3
+#define MOST_GAIN     3.0
+
+struct pf_stack {
+    const struct pf_backend *backend;
+    void *engine;
+    struct pf_stack_settings settings;
+    struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
+    int width, height, planes, chroma_shift_x, chroma_shift_y;
+    double predecessor[9]; /* reference point -> predecessor point */
+    double predecessor_gain;
+    int added, fused;
+};
+
+int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *settings,
+                  struct pf_pool *pool, struct pf_error *err)
+{
+    struct pf_stack *stack = calloc(1, sizeof(*stack));
+    if (!stack)
+        return pf_fail(err, ENOMEM, "out of memory for a stack");
+    stack->settings = *settings;
+    stack->backend = &pf_backend_cpu;
+    int r = stack->backend->open(&stack->engine, &stack->settings, pool, err);
+    if (r < 0) {
+        pf_stack_free(stack);
+        return r;
+    }
+    *ret = stack;
+    return 0;
+}
+
+struct pf_stack *pf_stack_free(struct pf_stack *stack)
+{
+    if (!stack)
+        return NULL;
+    if (stack->backend)
+        stack->backend->close(stack->engine);
+    pf_image_free(stack->shape);
+    free(stack);
+    return NULL;
+}
+
+int pf_stack_fused(const struct pf_stack *stack)
+{
+    return stack->fused;
+}
+
+static void set_aside(struct pf_frame_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void set_aside(struct pf_frame_result *result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(result->reason, sizeof(result->reason), format, args);
+    va_end(args);
+    result->verdict = PF_VERDICT_ASIDE;
+}
+
+/* True when a fit can be believed; else says why not. */
+static bool believable(const struct pf_stack *stack, const double h[9], const struct pf_fit *fit,
+                       char *reason, size_t reason_size)
+{
+    double score = fmax(fit->correlation, fit->agreement);
+    double zoom = hypot(h[0], h[3]);
+    if (!(score >= stack->settings.min_correlation))
+        snprintf(reason, reason_size, "does not match the stack: correlation %.2f is below %.2f",
+                 score, stack->settings.min_correlation);
+    else if (!(fit->overlap >= LEAST_OVERLAP))
+        snprintf(reason, reason_size, "does not match the stack: covers only %.0f %% of it",
+                 100 * fit->overlap);
+    else if (!(zoom < MOST_ZOOM && zoom > 1 / MOST_ZOOM))
+        snprintf(reason, reason_size, "does not match the stack: would need a zoom of %.2f", zoom);
+    else if (!(fit->gain < MOST_GAIN && fit->gain > 1 / MOST_GAIN))
+        snprintf(reason, reason_size, "does not match the stack: %.1f times its brightness",
+                 1 / fit->gain);
+    else
+        return true;
+    return false;
+}
+
+/* Finds the frame in hand's transform: first against its predecessor, then against the stack,
+ * which keeps the errors of the chain from adding up. 1 accepted, 0 refused (result says why). */
+static int align(struct pf_stack *stack, struct pf_frame_result *result, struct pf_error *err)
+{
+    double relative[9], h[9];
+    struct pf_fit fit, refit;
+    pf_homography_identity(relative);
+    int r = stack->backend->align(stack->engine, PF_TARGET_PREDECESSOR, true, relative, &fit, err);
+    if (r < 0)
+        return r;
+    bool chained = believable(stack, relative, &fit, result->reason, sizeof(result->reason));
+    if (chained)
+        pf_homography_compose(h, relative, stack->predecessor);
+    else
+        memcpy(h, stack->predecessor, sizeof(h));
+    result->correlation = fmax(fit.correlation, fit.agreement);
+    result->gain = fit.gain * stack->predecessor_gain;
+    if (chained && stack->fused == 1) { /* the predecessor is the stack */
+        memcpy(result->transform, h, sizeof(h));
+        return 1;
+    }
+
+    double direct[9];
+    memcpy(direct, h, sizeof(direct));
+    r = stack->backend->align(stack->engine, PF_TARGET_STACK, !chained, direct, &refit, err);
+    if (r < 0)
+        return r;
+    char reason[sizeof(result->reason)];
+    bool registered = believable(stack, direct, &refit, reason, sizeof(reason));
+    if (registered && chained)
+        registered = pf_homography_corner_distance(h, direct, stack->width, stack->height) <
+                     MOST_DRIFT * stack->width;
+    if (!chained && !registered)
+        return 0;
+    memcpy(result->transform, registered ? direct : h, sizeof(h));
+    if (registered) {
+        result->correlation = fmax(refit.correlation, refit.agreement);
+        result->gain = refit.gain;
+    }
+    result->reason[0] = '\0';
+    return 1;
+}
+
+static int remember_shape(struct pf_stack *stack, const struct pf_image *frame,
+                          struct pf_error *err)
+{
+    struct pf_image *shape = NULL;
+    int r = pf_image_new(&shape, 1, 1, 8, 1, 0, 0, err);
+    if (r == 0)
+        r = pf_image_copy_metadata(shape, frame, err);
+    if (r < 0) {
+        pf_image_free(shape);
+        return r;
+    }
+    stack->shape = shape;
+    stack->width = frame->width;
+    stack->height = frame->height;
+    stack->planes = frame->planes;
+    stack->chroma_shift_x = frame->chroma_shift_x;
+    stack->chroma_shift_y = frame->chroma_shift_y;
+    return 0;
+}
+
+/* True when the frame can be laid over the stack's samples; else the result says why not. */
+static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
+                 struct pf_frame_result *result)
+{
+    if (frame->width != stack->width || frame->height != stack->height)
+        set_aside(result, "is %d x %d, the stack is %d x %d", frame->width, frame->height,
+                  stack->width, stack->height);
+    else if (frame->planes != stack->planes)
+        set_aside(result, "is %s, the stack is %s", frame->planes == 1 ? "grey" : "in colour",
+                  stack->planes == 1 ? "grey" : "in colour");
+    else if (frame->chroma_shift_x != stack->chroma_shift_x ||
+             frame->chroma_shift_y != stack->chroma_shift_y)
+        set_aside(result, "has another chroma subsampling than the stack");
+    else
+        return true;
+    return false;
+}
+
+int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
+                 struct pf_error *err)
+{
+    struct pf_frame_result result = {.verdict = PF_VERDICT_FUSED, .gain = 1};
+    pf_homography_identity(result.transform);
+    int index = stack->added++;
+    int64_t start = pf_monotonic_ms();
+    if (stack->shape && !fits(stack, frame, &result)) {
+        *ret = result;
+        return 0;
+    }
+    double contrast = 0;
+    int r = stack->backend->load(stack->engine, frame, &result.focus, &contrast, err);
+    if (r < 0)
+        return r;
+    int64_t measured = pf_monotonic_ms(), aligned = measured;
+    result.focus_ms = (double)(measured - start);
+    if (contrast < LEAST_CONTRAST) {
+        set_aside(&result, "is blank: contrast %.2f of 255 grey levels", contrast);
+        *ret = result;
+        return 0;
+    }
+
+    if (!stack->shape) {
+        r = remember_shape(stack, frame, err);
+        if (r < 0)
+            return r;
+        result.is_reference = true;
+        result.correlation = 1;
+    } else if (stack->settings.align == PF_ALIGN_NONE) {
+        result.correlation = 1;
+    } else {
+        r = align(stack, &result, err);
+        if (r < 0)
+            return r;
+        aligned = pf_monotonic_ms();
+        result.align_ms = (double)(aligned - measured);
+        if (r == 0) {
+            result.verdict = PF_VERDICT_ASIDE;
+            pf_homography_identity(result.transform);
+            *ret = result;
+            return 0;
+        }
+    }
+    r = stack->backend->fuse(stack->engine, result.transform, result.gain, index, err);
+    if (r < 0)
+        return r;
+    stack->backend->keep(stack->engine);
+    stack->fused++;
+    memcpy(stack->predecessor, result.transform, sizeof(stack->predecessor));
+    stack->predecessor_gain = result.gain;
+    result.fuse_ms = (double)(pf_monotonic_ms() - aligned);
+    *ret = result;
+    return 0;
+}
+
+static int with_metadata(struct pf_stack *stack, int r, struct pf_image *image,
+                         struct pf_image **ret, struct pf_error *err)
+{
+    if (r == 0)
+        r = pf_image_copy_metadata(image, stack->shape, err);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
+    }
+    *ret = image;
+    return 0;
+}
+
+static int nothing_fused(const struct pf_stack *stack, struct pf_error *err)
+{
+    return stack->fused ? 0 : pf_fail(err, ENODATA, "no frame has been fused");
+}
+
+int pf_stack_preview(struct pf_stack *stack, int max_width, struct pf_image **ret,
+                     struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    int r = nothing_fused(stack, err);
+    if (r == 0)
+        r = stack->backend->preview(stack->engine, max_width, &image, err);
+    return with_metadata(stack, r, image, ret, err);
+}
+
+int pf_stack_finish(struct pf_stack *stack, struct pf_image **ret, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    int r = nothing_fused(stack, err);
+    if (r == 0)
+        r = stack->backend->finish(stack->engine, &image, err);
+    return with_metadata(stack, r, image, ret, err);
+}
+
+int pf_stack_depth(struct pf_stack *stack, const int *rank, int count, struct pf_image **ret,
+                   struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    int r = nothing_fused(stack, err);
+    if (r == 0 && !stack->settings.depth)
+        r = pf_fail(err, ENODATA, "the depth map was turned off for this stack");
+    if (r == 0 && count != stack->added)
+        r = pf_fail(err, EINVAL, "ranks of %d frames for a stack of %d", count, stack->added);
+    if (r == 0)
+        r = stack->backend->depth(stack->engine, rank, count, &image, err);
+    return with_metadata(stack, r, image, ret, err);
+}
