@@ -1,0 +1,133 @@
+#include "process/codec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "process/codec_format.h"
+
+#define MAGIC_BYTES 12
+
+size_t pf_source_read(struct pf_source *source, void *bytes, size_t size)
+{
+    size_t got = 0;
+    while (got < size) {
+        ssize_t n = pread(source->fd, (char *)bytes + got, size - got, source->offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && !source->error)
+            source->error = errno;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+        source->offset += n;
+    }
+    return got;
+}
+
+int pf_source_check_size(const struct pf_source *source, uint64_t width, uint64_t height,
+                         struct pf_error *err)
+{
+    uint64_t pixels;
+    if (width < 1 || height < 1)
+        return pf_fail(err, EBADMSG, "%s: declares %llu x %llu pixels", source->path,
+                       (unsigned long long)width, (unsigned long long)height);
+    if (__builtin_mul_overflow(width, height, &pixels) ||
+        pixels > (uint64_t)source->limits->max_pixels)
+        return pf_fail(err, EFBIG, "%s: declares %llu x %llu pixels, more than the limit of %lld",
+                       source->path, (unsigned long long)width, (unsigned long long)height,
+                       (long long)source->limits->max_pixels);
+    return 0;
+}
+
+static bool is_tiff(const uint8_t *magic)
+{
+    return memcmp(magic, "II*\0", 4) == 0 || memcmp(magic, "MM\0*", 4) == 0 ||
+           memcmp(magic, "II+\0", 4) == 0 || memcmp(magic, "MM\0+", 4) == 0;
+}
+
+static int decode(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
+{
+    uint8_t magic[MAGIC_BYTES] = {0};
+    size_t got = pf_source_read(source, magic, sizeof(magic));
+    source->offset = 0;
+
+    if (source->error)
+        return pf_fail_errno(err, source->error, "reading %s", source->path);
+    if (source->size_bytes == 0)
+        return pf_fail(err, EBADMSG, "%s: the file is empty", source->path);
+    if (got >= 3 && memcmp(magic, "\xff\xd8\xff", 3) == 0)
+        return pf_decode_jpeg(ret, source, err);
+    if (got >= 8 && memcmp(magic, "\x89PNG\r\n\x1a\n", 8) == 0)
+        return pf_decode_png(ret, source, err);
+    if (got >= 10 && is_tiff(magic) && memcmp(magic + 8, "CR", 2) == 0)
+        return pf_fail(err, ENOTSUP, "%s: a RAW picture (CR2), which is not read", source->path);
+    if (got >= 8 && is_tiff(magic))
+        return pf_decode_tiff(ret, source, err);
+    return pf_fail(err, ENOTSUP, "%s: not a JPEG, TIFF or PNG picture", source->path);
+}
+
+int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
+                    struct pf_error *err)
+{
+    /* O_NONBLOCK: a named pipe in the place of a picture must not block for ever. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "opening %s", path);
+
+    int r;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        r = pf_fail_errno(err, errno, "reading %s", path);
+    else if (S_ISDIR(st.st_mode))
+        r = pf_fail(err, EISDIR, "%s: a directory, not a picture", path);
+    else if (!S_ISREG(st.st_mode))
+        r = pf_fail(err, ENOTSUP, "%s: not a regular file", path);
+    else {
+        struct pf_source source = {
+            .fd = fd, .path = path, .size_bytes = st.st_size, .limits = limits};
+        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        r = decode(ret, &source, err);
+    }
+    close(fd);
+    return r;
+}
+
+int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *err)
+{
+    static const struct {
+        const char *extension;
+        enum pf_format format;
+    } known[] = {{".tif", PF_FORMAT_TIFF},
+                 {".tiff", PF_FORMAT_TIFF},
+                 {".png", PF_FORMAT_PNG},
+                 {".jpg", PF_FORMAT_JPEG},
+                 {".jpeg", PF_FORMAT_JPEG}};
+    const char *name = strrchr(path, '/');
+    const char *dot = strrchr(name ? name : path, '.');
+
+    for (size_t i = 0; dot && i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcasecmp(dot, known[i].extension) == 0) {
+            *ret = known[i].format;
+            return 0;
+        }
+    }
+    return pf_fail(err, ENOTSUP, "%s: no known picture extension (.tif .tiff .png .jpg .jpeg)",
+                   path);
+}
+
+const char *pf_format_extension(enum pf_format format)
+{
+    switch (format) {
+    case PF_FORMAT_PNG:
+        return "png";
+    case PF_FORMAT_JPEG:
+        return "jpg";
+    case PF_FORMAT_TIFF:
+        break;
+    }
+    return "tif";
+}

@@ -1,0 +1,66 @@
+/* What the picture formats share: the open file they read, the file they write, their entries.
+ *
+ * Used by process/codec*.c and process/encode*.c only. Objects live on the caller's stack and are
+ * used by one thread. An I/O error is kept with its errno, because the libraries lose it.
+ */
+#ifndef PF_CODEC_FORMAT_H
+#define PF_CODEC_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "config/base/error.h"
+#include "process/codec.h"
+#include "process/image.h"
+#include "process/pool.h"
+
+/* A regular file opened for reading; `offset` is where the next pf_source_read() begins. */
+struct pf_source {
+    int fd;
+    const char *path; /* borrowed, for error texts */
+    int64_t size_bytes;
+    int64_t offset;
+    int error; /* errno of the first failed read, 0 none */
+    const struct pf_decode_limits *limits;
+};
+
+/* Reads up to `size` bytes; fewer only at the end of the file or on an error. */
+size_t pf_source_read(struct pf_source *source, void *bytes, size_t size);
+
+/* Declared size against the limit, before anything is allocated. -EBADMSG, -EFBIG. */
+int pf_source_check_size(const struct pf_source *source, uint64_t width, uint64_t height,
+                         struct pf_error *err);
+
+/* Each returns an image that its caller owns, complete with metadata and orientation. */
+int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
+int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
+int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
+
+/* A file being written. */
+struct pf_sink {
+    int fd;
+    const char *path; /* borrowed */
+    int64_t offset;   /* where the next write goes */
+    int64_t started;  /* bytes whose write-back has been started */
+    int error;        /* errno of the first failed write, 0 none */
+};
+
+/* Writes all at `offset` and moves it. false on failure, errno kept in sink->error. */
+bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size);
+
+/* Each writes the whole picture, which is upright already (orientation 1); `exif` is the block to
+ * embed (may be empty). The caller syncs, closes, and removes the file on failure. When
+ * sink->error is set, that is the reason; the text may then be left to the caller. */
+struct pf_encode_job {
+    const struct pf_image *image;
+    const struct pf_blob *exif;
+    const struct pf_encode_options *options;
+    struct pf_pool *pool; /* may be NULL */
+    struct pf_sink *sink;
+};
+int pf_encode_jpeg(const struct pf_encode_job *job, struct pf_error *err);
+int pf_encode_tiff(const struct pf_encode_job *job, struct pf_error *err);
+int pf_encode_png(const struct pf_encode_job *job, struct pf_error *err);
+
+#endif

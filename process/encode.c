@@ -1,0 +1,112 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "process/codec.h"
+#include "process/codec_format.h"
+#include "process/exif.h"
+#include "process/upright.h"
+
+#define WRITE_BACK_BYTES (8 << 20)
+
+bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
+{
+    const char *from = bytes;
+    while (size && !sink->error) {
+        ssize_t n = pwrite(sink->fd, from, size, sink->offset);
+        if (n < 0) {
+            if (errno != EINTR)
+                sink->error = errno;
+            continue;
+        }
+        from += n;
+        size -= (size_t)n;
+        sink->offset += n;
+    }
+    /* Starts the disk early, so that the fsync at the end finds little left to wait for. A hint:
+     * file systems that cannot are welcome to refuse. */
+    if (sink->offset - sink->started >= WRITE_BACK_BYTES) {
+        (void)sync_file_range(sink->fd, sink->started, sink->offset - sink->started,
+                              SYNC_FILE_RANGE_WRITE);
+        sink->started = sink->offset;
+    }
+    return !sink->error;
+}
+
+static int encode(struct pf_encode_job *job, struct pf_error *err)
+{
+    int r;
+    switch (job->options->format) {
+    case PF_FORMAT_TIFF:
+        r = pf_encode_tiff(job, err);
+        break;
+    case PF_FORMAT_PNG:
+        r = pf_encode_png(job, err);
+        break;
+    case PF_FORMAT_JPEG:
+        r = pf_encode_jpeg(job, err);
+        break;
+    default:
+        return pf_fail(err, EINVAL, "unknown output format %d", (int)job->options->format);
+    }
+    return r;
+}
+
+static int write_file(struct pf_encode_job *job, const char *path, struct pf_error *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "creating %s", path);
+
+    struct pf_sink sink = {.fd = fd, .path = path};
+    struct pf_error inner = {0};
+    job->sink = &sink;
+    int r = encode(job, &inner);
+    /* The system's reason comes first: the libraries only know that something failed. */
+    if (sink.error)
+        r = pf_fail_errno(err, sink.error, "writing %s", path);
+    else if (r < 0)
+        r = pf_fail(err, -r, "%s", inner.text);
+    else if (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)
+        r = pf_fail_errno(err, errno, "writing %s", path);
+    if (close(fd) < 0 && r == 0)
+        r = pf_fail_errno(err, errno, "writing %s", path);
+    if (r < 0)
+        unlink(path);
+    return r;
+}
+
+int pf_image_encode(const struct pf_image *image, const char *path,
+                    const struct pf_encode_options *options, struct pf_error *err)
+{
+    struct pf_image *turned = NULL;
+    struct pf_pool *pool = NULL;
+    struct pf_blob exif = {0};
+    int r = 0;
+
+    if (options->bits != 8 && options->bits != 16)
+        return pf_fail(err, EINVAL, "%s: %d bits a sample cannot be written", path, options->bits);
+    if (options->threads > 1)
+        r = pf_pool_new(&pool, options->threads, err);
+    if (r == 0 && image->orientation > 1)
+        r = pf_image_upright(image, pool, &turned, err);
+    const struct pf_image *upright = turned ? turned : image;
+    if (r == 0)
+        r = pf_exif_for_output(&image->exif, upright->width, upright->height, &exif, err);
+    if (r == 0 && turned) {
+        /* The profile is only lent to the turned copy. */
+        turned->icc = image->icc;
+    }
+    if (r == 0) {
+        struct pf_encode_job job = {
+            .image = upright, .exif = &exif, .options = options, .pool = pool};
+        r = write_file(&job, path, err);
+    }
+    if (turned)
+        turned->icc = (struct pf_blob){0};
+    pf_image_free(turned);
+    free(exif.bytes);
+    pf_pool_free(pool);
+    return r;
+}

@@ -1,0 +1,100 @@
+#include "process/image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_ALIGNMENT 64u
+#define SIDE_MAX      (1 << 30) /* so that (size + shift) never overflows */
+
+/* Content stays unset: every producer fills whole rows. */
+static int new_plane(struct pf_image *image, int plane, struct pf_error *err)
+{
+    size_t width = (size_t)pf_image_plane_width(image, plane);
+    size_t height = (size_t)pf_image_plane_height(image, plane);
+    size_t stride = width * (size_t)(image->bits / 8);
+    size_t size;
+
+    stride = (stride + ROW_ALIGNMENT - 1) & ~(size_t)(ROW_ALIGNMENT - 1);
+    if (__builtin_mul_overflow(stride, height, &size))
+        return pf_fail(err, ENOMEM, "a plane of %zu x %zu samples does not fit into memory", width,
+                       height);
+    image->stride_bytes[plane] = stride;
+    image->plane[plane] = aligned_alloc(ROW_ALIGNMENT, size);
+    if (!image->plane[plane])
+        return pf_fail(err, ENOMEM, "out of memory for a plane of %zu x %zu samples", width,
+                       height);
+    return 0;
+}
+
+int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
+                 int chroma_shift_x, int chroma_shift_y, struct pf_error *err)
+{
+    if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX)
+        return pf_fail(err, EINVAL, "an image of %d x %d pixels is not possible", width, height);
+    if ((bits != 8 && bits != 16) || (planes != 1 && planes != 3) || chroma_shift_x < 0 ||
+        chroma_shift_x > 1 || chroma_shift_y < 0 || chroma_shift_y > 1)
+        return pf_fail(err, EINVAL, "an image of %d planes of %d bits is not possible", planes,
+                       bits);
+
+    struct pf_image *image = calloc(1, sizeof(*image));
+    if (!image)
+        return pf_fail(err, ENOMEM, "out of memory for an image");
+    image->width = width;
+    image->height = height;
+    image->bits = bits;
+    image->planes = planes;
+    image->chroma_shift_x = planes == 3 ? chroma_shift_x : 0;
+    image->chroma_shift_y = planes == 3 ? chroma_shift_y : 0;
+    image->source_bits = bits;
+    image->orientation = 1;
+    for (int i = 0; i < planes; i++) {
+        int r = new_plane(image, i, err);
+        if (r < 0) {
+            pf_image_free(image);
+            return r;
+        }
+    }
+    *ret = image;
+    return 0;
+}
+
+struct pf_image *pf_image_free(struct pf_image *image)
+{
+    if (!image)
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        free(image->plane[i]);
+    free(image->icc.bytes);
+    free(image->exif.bytes);
+    free(image);
+    return NULL;
+}
+
+static int copy_blob(struct pf_blob *to, const struct pf_blob *from, struct pf_error *err)
+{
+    uint8_t *bytes = NULL;
+    if (from->bytes && from->size_bytes) {
+        bytes = malloc(from->size_bytes);
+        if (!bytes)
+            return pf_fail(err, ENOMEM, "out of memory for %zu bytes of metadata",
+                           from->size_bytes);
+        memcpy(bytes, from->bytes, from->size_bytes);
+    }
+    free(to->bytes);
+    to->bytes = bytes;
+    to->size_bytes = bytes ? from->size_bytes : 0;
+    return 0;
+}
+
+int pf_image_copy_metadata(struct pf_image *to, const struct pf_image *from, struct pf_error *err)
+{
+    int r = copy_blob(&to->icc, &from->icc, err);
+    if (r == 0)
+        r = copy_blob(&to->exif, &from->exif, err);
+    if (r < 0)
+        return r;
+    to->orientation = from->orientation;
+    to->source_bits = from->source_bits;
+    return 0;
+}
