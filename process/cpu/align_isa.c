@@ -46,11 +46,20 @@ static inline bool sample_segment(float *restrict out, double x, double y, doubl
     double base_x = floor(x), base_y = floor(y);
     float fx0 = (float)(x - base_x), fy0 = (float)(y - base_y);
     float sx = (float)dx - 1.0f, sy = (float)dy;
-    float end_x = fx0 + sx * (SEGMENT - 1), end_y = fy0 + sy * (SEGMENT - 1);
-    if (!(fabsf(end_x) < 4 && fabsf(end_y) < 4))
+    if (!(fabsf(sx) < 0.25f && fabsf(sy) < 0.25f))
         return false;
-    int x_low = (int)floorf(fminf(fx0, end_x)), x_high = (int)floorf(fmaxf(fx0, end_x));
-    int y_low = (int)floorf(fminf(fy0, end_y)), y_high = (int)floorf(fmaxf(fy0, end_y));
+    float tx[SEGMENT], ty[SEGMENT], floor_x[SEGMENT], floor_y[SEGMENT];
+    for (int i = 0; i < SEGMENT; i++) {
+        float px = fx0 + sx * (float)i, py = fy0 + sy * (float)i;
+        floor_x[i] = (float)((int)(px + 8) - 8);
+        floor_y[i] = (float)((int)(py + 8) - 8);
+        tx[i] = px - floor_x[i];
+        ty[i] = py - floor_y[i];
+    }
+    int x_low = (int)fminf(floor_x[0], floor_x[SEGMENT - 1]);
+    int x_high = (int)fmaxf(floor_x[0], floor_x[SEGMENT - 1]);
+    int y_low = (int)fminf(floor_y[0], floor_y[SEGMENT - 1]);
+    int y_high = (int)fmaxf(floor_y[0], floor_y[SEGMENT - 1]);
     if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
         return false;
     if (base_x + x_low < 0 || base_x + x_high + SEGMENT + 1 > width || base_y + y_low < 0 ||
@@ -62,12 +71,10 @@ static inline bool sample_segment(float *restrict out, double x, double y, doubl
                 image + (size_t)((int)base_y + cy) * (size_t)stride + (int)base_x + cx;
             const float *restrict r1 = r0 + stride;
             for (int i = 0; i < SEGMENT; i++) {
-                float tx = fx0 + sx * (float)i - (float)cx, ty = fy0 + sy * (float)i - (float)cy;
-                float a = r0[i] + tx * (r0[i + 1] - r0[i]);
-                float b = r1[i] + tx * (r1[i + 1] - r1[i]);
-                float value = a + ty * (b - a);
-                bool here = tx >= 0 && tx < 1 && ty >= 0 && ty < 1;
-                out[i] = here ? value : out[i];
+                float a = r0[i] + tx[i] * (r0[i + 1] - r0[i]);
+                float b = r1[i] + tx[i] * (r1[i + 1] - r1[i]);
+                float value = a + ty[i] * (b - a);
+                out[i] = floor_x[i] == (float)cx && floor_y[i] == (float)cy ? value : out[i];
             }
         }
     }
@@ -86,9 +93,6 @@ static void sample_row(float *restrict out, float *restrict valid, int count, in
         double dx = (next_x - x) / SEGMENT, dy = (next_y - y) / SEGMENT;
         int here = count - begin < SEGMENT ? count - begin : SEGMENT;
         if (here == SEGMENT) {
-            /* A sample exactly on a seam of two cells may escape both: start from zeros. */
-            for (int i = 0; i < SEGMENT; i++)
-                out[begin + i] = 0;
             if (sample_segment(out + begin, x, y, dx, dy, image, stride, width, height)) {
                 for (int i = 0; i < SEGMENT; i++)
                     valid[begin + i] = 1;

@@ -15,6 +15,10 @@
 #define PF_CPU_MAX_LEVELS 10 /* Laplacian levels; one more for the rest */
 #define PF_CPU_BLUR_REACH 6  /* cells, the most that smoothing of energies looks aside */
 
+/* The soft pyramid's weights are (energy + floor) to this power; see the design page, section 3. */
+#define PF_ENERGY_FLOOR 4.0f /* grey levels of 255: what noise alone may reach */
+#define PF_ENERGY_POWER 6.0f
+
 struct pf_grid {
     int width, height;
 };

@@ -10,9 +10,7 @@
 enum { ROWS_PER_PIECE = 32 };
 
 /* The soft pyramid's constants; see the design page, section 3. */
-#define ENERGY_FLOOR     4.0f /* grey levels: what noise alone may reach */
 #define ENERGY_COUPLING  1.0f
-#define ENERGY_POWER     6.0f
 #define SMOOTHING_FINEST 4.0     /* sigma in pixels of the finest level */
 #define SMOOTHING        3.0     /* and of every other one */
 #define NO_COVER         1000.0f /* log2 penalty where a frame has no picture */
@@ -226,7 +224,7 @@ static void energy_rows(void *context, int begin, int end, int thread)
             lower = engine->alpha[job->level - 1] +
                     (size_t)pf_clamp(2 * y + 1, 0, fine.height - 1) * (size_t)fine.width;
         }
-        job->kernels->energy_row(energy, cells.width, ENERGY_FLOOR, ENERGY_COUPLING, upper, lower,
+        job->kernels->energy_row(energy, cells.width, PF_ENERGY_FLOOR, ENERGY_COUPLING, upper, lower,
                                  fine_width);
     }
 }
@@ -258,9 +256,9 @@ static void share_rows(void *context, int begin, int end, int thread)
         const float *penalty = penalty_of(job, y, cells.width, scratch_of(job, thread));
         if (job->level == 0 && engine->best)
             job->kernels->winner_row(energy, engine->best + at, engine->winner + at, cells.width,
-                                     ENERGY_POWER, penalty, (uint16_t)job->index);
+                                     PF_ENERGY_POWER, penalty, (uint16_t)job->index);
         job->kernels->softmax_row(energy, engine->log_total[job->level] + at, cells.width,
-                                  ENERGY_POWER, penalty);
+                                  PF_ENERGY_POWER, penalty);
     }
 }
 

@@ -8,9 +8,15 @@
     void pf_weight_kernels_##isa(struct pf_kernels *set);                                          \
     void pf_align_kernels_##isa(struct pf_kernels *set);
 
-#define FILL_SET(set, isa)                                                                         \
-    ((set)->name = #isa, pf_warp_kernels_##isa(set), pf_pyramid_kernels_##isa(set),                \
-     pf_weight_kernels_##isa(set), pf_align_kernels_##isa(set))
+#define ADD_SET(isa)                                                                               \
+    do {                                                                                           \
+        struct pf_kernels *set = &sets[set_count++];                                               \
+        set->name = #isa;                                                                          \
+        pf_warp_kernels_##isa(set);                                                                \
+        pf_pyramid_kernels_##isa(set);                                                             \
+        pf_weight_kernels_##isa(set);                                                              \
+        pf_align_kernels_##isa(set);                                                               \
+    } while (0)
 
 DECLARE_SET(base)
 #if defined(__x86_64__)
@@ -25,9 +31,9 @@ static void fill_sets(void)
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("x86-64-v3"))
-        FILL_SET(&sets[set_count++], v3);
+        ADD_SET(v3);
 #endif
-    FILL_SET(&sets[set_count++], base);
+    ADD_SET(base);
 }
 
 const struct pf_kernels *pf_kernels(int index)

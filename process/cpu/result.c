@@ -155,9 +155,12 @@ static void depth_finest(const struct pf_cpu_engine *engine, const int *rank, in
     for (int i = 0; i < count; i++)
         highest = rank[i] > highest ? rank[i] : highest;
     for (size_t i = 0; i < cells; i++) {
-        /* The winner's share of all weights: 1 where one frame alone is sharp. */
+        /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
+         * even the winner shows no more than noise. */
         float share = exp2f(fminf(0, engine->best[i] - engine->log_total[0][i]));
-        float confidence = share * share * share;
+        float energy = exp2f(engine->best[i] / PF_ENERGY_POWER) / PF_ENERGY_FLOOR;
+        float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
+        float confidence = share * share * share * detail;
         level->confidence[i] = confidence;
         level->place[i] = confidence * (float)rank[engine->winner[i]] / (float)highest;
     }

@@ -94,15 +94,7 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     double base_x = floor(x), base_y = floor(y);
     float fx0 = (float)(x - base_x), fy0 = (float)(y - base_y);
     float sx = (float)dx - 1.0f, sy = (float)dy; /* how the fractions drift from sample to sample */
-    float end_x = fx0 + sx * (SEGMENT - 1), end_y = fy0 + sy * (SEGMENT - 1);
-    if (!(fabsf(end_x) < 4 && fabsf(end_y) < 4))
-        return false;
-    int x_low = (int)floorf(fminf(fx0, end_x)), x_high = (int)floorf(fmaxf(fx0, end_x));
-    int y_low = (int)floorf(fminf(fy0, end_y)), y_high = (int)floorf(fmaxf(fy0, end_y));
-    if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
-        return false;
-    if (base_x + x_low < 1 || base_x + x_high + SEGMENT + 2 > source->width || base_y + y_low < 1 ||
-        base_y + y_high + 3 > source->height)
+    if (!(fabsf(sx) < 0.25f && fabsf(sy) < 0.25f))
         return false;
 
     float tx[SEGMENT], ty[SEGMENT], floor_x[SEGMENT], floor_y[SEGMENT];
@@ -114,6 +106,16 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
         tx[i] = px - floor_x[i];
         ty[i] = py - floor_y[i];
     }
+    /* The cells that the segment crosses, from the very numbers that select them below. */
+    int x_low = (int)fminf(floor_x[0], floor_x[SEGMENT - 1]);
+    int x_high = (int)fmaxf(floor_x[0], floor_x[SEGMENT - 1]);
+    int y_low = (int)fminf(floor_y[0], floor_y[SEGMENT - 1]);
+    int y_high = (int)fmaxf(floor_y[0], floor_y[SEGMENT - 1]);
+    if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
+        return false;
+    if (base_x + x_low < 1 || base_x + x_high + SEGMENT + 2 > source->width ||
+        base_y + y_low < 1 || base_y + y_high + 3 > source->height)
+        return false;
     for (int cy = y_low; cy <= y_high; cy++) {
         for (int cx = x_low; cx <= x_high; cx++) {
             float part[SEGMENT];
