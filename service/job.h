@@ -26,7 +26,7 @@ struct pf_job_frame {
     enum pf_job_step step;
     bool decoding;    /* the worker has named it as the one in hand */
     bool excluded;    /* set aside by the service: never sent again */
-    char reason[256]; /* why it is excluded */
+    char reason[256]; /* why it is excluded, or what the trouble with its file was last time */
     int attempts;     /* times it took the worker down */
     json_t *result;   /* the worker's "frame" event, NULL before */
 };
@@ -53,6 +53,7 @@ struct pf_job {
     char *key;
     int openings;
     int failures;          /* times the worker died or gave up in opening or finishing it */
+    int backoff_ms;        /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
 

@@ -1,0 +1,356 @@
+#include "service/outbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+
+#define NAMES_MAX     100 /* NAME+1 ... */
+#define STOP_WAIT_S   2
+#define SIDECAR_BYTES (64 << 20) /* a larger stack.json is not ours */
+
+struct task {
+    struct task *next;
+    enum pf_outbox_request request;
+    int64_t burst;
+    int version;
+    char *name;
+    json_t *identities; /* owned by the thread that has the task: jansson counts without locks */
+    int r;
+    char *path;
+    struct pf_error err;
+};
+
+struct pf_outbox {
+    char *directory, *tag;
+    void (*handler)(const struct pf_outbox_answer *answer, void *context);
+    void *context;
+    struct event *wake;
+    int wake_fd;
+    pthread_t thread;
+    bool running;
+
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t more;
+    struct task *asked, *answered;
+    bool stopping;
+};
+
+static struct task *free_task(struct task *task)
+{
+    if (task) {
+        free(task->name);
+        free(task->path);
+        json_decref(task->identities);
+    }
+    free(task);
+    return NULL;
+}
+
+static void append(struct task **list, struct task *task)
+{
+    while (*list)
+        list = &(*list)->next;
+    *list = task;
+}
+
+/* ---- in the thread ---- */
+
+static char *final_path(const struct pf_outbox *outbox, const struct task *task, int attempt)
+{
+    char version[24] = "", again[24] = "", *path = NULL;
+    if (task->version > 1)
+        snprintf(version, sizeof(version), "-v%d", task->version);
+    if (attempt)
+        snprintf(again, sizeof(again), "+%d", attempt);
+    if (asprintf(&path, "%s/%s%s%s", outbox->directory, task->name, version, again) < 0)
+        return NULL;
+    return path;
+}
+
+static char *partial_path(const struct pf_outbox *outbox, const struct task *task)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/.%s.%s.partial", outbox->directory, task->name, outbox->tag) < 0)
+        return NULL;
+    return path;
+}
+
+static json_t *read_sidecar(const char *directory)
+{
+    struct stat st;
+    json_t *sidecar = NULL;
+    char *path = pf_path_join(directory, "stack.json");
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= SIDECAR_BYTES)
+        sidecar = json_loadfd(fd, 0, NULL);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return sidecar;
+}
+
+static bool contains(const json_t *array, const char *text)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(array, i, item)
+    {
+        if (!strcmp(json_string_value(item), text))
+            return true;
+    }
+    return false;
+}
+
+static bool is_version(const char *directory, const struct task *task)
+{
+    json_t *sidecar = read_sidecar(directory);
+    const char *burst = json_string_value(json_object_get(sidecar, "burst"));
+    const json_t *frames = json_object_get(sidecar, "frames"), *frame;
+    bool same = burst && !strcmp(burst, task->name) && json_array_size(frames) > 0 &&
+                json_integer_value(json_object_get(sidecar, "version")) == task->version;
+    size_t i;
+    json_array_foreach(frames, i, frame)
+    {
+        const char *identity = json_string_value(json_object_get(frame, "identity"));
+        same = same && identity && contains(task->identities, identity);
+    }
+    json_decref(sidecar);
+    return same;
+}
+
+static int find(struct pf_outbox *outbox, struct task *task)
+{
+    for (int attempt = 0; attempt < NAMES_MAX; attempt++) {
+        struct stat st;
+        char *path = final_path(outbox, task, attempt);
+        if (!path)
+            return pf_fail(&task->err, ENOMEM, "out of memory");
+        if (lstat(path, &st) < 0) {
+            int r = pf_fail_errno(&task->err, errno, "%s", path);
+            free(path);
+            return r;
+        }
+        if (S_ISDIR(st.st_mode) && is_version(path, task)) {
+            task->path = path;
+            return pf_sync_path(outbox->directory, &task->err);
+        }
+        free(path);
+    }
+    return pf_fail(&task->err, ENOENT, "no directory of burst %s", task->name);
+}
+
+static int prepare(struct pf_outbox *outbox, struct task *task)
+{
+    task->path = partial_path(outbox, task);
+    if (!task->path)
+        return pf_fail(&task->err, ENOMEM, "out of memory");
+    int r = pf_make_directories(outbox->directory, &task->err);
+    if (!r)
+        r = pf_remove_tree(task->path, &task->err);
+    if (!r && mkdir(task->path, 0777) < 0)
+        r = pf_fail_errno(&task->err, errno, "creating directory %s", task->path);
+    return r;
+}
+
+static int publish(struct pf_outbox *outbox, struct task *task)
+{
+    int r = -EEXIST;
+    char *partial = partial_path(outbox, task);
+    if (!partial)
+        return pf_fail(&task->err, ENOMEM, "out of memory");
+    if (pf_sync_path(partial, &task->err) < 0)
+        r = -task->err.code;
+    for (int attempt = 0; r == -EEXIST && attempt < NAMES_MAX; attempt++) {
+        free(task->path);
+        task->path = final_path(outbox, task, attempt);
+        pf_error_clear(&task->err);
+        r = task->path ? pf_rename_durable(partial, task->path, &task->err)
+                       : pf_fail(&task->err, ENOMEM, "out of memory");
+    }
+    free(partial);
+    return r;
+}
+
+static void remove_leftovers(const struct pf_outbox *outbox)
+{
+    char suffix[64];
+    struct dirent *entry;
+    int length = snprintf(suffix, sizeof(suffix), ".%s.partial", outbox->tag);
+    DIR *directory = opendir(outbox->directory);
+    if (!directory)
+        return;
+    while ((entry = readdir(directory))) {
+        size_t name_length = strlen(entry->d_name);
+        if (entry->d_name[0] != '.' || name_length <= (size_t)length ||
+            strcmp(entry->d_name + name_length - (size_t)length, suffix) != 0)
+            continue;
+        char *path = pf_path_join(outbox->directory, entry->d_name);
+        if (path)
+            pf_remove_tree(path, NULL); /* what stays is removed before its next use */
+        free(path);
+    }
+    closedir(directory);
+}
+
+static void *work(void *context)
+{
+    struct pf_outbox *outbox = context;
+    pf_make_directories(outbox->directory, NULL); /* told with the first result if it fails */
+    remove_leftovers(outbox);
+    pthread_mutex_lock(&outbox->lock);
+    while (!outbox->stopping) {
+        struct task *task = outbox->asked;
+        if (!task) {
+            pthread_cond_wait(&outbox->more, &outbox->lock);
+            continue;
+        }
+        outbox->asked = task->next;
+        task->next = NULL;
+        pthread_mutex_unlock(&outbox->lock);
+        task->r = task->request == PF_OUTBOX_FIND      ? find(outbox, task)
+                  : task->request == PF_OUTBOX_PREPARE ? prepare(outbox, task)
+                                                       : publish(outbox, task);
+        pthread_mutex_lock(&outbox->lock);
+        append(&outbox->answered, task);
+        eventfd_write(outbox->wake_fd, 1);
+    }
+    pthread_mutex_unlock(&outbox->lock);
+    return NULL;
+}
+
+/* ---- in the event loop ---- */
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_outbox *outbox = context;
+    eventfd_t count;
+    (void)what;
+    eventfd_read(fd, &count);
+    pthread_mutex_lock(&outbox->lock);
+    struct task *task = outbox->answered;
+    outbox->answered = NULL;
+    pthread_mutex_unlock(&outbox->lock);
+    while (task) {
+        struct task *next = task->next;
+        struct pf_outbox_answer answer = {
+            .request = task->request,
+            .burst = task->burst,
+            .version = task->version,
+            .r = task->r,
+            .path = task->path,
+            .text = task->err.text,
+        };
+        outbox->handler(&answer, outbox->context);
+        free_task(task);
+        task = next;
+    }
+}
+
+int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
+                  const char *tag,
+                  void (*handler)(const struct pf_outbox_answer *answer, void *context),
+                  void *context, struct pf_error *err)
+{
+    struct pf_outbox *outbox = calloc(1, sizeof(*outbox));
+    if (!outbox)
+        return pf_fail(err, ENOMEM, "out of memory for the outbox");
+    pthread_mutex_init(&outbox->lock, NULL);
+    pthread_cond_init(&outbox->more, NULL);
+    outbox->handler = handler;
+    outbox->context = context;
+    outbox->directory = strdup(directory);
+    outbox->tag = strdup(tag);
+    outbox->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (outbox->wake_fd >= 0)
+        outbox->wake = event_new(base, outbox->wake_fd, EV_READ | EV_PERSIST, on_wake, outbox);
+    int r = 0;
+    if (!outbox->directory || !outbox->tag || !outbox->wake || event_add(outbox->wake, NULL) < 0)
+        r = ENOMEM;
+    /* Signals are the loop's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (!r)
+        r = pthread_create(&outbox->thread, NULL, work, outbox);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r) {
+        pf_outbox_free(outbox);
+        return pf_fail_errno(err, r, "starting the outbox");
+    }
+    pthread_setname_np(outbox->thread, "outbox");
+    outbox->running = true;
+    *ret = outbox;
+    return 0;
+}
+
+struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
+{
+    if (!outbox)
+        return NULL;
+    if (outbox->running) {
+        struct timespec until;
+        pthread_mutex_lock(&outbox->lock);
+        outbox->stopping = true;
+        pthread_cond_signal(&outbox->more);
+        pthread_mutex_unlock(&outbox->lock);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += STOP_WAIT_S;
+        if (pthread_timedjoin_np(outbox->thread, NULL, &until)) {
+            /* Blocked in the kernel: it keeps what it uses until the process is gone. */
+            event_del(outbox->wake);
+            return NULL;
+        }
+    }
+    for (struct task *task = outbox->asked, *next; task; task = next) {
+        next = task->next;
+        free_task(task);
+    }
+    for (struct task *task = outbox->answered, *next; task; task = next) {
+        next = task->next;
+        free_task(task);
+    }
+    if (outbox->wake)
+        event_free(outbox->wake);
+    if (outbox->wake_fd >= 0)
+        close(outbox->wake_fd);
+    pthread_mutex_destroy(&outbox->lock);
+    pthread_cond_destroy(&outbox->more);
+    free(outbox->directory);
+    free(outbox->tag);
+    free(outbox);
+    return NULL;
+}
+
+int pf_outbox_ask(struct pf_outbox *outbox, enum pf_outbox_request request, int64_t burst,
+                  const char *name, int version, const json_t *identities)
+{
+    struct task *task = calloc(1, sizeof(*task));
+    if (!task)
+        return -ENOMEM;
+    task->request = request;
+    task->burst = burst;
+    task->version = version;
+    task->name = strdup(name);
+    task->identities = identities ? json_deep_copy(identities) : NULL;
+    if (!task->name || (identities && !task->identities)) {
+        free_task(task);
+        return -ENOMEM;
+    }
+    pthread_mutex_lock(&outbox->lock);
+    append(&outbox->asked, task);
+    pthread_cond_signal(&outbox->more);
+    pthread_mutex_unlock(&outbox->lock);
+    return 0;
+}

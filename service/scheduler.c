@@ -1,0 +1,616 @@
+#include "service/scheduler.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "service/child.h"
+#include "service/options.h"
+
+#define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
+#define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */
+#define BACKOFF_MS     1000 /* before a job that failed is tried again, doubling */
+#define BACKOFF_MAX_MS 60000
+#define PREVIEW_WIDTH  1024
+
+struct pf_scheduler {
+    const struct pf_settings *settings;
+    struct pf_scheduler_handlers handlers;
+    void *context;
+    struct pf_child *worker;
+    struct event *turn, *watchdog;
+    struct pf_job *jobs;
+    bool ready, stopping, hung;
+    size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
+    int64_t hold_until_ms;
+};
+
+/* ---- what the worker has in hand ---- */
+
+static size_t frames_sent(const struct pf_scheduler *scheduler, int64_t *ret_pixels)
+{
+    size_t sent = 0;
+    *ret_pixels = 0;
+    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
+        for (size_t i = 0; i < job->count; i++) {
+            const struct pf_record *record = job->frames[i].record;
+            bool in_hand = job->frames[i].step == PF_STEP_SENT;
+            sent += in_hand;
+            if (in_hand || (job->stage == PF_JOB_FINISHING && i == 0))
+                *ret_pixels += (int64_t)record->width * record->height;
+        }
+    return sent;
+}
+
+static size_t jobs_in_worker(const struct pf_scheduler *scheduler)
+{
+    size_t count = 0;
+    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
+        count += job->stage != PF_JOB_WAITING;
+    return count;
+}
+
+/* A result or a preview is being written. */
+static bool writing(const struct pf_scheduler *scheduler)
+{
+    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
+        if (job->stage == PF_JOB_FINISHING || job->preview_asked)
+            return true;
+    return false;
+}
+
+static void watch(struct pf_scheduler *scheduler)
+{
+    int64_t pixels;
+    bool busy = frames_sent(scheduler, &pixels) || writing(scheduler) || !scheduler->ready;
+    if (!pf_child_running(scheduler->worker) || !busy) {
+        event_del(scheduler->watchdog);
+        return;
+    }
+    int64_t ms = (int64_t)(scheduler->settings->worker_timeout * 1000) + pixels / 1000;
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    event_add(scheduler->watchdog, &wait);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    (void)fd, (void)what;
+    scheduler->hung = true;
+    pf_child_kill(scheduler->worker);
+}
+
+/* ---- sending ---- */
+
+/* A command that cannot be queued means a worker that does not read: it is ended, all is replayed. */
+static bool tell(struct pf_scheduler *scheduler, json_t *object)
+{
+    int r = pf_child_send(scheduler->worker, object);
+    if (r == -ENOBUFS || r == -ENOMEM) {
+        pf_log_error("the worker takes no commands (%s); it is ended", strerror(-r));
+        pf_child_kill(scheduler->worker);
+    }
+    return r == 0;
+}
+
+static json_t *command(const char *cmd, const struct pf_job *job)
+{
+    return json_pack("{s:s, s:s}", "cmd", cmd, "burst", job->key);
+}
+
+static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
+{
+    free(job->key);
+    if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
+        job->key = NULL;
+    json_t *object =
+        pf_options_json(scheduler->settings, "align motion min_correlation fuse depth_map");
+    json_t *head = job->key ? command("open", job) : NULL;
+    if (object && head && !json_object_update(object, head))
+        job->stage = PF_JOB_ACTIVE;
+    json_decref(head);
+    if (job->stage == PF_JOB_ACTIVE)
+        tell(scheduler, object);
+    else
+        json_decref(object);
+}
+
+static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
+{
+    if (job->stage != PF_JOB_WAITING && pf_child_running(scheduler->worker))
+        tell(scheduler, command("drop", job));
+    pf_job_forget_stack(job);
+}
+
+static bool has_waiting_frame(const struct pf_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        if (job->frames[i].step == PF_STEP_WAITING)
+            return true;
+    return false;
+}
+
+/* The next job to open: complete ones first, so that they make room. */
+static struct pf_job *next_to_open(struct pf_scheduler *scheduler, int64_t now_ms)
+{
+    struct pf_job *found = NULL;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
+        if (job->stage != PF_JOB_WAITING || job->hold_until_ms > now_ms)
+            continue;
+        if (job->complete)
+            return job;
+        if (!found && has_waiting_frame(job))
+            found = job;
+    }
+    return found;
+}
+
+static struct pf_job_frame *next_frame(struct pf_scheduler *scheduler, struct pf_job **ret_job)
+{
+    for (int complete = 1; complete >= 0; complete--)
+        for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
+            if (job->stage != PF_JOB_ACTIVE || (job->complete != NULL) != complete)
+                continue;
+            *ret_job = job;
+            for (size_t i = 0; i < job->count; i++)
+                if (job->frames[i].step == PF_STEP_WAITING)
+                    return &job->frames[i];
+        }
+    return NULL;
+}
+
+static bool send_frames(struct pf_scheduler *scheduler)
+{
+    struct pf_job *job = NULL;
+    struct pf_job_frame *frame;
+    int64_t pixels;
+    size_t window = scheduler->careful || !scheduler->settings->retries ? 1 : WINDOW;
+    size_t sent = frames_sent(scheduler, &pixels);
+    while (sent < window && (frame = next_frame(scheduler, &job))) {
+        const char *path = frame->path ? frame->path : frame->record->path;
+        json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
+                                   frame->record->id.text, "path", pf_json_bytes(path));
+        if (!tell(scheduler, object))
+            return false;
+        frame->step = PF_STEP_SENT;
+        sent++;
+    }
+    return sent > 0;
+}
+
+/* One preview at a time, of an open burst, when the worker would be idle. */
+static void ask_preview(struct pf_scheduler *scheduler)
+{
+    if (writing(scheduler))
+        return;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
+        char *path = NULL;
+        if (!job->preview_wanted || job->stage != PF_JOB_ACTIVE)
+            continue;
+        job->preview_wanted = false;
+        if (asprintf(&path, "%s/preview/%s.jpg", scheduler->settings->state, job->name) < 0)
+            return;
+        json_t *object = command("preview", job);
+        json_object_set_new(object, "path", pf_json_bytes(path));
+        json_object_set_new(object, "max_width", json_integer(PREVIEW_WIDTH));
+        job->preview_asked = tell(scheduler, object);
+        free(path);
+        return;
+    }
+}
+
+static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now_ms)
+{
+    int64_t ms = when_ms > now_ms ? when_ms - now_ms : 0;
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}, earlier, now;
+    evutil_gettimeofday(&now, NULL);
+    if (event_pending(scheduler->turn, EV_TIMEOUT, &earlier)) {
+        struct timeval then;
+        evutil_timeradd(&now, &wait, &then);
+        if (evutil_timercmp(&earlier, &then, <))
+            return;
+    }
+    event_add(scheduler->turn, &wait);
+}
+
+static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
+{
+    if (writing(scheduler))
+        return;
+    for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
+        next = job->next;
+        if (job->stage != PF_JOB_ACTIVE || !job->complete || !pf_job_settled(job))
+            continue;
+        if (scheduler->hold_until_ms > now_ms) {
+            wake_at(scheduler, scheduler->hold_until_ms, now_ms);
+            return;
+        }
+        scheduler->handlers.settled(job, scheduler->context);
+        if (writing(scheduler))
+            return;
+    }
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    int64_t now_ms = pf_monotonic_ms();
+    (void)fd, (void)what;
+    if (!scheduler->ready || scheduler->stopping)
+        return;
+    settle_jobs(scheduler, now_ms);
+    struct pf_job *job;
+    while (jobs_in_worker(scheduler) < (size_t)scheduler->settings->open_stacks &&
+           (job = next_to_open(scheduler, now_ms))) {
+        open_job(scheduler, job);
+        if (job->stage == PF_JOB_WAITING)
+            break;
+        if (job->complete && pf_job_settled(job)) /* nothing to send: all are excluded */
+            pf_scheduler_poke(scheduler);
+    }
+    for (job = scheduler->jobs; job; job = job->next)
+        if (job->stage == PF_JOB_WAITING && job->hold_until_ms > now_ms)
+            wake_at(scheduler, job->hold_until_ms, now_ms);
+    if (!send_frames(scheduler))
+        ask_preview(scheduler);
+    watch(scheduler);
+}
+
+void pf_scheduler_poke(struct pf_scheduler *scheduler)
+{
+    event_active(scheduler->turn, EV_TIMEOUT, 0);
+}
+
+/* ---- what the worker says ---- */
+
+static struct pf_job *job_of(struct pf_scheduler *scheduler, const json_t *event)
+{
+    const char *key = json_string_value(json_object_get(event, "burst"));
+    for (struct pf_job *job = scheduler->jobs; key && job; job = job->next)
+        if (job->stage != PF_JOB_WAITING && !strcmp(job->key, key))
+            return job;
+    return NULL; /* of an earlier opening, or dropped since */
+}
+
+static void pause_job(struct pf_job *job)
+{
+    job->backoff_ms = job->backoff_ms ? job->backoff_ms * 2 : BACKOFF_MS;
+    if (job->backoff_ms > BACKOFF_MAX_MS)
+        job->backoff_ms = BACKOFF_MAX_MS;
+    job->hold_until_ms = pf_monotonic_ms() + job->backoff_ms;
+}
+
+static void exclude(struct pf_scheduler *scheduler, struct pf_job *job, struct pf_job_frame *frame,
+                    const char *reason)
+{
+    frame->excluded = true;
+    frame->step = PF_STEP_DONE;
+    snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
+    scheduler->handlers.frame(job, frame, scheduler->context);
+}
+
+/* The frame took the worker, or its stack, down once more. */
+static void blame(struct pf_scheduler *scheduler, struct pf_job *job, struct pf_job_frame *frame,
+                  const char *why)
+{
+    frame->attempts++;
+    scheduler->handlers.attempt(job, frame, why, scheduler->context);
+    if (frame->attempts >= scheduler->settings->retries)
+        exclude(scheduler, job, frame, why);
+}
+
+static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event)
+{
+    struct pf_job_frame *frame =
+        pf_job_find(job, json_string_value(json_object_get(event, "frame")));
+    if (!frame || frame->step != PF_STEP_SENT)
+        return;
+    frame->step = PF_STEP_DONE;
+    frame->decoding = false;
+    json_decref(frame->result);
+    frame->result = json_deep_copy(event);
+    json_object_del(frame->result, "event");
+    json_object_del(frame->result, "burst");
+    json_object_del(frame->result, "frame");
+    job->preview_wanted = !job->complete;
+    job->backoff_ms = 0;
+    scheduler->careful -= scheduler->careful > 0;
+    pf_child_healthy(scheduler->worker);
+    scheduler->handlers.frame(job, frame, scheduler->context);
+}
+
+static bool is_trouble_of_the_file(int code)
+{
+    static const int codes[] = {ENOENT,   ENOTDIR,   EIO,    ESTALE,    EACCES,       EPERM,
+                                ENOTCONN, ETIMEDOUT, ENODEV, EHOSTDOWN, EHOSTUNREACH, ENXIO};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (code == codes[i])
+            return true;
+    return false;
+}
+
+/* Opening or finishing went wrong on the worker's side. */
+static void count_failure(struct pf_scheduler *scheduler, struct pf_job *job, const char *reason)
+{
+    pause_job(job);
+    if (++job->failures >= FAILURES_MAX)
+        scheduler->handlers.failed(job, reason, scheduler->context);
+    else
+        pf_log_warning("burst %s: %s; it is replayed", job->name, reason);
+}
+
+static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event)
+{
+    const char *cmd = json_string_value(json_object_get(event, "cmd"));
+    const char *reason = json_string_value(json_object_get(event, "reason"));
+    int code = (int)json_integer_value(json_object_get(event, "code"));
+    struct pf_job_frame *frame =
+        pf_job_find(job, json_string_value(json_object_get(event, "frame")));
+    reason = reason ? reason : "no reason given";
+    if (!cmd)
+        return;
+    if (!strcmp(cmd, "preview")) {
+        job->preview_asked = false;
+    } else if (!strcmp(cmd, "add") && frame) {
+        drop(scheduler, job);
+        pause_job(job);
+        if (is_trouble_of_the_file(code))
+            scheduler->handlers.unreadable(job, frame, code, reason, scheduler->context);
+        else
+            blame(scheduler, job, frame, reason);
+    } else if (!strcmp(cmd, "finish") && code != ENOMEM && code != ENODATA) {
+        job->stage = PF_JOB_ACTIVE;
+        scheduler->handlers.unwritten(job, code, reason, scheduler->context);
+    } else if (!strcmp(cmd, "open") || !strcmp(cmd, "finish")) {
+        drop(scheduler, job);
+        count_failure(scheduler, job, reason);
+    }
+}
+
+static void on_message(const json_t *event, void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    const char *name = json_string_value(json_object_get(event, "event"));
+    struct pf_job *job = job_of(scheduler, event);
+    if (!name)
+        return;
+    if (!strcmp(name, "ready")) {
+        const char *device = json_string_value(json_object_get(event, "device"));
+        scheduler->ready = true;
+        pf_log_info("worker ready: %s, %d threads", device ? device : "cpu",
+                    (int)json_integer_value(json_object_get(event, "threads")));
+    } else if (job && !strcmp(name, "decoding")) {
+        struct pf_job_frame *frame =
+            pf_job_find(job, json_string_value(json_object_get(event, "frame")));
+        if (frame)
+            frame->decoding = true;
+    } else if (job && !strcmp(name, "frame")) {
+        on_frame(scheduler, job, event);
+    } else if (job && !strcmp(name, "preview")) {
+        job->preview_asked = false;
+    } else if (job && !strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
+        job->stage = PF_JOB_ACTIVE;
+        job->failures = 0;
+        pf_child_healthy(scheduler->worker);
+        scheduler->handlers.finished(job, event, scheduler->context);
+    } else if (job && !strcmp(name, "failed")) {
+        on_failed(scheduler, job, event);
+    }
+}
+
+static void on_batch(void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    scheduler->handlers.batch(scheduler->context);
+    watch(scheduler);
+    pf_scheduler_poke(scheduler);
+}
+
+static void on_started(void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    scheduler->ready = false;
+    watch(scheduler);
+}
+
+/* The last frame that it named as in hand is to blame; where several were under way the next
+ * attempt sends them one by one, so that the blame is exact. */
+static void find_culprit(struct pf_scheduler *scheduler, const char *why)
+{
+    char reason[200];
+    struct pf_job *culprit_job = NULL;
+    struct pf_job_frame *culprit = NULL;
+    int64_t pixels;
+    size_t sent = frames_sent(scheduler, &pixels);
+    if (sent)
+        scheduler->careful = sent;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
+        for (size_t i = 0; i < job->count; i++)
+            if (job->frames[i].decoding && job->frames[i].step == PF_STEP_SENT) {
+                culprit_job = job;
+                culprit = &job->frames[i];
+            }
+    if (culprit) {
+        snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
+        blame(scheduler, culprit_job, culprit, reason);
+    }
+    for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
+        next = job->next;
+        bool finishing = job->stage == PF_JOB_FINISHING;
+        job->preview_wanted = false;
+        pf_job_forget_stack(job);
+        if (finishing && !culprit) {
+            snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
+            count_failure(scheduler, job, reason);
+        }
+    }
+}
+
+static void on_ended(const char *why, int retry_ms, void *context)
+{
+    struct pf_scheduler *scheduler = context;
+    bool hung = scheduler->hung;
+    scheduler->ready = scheduler->hung = false;
+    event_del(scheduler->watchdog);
+    if (hung)
+        why = "it hung and was ended";
+    if (!scheduler->stopping) {
+        pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
+        find_culprit(scheduler, why);
+        scheduler->handlers.batch(scheduler->context);
+    }
+}
+
+/* ---- for the owner ---- */
+
+int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
+                     const struct pf_settings *settings,
+                     const struct pf_scheduler_handlers *handlers, void *context,
+                     struct pf_error *err)
+{
+    static const struct pf_child_handlers child_handlers = {
+        .started = on_started,
+        .message = on_message,
+        .batch = on_batch,
+        .ended = on_ended,
+    };
+    struct pf_options options = {0};
+    struct pf_scheduler *scheduler = calloc(1, sizeof(*scheduler));
+    int r = pf_options_add(&options, "process", err);
+    if (!r)
+        r = pf_options_add_section(&options, settings, "engine", err);
+    if (!r)
+        r = pf_options_add_key(&options, settings, "log_level", err);
+    if (r < 0)
+        goto fail;
+    if (!scheduler) {
+        r = pf_fail(err, ENOMEM, "out of memory for the scheduler");
+        goto fail;
+    }
+    scheduler->settings = settings;
+    scheduler->handlers = *handlers;
+    scheduler->context = context;
+    scheduler->turn = evtimer_new(base, on_turn, scheduler);
+    scheduler->watchdog = evtimer_new(base, on_watchdog, scheduler);
+    if (!scheduler->turn || !scheduler->watchdog) {
+        r = pf_fail(err, ENOMEM, "out of memory for the scheduler");
+        goto fail;
+    }
+    r = pf_child_new(&scheduler->worker, base, (const char *const *)options.items, &child_handlers,
+                     scheduler, err);
+    if (r < 0)
+        goto fail;
+    pf_options_free(&options);
+    pf_child_start(scheduler->worker);
+    *ret = scheduler;
+    return 0;
+fail:
+    pf_options_free(&options);
+    pf_scheduler_free(scheduler);
+    return r;
+}
+
+struct pf_scheduler *pf_scheduler_free(struct pf_scheduler *scheduler)
+{
+    if (!scheduler)
+        return NULL;
+    pf_child_free(scheduler->worker);
+    if (scheduler->turn)
+        event_free(scheduler->turn);
+    if (scheduler->watchdog)
+        event_free(scheduler->watchdog);
+    for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
+        next = job->next;
+        pf_job_free(job);
+    }
+    free(scheduler);
+    return NULL;
+}
+
+struct pf_job *pf_scheduler_jobs(struct pf_scheduler *scheduler)
+{
+    return scheduler->jobs;
+}
+
+struct pf_job *pf_scheduler_find(struct pf_scheduler *scheduler, int64_t burst)
+{
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
+        if (job->burst == burst)
+            return job;
+    return NULL;
+}
+
+void pf_scheduler_add(struct pf_scheduler *scheduler, struct pf_job *job)
+{
+    struct pf_job **end = &scheduler->jobs;
+    while (*end)
+        end = &(*end)->next;
+    *end = job;
+    pf_scheduler_poke(scheduler);
+}
+
+void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job)
+{
+    drop(scheduler, job);
+    struct pf_job **at = &scheduler->jobs;
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+    pf_job_free(job);
+    pf_scheduler_poke(scheduler);
+}
+
+void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
+                         json_t *sidecar)
+{
+    const struct pf_record **order = pf_job_order(job);
+    json_t *identities = json_array();
+    for (size_t i = 0; order && i < job->count; i++)
+        if (!pf_job_find(job, order[i]->id.text)->excluded)
+            json_array_append_new(identities, json_string(order[i]->id.text));
+    free(order);
+    json_t *object = pf_options_json(scheduler->settings, "format jpeg_quality depth_map");
+    json_t *head = json_pack("{s:s, s:s, s:o, s:o, s:o}", "cmd", "finish", "burst", job->key, "dir",
+                             pf_json_bytes(dir), "order", identities, "sidecar", sidecar);
+    if (json_object_update(object, head) < 0)
+        object = (json_decref(object), NULL);
+    json_decref(head);
+    job->preview_wanted = false;
+    if (tell(scheduler, object))
+        job->stage = PF_JOB_FINISHING;
+    watch(scheduler);
+}
+
+void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
+                          struct pf_job_frame *frame, const char *reason)
+{
+    exclude(scheduler, job, frame, reason);
+    drop(scheduler, job);
+    pf_scheduler_poke(scheduler);
+}
+
+void pf_scheduler_hold(struct pf_scheduler *scheduler, int ms)
+{
+    scheduler->hold_until_ms = pf_monotonic_ms() + ms;
+    pf_scheduler_poke(scheduler);
+}
+
+void pf_scheduler_reap(struct pf_scheduler *scheduler)
+{
+    pf_child_reap(scheduler->worker);
+}
+
+void pf_scheduler_stop(struct pf_scheduler *scheduler)
+{
+    scheduler->stopping = true;
+    pf_child_stop(scheduler->worker);
+}
+
+bool pf_scheduler_stopped(const struct pf_scheduler *scheduler)
+{
+    return !pf_child_running(scheduler->worker);
+}

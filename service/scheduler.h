@@ -1,0 +1,77 @@
+/* The scheduler: which jobs are half-built in the worker, and what the worker does next.
+ *
+ * Service process, event loop thread. It owns the worker child and keeps it going: at most
+ * `open_stacks` jobs are open in it, complete ones first; a job without a place waits and is
+ * replayed from its files later, and so are all when the worker dies. A frame that has taken the
+ * worker down `retries` times is excluded from its job. A worker that says nothing for
+ * `worker_timeout` plus a second for every megapixel in hand while it has work is ended.
+ *
+ * It logs the life of the worker; previews of open jobs go to STATE/preview/NAME.jpg when the worker
+ * has nothing better to do; what happens to jobs and frames is told by the handlers, which
+ * may call back into the scheduler.
+ */
+#ifndef PF_SCHEDULER_H
+#define PF_SCHEDULER_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "config/base/error.h"
+#include "config/settings.h"
+#include "service/job.h"
+
+struct pf_scheduler_handlers {
+    /* A frame is done: it has a result, or it is excluded. */
+    void (*frame)(struct pf_job *job, struct pf_job_frame *frame, void *context);
+    /* A frame took the worker down once more (frame->attempts is already counted). */
+    void (*attempt)(struct pf_job *job, struct pf_job_frame *frame, const char *why, void *context);
+    /* The file of a frame cannot be read now (code: positive errno). The job has lost its stack and
+     * will be replayed after a pause; the owner may set frame->path or exclude the frame. */
+    void (*unreadable)(struct pf_job *job, struct pf_job_frame *frame, int code, const char *reason,
+                       void *context);
+    /* Complete, and every frame is done. The owner calls pf_scheduler_finish, _exclude, _hold or
+     * _remove; it is asked again otherwise with the next event. */
+    void (*settled)(struct pf_job *job, void *context);
+    /* Everything is on disk in the directory; `event` is borrowed. The job is still open. */
+    void (*finished)(struct pf_job *job, const json_t *event, void *context);
+    /* The result could not be written (code: positive errno); the job is open and settled. */
+    void (*unwritten)(struct pf_job *job, int code, const char *reason, void *context);
+    /* The worker cannot do this job, after several attempts. */
+    void (*failed)(struct pf_job *job, const char *reason, void *context);
+    void (*batch)(void *context); /* all events at hand have been told */
+};
+
+struct pf_scheduler;
+
+/* Starts the worker. settings, base and context are borrowed and outlive it. */
+int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
+                     const struct pf_settings *settings,
+                     const struct pf_scheduler_handlers *handlers, void *context,
+                     struct pf_error *err);
+struct pf_scheduler *pf_scheduler_free(struct pf_scheduler *scheduler); /* returns NULL */
+
+/* Jobs, oldest first, linked by `next`. */
+struct pf_job *pf_scheduler_jobs(struct pf_scheduler *scheduler);
+struct pf_job *pf_scheduler_find(struct pf_scheduler *scheduler, int64_t burst);
+
+/* Hands a job over; the scheduler owns it from then on. */
+void pf_scheduler_add(struct pf_scheduler *scheduler, struct pf_job *job);
+/* Forgets and frees a job. */
+void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job);
+/* To be called when a job has new frames or has become complete. */
+void pf_scheduler_poke(struct pf_scheduler *scheduler);
+
+/* Writes the result of a settled job into `dir`; `sidecar` is consumed. */
+void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
+                         json_t *sidecar);
+/* Excludes a frame; the job is started anew without it. */
+void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
+                          struct pf_job_frame *frame, const char *reason);
+/* No job is settled before that much time has passed (the outbox cannot be written). */
+void pf_scheduler_hold(struct pf_scheduler *scheduler, int ms);
+
+void pf_scheduler_reap(struct pf_scheduler *scheduler); /* for every SIGCHLD */
+void pf_scheduler_stop(struct pf_scheduler *scheduler);
+bool pf_scheduler_stopped(const struct pf_scheduler *scheduler);
+
+#endif

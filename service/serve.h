@@ -1,0 +1,11 @@
+/* parfocal serve: the service. One event loop that starts the children, groups frames into bursts,
+ * keeps the journal, and publishes stacks. It never touches image bytes.
+ */
+#ifndef PF_SERVE_H
+#define PF_SERVE_H
+
+/* argv[0] is the command's name. Runs until SIGTERM or SIGINT. Returns the exit status: 0 stopped
+ * in order, 1 it could not start or go on (said on standard error), 2 usage or configuration. */
+int pf_serve_main(int argc, char **argv);
+
+#endif
