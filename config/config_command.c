@@ -1,0 +1,51 @@
+#include "config/config_command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/settings.h"
+
+enum { OK = 0, FAILURE = 1, USAGE = 2 };
+
+static int check_or_show(const struct pf_settings *settings, int argc, char **argv,
+                         struct pf_error *err)
+{
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] == '-') {
+            pf_settings_unknown_option(argv[i], err);
+            return USAGE;
+        }
+    bool check = argc == 2 && strcmp(argv[1], "check") == 0;
+    bool show = argc == 2 && strcmp(argv[1], "show") == 0;
+    if (!check && !show) {
+        pf_fail(err, EINVAL, "say `parfocal config check` or `parfocal config show`%s%.100s",
+                argc > 1 ? ", not: " : "", argc > 1 ? argv[argc > 2 ? 2 : 1] : "");
+        return USAGE;
+    }
+    if (check) {
+        puts("the configuration is well");
+        return OK;
+    }
+    if (pf_settings_print(settings, stdout) < 0) {
+        pf_fail_errno(err, EIO, "writing the configuration");
+        return FAILURE;
+    }
+    return OK;
+}
+
+int pf_config_main(int argc, char **argv)
+{
+    struct pf_error err = {0};
+    struct pf_settings settings;
+    int status = FAILURE;
+    if (pf_settings_init(&settings, &err) == 0) {
+        status = USAGE;
+        if (pf_settings_take_options(&settings, &argc, argv, &err) == 0)
+            status = check_or_show(&settings, argc, argv, &err);
+        pf_settings_free(&settings);
+    }
+    if (status != OK)
+        fprintf(stderr, "parfocal config: %s\n", err.text);
+    return status;
+}

@@ -1,0 +1,147 @@
+#include "service/doctor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/version.h"
+#include "service/doctor_report.h"
+#include "service/help.h"
+
+static const char *const finding_names[] = {"ok", "warn", "fail"};
+
+void pf_report_add(struct pf_report *report, enum pf_finding finding, const char *check,
+                   const char *remedy, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    json_t *object = NULL;
+    if (text) /* texts hold paths: bytes */
+        object =
+            json_pack("{s:s, s:s, s:o, s:o?}", "check", check, "finding", finding_names[finding],
+                      "text", pf_json_bytes(text), "remedy", remedy ? pf_json_bytes(remedy) : NULL);
+    free(text);
+    if (!object || json_array_append_new(report->findings, object) < 0)
+        report->lost = true;
+}
+
+/* One text of a finding for a terminal: the bytes of the path, control characters escaped. */
+static void print_bytes(const json_t *string)
+{
+    char *bytes = pf_json_bytes_value(string);
+    for (const char *at = bytes; at && *at; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            printf("\\x%02x", (unsigned char)*at);
+        else
+            putchar(*at);
+    }
+    free(bytes);
+}
+
+static void print_lines(const struct pf_report *report)
+{
+    static const struct {
+        const char *plain, *coloured;
+    } marks[] = {{"ok  ", "\033[32mok  \033[0m"},
+                 {"warn", "\033[33mwarn\033[0m"},
+                 {"FAIL", "\033[31mFAIL\033[0m"}};
+    bool colours = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    size_t i;
+    json_t *object;
+    json_array_foreach(report->findings, i, object)
+    {
+        const char *finding = json_string_value(json_object_get(object, "finding"));
+        size_t mark = 0;
+        while (mark < 2 && strcmp(finding_names[mark], finding) != 0)
+            mark++;
+        printf("%s  %-8s  ", colours ? marks[mark].coloured : marks[mark].plain,
+               json_string_value(json_object_get(object, "check")));
+        print_bytes(json_object_get(object, "text"));
+        if (json_is_string(json_object_get(object, "remedy"))) {
+            fputs("\n                -> ", stdout);
+            print_bytes(json_object_get(object, "remedy"));
+        }
+        putchar('\n');
+    }
+}
+
+static int print_report(const struct pf_report *report, bool as_json)
+{
+    int counts[3] = {0};
+    size_t i;
+    json_t *object;
+    json_array_foreach(report->findings, i, object) for (int k = 0; k < 3; k++) counts[k] +=
+        strcmp(finding_names[k], json_string_value(json_object_get(object, "finding"))) == 0;
+    if (report->lost)
+        return -ENOMEM;
+    if (as_json) {
+        json_t *whole = json_pack("{s:s, s:b, s:O}", "version", pf_version(), "well",
+                                  counts[PF_FINDING_FAIL] == 0, "findings", report->findings);
+        int r = whole ? json_dumpf(whole, stdout, JSON_INDENT(2)) : -1;
+        json_decref(whole);
+        putchar('\n');
+        return r < 0 ? -ENOMEM : counts[PF_FINDING_FAIL];
+    }
+    print_lines(report);
+    printf("%d ok, %d to look at, %d that must be mended\n", counts[0], counts[1], counts[2]);
+    return counts[PF_FINDING_FAIL];
+}
+
+static int examine(const struct pf_settings *settings, bool as_json)
+{
+    struct pf_report report = {.findings = json_array()};
+    if (!report.findings)
+        return -ENOMEM;
+    pf_report_add(&report, PF_FINDING_OK, "parfocal", NULL, "version %s", pf_version());
+    pf_doctor_machine(&report, settings);
+    pf_doctor_paths(&report, settings);
+    int failures = print_report(&report, as_json);
+    json_decref(report.findings);
+    return failures;
+}
+
+/* Takes --json out of argv; everything else is left over and wrong. */
+static int take_own_options(int argc, char **argv, bool *ret_json, struct pf_error *err)
+{
+    *ret_json = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            *ret_json = true;
+        else if (argv[i][0] == '-')
+            return pf_settings_unknown_option(argv[i], err);
+        else
+            return pf_fail(err, EINVAL, "the doctor takes no operand: %.200s", argv[i]);
+    }
+    return 0;
+}
+
+int pf_doctor_main(int argc, char **argv)
+{
+    struct pf_error err = {0};
+    struct pf_settings settings;
+    int status = PF_EXIT_USAGE;
+    bool as_json;
+    if (pf_settings_init(&settings, &err) < 0) {
+        fprintf(stderr, "parfocal doctor: %s\n", err.text);
+        return PF_EXIT_FAILURE;
+    }
+    if (pf_settings_take_options(&settings, &argc, argv, &err) == 0 &&
+        take_own_options(argc, argv, &as_json, &err) == 0) {
+        int failures = examine(&settings, as_json);
+        if (failures < 0)
+            pf_fail_errno(&err, -failures, "examining");
+        status = failures == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
+    }
+    if (err.code)
+        fprintf(stderr, "parfocal doctor: %s\n", err.text);
+    pf_settings_free(&settings);
+    return status;
+}

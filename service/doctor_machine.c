@@ -1,0 +1,187 @@
+/* The doctor's look at the machine: processor, memory, GPU, programs, libraries, clock. */
+#include <errno.h>
+#include <event2/event.h>
+#include <glob.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "service/doctor_report.h"
+
+extern char **environ;
+
+/* First line of a file, without its end; false when it cannot be read. */
+static bool first_line(const char *path, char *line, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    bool got = file && fgets(line, (int)size, file);
+    if (file)
+        fclose(file);
+    if (got)
+        line[strcspn(line, "\n")] = '\0';
+    return got;
+}
+
+/* Runs a program without a shell; its exit status, -1 when it could not run. output: what it wrote,
+ * NULL when of no interest. */
+static int run(char *const argv[], char *output, size_t size)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        return -1;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", 1, 0);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    posix_spawn_file_actions_addclose(&actions, ends[1]);
+    pid_t pid = -1;
+    int spawned = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    size_t used = 0;
+    char rest[256];
+    for (;;) {
+        bool room = output && used + 1 < size;
+        ssize_t n =
+            read(ends[0], room ? output + used : rest, room ? size - 1 - used : sizeof(rest));
+        if (n <= 0)
+            break;
+        used += room ? (size_t)n : 0;
+    }
+    if (output)
+        output[used] = '\0';
+    close(ends[0]);
+    int status = 0;
+    if (spawned != 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+        return -1;
+    return WEXITSTATUS(status) == 127 ? -1 : WEXITSTATUS(status);
+}
+
+static void processor(struct pf_report *report, const struct pf_settings *settings)
+{
+    cpu_set_t set;
+    int here = (int)sysconf(_SC_NPROCESSORS_ONLN), may = here;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        may = CPU_COUNT(&set);
+    if (settings->threads > may)
+        pf_report_add(report, PF_FINDING_WARN, "cores", "--threads 0 takes one thread per core",
+                      "%d of %d may be used, and %d threads are asked for", may, here,
+                      (int)settings->threads);
+    else
+        pf_report_add(report, PF_FINDING_OK, "cores", NULL, "%d of %d may be used", may, here);
+}
+
+static void memory(struct pf_report *report)
+{
+    /* 24 MP stack within 900 MiB of the worker; beside it, decoding and the page cache. */
+    const double enough_mib = 1500;
+    double total_mib = 0, available_mib = 0, limit_mib = 0;
+    char line[256];
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, "MemTotal:", 9) == 0)
+            total_mib = atof(line + 9) / 1024;
+        else if (strncmp(line, "MemAvailable:", 13) == 0)
+            available_mib = atof(line + 13) / 1024;
+    }
+    if (file)
+        fclose(file);
+    char note[96] = "";
+    if (first_line("/sys/fs/cgroup/memory.max", line, sizeof(line)) && atof(line) > 0) {
+        limit_mib = atof(line) / 1048576;
+        snprintf(note, sizeof(note), ", limited to %.0f MiB by its control group", limit_mib);
+        if (limit_mib < available_mib)
+            available_mib = limit_mib;
+    }
+    if (available_mib < enough_mib)
+        pf_report_add(report, PF_FINDING_WARN, "memory",
+                      "set --open-stacks 1; a 24 MP stack needs about 900 MiB",
+                      "%.0f of %.0f MiB available%s", available_mib, total_mib, note);
+    else
+        pf_report_add(report, PF_FINDING_OK, "memory", NULL, "%.0f of %.0f MiB available%s",
+                      available_mib, total_mib, note);
+}
+
+static void gpu(struct pf_report *report)
+{
+    char driver[256] = "";
+    glob_t nodes = {0};
+    /* Desktop and server cards, then the integrated ones of Jetson boards. */
+    bool node = glob("/dev/nvidia[0-9]*", 0, NULL, &nodes) == 0;
+    globfree(&nodes);
+    node |= access("/dev/nvhost-gpu", F_OK) == 0 || access("/dev/nvgpu", F_OK) == 0;
+    bool loaded = first_line("/proc/driver/nvidia/version", driver, sizeof(driver));
+    if (!node && !loaded)
+        pf_report_add(report, PF_FINDING_OK, "gpu", NULL, "none; the processor does the work");
+    else if (!node)
+        pf_report_add(report, PF_FINDING_WARN, "gpu", "nvidia-modprobe -u -c 0",
+                      "NVIDIA driver without device nodes in /dev (%s)", driver);
+    else
+        pf_report_add(report, PF_FINDING_OK, "gpu", NULL,
+                      "NVIDIA device%s%s; this build has no CUDA code yet: the processor does the "
+                      "work",
+                      loaded ? ", " : "", driver);
+}
+
+static void programs(struct pf_report *report)
+{
+    char *elastix[] = {"elastix", "--version", NULL};
+    char version[64] = "";
+    pf_report_add(report, PF_FINDING_OK, "camera", NULL,
+                  "this build takes frames from folders; it cannot tether a camera yet");
+    if (run(elastix, version, sizeof(version)) == 0) {
+        version[strcspn(version, "\n")] = '\0';
+        pf_report_add(report, PF_FINDING_OK, "elastix", NULL,
+                      "%s; no setting of this build uses it", version);
+    } else {
+        pf_report_add(report, PF_FINDING_OK, "elastix", NULL,
+                      "not installed; no setting of this build needs it");
+    }
+}
+
+static void libraries(struct pf_report *report)
+{
+    /* Bookworm's first libevent lacks fixes that its security update has. */
+    char fixed[] = "2.1.12-stable-8+deb12u1", version[128] = "";
+    char *query[] = {"dpkg-query", "-W", "-f", "${Version}", "libevent-core-2.1-7", NULL};
+    char *older[] = {"dpkg", "--compare-versions", version, "lt", fixed, NULL};
+    if (run(query, version, sizeof(version)) != 0)
+        pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", event_get_version());
+    else if (run(older, NULL, 0) == 0)
+        pf_report_add(report, PF_FINDING_WARN, "libevent",
+                      "apt-get update && apt-get install --only-upgrade libevent-core-2.1-7",
+                      "%s is older than %s, which has fixes", version, fixed);
+    else
+        pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", version);
+}
+
+static void wall_clock(struct pf_report *report)
+{
+    char text[64];
+    struct tm local;
+    time_t now = time(NULL);
+    localtime_r(&now, &local);
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
+    int year = local.tm_year + 1900;
+    if (year < 2024 || year > 2100)
+        pf_report_add(report, PF_FINDING_WARN, "clock", "timedatectl set-ntp true",
+                      "%s cannot be right; results would carry it", text);
+    else
+        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s", text);
+}
+
+void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings)
+{
+    processor(report, settings);
+    memory(report);
+    gpu(report);
+    programs(report);
+    libraries(report);
+    wall_clock(report);
+}

@@ -1,0 +1,299 @@
+/* The doctor's look at paths: sources with their watches, outbox, state. Each path is examined by a
+ * child, because a mount whose server is gone blocks whoever touches it, kill -9 included. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "capture/mounts.h"
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/mount.h"
+#include "service/doctor_report.h"
+#include "service/journal.h"
+
+enum { ANSWER_MS = 5000, COUNT_MS = 2000 };
+
+struct place {
+    const char *check; /* "source", "outbox", "state" */
+    const char *path;
+    const struct pf_settings *settings;
+};
+
+typedef void examine_fn(struct pf_report *report, const struct place *place);
+
+/* Runs `examine` in a child and takes over its findings. */
+static void in_child(struct pf_report *report, const struct place *place, examine_fn *examine)
+{
+    int ends[2];
+    fflush(stdout);
+    pid_t pid = pipe(ends) < 0 ? -1 : fork();
+    if (pid < 0) {
+        pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look: %s",
+                      place->path, strerror(errno));
+        return;
+    }
+    if (pid == 0) {
+        struct pf_report own = {.findings = json_array()};
+        json_t *line = json_object();
+        if (!own.findings || !line)
+            _exit(1);
+        examine(&own, place);
+        json_object_set_new(line, "findings", own.findings);
+        _exit(own.lost || pf_jsonl_send(ends[1], line, NULL) < 0);
+    }
+    close(ends[1]);
+    struct pollfd answer = {.fd = ends[0], .events = POLLIN};
+    struct pf_jsonl_reader *reader = NULL;
+    json_t *line = NULL;
+    bool answered = poll(&answer, 1, ANSWER_MS) > 0;
+    if (answered && pf_jsonl_reader_new(&reader) == 0 &&
+        pf_jsonl_read(reader, ends[0], &line, NULL) > 0) {
+        if (json_array_extend(report->findings, json_object_get(line, "findings")) < 0)
+            report->lost = true;
+    } else {
+        pf_report_add(report, PF_FINDING_FAIL, place->check,
+                      "look at `mount` and at the server behind it",
+                      answered ? "%s: cannot be examined" : "%s does not answer: its mount hangs",
+                      place->path);
+    }
+    json_decref(line);
+    pf_jsonl_reader_free(reader);
+    close(ends[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, answered ? 0 : WNOHANG); /* a child in a dead mount cannot be waited for */
+}
+
+/* The path itself or, while it does not exist, the nearest directory above it that does. */
+static char *existing_part(const char *path)
+{
+    char *part = strdup(path);
+    struct stat st;
+    while (part && stat(part, &st) < 0 && errno == ENOENT) {
+        char *slash = strrchr(part, '/');
+        if (!slash) {
+            free(part);
+            return strdup(".");
+        }
+        slash[slash == part] = '\0';
+        if (slash == part)
+            break;
+    }
+    return part;
+}
+
+/* "mkdir -p 'DIR'" and the like; the caller frees. */
+static char *command(const char *what, const char *path)
+{
+    char *text = NULL;
+    return asprintf(&text, "%s '%s'", what, path) < 0 ? NULL : text;
+}
+
+static void add_with_command(struct pf_report *report, enum pf_finding finding,
+                             const struct place *place, const char *what, const char *trouble)
+{
+    char *remedy = command(what, place->path);
+    pf_report_add(report, finding, place->check, remedy, "%s: %s", place->path, trouble);
+    free(remedy);
+}
+
+/* Creates and removes a file: what permissions, read-only mounts and quotas come to. 0, -errno. */
+static int probe_writing(const char *directory)
+{
+    char *path = pf_path_join(directory, ".parfocal-doctor-XXXXXX");
+    if (!path)
+        return -ENOMEM;
+    int fd = mkostemp(path, O_CLOEXEC), r = fd < 0 ? -errno : 0;
+    if (fd >= 0 && write(fd, "x", 1) < 0)
+        r = -errno;
+    if (fd >= 0) {
+        unlink(path);
+        close(fd);
+    }
+    free(path);
+    return r;
+}
+
+static void examine_target(struct pf_report *report, const struct place *place)
+{
+    const double little_mib = 2048, too_little_mib = 64; /* a 24 MP stack takes about 200 MiB */
+    struct statvfs space;
+    struct pf_mount mount = {0};
+    struct stat st;
+    char *part = existing_part(place->path);
+    if (!part) {
+        report->lost = true;
+        return;
+    }
+    bool here = strcmp(part, place->path) == 0;
+    int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
+    if (r < 0) {
+        pf_report_add(report, PF_FINDING_FAIL, place->check,
+                      r == -EROFS    ? "name another directory, or remount it for writing"
+                      : r == -ENOSPC ? "make room"
+                                     : "let the user of the service write there (chown, chmod)",
+                      "%s: cannot write in %s: %s", place->path, part, strerror(-r));
+        free(part);
+        return;
+    }
+    double free_mib = 0;
+    if (statvfs(part, &space) == 0)
+        free_mib = (double)space.f_bavail * (double)space.f_frsize / 1048576;
+    pf_mount_of(part, &mount, NULL);
+    const char *refused = strcmp(place->check, "state") == 0
+                              ? pf_journal_refuses(mount.magic, *mount.type ? mount.type : NULL)
+                              : NULL;
+    const char *type = *mount.type ? mount.type : "unknown file system";
+    if (refused)
+        pf_report_add(report, PF_FINDING_FAIL, place->check, "--state /var/lib/parfocal",
+                      "%s lies on %s, which does not keep the journal's promises", place->path,
+                      refused);
+    else if (free_mib < little_mib)
+        pf_report_add(report, free_mib < too_little_mib ? PF_FINDING_FAIL : PF_FINDING_WARN,
+                      place->check, "make room, or name another directory",
+                      "%s: %.0f MiB free (%s)", place->path, free_mib, type);
+    else
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL,
+                      "%s: writable, %.1f GiB free (%s)%s", place->path, free_mib / 1024, type,
+                      here ? "" : "; will be made");
+    free(part);
+}
+
+/* Folders under (and with) `path`, by the clock's leave: a large share is not worth the wait. */
+static int count_folders(int parent_fd, const char *path, int64_t until_ms, bool *ret_whole)
+{
+    int fd = openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        if (fd >= 0)
+            close(fd);
+        return 1;
+    }
+    int count = 1;
+    struct dirent *entry;
+    while ((entry = readdir(directory))) {
+        if (pf_monotonic_ms() > until_ms) {
+            *ret_whole = false;
+            break;
+        }
+        if (entry->d_name[0] == '.')
+            continue;
+        struct stat st;
+        bool folder = entry->d_type == DT_DIR;
+        if (entry->d_type == DT_UNKNOWN)
+            folder =
+                fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+        if (folder)
+            count += count_folders(fd, entry->d_name, until_ms, ret_whole);
+    }
+    closedir(directory);
+    return count;
+}
+
+static long limit_of_inotify(const char *name)
+{
+    char path[96], line[32] = "";
+    snprintf(path, sizeof(path), "/proc/sys/fs/inotify/%s", name);
+    FILE *file = fopen(path, "re");
+    bool got = file && fgets(line, sizeof(line), file);
+    if (file)
+        fclose(file);
+    return got ? atol(line) : -1;
+}
+
+static void examine_source(struct pf_report *report, const struct place *place)
+{
+    const char *path = place->path;
+    struct stat st;
+    struct pf_mount mount = {0};
+    if (stat(path, &st) < 0) {
+        int code = errno;
+        add_with_command(report, PF_FINDING_FAIL, place, code == ENOENT ? "mkdir -p" : "ls -ld",
+                         strerror(code));
+        return;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        add_with_command(report, PF_FINDING_FAIL, place, "ls -ld", "is no folder");
+        return;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) < 0) {
+        add_with_command(report, PF_FINDING_FAIL, place, "chmod u+rx", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const char *blind = pf_mounts_blind(&(struct pf_mounts){0}, st.st_dev, fd);
+    close(fd);
+    pf_mount_of(path, &mount, NULL);
+    const char *type = *mount.type ? mount.type : "unknown file system";
+    bool polling =
+        place->settings->poll == PF_POLL_ALWAYS || (place->settings->poll == PF_POLL_AUTO && blind);
+    if (polling) {
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL,
+                      "%s: readable (%s); polled every %g s", path, type,
+                      place->settings->poll_interval);
+        return;
+    }
+    bool whole = true;
+    int folders = place->settings->recursive
+                      ? count_folders(AT_FDCWD, path, pf_monotonic_ms() + COUNT_MS, &whole)
+                      : 1;
+    long most = limit_of_inotify("max_user_watches");
+    if (most >= 0 && folders > most / 2)
+        pf_report_add(report, PF_FINDING_WARN, place->check,
+                      "echo fs.inotify.max_user_watches=1048576 >/etc/sysctl.d/60-parfocal.conf && "
+                      "sysctl --system",
+                      "%s: %d%s folders, and this user may watch %ld; beyond that it polls", path,
+                      folders, whole ? "" : " or more", most);
+    else if (blind)
+        pf_report_add(report, PF_FINDING_WARN, place->check, "--poll auto",
+                      "%s: inotify does not see what others write on %s", path, type);
+    else
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL,
+                      "%s: readable (%s); inotify, %d%s folder%s of %ld watches", path, type,
+                      folders, whole ? "" : " or more", folders == 1 ? "" : "s", most);
+}
+
+static void watch_limits(struct pf_report *report)
+{
+    long instances = limit_of_inotify("max_user_instances"),
+         watches = limit_of_inotify("max_user_watches"),
+         events = limit_of_inotify("max_queued_events");
+    if (watches < 0)
+        pf_report_add(report, PF_FINDING_WARN, "inotify", "--poll always",
+                      "not in this kernel; folders are polled");
+    else if (watches < 8192 || instances < 16)
+        pf_report_add(report, PF_FINDING_WARN, "inotify",
+                      "sysctl fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128",
+                      "low limits: %ld watches, %ld instances, %ld queued events", watches,
+                      instances, events);
+    else
+        pf_report_add(report, PF_FINDING_OK, "inotify", NULL,
+                      "%ld watches, %ld instances, %ld queued events", watches, instances, events);
+}
+
+void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings)
+{
+    watch_limits(report);
+    for (size_t i = 0; i < settings->source.count; i++) {
+        const char *source = settings->source.items[i];
+        struct place place = {"source", source + strlen("folder:"), settings};
+        in_child(report, &place, examine_source);
+    }
+    if (!settings->source.count)
+        pf_report_add(report, PF_FINDING_OK, "source", NULL,
+                      "none given here; `parfocal serve` wants --source folder:DIR");
+    in_child(report, &(struct place){"outbox", settings->outbox, settings}, examine_target);
+    in_child(report, &(struct place){"state", settings->state, settings}, examine_target);
+}

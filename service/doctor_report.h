@@ -1,0 +1,36 @@
+/* The doctor's findings, and the groups of checks that make them.
+ *
+ * Doctor process, main thread only. A report owns copies of its texts.
+ */
+#ifndef PF_DOCTOR_REPORT_H
+#define PF_DOCTOR_REPORT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "config/settings.h"
+
+enum pf_finding {
+    PF_FINDING_OK,
+    PF_FINDING_WARN, /* parfocal works, but worse than it could */
+    PF_FINDING_FAIL, /* parfocal would not work */
+};
+
+struct pf_report {
+    json_t *findings; /* array of {check, finding, text, remedy} in the order they were made */
+    bool lost;        /* out of memory: a finding is missing */
+};
+
+/* Adds a finding. remedy: a command, or a sentence; NULL when there is nothing to mend. */
+void pf_report_add(struct pf_report *report, enum pf_finding finding, const char *check,
+                   const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Processor, memory, GPU, camera, elastix, libraries, clock. */
+void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings);
+
+/* Sources with their watches, outbox, state. A path that does not answer within some seconds (a
+ * mount whose server is gone) is a finding, and does not hang the doctor. */
+void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings);
+
+#endif

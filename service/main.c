@@ -1,0 +1,171 @@
+/* parfocal: finds the command and runs it. Each command is a process role of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#if __has_include("capture/capture.h")
+#include "capture/capture.h"
+#endif
+#include "config/base/version.h"
+#include "config/config_command.h"
+#include "config/settings_table.h"
+#if __has_include("process/stack_command.h")
+#include "process/stack_command.h"
+#endif
+#if __has_include("process/worker.h")
+#include "process/worker.h"
+#endif
+#include "service/doctor.h"
+#include "service/help.h"
+#if __has_include("service/serve.h")
+#include "service/serve.h"
+#endif
+
+static int help_main(int argc, char **argv);
+
+const struct pf_command pf_commands[] = {
+#if __has_include("service/serve.h")
+    {"serve", "[-c FILE] [--source folder:DIR]... [OPTIONS]",
+     "watch sources, group frames into bursts, stack them as they come",
+     "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), depth.png and "
+     "stack.json.\n"
+     "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the "
+     "next\n"
+     "start goes on where it was. A second service on the same state directory is refused.\n",
+     "capture bursts engine output service", pf_serve_main},
+#endif
+#if __has_include("process/stack_command.h")
+    {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]", "stack these files now",
+     "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
+     "  --depth-map FILE     write the depth map too (a 16-bit PNG)\n"
+     "  --json               write OUT's sidecar to standard output: each frame's file, scores,\n"
+     "                       transform and verdict\n"
+     "A frame that cannot be read or aligned is named with its reason, and the others are "
+     "stacked.\n",
+     "engine output", pf_stack_main},
+#endif
+    {"doctor", "[-c FILE] [--json] [OPTIONS]",
+     "say what is here, what is missing, and what mends it",
+     "Looks at the processor, GPU, memory, libraries, clock, watch limits, sources, outbox and "
+     "state.\n"
+     "Status 1 when something would keep `parfocal serve` with the same options from working.\n"
+     "  --json               the same as one JSON object\n",
+     "capture service", pf_doctor_main},
+    {"config", "check | show [-c FILE] [OPTIONS]", "check or print the configuration",
+     "  check                read the file and the options; say what is wrong, file and line\n"
+     "  show                 print a commented configuration with the values in force\n",
+     "capture bursts engine output service", pf_config_main},
+#if __has_include("capture/capture.h")
+    {"capture", "folder:DIR [OPTIONS]", "the role that sees frames: prints frame records",
+     "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
+     "each source.\n",
+     "capture", pf_capture_main},
+#endif
+#if __has_include("process/worker.h")
+    {"process", "[OPTIONS]", "the role that knows pixels: reads commands, makes stacks",
+     "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` "
+     "starts\n"
+     "it.\n",
+     "engine output", pf_process_main},
+#endif
+    {"help", "[COMMAND]", "this, or the help of a command", "", "", help_main},
+    {0},
+};
+
+static const struct pf_command *find_command(const char *name)
+{
+    for (const struct pf_command *command = pf_commands; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const struct pf_command *nearest = NULL;
+    int least = 3; /* edits */
+    for (const struct pf_command *command = pf_commands; command->name; command++) {
+        int distance = pf_edit_distance(name, strlen(name), command->name, strlen(command->name));
+        if (distance < least) {
+            least = distance;
+            nearest = command;
+        }
+    }
+    if (nearest)
+        fprintf(stderr, "parfocal: unknown command %.100s; did you mean `parfocal %s`?\n", name,
+                nearest->name);
+    else
+        fprintf(stderr, "parfocal: unknown command %.100s; `parfocal help` lists them\n", name);
+    return PF_EXIT_USAGE;
+}
+
+static int help_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        pf_help_program(stdout);
+        return PF_EXIT_OK;
+    }
+    const struct pf_command *command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    pf_help_command(stdout, command);
+    return PF_EXIT_OK;
+}
+
+static int print_version(void)
+{
+    printf("parfocal %s\n", pf_version());
+    return PF_EXIT_OK;
+}
+
+static bool is_one_of(const char *text, const char *shortly, const char *fully)
+{
+    return strcmp(text, shortly) == 0 || strcmp(text, fully) == 0;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        pf_help_program(stderr);
+        return PF_EXIT_USAGE;
+    }
+    if (is_one_of(argv[1], "-h", "--help"))
+        return help_main(1, argv);
+    if (is_one_of(argv[1], "-V", "--version"))
+        return print_version();
+    const struct pf_command *command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (is_one_of(argv[i], "-h", "--help")) {
+            pf_help_command(stdout, command);
+            return PF_EXIT_OK;
+        }
+        if (is_one_of(argv[i], "-V", "--version"))
+            return print_version();
+    }
+    return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    /* Descriptors 0 to 2 are taken, so that no file of ours gets the number of an output. */
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+    signal(SIGPIPE, SIG_IGN);
+    setlocale(LC_CTYPE, ""); /* names of files; numbers stay as C writes them */
+
+    int status = run(argc, argv);
+    if (fflush(stdout) == EOF && status == PF_EXIT_OK) {
+        fprintf(stderr, "parfocal: writing standard output: %s\n", strerror(errno));
+        status = PF_EXIT_FAILURE;
+    }
+    return status;
+}
