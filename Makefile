@@ -86,7 +86,7 @@ $(BUILD)/objects: FORCE
 
 SAY = $(if $(V),,@printf '  %-4s %s\n' $1 $(patsubst $(BUILD)/%,%,$@);)
 COMPILE = $(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
-LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/process/%: EXTRA = -O3
