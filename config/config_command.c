@@ -27,8 +27,9 @@ static int check_or_show(const struct pf_settings *settings, int argc, char **ar
         puts("the configuration is well");
         return OK;
     }
-    if (pf_settings_print(settings, stdout) < 0) {
-        pf_fail_errno(err, EIO, "writing the configuration");
+    int r = pf_settings_print(settings, stdout);
+    if (r < 0) {
+        pf_fail_errno(err, -r, "writing the configuration");
         return FAILURE;
     }
     return OK;

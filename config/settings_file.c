@@ -228,5 +228,6 @@ int pf_settings_print(const struct pf_settings *settings, FILE *to)
                 print_value(to, settings, &pf_setting_rows[j]);
             }
     }
-    return fflush(to) || ferror(to) ? -EIO : 0;
+    errno = 0;
+    return fflush(to) || ferror(to) ? errno ? -errno : -EIO : 0;
 }

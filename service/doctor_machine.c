@@ -29,7 +29,7 @@ static bool first_line(const char *path, char *line, size_t size)
 
 /* Runs a program without a shell; its exit status, -1 when it could not run. output: what it wrote,
  * NULL when of no interest. */
-static int run(char *const argv[], char *output, size_t size)
+static int run(const char *const argv[], char *output, size_t size)
 {
     int ends[2];
     if (pipe(ends) < 0)
@@ -41,7 +41,7 @@ static int run(char *const argv[], char *output, size_t size)
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     posix_spawn_file_actions_addclose(&actions, ends[1]);
     pid_t pid = -1;
-    int spawned = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+    int spawned = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     size_t used = 0;
@@ -131,7 +131,7 @@ static void gpu(struct pf_report *report)
 
 static void programs(struct pf_report *report)
 {
-    char *elastix[] = {"elastix", "--version", NULL};
+    const char *const elastix[] = {"elastix", "--version", NULL};
     char version[64] = "";
     pf_report_add(report, PF_FINDING_OK, "camera", NULL,
                   "this build takes frames from folders; it cannot tether a camera yet");
@@ -148,9 +148,11 @@ static void programs(struct pf_report *report)
 static void libraries(struct pf_report *report)
 {
     /* Bookworm's first libevent lacks fixes that its security update has. */
-    char fixed[] = "2.1.12-stable-8+deb12u1", version[128] = "";
-    char *query[] = {"dpkg-query", "-W", "-f", "${Version}", "libevent-core-2.1-7", NULL};
-    char *older[] = {"dpkg", "--compare-versions", version, "lt", fixed, NULL};
+    const char *fixed = "2.1.12-stable-8+deb12u1";
+    char version[128] = "";
+    const char *const query[] = {"dpkg-query",          "-W", "-f", "${Version}",
+                                 "libevent-core-2.1-7", NULL};
+    const char *const older[] = {"dpkg", "--compare-versions", version, "lt", fixed, NULL};
     if (run(query, version, sizeof(version)) != 0)
         pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", event_get_version());
     else if (run(older, NULL, 0) == 0)

@@ -1,0 +1,182 @@
+# The command line: help, versions, exit statuses, config check and show, doctor.
+. "${BASH_SOURCE%/*}/lib.sh"
+
+test_version_everywhere()
+{
+    local command version
+    expect_status 0 "$PARFOCAL" --version
+    version=$(cat out)
+    [[ $version =~ ^parfocal\ [^\ ]+$ ]] || fail "odd version: $version"
+    for command in -V serve stack doctor config capture process help; do
+        if [ "$command" = -V ]; then
+            expect_status 0 "$PARFOCAL" -V
+        else
+            expect_status 0 "$PARFOCAL" "$command" --version
+        fi
+        [ "$(cat out)" = "$version" ] || fail "$command: $(cat out)"
+    done
+}
+
+test_help_everywhere()
+{
+    local command
+    expect_status 0 "$PARFOCAL" --help
+    grep -q '^usage: parfocal COMMAND' out
+    grep -q '^exit status:' out
+    for command in serve stack doctor config capture process; do
+        grep -q "^  $command " out || fail "$command is not in the help"
+    done
+    for command in serve stack doctor config capture process; do
+        expect_status 0 "$PARFOCAL" "$command" --help
+        grep -q "^usage: parfocal $command" out || fail "$command --help has no usage"
+        grep -q '^exit status:' out || fail "$command --help has no exit statuses"
+        [ ! -s err ] || fail "$command --help writes errors"
+        awk 'length > 100 { exit 1 }' out || fail "$command --help has lines over 100 columns"
+        cp out by-option
+        expect_status 0 "$PARFOCAL" help "$command"
+        cmp out by-option || fail "help $command differs from $command --help"
+    done
+    # Every key of the configuration is an option that serve explains.
+    "$PARFOCAL" serve --help >help
+    "$PARFOCAL" config show | sed -n 's/^#\?\([a-z_]*\) = .*/\1/p' | tr _ - | while read -r key; do
+        grep -Eq -- "--(\[no-\])?$key( |$)" help || fail "serve --help lacks --$key"
+    done
+}
+
+test_wrong_usage_is_status_2()
+{
+    expect_status 2 "$PARFOCAL"
+    grep -q '^usage:' err
+    expect_status 2 "$PARFOCAL" serv
+    grep -q 'did you mean `parfocal serve`' err
+    expect_status 2 "$PARFOCAL" brew-coffee
+    grep -q 'unknown command brew-coffee' err
+    expect_status 2 "$PARFOCAL" help brew-coffee
+    expect_status 2 "$PARFOCAL" config
+    expect_status 2 "$PARFOCAL" config shw
+    expect_status 2 "$PARFOCAL" config show --outbxo x
+    grep -q 'did you mean --outbox' err
+    expect_status 2 "$PARFOCAL" doctor everything
+    expect_status 2 "$PARFOCAL" serve --source nowhere
+    grep -q 'folder:DIR' err
+    expect_status 2 "$PARFOCAL" serve --no-such-option
+    expect_status 2 "$PARFOCAL" capture
+    expect_status 2 "$PARFOCAL" stack
+}
+
+test_options_of_one_name_are_taken_from_every_place()
+{
+    printf 'gap = 3\nthreads = 7\n' >a.conf
+    expect_status 0 "$PARFOCAL" config show --gap=rail -c a.conf
+    grep -qx 'gap = rail' out # the option wins, wherever the file stands
+    grep -qx 'threads = 7' out
+}
+
+test_config_check()
+{
+    printf '# mine\n[capture]\nsource = folder:/a b\nsource = folder:/c\n[bursts]\ngap = rail\n' >good.conf
+    expect_status 0 "$PARFOCAL" config check -c good.conf
+    printf 'gap = rail\noutbxo = x\n' >bad.conf
+    expect_status 2 "$PARFOCAL" config check -c bad.conf
+    grep -q 'bad.conf:2: unknown setting outbxo; did you mean outbox?' err
+    printf 'gap = rail\n\nmotion = wobble\n' >bad.conf
+    expect_status 2 "$PARFOCAL" config check --config=bad.conf
+    grep -q 'bad.conf:3: motion = wobble: must be one of shift|similarity|affine|homography' err
+    printf 'min_frames = 1\n' >bad.conf
+    expect_status 2 "$PARFOCAL" config check -cbad.conf
+    grep -q 'bad.conf:1: min_frames = 1: must be a whole number from 2 to 1000 frames' err
+    expect_status 2 "$PARFOCAL" config check -c missing.conf
+    grep -q 'missing.conf: No such file' err
+    # What refuses the check refuses the start.
+    expect_status 2 "$PARFOCAL" serve -c bad.conf
+    grep -q 'bad.conf:1: min_frames' err
+}
+
+test_config_show_reads_back()
+{
+    printf 'source = folder:/a;b\nsource = folder:/d \xe9\noutbox = " x"\npoll_interval = 0.3\ndepth_map = no\n' >in.conf
+    expect_status 0 "$PARFOCAL" config show -c in.conf
+    cp out once.conf
+    expect_status 0 "$PARFOCAL" config show -c once.conf
+    cmp out once.conf
+    grep -qxF 'source = folder:/a;b' out
+    grep -qxF 'outbox = " x"' out
+    # What is installed as the default configuration is one.
+    expect_status 0 "$PARFOCAL" config show
+    cp out default.conf
+    expect_status 0 "$PARFOCAL" config check -c default.conf
+}
+
+test_full_output_is_an_error()
+{
+    [ -e /dev/full ] || skip 'no /dev/full'
+    local status=0
+    "$PARFOCAL" config show >/dev/full 2>err || status=$?
+    [ $status -eq 1 ] || fail "config show: status $status"
+    grep -q 'No space left' err
+    status=0
+    "$PARFOCAL" --help >/dev/full 2>err || status=$?
+    [ $status -eq 1 ] || fail "--help: status $status"
+}
+
+test_closed_descriptors_do_no_harm()
+{
+    "$PARFOCAL" config show <&- >out 2>&-
+    [ -s out ] || fail 'nothing was written'
+}
+
+test_doctor_says_what_is_here()
+{
+    mkdir in
+    expect_status 0 "$PARFOCAL" doctor --source "folder:$T/in" --outbox "$T/out-box" --state "$T/st"
+    for check in parfocal cores memory gpu camera elastix libevent clock inotify source outbox state; do
+        grep -Eq "^(ok  |warn)  $check " out || fail "no word of $check"
+    done
+    [ ! -e out-box ] && [ ! -e st ] || fail 'the doctor made directories'
+}
+
+test_doctor_finds_what_is_missing()
+{
+    touch a-file
+    expect_status 1 "$PARFOCAL" doctor --source "folder:$T/nowhere" --source "folder:$T/a-file" \
+        --outbox "$T/a-file/under" --state /proc/parfocal
+    grep -q "^FAIL  source .*nowhere" out
+    grep -q "mkdir -p '$T/nowhere'" out
+    grep -q "^FAIL  source .*a-file: is no folder" out
+    grep -q "^FAIL  outbox .*Not a directory" out
+    grep -q "^FAIL  state " out
+}
+
+test_doctor_json()
+{
+    need jq
+    local odd=$T/$'o\xe9dd'
+    mkdir "$odd"
+    expect_status 0 "$PARFOCAL" doctor --json --source "folder:$odd"
+    jq -e '.well and (.findings | length > 8) and
+        all(.findings[]; .check and .text and (.finding | IN("ok", "warn", "fail")))' out >/dev/null
+    expect_status 1 "$PARFOCAL" doctor --json --source folder:nowhere
+    jq -e '(.well | not) and any(.findings[]; .finding == "fail" and .check == "source" and .remedy)' \
+        out >/dev/null
+}
+
+test_doctor_sees_fuse_as_polled()
+{
+    need bindfs fusermount3
+    [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] || skip 'needs root and /dev/fuse'
+    mkdir low mnt
+    bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
+    expect_status 0 "$PARFOCAL" doctor --source "folder:$T/mnt"
+    grep -q "^ok    source .*mnt: readable (fuse.*polled every" out || fail "$(cat out)"
+}
+
+test_doctor_refuses_a_state_on_fuse()
+{
+    need bindfs fusermount3
+    [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] || skip 'needs root and /dev/fuse'
+    mkdir low mnt
+    bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
+    expect_status 1 "$PARFOCAL" doctor --state "$T/mnt/state"
+    grep -q '^FAIL  state ' out
+    grep -q -- '--state /var/lib/parfocal' out
+}
