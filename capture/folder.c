@@ -1,0 +1,311 @@
+#include "capture/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "capture/folder_internal.h"
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+
+/* Rest that is asked of a file after an event that says more than "it is there". */
+enum { CLOSED_SHARE = 2, RENAMED_SHARE = 4 };
+
+/* Absolute, without "//" at its end; symbolic links stay. NULL on out of memory. */
+static char *absolute_path(const char *path)
+{
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    if (path[0] != '/' && !here)
+        return NULL;
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
+    if (!strcmp(path, "."))
+        path = "";
+    char *absolute = here ? (path[0] ? pf_path_join(here, path) : strdup(here)) : strdup(path);
+    free(here);
+    for (size_t n = absolute ? strlen(absolute) : 0; n > 1 && absolute[n - 1] == '/'; n--)
+        absolute[n - 1] = '\0';
+    return absolute;
+}
+
+static void on_file_event(struct pf_folder *folder, const char *path, uint32_t mask)
+{
+    struct stat st;
+    struct pf_file *file;
+    if (!(mask & (IN_DELETE | IN_MOVED_FROM)) && stat(path, &st) == 0) {
+        int64_t rest_ms = folder->settle_ms;
+        if (mask & IN_MOVED_TO)
+            rest_ms /= RENAMED_SHARE;
+        else if (mask & IN_CLOSE_WRITE)
+            rest_ms /= CLOSED_SHARE;
+        if (S_ISREG(st.st_mode))
+            pf_folder_found(folder, path, &st, rest_ms, true);
+    } else if (mask & (IN_DELETE | IN_MOVED_FROM) || errno == ENOENT || errno == ELOOP) {
+        file = pf_files_find(folder->files, path);
+        if (file)
+            pf_folder_gone(folder, file);
+    } else {
+        pf_folder_trouble(folder, path, false, errno);
+    }
+}
+
+static void on_folder_event(struct pf_folder *folder, const char *path, uint32_t mask)
+{
+    if (mask & IN_MOVED_FROM) {
+        pf_watch_remove_tree(folder->watch, path);
+    } else if (mask & (IN_CREATE | IN_MOVED_TO)) {
+        pf_folder_scan_beneath(folder, path);
+    } else if (mask & IN_ATTRIB) {
+        const struct pf_file *file = pf_files_find(folder->files, path);
+        if (file && file->is_folder)
+            pf_folder_scan_beneath(folder, path);
+    }
+}
+
+static void on_event(void *context, const char *directory, const char *name, uint32_t mask)
+{
+    struct pf_folder *folder = context;
+    if (mask & IN_Q_OVERFLOW) {
+        pf_log_warning("%s: too many events at once, some are lost: scanning", folder->root);
+        pf_folder_request_scan(folder);
+        return;
+    }
+    if (!name) {
+        if (mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT) && !strcmp(directory, folder->root))
+            folder->next_root_ms = 0;
+        if (mask & IN_UNMOUNT)
+            pf_folder_request_scan(folder);
+        return;
+    }
+    bool is_folder = mask & IN_ISDIR;
+    if (is_folder ? !folder->settings->recursive || !pf_name_is_folder(name)
+                  : pf_name_kind(name) == PF_NAME_FOREIGN)
+        return;
+    char *path = pf_path_join(directory, name);
+    if (!path)
+        pf_folder_fail(folder, ENOMEM, name);
+    else if (is_folder)
+        on_folder_event(folder, path, mask);
+    else
+        on_file_event(folder, path, mask);
+    free(path);
+}
+
+static int64_t number_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void take_known(struct pf_folder *folder, const json_t *command)
+{
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    struct pf_file *file = path ? pf_files_get(folder->files, path) : NULL;
+    if (file) {
+        pf_files_unqueue(folder->files, file);
+        file->stamp = (struct pf_file_stamp){
+            .size_bytes = number_of(command, "size_bytes"),
+            .mtime_ns = number_of(command, "mtime_ns"),
+            .ctime_ns = number_of(command, "ctime_ns"),
+            .inode = (uint64_t)number_of(command, "inode"),
+        };
+        file->state = PF_FILE_SENT;
+        file->changed_ms = pf_monotonic_ms();
+    } else if (path) {
+        pf_folder_fail(folder, ENOMEM, path);
+    } else {
+        pf_log_warning("command \"known\" without a path");
+    }
+    free(path);
+}
+
+/* Input that is a terminal, /dev/null or closed: run by hand, nobody will say `start`. */
+static bool is_run_by_hand(bool *ret_has_input)
+{
+    struct stat st;
+    *ret_has_input = false;
+    if (fstat(STDIN_FILENO, &st) < 0)
+        return true;
+    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+        return true;
+    *ret_has_input = true;
+    return isatty(STDIN_FILENO);
+}
+
+static void take_command(struct pf_folder *folder, const json_t *command)
+{
+    const char *name = json_string_value(json_object_get(command, "cmd"));
+    if (name && !strcmp(name, "known")) {
+        take_known(folder, command);
+    } else if (name && !strcmp(name, "start")) {
+        if (!folder->scan)
+            folder->next_scan_ms = folder->next_root_ms = 0;
+    } else if (name && !strcmp(name, "scan")) {
+        folder->announce = folder->scan > 0;
+        folder->next_scan_ms = 0;
+    } else {
+        pf_log_warning("unknown command \"%s\"", name ? name : "");
+    }
+}
+
+/* 1 go on, 0 end of input, negative errno. */
+static int read_input(struct pf_folder *folder, struct pf_jsonl_reader *reader,
+                      struct pf_error *err)
+{
+    char bytes[65536];
+    ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN ? 1
+               : errno == ECONNRESET             ? 0
+                                                 : pf_fail_errno(err, errno, "reading commands");
+    if (!n)
+        return 0;
+    int r = pf_jsonl_reader_feed(reader, bytes, (size_t)n, err);
+    while (!r) {
+        struct pf_error bad = {0};
+        json_t *command;
+        int next = pf_jsonl_reader_next(reader, &command, &bad);
+        if (next == 0)
+            return 1;
+        if (next < 0) {
+            pf_log_warning("%s", bad.text);
+            continue;
+        }
+        take_command(folder, command);
+        json_decref(command);
+    }
+    return r;
+}
+
+/* Whole ms until the next thing to do, at least 0, -1 never. */
+static int next_timeout_ms(const struct pf_folder *folder)
+{
+    const struct pf_file *file = folder->scan ? pf_files_first(folder->files) : NULL;
+    int64_t next_ms = folder->next_scan_ms;
+    if (folder->next_root_ms < next_ms)
+        next_ms = folder->next_root_ms;
+    if (folder->next_poll_ms < next_ms)
+        next_ms = folder->next_poll_ms;
+    if (file && file->due_ms < next_ms)
+        next_ms = file->due_ms;
+    if (next_ms == PF_FOLDER_NEVER_MS)
+        return -1;
+    int64_t wait_ms = next_ms - pf_monotonic_ms();
+    return wait_ms < 0 ? 0 : wait_ms > 3600000 ? 3600000 : (int)wait_ms;
+}
+
+static void run_timers(struct pf_folder *folder)
+{
+    if (folder->next_scan_ms <= pf_monotonic_ms())
+        pf_folder_scan(folder);
+    if (folder->scan && folder->next_root_ms <= pf_monotonic_ms())
+        pf_folder_check_root(folder);
+    if (folder->next_poll_ms <= pf_monotonic_ms())
+        pf_folder_poll_blind(folder);
+    /* One file, then events and input again: hashing takes its time. */
+    struct pf_file *file = folder->scan ? pf_files_first(folder->files) : NULL;
+    if (file && file->due_ms <= pf_monotonic_ms())
+        pf_folder_look(folder, file);
+    if (folder->announce && !folder->awaited) {
+        folder->announce = false;
+        pf_folder_send(
+            folder, json_pack("{s:s, s:I}", "event", "scanned", "files", (json_int_t)folder->seen));
+    }
+}
+
+static int loop(struct pf_folder *folder, struct pf_jsonl_reader *reader, bool has_input,
+                int mounts_fd, struct pf_error *err)
+{
+    enum { INPUT, EVENTS, MOUNTS, COUNT };
+    while (!folder->failure) {
+        struct pollfd fds[COUNT] = {
+            [INPUT] = {.fd = has_input ? STDIN_FILENO : -1, .events = POLLIN},
+            [EVENTS] = {.fd = folder->watch ? pf_watch_fd(folder->watch) : -1, .events = POLLIN},
+            [MOUNTS] = {.fd = folder->scan ? mounts_fd : -1, .events = POLLPRI},
+        };
+        if (poll(fds, COUNT, next_timeout_ms(folder)) < 0 && errno != EINTR)
+            return pf_fail_errno(err, errno, "waiting for events");
+        int r = 0;
+        if (fds[INPUT].revents) {
+            r = read_input(folder, reader, err);
+            if (r <= 0)
+                return r;
+        }
+        if (fds[MOUNTS].revents) {
+            folder->next_root_ms = 0;
+            pf_folder_request_scan(folder);
+        }
+        if (fds[EVENTS].revents) {
+            r = pf_watch_read(folder->watch, on_event, folder);
+            if (r < 0)
+                return pf_fail_errno(err, -r, "reading events of %s", folder->root);
+        }
+        run_timers(folder);
+    }
+    if (folder->failure == -EPIPE)
+        return 0; /* nobody listens any more */
+    *err = folder->failure_error;
+    return folder->failure;
+}
+
+static int check_own_folders(const struct pf_folder *folder, struct pf_error *err)
+{
+    struct stat root, own;
+    if (stat(folder->root, &root) < 0)
+        return 0;
+    for (size_t i = 0; i < 2; i++)
+        if (stat(folder->excluded[i].path, &own) == 0 && own.st_dev == root.st_dev &&
+            own.st_ino == root.st_ino)
+            return pf_fail(err, EINVAL, "%s cannot be both watched and written to: it is the %s",
+                           folder->root, i ? "state directory" : "outbox");
+    return 0;
+}
+
+int pf_folder_run(const struct pf_settings *settings, const char *directory, struct pf_error *err)
+{
+    struct pf_folder folder = {
+        .settings = settings,
+        .settle_ms = (int64_t)(settings->settle * 1000),
+        .next_scan_ms = PF_FOLDER_NEVER_MS,
+        .next_root_ms = PF_FOLDER_NEVER_MS,
+        .next_poll_ms = PF_FOLDER_NEVER_MS,
+    };
+    struct pf_jsonl_reader *reader = NULL;
+    bool has_input;
+    int mounts_fd = -1, r;
+    folder.root = absolute_path(directory);
+    folder.excluded[0].path = absolute_path(settings->outbox);
+    folder.excluded[1].path = absolute_path(settings->state);
+    if (!folder.root || !folder.excluded[0].path || !folder.excluded[1].path ||
+        asprintf(&folder.source, "folder:%s", directory) < 0 || pf_files_new(&folder.files) < 0 ||
+        pf_jsonl_reader_new(&reader) < 0) {
+        r = pf_fail(err, ENOMEM, "out of memory");
+        goto out;
+    }
+    r = check_own_folders(&folder, err);
+    if (r < 0)
+        goto out;
+    mounts_fd = pf_mounts_open();
+    if (is_run_by_hand(&has_input))
+        folder.next_scan_ms = folder.next_root_ms = 0;
+    r = loop(&folder, reader, has_input, mounts_fd, err);
+out:
+    if (mounts_fd >= 0)
+        close(mounts_fd);
+    pf_watch_free(folder.watch);
+    pf_files_free(folder.files);
+    pf_jsonl_reader_free(reader);
+    while (folder.blind_count)
+        free(folder.blind[--folder.blind_count]);
+    free(folder.blind);
+    free(folder.root);
+    free(folder.source);
+    free(folder.excluded[0].path);
+    free(folder.excluded[1].path);
+    return r;
+}

@@ -1,0 +1,280 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "capture/folder_internal.h"
+#include "capture/frame.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+
+enum {
+    LOOK_AGAIN_MS = 250, /* at an incomplete file, doubling */
+    LOOK_AGAIN_MAX_MS = 5000,
+    TROUBLE_MS = 1000, /* between two tries, doubling */
+    TROUBLE_MAX_MS = 60000,
+    TRAILER_RESTS = 10, /* settling times granted to what is announced behind the picture */
+};
+
+void pf_folder_fail(struct pf_folder *folder, int code, const char *what)
+{
+    if (!folder->failure)
+        folder->failure = pf_fail_errno(&folder->failure_error, code, "%s", what);
+}
+
+void pf_folder_send(struct pf_folder *folder, json_t *report)
+{
+    struct pf_error err = {0};
+    int r = pf_jsonl_send(STDOUT_FILENO, report, &err);
+    if (r < 0 && !folder->failure) {
+        folder->failure = r;
+        folder->failure_error = err;
+    }
+}
+
+static void queue(struct pf_folder *folder, struct pf_file *file, int64_t due_ms)
+{
+    if (pf_files_queue(folder->files, file, due_ms) < 0)
+        pf_folder_fail(folder, ENOMEM, file->path);
+}
+
+static const char *name_of(const struct pf_file *file)
+{
+    return strrchr(file->path, '/') + 1;
+}
+
+static void has_verdict(struct pf_folder *folder, struct pf_file *file)
+{
+    if (file->awaited) {
+        file->awaited = false;
+        folder->awaited--;
+    }
+}
+
+/* Taken as changed at this moment: it has to rest again. */
+static void rest_again(struct pf_folder *folder, struct pf_file *file, int64_t rest_ms)
+{
+    file->state = PF_FILE_PENDING;
+    file->changed_ms = pf_monotonic_ms();
+    file->wait_ms = 0;
+    queue(folder, file, file->changed_ms + rest_ms);
+}
+
+void pf_folder_found(struct pf_folder *folder, const char *path, const struct stat *st,
+                     int64_t rest_ms, bool by_event)
+{
+    struct pf_file *file = pf_files_get(folder->files, path);
+    if (!file) {
+        pf_folder_fail(folder, ENOMEM, path);
+        return;
+    }
+    struct pf_file_stamp stamp = pf_file_stamp_of(st);
+    int64_t now_ms = pf_monotonic_ms();
+    bool is_new = !file->changed_ms;
+    file->gone = file->is_folder = false;
+    if (folder->full_scan)
+        file->scan = folder->scan;
+
+    if (is_new || !pf_file_stamp_equal(&stamp, &file->stamp)) {
+        file->stamp = stamp;
+        folder->found_new = true;
+        rest_again(folder, file, rest_ms);
+    } else if (file->state == PF_FILE_PENDING || file->state == PF_FILE_TROUBLE) {
+        int64_t due_ms = file->state == PF_FILE_TROUBLE && by_event ? now_ms : now_ms + rest_ms;
+        if (!file->queue_index || (by_event && due_ms < file->due_ms))
+            queue(folder, file, due_ms);
+    }
+    if (folder->full_scan && file->state == PF_FILE_PENDING && !file->awaited) {
+        file->awaited = true;
+        folder->awaited++;
+    }
+}
+
+void pf_folder_gone(struct pf_folder *folder, struct pf_file *file)
+{
+    has_verdict(folder, file);
+    pf_files_unqueue(folder->files, file);
+    file->gone = true;
+}
+
+static json_t *report(const char *event, const char *path, const char *reason)
+{
+    json_t *object = json_object();
+    if (json_object_set_new(object, "event", json_string(event)) |
+        json_object_set_new(object, "path", pf_json_bytes(path)) |
+        json_object_set_new(object, "reason", pf_json_bytes(reason))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* Whether this was not yet said of the file; and that it is said now. */
+static bool say_once(struct pf_file *file, const char *reason, const struct pf_file_stamp *stamp)
+{
+    uint64_t hash = XXH3_64bits(reason, strlen(reason));
+    if (stamp)
+        hash = XXH3_64bits_withSeed(stamp, offsetof(struct pf_file_stamp, ctime_ns), hash);
+    hash |= 1;
+    bool is_new = hash != file->said_hash;
+    file->said_hash = hash;
+    return is_new;
+}
+
+static void trouble(struct pf_folder *folder, struct pf_file *file, const char *reason)
+{
+    if (say_once(file, reason, NULL)) {
+        pf_log_warning("%s: %s", file->path, reason);
+        pf_folder_send(folder, report("trouble", file->path, reason));
+    }
+    file->state = PF_FILE_TROUBLE;
+    file->wait_ms = file->wait_ms ? file->wait_ms * 2 : TROUBLE_MS;
+    if (file->wait_ms > TROUBLE_MAX_MS)
+        file->wait_ms = TROUBLE_MAX_MS;
+    queue(folder, file, pf_monotonic_ms() + file->wait_ms);
+}
+
+void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folder, int code)
+{
+    struct pf_file *file = pf_files_get(folder->files, path);
+    if (!file) {
+        pf_folder_fail(folder, ENOMEM, path);
+        return;
+    }
+    if (!file->changed_ms || file->state != PF_FILE_TROUBLE)
+        file->wait_ms = 0;
+    file->changed_ms = pf_monotonic_ms();
+    file->is_folder = is_folder;
+    file->gone = false;
+    if (folder->full_scan)
+        file->scan = folder->scan;
+    has_verdict(folder, file);
+    trouble(folder, file, strerror(code));
+}
+
+static void reject(struct pf_folder *folder, struct pf_file *file, const char *reason)
+{
+    file->state = PF_FILE_REJECTED;
+    if (!say_once(file, reason, &file->stamp))
+        return;
+    pf_log_warning("%s: rejected: %s", file->path, reason);
+    json_t *object = report("rejected", file->path, reason);
+    if (object && (json_object_set_new(object, "size_bytes", json_integer(file->stamp.size_bytes)) |
+                   json_object_set_new(object, "mtime_ns", json_integer(file->stamp.mtime_ns)))) {
+        json_decref(object);
+        object = NULL;
+    }
+    pf_folder_send(folder, object);
+}
+
+static void send_frame(struct pf_folder *folder, struct pf_file *file, struct pf_record *record)
+{
+    uint64_t hash = XXH3_64bits(record->id.text, strlen(record->id.text)) | 1;
+    file->state = PF_FILE_SENT;
+    file->said_hash = 0;
+    if (hash == file->sent_hash)
+        return; /* touched, linked or chmod'ed: still the frame that was sent */
+    file->sent_hash = hash;
+    record->arrival_ms = pf_monotonic_ms();
+    pf_folder_send(folder, pf_record_to_json(record));
+}
+
+static void look_again(struct pf_folder *folder, struct pf_file *file, int64_t deadline_ms)
+{
+    file->wait_ms = file->wait_ms ? file->wait_ms * 2 : LOOK_AGAIN_MS;
+    if (file->wait_ms > LOOK_AGAIN_MAX_MS)
+        file->wait_ms = LOOK_AGAIN_MAX_MS;
+    int64_t due_ms = pf_monotonic_ms() + file->wait_ms;
+    queue(folder, file, due_ms < deadline_ms ? due_ms : deadline_ms);
+}
+
+static void decide(struct pf_folder *folder, struct pf_file *file, const struct pf_frame *frame)
+{
+    /* Without an image's name only content that claims to be one is worth a word. */
+    bool claims = frame->format || pf_name_kind(name_of(file)) == PF_NAME_IMAGE;
+    int64_t now_ms = pf_monotonic_ms(), deadline_ms = file->changed_ms;
+
+    switch (frame->verdict) {
+    case PF_FRAME_WHOLE:
+        deadline_ms += folder->settle_ms * TRAILER_RESTS;
+        if (frame->trailer_missing && now_ms < deadline_ms)
+            look_again(folder, file, deadline_ms);
+        else
+            send_frame(folder, file, frame->record);
+        break;
+    case PF_FRAME_NOT_YET:
+        deadline_ms += (int64_t)(folder->settings->incomplete_after * 1000);
+        if (!claims)
+            file->state = PF_FILE_LEFT;
+        else if (now_ms < deadline_ms)
+            look_again(folder, file, deadline_ms);
+        else
+            reject(folder, file, frame->reason.text);
+        break;
+    case PF_FRAME_NEVER:
+        reject(folder, file, frame->reason.text);
+        break;
+    case PF_FRAME_FOREIGN:
+        if (claims && !frame->format) {
+            reject(folder, file, frame->reason.text);
+            break;
+        }
+        file->state = PF_FILE_LEFT;
+        if (frame->format)
+            pf_log_info("%s: left alone: %s", file->path, frame->reason.text);
+        break;
+    case PF_FRAME_CHANGED:
+        rest_again(folder, file, folder->settle_ms);
+        break;
+    case PF_FRAME_GONE:
+        pf_folder_gone(folder, file);
+        break;
+    case PF_FRAME_TROUBLE:
+        trouble(folder, file, frame->reason.text);
+        break;
+    }
+}
+
+static void look_at_file(struct pf_folder *folder, struct pf_file *file)
+{
+    struct stat st;
+    if (stat(file->path, &st) < 0) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+            pf_folder_gone(folder, file);
+        else
+            trouble(folder, file, strerror(errno));
+        return;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        pf_folder_gone(folder, file);
+        return;
+    }
+    struct pf_file_stamp stamp = pf_file_stamp_of(&st);
+    if (!pf_file_stamp_equal(&stamp, &file->stamp)) {
+        file->stamp = stamp;
+        rest_again(folder, file, folder->settle_ms);
+        return;
+    }
+    struct pf_frame frame;
+    struct pf_error err = {0};
+    int r = pf_frame_look(file->path, folder->source, &stamp, &frame, &err);
+    if (r < 0) {
+        pf_folder_fail(folder, -r, err.text);
+        return;
+    }
+    decide(folder, file, &frame);
+    pf_record_free(frame.record);
+}
+
+void pf_folder_look(struct pf_folder *folder, struct pf_file *file)
+{
+    pf_files_unqueue(folder->files, file);
+    if (file->is_folder) {
+        /* Said again only if the reason is another one; removed when it can be read. */
+        pf_folder_scan_beneath(folder, file->path);
+        return;
+    }
+    look_at_file(folder, file);
+    has_verdict(folder, file);
+}

@@ -1,0 +1,89 @@
+/* The state of a folder source, shared by capture/folder*.c only. One thread.
+ *
+ *   folder.c        the loop: input, events, timers
+ *   folder_scan.c   scans, watches, the root, status
+ *   folder_file.c   what becomes of one file
+ *
+ * A function that cannot go on (no memory, reader gone) leaves the reason in `failure`, which ends
+ * the loop. Times are CLOCK_MONOTONIC in ms.
+ */
+#ifndef PF_FOLDER_INTERNAL_H
+#define PF_FOLDER_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "capture/files.h"
+#include "capture/mounts.h"
+#include "capture/names.h"
+#include "capture/watch.h"
+#include "config/base/error.h"
+#include "config/settings.h"
+
+#define PF_FOLDER_NEVER_MS INT64_MAX
+
+struct pf_folder_excluded {
+    char *path;
+    bool found; /* device and inode are set, for this scan */
+    dev_t device;
+    ino_t inode;
+};
+
+struct pf_folder {
+    const struct pf_settings *settings; /* borrowed */
+    char *root, *source;
+    int64_t settle_ms;
+    struct pf_folder_excluded excluded[2]; /* our own directories */
+    struct pf_files *files;
+    int failure; /* -errno, described in failure_error */
+    struct pf_error failure_error;
+
+    struct pf_watch *watch; /* NULL: polling everything */
+    struct pf_error watch_error;
+    size_t unwatched; /* folders for which no watch was left */
+    struct pf_mounts mounts;
+    char **blind; /* topmost folders on file systems that inotify cannot see into; owned */
+    size_t blind_count;
+    const char *blind_name; /* kind of the first of them */
+
+    bool root_read; /* by the last full scan */
+    int root_code;  /* why not, positive errno */
+    dev_t root_device;
+    ino_t root_inode;
+
+    bool full_scan; /* one is under way */
+    uint32_t scan;  /* number of the last full scan */
+    size_t seen;    /* files it found */
+    bool found_new;
+    bool announce;  /* `scanned` is due when no file is awaited */
+    size_t awaited; /* files of a full scan without a verdict */
+    bool scan_requested;
+    int64_t next_scan_ms, next_root_ms, next_poll_ms;
+    int64_t request_wait_ms, last_request_ms;
+
+    char status[512]; /* as last reported */
+};
+
+/* folder_scan.c */
+void pf_folder_scan(struct pf_folder *folder); /* full */
+void pf_folder_scan_beneath(struct pf_folder *folder, const char *path);
+void pf_folder_poll_blind(struct pf_folder *folder);
+void pf_folder_check_root(struct pf_folder *folder);
+/* A full scan soon: requests that come in a row become one, at growing intervals. */
+void pf_folder_request_scan(struct pf_folder *folder);
+
+/* folder_file.c */
+/* Seen by a scan or an event. rest_ms: how long it has to rest if it has changed. */
+void pf_folder_found(struct pf_folder *folder, const char *path, const struct stat *st,
+                     int64_t rest_ms, bool by_event);
+void pf_folder_gone(struct pf_folder *folder, struct pf_file *file);
+void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folder, int code);
+/* Looks at a queued file that is due. It may be removed. */
+void pf_folder_look(struct pf_folder *folder, struct pf_file *file);
+/* Sends a report, consumed; NULL is out of memory. */
+void pf_folder_send(struct pf_folder *folder, json_t *report);
+void pf_folder_fail(struct pf_folder *folder, int code, const char *what);
+
+#endif
