@@ -15,8 +15,9 @@
  *     is followed by a newer one is over: it completes after `hold_ms` without a frame of its own.
  *   - Otherwise a burst completes when no frame of it came for its limit + its exposure time.
  *   - The limit is gap_ms until two gaps are known, then clamp(3 * median gap + 1 s, 1.5 s, 30 s),
- *     unless gap_fixed. When frames arrive much slower than they were shot (a slow link), the
- *     burst waits 3 * median arrival gap + 1 s instead.
+ *     unless gap_fixed (and not less than gap_ms where EXIF has no time). When frames come more
+ *     slowly than they were shot (a radio link, a copy, polling), a burst waits longer for silence,
+ *     by twice the delay seen or by what pf_grouper_expect_delay() says.
  *
  * How the service uses it:
  *     for every frame that can be read now: pf_grouper_feed(g, record, now)
@@ -74,7 +75,7 @@ struct pf_decision {
     bool opened;                 /* JOINED: this frame opened the burst */
     bool late;                   /* JOINED: the burst was already complete; it is open again */
     enum pf_burst_reason reason; /* COMPLETE, NOT_A_STACK */
-    char why[120];               /* NOT_A_STACK: "exposure bracket: ...", "2 frames, fewer than 3" */
+    char why[120]; /* NOT_A_STACK: "exposure bracket: ...", "2 frames, fewer than 3" */
 };
 
 struct pf_grouper;
@@ -83,6 +84,10 @@ struct pf_grouper;
 int pf_grouper_new(struct pf_grouper **ret, const struct pf_grouper_settings *settings,
                    int64_t first_burst, struct pf_error *err);
 struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper); /* NULL-safe, returns NULL */
+
+/* Frames may come in lots, this long apart, whatever the camera does (a source that is polled: its
+ * interval; 0 none): bursts wait that much longer for silence. */
+void pf_grouper_expect_delay(struct pf_grouper *grouper, int64_t delay_ms);
 
 /* Takes a frame. now_ms: CLOCK_MONOTONIC, never running back. May make decisions; never completes
  * a burst by time. -EEXIST when this content is already held or in a remembered burst (nothing

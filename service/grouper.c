@@ -1,0 +1,681 @@
+#include "service/grouper.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/grouper_burst.h"
+
+/* Frames of one camera, of one size, on one time base. */
+struct stream {
+    char *key;
+    struct pf_grouper_burst **bursts; /* owned, as they were opened */
+    size_t burst_count, burst_capacity;
+    struct pf_shot **held; /* owned, in capture order */
+    size_t held_count, held_capacity;
+};
+
+struct pf_grouper {
+    struct pf_grouper_settings settings;
+    struct stream **streams; /* owned */
+    size_t stream_count, stream_capacity;
+    void *known; /* tsearch(3) tree of all shots, by identity */
+    int64_t next_burst;
+    int64_t expected_delay_ms;
+    uint64_t order;            /* frames ever fed */
+    size_t complete_count;     /* bursts remembered */
+    struct pf_decision *queue; /* decisions [queue_head, queue_count) are waiting */
+    size_t queue_head, queue_count, queue_capacity;
+};
+
+static const char *const reason_names[] = {
+    [PF_BURST_OPEN] = "open",
+    [PF_BURST_GAP] = "gap",
+    [PF_BURST_SETTINGS] = "settings changed",
+    [PF_BURST_SEQUENCE] = "sequence restarted",
+    [PF_BURST_EXPECTED] = "expected count",
+    [PF_BURST_BY_HAND] = "finished by hand",
+};
+
+#define REASONS (sizeof(reason_names) / sizeof(*reason_names))
+
+const char *pf_grouper_reason_name(enum pf_burst_reason reason)
+{
+    return reason_names[reason];
+}
+
+int pf_grouper_reason_of_name(const char *name, enum pf_burst_reason *ret)
+{
+    for (size_t i = 0; i < REASONS; i++)
+        if (!strcmp(name, reason_names[i])) {
+            *ret = (enum pf_burst_reason)i;
+            return 0;
+        }
+    return -ENOENT;
+}
+
+/* The array with room for `more` items, moved if need be; NULL on out of memory (it stays valid). */
+static void *with_room(void *array, size_t *capacity, size_t used, size_t more, size_t item_bytes)
+{
+    if (array && used + more <= *capacity)
+        return array;
+    size_t wanted = *capacity ? *capacity * 2 : 8;
+    if (wanted < used + more)
+        wanted = used + more;
+    void *grown = realloc(array, wanted * item_bytes);
+    if (grown)
+        *capacity = wanted;
+    return grown;
+}
+
+static int out_of_memory(struct pf_error *err)
+{
+    return pf_fail(err, ENOMEM, "out of memory for grouping frames");
+}
+
+/* ---- decisions ---- */
+
+static int reserve_decisions(struct pf_grouper *grouper, size_t more)
+{
+    if (grouper->queue_head) {
+        grouper->queue_count -= grouper->queue_head;
+        memmove(grouper->queue, grouper->queue + grouper->queue_head,
+                grouper->queue_count * sizeof(*grouper->queue));
+        grouper->queue_head = 0;
+    }
+    struct pf_decision *queue = with_room(grouper->queue, &grouper->queue_capacity,
+                                          grouper->queue_count, more, sizeof(*queue));
+    if (!queue)
+        return -ENOMEM;
+    grouper->queue = queue;
+    return 0;
+}
+
+static struct pf_decision *decide(struct pf_grouper *grouper, enum pf_decision_kind kind,
+                                  const struct pf_grouper_burst *burst)
+{
+    struct pf_decision *decision = &grouper->queue[grouper->queue_count++];
+    *decision = (struct pf_decision){
+        .kind = kind,
+        .burst = burst->number,
+        .frames = burst->count,
+    };
+    return decision;
+}
+
+bool pf_grouper_next(struct pf_grouper *grouper, struct pf_decision *ret)
+{
+    if (grouper->queue_head == grouper->queue_count)
+        return false;
+    *ret = grouper->queue[grouper->queue_head++];
+    return true;
+}
+
+/* ---- streams ---- */
+
+/* "", "0000000" and the like are what a body writes that has no serial number. */
+static bool is_serial(const char *serial)
+{
+    return serial && serial[strspn(serial, "0 ")] != '\0';
+}
+
+static char *key_of(const struct pf_record *record)
+{
+    bool has_serial = is_serial(record->serial);
+    bool has_time = record->capture_ms >= 0;
+    const char *slash = strrchr(record->path, '/');
+    int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);
+    char *key = NULL;
+    int n = asprintf(&key, "%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
+                     record->model ? record->model : "",
+                     has_serial ? record->serial : record->source, record->width, record->height,
+                     !has_time            ? "arrival"
+                     : record->has_offset ? "utc"
+                                          : "local",
+                     folder_bytes, record->path);
+    return n < 0 ? NULL : key;
+}
+
+static struct stream *stream_free(struct stream *stream)
+{
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < stream->burst_count; i++)
+        pf_grouper_burst_free(stream->bursts[i]);
+    for (size_t i = 0; i < stream->held_count; i++)
+        pf_shot_free(stream->held[i]);
+    free(stream->bursts);
+    free(stream->held);
+    free(stream->key);
+    free(stream);
+    return NULL;
+}
+
+/* The stream of a record, made when there is none; NULL on out of memory. */
+static struct stream *stream_of(struct pf_grouper *grouper, const struct pf_record *record)
+{
+    char *key = key_of(record);
+    struct stream *stream = NULL;
+    if (!key)
+        return NULL;
+    for (size_t i = 0; i < grouper->stream_count; i++)
+        if (!strcmp(grouper->streams[i]->key, key)) {
+            free(key);
+            return grouper->streams[i];
+        }
+    struct stream **streams = with_room(grouper->streams, &grouper->stream_capacity,
+                                        grouper->stream_count, 1, sizeof(struct stream *));
+    if (streams) {
+        grouper->streams = streams;
+        stream = calloc(1, sizeof(*stream));
+    }
+    if (!stream) {
+        free(key);
+        return NULL;
+    }
+    stream->key = key;
+    grouper->streams[grouper->stream_count++] = stream;
+    return stream;
+}
+
+static void drop_empty_streams(struct pf_grouper *grouper)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < grouper->stream_count; i++) {
+        struct stream *stream = grouper->streams[i];
+        if (stream->burst_count || stream->held_count)
+            grouper->streams[kept++] = stream;
+        else
+            stream_free(stream);
+    }
+    grouper->stream_count = kept;
+}
+
+static int compare_identities(const void *a, const void *b)
+{
+    return strcmp(((const struct pf_identity *)a)->text, ((const struct pf_identity *)b)->text);
+}
+
+static void forget(struct pf_grouper *grouper, struct stream *stream, size_t at)
+{
+    struct pf_grouper_burst *burst = stream->bursts[at];
+    for (size_t i = 0; i < burst->count; i++)
+        tdelete(&burst->shots[i]->id, &grouper->known, compare_identities);
+    pf_grouper_burst_free(burst);
+    stream->burst_count--;
+    memmove(stream->bursts + at, stream->bursts + at + 1,
+            (stream->burst_count - at) * sizeof(struct pf_grouper_burst *));
+    grouper->complete_count--;
+}
+
+/* Keeps PF_GROUPER_REMEMBERS complete bursts: those fed last, of the restored ones the newest. */
+static void forget_old_bursts(struct pf_grouper *grouper)
+{
+    while (grouper->complete_count > PF_GROUPER_REMEMBERS) {
+        struct pf_grouper_burst *oldest = NULL;
+        struct stream *of = NULL;
+        size_t at = 0;
+        for (size_t i = 0; i < grouper->stream_count; i++)
+            for (size_t k = 0; k < grouper->streams[i]->burst_count; k++) {
+                struct pf_grouper_burst *burst = grouper->streams[i]->bursts[k];
+                if (burst->open || (oldest && (oldest->touched != burst->touched
+                                                   ? oldest->touched < burst->touched
+                                                   : oldest->number < burst->number)))
+                    continue;
+                oldest = burst;
+                of = grouper->streams[i];
+                at = k;
+            }
+        forget(grouper, of, at);
+    }
+    drop_empty_streams(grouper);
+}
+
+/* ---- bursts ---- */
+
+static int64_t closes_at(const struct pf_grouper *grouper, const struct pf_grouper_burst *burst)
+{
+    return pf_grouper_burst_closes_at(burst, &grouper->settings, grouper->expected_delay_ms);
+}
+
+/* A decision must have been reserved. */
+static void complete(struct pf_grouper *grouper, struct pf_grouper_burst *burst,
+                     enum pf_burst_reason reason)
+{
+    burst->open = false;
+    burst->over = false;
+    burst->reason = reason;
+    burst->sealed = burst->sealed || reason == PF_BURST_BY_HAND;
+    grouper->complete_count++;
+    char why[sizeof(((struct pf_decision *)0)->why)] = "";
+    bool no_stack = pf_grouper_burst_is_no_stack(burst, &grouper->settings, why, sizeof(why));
+    struct pf_decision *decision =
+        decide(grouper, no_stack ? PF_DECISION_NOT_A_STACK : PF_DECISION_COMPLETE, burst);
+    decision->reason = reason;
+    memcpy(decision->why, why, sizeof(why));
+}
+
+static bool is_full(const struct pf_grouper *grouper, const struct pf_grouper_burst *burst)
+{
+    int expected = grouper->settings.expected_frames;
+    return expected > 0 && burst->count >= (size_t)expected;
+}
+
+/* -ENOMEM: the shot is still the caller's. */
+static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, struct pf_shot *shot,
+                int64_t now_ms)
+{
+    if (reserve_decisions(grouper, 2) < 0 || pf_grouper_burst_reserve(burst) < 0)
+        return -ENOMEM;
+    bool late = !burst->open;
+    if (late)
+        grouper->complete_count--;
+    pf_grouper_burst_add(burst, shot, now_ms, &grouper->settings);
+    struct pf_decision *decision = decide(grouper, PF_DECISION_JOINED, burst);
+    decision->frame = shot->id;
+    decision->opened = burst->count == 1;
+    decision->late = late;
+    if (is_full(grouper, burst))
+        complete(grouper, burst, PF_BURST_EXPECTED);
+    return 0;
+}
+
+static int reserve_burst(struct stream *stream)
+{
+    struct pf_grouper_burst **bursts =
+        with_room(stream->bursts, &stream->burst_capacity, stream->burst_count, 1,
+                  sizeof(struct pf_grouper_burst *));
+    if (!bursts)
+        return -ENOMEM;
+    stream->bursts = bursts;
+    return 0;
+}
+
+/* The shot opens a burst. Open ones that lie before it are over, and complete now when they have
+ * been silent for long enough. -ENOMEM: the shot is still the caller's. */
+static int open_burst(struct pf_grouper *grouper, struct stream *stream, struct pf_shot *shot,
+                      int64_t now_ms)
+{
+    struct pf_grouper_burst *burst = NULL;
+    if (reserve_burst(stream) < 0 || reserve_decisions(grouper, stream->burst_count + 2) < 0 ||
+        pf_grouper_burst_new(&burst, grouper->next_burst) < 0)
+        return -ENOMEM;
+    if (pf_grouper_burst_reserve(burst) < 0) {
+        pf_grouper_burst_free(burst);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < stream->burst_count; i++) {
+        struct pf_grouper_burst *older = stream->bursts[i];
+        int64_t distance_ms;
+        if (!older->open || pf_shot_compare(older->shots[older->count - 1], shot) > 0)
+            continue;
+        if (!older->over) {
+            enum pf_burst_reason reason =
+                pf_grouper_burst_refuses(older, shot, now_ms, &grouper->settings, &distance_ms);
+            older->over = true;
+            older->over_ms = shot->time_ms;
+            older->reason = reason == PF_BURST_OPEN ? PF_BURST_GAP : reason;
+        }
+        if (closes_at(grouper, older) <= now_ms)
+            complete(grouper, older, older->reason);
+    }
+    grouper->next_burst++;
+    stream->bursts[stream->burst_count++] = burst;
+    return join(grouper, burst, shot, now_ms); /* all is reserved: cannot fail */
+}
+
+/* ---- holding ---- */
+
+static bool has_open_burst(const struct stream *stream)
+{
+    for (size_t i = 0; i < stream->burst_count; i++)
+        if (stream->bursts[i]->open)
+            return true;
+    return false;
+}
+
+/* The nearest burst that accepts the shot, NULL none. */
+static struct pf_grouper_burst *nearest(const struct pf_grouper *grouper,
+                                        const struct stream *stream, const struct pf_shot *shot,
+                                        int64_t now_ms)
+{
+    struct pf_grouper_burst *found = NULL;
+    int64_t found_ms = INT64_MAX;
+    for (size_t i = stream->burst_count; i-- > 0;) {
+        int64_t distance_ms;
+        if (!pf_grouper_burst_refuses(stream->bursts[i], shot, now_ms, &grouper->settings,
+                                      &distance_ms) &&
+            distance_ms < found_ms) {
+            found = stream->bursts[i];
+            found_ms = distance_ms;
+        }
+    }
+    return found;
+}
+
+/* A held frame lies between the shot and the burst: a new burst may begin with it, to which the
+ * shot belongs. */
+static bool is_cut_off(const struct stream *stream, const struct pf_grouper_burst *burst,
+                       const struct pf_shot *shot)
+{
+    const struct pf_shot *first = burst->shots[0], *last = burst->shots[burst->count - 1];
+    for (size_t i = 0; i < stream->held_count; i++) {
+        const struct pf_shot *held = stream->held[i];
+        if (held != shot && ((pf_shot_compare(last, held) < 0 && pf_shot_compare(held, shot) < 0) ||
+                             (pf_shot_compare(shot, held) < 0 && pf_shot_compare(held, first) < 0)))
+            return true;
+    }
+    return false;
+}
+
+static void take_held(struct stream *stream, size_t at)
+{
+    stream->held_count--;
+    memmove(stream->held + at, stream->held + at + 1,
+            (stream->held_count - at) * sizeof(struct pf_shot *));
+}
+
+/* Held frames that fit by now join. One that finds no memory stays held. */
+static void retry_held(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+{
+    for (size_t i = 0; i < stream->held_count;) {
+        struct pf_shot *shot = stream->held[i];
+        struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
+        if (!burst || is_cut_off(stream, burst, shot) || join(grouper, burst, shot, now_ms) < 0) {
+            i++;
+            continue;
+        }
+        take_held(stream, i);
+        i = 0; /* the burst has grown: look at all again */
+    }
+}
+
+/* Waits no longer for the earliest held frame: it joins what it fits, else opens a burst. */
+static int place_first_held(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+{
+    struct pf_shot *shot = stream->held[0];
+    struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
+    int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
+    if (r < 0)
+        return r;
+    take_held(stream, 0);
+    retry_held(grouper, stream, now_ms);
+    return 0;
+}
+
+static int hold(struct stream *stream, struct pf_shot *shot)
+{
+    struct pf_shot **grown = with_room(stream->held, &stream->held_capacity, stream->held_count, 1,
+                                       sizeof(struct pf_shot *));
+    if (!grown)
+        return -ENOMEM;
+    stream->held = grown;
+    size_t at = stream->held_count;
+    while (at && pf_shot_compare(stream->held[at - 1], shot) > 0)
+        at--;
+    memmove(stream->held + at + 1, stream->held + at,
+            (stream->held_count - at) * sizeof(struct pf_shot *));
+    stream->held[at] = shot;
+    stream->held_count++;
+    return 0;
+}
+
+static int place(struct pf_grouper *grouper, struct stream *stream, struct pf_shot *shot,
+                 int64_t now_ms)
+{
+    struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
+    bool waits =
+        burst ? is_cut_off(stream, burst, shot) : stream->held_count || has_open_burst(stream);
+    if (waits && grouper->settings.hold_ms > 0)
+        return hold(stream, shot);
+    int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
+    if (!r)
+        retry_held(grouper, stream, now_ms);
+    return r;
+}
+
+/* ---- the interface ---- */
+
+int pf_grouper_new(struct pf_grouper **ret, const struct pf_grouper_settings *settings,
+                   int64_t first_burst, struct pf_error *err)
+{
+    if (settings->gap_ms <= 0 || settings->hold_ms < 0 || first_burst <= 0)
+        return pf_fail(err, EINVAL, "grouping with a gap of %lld ms, hold of %lld ms from %lld on",
+                       (long long)settings->gap_ms, (long long)settings->hold_ms,
+                       (long long)first_burst);
+    struct pf_grouper *grouper = calloc(1, sizeof(*grouper));
+    if (!grouper)
+        return out_of_memory(err);
+    grouper->settings = *settings;
+    grouper->next_burst = first_burst;
+    *ret = grouper;
+    return 0;
+}
+
+void pf_grouper_expect_delay(struct pf_grouper *grouper, int64_t delay_ms)
+{
+    grouper->expected_delay_ms = delay_ms > 0 ? delay_ms : 0;
+}
+
+static void keep_shot(void *shot)
+{
+    (void)shot; /* the bursts and the held lists own the shots */
+}
+
+struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper)
+{
+    if (!grouper)
+        return NULL;
+    tdestroy(grouper->known, keep_shot);
+    for (size_t i = 0; i < grouper->stream_count; i++)
+        stream_free(grouper->streams[i]);
+    free(grouper->streams);
+    free(grouper->queue);
+    free(grouper);
+    return NULL;
+}
+
+int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, int64_t now_ms,
+                    struct pf_error *err)
+{
+    if (tfind(&record->id, &grouper->known, compare_identities))
+        return pf_fail(err, EEXIST, "frame %s is in a burst already", record->id.text);
+    struct pf_shot *shot = NULL;
+    if (pf_shot_new(&shot, record, now_ms, grouper->order + 1) < 0)
+        return out_of_memory(err);
+    struct stream *stream = stream_of(grouper, record);
+    if (!stream || !tsearch(&shot->id, &grouper->known, compare_identities)) {
+        pf_shot_free(shot);
+        drop_empty_streams(grouper);
+        return out_of_memory(err);
+    }
+    grouper->order++;
+    if (place(grouper, stream, shot, now_ms) < 0) {
+        tdelete(&shot->id, &grouper->known, compare_identities);
+        pf_shot_free(shot);
+        drop_empty_streams(grouper);
+        return out_of_memory(err);
+    }
+    forget_old_bursts(grouper);
+    return 0;
+}
+
+/* Silence closes the burst; a held frame behind it tells the better reason. */
+static enum pf_burst_reason reason_of_silence(const struct pf_grouper *grouper,
+                                              const struct stream *stream,
+                                              const struct pf_grouper_burst *burst, int64_t now_ms)
+{
+    if (burst->over)
+        return burst->reason;
+    for (size_t i = 0; i < stream->held_count; i++) {
+        int64_t distance_ms;
+        enum pf_burst_reason reason = pf_grouper_burst_refuses(burst, stream->held[i], now_ms,
+                                                               &grouper->settings, &distance_ms);
+        if (pf_shot_compare(burst->shots[burst->count - 1], stream->held[i]) < 0)
+            return reason == PF_BURST_OPEN ? PF_BURST_GAP : reason;
+    }
+    return PF_BURST_GAP;
+}
+
+static int64_t released_at(const struct pf_grouper *grouper, const struct pf_shot *held)
+{
+    return held->heard_ms + grouper->settings.hold_ms;
+}
+
+static int64_t first_release(const struct pf_grouper *grouper, const struct stream *stream)
+{
+    int64_t first = INT64_MAX;
+    for (size_t i = 0; i < stream->held_count; i++)
+        if (released_at(grouper, stream->held[i]) < first)
+            first = released_at(grouper, stream->held[i]);
+    return first;
+}
+
+static int advance_stream(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+{
+    /* In capture order: frames before the one whose time is up do not wait longer than it. */
+    while (first_release(grouper, stream) <= now_ms) {
+        int r = place_first_held(grouper, stream, now_ms);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < stream->burst_count; i++) {
+        struct pf_grouper_burst *burst = stream->bursts[i];
+        if (!burst->open || closes_at(grouper, burst) > now_ms)
+            continue;
+        if (reserve_decisions(grouper, 1) < 0)
+            return -ENOMEM;
+        complete(grouper, burst, reason_of_silence(grouper, stream, burst, now_ms));
+    }
+    return 0;
+}
+
+int pf_grouper_advance(struct pf_grouper *grouper, int64_t now_ms, struct pf_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < grouper->stream_count; i++)
+        if (advance_stream(grouper, grouper->streams[i], now_ms) < 0)
+            r = -ENOMEM;
+    forget_old_bursts(grouper);
+    return r < 0 ? out_of_memory(err) : 0;
+}
+
+int64_t pf_grouper_deadline(const struct pf_grouper *grouper)
+{
+    int64_t deadline = INT64_MAX;
+    for (size_t i = 0; i < grouper->stream_count; i++) {
+        const struct stream *stream = grouper->streams[i];
+        int64_t at = first_release(grouper, stream);
+        deadline = at < deadline ? at : deadline;
+        for (size_t k = 0; k < stream->burst_count; k++) {
+            if (!stream->bursts[k]->open)
+                continue;
+            at = closes_at(grouper, stream->bursts[k]);
+            deadline = at < deadline ? at : deadline;
+        }
+    }
+    return deadline;
+}
+
+static struct pf_grouper_burst *find_burst(const struct stream *stream, int64_t number)
+{
+    for (size_t i = 0; i < stream->burst_count; i++)
+        if (stream->bursts[i]->number == number)
+            return stream->bursts[i];
+    return NULL;
+}
+
+static int finish_stream(struct pf_grouper *grouper, struct stream *stream, int64_t number,
+                         int64_t now_ms)
+{
+    while (stream->held_count)
+        if (place_first_held(grouper, stream, now_ms) < 0)
+            return -ENOMEM;
+    if (reserve_decisions(grouper, stream->burst_count) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < stream->burst_count; i++)
+        if (stream->bursts[i]->open && (!number || stream->bursts[i]->number == number))
+            complete(grouper, stream->bursts[i], PF_BURST_BY_HAND);
+    return 0;
+}
+
+int pf_grouper_finish(struct pf_grouper *grouper, int64_t burst, int64_t now_ms,
+                      struct pf_error *err)
+{
+    bool found = !burst;
+    int r = 0;
+    for (size_t i = 0; i < grouper->stream_count && !r; i++) {
+        const struct pf_grouper_burst *meant =
+            burst ? find_burst(grouper->streams[i], burst) : NULL;
+        if (burst && (!meant || !meant->open))
+            continue;
+        found = true;
+        r = finish_stream(grouper, grouper->streams[i], burst, now_ms);
+    }
+    forget_old_bursts(grouper);
+    if (r < 0)
+        return out_of_memory(err);
+    return found ? 0 : pf_fail(err, ENOENT, "no open burst has the number %lld", (long long)burst);
+}
+
+static int restore_shots(struct pf_grouper *grouper, struct pf_grouper_burst *burst,
+                         const struct pf_record *const *frames, size_t count, int64_t now_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct pf_shot *shot = NULL;
+        if (pf_grouper_burst_reserve(burst) < 0 ||
+            pf_shot_new(&shot, frames[i], now_ms, ++grouper->order) < 0)
+            return -ENOMEM;
+        const void *const *entry = tsearch(&shot->id, &grouper->known, compare_identities);
+        if (!entry || *entry != &shot->id) {
+            pf_shot_free(shot);
+            return entry ? -EEXIST : -ENOMEM;
+        }
+        pf_grouper_burst_add(burst, shot, now_ms, &grouper->settings);
+    }
+    return 0;
+}
+
+int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst_reason reason,
+                       const struct pf_record *const *frames, size_t count, int64_t now_ms,
+                       struct pf_error *err)
+{
+    if (!count || number <= 0)
+        return pf_fail(err, EINVAL, "restoring burst %lld without frames", (long long)number);
+    for (size_t i = 0; i < grouper->stream_count; i++)
+        if (find_burst(grouper->streams[i], number))
+            return pf_fail(err, EEXIST, "burst %lld is restored twice", (long long)number);
+    struct pf_grouper_burst *burst = NULL;
+    struct stream *stream = stream_of(grouper, frames[0]);
+    int r = stream ? pf_grouper_burst_new(&burst, number) : -ENOMEM;
+    if (!r)
+        r = restore_shots(grouper, burst, frames, count, now_ms);
+    if (!r)
+        r = reserve_burst(stream);
+    if (!r)
+        r = reserve_decisions(grouper, 1);
+    if (r < 0) {
+        for (size_t i = 0; burst && i < burst->count; i++)
+            tdelete(&burst->shots[i]->id, &grouper->known, compare_identities);
+        pf_grouper_burst_free(burst);
+        drop_empty_streams(grouper);
+        return r == -EEXIST ? pf_fail(err, EEXIST, "burst %lld: a frame is in a burst already",
+                                      (long long)number)
+                            : out_of_memory(err);
+    }
+    burst->touched = 0;
+    burst->delay_ms = 0; /* told in one go: says nothing of how frames arrive */
+    burst->reason = reason;
+    burst->sealed = reason == PF_BURST_BY_HAND;
+    burst->open = reason == PF_BURST_OPEN;
+    grouper->complete_count += !burst->open;
+    stream->bursts[stream->burst_count++] = burst;
+    if (number >= grouper->next_burst)
+        grouper->next_burst = number + 1;
+    if (burst->open && is_full(grouper, burst))
+        complete(grouper, burst, PF_BURST_EXPECTED);
+    forget_old_bursts(grouper);
+    return 0;
+}
