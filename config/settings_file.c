@@ -210,6 +210,7 @@ static void print_value(FILE *to, const struct pf_settings *settings, const stru
 
 int pf_settings_print(const struct pf_settings *settings, FILE *to)
 {
+    errno = 0;
     fputs(
         "# Configuration of parfocal. Every key is also an option of the same name, with '-' for\n"
         "# '_'; options win. Comments stand on lines of their own; [section] lines are free.\n",
@@ -228,6 +229,5 @@ int pf_settings_print(const struct pf_settings *settings, FILE *to)
                 print_value(to, settings, &pf_setting_rows[j]);
             }
     }
-    errno = 0;
-    return fflush(to) || ferror(to) ? errno ? -errno : -EIO : 0;
+    return fflush(to) || ferror(to) ? -(errno ? errno : EIO) : 0;
 }

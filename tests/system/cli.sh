@@ -162,7 +162,7 @@ test_doctor_json()
 
 test_doctor_sees_fuse_as_polled()
 {
-    need bindfs fusermount3
+    need bindfs
     [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] || skip 'needs root and /dev/fuse'
     mkdir low mnt
     bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
@@ -172,7 +172,7 @@ test_doctor_sees_fuse_as_polled()
 
 test_doctor_refuses_a_state_on_fuse()
 {
-    need bindfs fusermount3
+    need bindfs
     [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] || skip 'needs root and /dev/fuse'
     mkdir low mnt
     bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
