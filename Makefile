@@ -41,7 +41,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFL
 PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-            -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
+            -Wpointer-arith -Wno-missing-field-initializers
 HARDENED := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 C_FLAGS   = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread \
             -fno-omit-frame-pointer $(WARNINGS) \

@@ -152,7 +152,7 @@ run_tests()
         test=${test#test_}
         if [ -e "$base/why.fail" ] || [ $status -ne 0 ]; then
             failed=1
-            cat "$output"
+            sed 's/^/    /' "$output"
             echo "FAIL $test: $(cat "$base/why.fail" 2>/dev/null || echo "status $status")"
         elif [ -e "$base/why.skip" ]; then
             echo "skip $test: $(cat "$base/why.skip")"
