@@ -229,6 +229,7 @@ static int spawn(struct pf_child *child, struct pf_error *err)
     child->pid = pid;
     bufferevent_setcb(child->channel, on_read, on_drained, on_channel_event, child);
     bufferevent_set_max_single_read(child->channel, READ_BYTES);
+    bufferevent_priority_set(child->channel, 0); /* what has arrived goes before timers */
     bufferevent_enable(child->channel, EV_WRITE | (child->paused ? 0 : EV_READ));
     return 0;
 fail:

@@ -62,7 +62,7 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
     return 1;
 }
 
-struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity)
+struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity)
 {
     for (size_t i = 0; identity && i < job->count; i++)
         if (!strcmp(job->frames[i].record->id.text, identity))
@@ -107,6 +107,8 @@ void pf_job_forget_stack(struct pf_job *job)
     }
     job->preview_asked = false;
     job->stage = PF_JOB_WAITING;
+    if (job->out == PF_OUT_FILLING)
+        job->out = PF_OUT_NOWHERE;
 }
 
 const struct pf_record **pf_job_order(const struct pf_job *job)

@@ -28,6 +28,7 @@ struct pf_job_frame {
     bool excluded;    /* set aside by the service: never sent again */
     char reason[256]; /* why it is excluded, or what the trouble with its file was last time */
     int attempts;     /* times it took the worker down */
+    char told;        /* the verdict that was logged last: 'f' fused, 'a' aside */
     json_t *result;   /* the worker's "frame" event, NULL before */
 };
 
@@ -37,6 +38,16 @@ enum pf_job_stage {
     PF_JOB_FINISHING, /* the worker writes the result */
 };
 
+/* Where its result is. */
+enum pf_job_out {
+    PF_OUT_NOWHERE,
+    PF_OUT_FINDING,    /* it may be published already: not for the worker yet */
+    PF_OUT_PREPARING,  /* a directory is being made */
+    PF_OUT_FILLING,    /* the worker writes into the directory */
+    PF_OUT_PUBLISHING, /* the directory gets its name, and the journal the news */
+    PF_OUT_FAILED,     /* there will be none; the journal gets the news */
+};
+
 struct pf_job {
     struct pf_job *next; /* the scheduler's list */
     int64_t burst;       /* number in the journal */
@@ -44,8 +55,10 @@ struct pf_job {
     char *name;          /* of the burst: its directory */
     char *complete;      /* why it is complete; NULL: frames may still come */
     bool rescued;        /* the stray first frame has been excluded once */
-    bool replayed;       /* its frames have been told before */
-    int64_t last_arrival_ms;
+    int64_t last_arrival_ms, complete_ms;
+
+    enum pf_job_out out;
+    int out_version; /* the version at the outbox; a late frame may have come since */
 
     /* In the worker. Every opening has a key of its own, so that answers to an earlier one are
      * told apart. */
@@ -70,7 +83,7 @@ struct pf_job *pf_job_free(struct pf_job *job); /* NULL-safe, returns NULL */
 int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err);
 
 /* By identity text; NULL none. */
-struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity);
+struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity);
 
 bool pf_job_fused(const struct pf_job_frame *frame);
 /* "" when fused or without a result. */

@@ -151,6 +151,14 @@ static int find(struct pf_outbox *outbox, struct task *task)
     return pf_fail(&task->err, ENOENT, "no directory of burst %s", task->name);
 }
 
+static int check(struct pf_outbox *outbox, struct task *task)
+{
+    int r = pf_make_directories(outbox->directory, &task->err);
+    if (!r && access(outbox->directory, W_OK | X_OK) < 0)
+        r = pf_fail_errno(&task->err, errno, "%s", outbox->directory);
+    return r;
+}
+
 static int prepare(struct pf_outbox *outbox, struct task *task)
 {
     task->path = partial_path(outbox, task);
@@ -206,8 +214,13 @@ static void remove_leftovers(const struct pf_outbox *outbox)
 
 static void *work(void *context)
 {
+    static int (*const handlers[])(struct pf_outbox * outbox, struct task * task) = {
+        [PF_OUTBOX_CHECK] = check,
+        [PF_OUTBOX_FIND] = find,
+        [PF_OUTBOX_PREPARE] = prepare,
+        [PF_OUTBOX_PUBLISH] = publish,
+    };
     struct pf_outbox *outbox = context;
-    pf_make_directories(outbox->directory, NULL); /* told with the first result if it fails */
     remove_leftovers(outbox);
     pthread_mutex_lock(&outbox->lock);
     while (!outbox->stopping) {
@@ -219,9 +232,7 @@ static void *work(void *context)
         outbox->asked = task->next;
         task->next = NULL;
         pthread_mutex_unlock(&outbox->lock);
-        task->r = task->request == PF_OUTBOX_FIND      ? find(outbox, task)
-                  : task->request == PF_OUTBOX_PREPARE ? prepare(outbox, task)
-                                                       : publish(outbox, task);
+        task->r = handlers[task->request](outbox, task);
         pthread_mutex_lock(&outbox->lock);
         append(&outbox->answered, task);
         eventfd_write(outbox->wake_fd, 1);

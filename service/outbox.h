@@ -19,6 +19,7 @@
 #include "config/base/error.h"
 
 enum pf_outbox_request {
+    PF_OUTBOX_CHECK,   /* can anything be written there? (no burst) */
     PF_OUTBOX_FIND,    /* is this version there already? -ENOENT when it is not */
     PF_OUTBOX_PREPARE, /* makes an empty partial directory; what a broken attempt left is removed */
     PF_OUTBOX_PUBLISH, /* partial directory -> final name */

@@ -139,7 +139,8 @@ static struct pf_job *next_to_open(struct pf_scheduler *scheduler, int64_t now_m
 {
     struct pf_job *found = NULL;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-        if (job->stage != PF_JOB_WAITING || job->hold_until_ms > now_ms)
+        if (job->stage != PF_JOB_WAITING || job->out != PF_OUT_NOWHERE ||
+            job->hold_until_ms > now_ms)
             continue;
         if (job->complete)
             return job;
@@ -223,7 +224,8 @@ static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
         return;
     for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
         next = job->next;
-        if (job->stage != PF_JOB_ACTIVE || !job->complete || !pf_job_settled(job))
+        if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || !job->complete ||
+            !pf_job_settled(job))
             continue;
         if (scheduler->hold_until_ms > now_ms) {
             wake_at(scheduler, scheduler->hold_until_ms, now_ms);

@@ -1,0 +1,213 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/file.h"
+#include "config/base/log.h"
+#include "service/service.h"
+
+#define PORTION 1000 /* entries: a flood of frames is written in transactions of this size */
+
+const char *pf_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* ---- what the sources say ---- */
+
+static void on_frame(struct pf_record *record, void *context)
+{
+    struct pf_service *service = context;
+    pf_ledger_add(service->ledger, PF_ENTRY_RECORD)->record = record;
+}
+
+static void on_rejected(const char *source, const char *path, int64_t size_bytes, int64_t mtime_ns,
+                        const char *reason, void *context)
+{
+    struct pf_service *service = context;
+    pf_log_warning("%s is no frame: %s", path, reason);
+    struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_REJECT);
+    entry->source = strdup(source);
+    entry->path = strdup(path);
+    entry->reason = strdup(reason);
+    entry->size_bytes = size_bytes;
+    entry->mtime_ns = mtime_ns;
+}
+
+static void on_batch(void *context)
+{
+    struct pf_service *service = context;
+    /* The ledger writes what has come in this turn of the loop; a flood is cut in portions. */
+    if (pf_ledger_count(service->ledger) >= PORTION)
+        pf_ledger_flush(service->ledger);
+}
+
+const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch};
+
+/* ---- the grouper ---- */
+
+static int hold(struct pf_service *service, struct pf_record *record)
+{
+    if (service->held_count == service->held_capacity) {
+        size_t capacity = service->held_capacity ? service->held_capacity * 2 : 64;
+        struct pf_record **grown = realloc(service->held, capacity * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        service->held = grown;
+        service->held_capacity = capacity;
+    }
+    service->held[service->held_count++] = record;
+    return 0;
+}
+
+static struct pf_record *take_held(struct pf_service *service, const struct pf_identity *id)
+{
+    for (size_t i = service->held_count; i-- > 0;) {
+        struct pf_record *record = service->held[i];
+        if (strcmp(record->id.text, id->text) != 0)
+            continue;
+        service->held[i] = service->held[--service->held_count];
+        return record;
+    }
+    return NULL;
+}
+
+static void take_decisions(struct pf_service *service)
+{
+    struct pf_decision decision;
+    while (pf_grouper_next(service->grouper, &decision)) {
+        struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_DECISION);
+        entry->decision = decision;
+        if (decision.kind == PF_DECISION_JOINED)
+            entry->record = take_held(service, &decision.frame);
+    }
+}
+
+void pf_intake_advance(struct pf_service *service)
+{
+    struct pf_error err = {0};
+    int64_t now_ms = pf_monotonic_ms();
+    if (pf_grouper_advance(service->grouper, now_ms, &err) < 0)
+        pf_log_error("%s", err.text);
+    take_decisions(service);
+    int64_t deadline_ms = pf_grouper_deadline(service->grouper);
+    if (deadline_ms == INT64_MAX) {
+        event_del(service->grouper_timer);
+        return;
+    }
+    /* Never at once: a grouper without memory must not spin. */
+    int64_t ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    event_add(service->grouper_timer, &wait);
+}
+
+void pf_intake_feed(struct pf_service *service, struct pf_record *record)
+{
+    struct pf_error err = {0};
+    int r = hold(service, record);
+    if (r < 0) {
+        pf_record_free(record);
+        pf_log_error("out of memory: a recorded frame waits for the next start");
+        return;
+    }
+    r = pf_grouper_feed(service->grouper, record, pf_monotonic_ms(), &err);
+    if (r < 0) {
+        if (r != -EEXIST)
+            pf_log_error("%s: %s; it waits for the next start", record->path, err.text);
+        pf_record_free(take_held(service, &record->id));
+    }
+    take_decisions(service);
+    /* Let time pass only when all that has arrived is in: a stalled loop must not close early. */
+    struct timeval now = {0};
+    event_add(service->grouper_timer, &now);
+}
+
+/* ---- what the ledger has written ---- */
+
+static void recorded(struct pf_service *service, struct pf_entry *entry)
+{
+    struct pf_record *record = entry->record;
+    entry->record = NULL;
+    const char *name = pf_base_name(record->path);
+    if (entry->seen == PF_JOURNAL_NEW) {
+        pf_log_info("frame %s: %.1f MB, %d x %d", name, (double)record->size_bytes / 1e6,
+                    record->width, record->height);
+        pf_intake_feed(service, record);
+        return;
+    }
+    if (entry->seen == PF_JOURNAL_COPY)
+        pf_log_info("frame %s: the same content is known already; one frame", name);
+    pf_record_free(record);
+}
+
+/* The job of a burst; a late frame of one that is out brings all its frames back. */
+static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_entry *entry,
+                                   struct pf_error *err)
+{
+    struct pf_job *job = pf_scheduler_find(service->scheduler, entry->decision.burst);
+    if (job)
+        return job;
+    if (entry->decision.kind == PF_DECISION_JOINED && entry->decision.opened) {
+        if (pf_job_new(&job, entry->decision.burst, entry->name, err) < 0)
+            return NULL;
+    } else {
+        struct pf_journal_bursts bursts = {0};
+        if (pf_journal_burst(service->journal, entry->decision.burst, &bursts, err) < 0)
+            return NULL;
+        int r = pf_restore_job(service, &bursts.items[0], &job, err);
+        pf_journal_bursts_free(&bursts);
+        if (r < 0)
+            return NULL;
+    }
+    pf_scheduler_add(service->scheduler, job);
+    return job;
+}
+
+static int act(struct pf_service *service, struct pf_entry *entry, struct pf_error *err)
+{
+    const struct pf_decision *decision = &entry->decision;
+    struct pf_job *job = job_of_burst(service, entry, err);
+    if (!job)
+        return -err->code;
+    if (decision->kind == PF_DECISION_NOT_A_STACK) {
+        pf_log_info("burst %s is not a stack: %s", job->name, decision->why);
+        pf_stacking_remove(service, job);
+        return 0;
+    }
+    if (decision->kind == PF_DECISION_COMPLETE) {
+        const char *reason = pf_grouper_reason_name(decision->reason);
+        free(job->complete);
+        job->complete = strdup(reason);
+        job->version = entry->version;
+        job->complete_ms = pf_monotonic_ms();
+        if (!job->complete)
+            return pf_fail(err, ENOMEM, "out of memory");
+        pf_log_info("burst %s complete: %zu frames (%s)", job->name, job->count, reason);
+    } else {
+        struct pf_record *record = entry->record;
+        entry->record = NULL;
+        if (decision->opened)
+            pf_log_info("burst %s begins with %s", job->name, pf_base_name(record->path));
+        else if (decision->late)
+            pf_log_info("burst %s gets a late frame, %s: a new version follows", job->name,
+                        pf_base_name(record->path));
+        free(job->complete);
+        job->complete = NULL;
+        job->version = 0;
+        if (pf_job_add(job, record, err) < 0)
+            return -err->code;
+    }
+    pf_scheduler_poke(service->scheduler);
+    return 0;
+}
+
+void pf_intake_committed(struct pf_service *service, struct pf_entry *entry)
+{
+    struct pf_error err = {0};
+    if (entry->kind == PF_ENTRY_RECORD)
+        recorded(service, entry);
+    else if (entry->kind == PF_ENTRY_DECISION && !entry->refused && act(service, entry, &err) < 0)
+        pf_log_error("burst %lld: %s; it waits for the next start",
+                     (long long)entry->decision.burst, err.text);
+}

@@ -1,0 +1,69 @@
+/* The ledger: what is to be written in the journal, in order, and acted on after its commit.
+ *
+ * Service process, event loop thread. Entries of one turn of the loop share a transaction. When the
+ * journal cannot be written (no space), the entries stay, the trouble is logged once, `blocked` is
+ * told, and it is tried again with a back-off of 1 to 30 s until it succeeds: nothing is lost and
+ * nothing is acted on meanwhile.
+ */
+#ifndef PF_LEDGER_H
+#define PF_LEDGER_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "capture/record.h"
+#include "service/grouper.h"
+#include "service/journal.h"
+
+enum pf_entry_kind {
+    PF_ENTRY_RECORD,    /* record; `seen` is set */
+    PF_ENTRY_REJECT,    /* text: source, path, reason; size_bytes, mtime_ns */
+    PF_ENTRY_DECISION,  /* decision; record (JOINED); `name` and `version` are set */
+    PF_ENTRY_RESULT,    /* burst, frame, fused, reason, scores */
+    PF_ENTRY_ATTEMPT,   /* frame */
+    PF_ENTRY_PUBLISHED, /* burst, version, path (directory), adopted */
+    PF_ENTRY_FAILED,    /* burst, version, reason */
+};
+
+struct pf_entry {
+    struct pf_entry *next;
+    enum pf_entry_kind kind;
+    bool refused;             /* the journal's state did not allow it: nothing was written */
+    struct pf_record *record; /* owned, like the rest */
+    enum pf_journal_seen seen;
+    struct pf_decision decision;
+    char name[PF_BURST_ID_MAX];
+    int64_t burst;
+    int version;
+    struct pf_identity frame;
+    bool fused;
+    bool adopted; /* PUBLISHED: it was found there */
+    char *source, *path, *reason;
+    int64_t size_bytes, mtime_ns;
+    json_t *scores;
+};
+
+struct pf_ledger;
+
+/* committed: told for each entry after its commit, in order; it may add entries and take what the
+ * entry owns. blocked: told when writing begins to fail (true) and works again (false).
+ * base, journal and context are borrowed. -ENOMEM. */
+int pf_ledger_new(struct pf_ledger **ret, struct event_base *base, struct pf_journal *journal,
+                  void (*committed)(struct pf_entry *entry, void *context),
+                  void (*blocked)(bool blocked, void *context), void *context,
+                  struct pf_error *err);
+struct pf_ledger *pf_ledger_free(struct pf_ledger *ledger); /* NULL-safe, returns NULL */
+
+/* A new entry of the kind, appended; it is written in this or the next turn of the loop, not before
+ * the caller returns to the loop. Never NULL: a ledger without memory ends the process with a
+ * message, since the journal is then the better place to go on from. */
+struct pf_entry *pf_ledger_add(struct pf_ledger *ledger, enum pf_entry_kind kind);
+
+/* Entries that wait. */
+size_t pf_ledger_count(const struct pf_ledger *ledger);
+
+/* Writes what is there now; does nothing while it waits to try again. */
+void pf_ledger_flush(struct pf_ledger *ledger);
+
+#endif

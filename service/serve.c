@@ -1,0 +1,291 @@
+#include "service/serve.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+#include "config/base/log.h"
+#include "config/base/version.h"
+#include "service/help.h"
+#include "service/service.h"
+
+#define TAG_CHARS 8
+
+static void end_when_stopped(struct pf_service *service)
+{
+    bool stopped = service->stopping && pf_scheduler_stopped(service->scheduler);
+    for (size_t i = 0; i < service->source_count; i++)
+        stopped = stopped && pf_source_stopped(service->sources[i]);
+    if (stopped)
+        event_base_loopbreak(service->base);
+}
+
+static void on_child(evutil_socket_t signal, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)signal, (void)what;
+    for (size_t i = 0; i < service->source_count; i++)
+        pf_source_reap(service->sources[i]);
+    if (service->scheduler)
+        pf_scheduler_reap(service->scheduler);
+    end_when_stopped(service);
+}
+
+/* Half-built bursts are left to the journal: the next start goes on with them. */
+static void on_stop(evutil_socket_t signal, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)what;
+    if (service->stopping)
+        return;
+    service->stopping = true;
+    pf_log_info("stopping (%s)", strsignal(signal));
+    event_del(service->grouper_timer);
+    for (size_t i = 0; i < service->source_count; i++)
+        pf_source_stop(service->sources[i]);
+    pf_scheduler_stop(service->scheduler);
+    end_when_stopped(service);
+}
+
+static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)fd, (void)what;
+    if (!service->stopping)
+        pf_intake_advance(service);
+}
+
+static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    pf_stacking_retry(context);
+}
+
+static void on_committed(struct pf_entry *entry, void *context)
+{
+    pf_intake_committed(context, entry);
+    pf_stacking_committed(context, entry);
+}
+
+/* What cannot be recorded is not taken: the children wait in their writes. */
+static void on_blocked(bool blocked, void *context)
+{
+    struct pf_service *service = context;
+    for (size_t i = 0; i < service->source_count; i++)
+        pf_source_pause(service->sources[i], blocked);
+}
+
+/* ---- building up and taking down ---- */
+
+static int make_absolute(char **path, struct pf_error *err)
+{
+    char directory[PATH_MAX], *absolute = NULL;
+    if (**path == '/')
+        return 0;
+    if (!getcwd(directory, sizeof(directory)))
+        return pf_fail_errno(err, errno, "the current directory");
+    if (asprintf(&absolute, "%s/%s", directory, *path) < 0)
+        return pf_fail(err, ENOMEM, "out of memory");
+    free(*path);
+    *path = absolute;
+    return 0;
+}
+
+static int check_sources(const struct pf_settings *settings, struct pf_error *err)
+{
+    const struct pf_list *list = &settings->source;
+    if (!list->count)
+        return pf_fail(err, EINVAL,
+                       "no source of frames is given; for example: parfocal serve --source "
+                       "folder:inbox");
+    for (size_t i = 0; i < list->count; i++) {
+        if (strncmp(list->items[i], "folder:", 7) != 0 || !list->items[i][7])
+            return pf_fail(err, EINVAL, "source %s: it must be folder:DIR", list->items[i]);
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(list->items[i], list->items[j]))
+                return pf_fail(err, EINVAL, "source %s is given twice", list->items[i]);
+    }
+    return 0;
+}
+
+static int take_arguments(struct pf_service *service, struct pf_grouper_settings *grouper, int argc,
+                          char **argv, struct pf_error *err)
+{
+    struct pf_settings *settings = &service->settings;
+    int r = pf_settings_take_options(settings, &argc, argv, err);
+    if (r < 0)
+        return r;
+    if (argc > 1)
+        return pf_fail(err, EINVAL, "unexpected argument %s (a source is given with --source)",
+                       argv[1]);
+    r = check_sources(settings, err);
+    if (r < 0)
+        return r;
+    r = pf_settings_gap(settings->gap, &grouper->gap_ms, &grouper->gap_fixed, err);
+    if (r < 0)
+        return r;
+    grouper->hold_ms = (int64_t)(settings->hold * 1000);
+    grouper->min_frames = (int)settings->min_frames;
+    grouper->expected_frames = (int)settings->expected_frames;
+    r = make_absolute(&settings->outbox, err);
+    return r < 0 ? r : make_absolute(&settings->state, err);
+}
+
+static int watch_signal(struct pf_service *service, size_t slot, int signal,
+                        event_callback_fn handler, struct pf_error *err)
+{
+    service->signals[slot] = evsignal_new(service->base, signal, handler, service);
+    if (!service->signals[slot] || event_priority_set(service->signals[slot], 0) < 0 ||
+        event_add(service->signals[slot], NULL) < 0)
+        return pf_fail(err, ENOMEM, "out of memory for the event loop");
+    return 0;
+}
+
+static int build_loop(struct pf_service *service, struct pf_error *err)
+{
+    service->base = event_base_new();
+    if (!service->base)
+        return pf_fail(err, ENOMEM, "the event loop cannot be made");
+    /* 0: what has arrived; 1: timers, which then see everything that has arrived. */
+    event_base_priority_init(service->base, 2);
+    service->grouper_timer = evtimer_new(service->base, on_grouper_timer, service);
+    service->outbox_timer = evtimer_new(service->base, on_outbox_timer, service);
+    if (!service->grouper_timer || !service->outbox_timer)
+        return pf_fail(err, ENOMEM, "out of memory for the event loop");
+    int r = watch_signal(service, 0, SIGCHLD, on_child, err);
+    if (!r)
+        r = watch_signal(service, 1, SIGTERM, on_stop, err);
+    if (!r)
+        r = watch_signal(service, 2, SIGINT, on_stop, err);
+    if (!r)
+        r = watch_signal(service, 3, SIGHUP, on_stop, err);
+    return r;
+}
+
+/* Tells our partial directories from those of another service with the same outbox. */
+static void make_tag(const struct pf_service *service, char tag[TAG_CHARS + 1])
+{
+    char text[PATH_MAX + 256] = "";
+    gethostname(text, 255);
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof(text) - used, ":%s", service->settings.state);
+    struct pf_identity id = pf_identity_of_memory(text, strlen(text));
+    memcpy(tag, id.text + PF_IDENTITY_CHARS - TAG_CHARS, TAG_CHARS);
+    tag[TAG_CHARS] = '\0';
+}
+
+static int make_preview_directory(const struct pf_service *service, struct pf_error *err)
+{
+    char *path = pf_path_join(service->settings.state, "preview");
+    if (!path)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int r = pf_remove_tree(path, err);
+    if (!r)
+        r = pf_make_directories(path, err);
+    free(path);
+    return r;
+}
+
+static int build(struct pf_service *service, const struct pf_grouper_settings *grouper,
+                 struct pf_error *err)
+{
+    const struct pf_settings *settings = &service->settings;
+    char tag[TAG_CHARS + 1];
+    int64_t first_burst;
+    int r = pf_journal_open(&service->journal, settings->state, err);
+    if (!r)
+        r = make_preview_directory(service, err);
+    if (!r)
+        r = build_loop(service, err);
+    if (!r)
+        r = pf_journal_next_burst(service->journal, &first_burst, err);
+    if (!r)
+        r = pf_grouper_new(&service->grouper, grouper, first_burst, err);
+    if (!r)
+        r = pf_ledger_new(&service->ledger, service->base, service->journal, on_committed,
+                          on_blocked, service, err);
+    make_tag(service, tag);
+    if (!r)
+        r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
+                          pf_stacking_answer, service, err);
+    if (!r)
+        r = pf_scheduler_new(&service->scheduler, service->base, settings, &pf_stacking_handlers,
+                             service, err);
+    if (r < 0)
+        return r;
+    pf_log_info("parfocal %s; results go to %s", pf_version(), settings->outbox);
+    pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
+    r = pf_restore(service, err);
+    service->sources = calloc(settings->source.count, sizeof(*service->sources));
+    if (!r && !service->sources)
+        r = pf_fail(err, ENOMEM, "out of memory for the sources");
+    for (size_t i = 0; !r && i < settings->source.count; i++) {
+        r = pf_source_new(&service->sources[i], service->base, service->journal, settings,
+                          settings->source.items[i], &pf_intake_handlers, service, err);
+        service->source_count += r == 0;
+    }
+    return r;
+}
+
+static void take_down(struct pf_service *service)
+{
+    for (size_t i = 0; i < service->source_count; i++)
+        pf_source_free(service->sources[i]);
+    free(service->sources);
+    pf_scheduler_free(service->scheduler);
+    pf_outbox_free(service->outbox);
+    pf_ledger_free(service->ledger);
+    pf_grouper_free(service->grouper);
+    pf_journal_close(service->journal);
+    for (size_t i = 0; i < service->held_count; i++)
+        pf_record_free(service->held[i]);
+    free(service->held);
+    if (service->grouper_timer)
+        event_free(service->grouper_timer);
+    if (service->outbox_timer)
+        event_free(service->outbox_timer);
+    for (size_t i = 0; i < sizeof(service->signals) / sizeof(service->signals[0]); i++)
+        if (service->signals[i])
+            event_free(service->signals[i]);
+    if (service->base)
+        event_base_free(service->base);
+    libevent_global_shutdown();
+}
+
+int pf_serve_main(int argc, char **argv)
+{
+    struct pf_service service = {0};
+    struct pf_grouper_settings grouper;
+    struct pf_error err = {0};
+    int status = PF_EXIT_FAILURE;
+    signal(SIGPIPE, SIG_IGN);
+    pf_log_setup("service", PF_LOG_INFO);
+    if (pf_settings_init(&service.settings, &err) < 0) {
+        pf_log_error("%s", err.text);
+        return PF_EXIT_FAILURE;
+    }
+    if (take_arguments(&service, &grouper, argc, argv, &err) < 0) {
+        fprintf(stderr, "parfocal serve: %s\n", err.text);
+        pf_settings_free(&service.settings);
+        return err.code == ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
+    }
+    pf_log_setup("service", (enum pf_log_level)service.settings.log_level);
+    if (build(&service, &grouper, &err) < 0) {
+        pf_log_error("%s", err.text);
+    } else if (event_base_dispatch(service.base) < 0) {
+        pf_log_error("the event loop has failed");
+    } else {
+        pf_ledger_flush(service.ledger);
+        status = PF_EXIT_OK;
+    }
+    take_down(&service);
+    if (status == PF_EXIT_OK)
+        pf_log_info("stopped");
+    pf_settings_free(&service.settings);
+    return status;
+}

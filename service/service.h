@@ -1,0 +1,75 @@
+/* The service as a whole: what its pieces share.
+ *
+ * Included by the pieces of the service only; everything runs in the event loop's thread.
+ *
+ * Data flow, one way:
+ *     source -> ledger (recorded) -> grouper -> ledger (joined, complete) -> job in the scheduler
+ *     -> worker's results -> ledger -> outbox -> ledger (published)
+ * Nothing is acted on before the ledger has it in the journal.
+ *
+ * intake.c    frames and bursts: from the record to the job
+ * stacking.c  jobs: from the worker's results to the published stack
+ * restore.c   at start: the journal's bursts back into the grouper and the scheduler
+ * serve.c     settings, children, signals
+ */
+#ifndef PF_SERVICE_H
+#define PF_SERVICE_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "config/settings.h"
+#include "service/grouper.h"
+#include "service/journal.h"
+#include "service/ledger.h"
+#include "service/outbox.h"
+#include "service/scheduler.h"
+#include "service/source.h"
+
+struct pf_service {
+    struct event_base *base;
+    struct pf_settings settings; /* outbox and state absolute */
+    struct pf_journal *journal;
+    struct pf_ledger *ledger;
+    struct pf_grouper *grouper;
+    struct pf_scheduler *scheduler;
+    struct pf_outbox *outbox;
+    struct pf_source **sources;
+    size_t source_count;
+    struct event *grouper_timer, *outbox_timer;
+    struct event *signals[4];
+    bool stopping;
+
+    struct pf_record **held; /* fed to the grouper, in no burst yet */
+    size_t held_count, held_capacity;
+
+    int outbox_errno; /* of the trouble told last; 0: it works */
+    int outbox_backoff_ms;
+};
+
+/* intake.c */
+extern const struct pf_source_handlers pf_intake_handlers; /* context: struct pf_service */
+void pf_intake_committed(struct pf_service *service, struct pf_entry *entry);
+/* Feeds a recorded frame to the grouper (the record is handed over). */
+void pf_intake_feed(struct pf_service *service, struct pf_record *record);
+/* Lets time pass in the grouper and sets its timer. */
+void pf_intake_advance(struct pf_service *service);
+const char *pf_base_name(const char *path);
+
+/* stacking.c */
+extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
+void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
+void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context);
+/* Asks the outbox whether job->out_version is there already. */
+void pf_stacking_find(struct pf_service *service, struct pf_job *job);
+void pf_stacking_retry(struct pf_service *service); /* outbox_timer */
+void pf_stacking_remove(struct pf_service *service, struct pf_job *job);
+
+/* restore.c */
+/* Everything that is not finished. Errors of the journal; the service cannot start then. */
+int pf_restore(struct pf_service *service, struct pf_error *err);
+/* A job with all frames of a burst, not yet in the scheduler. */
+int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst,
+                   struct pf_job **ret, struct pf_error *err);
+
+#endif

@@ -1,0 +1,270 @@
+#include "service/source.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "service/child.h"
+#include "service/options.h"
+
+#define FEED_BYTES (1u << 20) /* known files queued at a time */
+
+struct known {
+    char *path;
+    int64_t size_bytes, mtime_ns, ctime_ns;
+    uint64_t inode;
+};
+
+struct pf_source {
+    char *name;
+    struct pf_journal *journal;
+    struct pf_source_handlers handlers;
+    void *context;
+    struct pf_child *child;
+    struct known *known;
+    size_t known_count, known_capacity, known_told;
+    bool started; /* it has been told everything, and "start" */
+    bool present;
+    char *state; /* what was last logged of it */
+};
+
+static void forget_known(struct pf_source *source)
+{
+    for (size_t i = 0; i < source->known_count; i++)
+        free(source->known[i].path);
+    free(source->known);
+    source->known = NULL;
+    source->known_count = source->known_capacity = source->known_told = 0;
+}
+
+static int keep_known(void *context, const struct pf_journal_file *file)
+{
+    struct pf_source *source = context;
+    if (source->known_count == source->known_capacity) {
+        size_t capacity = source->known_capacity ? source->known_capacity * 2 : 256;
+        struct known *grown = realloc(source->known, capacity * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        source->known = grown;
+        source->known_capacity = capacity;
+    }
+    struct known known = {
+        .path = strdup(file->path),
+        .size_bytes = file->size_bytes,
+        .mtime_ns = file->mtime_ns,
+        .ctime_ns = file->ctime_ns,
+        .inode = file->inode,
+    };
+    if (!known.path)
+        return -ENOMEM;
+    source->known[source->known_count++] = known;
+    return 0;
+}
+
+/* Tells known files until enough are queued; the rest follows when these are taken. */
+static void feed(struct pf_source *source)
+{
+    if (source->started)
+        return;
+    while (source->known_told < source->known_count) {
+        if (pf_child_queued_bytes(source->child) > FEED_BYTES)
+            return;
+        const struct known *known = &source->known[source->known_told];
+        json_t *object = json_pack(
+            "{s:s, s:o, s:I, s:I, s:I, s:I}", "cmd", "known", "path", pf_json_bytes(known->path),
+            "size_bytes", (json_int_t)known->size_bytes, "mtime_ns", (json_int_t)known->mtime_ns,
+            "ctime_ns", (json_int_t)known->ctime_ns, "inode", (json_int_t)known->inode);
+        /* What is not told is read once more: no harm. */
+        pf_child_send(source->child, object);
+        source->known_told++;
+    }
+    if (pf_child_send(source->child, json_pack("{s:s}", "cmd", "start")) < 0)
+        pf_child_kill(source->child);
+    source->started = true;
+    forget_known(source);
+}
+
+static void on_started(void *context)
+{
+    struct pf_source *source = context;
+    struct pf_error err = {0};
+    forget_known(source);
+    source->started = false;
+    int r = pf_journal_known(source->journal, source->name, keep_known, source, &err);
+    if (r < 0)
+        pf_log_warning("%s: the journal cannot tell the known files, all are read again: %s",
+                       source->name, err.code ? err.text : strerror(-r));
+    feed(source);
+}
+
+static void on_drained(void *context)
+{
+    feed(context);
+}
+
+/* One line when the state is another than the one last told. */
+static void on_status(struct pf_source *source, const json_t *event)
+{
+    const char *state = json_string_value(json_object_get(event, "state"));
+    const char *mode = json_string_value(json_object_get(event, "mode"));
+    const char *reason = json_string_value(json_object_get(event, "reason"));
+    char *line = NULL;
+    if (!state || !mode)
+        return;
+    source->present = strcmp(state, "missing") != 0;
+    if (asprintf(&line, "%s, %s%s%s", state, mode, reason && *reason ? ": " : "",
+                 reason ? reason : "") < 0)
+        return;
+    if (!source->state || strcmp(source->state, line) != 0)
+        pf_log(strcmp(state, "ok") ? PF_LOG_WARNING : PF_LOG_INFO, "source %s: %s", source->name,
+               line);
+    free(source->state);
+    source->state = line;
+}
+
+static void on_rejected(struct pf_source *source, const json_t *event)
+{
+    const char *reason = json_string_value(json_object_get(event, "reason"));
+    char *path = pf_json_bytes_value(json_object_get(event, "path"));
+    if (path)
+        source->handlers.rejected(source->name, path,
+                                  json_integer_value(json_object_get(event, "size_bytes")),
+                                  json_integer_value(json_object_get(event, "mtime_ns")),
+                                  reason ? reason : "not a frame", source->context);
+    free(path);
+}
+
+static void on_message(const json_t *event, void *context)
+{
+    struct pf_source *source = context;
+    const char *name = json_string_value(json_object_get(event, "event"));
+    struct pf_error err = {0};
+    if (!name)
+        return;
+    if (!strcmp(name, "frame")) {
+        struct pf_record *record = NULL;
+        if (pf_record_from_json(event, &record, &err) < 0)
+            pf_log_error("source %s: %s", source->name, err.text);
+        else
+            source->handlers.frame(record, source->context);
+    } else if (!strcmp(name, "rejected")) {
+        on_rejected(source, event);
+    } else if (!strcmp(name, "trouble")) {
+        const char *reason = json_string_value(json_object_get(event, "reason"));
+        char *path = pf_json_bytes_value(json_object_get(event, "path"));
+        pf_log_warning("%s: %s; it is tried again", path ? path : source->name,
+                       reason ? reason : "cannot be read");
+        free(path);
+    } else if (!strcmp(name, "status")) {
+        on_status(source, event);
+    } else if (!strcmp(name, "scanned")) {
+        pf_log_debug("source %s: %lld files scanned", source->name,
+                     (long long)json_integer_value(json_object_get(event, "files")));
+        pf_child_healthy(source->child);
+    }
+}
+
+static void on_batch(void *context)
+{
+    struct pf_source *source = context;
+    source->handlers.batch(source->context);
+}
+
+static void on_ended(const char *why, int retry_ms, void *context)
+{
+    struct pf_source *source = context;
+    source->present = false;
+    if (retry_ms >= 0)
+        pf_log_error("source %s has ended: %s; it starts again in %.1f s", source->name, why,
+                     retry_ms / 1e3);
+}
+
+int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
+                  const struct pf_settings *settings, const char *name,
+                  const struct pf_source_handlers *handlers, void *context, struct pf_error *err)
+{
+    static const struct pf_child_handlers child_handlers = {
+        .started = on_started,
+        .message = on_message,
+        .batch = on_batch,
+        .drained = on_drained,
+        .ended = on_ended,
+    };
+    /* The outbox and the state directory may lie inside the folder: the child leaves them out. */
+    static const char *const keys[] = {"outbox", "state", "log_level"};
+    struct pf_options options = {0};
+    int r = 0;
+    struct pf_source *source = calloc(1, sizeof(*source));
+    if (source)
+        source->name = strdup(name);
+    if (!source || !source->name) {
+        pf_source_free(source);
+        return pf_fail(err, ENOMEM, "out of memory for source %s", name);
+    }
+    source->journal = journal;
+    source->handlers = *handlers;
+    source->context = context;
+    r = pf_options_add(&options, "capture", err);
+    if (!r)
+        r = pf_options_add(&options, name, err);
+    if (!r)
+        r = pf_options_add_section(&options, settings, "capture", err);
+    for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
+        r = pf_options_add_key(&options, settings, keys[i], err);
+    if (!r)
+        r = pf_child_new(&source->child, base, (const char *const *)options.items, &child_handlers,
+                         source, err);
+    pf_options_free(&options);
+    if (r < 0) {
+        pf_source_free(source);
+        return r;
+    }
+    pf_child_start(source->child);
+    *ret = source;
+    return 0;
+}
+
+struct pf_source *pf_source_free(struct pf_source *source)
+{
+    if (!source)
+        return NULL;
+    pf_child_free(source->child);
+    forget_known(source);
+    free(source->name);
+    free(source->state);
+    free(source);
+    return NULL;
+}
+
+const char *pf_source_name(const struct pf_source *source)
+{
+    return source->name;
+}
+
+bool pf_source_present(const struct pf_source *source)
+{
+    return source->present;
+}
+
+void pf_source_pause(struct pf_source *source, bool paused)
+{
+    pf_child_pause(source->child, paused);
+}
+
+void pf_source_reap(struct pf_source *source)
+{
+    pf_child_reap(source->child);
+}
+
+void pf_source_stop(struct pf_source *source)
+{
+    pf_child_stop(source->child);
+}
+
+bool pf_source_stopped(const struct pf_source *source)
+{
+    return !pf_child_running(source->child);
+}

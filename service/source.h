@@ -1,0 +1,45 @@
+/* A source of frames: one capture child, told what is known, and what it says.
+ *
+ * Service process, event loop thread. The child is started at once and again whenever it ends; each
+ * time it is first told the files that the journal knows, in portions as it takes them. Changes of
+ * its state are logged here, once each.
+ */
+#ifndef PF_SOURCE_H
+#define PF_SOURCE_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "capture/record.h"
+#include "config/base/error.h"
+#include "config/settings.h"
+#include "service/journal.h"
+
+struct pf_source;
+
+struct pf_source_handlers {
+    /* A whole frame; the record is handed over. */
+    void (*frame)(struct pf_record *record, void *context);
+    void (*rejected)(const char *source, const char *path, int64_t size_bytes, int64_t mtime_ns,
+                     const char *reason, void *context); /* borrowed */
+    void (*batch)(void *context); /* all that has arrived so far has been told */
+};
+
+/* name: as configured, "folder:DIR". Borrowed and outliving it: base, journal, settings (outbox
+ * and state absolute), context. -ENOMEM. */
+int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
+                  const struct pf_settings *settings, const char *name,
+                  const struct pf_source_handlers *handlers, void *context, struct pf_error *err);
+struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, returns NULL */
+
+const char *pf_source_name(const struct pf_source *source);
+/* It sees its folder now: a file that is missing there is gone. */
+bool pf_source_present(const struct pf_source *source);
+
+/* Stops or resumes listening to it, when frames cannot be recorded. */
+void pf_source_pause(struct pf_source *source, bool paused);
+void pf_source_reap(struct pf_source *source); /* for every SIGCHLD */
+void pf_source_stop(struct pf_source *source);
+bool pf_source_stopped(const struct pf_source *source);
+
+#endif

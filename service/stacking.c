@@ -1,0 +1,355 @@
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+#include "config/base/log.h"
+#include "service/service.h"
+#include "service/sidecar.h"
+
+#define FUSED_MIN             2 /* one frame is not a stack, however many were set aside */
+#define OUTBOX_BACKOFF_MS     1000
+#define OUTBOX_BACKOFF_MAX_MS 60000
+
+/* ---- telling the photographer ---- */
+
+static double number(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+/* How far the middle of the frame has moved against the reference, in pixels. */
+static double shift_px(const json_t *result)
+{
+    double h[9], x = number(result, "width") / 2, y = number(result, "height") / 2;
+    const json_t *transform = json_object_get(result, "transform");
+    if (json_array_size(transform) != 9)
+        return 0;
+    for (size_t i = 0; i < 9; i++)
+        h[i] = json_number_value(json_array_get(transform, i));
+    double w = h[6] * x + h[7] * y + h[8];
+    return w ? hypot((h[0] * x + h[1] * y + h[2]) / w - x, (h[3] * x + h[4] * y + h[5]) / w - y)
+             : 0;
+}
+
+/* A replay tells again only what came out otherwise. */
+static void log_frame(const struct pf_job *job, struct pf_job_frame *frame)
+{
+    const char *name = pf_base_name(frame->record->path);
+    const json_t *result = frame->result, *focus = json_object_get(result, "focus");
+    char told = pf_job_fused(frame) ? 'f' : 'a';
+    enum pf_log_level level = told == frame->told ? PF_LOG_DEBUG : PF_LOG_INFO;
+    frame->told = told;
+    if (told == 'a')
+        pf_log(level == PF_LOG_INFO ? PF_LOG_WARNING : level, "%s set aside: %s", name,
+               pf_job_reason(frame));
+    else if (json_is_true(json_object_get(result, "reference")))
+        pf_log(level, "%s scored: sharpness %.2f; it is the reference of %s", name,
+               number(focus, "modified_laplacian"), job->name);
+    else
+        pf_log(level, "%s scored: sharpness %.2f; aligned: shift %.1f px, correlation %.3f", name,
+               number(focus, "modified_laplacian"), shift_px(result),
+               number(result, "correlation"));
+}
+
+static void log_published(const struct pf_job *job, const char *directory)
+{
+    size_t fused = pf_job_fused_count(job);
+    int64_t now_ms = pf_monotonic_ms();
+    char aside[48] = "";
+    if (job->count > fused)
+        snprintf(aside, sizeof(aside), ", %zu set aside", job->count - fused);
+    pf_log_info(
+        "stack published: %s (%zu frames fused%s; %.1f s after the last frame, %.1f s after "
+        "the burst was complete)",
+        directory, fused, aside, (double)(now_ms - job->last_arrival_ms) / 1e3,
+        (double)(now_ms - job->complete_ms) / 1e3);
+}
+
+/* ---- what the scheduler says ---- */
+
+static void note_result(struct pf_service *service, const struct pf_job *job,
+                        const struct pf_job_frame *frame)
+{
+    struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESULT);
+    entry->burst = job->burst;
+    entry->frame = frame->record->id;
+    entry->fused = pf_job_fused(frame);
+    entry->reason = entry->fused ? NULL : strdup(pf_job_reason(frame));
+    entry->scores = frame->result ? json_deep_copy(frame->result) : json_object();
+    if (frame->excluded) /* by the service: it is not to be tried again after a restart */
+        json_object_set_new(entry->scores, "excluded", json_true());
+}
+
+static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
+{
+    log_frame(job, frame);
+    note_result(context, job, frame);
+}
+
+static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const char *why,
+                       void *context)
+{
+    struct pf_service *service = context;
+    (void)job;
+    pf_log_warning("%s: %s (attempt %d)", pf_base_name(frame->record->path), why, frame->attempts);
+    pf_ledger_add(service->ledger, PF_ENTRY_ATTEMPT)->frame = frame->record->id;
+}
+
+static bool source_present(const struct pf_service *service, const char *name)
+{
+    for (size_t i = 0; i < service->source_count; i++)
+        if (!strcmp(pf_source_name(service->sources[i]), name))
+            return pf_source_present(service->sources[i]);
+    return false;
+}
+
+/* Another file with the same content serves as well. Without one the frame is lost if its folder is
+ * there and the file is not; a missing mount, however, is waited for. */
+static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
+                          const char *reason, void *context)
+{
+    struct pf_service *service = context;
+    struct pf_journal_frames frames = {0};
+    struct pf_error err = {0};
+    const char *tried = frame->path ? frame->path : frame->record->path, *other = NULL;
+    bool replaced = false;
+    if (pf_journal_frame(service->journal, &frame->record->id, &frames, &err) == 0) {
+        for (size_t i = 0; i < frames.items[0].path_count; i++)
+            if (strcmp(frames.items[0].paths[i], tried) != 0)
+                other = frames.items[0].paths[i];
+        replaced = frames.items[0].path_count == 0;
+    }
+    bool gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
+    bool told = strcmp(frame->reason, reason) == 0;
+    if (!told) {
+        pf_log_warning("%s: %s; the burst waits for it", pf_base_name(tried), reason);
+        snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
+    }
+    if (other) {
+        char *path = strdup(other);
+        if (path) {
+            free(frame->path);
+            frame->path = path;
+        }
+    }
+    if (replaced || (told && gone && source_present(service, frame->record->source)))
+        pf_scheduler_exclude(service->scheduler, job, frame,
+                             replaced ? "its file has been replaced by another one" : reason);
+    pf_journal_frames_free(&frames);
+}
+
+static void fail_job(struct pf_service *service, struct pf_job *job, const char *reason)
+{
+    struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_FAILED);
+    entry->burst = job->burst;
+    entry->version = job->version;
+    entry->reason = strdup(reason);
+    job->out = PF_OUT_FAILED;
+}
+
+static void on_failed(struct pf_job *job, const char *reason, void *context)
+{
+    fail_job(context, job, reason);
+}
+
+static void fail_unfused(struct pf_service *service, struct pf_job *job, size_t fused)
+{
+    char reason[512];
+    const struct pf_job_frame *aside = NULL;
+    for (size_t i = 0; i < job->count && !aside; i++)
+        if (!pf_job_fused(&job->frames[i]))
+            aside = &job->frames[i];
+    snprintf(reason, sizeof(reason), "only %zu of %zu frames could be used%s%s%s%s", fused,
+             job->count, aside ? "; " : "", aside ? pf_base_name(aside->record->path) : "",
+             aside ? ": " : "", aside ? pf_job_reason(aside) : "");
+    fail_job(service, job, reason);
+}
+
+static void on_settled(struct pf_job *job, void *context)
+{
+    struct pf_service *service = context;
+    size_t fused = pf_job_fused_count(job);
+    struct pf_job_frame *stray = job->rescued ? NULL : pf_job_stray(job);
+    if (stray) {
+        char reason[128];
+        snprintf(reason, sizeof(reason), "unlike the others: %zu frames do not fit it",
+                 job->count - 1);
+        job->rescued = true;
+        pf_scheduler_exclude(service->scheduler, job, stray, reason);
+        return;
+    }
+    if (fused < FUSED_MIN) {
+        fail_unfused(service, job, fused);
+        return;
+    }
+    job->out_version = job->version;
+    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
+                      NULL) == 0)
+        job->out = PF_OUT_PREPARING;
+}
+
+static void on_finished(struct pf_job *job, const json_t *event, void *context)
+{
+    struct pf_service *service = context;
+    (void)event;
+    int r = pf_outbox_ask(service->outbox, PF_OUTBOX_PUBLISH, job->burst, job->name,
+                          job->out_version, NULL);
+    job->out = r < 0 ? PF_OUT_NOWHERE : PF_OUT_PUBLISHING;
+}
+
+static void outbox_trouble(struct pf_service *service, int code, const char *text)
+{
+    if (service->outbox_errno != code)
+        pf_log_error("the outbox cannot be written: %s; complete bursts wait, and it is tried "
+                     "again by itself",
+                     text);
+    service->outbox_errno = code;
+    service->outbox_backoff_ms =
+        service->outbox_backoff_ms ? service->outbox_backoff_ms * 2 : OUTBOX_BACKOFF_MS;
+    if (service->outbox_backoff_ms > OUTBOX_BACKOFF_MAX_MS)
+        service->outbox_backoff_ms = OUTBOX_BACKOFF_MAX_MS;
+    int ms = service->outbox_backoff_ms;
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    pf_scheduler_hold(service->scheduler, ms);
+    event_add(service->outbox_timer, &wait);
+}
+
+static void on_unwritten(struct pf_job *job, int code, const char *reason, void *context)
+{
+    job->out = PF_OUT_NOWHERE;
+    outbox_trouble(context, code, reason);
+}
+
+static void on_batch(void *context)
+{
+    (void)context; /* as in the intake */
+}
+
+const struct pf_scheduler_handlers pf_stacking_handlers = {
+    .frame = on_frame,
+    .attempt = on_attempt,
+    .unreadable = on_unreadable,
+    .settled = on_settled,
+    .finished = on_finished,
+    .unwritten = on_unwritten,
+    .failed = on_failed,
+    .batch = on_batch,
+};
+
+/* ---- what the outbox answers ---- */
+
+void pf_stacking_find(struct pf_service *service, struct pf_job *job)
+{
+    json_t *identities = pf_sidecar_identities(job);
+    if (identities)
+        pf_outbox_ask(service->outbox, PF_OUTBOX_FIND, job->burst, job->name, job->out_version,
+                      identities);
+    json_decref(identities);
+}
+
+void pf_stacking_retry(struct pf_service *service)
+{
+    for (struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
+        if (job->out == PF_OUT_FINDING)
+            pf_stacking_find(service, job);
+}
+
+/* The directory is there: the worker may fill it, unless a late frame has come meanwhile. */
+static void prepared(struct pf_service *service, struct pf_job *job, const char *directory)
+{
+    job->out = PF_OUT_NOWHERE;
+    if (job->stage == PF_JOB_ACTIVE && job->complete && job->version == job->out_version &&
+        pf_job_settled(job)) {
+        json_t *sidecar = pf_sidecar(job, &service->settings);
+        if (sidecar)
+            pf_scheduler_finish(service->scheduler, job, directory, sidecar);
+        if (job->stage == PF_JOB_FINISHING)
+            job->out = PF_OUT_FILLING;
+    }
+    pf_scheduler_poke(service->scheduler);
+}
+
+void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
+{
+    struct pf_service *service = context;
+    struct pf_job *job = pf_scheduler_find(service->scheduler, answer->burst);
+    bool found = answer->r == 0;
+    if (answer->r < 0 && !(answer->request == PF_OUTBOX_FIND && answer->r == -ENOENT)) {
+        if (job && job->out != PF_OUT_FINDING)
+            job->out = PF_OUT_NOWHERE;
+        outbox_trouble(service, -answer->r, answer->text);
+        return;
+    }
+    switch (answer->request) {
+    case PF_OUTBOX_CHECK:
+        break;
+    case PF_OUTBOX_PREPARE:
+        if (job)
+            prepared(service, job, answer->path);
+        break;
+    case PF_OUTBOX_FIND:
+        if (job && !found && job->out == PF_OUT_FINDING) {
+            job->out = PF_OUT_NOWHERE;
+            pf_scheduler_poke(service->scheduler);
+        }
+        if (!found)
+            break;
+        /* fall through */
+    case PF_OUTBOX_PUBLISH: {
+        struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_PUBLISHED);
+        entry->burst = answer->burst;
+        entry->version = answer->version;
+        entry->path = strdup(answer->path);
+        entry->adopted = answer->request == PF_OUTBOX_FIND;
+        break;
+    }
+    }
+}
+
+/* ---- what the ledger has written ---- */
+
+void pf_stacking_remove(struct pf_service *service, struct pf_job *job)
+{
+    char *preview = NULL;
+    if (asprintf(&preview, "%s/preview/%s.jpg", service->settings.state, job->name) >= 0) {
+        unlink(preview);
+        free(preview);
+    }
+    pf_scheduler_remove(service->scheduler, job);
+}
+
+static void published(struct pf_service *service, const struct pf_entry *entry, struct pf_job *job)
+{
+    if (service->outbox_errno)
+        pf_log_info("the outbox can be written again");
+    service->outbox_errno = service->outbox_backoff_ms = 0;
+    pf_scheduler_hold(service->scheduler, 0);
+    if (entry->adopted)
+        pf_log_info("stack found: %s was published already", entry->path);
+    else if (job)
+        log_published(job, entry->path);
+}
+
+void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
+{
+    struct pf_job *job = pf_scheduler_find(service->scheduler, entry->burst);
+    if (entry->kind == PF_ENTRY_PUBLISHED)
+        published(service, entry, job);
+    else if (entry->kind == PF_ENTRY_FAILED && job)
+        pf_log_error("burst %s failed: %s", job->name, entry->reason);
+    else
+        return;
+    if (!job)
+        return;
+    if (job->out == PF_OUT_PUBLISHING || job->out == PF_OUT_FAILED || job->out == PF_OUT_FINDING)
+        job->out = PF_OUT_NOWHERE;
+    /* A late frame since then asks for a further version. */
+    if (job->complete && job->version <= entry->version)
+        pf_stacking_remove(service, job);
+    else
+        pf_scheduler_poke(service->scheduler);
+}
