@@ -289,10 +289,10 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
         ratio_exceeds(shot->focal_mm, near->focal_mm, FOCAL_RATIO) ||
         ratio_exceeds(shot->f_number, near->f_number, F_NUMBER_RATIO))
         return PF_BURST_SETTINGS;
-    if (!burst->open && now_ms - burst->heard_ms > LONG_COMPLETE_MS &&
-        counter_contradicts(before, after, shot))
+    bool is_old = !burst->open && now_ms - burst->heard_ms > LONG_COMPLETE_MS;
+    if (is_old && counter_contradicts(before, after, shot))
         return PF_BURST_GAP;
-    *ret_distance_ms = near_ms;
+    *ret_distance_ms = near_ms + (is_old ? LIMIT_MOST_MS : 0); /* rather a burst of now */
     return PF_BURST_OPEN;
 }
 
