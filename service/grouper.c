@@ -2,24 +2,14 @@
 
 #include <errno.h>
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/grouper_burst.h"
-
-/* Frames of one camera, of one size, on one time base. */
-struct stream {
-    char *key;
-    struct pf_grouper_burst **bursts; /* owned, as they were opened */
-    size_t burst_count, burst_capacity;
-    struct pf_shot **held; /* owned, in capture order */
-    size_t held_count, held_capacity;
-};
+#include "service/grouper_stream.h"
 
 struct pf_grouper {
     struct pf_grouper_settings settings;
-    struct stream **streams; /* owned */
+    struct pf_stream **streams; /* owned */
     size_t stream_count, stream_capacity;
     void *known; /* tsearch(3) tree of all shots, by identity */
     int64_t next_burst;
@@ -56,20 +46,6 @@ int pf_grouper_reason_of_name(const char *name, enum pf_burst_reason *ret)
     return -ENOENT;
 }
 
-/* The array with room for `more` items, moved if need be; NULL on out of memory (it stays valid). */
-static void *with_room(void *array, size_t *capacity, size_t used, size_t more, size_t item_bytes)
-{
-    if (array && used + more <= *capacity)
-        return array;
-    size_t wanted = *capacity ? *capacity * 2 : 8;
-    if (wanted < used + more)
-        wanted = used + more;
-    void *grown = realloc(array, wanted * item_bytes);
-    if (grown)
-        *capacity = wanted;
-    return grown;
-}
-
 static int out_of_memory(struct pf_error *err)
 {
     return pf_fail(err, ENOMEM, "out of memory for grouping frames");
@@ -85,8 +61,8 @@ static int reserve_decisions(struct pf_grouper *grouper, size_t more)
                 grouper->queue_count * sizeof(*grouper->queue));
         grouper->queue_head = 0;
     }
-    struct pf_decision *queue = with_room(grouper->queue, &grouper->queue_capacity,
-                                          grouper->queue_count, more, sizeof(*queue));
+    struct pf_decision *queue = pf_with_room(grouper->queue, &grouper->queue_capacity,
+                                             grouper->queue_count, more, sizeof(*queue));
     if (!queue)
         return -ENOMEM;
     grouper->queue = queue;
@@ -115,49 +91,11 @@ bool pf_grouper_next(struct pf_grouper *grouper, struct pf_decision *ret)
 
 /* ---- streams ---- */
 
-/* "", "0000000" and the like are what a body writes that has no serial number. */
-static bool is_serial(const char *serial)
-{
-    return serial && serial[strspn(serial, "0 ")] != '\0';
-}
-
-static char *key_of(const struct pf_record *record)
-{
-    bool has_serial = is_serial(record->serial);
-    bool has_time = record->capture_ms >= 0;
-    const char *slash = strrchr(record->path, '/');
-    int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);
-    char *key = NULL;
-    int n = asprintf(&key, "%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
-                     record->model ? record->model : "",
-                     has_serial ? record->serial : record->source, record->width, record->height,
-                     !has_time            ? "arrival"
-                     : record->has_offset ? "utc"
-                                          : "local",
-                     folder_bytes, record->path);
-    return n < 0 ? NULL : key;
-}
-
-static struct stream *stream_free(struct stream *stream)
-{
-    if (!stream)
-        return NULL;
-    for (size_t i = 0; i < stream->burst_count; i++)
-        pf_grouper_burst_free(stream->bursts[i]);
-    for (size_t i = 0; i < stream->held_count; i++)
-        pf_shot_free(stream->held[i]);
-    free(stream->bursts);
-    free(stream->held);
-    free(stream->key);
-    free(stream);
-    return NULL;
-}
-
 /* The stream of a record, made when there is none; NULL on out of memory. */
-static struct stream *stream_of(struct pf_grouper *grouper, const struct pf_record *record)
+static struct pf_stream *stream_of(struct pf_grouper *grouper, const struct pf_record *record)
 {
-    char *key = key_of(record);
-    struct stream *stream = NULL;
+    char *key = pf_stream_key(record);
+    struct pf_stream *stream = NULL;
     if (!key)
         return NULL;
     for (size_t i = 0; i < grouper->stream_count; i++)
@@ -165,8 +103,8 @@ static struct stream *stream_of(struct pf_grouper *grouper, const struct pf_reco
             free(key);
             return grouper->streams[i];
         }
-    struct stream **streams = with_room(grouper->streams, &grouper->stream_capacity,
-                                        grouper->stream_count, 1, sizeof(struct stream *));
+    struct pf_stream **streams = pf_with_room(grouper->streams, &grouper->stream_capacity,
+                                              grouper->stream_count, 1, sizeof(struct pf_stream *));
     if (streams) {
         grouper->streams = streams;
         stream = calloc(1, sizeof(*stream));
@@ -184,11 +122,11 @@ static void drop_empty_streams(struct pf_grouper *grouper)
 {
     size_t kept = 0;
     for (size_t i = 0; i < grouper->stream_count; i++) {
-        struct stream *stream = grouper->streams[i];
+        struct pf_stream *stream = grouper->streams[i];
         if (stream->burst_count || stream->held_count)
             grouper->streams[kept++] = stream;
         else
-            stream_free(stream);
+            pf_stream_free(stream);
     }
     grouper->stream_count = kept;
 }
@@ -198,7 +136,7 @@ static int compare_identities(const void *a, const void *b)
     return strcmp(((const struct pf_identity *)a)->text, ((const struct pf_identity *)b)->text);
 }
 
-static void forget(struct pf_grouper *grouper, struct stream *stream, size_t at)
+static void forget(struct pf_grouper *grouper, struct pf_stream *stream, size_t at)
 {
     struct pf_grouper_burst *burst = stream->bursts[at];
     for (size_t i = 0; i < burst->count; i++)
@@ -215,7 +153,7 @@ static void forget_old_bursts(struct pf_grouper *grouper)
 {
     while (grouper->complete_count > PF_GROUPER_REMEMBERS) {
         struct pf_grouper_burst *oldest = NULL;
-        struct stream *of = NULL;
+        struct pf_stream *of = NULL;
         size_t at = 0;
         for (size_t i = 0; i < grouper->stream_count; i++)
             for (size_t k = 0; k < grouper->streams[i]->burst_count; k++) {
@@ -282,24 +220,13 @@ static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, stru
     return 0;
 }
 
-static int reserve_burst(struct stream *stream)
-{
-    struct pf_grouper_burst **bursts =
-        with_room(stream->bursts, &stream->burst_capacity, stream->burst_count, 1,
-                  sizeof(struct pf_grouper_burst *));
-    if (!bursts)
-        return -ENOMEM;
-    stream->bursts = bursts;
-    return 0;
-}
-
 /* The shot opens a burst. Open ones that lie before it are over, and complete now when they have
  * been silent for long enough. -ENOMEM: the shot is still the caller's. */
-static int open_burst(struct pf_grouper *grouper, struct stream *stream, struct pf_shot *shot,
+static int open_burst(struct pf_grouper *grouper, struct pf_stream *stream, struct pf_shot *shot,
                       int64_t now_ms)
 {
     struct pf_grouper_burst *burst = NULL;
-    if (reserve_burst(stream) < 0 || reserve_decisions(grouper, stream->burst_count + 2) < 0 ||
+    if (pf_stream_reserve(stream) < 0 || reserve_decisions(grouper, stream->burst_count + 2) < 0 ||
         pf_grouper_burst_new(&burst, grouper->next_burst) < 0)
         return -ENOMEM;
     if (pf_grouper_burst_reserve(burst) < 0) {
@@ -328,108 +255,44 @@ static int open_burst(struct pf_grouper *grouper, struct stream *stream, struct 
 
 /* ---- holding ---- */
 
-static bool has_open_burst(const struct stream *stream)
-{
-    for (size_t i = 0; i < stream->burst_count; i++)
-        if (stream->bursts[i]->open)
-            return true;
-    return false;
-}
-
-/* The nearest burst that accepts the shot, NULL none. */
-static struct pf_grouper_burst *nearest(const struct pf_grouper *grouper,
-                                        const struct stream *stream, const struct pf_shot *shot,
-                                        int64_t now_ms)
-{
-    struct pf_grouper_burst *found = NULL;
-    int64_t found_ms = INT64_MAX;
-    for (size_t i = stream->burst_count; i-- > 0;) {
-        int64_t distance_ms;
-        if (!pf_grouper_burst_refuses(stream->bursts[i], shot, now_ms, &grouper->settings,
-                                      &distance_ms) &&
-            distance_ms < found_ms) {
-            found = stream->bursts[i];
-            found_ms = distance_ms;
-        }
-    }
-    return found;
-}
-
-/* A held frame lies between the shot and the burst: a new burst may begin with it, to which the
- * shot belongs. */
-static bool is_cut_off(const struct stream *stream, const struct pf_grouper_burst *burst,
-                       const struct pf_shot *shot)
-{
-    const struct pf_shot *first = burst->shots[0], *last = burst->shots[burst->count - 1];
-    for (size_t i = 0; i < stream->held_count; i++) {
-        const struct pf_shot *held = stream->held[i];
-        if (held != shot && ((pf_shot_compare(last, held) < 0 && pf_shot_compare(held, shot) < 0) ||
-                             (pf_shot_compare(shot, held) < 0 && pf_shot_compare(held, first) < 0)))
-            return true;
-    }
-    return false;
-}
-
-static void take_held(struct stream *stream, size_t at)
-{
-    stream->held_count--;
-    memmove(stream->held + at, stream->held + at + 1,
-            (stream->held_count - at) * sizeof(struct pf_shot *));
-}
-
 /* Held frames that fit by now join. One that finds no memory stays held. */
-static void retry_held(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+static void retry_held(struct pf_grouper *grouper, struct pf_stream *stream, int64_t now_ms)
 {
     for (size_t i = 0; i < stream->held_count;) {
         struct pf_shot *shot = stream->held[i];
-        struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
-        if (!burst || is_cut_off(stream, burst, shot) || join(grouper, burst, shot, now_ms) < 0) {
+        struct pf_grouper_burst *burst =
+            pf_stream_nearest(&grouper->settings, stream, shot, now_ms);
+        if (!burst || pf_stream_cuts_off(stream, burst, shot) ||
+            join(grouper, burst, shot, now_ms) < 0) {
             i++;
             continue;
         }
-        take_held(stream, i);
+        pf_stream_take_held(stream, i);
         i = 0; /* the burst has grown: look at all again */
     }
 }
 
 /* Waits no longer for the earliest held frame: it joins what it fits, else opens a burst. */
-static int place_first_held(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+static int place_first_held(struct pf_grouper *grouper, struct pf_stream *stream, int64_t now_ms)
 {
     struct pf_shot *shot = stream->held[0];
-    struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
+    struct pf_grouper_burst *burst = pf_stream_nearest(&grouper->settings, stream, shot, now_ms);
     int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
     if (r < 0)
         return r;
-    take_held(stream, 0);
+    pf_stream_take_held(stream, 0);
     retry_held(grouper, stream, now_ms);
     return 0;
 }
 
-static int hold(struct stream *stream, struct pf_shot *shot)
-{
-    struct pf_shot **grown = with_room(stream->held, &stream->held_capacity, stream->held_count, 1,
-                                       sizeof(struct pf_shot *));
-    if (!grown)
-        return -ENOMEM;
-    stream->held = grown;
-    size_t at = stream->held_count;
-    while (at && pf_shot_compare(stream->held[at - 1], shot) > 0)
-        at--;
-    memmove(stream->held + at + 1, stream->held + at,
-            (stream->held_count - at) * sizeof(struct pf_shot *));
-    stream->held[at] = shot;
-    stream->held_count++;
-    return 0;
-}
-
-static int place(struct pf_grouper *grouper, struct stream *stream, struct pf_shot *shot,
+static int place(struct pf_grouper *grouper, struct pf_stream *stream, struct pf_shot *shot,
                  int64_t now_ms)
 {
-    struct pf_grouper_burst *burst = nearest(grouper, stream, shot, now_ms);
-    bool waits =
-        burst ? is_cut_off(stream, burst, shot) : stream->held_count || has_open_burst(stream);
+    struct pf_grouper_burst *burst = pf_stream_nearest(&grouper->settings, stream, shot, now_ms);
+    bool waits = burst ? pf_stream_cuts_off(stream, burst, shot)
+                       : stream->held_count || pf_stream_has_open(stream);
     if (waits && grouper->settings.hold_ms > 0)
-        return hold(stream, shot);
+        return pf_stream_hold(stream, shot);
     int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
     if (!r)
         retry_held(grouper, stream, now_ms);
@@ -470,7 +333,7 @@ struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper)
         return NULL;
     tdestroy(grouper->known, keep_shot);
     for (size_t i = 0; i < grouper->stream_count; i++)
-        stream_free(grouper->streams[i]);
+        pf_stream_free(grouper->streams[i]);
     free(grouper->streams);
     free(grouper->queue);
     free(grouper);
@@ -485,7 +348,7 @@ int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, 
     struct pf_shot *shot = NULL;
     if (pf_shot_new(&shot, record, now_ms, grouper->order + 1) < 0)
         return out_of_memory(err);
-    struct stream *stream = stream_of(grouper, record);
+    struct pf_stream *stream = stream_of(grouper, record);
     if (!stream || !tsearch(&shot->id, &grouper->known, compare_identities)) {
         pf_shot_free(shot);
         drop_empty_streams(grouper);
@@ -504,7 +367,7 @@ int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, 
 
 /* Silence closes the burst; a held frame behind it tells the better reason. */
 static enum pf_burst_reason reason_of_silence(const struct pf_grouper *grouper,
-                                              const struct stream *stream,
+                                              const struct pf_stream *stream,
                                               const struct pf_grouper_burst *burst, int64_t now_ms)
 {
     if (burst->over)
@@ -524,7 +387,7 @@ static int64_t released_at(const struct pf_grouper *grouper, const struct pf_sho
     return held->heard_ms + grouper->settings.hold_ms;
 }
 
-static int64_t first_release(const struct pf_grouper *grouper, const struct stream *stream)
+static int64_t first_release(const struct pf_grouper *grouper, const struct pf_stream *stream)
 {
     int64_t first = INT64_MAX;
     for (size_t i = 0; i < stream->held_count; i++)
@@ -533,7 +396,7 @@ static int64_t first_release(const struct pf_grouper *grouper, const struct stre
     return first;
 }
 
-static int advance_stream(struct pf_grouper *grouper, struct stream *stream, int64_t now_ms)
+static int advance_stream(struct pf_grouper *grouper, struct pf_stream *stream, int64_t now_ms)
 {
     /* In capture order: frames before the one whose time is up do not wait longer than it. */
     while (first_release(grouper, stream) <= now_ms) {
@@ -566,7 +429,7 @@ int64_t pf_grouper_deadline(const struct pf_grouper *grouper)
 {
     int64_t deadline = INT64_MAX;
     for (size_t i = 0; i < grouper->stream_count; i++) {
-        const struct stream *stream = grouper->streams[i];
+        const struct pf_stream *stream = grouper->streams[i];
         int64_t at = first_release(grouper, stream);
         deadline = at < deadline ? at : deadline;
         for (size_t k = 0; k < stream->burst_count; k++) {
@@ -579,15 +442,7 @@ int64_t pf_grouper_deadline(const struct pf_grouper *grouper)
     return deadline;
 }
 
-static struct pf_grouper_burst *find_burst(const struct stream *stream, int64_t number)
-{
-    for (size_t i = 0; i < stream->burst_count; i++)
-        if (stream->bursts[i]->number == number)
-            return stream->bursts[i];
-    return NULL;
-}
-
-static int finish_stream(struct pf_grouper *grouper, struct stream *stream, int64_t number,
+static int finish_stream(struct pf_grouper *grouper, struct pf_stream *stream, int64_t number,
                          int64_t now_ms)
 {
     while (stream->held_count)
@@ -608,7 +463,7 @@ int pf_grouper_finish(struct pf_grouper *grouper, int64_t burst, int64_t now_ms,
     int r = 0;
     for (size_t i = 0; i < grouper->stream_count && !r; i++) {
         const struct pf_grouper_burst *meant =
-            burst ? find_burst(grouper->streams[i], burst) : NULL;
+            burst ? pf_stream_find(grouper->streams[i], burst) : NULL;
         if (burst && (!meant || !meant->open))
             continue;
         found = true;
@@ -645,15 +500,15 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst
     if (!count || number <= 0)
         return pf_fail(err, EINVAL, "restoring burst %lld without frames", (long long)number);
     for (size_t i = 0; i < grouper->stream_count; i++)
-        if (find_burst(grouper->streams[i], number))
+        if (pf_stream_find(grouper->streams[i], number))
             return pf_fail(err, EEXIST, "burst %lld is restored twice", (long long)number);
     struct pf_grouper_burst *burst = NULL;
-    struct stream *stream = stream_of(grouper, frames[0]);
+    struct pf_stream *stream = stream_of(grouper, frames[0]);
     int r = stream ? pf_grouper_burst_new(&burst, number) : -ENOMEM;
     if (!r)
         r = restore_shots(grouper, burst, frames, count, now_ms);
     if (!r)
-        r = reserve_burst(stream);
+        r = pf_stream_reserve(stream);
     if (!r)
         r = reserve_decisions(grouper, 1);
     if (r < 0) {

@@ -1,0 +1,138 @@
+#include "service/grouper_stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *pf_with_room(void *array, size_t *capacity, size_t used, size_t more, size_t item_bytes)
+{
+    if (array && used + more <= *capacity)
+        return array;
+    size_t wanted = *capacity ? *capacity * 2 : 8;
+    if (wanted < used + more)
+        wanted = used + more;
+    void *grown = realloc(array, wanted * item_bytes);
+    if (grown)
+        *capacity = wanted;
+    return grown;
+}
+
+/* "", "0000000" and the like are what a body writes that has no serial number. */
+static bool is_serial(const char *serial)
+{
+    return serial && serial[strspn(serial, "0 ")] != '\0';
+}
+
+char *pf_stream_key(const struct pf_record *record)
+{
+    bool has_serial = is_serial(record->serial);
+    bool has_time = record->capture_ms >= 0;
+    const char *slash = strrchr(record->path, '/');
+    int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);
+    char *key = NULL;
+    int n = asprintf(&key, "%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
+                     record->model ? record->model : "",
+                     has_serial ? record->serial : record->source, record->width, record->height,
+                     !has_time            ? "arrival"
+                     : record->has_offset ? "utc"
+                                          : "local",
+                     folder_bytes, record->path);
+    return n < 0 ? NULL : key;
+}
+
+struct pf_stream *pf_stream_free(struct pf_stream *stream)
+{
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < stream->burst_count; i++)
+        pf_grouper_burst_free(stream->bursts[i]);
+    for (size_t i = 0; i < stream->held_count; i++)
+        pf_shot_free(stream->held[i]);
+    free(stream->bursts);
+    free(stream->held);
+    free(stream->key);
+    free(stream);
+    return NULL;
+}
+
+int pf_stream_reserve(struct pf_stream *stream)
+{
+    struct pf_grouper_burst **bursts =
+        pf_with_room(stream->bursts, &stream->burst_capacity, stream->burst_count, 1,
+                     sizeof(struct pf_grouper_burst *));
+    if (!bursts)
+        return -ENOMEM;
+    stream->bursts = bursts;
+    return 0;
+}
+
+int pf_stream_hold(struct pf_stream *stream, struct pf_shot *shot)
+{
+    struct pf_shot **grown = pf_with_room(stream->held, &stream->held_capacity, stream->held_count,
+                                          1, sizeof(struct pf_shot *));
+    if (!grown)
+        return -ENOMEM;
+    stream->held = grown;
+    size_t at = stream->held_count;
+    while (at && pf_shot_compare(stream->held[at - 1], shot) > 0)
+        at--;
+    memmove(stream->held + at + 1, stream->held + at,
+            (stream->held_count - at) * sizeof(struct pf_shot *));
+    stream->held[at] = shot;
+    stream->held_count++;
+    return 0;
+}
+
+bool pf_stream_has_open(const struct pf_stream *stream)
+{
+    for (size_t i = 0; i < stream->burst_count; i++)
+        if (stream->bursts[i]->open)
+            return true;
+    return false;
+}
+
+struct pf_grouper_burst *pf_stream_nearest(const struct pf_grouper_settings *settings,
+                                           const struct pf_stream *stream,
+                                           const struct pf_shot *shot, int64_t now_ms)
+{
+    struct pf_grouper_burst *found = NULL;
+    int64_t found_ms = INT64_MAX;
+    for (size_t i = stream->burst_count; i-- > 0;) {
+        int64_t distance_ms;
+        if (!pf_grouper_burst_refuses(stream->bursts[i], shot, now_ms, settings, &distance_ms) &&
+            distance_ms < found_ms) {
+            found = stream->bursts[i];
+            found_ms = distance_ms;
+        }
+    }
+    return found;
+}
+
+bool pf_stream_cuts_off(const struct pf_stream *stream, const struct pf_grouper_burst *burst,
+                        const struct pf_shot *shot)
+{
+    const struct pf_shot *first = burst->shots[0], *last = burst->shots[burst->count - 1];
+    for (size_t i = 0; i < stream->held_count; i++) {
+        const struct pf_shot *held = stream->held[i];
+        if (held != shot && ((pf_shot_compare(last, held) < 0 && pf_shot_compare(held, shot) < 0) ||
+                             (pf_shot_compare(shot, held) < 0 && pf_shot_compare(held, first) < 0)))
+            return true;
+    }
+    return false;
+}
+
+void pf_stream_take_held(struct pf_stream *stream, size_t at)
+{
+    stream->held_count--;
+    memmove(stream->held + at, stream->held + at + 1,
+            (stream->held_count - at) * sizeof(struct pf_shot *));
+}
+
+struct pf_grouper_burst *pf_stream_find(const struct pf_stream *stream, int64_t number)
+{
+    for (size_t i = 0; i < stream->burst_count; i++)
+        if (stream->bursts[i]->number == number)
+            return stream->bursts[i];
+    return NULL;
+}
