@@ -18,7 +18,6 @@ enum pf_target {
 struct pf_fit {
     double correlation; /* at the resolution of alignment */
     double agreement;   /* at about 400 pixels' width, where noise plays no part */
-    double gain;        /* mean brightness of the target over that of the frame */
     double overlap;     /* share of the target that the frame covers */
 };
 
@@ -38,6 +37,11 @@ struct pf_backend {
      * `search` allows a large shift. */
     int (*align)(void *engine, enum pf_target target, bool search, double h[9], struct pf_fit *ret,
                  struct pf_error *err);
+    /* Brightness of the reference over that of the frame in hand, as a factor of encoded values;
+     * h: reference point -> frame point. Defocus keeps the mean of the light, not the mean of the
+     * encoded values (out of focus, a print looks brighter), so light is compared. 1 before
+     * anything is fused. */
+    double (*gain)(void *engine, const double h[9]);
     /* Warps the frame in hand by h (reference point -> frame point), times gain, into the stack.
      * index: number of the frame among all that were added. */
     int (*fuse)(void *engine, const double h[9], double gain, int index, struct pf_error *err);

@@ -28,7 +28,6 @@ struct pf_stack {
     struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
     int width, height, planes, chroma_shift_x, chroma_shift_y;
     double predecessor[9]; /* reference point -> predecessor point */
-    double predecessor_gain;
     int added, fused;
 };
 
@@ -91,9 +90,6 @@ static bool believable(const struct pf_stack *stack, const double h[9], const st
                  100 * fit->overlap);
     else if (!(zoom < MOST_ZOOM && zoom > 1 / MOST_ZOOM))
         snprintf(reason, reason_size, "does not match the stack: would need a zoom of %.2f", zoom);
-    else if (!(fit->gain < MOST_GAIN && fit->gain > 1 / MOST_GAIN))
-        snprintf(reason, reason_size, "does not match the stack: %.1f times its brightness",
-                 1 / fit->gain);
     else
         return true;
     return false;
@@ -115,7 +111,6 @@ static int align(struct pf_stack *stack, struct pf_frame_result *result, struct 
     else
         memcpy(h, stack->predecessor, sizeof(h));
     result->correlation = fmax(fit.correlation, fit.agreement);
-    result->gain = fit.gain * stack->predecessor_gain;
     if (chained && stack->fused == 1) { /* the predecessor is the stack */
         memcpy(result->transform, h, sizeof(h));
         return 1;
@@ -136,7 +131,6 @@ static int align(struct pf_stack *stack, struct pf_frame_result *result, struct 
     memcpy(result->transform, registered ? direct : h, sizeof(h));
     if (registered) {
         result->correlation = fmax(refit.correlation, refit.agreement);
-        result->gain = refit.gain;
     }
     result->reason[0] = '\0';
     return 1;
@@ -224,13 +218,18 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
             return 0;
         }
     }
+    result.gain = stack->backend->gain(stack->engine, result.transform);
+    if (!(result.gain < MOST_GAIN && result.gain > 1 / MOST_GAIN)) {
+        set_aside(&result, "does not match the stack: %.1f times its brightness", 1 / result.gain);
+        *ret = result;
+        return 0;
+    }
     r = stack->backend->fuse(stack->engine, result.transform, result.gain, index, err);
     if (r < 0)
         return r;
     stack->backend->keep(stack->engine);
     stack->fused++;
     memcpy(stack->predecessor, result.transform, sizeof(stack->predecessor));
-    stack->predecessor_gain = result.gain;
     result.fuse_ms = (double)(pf_monotonic_ms() - aligned);
     *ret = result;
     return 0;

@@ -19,10 +19,13 @@ static void halve_row(float *restrict out, int out_count, const float *restrict 
     do {                                                                                           \
         const type *restrict upper = first, *restrict lower = second;                              \
         for (int x = 0; x < inner; x++)                                                            \
-            out[x] =                                                                               \
-                norm * (float)(upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]); \
+            out[x] = 63.75f * (pf_light(norm * (float)upper[2 * x]) +                                 \
+                               pf_light(norm * (float)upper[2 * x + 1]) +                             \
+                               pf_light(norm * (float)lower[2 * x]) +                                 \
+                               pf_light(norm * (float)lower[2 * x + 1]));                             \
         for (int x = inner; x < out_count; x++)                                                    \
-            out[x] = 2 * norm * (float)(upper[width - 1] + lower[width - 1]);                      \
+            out[x] = 127.5f * (pf_light(norm * (float)upper[width - 1]) +                             \
+                               pf_light(norm * (float)lower[width - 1]));                             \
     } while (0)
 
 static void halve_source_row(float *restrict out, int out_count, int y,
@@ -33,11 +36,17 @@ static void halve_source_row(float *restrict out, int out_count, int y,
     const void *first = (const char *)source->samples + (size_t)(2 * y) * source->stride_bytes;
     const void *second = (const char *)source->samples + (size_t)second_y * source->stride_bytes;
     int inner = width / 2 < out_count ? width / 2 : out_count;
-    float norm = 0.25f * source->scale / PF_GREY;
+    float norm = source->scale / PF_WHITE;
     if (source->bits == 8)
         HALVE_SOURCE(uint8_t);
     else
         HALVE_SOURCE(uint16_t);
+}
+
+static void light_row(float *restrict out, const int16_t *restrict samples, int count)
+{
+    for (int x = 0; x < count; x++)
+        out[x] = 255 * pf_light((float)samples[x] * (1.0f / PF_WHITE));
 }
 
 static inline bool sample_segment(float *restrict out, double x, double y, double dx, double dy,
@@ -190,6 +199,7 @@ void ISA(align_kernels)(struct pf_kernels *set)
 {
     set->halve_row = halve_row;
     set->halve_source_row = halve_source_row;
+    set->light_row = light_row;
     set->sample_row = sample_row;
     set->fit_row = fit_row;
     set->step_row = step_row;

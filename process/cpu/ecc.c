@@ -93,27 +93,22 @@ struct conversion {
     const struct pf_source_plane *source;
     const int16_t *samples;
     int stride;
+    int16_t *row; /* one row of samples, for a source */
     struct pf_ecc_level *to;
 };
 
+/* A source is converted in one piece: it is small, or it would be halved. */
 static void convert_rows(void *context, int begin, int end, int thread)
 {
     const struct conversion *job = context;
     (void)thread;
+    int width = job->to->width;
     for (int y = begin; y < end; y++) {
-        float *out = job->to->pixels + (size_t)y * (size_t)job->to->width;
-        if (job->source) {
-            const char *row =
-                (const char *)job->source->samples + (size_t)y * job->source->stride_bytes;
-            for (int x = 0; x < job->to->width; x++)
-                out[x] = job->source->scale / PF_GREY *
-                         (job->source->bits == 8 ? (float)((const uint8_t *)row)[x]
-                                                 : (float)((const uint16_t *)row)[x]);
-        } else {
-            const int16_t *row = job->samples + (size_t)y * (size_t)job->stride;
-            for (int x = 0; x < job->to->width; x++)
-                out[x] = (float)row[x] * (1.0f / PF_GREY);
-        }
+        if (job->source)
+            job->kernels->convert_row(job->row, width, y, job->source);
+        job->kernels->light_row(job->to->pixels + (size_t)y * (size_t)width,
+                                job->source ? job->row : job->samples + (size_t)y * (size_t)job->stride,
+                                width);
     }
 }
 
@@ -128,8 +123,14 @@ int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_
         r = new_level(&pyramid.level[0], luma->width, luma->height, 1, 0, err);
         if (r < 0)
             goto fail;
-        struct conversion job = {kernels, luma, NULL, 0, &pyramid.level[0]};
-        pf_pool_run(pool, luma->height, ROWS_PER_PIECE, convert_rows, &job);
+        struct conversion job = {.kernels = kernels, .source = luma, .to = &pyramid.level[0]};
+        job.row = malloc((size_t)luma->width * sizeof(*job.row));
+        if (!job.row) {
+            r = pf_fail(err, ENOMEM, "out of memory for an alignment level");
+            goto fail;
+        }
+        pf_pool_run(NULL, luma->height, ROWS_PER_PIECE, convert_rows, &job);
+        free(job.row);
     } else {
         r = halve(&pyramid.level[0], luma, NULL, kernels, pool, err);
         for (int i = 1; r == 0 && i < halvings; i++) {
@@ -165,7 +166,8 @@ int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples
     if (r < 0)
         return r;
     pyramid.count = 1;
-    struct conversion job = {kernels, NULL, samples, stride, &pyramid.level[0]};
+    struct conversion job = {
+        .kernels = kernels, .samples = samples, .stride = stride, .to = &pyramid.level[0]};
     pf_pool_run(pool, height, ROWS_PER_PIECE, convert_rows, &job);
     r = complete(&pyramid, kernels, pool, err);
     if (r < 0) {
@@ -635,7 +637,6 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         ret->agreement = measure_fit(&job).correlation;
     }
     ret->correlation = fit.correlation;
-    ret->gain = fit.sample_mean > 1e-3 ? fit.target_mean / fit.sample_mean : 1;
     ret->overlap = fit.overlap;
     return 0;
 }

@@ -20,7 +20,7 @@
 #define PF_ECC_MAX_WIDTH  1600 /* pixels of the finest level, where a frame is larger */
 #define PF_ECC_MAX_LEVELS 12
 
-/* Grey levels of 255 as float, finest first. Full-size x = scale * column + offset, y alike. */
+/* Light (linear, not encoded values) 0..255 as float, finest first. Full-size x = scale * column + offset, y alike. */
 struct pf_ecc_level {
     float *pixels;
     int width, height;
@@ -45,13 +45,12 @@ int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples
 void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
 /* Number of halvings from full size to the finest level. */
 int pf_ecc_halvings(int width);
-/* Standard deviation of the level that is about 200 pixels wide, grey levels of 255. */
+/* Standard deviation of the light at about 200 pixels' width, 0..255. */
 double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
 
 struct pf_ecc_fit {
     double correlation; /* at the finest level, -1..1 */
     double agreement;   /* the same at about 400 pixels' width, where noise plays no part */
-    double gain;        /* mean of the target over mean of the warped image */
     double overlap;     /* share of the target that the image covers */
 };
 

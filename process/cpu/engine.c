@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/homography.h"
+
 static void cpu_close(void *opaque)
 {
     struct pf_cpu_engine *engine = opaque;
@@ -36,37 +38,64 @@ static int cpu_open(void **ret, const struct pf_stack_settings *settings, struct
     return 0;
 }
 
-/* --- focus measure --- */
+/* --- focus measure and light: one pass over the luma --- */
 
-struct focus_job {
+enum { LIGHT_ROWS = PF_CPU_LIGHT_GRID / PF_FOCUS_GRID };
+
+struct measure_job {
     const struct pf_kernels *kernels;
     struct pf_source_plane luma;
     int16_t *rows; /* three per thread */
     struct pf_focus_sums (*cells)[PF_FOCUS_GRID];
+    struct pf_light_grid *light;
 };
 
-/* begin..end are rows of cells. */
-static void focus_rows(void *context, int begin, int end, int thread)
+static int cell_start(int cell, int cells, int length)
 {
-    const struct focus_job *job = context;
+    return (int)((int64_t)cell * length / cells);
+}
+
+/* Adds a row of samples to its row of light cells. */
+static void add_light(const struct measure_job *job, const int16_t *row, int y)
+{
+    int width = job->luma.width, height = job->luma.height;
+    int cell_y = (int)(((int64_t)y * PF_CPU_LIGHT_GRID + PF_CPU_LIGHT_GRID - 1) / height);
+    while (cell_y > 0 && cell_start(cell_y, PF_CPU_LIGHT_GRID, height) > y)
+        cell_y--;
+    int rows = cell_start(cell_y + 1, PF_CPU_LIGHT_GRID, height) -
+               cell_start(cell_y, PF_CPU_LIGHT_GRID, height);
+    for (int cell_x = 0; cell_x < PF_CPU_LIGHT_GRID; cell_x++) {
+        int left = cell_start(cell_x, PF_CPU_LIGHT_GRID, width);
+        int right = cell_start(cell_x + 1, PF_CPU_LIGHT_GRID, width);
+        if (right > left)
+            job->light->cell[cell_y][cell_x] +=
+                job->kernels->light_sum(row + left, right - left) / (float)((right - left) * rows);
+    }
+}
+
+/* begin..end are rows of focus cells, LIGHT_ROWS light cells each. */
+static void measure_rows(void *context, int begin, int end, int thread)
+{
+    const struct measure_job *job = context;
     int width = job->luma.width, height = job->luma.height;
     int16_t *ring = job->rows + (size_t)thread * 3 * (size_t)width;
     for (int cell_y = begin; cell_y < end; cell_y++) {
-        int first = (int)((int64_t)cell_y * height / PF_FOCUS_GRID);
-        int last = (int)((int64_t)(cell_y + 1) * height / PF_FOCUS_GRID);
-        first = first < 1 ? 1 : first;
-        last = last > height - 1 ? height - 1 : last;
-        for (int y = first - 1; y <= first && first < last; y++)
-            job->kernels->convert_row(ring + (size_t)(y % 3) * (size_t)width, width, y, &job->luma);
-        for (int y = first; y < last; y++) {
-            job->kernels->convert_row(ring + (size_t)((y + 1) % 3) * (size_t)width, width, y + 1,
-                                      &job->luma);
-            const int16_t *const rows[3] = {ring + (size_t)((y - 1) % 3) * (size_t)width,
-                                            ring + (size_t)(y % 3) * (size_t)width,
-                                            ring + (size_t)((y + 1) % 3) * (size_t)width};
+        int first = cell_start(cell_y, PF_FOCUS_GRID, height);
+        int last = cell_start(cell_y + 1, PF_FOCUS_GRID, height);
+        for (int y = first - 1; y <= last && first < last; y++) {
+            int16_t *row = ring + (size_t)((y + 3) % 3) * (size_t)width;
+            if (y < 0 || y >= height)
+                continue;
+            job->kernels->convert_row(row, width, y, &job->luma);
+            if (y >= first && y < last)
+                add_light(job, row, y);
+            if (y - 1 < first || y < 2)
+                continue;
+            const int16_t *const rows[3] = {ring + (size_t)((y + 1) % 3) * (size_t)width,
+                                            ring + (size_t)((y + 2) % 3) * (size_t)width, row};
             for (int cell_x = 0; cell_x < PF_FOCUS_GRID; cell_x++) {
-                int left = (int)((int64_t)cell_x * width / PF_FOCUS_GRID);
-                int right = (int)((int64_t)(cell_x + 1) * width / PF_FOCUS_GRID);
+                int left = cell_start(cell_x, PF_FOCUS_GRID, width);
+                int right = cell_start(cell_x + 1, PF_FOCUS_GRID, width);
                 job->kernels->focus_row(&job->cells[cell_y][cell_x], rows, left < 1 ? 1 : left,
                                         right > width - 1 ? width - 1 : right);
             }
@@ -74,21 +103,24 @@ static void focus_rows(void *context, int begin, int end, int thread)
     }
 }
 
-static int measure_focus(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf_error *err)
+static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf_error *err)
 {
     struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID];
     memset(cells, 0, sizeof(cells));
-    struct focus_job job = {
-        .kernels = engine->kernels, .luma = pf_cpu_source(engine->frame, 0, 1), .cells = cells};
+    memset(&engine->light, 0, sizeof(engine->light));
+    struct measure_job job = {.kernels = engine->kernels,
+                              .luma = pf_cpu_source(engine->frame, 0, 1),
+                              .cells = cells,
+                              .light = &engine->light};
     int width = job.luma.width, height = job.luma.height;
     *ret = (struct pf_focus){0};
-    if (width < 3 || height < 3)
-        return 0;
     job.rows = malloc((size_t)pf_pool_threads(engine->pool) * 3 * (size_t)width * sizeof(int16_t));
     if (!job.rows)
         return pf_fail(err, ENOMEM, "out of memory for the focus measure");
-    pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, focus_rows, &job);
+    pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
     free(job.rows);
+    if (width < 3 || height < 3)
+        return 0;
 
     struct pf_focus_sums all = {0};
     double pixels = (double)(width - 2) * (height - 2);
@@ -108,6 +140,40 @@ static int measure_focus(struct pf_cpu_engine *engine, struct pf_focus *ret, str
     return 0;
 }
 
+/* Light of a grid at cell coordinates, bilinear; false outside. */
+static bool light_at(const struct pf_light_grid *grid, double x, double y, double *ret)
+{
+    int ix = (int)floor(x), iy = (int)floor(y);
+    if (ix < 0 || iy < 0 || ix + 1 >= PF_CPU_LIGHT_GRID || iy + 1 >= PF_CPU_LIGHT_GRID)
+        return false;
+    double tx = x - ix, ty = y - iy;
+    const float(*cell)[PF_CPU_LIGHT_GRID] = &grid->cell[iy];
+    *ret = (1 - ty) * ((1 - tx) * (double)cell[0][ix] + tx * (double)cell[0][ix + 1]) +
+           ty * ((1 - tx) * (double)cell[1][ix] + tx * (double)cell[1][ix + 1]);
+    return true;
+}
+
+static double cpu_gain(void *opaque, const double h[9])
+{
+    struct pf_cpu_engine *engine = opaque;
+    double cell_width = (double)engine->frame->width / PF_CPU_LIGHT_GRID;
+    double cell_height = (double)engine->frame->height / PF_CPU_LIGHT_GRID;
+    double reference = 0, here = 0;
+    for (int y = 0; engine->memory && y < PF_CPU_LIGHT_GRID; y++) {
+        for (int x = 0; x < PF_CPU_LIGHT_GRID; x++) {
+            double px, py, value;
+            pf_homography_apply(h, (x + 0.5) * cell_width - 0.5, (y + 0.5) * cell_height - 0.5,
+                                &px, &py);
+            if (!light_at(&engine->light, (px + 0.5) / cell_width - 0.5,
+                          (py + 0.5) / cell_height - 0.5, &value))
+                continue;
+            here += value;
+            reference += (double)engine->reference_light.cell[y][x];
+        }
+    }
+    return here > 1e-9 && reference > 1e-9 ? pow(reference / here, 1 / 2.2) : 1;
+}
+
 /* --- the frame in hand --- */
 
 static int cpu_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
@@ -121,7 +187,7 @@ static int cpu_load(void *opaque, const struct pf_image *frame, struct pf_focus 
     if (r < 0)
         return r;
     *ret_contrast = pf_ecc_contrast(&engine->current);
-    return measure_focus(engine, ret_focus, err);
+    return measure(engine, ret_focus, err);
 }
 
 static void cpu_keep(void *opaque)
@@ -146,9 +212,9 @@ static int make_stack_view(struct pf_cpu_engine *engine, struct pf_error *err)
         return pf_fail(err, ENOMEM, "out of memory for alignment to the stack");
     pf_ecc_pyramid_free(&engine->stack_view);
     pf_cpu_collapse(engine, 0, level, samples);
-    int r = pf_ecc_pyramid_of_samples(&engine->stack_view, samples, size.width, size.width,
-                                      size.height, ldexp(1, level), 0, engine->kernels,
-                                      engine->pool, err);
+    int r =
+        pf_ecc_pyramid_of_samples(&engine->stack_view, samples, size.width, size.width, size.height,
+                                  ldexp(1, level), 0, engine->kernels, engine->pool, err);
     free(samples);
     return r;
 }
@@ -167,7 +233,7 @@ static int cpu_align(void *opaque, enum pf_target target, bool search, double h[
                      target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit, err);
     if (r < 0)
         return r;
-    *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.gain, fit.overlap};
+    *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
     return 0;
 }
 
@@ -177,6 +243,7 @@ const struct pf_backend pf_backend_cpu = {
     .close = cpu_close,
     .load = cpu_load,
     .align = cpu_align,
+    .gain = cpu_gain,
     .fuse = pf_cpu_fuse,
     .keep = cpu_keep,
     .preview = pf_cpu_preview,

@@ -12,8 +12,15 @@
 #include "process/cpu/ecc.h"
 #include "process/cpu/kernels.h"
 
-#define PF_CPU_MAX_LEVELS 10 /* Laplacian levels; one more for the rest */
-#define PF_CPU_BLUR_REACH 6  /* cells, the most that smoothing of energies looks aside */
+#define PF_CPU_MAX_LEVELS   10 /* Laplacian levels; one more for the rest */
+#define PF_CPU_DEPTH_LEVELS 4  /* finest levels that remember their winners */
+#define PF_CPU_BLUR_REACH   6  /* cells, the most that smoothing of energies looks aside */
+
+/* Mean light in cells of a frame, for the comparison of brightness. */
+#define PF_CPU_LIGHT_GRID 64
+struct pf_light_grid {
+    float cell[PF_CPU_LIGHT_GRID][PF_CPU_LIGHT_GRID]; /* 0..1 */
+};
 
 /* The soft pyramid's weights are (energy + floor) to this power; see the design page, section 3. */
 #define PF_ENERGY_FLOOR 4.0f /* grey levels of 255: what noise alone may reach */
@@ -31,6 +38,7 @@ struct pf_cpu_engine {
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
     struct pf_ecc *ecc;
     struct pf_ecc_pyramid current, predecessor, stack_view;
+    struct pf_light_grid light, reference_light; /* of the frame in hand, of the reference */
 
     /* All below is made when the first frame is fused; `memory` owns it. */
     void *memory;
@@ -41,9 +49,9 @@ struct pf_cpu_engine {
     int16_t *work[PF_CPU_MAX_LEVELS + 1];          /* Gaussian pyramid of one plane */
     float *alpha[PF_CPU_MAX_LEVELS];               /* energy, then the frame's share */
     float *log_total[PF_CPU_MAX_LEVELS];
-    float *best;      /* highest log2 weight so far on the finest grid; NULL without depth */
-    uint16_t *winner; /* whose it was */
-    char *scratch;    /* one slice per thread */
+    float *best[PF_CPU_DEPTH_LEVELS];      /* highest log2 weight so far; NULL without depth */
+    uint16_t *winner[PF_CPU_DEPTH_LEVELS]; /* whose it was */
+    char *scratch;                    /* one slice per thread */
     size_t scratch_bytes;
 };
 

@@ -60,6 +60,11 @@ static size_t samples_of(struct pf_grid grid)
     return (size_t)grid.width * (size_t)grid.height;
 }
 
+static int depth_levels(const struct pf_cpu_engine *engine)
+{
+    return engine->levels < PF_CPU_DEPTH_LEVELS ? engine->levels : PF_CPU_DEPTH_LEVELS;
+}
+
 static void lay_out(struct pf_cpu_engine *engine, struct arena *arena)
 {
     for (int plane = 0; plane < engine->planes; plane++)
@@ -74,10 +79,10 @@ static void lay_out(struct pf_cpu_engine *engine, struct arena *arena)
         engine->alpha[level] = take(arena, samples_of(cells), sizeof(float));
         engine->log_total[level] = take(arena, samples_of(cells), sizeof(float));
     }
-    if (engine->settings.depth) {
-        struct pf_grid cells = pf_half(engine->size[0][0]);
-        engine->best = take(arena, samples_of(cells), sizeof(float));
-        engine->winner = take(arena, samples_of(cells), sizeof(uint16_t));
+    for (int level = 0; engine->settings.depth && level < depth_levels(engine); level++) {
+        struct pf_grid cells = pf_half(engine->size[0][level]);
+        engine->best[level] = take(arena, samples_of(cells), sizeof(float));
+        engine->winner[level] = take(arena, samples_of(cells), sizeof(uint16_t));
     }
     engine->scratch = take(arena, (size_t)pf_pool_threads(engine->pool), engine->scratch_bytes);
 }
@@ -120,9 +125,11 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
         size_t count = samples_of(pf_half(engine->size[0][level]));
         for (size_t i = 0; i < count; i++)
             engine->log_total[level][i] = -1e30f;
-        for (size_t i = 0; level == 0 && engine->best && i < count; i++) {
-            engine->best[i] = -1e30f;
-            engine->winner[i] = 0;
+        if (level >= PF_CPU_DEPTH_LEVELS || !engine->best[level])
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            engine->best[level][i] = -1e30f;
+            engine->winner[level][i] = 0;
         }
     }
     return 0;
@@ -224,8 +231,8 @@ static void energy_rows(void *context, int begin, int end, int thread)
             lower = engine->alpha[job->level - 1] +
                     (size_t)pf_clamp(2 * y + 1, 0, fine.height - 1) * (size_t)fine.width;
         }
-        job->kernels->energy_row(energy, cells.width, PF_ENERGY_FLOOR, ENERGY_COUPLING, upper, lower,
-                                 fine_width);
+        job->kernels->energy_row(energy, cells.width, PF_ENERGY_FLOOR, ENERGY_COUPLING, upper,
+                                 lower, fine_width);
     }
 }
 
@@ -254,9 +261,10 @@ static void share_rows(void *context, int begin, int end, int thread)
         size_t at = (size_t)y * (size_t)cells.width;
         float *energy = engine->alpha[job->level] + at;
         const float *penalty = penalty_of(job, y, cells.width, scratch_of(job, thread));
-        if (job->level == 0 && engine->best)
-            job->kernels->winner_row(energy, engine->best + at, engine->winner + at, cells.width,
-                                     PF_ENERGY_POWER, penalty, (uint16_t)job->index);
+        if (job->level < PF_CPU_DEPTH_LEVELS && engine->best[job->level])
+            job->kernels->winner_row(energy, engine->best[job->level] + at,
+                                     engine->winner[job->level] + at, cells.width, PF_ENERGY_POWER,
+                                     penalty, (uint16_t)job->index);
         job->kernels->softmax_row(energy, engine->log_total[job->level] + at, cells.width,
                                   PF_ENERGY_POWER, penalty);
     }
@@ -378,6 +386,7 @@ int pf_cpu_fuse(void *opaque, const double h[9], double gain, int index, struct 
         int r = allocate(engine, err);
         if (r < 0)
             return r;
+        engine->reference_light = engine->light;
     }
     double identity[9];
     pf_homography_identity(identity);

@@ -103,10 +103,14 @@ struct pf_kernels {
     /* Focus measure over columns [begin, end) of the middle one of three rows. */
     void (*focus_row)(struct pf_focus_sums *sums, const int16_t *const rows[3], int begin, int end);
 
-    /* Means of 2 x 2 samples. */
-    void (*halve_row)(float *out, int out_count, const float *upper, const float *lower, int width);
+    /* Light, not encoded values: defocus is linear in light (blurred in encoded values, the bright
+     * side of an edge would grow). Light is 0..255 here, by a cubic fit of the sRGB transfer function. */
+    float (*light_sum)(const int16_t *samples, int count); /* each 0..1 */
+    void (*light_row)(float *out, const int16_t *samples, int count);
+    /* Means of the light of 2 x 2 samples of a decoded plane; of 2 x 2 samples of a level. */
     void (*halve_source_row)(float *out, int out_count, int y,
                              const struct pf_source_plane *source);
+    void (*halve_row)(float *out, int out_count, const float *upper, const float *lower, int width);
 
     /* Alignment, template row y (all coordinates in samples of the two images). */
     /* Bilinear samples of `image` at h * (x, y): out and valid (1 or 0). */

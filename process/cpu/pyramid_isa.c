@@ -109,6 +109,14 @@ static void modified_laplacian_row(float *restrict out, int out_count, const int
     }
 }
 
+static float light_sum(const int16_t *restrict samples, int count)
+{
+    float sum = 0;
+    for (int x = 0; x < count; x++)
+        sum += pf_light((float)samples[x] * (1.0f / PF_WHITE));
+    return sum;
+}
+
 static void focus_row(struct pf_focus_sums *sums, const int16_t *const rows[3], int begin, int end)
 {
     const int16_t *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2];
@@ -142,4 +150,5 @@ void ISA(pyramid_kernels)(struct pf_kernels *set)
     set->collapse_row = collapse_row;
     set->modified_laplacian_row = modified_laplacian_row;
     set->focus_row = focus_row;
+    set->light_sum = light_sum;
 }

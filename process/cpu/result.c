@@ -147,25 +147,25 @@ struct depth_level {
     float *place, *confidence;
 };
 
-static void depth_finest(const struct pf_cpu_engine *engine, const int *rank, int count,
-                         struct depth_level *level)
+/* What a level's own winners say. */
+static void depth_of_winners(const struct pf_cpu_engine *engine, int l, const int *rank,
+                             int highest, struct depth_level *level)
 {
     size_t cells = (size_t)level->size.width * (size_t)level->size.height;
-    int highest = 1;
-    for (int i = 0; i < count; i++)
-        highest = rank[i] > highest ? rank[i] : highest;
+    /* A level's energy holds the logarithms of all finer ones. */
+    float noise = log2f(PF_ENERGY_FLOOR) * (float)(l + 1);
     for (size_t i = 0; i < cells; i++) {
         /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
          * even the winner shows no more than noise. */
-        float share = exp2f(fminf(0, engine->best[i] - engine->log_total[0][i]));
-        float energy = exp2f(engine->best[i] / PF_ENERGY_POWER) / PF_ENERGY_FLOOR;
+        float share = exp2f(fminf(0, engine->best[l][i] - engine->log_total[l][i]));
+        float energy = exp2f(fminf(60, engine->best[l][i] / PF_ENERGY_POWER - noise));
         float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
-        float confidence = share * share * share * detail;
-        level->confidence[i] = confidence;
-        level->place[i] = confidence * (float)rank[engine->winner[i]] / (float)highest;
+        level->confidence[i] = share * share * share * detail;
+        level->place[i] = level->confidence[i] * (float)rank[engine->winner[l][i]] / (float)highest;
     }
 }
 
+/* Means of what the finer level knows. */
 static void depth_reduce(const struct depth_level *fine, struct depth_level *coarse)
 {
     for (int y = 0; y < coarse->size.height; y++) {
@@ -245,7 +245,7 @@ int pf_cpu_depth(void *opaque, const int *rank, int count, struct pf_image **ret
     struct pf_cpu_engine *engine = opaque;
     struct depth_level levels[24] = {{.size = pf_half(engine->size[0][0])}};
     struct pf_image *image = NULL;
-    int level_total = 0, r = 0;
+    int level_total = 0, highest = 1, r = 0;
     for (int l = 0; l < 24; l++) {
         if (l)
             levels[l].size = pf_half(levels[l - 1].size);
@@ -260,9 +260,14 @@ int pf_cpu_depth(void *opaque, const int *rank, int count, struct pf_image **ret
         if (cells == 1)
             break;
     }
-    depth_finest(engine, rank, count, &levels[0]);
-    for (int l = 1; l < level_total; l++)
-        depth_reduce(&levels[l - 1], &levels[l]);
+    for (int i = 0; i < count; i++)
+        highest = rank[i] > highest ? rank[i] : highest;
+    for (int l = 0; l < level_total; l++) {
+        if (l < PF_CPU_DEPTH_LEVELS && l < engine->levels)
+            depth_of_winners(engine, l, rank, highest, &levels[l]);
+        else
+            depth_reduce(&levels[l - 1], &levels[l]);
+    }
     depth_fill(levels, level_total);
     r = pf_image_new(&image, engine->size[0][0].width, engine->size[0][0].height, 16, 1, 0, 0, err);
     if (r < 0)

@@ -113,8 +113,8 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     int y_high = (int)fmaxf(floor_y[0], floor_y[SEGMENT - 1]);
     if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
         return false;
-    if (base_x + x_low < 1 || base_x + x_high + SEGMENT + 2 > source->width ||
-        base_y + y_low < 1 || base_y + y_high + 3 > source->height)
+    if (base_x + x_low < 1 || base_x + x_high + SEGMENT + 2 > source->width || base_y + y_low < 1 ||
+        base_y + y_high + 3 > source->height)
         return false;
     for (int cy = y_low; cy <= y_high; cy++) {
         for (int cx = x_low; cx <= x_high; cx++) {

@@ -1,0 +1,277 @@
+/* Pixel kernels: each instruction set against plain formulas, at odd and tiny sizes. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/cpu/kernels.h"
+#include "tests/unit/picture.h"
+#include "tests/unit/test.h"
+
+enum { WIDEST = 131 };
+
+static const int widths[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, WIDEST};
+#define EACH_WIDTH(w)                                                                              \
+    for (size_t wi = 0, w; wi < sizeof(widths) / sizeof(*widths) && (w = (size_t)widths[wi], 1);   \
+         wi++)
+#define EACH_SET(k) for (const struct pf_kernels *k; (k = pf_kernels(set)) != NULL; set++)
+
+static int16_t random_sample(void)
+{
+    return (int16_t)(rand() % (PF_WHITE + 1));
+}
+
+static int at(int i, int count)
+{
+    return i < 0 ? 0 : i >= count ? count - 1 : i;
+}
+
+TEST(kernels_have_a_plain_set)
+{
+    int set = 0;
+    bool base = false;
+    EACH_SET(kernels)
+    base |= strcmp(kernels->name, "base") == 0;
+    CHECK(base);
+}
+
+TEST(kernels_reduce_row)
+{
+    int set = 0;
+    srand(1);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        int16_t rows[5][WIDEST], out[WIDEST];
+        int32_t scratch[WIDEST + 8];
+        const int16_t *pointers[5];
+        int w = (int)width, half = (w + 1) / 2;
+        for (int k = 0; k < 5; k++) {
+            pointers[k] = rows[k];
+            for (int x = 0; x < w; x++)
+                rows[k][x] = random_sample();
+        }
+        kernels->reduce_row(out, half, pointers, w, scratch);
+        static const int taps[5] = {1, 4, 6, 4, 1};
+        for (int x = 0; x < half; x++) {
+            double sum = 0;
+            for (int j = 0; j < 5; j++)
+                for (int i = 0; i < 5; i++)
+                    sum += taps[j] * taps[i] * rows[j][at(2 * x - 2 + i, w)];
+            CHECK(fabs(sum / 256 - out[x]) <= 0.5);
+        }
+    }
+}
+
+TEST(kernels_expand_row)
+{
+    int set = 0;
+    srand(2);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        int16_t rows[3][WIDEST];
+        int32_t out[WIDEST], scratch[WIDEST + 8];
+        const int16_t *pointers[3] = {rows[0], rows[1], rows[2]};
+        int w = (int)width, coarse = (w + 1) / 2;
+        for (int k = 0; k < 3; k++)
+            for (int x = 0; x < coarse; x++)
+                rows[k][x] = random_sample();
+        for (int odd = 0; odd < 2; odd++) {
+            kernels->expand_row(out, w, pointers, coarse, odd, scratch);
+            for (int x = 0; x < w; x++) {
+                double column[3];
+                for (int i = 0; i < 3; i++) {
+                    int c = at(x / 2 - 1 + i, coarse);
+                    column[i] = odd ? 4.0 * (rows[1][c] + rows[2][c])
+                                    : rows[0][c] + 6.0 * rows[1][c] + rows[2][c];
+                }
+                double expected =
+                    x & 1 ? 4 * (column[1] + column[2]) : column[0] + 6 * column[1] + column[2];
+                CHECK_EQ(out[x], (int32_t)expected);
+            }
+        }
+    }
+}
+
+TEST(kernels_expand_keeps_an_even_picture)
+{
+    int set = 0;
+    EACH_SET(kernels)
+    {
+        int16_t row[WIDEST];
+        int32_t out[WIDEST], scratch[WIDEST + 8];
+        for (int x = 0; x < WIDEST; x++)
+            row[x] = 12345;
+        const int16_t *rows[3] = {row, row, row};
+        kernels->expand_row(out, WIDEST, rows, (WIDEST + 1) / 2, false, scratch);
+        for (int x = 0; x < WIDEST; x++)
+            CHECK_EQ(out[x], 12345 * 64);
+    }
+}
+
+TEST(kernels_blend_and_collapse)
+{
+    int set = 0;
+    srand(3);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        int16_t average[WIDEST], fine[WIDEST], before[WIDEST], collapsed[WIDEST];
+        int32_t expanded[WIDEST];
+        float alpha[WIDEST];
+        int w = (int)width;
+        for (int x = 0; x < w; x++) {
+            before[x] = average[x] = (int16_t)(random_sample() - PF_WHITE / 2);
+            fine[x] = random_sample();
+            expanded[x] = 64 * random_sample();
+            alpha[x] = (float)rand() / (float)RAND_MAX;
+        }
+        kernels->blend_laplacian_row(average, fine, expanded, alpha, w);
+        kernels->collapse_row(collapsed, before, expanded, w, 0, PF_WHITE);
+        for (int x = 0; x < w; x++) {
+            double detail = fine[x] - expanded[x] / 64.0;
+            CHECK(fabs(before[x] + (double)alpha[x] * (detail - before[x]) - average[x]) <= 0.52);
+            int value = before[x] + expanded[x] / 64;
+            CHECK_EQ(collapsed[x], value < 0 ? 0 : value > PF_WHITE ? PF_WHITE : value);
+        }
+    }
+}
+
+TEST(kernels_modified_laplacian)
+{
+    int set = 0;
+    srand(4);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        int16_t rows[4][WIDEST];
+        const int16_t *pointers[4] = {rows[0], rows[1], rows[2], rows[3]};
+        float out[WIDEST];
+        int w = (int)width, cells = (w + 1) / 2;
+        for (int k = 0; k < 4; k++)
+            for (int x = 0; x < w; x++)
+                rows[k][x] = random_sample();
+        kernels->modified_laplacian_row(out, cells, pointers, w);
+        for (int i = 0; i < cells; i++) {
+            double sum = 0;
+            for (int k = 0; k < 4; k++) {
+                int x = at(2 * i + (k & 1), w), y = 1 + (k >> 1);
+                sum += abs(2 * rows[y][x] - rows[y][at(x - 1, w)] - rows[y][at(x + 1, w)]) +
+                       abs(2 * rows[y][x] - rows[y - 1][x] - rows[y + 1][x]);
+            }
+            CHECK(fabs(sum / (4 * PF_GREY) - (double)out[i]) < 1e-3);
+        }
+    }
+}
+
+TEST(kernels_energy_and_softmax)
+{
+    int set = 0;
+    srand(5);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        float energy[WIDEST], total[WIDEST], fine[2][2 * WIDEST];
+        double expected_total[WIDEST];
+        int w = (int)width;
+        for (int x = 0; x < w; x++) {
+            total[x] = -1e30f;
+            expected_total[x] = 0;
+        }
+        /* Weights over 60 powers of two: the shares must be those of a sum in double. */
+        for (int frame = 0; frame < 6; frame++) {
+            double weight[WIDEST];
+            for (int x = 0; x < w; x++) {
+                energy[x] = (float)(rand() % 1000) * 0.01f;
+                fine[0][2 * x] = fine[0][2 * x + 1] = fine[1][2 * x] = fine[1][2 * x + 1] = 0.5f;
+                double e = log2((double)energy[x] + 0.25) + 2 * 0.5;
+                weight[x] = exp2(6 * e);
+            }
+            kernels->energy_row(energy, w, 0.25f, 2, fine[0], fine[1], 2 * w);
+            kernels->softmax_row(energy, total, w, 6, NULL);
+            for (int x = 0; x < w; x++) {
+                expected_total[x] += weight[x];
+                CHECK(fabs(weight[x] / expected_total[x] - (double)energy[x]) < 2e-4);
+                CHECK(fabs(log2(expected_total[x]) - (double)total[x]) < 1e-3);
+            }
+        }
+    }
+}
+
+TEST(kernels_warp_matches_bicubic_formula)
+{
+    /* Small motions take the fast way, large ones and borders the slow one: one formula for all. */
+    static const double maps[][9] = {
+        {1, 0, 0, 0, 1, 0, 0, 0, 1},
+        {1.013, 0.002, -3.3, -0.002, 1.013, 2.75, 0, 0, 1},
+        {0.985, 0, 0.5, 0, 0.985, 0.5, 0, 0, 1},
+        {0.94, -0.34, 20, 0.34, 0.94, -10, 0, 0, 1},
+        {1, 0.01, 1, 0.02, 1, 1, 1e-4, -2e-4, 1},
+        {1, 0, -400, 0, 1, 1000, 0, 0, 1},
+    };
+    enum { WIDTH = 150, HEIGHT = 60 };
+    static uint8_t bytes[HEIGHT][WIDTH];
+    static uint16_t words[HEIGHT][WIDTH];
+    srand(6);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++)
+            words[y][x] = (uint16_t)(257 * (bytes[y][x] = (uint8_t)rand()));
+    int set = 0;
+    EACH_SET(kernels)
+    for (size_t m = 0; m < sizeof(maps) / sizeof(*maps); m++) for (int bits = 8; bits <= 16;
+                                                                   bits += 8)
+    {
+        const double *h = maps[m];
+        struct pf_source_plane source = {.samples = bits == 8 ? (void *)bytes : (void *)words,
+                                         .stride_bytes = (size_t)(WIDTH * bits / 8),
+                                         .width = WIDTH,
+                                         .height = HEIGHT,
+                                         .bits = bits,
+                                         .scale = bits == 8 ? PF_GREY : PF_GREY / 257.0f};
+        for (int y = 0; y < HEIGHT; y++) {
+            int16_t out[WIDTH];
+            kernels->warp_row(out, WIDTH, y, h, &source);
+            for (int x = 0; x < WIDTH; x++) {
+                /* along the row, coordinates are straight between multiples of 16 */
+                int seg = x / 16 * 16;
+                double x0, y0, x1, y1;
+                pf_homography_apply(h, seg, y, &x0, &y0);
+                pf_homography_apply(h, seg + 16, y, &x1, &y1);
+                double px = x0 + (x1 - x0) * (x - seg) / 16, py = y0 + (y1 - y0) * (x - seg) / 16;
+                px = px < -4 ? -4 : px > WIDTH + 4 ? WIDTH + 4 : px;
+                py = py < -4 ? -4 : py > HEIGHT + 4 ? HEIGHT + 4 : py;
+                double fx = floor(px), fy = floor(py), sum = 0;
+                for (int j = -1; j < 3; j++)
+                    for (int i = -1; i < 3; i++) {
+                        double d[2] = {fabs(px - fx - i), fabs(py - fy - j)}, w = 1;
+                        for (int k = 0; k < 2; k++)
+                            w *= d[k] < 1   ? (1.5 * d[k] - 2.5) * d[k] * d[k] + 1
+                                 : d[k] < 2 ? ((-0.5 * d[k] + 2.5) * d[k] - 4) * d[k] + 2
+                                            : 0;
+                        sum += w * bytes[at((int)fy + j, HEIGHT)][at((int)fx + i, WIDTH)];
+                    }
+                sum = sum < 0 ? 0 : sum > 255 ? 255 : sum;
+                /* 1/30 grey level: coordinates are floats within a segment */
+                CHECK(fabs(sum - out[x] / (double)PF_GREY) < 0.034);
+            }
+        }
+    }
+}
+
+TEST(kernels_alpha_row_mixes_cells)
+{
+    int set = 0;
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        float upper[WIDEST], lower[WIDEST], out[WIDEST];
+        int w = (int)width, cells = (w + 1) / 2;
+        for (int i = 0; i < cells; i++) {
+            upper[i] = (float)i;
+            lower[i] = (float)(i + 100);
+        }
+        kernels->alpha_row(out, w, upper, lower, 0.25f, cells, 2);
+        for (int x = 0; x < w; x++) {
+            double c = (x - 0.5) / 2; /* in cells */
+            c = c < 0 ? 0 : c > cells - 1 ? cells - 1 : c;
+            CHECK(fabs(c + 25 - (double)out[x]) < 1e-4);
+        }
+        kernels->alpha_row(out, cells, upper, lower, 0, cells, 1);
+        for (int i = 0; i < cells; i++)
+            CHECK(out[i] == upper[i]);
+    }
+}
