@@ -33,8 +33,8 @@ struct reader {
 static _Noreturn void leave(struct reader *reader, int code, const char *text)
 {
     if (reader->source->error)
-        reader->result = pf_fail_errno(reader->err, reader->source->error, "reading %s",
-                                       reader->source->path);
+        reader->result =
+            pf_fail_errno(reader->err, reader->source->error, "reading %s", reader->source->path);
     else
         reader->result = pf_fail(reader->err, code, "%s: %s", reader->source->path, text);
     longjmp(reader->jump, 1);
@@ -129,9 +129,9 @@ static void keep_metadata(struct reader *reader)
 
 static void new_image(struct reader *reader, int bits, int planes, int shift_x, int shift_y)
 {
-    reader->result = pf_image_new(&reader->image, (int)reader->info.image_width,
-                                  (int)reader->info.image_height, bits, planes, shift_x, shift_y,
-                                  reader->err);
+    reader->result =
+        pf_image_new(&reader->image, (int)reader->info.image_width, (int)reader->info.image_height,
+                     bits, planes, shift_x, shift_y, reader->err);
     if (reader->result < 0)
         longjmp(reader->jump, 1);
     reader->image->source_bits = 8;
@@ -189,9 +189,9 @@ static void read_planes(struct reader *reader, int shift_x, int shift_y)
             int height = pf_image_plane_height(image, i);
             for (int k = 0; k < count; k++) {
                 int64_t y = (int64_t)group * count + k;
-                rows[i][k] = y < height ? (JSAMPROW)image->plane[i] +
-                                              (size_t)y * image->stride_bytes[i]
-                                        : reader->scratch;
+                rows[i][k] = y < height
+                                 ? (JSAMPROW)image->plane[i] + (size_t)y * image->stride_bytes[i]
+                                 : reader->scratch;
             }
         }
         if (jpeg_read_raw_data(info, planes, (JDIMENSION)lines) == 0)
@@ -253,8 +253,8 @@ static void read_picture(struct reader *reader)
     jpeg_save_markers(info, JPEG_APP0 + 1, 0xffff);
     jpeg_save_markers(info, JPEG_APP0 + 2, 0xffff);
     jpeg_read_header(info, TRUE);
-    reader->result = pf_source_check_size(reader->source, info->image_width, info->image_height,
-                                          reader->err);
+    reader->result =
+        pf_source_check_size(reader->source, info->image_width, info->image_height, reader->err);
     if (reader->result < 0)
         longjmp(reader->jump, 1);
 
@@ -279,8 +279,8 @@ static void read_picture(struct reader *reader)
     default:
         leave(reader, ENOTSUP, "a JPEG of an unknown colour space");
     }
+    keep_metadata(reader);        /* finishing forgets the markers */
     jpeg_finish_decompress(info); /* reads up to the end marker */
-    keep_metadata(reader);
 }
 
 int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err)

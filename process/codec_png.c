@@ -17,10 +17,10 @@ struct reader {
     struct pf_source *source;
     struct pf_error *err;
     int result;
-    bool ended;        /* the file ended before the picture did */
-    char text[256];    /* libpng's own words */
+    bool ended;     /* the file ended before the picture did */
+    char text[256]; /* libpng's own words */
     struct pf_image *image;
-    uint8_t *rows;     /* one row, or all of an interlaced picture */
+    uint8_t *rows; /* one row, or all of an interlaced picture */
     png_bytep *pointers;
     int bits, channels;
 };
@@ -178,8 +178,7 @@ int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_err
         return pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
     reader->source = source;
     reader->err = err;
-    reader->png =
-        png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning);
+    reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning);
     reader->info = reader->png ? png_create_info_struct(reader->png) : NULL;
 
     int r;

@@ -11,20 +11,19 @@
 #include "process/convert.h"
 #include "process/exif.h"
 
-#define SAMPLES_MAX     8
-#define TAG_DNG_VERSION 50706
+#define SAMPLES_MAX 8
 
 struct reader {
     TIFF *tiff;
     struct pf_source *source;
     struct pf_error *err;
-    char text[300];  /* libtiff's first complaint */
-    bool repaired;   /* a decompressor warned: pixels were invented */
+    char text[300]; /* libtiff's first complaint */
+    bool repaired;  /* a decompressor warned: pixels were invented */
     struct pf_image *image;
     uint8_t *buffer; /* a scanline or a tile */
     uint32_t width, height;
     uint16_t bits, samples, photometric, planar;
-    int components;  /* read from the file: 1 or 3; further samples are alpha or unknown */
+    int components; /* read from the file: 1 or 3; further samples are alpha or unknown */
 };
 
 static int on_error(TIFF *tiff, void *context, const char *module, const char *format, va_list args)
@@ -97,8 +96,8 @@ static int describe(struct reader *reader)
     const char *text = reader->text[0] ? reader->text : "damaged";
     if (reader->source->error)
         return pf_fail_errno(reader->err, reader->source->error, "reading %s", path);
-    bool memory = (strstr(text, "memory") || strstr(text, "No space for")) &&
-                  !strstr(text, "beyond the");
+    bool memory =
+        (strstr(text, "memory") || strstr(text, "No space for")) && !strstr(text, "beyond the");
     return pf_fail(reader->err, memory ? ENOMEM : EBADMSG, "%s: %s", path, text);
 }
 
@@ -112,7 +111,7 @@ static int check_kind(struct reader *reader)
 {
     TIFF *tiff = reader->tiff;
     uint16_t format = SAMPLEFORMAT_UINT, compression = COMPRESSION_NONE;
-    uint32_t subfile = 0, count;
+    uint32_t subfile = 0;
     void *version;
 
     TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &reader->bits);
@@ -125,7 +124,7 @@ static int check_kind(struct reader *reader)
         return pf_fail(reader->err, EBADMSG, "%s: does not say how its colours are stored",
                        reader->source->path);
     /* TIFF-shaped RAW files begin with a reduced preview. */
-    if (TIFFGetField(tiff, TAG_DNG_VERSION, &count, &version) ||
+    if (TIFFGetField(tiff, TIFFTAG_DNGVERSION, &version) ||
         reader->photometric == PHOTOMETRIC_CFA || (subfile & FILETYPE_REDUCEDIMAGE))
         return refuse(reader, "that is a RAW picture or a preview");
 
@@ -243,8 +242,7 @@ static int read_tile(struct reader *reader, uint32_t x, uint32_t y, uint32_t til
                      uint32_t tile_height, int component)
 {
     bool separate = component >= 0;
-    size_t row_bytes =
-        (size_t)tile_width * (reader->bits / 8u) * (separate ? 1u : reader->samples);
+    size_t row_bytes = (size_t)tile_width * (reader->bits / 8u) * (separate ? 1u : reader->samples);
     uint32_t columns = reader->width - x < tile_width ? reader->width - x : tile_width;
     uint32_t rows = reader->height - y < tile_height ? reader->height - y : tile_height;
     uint16_t sample = (uint16_t)(separate ? component : 0);

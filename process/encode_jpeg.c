@@ -109,8 +109,8 @@ static void write_planes(struct writer *writer)
     }
     writer->rows = malloc(total);
     if (!writer->rows) {
-        writer->result = pf_fail(writer->err, ENOMEM, "%s: out of memory for encoding",
-                                 writer->job->sink->path);
+        writer->result =
+            pf_fail(writer->err, ENOMEM, "%s: out of memory for encoding", writer->job->sink->path);
         longjmp(writer->jump, 1);
     }
     for (int group = 0; info->next_scanline < info->image_height; group++) {

@@ -1,0 +1,324 @@
+#include "process/burst.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/version.h"
+
+#define PREVIEW_QUALITY 85
+
+struct pf_burst {
+    struct pf_stack *stack;
+    struct pf_pool *pool;
+    bool depth;
+    char **added; /* identities, in the order of pf_stack_add() */
+    int count, capacity;
+    int aside;
+};
+
+double pf_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings,
+                 struct pf_pool *pool, struct pf_error *err)
+{
+    struct pf_burst *burst = calloc(1, sizeof(*burst));
+    if (!burst)
+        return pf_fail(err, ENOMEM, "out of memory for a burst");
+    burst->pool = pool;
+    burst->depth = settings->depth;
+    int r = pf_stack_open(&burst->stack, settings, pool, err);
+    if (r < 0) {
+        free(burst);
+        return r;
+    }
+    *ret = burst;
+    return 0;
+}
+
+struct pf_burst *pf_burst_free(struct pf_burst *burst)
+{
+    if (!burst)
+        return NULL;
+    pf_stack_free(burst->stack);
+    for (int i = 0; i < burst->count; i++)
+        free(burst->added[i]);
+    free(burst->added);
+    free(burst);
+    return NULL;
+}
+
+int pf_burst_fused(const struct pf_burst *burst)
+{
+    return pf_stack_fused(burst->stack);
+}
+
+int pf_burst_aside(const struct pf_burst *burst)
+{
+    return burst->aside;
+}
+
+/* JSON has no NaN and no infinity. */
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *numbers(const double *values, int count)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, number(values[i]));
+    return array;
+}
+
+static json_t *focus_facts(const struct pf_focus *focus)
+{
+    json_t *grid = json_array();
+    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++)
+        json_array_append_new(grid, number((double)focus->grid[i]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "laplacian_variance",
+                     number(focus->laplacian_variance), "tenengrad", number(focus->tenengrad),
+                     "modified_laplacian", number(focus->modified_laplacian), "grid", grid);
+}
+
+static json_t *frame_facts(const struct pf_frame_result *result, const struct pf_image *image,
+                           double decode_ms)
+{
+    bool fused = result->verdict == PF_VERDICT_FUSED;
+    json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
+    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
+                     fused ? "fused" : "aside", "reason", reason, "reference", result->is_reference,
+                     "focus", focus_facts(&result->focus), "transform",
+                     numbers(result->transform, 9), "correlation", number(result->correlation),
+                     "gain", number(result->gain), "width", image->width, "height", image->height,
+                     "decode_ms", number(decode_ms), "align_ms", number(result->align_ms),
+                     "fuse_ms", number(result->fuse_ms + result->focus_ms));
+}
+
+static bool can_never_be_read(int code)
+{
+    return code == EBADMSG || code == ENOTSUP || code == EFBIG;
+}
+
+static int remember(struct pf_burst *burst, const char *identity)
+{
+    if (burst->count == burst->capacity) {
+        int capacity = burst->capacity ? 2 * burst->capacity : 16;
+        char **grown = realloc(burst->added, (size_t)capacity * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        burst->added = grown;
+        burst->capacity = capacity;
+    }
+    burst->added[burst->count] = strdup(identity);
+    return burst->added[burst->count] ? 0 : -ENOMEM;
+}
+
+int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
+                 const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
+                 struct pf_error *err)
+{
+    json_t *facts;
+    if (!image) {
+        if (!can_never_be_read(decode_error->code))
+            return pf_fail(err, decode_error->code, "%s", decode_error->text);
+        facts = json_pack("{s:s, s:o, s:b, s:o}", "verdict", "aside", "reason",
+                          pf_json_bytes(decode_error->text), "reference", 0, "decode_ms",
+                          number(decode_ms));
+        if (!facts)
+            return pf_fail(err, ENOMEM, "out of memory for a frame's result");
+        burst->aside++;
+        *ret_facts = facts;
+        return 0;
+    }
+
+    struct pf_frame_result result = {0};
+    if (remember(burst, identity) < 0)
+        return pf_fail(err, ENOMEM, "out of memory for a frame");
+    int r = pf_stack_add(burst->stack, image, &result, err);
+    if (r < 0) {
+        free(burst->added[burst->count]);
+        return r;
+    }
+    burst->count++;
+    burst->aside += result.verdict == PF_VERDICT_ASIDE;
+    facts = frame_facts(&result, image, decode_ms);
+    if (!facts)
+        return pf_fail(err, ENOMEM, "out of memory for a frame's result");
+    *ret_facts = facts;
+    return 0;
+}
+
+static bool stands_on_its_side(const struct pf_image *image)
+{
+    return image->orientation >= 5;
+}
+
+static int threads_of(const struct pf_burst *burst)
+{
+    return pf_pool_threads(burst->pool);
+}
+
+int pf_burst_preview(struct pf_burst *burst, int max_width, const char *path, int *ret_width,
+                     int *ret_height, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    char *part = NULL;
+    int r = pf_stack_preview(burst->stack, max_width, &image, err);
+    if (r < 0)
+        return r;
+    if (asprintf(&part, "%s.part", path) < 0) {
+        pf_image_free(image);
+        return pf_fail(err, ENOMEM, "out of memory for a preview");
+    }
+    struct pf_encode_options options = {
+        .format = PF_FORMAT_JPEG, .bits = 8, .jpeg_quality = PREVIEW_QUALITY, .threads = 1};
+    r = pf_image_encode(image, part, &options, err);
+    if (r == 0 && rename(part, path) < 0) {
+        r = pf_fail_errno(err, errno, "renaming %s", part);
+        unlink(part);
+    }
+    if (r == 0) {
+        *ret_width = stands_on_its_side(image) ? image->height : image->width;
+        *ret_height = stands_on_its_side(image) ? image->width : image->height;
+    }
+    free(part);
+    pf_image_free(image);
+    return r;
+}
+
+struct place {
+    size_t position; /* in capture order; frames that it does not name come last */
+    int frame;       /* index in the order of adding */
+};
+
+static int by_position(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+    if (a->position != b->position)
+        return a->position < b->position ? -1 : 1;
+    return a->frame - b->frame;
+}
+
+/* rank[i]: place of the i-th added frame among the added ones. NULL on out of memory. */
+static int *ranks(const struct pf_burst *burst, const json_t *order)
+{
+    struct place *places = calloc((size_t)burst->count + 1, sizeof(*places));
+    int *rank = calloc((size_t)burst->count + 1, sizeof(*rank));
+    if (!places || !rank) {
+        free(places);
+        free(rank);
+        return NULL;
+    }
+    for (int i = 0; i < burst->count; i++) {
+        size_t position = 0, end = json_array_size(order);
+        while (position < end) {
+            const char *identity = json_string_value(json_array_get(order, position));
+            if (identity && strcmp(identity, burst->added[i]) == 0)
+                break;
+            position++;
+        }
+        places[i] = (struct place){.position = position, .frame = i};
+    }
+    qsort(places, (size_t)burst->count, sizeof(*places), by_position);
+    for (int i = 0; i < burst->count; i++)
+        rank[places[i].frame] = i;
+    free(places);
+    return rank;
+}
+
+static const char *format_names[] = {
+    [PF_FORMAT_TIFF] = "tiff", [PF_FORMAT_PNG] = "png", [PF_FORMAT_JPEG] = "jpeg"};
+
+/* Encodes, and says what was written. */
+static int write_image(const struct pf_burst *burst, const struct pf_image *image, const char *path,
+                       enum pf_format format, int jpeg_quality, json_t **ret, struct pf_error *err)
+{
+    struct pf_encode_options options = {.format = format,
+                                        .bits = format == PF_FORMAT_JPEG ? 8 : 16,
+                                        .jpeg_quality = jpeg_quality,
+                                        .threads = threads_of(burst)};
+    int r = pf_image_encode(image, path, &options, err);
+    if (r < 0)
+        return r;
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return pf_fail_errno(err, errno, "reading %s", path);
+    const char *slash = strrchr(path, '/');
+    bool side = stands_on_its_side(image);
+    *ret = json_pack(
+        "{s:o, s:i, s:i, s:i, s:s, s:I}", "name", pf_json_bytes(slash ? slash + 1 : path), "width",
+        side ? image->height : image->width, "height", side ? image->width : image->height, "bits",
+        options.bits, "format", format_names[format], "size_bytes", (json_int_t)st.st_size);
+    if (!*ret) {
+        unlink(path);
+        return pf_fail(err, ENOMEM, "out of memory for the result");
+    }
+    return 0;
+}
+
+static int write_depth(struct pf_burst *burst, const struct pf_burst_output *output,
+                       int orientation, json_t **ret, struct pf_error *err)
+{
+    struct pf_image *depth = NULL;
+    int *rank = ranks(burst, output->order);
+    if (!rank)
+        return pf_fail(err, ENOMEM, "out of memory for the depth map");
+    int r = pf_stack_depth(burst->stack, rank, burst->count, &depth, err);
+    free(rank);
+    if (r == 0) {
+        depth->orientation = orientation; /* it lies over the stack, pixel by pixel */
+        r = write_image(burst, depth, output->depth_path, PF_FORMAT_PNG, 0, ret, err);
+    }
+    pf_image_free(depth);
+    return r;
+}
+
+int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
+                   json_t **ret_output, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    json_t *stack = NULL, *depth = NULL;
+    int r = pf_stack_finish(burst->stack, &image, err);
+    if (r < 0)
+        return r;
+    int orientation = image->orientation;
+    r = write_image(burst, image, output->stack_path, output->format, output->jpeg_quality, &stack,
+                    err);
+    pf_image_free(image);
+    if (r < 0)
+        return r;
+    if (output->depth_path)
+        r = write_depth(burst, output, orientation, &depth, err);
+    if (r == 0) {
+        *ret_output = json_pack("{s:o, s:o}", "stack", stack, "depth", depth ? depth : json_null());
+        if (*ret_output)
+            return 0;
+        stack = depth = NULL; /* json_pack has dropped them */
+        if (output->depth_path)
+            unlink(output->depth_path);
+        r = pf_fail(err, ENOMEM, "out of memory for the result");
+    }
+    unlink(output->stack_path);
+    json_decref(stack);
+    json_decref(depth);
+    return r;
+}
+
+json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms)
+{
+    return json_pack("{s:s, s:i, s:s, s:o}", "device", "cpu", "threads", pf_pool_threads(pool),
+                     "version", pf_version(), "finish_ms", number(finish_ms));
+}

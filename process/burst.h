@@ -1,0 +1,57 @@
+/* A burst in the worker: a half-built stack, what became of each of its frames, and how the result
+ * gets to disk. Shared by the worker and the one-shot command.
+ *
+ * One thread at a time. Strings and images are borrowed; JSON objects that are returned belong to
+ * the caller. Field names are those of service/PROTOCOL.md.
+ */
+#ifndef PF_BURST_H
+#define PF_BURST_H
+
+#include <jansson.h>
+
+#include "config/base/error.h"
+#include "process/codec.h"
+#include "process/pool.h"
+#include "process/stack.h"
+
+struct pf_burst;
+
+/* `pool` is borrowed and outlives the burst. -ENOMEM. */
+int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings,
+                 struct pf_pool *pool, struct pf_error *err);
+struct pf_burst *pf_burst_free(struct pf_burst *burst); /* NULL-safe, returns NULL */
+
+/* The outcome of decoding joins the stack. `image` NULL: decoding failed as `decode_error` says. A
+ * picture that can never be read (-EBADMSG, -ENOTSUP, -EFBIG) is set aside like one that cannot be
+ * aligned. *ret_facts: verdict reason reference focus transform correlation gain width height and
+ * times in ms. Other errors are returned; after -ENOMEM the burst must be freed. */
+int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
+                 const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
+                 struct pf_error *err);
+
+int pf_burst_fused(const struct pf_burst *burst);
+int pf_burst_aside(const struct pf_burst *burst);
+
+/* JPEG of the stack as it is now, put in place by rename. -ENODATA, errors of writing. */
+int pf_burst_preview(struct pf_burst *burst, int max_width, const char *path, int *ret_width,
+                     int *ret_height, struct pf_error *err);
+
+struct pf_burst_output {
+    const char *stack_path; /* written, fsynced */
+    const char *depth_path; /* NULL: no depth map */
+    enum pf_format format;
+    int jpeg_quality;
+    const json_t *order; /* identities in capture order; NULL: as they were added */
+};
+
+/* Writes the result; nothing of it stays on failure. *ret_output: `stack` {name width height bits
+ * format size_bytes} and `depth` (the same, or null). -ENODATA when nothing is fused. */
+int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
+                   json_t **ret_output, struct pf_error *err);
+
+/* {device threads version finish_ms} */
+json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms);
+
+double pf_now_ms(void); /* CLOCK_MONOTONIC */
+
+#endif

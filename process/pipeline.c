@@ -1,0 +1,227 @@
+#include "process/pipeline.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define DECODED_MAX 2   /* images in memory: one in the engine, one decoded or being decoded */
+#define WAITING_MAX 256 /* jobs; a command is small, but its number is an outsider's choice */
+
+struct job {
+    struct job *next;
+    char *path; /* NULL: a command */
+    void *tag;
+    bool ready; /* decoded, or nothing to decode */
+    bool holds_slot;
+    struct pf_image *image;
+    struct pf_error error;
+    double decode_ms;
+};
+
+struct pf_pipeline {
+    struct pf_pipeline_calls calls;
+    struct pf_decode_limits limits;
+    pthread_mutex_t lock;
+    pthread_cond_t change; /* anything below */
+    struct job *first, **end;
+    struct job *undecoded; /* where the decode thread is; NULL: nothing to do */
+    int waiting, decoded;
+    bool ending, stopped;
+    pthread_t decoder, engine;
+    bool decoder_started, engine_started;
+};
+
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static struct job *free_job(struct job *job)
+{
+    pf_image_free(job->image);
+    free(job->path);
+    free(job);
+    return NULL;
+}
+
+/* The lock is held on entry and on return. */
+static void decode_job(struct pf_pipeline *pipeline, struct job *job)
+{
+    while (pipeline->decoded >= DECODED_MAX && !pipeline->stopped)
+        pthread_cond_wait(&pipeline->change, &pipeline->lock);
+    if (pipeline->stopped)
+        return;
+    pipeline->decoded++;
+    job->holds_slot = true;
+    pthread_mutex_unlock(&pipeline->lock);
+
+    if (pipeline->calls.decoding)
+        pipeline->calls.decoding(pipeline->calls.context, job->tag);
+    double begin_ms = now_ms();
+    int r = pf_image_decode(&job->image, job->path, &pipeline->limits, &job->error);
+    if (r < 0 && !job->error.code)
+        pf_fail_errno(&job->error, -r, "decoding %s", job->path);
+    job->decode_ms = now_ms() - begin_ms;
+
+    pthread_mutex_lock(&pipeline->lock);
+}
+
+static void *decoder_main(void *argument)
+{
+    struct pf_pipeline *pipeline = argument;
+    prctl(PR_SET_NAME, "decode");
+
+    pthread_mutex_lock(&pipeline->lock);
+    for (;;) {
+        while (!pipeline->undecoded && !pipeline->ending)
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
+        struct job *job = pipeline->undecoded;
+        if (!job)
+            break;
+        if (job->path)
+            decode_job(pipeline, job);
+        pipeline->undecoded = job->next; /* read now: jobs may have come meanwhile */
+        job->ready = true;
+        pthread_cond_broadcast(&pipeline->change);
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    return NULL;
+}
+
+static void run_job(struct pf_pipeline *pipeline, struct job *job, bool stopped)
+{
+    const struct pf_pipeline_calls *calls = &pipeline->calls;
+    if (stopped)
+        calls->discard(calls->context, job->tag);
+    else if (job->path)
+        calls->frame(calls->context, job->tag, job->image, job->image ? NULL : &job->error,
+                     job->decode_ms);
+    else
+        calls->command(calls->context, job->tag);
+}
+
+static void *engine_main(void *argument)
+{
+    struct pf_pipeline *pipeline = argument;
+    prctl(PR_SET_NAME, "engine");
+
+    pthread_mutex_lock(&pipeline->lock);
+    for (;;) {
+        while (!(pipeline->first && pipeline->first->ready) &&
+               !(pipeline->ending && !pipeline->first))
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
+        struct job *job = pipeline->first;
+        if (!job)
+            break;
+        pipeline->first = job->next;
+        if (!pipeline->first)
+            pipeline->end = &pipeline->first;
+        pipeline->waiting--;
+        bool stopped = pipeline->stopped, held = job->holds_slot;
+        pthread_cond_broadcast(&pipeline->change);
+        pthread_mutex_unlock(&pipeline->lock);
+
+        run_job(pipeline, job, stopped || (job->path && !held));
+        free_job(job);
+
+        pthread_mutex_lock(&pipeline->lock);
+        if (held)
+            pipeline->decoded--;
+        pthread_cond_broadcast(&pipeline->change);
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    return NULL;
+}
+
+int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *calls,
+                    const struct pf_decode_limits *limits, struct pf_error *err)
+{
+    struct pf_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+    if (!pipeline)
+        return pf_fail(err, ENOMEM, "out of memory for the pipeline");
+    pipeline->calls = *calls;
+    pipeline->limits = *limits;
+    pipeline->end = &pipeline->first;
+    pthread_mutex_init(&pipeline->lock, NULL);
+    pthread_cond_init(&pipeline->change, NULL);
+
+    int r = pthread_create(&pipeline->decoder, NULL, decoder_main, pipeline);
+    pipeline->decoder_started = r == 0;
+    if (r == 0) {
+        r = pthread_create(&pipeline->engine, NULL, engine_main, pipeline);
+        pipeline->engine_started = r == 0;
+    }
+    if (r) {
+        pf_pipeline_free(pipeline);
+        return pf_fail_errno(err, r, "starting the pipeline's threads");
+    }
+    *ret = pipeline;
+    return 0;
+}
+
+static int add(struct pf_pipeline *pipeline, const char *path, void *tag, struct pf_error *err)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (job && path)
+        job->path = strdup(path);
+    if (!job || (path && !job->path)) {
+        free(job);
+        return pf_fail(err, ENOMEM, "out of memory for a job");
+    }
+    job->tag = tag;
+
+    pthread_mutex_lock(&pipeline->lock);
+    while (pipeline->waiting >= WAITING_MAX)
+        pthread_cond_wait(&pipeline->change, &pipeline->lock);
+    *pipeline->end = job;
+    pipeline->end = &job->next;
+    pipeline->waiting++;
+    if (!pipeline->undecoded)
+        pipeline->undecoded = job;
+    pthread_cond_broadcast(&pipeline->change);
+    pthread_mutex_unlock(&pipeline->lock);
+    return 0;
+}
+
+int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *tag,
+                          struct pf_error *err)
+{
+    return add(pipeline, path, tag, err);
+}
+
+int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err)
+{
+    return add(pipeline, NULL, tag, err);
+}
+
+void pf_pipeline_stop(struct pf_pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->stopped = true;
+    pthread_cond_broadcast(&pipeline->change);
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
+struct pf_pipeline *pf_pipeline_free(struct pf_pipeline *pipeline)
+{
+    if (!pipeline)
+        return NULL;
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->ending = true;
+    pthread_cond_broadcast(&pipeline->change);
+    pthread_mutex_unlock(&pipeline->lock);
+    if (pipeline->decoder_started)
+        pthread_join(pipeline->decoder, NULL);
+    if (pipeline->engine_started)
+        pthread_join(pipeline->engine, NULL);
+    pthread_cond_destroy(&pipeline->change);
+    pthread_mutex_destroy(&pipeline->lock);
+    free(pipeline);
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* Decoding ahead: the next frame is decoded while the engine works on the last one.
+ *
+ * Jobs go in from one thread (the owner) and come out in the same order: a decode thread turns files
+ * into images, an engine thread hands them, and the commands between them, to the owner's calls. At
+ * most two decoded frames exist at any time, the one in the engine and the next.
+ *
+ *     owner --job--> [decode thread] --image--> [engine thread] --> calls
+ *
+ * A tag is the owner's word for a job. It is handed to exactly one of frame(), command() and
+ * discard(), which then owns it.
+ */
+#ifndef PF_PIPELINE_H
+#define PF_PIPELINE_H
+
+#include "config/base/error.h"
+#include "process/codec.h"
+
+struct pf_pipeline_calls {
+    void *context;
+    /* Decode thread: this frame is in hand now. May be NULL. */
+    void (*decoding)(void *context, const void *tag);
+    /* Engine thread. `image` is borrowed for the call; NULL when decoding failed, and then error is
+     * set. */
+    void (*frame)(void *context, void *tag, const struct pf_image *image,
+                  const struct pf_error *error, double decode_ms);
+    void (*command)(void *context, void *tag);
+    /* Any thread: the pipeline was stopped before the job's turn. */
+    void (*discard)(void *context, void *tag);
+};
+
+struct pf_pipeline;
+
+/* Starts both threads. -ENOMEM, -EAGAIN. */
+int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *calls,
+                    const struct pf_decode_limits *limits, struct pf_error *err);
+
+/* Appends a frame to decode (`path` is copied) or a command. Blocks while very many jobs wait. On
+ * failure (-ENOMEM) the tag stays the caller's. */
+int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *tag,
+                          struct pf_error *err);
+int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err);
+
+/* What has not begun will be discarded, now and later. Any thread, also from within a call. */
+void pf_pipeline_stop(struct pf_pipeline *pipeline);
+
+/* Waits until all jobs are done, ends the threads. NULL-safe, returns NULL. */
+struct pf_pipeline *pf_pipeline_free(struct pf_pipeline *pipeline);
+
+#endif

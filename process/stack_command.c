@@ -1,0 +1,434 @@
+#include "process/stack_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "config/base/version.h"
+#include "config/settings.h"
+#include "process/burst.h"
+#include "process/pipeline.h"
+#include "process/progress.h"
+#include "service/options.h"
+
+enum { OK = 0, FAILURE = 1, USAGE = 2 };
+
+#define FRAMES_MIN 2 /* fewer are not a stack */
+
+struct file {
+    struct command *command;
+    const char *path;
+    struct pf_identity identity;
+    json_t *facts; /* NULL until its turn */
+};
+
+struct command {
+    struct pf_settings settings;
+    const char *output, *depth; /* as given; depth NULL: none */
+    char *output_part, *depth_part;
+    bool json;
+    struct file *files;
+    int count;
+    struct pf_pool *pool;
+    struct pf_burst *burst;
+    struct pf_pipeline *pipeline;
+    struct pf_progress progress;
+    struct pf_error fatal; /* engine thread until the pipeline has ended */
+};
+
+/* What an interrupt leaves nothing of. Signal state: set before the handler is. */
+static const char *interrupted_parts[2];
+
+static void on_interrupt(int number)
+{
+    for (int i = 0; i < 2; i++)
+        if (interrupted_parts[i])
+            unlink(interrupted_parts[i]);
+    _exit(128 + number);
+}
+
+/* ---- options ---- */
+
+/* "-o X", "-oX", "--output X", "--output=X": arguments taken, 0 when it is another option. */
+static int valued_option(int argc, char **argv, int at, const char *brief, const char *full,
+                         const char **ret, struct pf_error *err)
+{
+    const char *text = argv[at];
+    size_t length = strlen(full);
+    if (strncmp(text, full, length) == 0 && text[length] == '=') {
+        *ret = text + length + 1;
+        return 1;
+    }
+    if (brief && strncmp(text, brief, 2) == 0 && text[1] != '-' && text[2]) {
+        *ret = text + 2;
+        return 1;
+    }
+    if (strcmp(text, full) != 0 && !(brief && strcmp(text, brief) == 0))
+        return 0;
+    if (at + 1 >= argc)
+        return pf_fail(err, EINVAL, "option %s needs a file", text);
+    *ret = argv[at + 1];
+    return 2;
+}
+
+/* Takes this command's own options out of argv. In the configuration depth_map says whether a map
+ * is written; here --depth-map names it, so it must not reach the settings. */
+static int take_own_options(struct command *command, int *argc, char **argv, struct pf_error *err)
+{
+    int kept = 1;
+    bool options = true;
+    for (int i = 1; i < *argc;) {
+        int taken = 0;
+        options &= strcmp(argv[i], "--") != 0;
+        if (options && strcmp(argv[i], "--json") == 0) {
+            command->json = true;
+            taken = 1;
+        }
+        if (options && !taken)
+            taken = valued_option(*argc, argv, i, "-o", "--output", &command->output, err);
+        if (options && !taken)
+            taken = valued_option(*argc, argv, i, NULL, "--depth-map", &command->depth, err);
+        if (taken < 0)
+            return taken;
+        if (!taken)
+            argv[kept++] = argv[i++];
+        i += taken;
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+    return 0;
+}
+
+static int take_files(struct command *command, int argc, char **argv, struct pf_error *err)
+{
+    bool options = true;
+    command->files = calloc((size_t)argc, sizeof(*command->files));
+    if (!command->files)
+        return pf_fail(err, ENOMEM, "out of memory for the names of the files");
+    for (int i = 1; i < argc; i++) {
+        if (options && strcmp(argv[i], "--") == 0) {
+            options = false;
+        } else if (options && argv[i][0] == '-' && argv[i][1]) {
+            return pf_settings_unknown_option(argv[i], err);
+        } else {
+            struct file *file = &command->files[command->count++];
+            file->command = command;
+            file->path = argv[i];
+        }
+    }
+    if (!command->output)
+        return pf_fail(err, EINVAL, "say where the stack goes: -o OUT");
+    if (command->count < FRAMES_MIN)
+        return pf_fail(err, EINVAL, "a stack needs at least %d files, there %s %d", FRAMES_MIN,
+                       command->count == 1 ? "is" : "are", command->count);
+    return 0;
+}
+
+/* ---- where the result goes ---- */
+
+static int refuse_input(const struct command *command, const char *path, struct pf_error *err)
+{
+    struct stat out, in;
+    if (stat(path, &out) < 0)
+        return 0;
+    if (S_ISDIR(out.st_mode))
+        return pf_fail(err, EISDIR, "%s is a directory; name a file", path);
+    for (int i = 0; i < command->count; i++)
+        if (stat(command->files[i].path, &in) == 0 && in.st_dev == out.st_dev &&
+            in.st_ino == out.st_ino)
+            return pf_fail(err, EEXIST, "%s is one of the frames and will not be overwritten",
+                           path);
+    return 0;
+}
+
+/* Directory of a path: "." when it names none. The caller frees. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* Temporary name beside `path`, so that a rename puts the whole file in place. */
+static int part_name(const char *path, char **ret, struct pf_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    if (!*name)
+        return pf_fail(err, EINVAL, "%s: no name of a file", path);
+    if (asprintf(ret, "%.*s.%s.%ld.part", (int)(name - path), path, name, (long)getpid()) < 0) {
+        *ret = NULL;
+        return pf_fail(err, ENOMEM, "out of memory for a name");
+    }
+    return 0;
+}
+
+static int check_targets(struct command *command, struct pf_error *err)
+{
+    int r = refuse_input(command, command->output, err);
+    if (r == 0)
+        r = part_name(command->output, &command->output_part, err);
+    if (r == 0 && command->depth) {
+        enum pf_format format;
+        struct pf_error ignored = {0};
+        r = refuse_input(command, command->depth, err);
+        if (r == 0 && strcmp(command->depth, command->output) == 0)
+            r = pf_fail(err, EINVAL, "the depth map cannot be the stack: %s", command->depth);
+        if (r == 0 && pf_format_of_path(command->depth, &format, &ignored) == 0 &&
+            format != PF_FORMAT_PNG)
+            r = pf_fail(err, EINVAL, "the depth map is a PNG; name it .png, not %s",
+                        command->depth);
+        if (r == 0)
+            r = part_name(command->depth, &command->depth_part, err);
+    }
+    return r;
+}
+
+static int put_in_place(const char *part, const char *path, struct pf_error *err)
+{
+    if (rename(part, path) < 0) {
+        int code = errno;
+        unlink(part);
+        return pf_fail_errno(err, code, "writing %s", path);
+    }
+    char *directory = directory_of(path);
+    int r = directory ? pf_sync_path(directory, err) : pf_fail(err, ENOMEM, "out of memory");
+    free(directory);
+    return r;
+}
+
+/* ---- frames ---- */
+
+static void identify(struct file *file)
+{
+    struct pf_error ignored = {0};
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (pf_identity_of_fd(fd, &file->identity, &ignored) < 0)
+        file->identity.text[0] = '\0';
+    close(fd);
+}
+
+static void on_frame(void *context, void *tag, const struct pf_image *image,
+                     const struct pf_error *error, double decode_ms)
+{
+    struct command *command = context;
+    struct file *file = tag;
+    struct pf_error err = {0};
+    json_t *facts = NULL;
+    char line[600];
+
+    int r = pf_burst_add(command->burst, file->path, image, error, decode_ms, &facts, &err);
+    if (r < 0 && image) {
+        command->fatal = err; /* the stack itself cannot go on */
+        pf_pipeline_stop(command->pipeline);
+        return;
+    }
+    if (r < 0) {
+        facts = json_pack("{s:s, s:o}", "verdict", "aside", "reason", pf_json_bytes(err.text));
+        if (!facts) {
+            command->fatal = (struct pf_error){.code = ENOMEM, .text = "out of memory"};
+            pf_pipeline_stop(command->pipeline);
+            return;
+        }
+    }
+    file->facts = facts;
+    if (command->json)
+        identify(file);
+
+    const char *verdict = json_string_value(json_object_get(facts, "verdict"));
+    bool fused = strcmp(verdict, "fused") == 0;
+    if (!fused) {
+        char *reason = pf_json_bytes_value(json_object_get(facts, "reason"));
+        const char *named = reason && strstr(reason, file->path) ? "" : file->path;
+        pf_progress_say(&command->progress, "parfocal stack: set aside: %s%s%s", named,
+                        *named ? ": " : "", reason ? reason : "no reason");
+        free(reason);
+    }
+    snprintf(
+        line, sizeof(line), "%d/%d %s: %s, sharpness %.2f, correlation %.3f",
+        command->progress.done + 1, command->count, file->path, fused ? "fused" : "set aside",
+        json_number_value(json_object_get(json_object_get(facts, "focus"), "modified_laplacian")),
+        json_number_value(json_object_get(facts, "correlation")));
+    pf_progress_frame(&command->progress, image ? (int64_t)image->width * image->height : 0, line);
+}
+
+static void on_command(void *context, void *tag)
+{
+    (void)context;
+    (void)tag; /* this command queues frames only */
+}
+
+/* Decodes, aligns and fuses all files. 0 even when frames were set aside. */
+static int fuse_files(struct command *command, struct pf_error *err)
+{
+    struct pf_stack_settings settings = {.align = (enum pf_align)command->settings.align,
+                                         .motion = (enum pf_motion)command->settings.motion,
+                                         .min_correlation = command->settings.min_correlation,
+                                         .fuse = (enum pf_fuse)command->settings.fuse,
+                                         .depth = command->depth != NULL};
+    struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000};
+    struct pf_pipeline_calls calls = {
+        .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
+
+    int r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
+    if (r == 0)
+        r = pf_burst_new(&command->burst, &settings, command->pool, err);
+    if (r == 0)
+        r = pf_pipeline_new(&command->pipeline, &calls, &limits, err);
+    for (int i = 0; r == 0 && i < command->count; i++)
+        r = pf_pipeline_add_frame(command->pipeline, command->files[i].path, &command->files[i],
+                                  err);
+    command->pipeline = pf_pipeline_free(command->pipeline);
+    if (r == 0 && command->fatal.code)
+        r = pf_fail(err, command->fatal.code, "%s", command->fatal.text);
+    if (r == 0 && pf_burst_fused(command->burst) < FRAMES_MIN)
+        r = pf_fail(err, ENODATA, "no stack: %d of %d frames could be used",
+                    pf_burst_fused(command->burst), command->count);
+    return r;
+}
+
+/* ---- the result ---- */
+
+static int write_result(struct command *command, enum pf_format format, json_t **ret_output,
+                        struct pf_error *err)
+{
+    struct pf_burst_output output = {.stack_path = command->output_part,
+                                     .depth_path = command->depth_part,
+                                     .format = format,
+                                     .jpeg_quality = (int)command->settings.jpeg_quality};
+    int r = pf_burst_write(command->burst, &output, ret_output, err);
+    if (r < 0)
+        return r;
+    r = put_in_place(command->output_part, command->output, err);
+    if (command->depth && r == 0)
+        r = put_in_place(command->depth_part, command->depth, err);
+    else if (command->depth)
+        unlink(command->depth_part);
+    /* The names they bear now. */
+    json_object_set_new(json_object_get(*ret_output, "stack"), "name",
+                        pf_json_bytes(command->output));
+    if (command->depth)
+        json_object_set_new(json_object_get(*ret_output, "depth"), "name",
+                            pf_json_bytes(command->depth));
+    return r;
+}
+
+/* One document, the fields of stack.json. */
+static int print_json(const struct command *command, const json_t *output, double finish_ms,
+                      const struct pf_error *failure)
+{
+    json_t *frames = json_array();
+    int fused = 0;
+    for (int i = 0; i < command->count; i++) {
+        const struct file *file = &command->files[i];
+        json_t *frame = json_pack("{s:o}", "path", pf_json_bytes(file->path));
+        if (file->identity.text[0])
+            json_object_set_new(frame, "identity", json_string(file->identity.text));
+        json_object_update(frame, file->facts);
+        const char *verdict = json_string_value(json_object_get(file->facts, "verdict"));
+        fused += verdict && strcmp(verdict, "fused") == 0;
+        json_array_append_new(frames, frame);
+    }
+    json_t *document = json_pack(
+        "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
+        pf_options_json(&command->settings, "align motion min_correlation fuse jpeg_quality"),
+        "fused", fused, "aside", command->count - fused, "frames", frames, "output",
+        output ? json_incref((json_t *)output) : json_null(), "engine",
+        pf_burst_engine(command->pool, finish_ms), "total_ms",
+        pf_now_ms() - command->progress.begin_ms);
+    if (document && failure)
+        json_object_set_new(document, "error", pf_json_bytes(failure->text));
+    char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(document);
+    if (!text)
+        return -ENOMEM;
+    int r = puts(text) < 0 ? -errno : 0;
+    free(text);
+    return r;
+}
+
+static int stack(struct command *command)
+{
+    struct pf_error err = {0}, ignored = {0};
+    enum pf_format format = (enum pf_format)command->settings.format;
+    json_t *output = NULL;
+    double finish_ms = 0;
+
+    pf_format_of_path(command->output, &format, &ignored); /* else the setting's */
+    pf_progress_begin(&command->progress, command->count, command->json);
+    int r = fuse_files(command, &err);
+    if (r == 0) {
+        double begin_ms = pf_now_ms();
+        pf_progress_phase(&command->progress, "writing");
+        r = write_result(command, format, &output, &err);
+        finish_ms = pf_now_ms() - begin_ms;
+    }
+    pf_progress_end(&command->progress);
+    if (r < 0)
+        fprintf(stderr, "parfocal stack: %s\n", err.text);
+    if (command->json &&
+        print_json(command, r < 0 ? NULL : output, finish_ms, r < 0 ? &err : NULL) < 0) {
+        fprintf(stderr, "parfocal stack: out of memory for the report\n");
+        r = -ENOMEM;
+    }
+    if (r == 0 && !command->json)
+        printf("%s: %d of %d frames, %.1f s\n", command->output, pf_burst_fused(command->burst),
+               command->count, (pf_now_ms() - command->progress.begin_ms) / 1e3);
+    json_decref(output);
+    return r < 0 ? FAILURE : OK;
+}
+
+int pf_stack_main(int argc, char **argv)
+{
+    struct command command = {0};
+    struct pf_error err = {0};
+    int status = FAILURE;
+
+    int r = pf_settings_init(&command.settings, &err);
+    if (r < 0) {
+        fprintf(stderr, "parfocal stack: %s\n", err.text);
+        return FAILURE;
+    }
+    r = take_own_options(&command, &argc, argv, &err);
+    if (r == 0)
+        r = pf_settings_take_options(&command.settings, &argc, argv, &err);
+    if (r == 0)
+        r = take_files(&command, argc, argv, &err);
+    if (r == 0)
+        r = check_targets(&command, &err);
+    if (r < 0) {
+        fprintf(stderr, "parfocal stack: %s\n", err.text);
+        status = r == -ENOMEM ? FAILURE : USAGE;
+    } else {
+        pf_log_setup("stack", (enum pf_log_level)command.settings.log_level);
+        interrupted_parts[0] = command.output_part;
+        interrupted_parts[1] = command.depth_part;
+        struct sigaction action = {.sa_handler = on_interrupt};
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        sigaction(SIGHUP, &action, NULL);
+        status = stack(&command);
+        interrupted_parts[0] = interrupted_parts[1] = NULL;
+    }
+
+    for (int i = 0; i < command.count; i++)
+        json_decref(command.files[i].facts);
+    free(command.files);
+    pf_burst_free(command.burst);
+    pf_pool_free(command.pool);
+    free(command.output_part);
+    free(command.depth_part);
+    pf_settings_free(&command.settings);
+    return status;
+}

@@ -1,0 +1,502 @@
+#include "process/worker.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "config/base/version.h"
+#include "config/settings.h"
+#include "process/burst.h"
+#include "process/pipeline.h"
+
+enum { OK = 0, FAILURE = 1, USAGE = 2 };
+
+struct open_burst {
+    struct open_burst *next;
+    char *name;
+    struct pf_burst *burst;
+};
+
+struct worker {
+    struct pf_settings settings; /* constant once running */
+    struct pf_pool *pool;
+    struct pf_pipeline *pipeline;
+    struct open_burst *bursts; /* engine thread only */
+    atomic_bool gone;          /* nobody reads our events any more */
+};
+
+/* ---- events ---- */
+
+/* `event` is consumed; its "event" and "burst" (borrowed, may be NULL) are added here. */
+static void send_event(struct worker *worker, const char *name, const json_t *command,
+                       json_t *event)
+{
+    struct pf_error err = {0};
+    const char *burst = json_string_value(json_object_get(command, "burst"));
+    if (event && json_object_set_new(event, "event", json_string(name)) < 0) {
+        json_decref(event);
+        event = NULL;
+    }
+    if (event && burst)
+        json_object_set_new(event, "burst", json_string(burst));
+    if (pf_jsonl_send(STDOUT_FILENO, event, &err) == 0)
+        return;
+    if (!atomic_exchange(&worker->gone, true))
+        pf_log_error("%s", err.text[0] ? err.text : "an event could not be sent");
+    if (worker->pipeline)
+        pf_pipeline_stop(worker->pipeline);
+}
+
+static void send_failed(struct worker *worker, const json_t *command, int r,
+                        const struct pf_error *err)
+{
+    const char *cmd = json_string_value(json_object_get(command, "cmd"));
+    const char *frame = json_string_value(json_object_get(command, "frame"));
+    json_t *event = json_pack("{s:s, s:i, s:o}", "cmd", cmd ? cmd : "", "code", -r, "reason",
+                              pf_json_bytes(err->text[0] ? err->text : strerror(-r)));
+    if (event && frame)
+        json_object_set_new(event, "frame", json_string(frame));
+    send_event(worker, "failed", command, event);
+}
+
+/* ---- bursts (engine thread) ---- */
+
+static struct open_burst **find_burst(struct worker *worker, const json_t *command)
+{
+    const char *name = json_string_value(json_object_get(command, "burst"));
+    struct open_burst **at = &worker->bursts;
+    while (*at && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static void close_burst(struct open_burst **at)
+{
+    struct open_burst *open = *at;
+    if (!open)
+        return;
+    *at = open->next;
+    pf_burst_free(open->burst);
+    free(open->name);
+    free(open);
+}
+
+static int require_burst(struct worker *worker, const json_t *command, struct pf_burst **ret,
+                         struct pf_error *err)
+{
+    struct open_burst *open = *find_burst(worker, command);
+    if (!open)
+        return pf_fail(err, EINVAL, "burst %s is not open",
+                       json_string_value(json_object_get(command, "burst")));
+    *ret = open->burst;
+    return 0;
+}
+
+/* A setting of a command's own, in `settings`; absent ones keep the worker's. */
+static int take_setting(struct pf_settings *settings, const json_t *command, const char *key,
+                        struct pf_error *err)
+{
+    const json_t *value = json_object_get(command, key);
+    char text[64];
+    if (!value || json_is_null(value))
+        return 0;
+    if (json_is_string(value))
+        return pf_settings_set(settings, key, json_string_value(value), err);
+    if (json_is_boolean(value))
+        return pf_settings_set(settings, key, json_is_true(value) ? "yes" : "no", err);
+    if (json_is_integer(value))
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(text, sizeof(text), "%.17g", json_real_value(value));
+    else
+        return pf_fail(err, EINVAL, "%s is neither text nor a number", key);
+    return pf_settings_set(settings, key, text, err);
+}
+
+/* The worker's engine and output settings with those of the command over them. */
+static int command_settings(const struct worker *worker, const json_t *command,
+                            const char *const *keys, struct pf_settings *ret, struct pf_error *err)
+{
+    int r = pf_settings_init(ret, err);
+    if (r < 0)
+        return r;
+    ret->align = worker->settings.align;
+    ret->motion = worker->settings.motion;
+    ret->min_correlation = worker->settings.min_correlation;
+    ret->fuse = worker->settings.fuse;
+    ret->depth_map = worker->settings.depth_map;
+    ret->format = worker->settings.format;
+    ret->jpeg_quality = worker->settings.jpeg_quality;
+    for (; *keys && r == 0; keys++)
+        r = take_setting(ret, command, *keys, err);
+    if (r < 0)
+        pf_settings_free(ret);
+    return r == -ENOENT || r == -ERANGE ? -EINVAL : r;
+}
+
+static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
+{
+    static const char *const keys[] = {"align", "motion",    "min_correlation",
+                                       "fuse",  "depth_map", NULL};
+    const char *name = json_string_value(json_object_get(command, "burst"));
+    struct open_burst **at = find_burst(worker, command);
+    struct pf_settings settings;
+    if (*at)
+        return pf_fail(err, EEXIST, "burst %s is open already", name);
+    int r = command_settings(worker, command, keys, &settings, err);
+    if (r < 0)
+        return r;
+    struct pf_stack_settings stack = {.align = (enum pf_align)settings.align,
+                                      .motion = (enum pf_motion)settings.motion,
+                                      .min_correlation = settings.min_correlation,
+                                      .fuse = (enum pf_fuse)settings.fuse,
+                                      .depth = settings.depth_map};
+    pf_settings_free(&settings);
+
+    struct open_burst *open = calloc(1, sizeof(*open));
+    if (open)
+        open->name = strdup(name);
+    r = open && open->name ? pf_burst_new(&open->burst, &stack, worker->pool, err)
+                           : pf_fail(err, ENOMEM, "out of memory for a burst");
+    if (r < 0) {
+        free(open ? open->name : NULL);
+        free(open);
+        return r;
+    }
+    *at = open;
+    return 0;
+}
+
+static int do_preview(struct worker *worker, const json_t *command, struct pf_error *err)
+{
+    struct pf_burst *burst;
+    int width = 0, height = 0;
+    json_int_t max_width = json_integer_value(json_object_get(command, "max_width"));
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (!path)
+        return pf_fail(err, EINVAL, "a preview needs a path");
+    if (max_width < 1 || max_width > 65500)
+        max_width = 1600;
+    int r = require_burst(worker, command, &burst, err);
+    if (r == 0)
+        r = pf_burst_preview(burst, (int)max_width, path, &width, &height, err);
+    free(path);
+    if (r == 0)
+        send_event(worker, "preview", command,
+                   json_pack("{s:O, s:i, s:i}", "path", json_object_get(command, "path"), "width",
+                             width, "height", height));
+    return r;
+}
+
+static int write_sidecar(const json_t *command, const json_t *output, json_t *engine,
+                         const char *path, struct pf_error *err)
+{
+    const json_t *given = json_object_get(command, "sidecar");
+    json_t *sidecar = json_is_object(given) ? json_copy((json_t *)given) : json_object();
+    if (!sidecar || json_object_set(sidecar, "output", (json_t *)output) < 0 ||
+        json_object_set(sidecar, "engine", engine) < 0) {
+        json_decref(sidecar);
+        return pf_fail(err, ENOMEM, "out of memory for %s", path);
+    }
+    char *text = json_dumps(sidecar, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    json_decref(sidecar);
+    if (!text)
+        return pf_fail(err, ENOMEM, "out of memory for %s", path);
+    size_t length = strlen(text);
+    text[length] = '\n'; /* in the place of the final NUL */
+    int r = pf_write_file_durable(path, text, length + 1, err);
+    free(text);
+    return r;
+}
+
+static json_t *file_entry(const json_t *written)
+{
+    return json_pack("{s:O, s:O}", "name", json_object_get(written, "name"), "size_bytes",
+                     json_object_get(written, "size_bytes"));
+}
+
+static void send_finished(struct worker *worker, const json_t *command, const json_t *output,
+                          const char *sidecar, const struct pf_burst *burst, double finish_ms)
+{
+    json_t *files = json_array();
+    struct stat st = {0};
+    stat(sidecar, &st);
+    json_array_append_new(files, file_entry(json_object_get(output, "stack")));
+    if (json_is_object(json_object_get(output, "depth")))
+        json_array_append_new(files, file_entry(json_object_get(output, "depth")));
+    json_array_append_new(
+        files, json_pack("{s:s, s:I}", "name", "stack.json", "size_bytes", (json_int_t)st.st_size));
+    send_event(worker, "finished", command,
+               json_pack("{s:O, s:o, s:i, s:i, s:f}", "dir", json_object_get(command, "dir"),
+                         "files", files, "fused", pf_burst_fused(burst), "aside",
+                         pf_burst_aside(burst), "finish_ms", finish_ms));
+}
+
+static int finish_into(struct worker *worker, const json_t *command, const char *dir,
+                       const struct pf_settings *settings, struct pf_burst *burst,
+                       struct pf_error *err)
+{
+    double begin_ms = pf_now_ms();
+    char name[32];
+    snprintf(name, sizeof(name), "stack.%s", pf_format_extension((enum pf_format)settings->format));
+    char *stack = pf_path_join(dir, name), *depth = pf_path_join(dir, "depth.png");
+    char *sidecar = pf_path_join(dir, "stack.json");
+    json_t *written = NULL, *engine = NULL;
+    struct pf_burst_output output = {.stack_path = stack,
+                                     .depth_path = settings->depth_map ? depth : NULL,
+                                     .format = (enum pf_format)settings->format,
+                                     .jpeg_quality = (int)settings->jpeg_quality,
+                                     .order = json_object_get(command, "order")};
+    int r = stack && depth && sidecar ? pf_burst_write(burst, &output, &written, err)
+                                      : pf_fail(err, ENOMEM, "out of memory for names");
+    if (r == 0) {
+        engine = pf_burst_engine(worker->pool, pf_now_ms() - begin_ms);
+        r = write_sidecar(command, written, engine, sidecar, err);
+        if (r < 0) {
+            unlink(stack);
+            if (settings->depth_map)
+                unlink(depth);
+        }
+    }
+    if (r == 0)
+        send_finished(worker, command, written, sidecar, burst, pf_now_ms() - begin_ms);
+    json_decref(engine);
+    json_decref(written);
+    free(stack);
+    free(depth);
+    free(sidecar);
+    return r;
+}
+
+static int do_finish(struct worker *worker, const json_t *command, struct pf_error *err)
+{
+    static const char *const keys[] = {"format", "jpeg_quality", "depth_map", NULL};
+    struct pf_burst *burst;
+    struct pf_settings settings;
+    int r = require_burst(worker, command, &burst, err);
+    if (r == 0)
+        r = command_settings(worker, command, keys, &settings, err);
+    if (r < 0)
+        return r;
+    char *dir = pf_json_bytes_value(json_object_get(command, "dir"));
+    r = dir ? finish_into(worker, command, dir, &settings, burst, err)
+            : pf_fail(err, EINVAL, "finish needs a dir");
+    free(dir);
+    pf_settings_free(&settings);
+    return r;
+}
+
+/* ---- the pipeline's calls; a tag is the command, a JSON object ---- */
+
+static void on_decoding(void *context, const void *tag)
+{
+    json_t *frame = json_object_get(tag, "frame");
+    send_event(context, "decoding", tag, json_pack("{s:O}", "frame", frame));
+}
+
+static void on_frame(void *context, void *tag, const struct pf_image *image,
+                     const struct pf_error *error, double decode_ms)
+{
+    struct worker *worker = context;
+    json_t *command = tag, *facts = NULL;
+    json_t *frame = json_object_get(command, "frame");
+    struct pf_error err = {0};
+    struct pf_burst *burst;
+
+    int r = require_burst(worker, command, &burst, &err);
+    bool open = r == 0;
+    if (open)
+        r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
+    if (r == 0) {
+        json_object_set(facts, "frame", frame);
+        send_event(worker, "frame", command, facts);
+    } else {
+        /* The protocol's word: after a failed add the stack is gone and will be replayed. */
+        if (open)
+            close_burst(find_burst(worker, command));
+        send_failed(worker, command, r, &err);
+    }
+    json_decref(command);
+}
+
+static void on_command(void *context, void *tag)
+{
+    struct worker *worker = context;
+    json_t *command = tag;
+    const char *cmd = json_string_value(json_object_get(command, "cmd"));
+    struct pf_error err = {0};
+    int r = 0;
+
+    if (strcmp(cmd, "open") == 0)
+        r = do_open(worker, command, &err);
+    else if (strcmp(cmd, "preview") == 0)
+        r = do_preview(worker, command, &err);
+    else if (strcmp(cmd, "finish") == 0)
+        r = do_finish(worker, command, &err);
+    else
+        close_burst(find_burst(worker, command));
+    if (r < 0)
+        send_failed(worker, command, r, &err);
+    json_decref(command);
+}
+
+static void on_discard(void *context, void *tag)
+{
+    (void)context;
+    json_decref(tag);
+}
+
+/* ---- commands (main thread) ---- */
+
+static bool is_known(const char *cmd)
+{
+    static const char *const known[] = {"open", "add", "preview", "finish", "drop"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(cmd, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static int enqueue_frame(struct worker *worker, json_t *command, struct pf_error *err)
+{
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (!path || !json_is_string(json_object_get(command, "frame"))) {
+        free(path);
+        return pf_fail(err, EINVAL, "add needs a frame and its path");
+    }
+    int r = pf_pipeline_add_frame(worker->pipeline, path, command, err);
+    free(path);
+    return r;
+}
+
+/* Consumes the command. */
+static void take_command(struct worker *worker, json_t *command)
+{
+    struct pf_error err = {0};
+    const char *cmd = json_string_value(json_object_get(command, "cmd"));
+    if (!cmd || !is_known(cmd)) {
+        pf_log_warning("unknown command %s", cmd ? cmd : "without a name");
+        json_decref(command);
+        return;
+    }
+    int r;
+    if (!json_is_string(json_object_get(command, "burst")))
+        r = pf_fail(&err, EINVAL, "%s needs a burst", cmd);
+    else if (strcmp(cmd, "add") == 0)
+        r = enqueue_frame(worker, command, &err);
+    else
+        r = pf_pipeline_add_command(worker->pipeline, command, &err);
+    if (r < 0) {
+        send_failed(worker, command, r, &err);
+        json_decref(command);
+    }
+}
+
+/* Until the end of input. */
+static int read_commands(struct worker *worker)
+{
+    struct pf_jsonl_reader *reader = NULL;
+    int r = pf_jsonl_reader_new(&reader);
+    if (r < 0) {
+        pf_log_error("out of memory for the command reader");
+        return r;
+    }
+    while (!atomic_load(&worker->gone)) {
+        struct pf_error err = {0};
+        json_t *command = NULL;
+        r = pf_jsonl_read(reader, STDIN_FILENO, &command, &err);
+        if (r > 0) {
+            take_command(worker, command);
+        } else if (r == -EBADMSG) {
+            pf_log_warning("%s", err.text);
+        } else {
+            if (r < 0)
+                pf_log_error("%s", err.text);
+            break;
+        }
+    }
+    pf_jsonl_reader_free(reader);
+    return r > 0 ? 0 : r;
+}
+
+static int limit_memory(int64_t mebibytes, struct pf_error *err)
+{
+    struct rlimit limit;
+    if (!mebibytes)
+        return 0;
+    getrlimit(RLIMIT_AS, &limit);
+    rlim_t wanted = (rlim_t)mebibytes << 20;
+    if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max)
+        wanted = limit.rlim_max;
+    limit.rlim_cur = wanted;
+    if (setrlimit(RLIMIT_AS, &limit) < 0)
+        return pf_fail_errno(err, errno, "limiting the memory to %lld MiB", (long long)mebibytes);
+    return 0;
+}
+
+static int run(struct worker *worker, struct pf_error *err)
+{
+    static const struct pf_pipeline_calls template = {
+        .decoding = on_decoding, .frame = on_frame, .command = on_command, .discard = on_discard};
+    struct pf_pipeline_calls calls = template;
+    struct pf_decode_limits limits = {.max_pixels = worker->settings.max_megapixels * 1000000};
+
+    /* Every arena reserves address space, which the limit counts. */
+    mallopt(M_ARENA_MAX, 2);
+    int r = limit_memory(worker->settings.worker_memory, err);
+    if (r == 0)
+        r = pf_pool_new(&worker->pool, (int)worker->settings.threads, err);
+    calls.context = worker;
+    if (r == 0)
+        r = pf_pipeline_new(&worker->pipeline, &calls, &limits, err);
+    if (r < 0)
+        return r;
+    send_event(worker, "ready", NULL,
+               json_pack("{s:s, s:i, s:s}", "device", "cpu", "threads",
+                         pf_pool_threads(worker->pool), "version", pf_version()));
+    return read_commands(worker);
+}
+
+int pf_process_main(int argc, char **argv)
+{
+    struct worker worker = {0};
+    struct pf_error err = {0};
+    int status = FAILURE;
+
+    if (pf_settings_init(&worker.settings, &err) < 0) {
+        fprintf(stderr, "parfocal process: %s\n", err.text);
+        return FAILURE;
+    }
+    int r = pf_settings_take_options(&worker.settings, &argc, argv, &err);
+    if (r == 0 && argc > 1)
+        r = argv[1][0] == '-' ? pf_settings_unknown_option(argv[1], &err)
+                              : pf_fail(&err, EINVAL, "no operands are taken: %.100s", argv[1]);
+    if (r < 0) {
+        fprintf(stderr, "parfocal process: %s\n", err.text);
+        status = USAGE;
+    } else {
+        prctl(PR_SET_NAME, "worker");
+        pf_log_setup("worker", (enum pf_log_level)worker.settings.log_level);
+        r = run(&worker, &err);
+        if (r < 0 && err.text[0])
+            pf_log_error("%s", err.text);
+        status = r < 0 ? FAILURE : OK;
+    }
+    /* Waits until all that was read is done. The threads use the pointer, so it is cleared after. */
+    pf_pipeline_free(worker.pipeline);
+    while (worker.bursts)
+        close_burst(&worker.bursts);
+    pf_pool_free(worker.pool);
+    pf_settings_free(&worker.settings);
+    return status;
+}
