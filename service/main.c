@@ -7,74 +7,59 @@
 #include <string.h>
 #include <unistd.h>
 
-#if __has_include("capture/capture.h")
 #include "capture/capture.h"
-#endif
 #include "config/base/version.h"
 #include "config/config_command.h"
 #include "config/settings_table.h"
-#if __has_include("process/stack_command.h")
 #include "process/stack_command.h"
-#endif
-#if __has_include("process/worker.h")
 #include "process/worker.h"
-#endif
 #include "service/doctor.h"
 #include "service/help.h"
-#if __has_include("service/serve.h")
 #include "service/serve.h"
-#endif
 
 static int help_main(int argc, char **argv);
 
+/* clang-format off */
 const struct pf_command pf_commands[] = {
-#if __has_include("service/serve.h")
     {"serve", "[-c FILE] [--source folder:DIR]... [OPTIONS]",
      "watch sources, group frames into bursts, stack them as they come",
-     "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), depth.png and "
-     "stack.json.\n"
-     "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the "
-     "next\n"
+     "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), depth.png and stack.json.\n"
+     "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the next\n"
      "start goes on where it was. A second service on the same state directory is refused.\n",
      "capture bursts engine output service", pf_serve_main},
-#endif
-#if __has_include("process/stack_command.h")
-    {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]", "stack these files now",
+    {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
+     "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
      "  --depth-map FILE     write the depth map too (a 16-bit PNG)\n"
-     "  --json               write OUT's sidecar to standard output: each frame's file, scores,\n"
+     "  --json               write the sidecar to standard output: each frame's file, scores,\n"
      "                       transform and verdict\n"
-     "A frame that cannot be read or aligned is named with its reason, and the others are "
-     "stacked.\n",
+     "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
      "engine output", pf_stack_main},
-#endif
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
-     "Looks at the processor, GPU, memory, libraries, clock, watch limits, sources, outbox and "
-     "state.\n"
+     "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"
      "Status 1 when something would keep `parfocal serve` with the same options from working.\n"
      "  --json               the same as one JSON object\n",
      "capture service", pf_doctor_main},
-    {"config", "check | show [-c FILE] [OPTIONS]", "check or print the configuration",
+    {"config", "check | show [-c FILE] [OPTIONS]",
+     "check or print the configuration",
      "  check                read the file and the options; say what is wrong, file and line\n"
      "  show                 print a commented configuration with the values in force\n",
      "capture bursts engine output service", pf_config_main},
-#if __has_include("capture/capture.h")
-    {"capture", "folder:DIR [OPTIONS]", "the role that sees frames: prints frame records",
+    {"capture", "folder:DIR [OPTIONS]",
+     "the role that sees frames: prints frame records",
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
      "each source.\n",
      "capture", pf_capture_main},
-#endif
-#if __has_include("process/worker.h")
-    {"process", "[OPTIONS]", "the role that knows pixels: reads commands, makes stacks",
-     "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` "
-     "starts\n"
+    {"process", "[OPTIONS]",
+     "the role that knows pixels: reads commands, makes stacks",
+     "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` starts\n"
      "it.\n",
      "engine output", pf_process_main},
-#endif
     {"help", "[COMMAND]", "this, or the help of a command", "", "", help_main},
     {0},
 };
+/* clang-format on */
 
 static const struct pf_command *find_command(const char *name)
 {
