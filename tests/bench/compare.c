@@ -98,7 +98,7 @@ static uint8_t *edge_zone(const struct pf_gen_plane *depth, int reach)
     return zone;
 }
 
-static struct truth truth_open(const char *dir)
+static struct truth truth_open(const char *dir, bool pictures)
 {
     struct truth truth = {.dir = dir};
     json_error_t error;
@@ -107,6 +107,8 @@ static struct truth truth_open(const char *dir)
     if (!truth.json)
         stop(path, error.text);
     free(path);
+    if (!pictures)
+        return truth;
     path = join(dir, "truth.png");
     truth.luma = read_luma(path);
     free(path);
@@ -267,6 +269,8 @@ static json_t *compare_transforms(const struct truth *truth, const char *path)
     const json_t *truths = json_object_get(truth->json, "frames");
     const json_t *frames = json_is_array(root) ? root : json_object_get(root, "frames");
     double base[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, back[9], worst = 0, last = NAN;
+    double right = json_number_value(json_object_get(truth->json, "width")) - 1;
+    double bottom = json_number_value(json_object_get(truth->json, "height")) - 1;
     size_t index, compared = 0;
     json_t *entry;
     json_array_foreach(frames, index, entry)
@@ -286,8 +290,8 @@ static json_t *compare_transforms(const struct truth *truth, const char *path)
             continue;
         pf_gen_matrix_multiply(wanted, back, wanted);
         for (int corner = 0; corner < 4; corner++) {
-            double x = corner & 1 ? truth->luma.width - 1 : 0;
-            double y = corner & 2 ? truth->luma.height - 1 : 0, fx, fy, wx, wy;
+            double x = corner & 1 ? right : 0;
+            double y = corner & 2 ? bottom : 0, fx, fy, wx, wy;
             pf_gen_matrix_apply(found, x, y, &fx, &fy);
             pf_gen_matrix_apply(wanted, x, y, &wx, &wy);
             off = fmax(off, hypot(fx - wx, fy - wy));
@@ -348,7 +352,7 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
-    struct truth truth = truth_open(dir);
+    struct truth truth = truth_open(dir, optind < argc || selector);
     json_t *report = json_object();
     if (optind < argc)
         json_object_set_new(report, "result", compare_result(&truth, argv[optind], take_gain));

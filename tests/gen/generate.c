@@ -19,7 +19,7 @@ struct command {
     const char *out, *truth_out, *name;
     double interval_s, pace_s, megapixels;
     int first_number, skip;
-    bool truth;
+    bool truth, pictures; /* pictures: truth.png and depth.png beside truth.json */
 };
 
 static void usage(FILE *to)
@@ -39,8 +39,8 @@ static void usage(FILE *to)
           "EXIF:     --no-exif --start 2026-01-02T03:04:05[.678]  --interval SECONDS  --no-subsec\n"
           "          --offset +01:00|none  --make T --model T --serial T --lens T  --focal MM\n"
           "          --f-number N  --exposure S  --iso N  --orientation 1..8\n"
-          "other:    --pace SECONDS (waits between the files)  --no-truth  --truth-dir DIR\n"
-          "          --threads N\n",
+          "truth:    --no-truth | --truth-dir DIR  --no-truth-pictures (truth.json alone)\n"
+          "other:    --pace SECONDS (waits between the files)  --threads N\n",
           to);
 }
 
@@ -87,6 +87,7 @@ enum key {
     FLICKER,
     PACE,
     NO_TRUTH,
+    NO_PICTURES,
     TRUTH_DIR,
     THREADS,
     HELP
@@ -129,6 +130,7 @@ static const struct option options[] = {
     {"flicker", 1, NULL, FLICKER},
     {"pace", 1, NULL, PACE},
     {"no-truth", 0, NULL, NO_TRUTH},
+    {"no-truth-pictures", 0, NULL, NO_PICTURES},
     {"truth-dir", 1, NULL, TRUTH_DIR},
     {"threads", 1, NULL, THREADS},
     {"help", 0, NULL, HELP},
@@ -259,6 +261,9 @@ static bool take(struct command *command, int key, const char *value)
     case NO_TRUTH:
         command->truth = false;
         break;
+    case NO_PICTURES:
+        command->pictures = false;
+        break;
     case OUT:
         command->out = value;
         break;
@@ -303,35 +308,38 @@ static void wait_until(double start_s, double seconds)
         ;
 }
 
+static int write_truth_pictures(const char *dir, const struct pf_gen_scene *scene,
+                                struct pf_gen_canvas *canvas, struct pf_error *err)
+{
+    struct pf_gen_encoding png = {PF_GEN_PNG, 16, 3, 0, 0, 1};
+    int rc = 0;
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        uint16_t *samples = i ? pf_gen_burst_depth(scene) : pf_gen_burst_truth(scene, canvas);
+        char *path = pf_path_join(dir, i ? "depth.png" : "truth.png");
+        png.channels = i ? 1 : 3;
+        rc = path
+                 ? pf_gen_picture_write(path, samples, scene->width, scene->height, &png, NULL, err)
+                 : pf_fail(err, ENOMEM, "out of memory");
+        free(path);
+        free(samples);
+    }
+    return rc;
+}
+
 static int write_truth(const struct command *command, const struct pf_gen_scene *scene,
                        struct pf_gen_canvas *canvas, json_t *frames, struct pf_error *err)
 {
     static const char *const kinds[] = {"textured", "bristles", "board", "backdrop"};
     const char *dir = command->truth_out ? command->truth_out : command->out;
-    struct pf_gen_encoding png = {PF_GEN_PNG, 16, 3, 0, 0, 1};
-    char *path = NULL;
-    uint16_t *samples = pf_gen_burst_truth(scene, canvas);
-    int rc = asprintf(&path, "%s/truth.png", dir) < 0 ? -ENOMEM : 0;
-    if (rc == 0)
-        rc = pf_gen_picture_write(path, samples, scene->width, scene->height, &png, NULL, err);
-    free(samples);
-    free(path);
+    int rc = command->pictures ? write_truth_pictures(dir, scene, canvas, err) : 0;
     if (rc < 0)
         return rc;
-    png.channels = 1;
-    samples = pf_gen_burst_depth(scene);
-    rc = asprintf(&path, "%s/depth.png", dir) < 0 ? -ENOMEM : 0;
-    if (rc == 0)
-        rc = pf_gen_picture_write(path, samples, scene->width, scene->height, &png, NULL, err);
-    free(samples);
-    free(path);
-    if (rc < 0)
-        return rc;
+    char *path = pf_path_join(dir, "truth.json");
     json_t *root = json_pack(
         "{s:s, s:i, s:i, s:I, s:f, s:s, s:s, s:O}", "scene", kinds[scene->kind], "width",
         scene->width, "height", scene->height, "seed", (json_int_t)command->burst.seed, "blur_px",
         (double)scene->blur_px, "truth", "truth.png", "depth", "depth.png", "frames", frames);
-    if (asprintf(&path, "%s/truth.json", dir) < 0 || !root)
+    if (!path || !root)
         rc = pf_fail(err, ENOMEM, "out of memory");
     else if (json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(15)) != 0)
         rc = pf_fail(err, EIO, "%s: cannot be written", path);
@@ -391,7 +399,8 @@ int main(int argc, char **argv)
                               .name = "IMG_%04d",
                               .interval_s = 0.5,
                               .first_number = 1,
-                              .truth = true};
+                              .truth = true,
+                              .pictures = true};
     for (int key, index = 0; (key = getopt_long(argc, argv, "", options, &index)) != -1;) {
         if (key == HELP) {
             usage(stdout);
