@@ -150,7 +150,6 @@ format:
 	clang-format -i $(C_FILES)
 
 install: $(BUILD)/parfocal
-programs: all $(GENERATE) $(UNITS) $(BENCHES)
 	install -D -m 755 $(BUILD)/parfocal $(DESTDIR)$(PREFIX)/bin/parfocal
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/parfocal README.md LICENSE
 	$(BUILD)/parfocal config show >$(BUILD)/parfocal.conf
