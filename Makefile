@@ -29,7 +29,7 @@ DEB_BUILD := gcc libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
              libxxhash-dev
 DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
              libimage-exiftool-perl sqlite3
-DEB_BENCH := hugin-tools enfuse time
+DEB_BENCH := hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
              libxxhash
