@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "process/codec.h"
@@ -55,9 +56,11 @@ static int encode(struct pf_encode_job *job, struct pf_error *err)
 
 static int write_file(struct pf_encode_job *job, const char *path, struct pf_error *err)
 {
+    struct stat st;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0)
         return pf_fail_errno(err, errno, "creating %s", path);
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 
     struct pf_sink sink = {.fd = fd, .path = path};
     struct pf_error inner = {0};
@@ -72,7 +75,7 @@ static int write_file(struct pf_encode_job *job, const char *path, struct pf_err
         r = pf_fail_errno(err, errno, "writing %s", path);
     if (close(fd) < 0 && r == 0)
         r = pf_fail_errno(err, errno, "writing %s", path);
-    if (r < 0)
+    if (r < 0 && regular) /* never a device */
         unlink(path);
     return r;
 }

@@ -22,16 +22,16 @@ struct pf_blob {
 };
 
 struct pf_image {
-    int width, height;                    /* pixels of the luma plane */
-    int bits;                             /* 8: uint8_t samples; 16: uint16_t, native order */
-    int planes;                           /* 1 grey, 3 YCbCr */
-    int chroma_shift_x, chroma_shift_y;   /* 0 or 1; chroma size is (size + shift) >> shift */
-    int source_bits;                      /* bits a sample of the file it came from, 8 or 16 */
+    int width, height;                  /* pixels of the luma plane */
+    int bits;                           /* 8: uint8_t samples; 16: uint16_t, native order */
+    int planes;                         /* 1 grey, 3 YCbCr */
+    int chroma_shift_x, chroma_shift_y; /* 0 or 1; chroma size is (size + shift) >> shift */
+    int source_bits;                    /* bits a sample of the file it came from, 8 or 16 */
     void *plane[3];
-    size_t stride_bytes[3];               /* multiple of 64; rows are 64-byte aligned */
-    int orientation;                      /* EXIF 1..8 */
-    struct pf_blob icc;                   /* ICC profile as in the file */
-    struct pf_blob exif;                  /* TIFF-shaped EXIF block, without "Exif\0\0" */
+    size_t stride_bytes[3]; /* multiple of 64; rows are 64-byte aligned */
+    int orientation;        /* EXIF 1..8 */
+    struct pf_blob icc;     /* ICC profile as in the file */
+    struct pf_blob exif;    /* TIFF-shaped EXIF block, without "Exif\0\0" */
 };
 
 /* Allocates planes, unset content. -ENOMEM, -EINVAL for sizes below 1 x 1. */

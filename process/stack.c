@@ -95,8 +95,10 @@ static bool believable(const struct pf_stack *stack, const double h[9], const st
     return false;
 }
 
-/* Finds the frame in hand's transform: first against its predecessor, then against the stack,
- * which keeps the errors of the chain from adding up. 1 accepted, 0 refused (result says why). */
+/* Finds the frame in hand's transform: first against its predecessor, then against the stack. The
+ * chain's estimate compares like with like but its errors add up; the stack's compares sharp with
+ * blurred but does not drift. Their mean halves whatever has drifted at each step and was the most
+ * exact on generated bursts. 1 accepted, 0 refused (result says why). */
 static int align(struct pf_stack *stack, struct pf_frame_result *result, struct pf_error *err)
 {
     double relative[9], h[9];
@@ -128,10 +130,11 @@ static int align(struct pf_stack *stack, struct pf_frame_result *result, struct 
                      MOST_DRIFT * stack->width;
     if (!chained && !registered)
         return 0;
-    memcpy(result->transform, registered ? direct : h, sizeof(h));
-    if (registered) {
+    double share = !registered ? 0 : !chained ? 1 : 0.5; /* of the estimate from the stack */
+    for (int i = 0; i < 9; i++)
+        result->transform[i] = (1 - share) * h[i] + share * direct[i];
+    if (registered)
         result->correlation = fmax(refit.correlation, refit.agreement);
-    }
     result->reason[0] = '\0';
     return 1;
 }

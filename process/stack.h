@@ -36,9 +36,9 @@ struct pf_frame_result {
     enum pf_verdict verdict;
     char reason[256];
     struct pf_focus focus;
-    double transform[9];   /* homography, row by row: frame point ~ transform * reference point */
-    double correlation;    /* rho of the accepted (or refused) alignment, -1..1 */
-    double gain;           /* reference brightness = gain * frame brightness */
+    double transform[9]; /* homography, row by row: frame point ~ transform * reference point */
+    double correlation;  /* rho of the accepted (or refused) alignment, -1..1 */
+    double gain;         /* reference brightness = gain * frame brightness */
     bool is_reference;
     double align_ms, fuse_ms, focus_ms;
 };
@@ -48,7 +48,7 @@ struct pf_stack_settings {
     enum pf_motion motion;
     double min_correlation;
     enum pf_fuse fuse;
-    bool depth;            /* keep what a depth map needs */
+    bool depth; /* keep what a depth map needs */
 };
 
 struct pf_stack;

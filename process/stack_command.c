@@ -141,6 +141,8 @@ static int refuse_input(const struct command *command, const char *path, struct 
         return 0;
     if (S_ISDIR(out.st_mode))
         return pf_fail(err, EISDIR, "%s is a directory; name a file", path);
+    if (!S_ISREG(out.st_mode))
+        return pf_fail(err, EINVAL, "%s is not a regular file", path);
     for (int i = 0; i < command->count; i++)
         if (stat(command->files[i].path, &in) == 0 && in.st_dev == out.st_dev &&
             in.st_ino == out.st_ino)

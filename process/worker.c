@@ -179,7 +179,7 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
 
 static int do_preview(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    struct pf_burst *burst;
+    struct pf_burst *burst = NULL;
     int width = 0, height = 0;
     json_int_t max_width = json_integer_value(json_object_get(command, "max_width"));
     char *path = pf_json_bytes_value(json_object_get(command, "path"));
@@ -281,7 +281,7 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
 static int do_finish(struct worker *worker, const json_t *command, struct pf_error *err)
 {
     static const char *const keys[] = {"format", "jpeg_quality", "depth_map", NULL};
-    struct pf_burst *burst;
+    struct pf_burst *burst = NULL;
     struct pf_settings settings;
     int r = require_burst(worker, command, &burst, err);
     if (r == 0)
@@ -311,7 +311,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     json_t *command = tag, *facts = NULL;
     json_t *frame = json_object_get(command, "frame");
     struct pf_error err = {0};
-    struct pf_burst *burst;
+    struct pf_burst *burst = NULL;
 
     int r = require_burst(worker, command, &burst, &err);
     bool open = r == 0;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "process/cpu/kernels.h"
-#include "tests/unit/picture.h"
+#include "tests/unit/texture.h"
 #include "tests/unit/test.h"
 
 enum { WIDEST = 131 };
