@@ -1,0 +1,161 @@
+/* The pipeline: order, bounds, failure, stop. Meant to be run under ThreadSanitizer too. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "process/pipeline.h"
+#include "tests/unit/codec_files.h"
+
+#define JOBS_MAX 600
+
+static const struct pf_decode_limits limits = {.max_pixels = 1000000};
+
+struct job {
+    int number;
+    bool is_frame;
+};
+
+struct probe {
+    struct pf_pipeline *pipeline;
+    struct job jobs[JOBS_MAX];
+    int done[JOBS_MAX]; /* numbers in the order of their turn (engine thread) */
+    int done_count, images, failures, discarded, last_error, stop_after;
+    atomic_int decoding, framed, ahead_max;
+    pthread_mutex_t gate; /* held: the engine waits in its first call */
+};
+
+static void on_decoding(void *context, const void *tag)
+{
+    struct probe *probe = context;
+    (void)tag;
+    int ahead = atomic_fetch_add(&probe->decoding, 1) + 1 - atomic_load(&probe->framed);
+    if (ahead > atomic_load(&probe->ahead_max))
+        atomic_store(&probe->ahead_max, ahead);
+}
+
+static void note(struct probe *probe, const struct job *job)
+{
+    pthread_mutex_lock(&probe->gate);
+    pthread_mutex_unlock(&probe->gate);
+    probe->done[probe->done_count++] = job->number;
+    if (probe->done_count == probe->stop_after)
+        pf_pipeline_stop(probe->pipeline);
+}
+
+static void on_frame(void *context, void *tag, const struct pf_image *image,
+                     const struct pf_error *error, double decode_ms)
+{
+    struct probe *probe = context;
+    const struct job *job = tag;
+    note(probe, job);
+    if (!job->is_frame || decode_ms < 0 || (image == NULL) != (error != NULL))
+        probe->last_error = -1;
+    if (image)
+        probe->images++;
+    else
+        probe->failures++, probe->last_error = error->code;
+    atomic_fetch_add(&probe->framed, 1);
+}
+
+static void on_command(void *context, void *tag)
+{
+    note(context, tag);
+}
+
+static void on_discard(void *context, void *tag)
+{
+    struct probe *probe = context;
+    (void)tag;
+    probe->discarded++;
+}
+
+static struct probe *start_probe(void)
+{
+    struct probe *probe = calloc(1, sizeof(*probe));
+    struct pf_error err = {0};
+    CHECK(probe);
+    pthread_mutex_init(&probe->gate, NULL);
+    struct pf_pipeline_calls calls = {.context = probe,
+                                      .decoding = on_decoding,
+                                      .frame = on_frame,
+                                      .command = on_command,
+                                      .discard = on_discard};
+    CHECK_OK(pf_pipeline_new(&probe->pipeline, &calls, &limits, &err), &err);
+    return probe;
+}
+
+static void add(struct probe *probe, int number, const char *path)
+{
+    struct pf_error err = {0};
+    struct job *job = &probe->jobs[number];
+    *job = (struct job){number, path != NULL};
+    if (path)
+        CHECK_OK(pf_pipeline_add_frame(probe->pipeline, path, job, &err), &err);
+    else
+        CHECK_OK(pf_pipeline_add_command(probe->pipeline, job, &err), &err);
+}
+
+static const char *make_picture(void)
+{
+    struct raster raster = smooth_raster(40, 30, 3, 8);
+    struct jpeg_kind kind = {0};
+    write_jpeg(file_name("a.jpg"), &raster, &kind);
+    free(raster.samples);
+    return file_name("a.jpg");
+}
+
+TEST(jobs_keep_their_order_and_failures_go_on)
+{
+    const char *path = make_picture();
+    struct probe *probe = start_probe();
+    for (int i = 0; i < JOBS_MAX; i++) /* more than may wait: the owner is held back, not refused */
+        add(probe, i, i % 3 == 1 ? NULL : i % 7 == 6 ? "/nonexistent" : path);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->done_count, JOBS_MAX);
+    for (int i = 0; i < JOBS_MAX; i++)
+        CHECK_EQ(probe->done[i], i);
+    CHECK_EQ(probe->last_error, ENOENT);
+    CHECK(probe->images > 0 && probe->failures > 0);
+    CHECK_EQ(probe->discarded, 0);
+    CHECK(atomic_load(&probe->ahead_max) <= 2);
+    free(probe);
+}
+
+TEST(next_frame_is_decoded_while_the_engine_works_and_no_further)
+{
+    const char *path = make_picture();
+    struct probe *probe = start_probe();
+    pthread_mutex_lock(&probe->gate);
+    for (int i = 0; i < 6; i++)
+        add(probe, i, path);
+    /* The engine stands in its first frame; the decoder must come to the second all the same. */
+    for (int waited_ms = 0; atomic_load(&probe->decoding) < 2 && waited_ms < 20000; waited_ms += 5)
+        usleep(5000);
+    CHECK_EQ(atomic_load(&probe->decoding), 2);
+    CHECK_EQ(atomic_load(&probe->framed), 0);
+    pthread_mutex_unlock(&probe->gate);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->images, 6);
+    CHECK_EQ(atomic_load(&probe->ahead_max), 2);
+    free(probe);
+}
+
+TEST(stop_discards_what_waits)
+{
+    const char *path = make_picture();
+    struct probe *probe = start_probe();
+    probe->stop_after = 3;
+    for (int i = 0; i < 40; i++)
+        add(probe, i, i % 2 ? NULL : path);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->done_count, 3);
+    CHECK_EQ(probe->discarded, 37);
+    free(probe);
+}
+
+TEST(pipeline_without_jobs_ends)
+{
+    struct probe *probe = start_probe();
+    CHECK(pf_pipeline_free(probe->pipeline) == NULL);
+    CHECK(pf_pipeline_free(NULL) == NULL);
+    free(probe);
+}
