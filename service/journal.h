@@ -92,13 +92,13 @@ int pf_journal_rejected(struct pf_journal *journal, const char *source,
 struct pf_journal_frame {
     struct pf_record *record; /* as first recorded */
     enum pf_frame_state state;
-    int64_t burst;            /* 0: in none yet */
-    int attempts;             /* times the worker died with it in hand */
-    bool late;                /* joined after its burst had been complete once */
-    char *reason;             /* why aside, else NULL */
-    json_t *scores;           /* as given to pf_journal_frame_result, NULL none yet */
-    char **paths;             /* files that held the content when last seen, oldest first */
-    size_t path_count;        /* 0: all were replaced by other content since */
+    int64_t burst;     /* 0: in none yet */
+    int attempts;      /* times the worker died with it in hand */
+    bool late;         /* joined after its burst had been complete once */
+    char *reason;      /* why aside, else NULL */
+    json_t *scores;    /* as given to pf_journal_frame_result, NULL none yet */
+    char **paths;      /* files that held the content when last seen, oldest first */
+    size_t path_count; /* 0: all were replaced by other content since */
 };
 
 struct pf_journal_frames {
@@ -140,14 +140,15 @@ const char *pf_burst_state_name(enum pf_burst_state state); /* "open" ... "not a
 #define PF_BURST_ID_MAX 96
 
 struct pf_journal_burst {
-    int64_t number;           /* the grouper's */
-    char id[PF_BURST_ID_MAX]; /* 20260102-030405-<serial or source>-<number>: unique, file-name safe */
+    int64_t number; /* the grouper's */
+    char id
+        [PF_BURST_ID_MAX]; /* 20260102-030405-<serial or source>-<number>: unique, file-name safe */
     enum pf_burst_state state;
-    int wanted, published;    /* versions; 0 none */
+    int wanted, published; /* versions; 0 none */
     size_t frames;
-    char *reason;             /* why it ended (pf_grouper_reason_name), NULL open */
-    char *detail;             /* why it failed or is not a stack, else NULL */
-    char *directory;          /* of the last published version, NULL none */
+    char *reason;    /* why it ended (pf_grouper_reason_name), NULL open */
+    char *detail;    /* why it failed or is not a stack, else NULL */
+    char *directory; /* of the last published version, NULL none */
     int64_t opened_wall_ms, changed_wall_ms;
 };
 
@@ -162,9 +163,8 @@ int pf_journal_next_burst(struct pf_journal *journal, int64_t *ret, struct pf_er
 
 /* A new burst, state open, with the id made from the first frame; ret_id may be NULL. Its first
  * frame joins with pf_journal_join. -EEXIST. */
-int pf_journal_open_burst(struct pf_journal *journal, int64_t number,
-                          const struct pf_record *first, char ret_id[PF_BURST_ID_MAX],
-                          struct pf_error *err);
+int pf_journal_open_burst(struct pf_journal *journal, int64_t number, const struct pf_record *first,
+                          char ret_id[PF_BURST_ID_MAX], struct pf_error *err);
 
 /* The frame becomes part of the burst. -EEXIST when it is in a burst already (a frame is in one
  * burst only). late: the burst is open again. */

@@ -1,0 +1,319 @@
+#include "service/journal_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x70666f63 /* "pfoc", in the header of the file */
+
+/* The numbers of states are those of the enums in journal.h. */
+static const char schema[] =
+    "CREATE TABLE bursts ("
+    "  number INTEGER PRIMARY KEY,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  state INTEGER NOT NULL,"
+    "  wanted INTEGER NOT NULL DEFAULT 0,"    /* version that the last completion asked for */
+    "  published INTEGER NOT NULL DEFAULT 0," /* last version that is out */
+    "  reason TEXT,"                          /* why it ended */
+    "  detail TEXT,"                          /* why it failed or is no stack */
+    "  opened_wall_ms INTEGER NOT NULL,"
+    "  changed_wall_ms INTEGER NOT NULL);"
+    "CREATE INDEX bursts_by_state ON bursts (state, number);"
+    "CREATE INDEX bursts_by_change ON bursts (changed_wall_ms, number);"
+    "CREATE TABLE frames ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT," /* as they were recorded */
+    "  id TEXT NOT NULL UNIQUE,"                  /* of the content */
+    "  record TEXT NOT NULL,"                     /* as capture sent it, JSON */
+    "  arrival_ms INTEGER NOT NULL,"              /* CLOCK_MONOTONIC of that boot */
+    "  boot TEXT NOT NULL,"
+    "  wall_offset_ms INTEGER NOT NULL,"
+    "  recorded_wall_ms INTEGER NOT NULL,"
+    "  state INTEGER NOT NULL,"
+    "  attempts INTEGER NOT NULL DEFAULT 0,"
+    "  burst INTEGER REFERENCES bursts (number)," /* one at the most */
+    "  place INTEGER,"                            /* as they joined, from 1 */
+    "  late INTEGER NOT NULL DEFAULT 0,"
+    "  reason TEXT,"
+    "  scores TEXT);"
+    "CREATE UNIQUE INDEX frames_by_burst ON frames (burst, place) WHERE burst IS NOT NULL;"
+    "CREATE INDEX frames_loose ON frames (number) WHERE burst IS NULL;"
+    "CREATE TABLE files ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  source BLOB NOT NULL,"
+    "  path BLOB NOT NULL,"
+    "  size_bytes INTEGER NOT NULL,"
+    "  mtime_ns INTEGER NOT NULL,"
+    "  ctime_ns INTEGER NOT NULL,"
+    "  inode INTEGER NOT NULL,"
+    "  frame INTEGER REFERENCES frames (number)," /* NULL: rejected */
+    "  reason TEXT,"
+    "  UNIQUE (source, path));"
+    "CREATE INDEX files_by_frame ON files (frame);"
+    "CREATE TABLE versions ("
+    "  burst INTEGER NOT NULL REFERENCES bursts (number),"
+    "  version INTEGER NOT NULL,"
+    "  directory BLOB NOT NULL,"
+    "  files TEXT,"
+    "  published_wall_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (burst, version)) WITHOUT ROWID;";
+
+static const char *const queries[] = {
+#define PF_JOURNAL_QUERY_TEXT(name, text) [PF_QUERY_##name] = text,
+    PF_JOURNAL_QUERIES(PF_JOURNAL_QUERY_TEXT)
+#undef PF_JOURNAL_QUERY_TEXT
+};
+
+static int errno_of(sqlite3 *db, int result)
+{
+    int system_errno = db ? sqlite3_system_errno(db) : 0;
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        return ENOSPC;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return system_errno == ENOSPC || system_errno == EDQUOT  ? ENOSPC
+               : system_errno == EROFS || system_errno == EACCES ? system_errno
+               : result == SQLITE_IOERR_NOMEM                    ? ENOMEM
+                                                                 : EIO;
+    case SQLITE_READONLY:
+        return EROFS;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return EUCLEAN;
+    case SQLITE_NOMEM:
+        return ENOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return EBUSY;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return EACCES;
+    case SQLITE_CONSTRAINT:
+        return EEXIST;
+    default:
+        return EIO;
+    }
+}
+
+int pf_journal_fail(struct pf_journal *journal, int result, const char *what, struct pf_error *err)
+{
+    int code = errno_of(journal->db, result);
+    if (code == ENOMEM)
+        return pf_fail(err, ENOMEM, "out of memory for the journal");
+    return pf_fail(
+        err, code, "journal %s: %s: %s%s", journal->path, what, sqlite3_errmsg(journal->db),
+        code == EUCLEAN ? " (it is damaged; it is left as it is: restore a copy, or move "
+                          "it away to begin a new one)"
+                        : "");
+}
+
+static int vbind(struct pf_journal *journal, sqlite3_stmt **ret, enum pf_journal_query query,
+                 struct pf_error *err, const char *types, va_list args)
+{
+    sqlite3_stmt **statement = &journal->statements[query];
+    int result = SQLITE_OK;
+    if (!*statement)
+        result = sqlite3_prepare_v3(journal->db, queries[query], -1, SQLITE_PREPARE_PERSISTENT,
+                                    statement, NULL);
+    for (int i = 0; result == SQLITE_OK && types[i]; i++) {
+        if (types[i] == 'i') {
+            result = sqlite3_bind_int64(*statement, i + 1, va_arg(args, int64_t));
+            continue;
+        }
+        const char *text = va_arg(args, const char *);
+        int size_bytes = text ? (int)strlen(text) : 0;
+        if (!text)
+            result = sqlite3_bind_null(*statement, i + 1);
+        else if (types[i] == 'b')
+            result = sqlite3_bind_blob(*statement, i + 1, text, size_bytes, SQLITE_STATIC);
+        else
+            result = sqlite3_bind_text(*statement, i + 1, text, size_bytes, SQLITE_STATIC);
+    }
+    if (result != SQLITE_OK)
+        return pf_journal_fail(journal, result, "preparing a statement", err);
+    *ret = *statement;
+    return 0;
+}
+
+int pf_journal_bind(struct pf_journal *journal, sqlite3_stmt **ret, enum pf_journal_query query,
+                    struct pf_error *err, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    int r = vbind(journal, ret, query, err, types, args);
+    va_end(args);
+    return r;
+}
+
+int pf_journal_step(struct pf_journal *journal, sqlite3_stmt *statement, struct pf_error *err)
+{
+    int result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        return 1;
+    int r = 0;
+    if (result != SQLITE_DONE)
+        r = pf_journal_fail(journal, sqlite3_extended_errcode(journal->db),
+                            sqlite3_stmt_readonly(statement) ? "reading" : "writing", err);
+    pf_journal_done(statement);
+    return r;
+}
+
+void pf_journal_done(sqlite3_stmt *statement)
+{
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+}
+
+int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, struct pf_error *err,
+                   const char *types, ...)
+{
+    sqlite3_stmt *statement = NULL;
+    va_list args;
+    va_start(args, types);
+    int r = vbind(journal, &statement, query, err, types, args);
+    va_end(args);
+    return r < 0 ? r : pf_journal_step(journal, statement, err);
+}
+
+int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
+{
+    *ret = NULL;
+    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+        return 0;
+    /* As a blob: the bytes as they were given, ended by a NUL of ours. */
+    const void *bytes = sqlite3_column_blob(statement, column);
+    int size_bytes = sqlite3_column_bytes(statement, column);
+    *ret = strndup(bytes ? bytes : "", (size_t)size_bytes);
+    return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
+}
+
+/* ---- transactions ---- */
+
+static int exec(struct pf_journal *journal, const char *sql, const char *what, struct pf_error *err)
+{
+    int result = sqlite3_exec(journal->db, sql, NULL, NULL, NULL);
+    return result == SQLITE_OK
+               ? 0
+               : pf_journal_fail(journal, sqlite3_extended_errcode(journal->db), what, err);
+}
+
+/* Some failures of the disk make SQLite roll the whole transaction back by itself. What follows in
+ * the batch must then not be committed one by one. */
+static bool batch_is_lost(const struct pf_journal *journal)
+{
+    return journal->in_batch && sqlite3_get_autocommit(journal->db);
+}
+
+int pf_journal_enter(struct pf_journal *journal, struct pf_error *err)
+{
+    if (batch_is_lost(journal))
+        return pf_fail(err, journal->lost.code ? journal->lost.code : EIO, "%s",
+                       journal->lost.text);
+    return exec(journal, "SAVEPOINT step", "beginning", err);
+}
+
+int pf_journal_leave(struct pf_journal *journal, int r, struct pf_error *err)
+{
+    struct pf_error problem = {0};
+    if (!r)
+        r = exec(journal, "RELEASE step", "committing", &problem);
+    if (problem.code)
+        pf_fail(err, problem.code, "%s", problem.text);
+    if (r < 0 && !sqlite3_get_autocommit(journal->db)) {
+        sqlite3_exec(journal->db, "ROLLBACK TO step", NULL, NULL, NULL);
+        sqlite3_exec(journal->db, "RELEASE step", NULL, NULL, NULL);
+        if (!journal->in_batch && !sqlite3_get_autocommit(journal->db))
+            sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    if (r < 0 && batch_is_lost(journal) && !journal->lost.code)
+        pf_fail(&journal->lost, -r, "%s", err && err->code ? err->text : "the batch was given up");
+    return r;
+}
+
+int pf_journal_begin(struct pf_journal *journal, struct pf_error *err)
+{
+    if (journal->in_batch)
+        return pf_fail(err, EBUSY, "journal %s: a batch is open already", journal->path);
+    int r = exec(journal, "BEGIN IMMEDIATE", "beginning", err);
+    if (r < 0)
+        return r;
+    journal->in_batch = true;
+    pf_error_clear(&journal->lost);
+    return 0;
+}
+
+int pf_journal_commit(struct pf_journal *journal, struct pf_error *err)
+{
+    if (!journal->in_batch)
+        return pf_fail(err, EINVAL, "journal %s: no batch is open", journal->path);
+    bool lost = batch_is_lost(journal);
+    int r =
+        lost ? pf_fail(err, journal->lost.code ? journal->lost.code : EIO, "%s", journal->lost.text)
+             : exec(journal, "COMMIT", "committing", err);
+    if (r < 0)
+        pf_journal_rollback(journal);
+    journal->in_batch = false;
+    return r;
+}
+
+void pf_journal_rollback(struct pf_journal *journal)
+{
+    if (journal->in_batch && !sqlite3_get_autocommit(journal->db))
+        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    journal->in_batch = false;
+}
+
+/* ---- schema ---- */
+
+/* First column of the first row as text, "" when there is none. */
+static int ask(struct pf_journal *journal, const char *sql, char *answer, size_t size,
+               struct pf_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int result = sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_step(statement);
+    const unsigned char *text = result == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
+    sqlite3_snprintf((int)size, answer, "%s", text ? (const char *)text : "");
+    int r = result == SQLITE_ROW || result == SQLITE_DONE
+                ? 0
+                : pf_journal_fail(journal, sqlite3_extended_errcode(journal->db), "opening", err);
+    sqlite3_finalize(statement);
+    return r;
+}
+
+int pf_journal_create(struct pf_journal *journal, struct pf_error *err)
+{
+    char sql[sizeof(schema) + 128];
+    sqlite3_snprintf(sizeof(sql), sql,
+                     "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT",
+                     APPLICATION_ID, SCHEMA_VERSION, schema);
+    return exec(journal, sql, "creating its tables", err);
+}
+
+int pf_journal_check(struct pf_journal *journal, struct pf_error *err)
+{
+    char application[16], version[16], health[256];
+    int r = ask(journal, "PRAGMA application_id", application, sizeof(application), err);
+    if (!r)
+        r = ask(journal, "PRAGMA user_version", version, sizeof(version), err);
+    if (r < 0)
+        return r;
+    if (atoi(application) != APPLICATION_ID || atoi(version) < 1)
+        return pf_fail(err, EUCLEAN,
+                       "%s is not a journal of parfocal, or a damaged one; it is left as it is: "
+                       "move it away, or name another state directory",
+                       journal->path);
+    if (atoi(version) > SCHEMA_VERSION)
+        return pf_fail(err, ENOTSUP,
+                       "journal %s was written by a newer parfocal (version %s, this one knows %d)",
+                       journal->path, version, SCHEMA_VERSION);
+    r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
+    if (!r && strcmp(health, "ok"))
+        r = pf_fail(err, EUCLEAN,
+                    "journal %s is damaged: %s (it is left as it is: restore a copy, or move it "
+                    "away to begin a new one)",
+                    journal->path, health);
+    return r;
+}

@@ -1,0 +1,113 @@
+/* The journal's database: statements, transactions and how SQLite's failures are told.
+ *
+ * Used by the files of the journal only; one thread. Source: sqlite.org/c3ref, sqlite.org/rescode.
+ */
+#ifndef PF_JOURNAL_DB_H
+#define PF_JOURNAL_DB_H
+
+#include <sqlite3.h>
+
+#include "service/journal.h"
+
+/* Every statement, prepared when first used and kept. Columns are read by place. */
+#define PF_JOURNAL_QUERIES(X)                                                                      \
+    X(FRAME_NUMBER, "SELECT number FROM frames WHERE id = ?1")                                     \
+    X(FRAME_BURST, "SELECT number, burst FROM frames WHERE id = ?1")                               \
+    X(ADD_FRAME,                                                                                   \
+      "INSERT INTO frames (id, record, arrival_ms, boot, wall_offset_ms, recorded_wall_ms, state)" \
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)")                                                       \
+    X(FILE_FRAME, "SELECT frame FROM files WHERE source = ?1 AND path = ?2")                       \
+    X(PUT_FILE,                                                                                    \
+      "INSERT INTO files (source, path, size_bytes, mtime_ns, ctime_ns, inode, frame, reason)"     \
+      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (source, path) DO UPDATE SET"          \
+      " size_bytes = ?3, mtime_ns = ?4, ctime_ns = ?5, inode = ?6, frame = ?7, reason = ?8")       \
+    X(KNOWN_FILES,                                                                                 \
+      "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, frames.id, NULL FROM files"             \
+      " JOIN frames ON frames.number = files.frame WHERE files.source = ?1 ORDER BY files.number") \
+    X(REJECTED_FILES,                                                                              \
+      "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, NULL, reason FROM files"                \
+      " WHERE source = ?1 AND frame IS NULL ORDER BY number")                                      \
+    X(FILES_OF_FRAME, "SELECT path FROM files WHERE frame = ?1 ORDER BY number")                   \
+    X(FRAME, PF_JOURNAL_FRAME " WHERE id = ?1")                                                    \
+    X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL ORDER BY number")                       \
+    X(BURST_FRAMES, PF_JOURNAL_FRAME " WHERE burst = ?1 ORDER BY place")                           \
+    X(COUNT_ATTEMPT, "UPDATE frames SET attempts = attempts + 1 WHERE id = ?1 RETURNING attempts") \
+    X(FRAME_RESULT,                                                                                \
+      "UPDATE frames SET state = ?3, reason = ?4, scores = ?5 WHERE id = ?1 AND burst = ?2")       \
+    X(JOIN_FRAME,                                                                                  \
+      "UPDATE frames SET state = 1, burst = ?2, late = ?3, place ="                                \
+      " (SELECT coalesce(max(place), 0) + 1 FROM frames WHERE burst = ?2) WHERE id = ?1")          \
+    X(NEXT_BURST, "SELECT coalesce(max(number), 0) + 1 FROM bursts")                               \
+    X(ADD_BURST, "INSERT INTO bursts (number, id, state, opened_wall_ms, changed_wall_ms)"         \
+                 " VALUES (?1, ?2, 0, ?3, ?3)")                                                    \
+    X(BURST_STATE, "SELECT state, wanted, published FROM bursts WHERE number = ?1")                \
+    X(END_BURST,                                                                                   \
+      "UPDATE bursts SET state = ?2, wanted = ?3, reason = ?4, detail = ?5, changed_wall_ms = ?6"  \
+      " WHERE number = ?1")                                                                        \
+    X(SET_BURST,                                                                                   \
+      "UPDATE bursts SET state = ?2, detail = ?3, changed_wall_ms = ?4 WHERE number = ?1")         \
+    X(PUBLISH_BURST, "UPDATE bursts SET state = ?2, published = ?3, changed_wall_ms = ?4,"         \
+                     " detail = CASE ?2 WHEN 2 THEN NULL ELSE detail END WHERE number = ?1")       \
+    X(ADD_VERSION, "INSERT INTO versions (burst, version, directory, files, published_wall_ms)"    \
+                   " VALUES (?1, ?2, ?3, ?4, ?5)")                                                 \
+    X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \
+    X(BURST_BY_ID, PF_JOURNAL_BURST " WHERE id = ?1")                                              \
+    X(BURSTS_IN, PF_JOURNAL_BURST " WHERE state = ?1 ORDER BY number")                             \
+    X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")
+
+#define PF_JOURNAL_FRAME                                                                           \
+    "SELECT number, record, arrival_ms, boot, wall_offset_ms, state, burst, attempts, late,"       \
+    " reason, scores FROM frames"
+#define PF_JOURNAL_BURST                                                                           \
+    "SELECT number, id, state, wanted, published,"                                                 \
+    " (SELECT count(*) FROM frames WHERE burst = bursts.number), reason, detail,"                  \
+    " (SELECT directory FROM versions WHERE burst = bursts.number AND version = published),"       \
+    " opened_wall_ms, changed_wall_ms FROM bursts"
+
+enum pf_journal_query {
+#define PF_JOURNAL_QUERY_NAME(name, text) PF_QUERY_##name,
+    PF_JOURNAL_QUERIES(PF_JOURNAL_QUERY_NAME)
+#undef PF_JOURNAL_QUERY_NAME
+        PF_QUERY_COUNT
+};
+
+struct pf_journal {
+    sqlite3 *db;
+    char *path; /* of the database, for messages */
+    int lock_fd;
+    bool in_batch;
+    struct pf_error lost; /* why SQLite gave the batch up, unset when it did not */
+    sqlite3_stmt *statements[PF_QUERY_COUNT];
+    char boot[40];          /* identity of this boot, "" unknown */
+    int64_t wall_offset_ms; /* CLOCK_REALTIME - CLOCK_MONOTONIC at opening */
+};
+
+/* Describes SQLite's last failure as errno; `what` is what was being done. */
+int pf_journal_fail(struct pf_journal *journal, int result, const char *what, struct pf_error *err);
+
+/* The statement, reset, with parameters bound by `types`, a letter for each: i int64_t, t text,
+ * b bytes (path); t and b are NUL-terminated, must live until the statement is done, and NULL is
+ * SQL's NULL. */
+int pf_journal_bind(struct pf_journal *journal, sqlite3_stmt **ret, enum pf_journal_query query,
+                    struct pf_error *err, const char *types, ...);
+/* 1: there is a row, 0: done. */
+int pf_journal_step(struct pf_journal *journal, sqlite3_stmt *statement, struct pf_error *err);
+/* Ends a statement before its last row. NULL-safe. */
+void pf_journal_done(sqlite3_stmt *statement);
+/* Binds and runs a statement that returns no rows. */
+int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, struct pf_error *err,
+                   const char *types, ...);
+/* Column as heap text, NULL for SQL's NULL. -ENOMEM. */
+int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
+
+/* Around every change: all or nothing of it. leave() takes the result so far and returns the final
+ * one; outside a batch it is what commits. */
+int pf_journal_enter(struct pf_journal *journal, struct pf_error *err);
+int pf_journal_leave(struct pf_journal *journal, int r, struct pf_error *err);
+
+/* Makes the tables of a new, empty database. */
+int pf_journal_create(struct pf_journal *journal, struct pf_error *err);
+/* -EUCLEAN when it is not a journal of ours, undamaged; -ENOTSUP when it is newer than we are. */
+int pf_journal_check(struct pf_journal *journal, struct pf_error *err);
+
+#endif

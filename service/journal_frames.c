@@ -1,0 +1,355 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/journal_db.h"
+
+/* A number in the first column; 0 rows: -ENOENT without a description. */
+static int number_of(struct pf_journal *journal, sqlite3_stmt *statement, int64_t *ret,
+                     struct pf_error *err)
+{
+    int r = pf_journal_step(journal, statement, err);
+    if (r == 1) {
+        *ret = sqlite3_column_int64(statement, 0);
+        pf_journal_done(statement);
+        return 0;
+    }
+    return r < 0 ? r : -ENOENT;
+}
+
+static int put_file(struct pf_journal *journal, const struct pf_record *record, int64_t frame,
+                    struct pf_error *err)
+{
+    return pf_journal_run(journal, PF_QUERY_PUT_FILE, err, "bbiiiiit", record->source, record->path,
+                          record->size_bytes, record->mtime_ns, record->ctime_ns,
+                          (int64_t)record->inode, frame, (const char *)NULL);
+}
+
+static int add_frame(struct pf_journal *journal, const struct pf_record *record, int64_t *ret_frame,
+                     struct pf_error *err)
+{
+    json_t *object = pf_record_to_json(record);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (!text)
+        return pf_fail(err, ENOMEM, "out of memory for the journal");
+    int64_t wall_ms = pf_wall_ms();
+    int r = pf_journal_run(journal, PF_QUERY_ADD_FRAME, err, "ttitii", record->id.text, text,
+                           record->arrival_ms, journal->boot, wall_ms - pf_monotonic_ms(), wall_ms);
+    *ret_frame = sqlite3_last_insert_rowid(journal->db);
+    free(text);
+    return r;
+}
+
+static int record_frame(struct pf_journal *journal, const struct pf_record *record,
+                        enum pf_journal_seen *ret, struct pf_error *err)
+{
+    sqlite3_stmt *find = NULL;
+    int64_t frame = 0, holds = 0;
+    enum pf_journal_seen seen = PF_JOURNAL_NEW;
+    int r = pf_journal_bind(journal, &find, PF_QUERY_FRAME_NUMBER, err, "t", record->id.text);
+    if (!r)
+        r = number_of(journal, find, &frame, err);
+    if (!r) {
+        r = pf_journal_bind(journal, &find, PF_QUERY_FILE_FRAME, err, "bb", record->source,
+                            record->path);
+        if (!r)
+            r = number_of(journal, find, &holds, err); /* SQL's NULL, of a rejected file, is 0 */
+        seen = holds == frame ? PF_JOURNAL_AGAIN : PF_JOURNAL_COPY;
+        r = r == -ENOENT ? 0 : r;
+    } else if (r == -ENOENT) {
+        r = add_frame(journal, record, &frame, err);
+    }
+    if (!r)
+        r = put_file(journal, record, frame, err);
+    if (!r)
+        *ret = seen;
+    return r;
+}
+
+int pf_journal_record_frame(struct pf_journal *journal, const struct pf_record *record,
+                            enum pf_journal_seen *ret, struct pf_error *err)
+{
+    int r = pf_journal_enter(journal, err);
+    return r < 0 ? r : pf_journal_leave(journal, record_frame(journal, record, ret, err), err);
+}
+
+int pf_journal_reject(struct pf_journal *journal, const char *source, const char *path,
+                      int64_t size_bytes, int64_t mtime_ns, const char *reason,
+                      struct pf_error *err)
+{
+    int r = pf_journal_enter(journal, err);
+    if (r < 0)
+        return r;
+    r = pf_journal_run(journal, PF_QUERY_PUT_FILE, err, "bbiiiitt", source, path, size_bytes,
+                       mtime_ns, (int64_t)0, (int64_t)0, (const char *)NULL /* no frame */, reason);
+    return pf_journal_leave(journal, r, err);
+}
+
+static int walk_files(struct pf_journal *journal, enum pf_journal_query query, const char *source,
+                      int (*visit)(void *context, const struct pf_journal_file *file),
+                      void *context, struct pf_error *err)
+{
+    sqlite3_stmt *files = NULL;
+    int r = pf_journal_bind(journal, &files, query, err, "b", source);
+    while (!r && (r = pf_journal_step(journal, files, err)) == 1) {
+        char *path = NULL;
+        r = pf_journal_text(files, 0, &path, err);
+        struct pf_journal_file file = {
+            .path = path,
+            .size_bytes = sqlite3_column_int64(files, 1),
+            .mtime_ns = sqlite3_column_int64(files, 2),
+            .ctime_ns = sqlite3_column_int64(files, 3),
+            .inode = (uint64_t)sqlite3_column_int64(files, 4),
+            .frame = (const char *)sqlite3_column_text(files, 5),
+            .reason = (const char *)sqlite3_column_text(files, 6),
+        };
+        if (!r)
+            r = visit(context, &file);
+        free(path);
+        if (r < 0) {
+            pf_journal_done(files);
+            return r;
+        }
+        r = 0;
+    }
+    return r;
+}
+
+int pf_journal_known(struct pf_journal *journal, const char *source,
+                     int (*visit)(void *context, const struct pf_journal_file *file), void *context,
+                     struct pf_error *err)
+{
+    return walk_files(journal, PF_QUERY_KNOWN_FILES, source, visit, context, err);
+}
+
+int pf_journal_rejected(struct pf_journal *journal, const char *source,
+                        int (*visit)(void *context, const struct pf_journal_file *file),
+                        void *context, struct pf_error *err)
+{
+    return walk_files(journal, PF_QUERY_REJECTED_FILES, source, visit, context, err);
+}
+
+/* ---- reading frames ---- */
+
+void pf_journal_frames_free(struct pf_journal_frames *frames)
+{
+    for (size_t i = 0; i < frames->count; i++) {
+        struct pf_journal_frame *frame = &frames->items[i];
+        pf_record_free(frame->record);
+        free(frame->reason);
+        json_decref(frame->scores);
+        for (size_t k = 0; k < frame->path_count; k++)
+            free(frame->paths[k]);
+        free(frame->paths);
+    }
+    free(frames->items);
+    *frames = (struct pf_journal_frames){0};
+}
+
+static int read_paths(struct pf_journal *journal, int64_t number, struct pf_journal_frame *frame,
+                      struct pf_error *err)
+{
+    sqlite3_stmt *files = NULL;
+    int r = pf_journal_bind(journal, &files, PF_QUERY_FILES_OF_FRAME, err, "i", number);
+    while (!r && (r = pf_journal_step(journal, files, err)) == 1) {
+        char **grown = realloc(frame->paths, (frame->path_count + 1) * sizeof(*grown));
+        if (grown) {
+            frame->paths = grown;
+            r = pf_journal_text(files, 0, &grown[frame->path_count], err);
+            frame->path_count += !r;
+        } else {
+            r = pf_fail(err, ENOMEM, "out of memory for the journal");
+        }
+        if (r < 0)
+            pf_journal_done(files);
+    }
+    return r;
+}
+
+static int read_json(struct pf_journal *journal, sqlite3_stmt *row, int column, json_t **ret,
+                     struct pf_error *err)
+{
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    json_error_t problem;
+    *ret = text ? json_loads(text, JSON_DECODE_ANY, &problem) : NULL;
+    if (text && !*ret)
+        return pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s", journal->path,
+                       problem.text);
+    return 0;
+}
+
+/* Columns of PF_JOURNAL_FRAME. */
+static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_journal_frame *frame,
+                      struct pf_error *err)
+{
+    json_t *object = NULL;
+    struct pf_error problem = {0};
+    int r = read_json(journal, row, 1, &object, err);
+    if (!r && pf_record_from_json(object, &frame->record, &problem) < 0)
+        r = problem.code == ENOMEM
+                ? pf_fail(err, ENOMEM, "%s", problem.text)
+                : pf_fail(err, EUCLEAN, "journal %s is damaged: %s", journal->path, problem.text);
+    json_decref(object);
+    if (r < 0)
+        return r;
+    const char *boot = (const char *)sqlite3_column_text(row, 3);
+    frame->record->arrival_ms = sqlite3_column_int64(row, 2);
+    if (!boot || !*boot || strcmp(boot, journal->boot))
+        frame->record->arrival_ms += sqlite3_column_int64(row, 4) - journal->wall_offset_ms;
+    frame->state = (enum pf_frame_state)sqlite3_column_int(row, 5);
+    frame->burst = sqlite3_column_int64(row, 6);
+    frame->attempts = sqlite3_column_int(row, 7);
+    frame->late = sqlite3_column_int(row, 8);
+    r = pf_journal_text(row, 9, &frame->reason, err);
+    if (!r)
+        r = read_json(journal, row, 10, &frame->scores, err);
+    return r ? r : read_paths(journal, sqlite3_column_int64(row, 0), frame, err);
+}
+
+static int read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
+                       struct pf_journal_frames *ret, struct pf_error *err)
+{
+    struct pf_journal_frames frames = {0};
+    size_t capacity = 0;
+    int r;
+    while ((r = pf_journal_step(journal, rows, err)) == 1) {
+        if (frames.count == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            struct pf_journal_frame *grown = realloc(frames.items, capacity * sizeof(*grown));
+            if (!grown) {
+                r = pf_fail(err, ENOMEM, "out of memory for the journal");
+                break;
+            }
+            frames.items = grown;
+        }
+        struct pf_journal_frame *frame = &frames.items[frames.count++];
+        *frame = (struct pf_journal_frame){0};
+        r = read_frame(journal, rows, frame, err);
+        if (r < 0)
+            break;
+    }
+    if (r < 0) {
+        pf_journal_done(rows);
+        pf_journal_frames_free(&frames);
+        return r;
+    }
+    *ret = frames;
+    return 0;
+}
+
+int pf_journal_loose_frames(struct pf_journal *journal, struct pf_journal_frames *ret,
+                            struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_LOOSE_FRAMES, err, "");
+    return r < 0 ? r : read_frames(journal, rows, ret, err);
+}
+
+int pf_journal_burst_frames(struct pf_journal *journal, int64_t burst,
+                            struct pf_journal_frames *ret, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_BURST_FRAMES, err, "i", burst);
+    return r < 0 ? r : read_frames(journal, rows, ret, err);
+}
+
+static int unknown_frame(const struct pf_identity *frame, struct pf_error *err)
+{
+    return pf_fail(err, ENOENT, "frame %s is not in the journal", frame->text);
+}
+
+int pf_journal_frame(struct pf_journal *journal, const struct pf_identity *frame,
+                     struct pf_journal_frames *ret, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    struct pf_journal_frames frames = {0};
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_FRAME, err, "t", frame->text);
+    if (!r)
+        r = read_frames(journal, rows, &frames, err);
+    if (!r && !frames.count)
+        r = unknown_frame(frame, err);
+    if (!r)
+        *ret = frames;
+    return r;
+}
+
+/* ---- what becomes of a frame ---- */
+
+int pf_journal_frame_attempt(struct pf_journal *journal, const struct pf_identity *frame,
+                             int *ret_attempts, struct pf_error *err)
+{
+    sqlite3_stmt *count = NULL;
+    int64_t attempts = 0;
+    int r = pf_journal_enter(journal, err);
+    if (r < 0)
+        return r;
+    r = pf_journal_bind(journal, &count, PF_QUERY_COUNT_ATTEMPT, err, "t", frame->text);
+    if (!r)
+        r = number_of(journal, count, &attempts, err);
+    if (r == -ENOENT)
+        unknown_frame(frame, err);
+    r = pf_journal_leave(journal, r, err);
+    if (!r)
+        *ret_attempts = (int)attempts;
+    return r;
+}
+
+int pf_journal_frame_result(struct pf_journal *journal, int64_t burst,
+                            const struct pf_identity *frame, bool fused, const char *reason,
+                            const json_t *scores, struct pf_error *err)
+{
+    char *text = scores ? json_dumps(scores, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    if (scores && !text)
+        return pf_fail(err, ENOMEM, "out of memory for the journal");
+    int r = pf_journal_enter(journal, err);
+    if (!r) {
+        r = pf_journal_run(journal, PF_QUERY_FRAME_RESULT, err, "tiitt", frame->text, burst,
+                           (int64_t)(fused ? PF_FRAME_FUSED : PF_FRAME_ASIDE),
+                           fused ? NULL : reason, text);
+        if (!r && !sqlite3_changes(journal->db))
+            r = pf_fail(err, ENOENT, "frame %s is not in burst %lld", frame->text,
+                        (long long)burst);
+        r = pf_journal_leave(journal, r, err);
+    }
+    free(text);
+    return r;
+}
+
+static int join(struct pf_journal *journal, int64_t burst, const struct pf_identity *frame,
+                bool late, struct pf_error *err)
+{
+    sqlite3_stmt *find = NULL;
+    int r = pf_journal_bind(journal, &find, PF_QUERY_FRAME_BURST, err, "t", frame->text);
+    if (!r)
+        r = pf_journal_step(journal, find, err);
+    if (r <= 0)
+        return r < 0 ? r : unknown_frame(frame, err);
+    int64_t present = sqlite3_column_int64(find, 1);
+    pf_journal_done(find);
+    if (present)
+        return pf_fail(err, EEXIST, "frame %s is in burst %lld already", frame->text,
+                       (long long)present);
+    r = pf_journal_bind(journal, &find, PF_QUERY_BURST_STATE, err, "i", burst);
+    if (!r)
+        r = pf_journal_step(journal, find, err);
+    if (r <= 0)
+        return r < 0 ? r : pf_fail(err, ENOENT, "burst %lld is not there", (long long)burst);
+    enum pf_burst_state state = (enum pf_burst_state)sqlite3_column_int(find, 0);
+    pf_journal_done(find);
+    if (state != PF_BURST_STATE_OPEN && !late)
+        return pf_fail(err, EINVAL, "burst %lld is %s: only a late frame can join it",
+                       (long long)burst, pf_burst_state_name(state));
+    r = pf_journal_run(journal, PF_QUERY_JOIN_FRAME, err, "tii", frame->text, burst, (int64_t)late);
+    if (!r && late)
+        r = pf_journal_run(journal, PF_QUERY_SET_BURST, err, "iiti", burst,
+                           (int64_t)PF_BURST_STATE_OPEN, (const char *)NULL, pf_wall_ms());
+    return r;
+}
+
+int pf_journal_join(struct pf_journal *journal, int64_t burst, const struct pf_identity *frame,
+                    bool late, struct pf_error *err)
+{
+    int r = pf_journal_enter(journal, err);
+    return r < 0 ? r : pf_journal_leave(journal, join(journal, burst, frame, late, err), err);
+}
