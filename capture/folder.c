@@ -45,7 +45,7 @@ static void on_file_event(struct pf_folder *folder, const char *path, uint32_t m
         else if (mask & IN_CLOSE_WRITE)
             rest_ms /= CLOSED_SHARE;
         if (S_ISREG(st.st_mode))
-            pf_folder_found(folder, path, &st, rest_ms, true);
+            pf_folder_found(folder, path, &st, rest_ms);
     } else if (mask & (IN_DELETE | IN_MOVED_FROM) || errno == ENOENT || errno == ELOOP) {
         file = pf_files_find(folder->files, path);
         if (file)
@@ -241,6 +241,7 @@ static int loop(struct pf_folder *folder, struct pf_jsonl_reader *reader, bool h
             pf_folder_request_scan(folder);
         }
         if (fds[EVENTS].revents) {
+            folder->batch_ms = pf_monotonic_ms();
             r = pf_watch_read(folder->watch, on_event, folder);
             if (r < 0)
                 return pf_fail_errno(err, -r, "reading events of %s", folder->root);
@@ -303,6 +304,7 @@ out:
     while (folder.blind_count)
         free(folder.blind[--folder.blind_count]);
     free(folder.blind);
+    free(folder.fresh);
     free(folder.root);
     free(folder.source);
     free(folder.excluded[0].path);

@@ -52,43 +52,93 @@ static void has_verdict(struct pf_folder *folder, struct pf_file *file)
     }
 }
 
-/* Taken as changed at this moment: it has to rest again. */
-static void rest_again(struct pf_folder *folder, struct pf_file *file, int64_t rest_ms)
+/* Taken as changed at `now_ms`: it has to rest again. */
+static void rest_again(struct pf_folder *folder, struct pf_file *file, int64_t now_ms,
+                       int64_t rest_ms)
 {
     file->state = PF_FILE_PENDING;
-    file->changed_ms = pf_monotonic_ms();
+    file->changed_ms = now_ms;
     file->wait_ms = 0;
-    queue(folder, file, file->changed_ms + rest_ms);
+    queue(folder, file, now_ms + rest_ms);
 }
 
-void pf_folder_found(struct pf_folder *folder, const char *path, const struct stat *st,
-                     int64_t rest_ms, bool by_event)
+/* The file with its stamp brought up to date; *ret_changed if it is new or another one now. */
+static struct pf_file *take_stamp(struct pf_folder *folder, const char *path, const struct stat *st,
+                                  bool *ret_changed)
 {
     struct pf_file *file = pf_files_get(folder->files, path);
     if (!file) {
         pf_folder_fail(folder, ENOMEM, path);
-        return;
+        return NULL;
     }
     struct pf_file_stamp stamp = pf_file_stamp_of(st);
-    int64_t now_ms = pf_monotonic_ms();
-    bool is_new = !file->changed_ms;
+    *ret_changed = !file->changed_ms || !pf_file_stamp_equal(&stamp, &file->stamp);
+    if (*ret_changed)
+        folder->found_new = true;
+    file->stamp = stamp;
     file->gone = file->is_folder = false;
+    return file;
+}
+
+void pf_folder_found(struct pf_folder *folder, const char *path, const struct stat *st,
+                     int64_t rest_ms)
+{
+    bool changed;
+    struct pf_file *file = take_stamp(folder, path, st, &changed);
+    if (!file)
+        return;
+    int64_t due_ms = folder->batch_ms + (file->state == PF_FILE_TROUBLE ? 0 : rest_ms);
+    if (changed)
+        rest_again(folder, file, folder->batch_ms, rest_ms);
+    else if (file->state == PF_FILE_PENDING || file->state == PF_FILE_TROUBLE)
+        if (!file->queue_index || due_ms < file->due_ms)
+            queue(folder, file, due_ms);
+}
+
+static bool make_fresh(struct pf_folder *folder, struct pf_file *file)
+{
+    if (folder->fresh_count == folder->fresh_capacity) {
+        size_t capacity = folder->fresh_capacity ? folder->fresh_capacity * 2 : 256;
+        struct pf_file **fresh = realloc(folder->fresh, capacity * sizeof(struct pf_file *));
+        if (!fresh) {
+            pf_folder_fail(folder, ENOMEM, file->path);
+            return false;
+        }
+        folder->fresh = fresh;
+        folder->fresh_capacity = capacity;
+    }
+    folder->fresh[folder->fresh_count++] = file;
+    return true;
+}
+
+void pf_folder_scanned(struct pf_folder *folder, const char *path, const struct stat *st)
+{
+    bool changed;
+    struct pf_file *file = take_stamp(folder, path, st, &changed);
+    if (!file)
+        return;
     if (folder->full_scan)
         file->scan = folder->scan;
-
-    if (is_new || !pf_file_stamp_equal(&stamp, &file->stamp)) {
-        file->stamp = stamp;
-        folder->found_new = true;
-        rest_again(folder, file, rest_ms);
-    } else if (file->state == PF_FILE_PENDING || file->state == PF_FILE_TROUBLE) {
-        int64_t due_ms = file->state == PF_FILE_TROUBLE && by_event ? now_ms : now_ms + rest_ms;
-        if (!file->queue_index || (by_event && due_ms < file->due_ms))
-            queue(folder, file, due_ms);
+    if (changed || (!file->queue_index && file->state == PF_FILE_PENDING)) {
+        file->state = PF_FILE_PENDING;
+        file->changed_ms = pf_monotonic_ms(); /* until it is queued */
+        if (!make_fresh(folder, file))
+            return;
+    } else if (!file->queue_index && file->state == PF_FILE_TROUBLE) {
+        queue(folder, file, pf_monotonic_ms());
     }
     if (folder->full_scan && file->state == PF_FILE_PENDING && !file->awaited) {
         file->awaited = true;
         folder->awaited++;
     }
+}
+
+void pf_folder_queue_fresh(struct pf_folder *folder)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    for (size_t i = 0; i < folder->fresh_count; i++)
+        rest_again(folder, folder->fresh[i], now_ms, folder->settle_ms);
+    folder->fresh_count = 0;
 }
 
 void pf_folder_gone(struct pf_folder *folder, struct pf_file *file)
@@ -225,7 +275,7 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
             pf_log_info("%s: left alone: %s", file->path, frame->reason.text);
         break;
     case PF_FRAME_CHANGED:
-        rest_again(folder, file, folder->settle_ms);
+        rest_again(folder, file, pf_monotonic_ms(), folder->settle_ms);
         break;
     case PF_FRAME_GONE:
         pf_folder_gone(folder, file);
@@ -253,7 +303,7 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     struct pf_file_stamp stamp = pf_file_stamp_of(&st);
     if (!pf_file_stamp_equal(&stamp, &file->stamp)) {
         file->stamp = stamp;
-        rest_again(folder, file, folder->settle_ms);
+        rest_again(folder, file, pf_monotonic_ms(), folder->settle_ms);
         return;
     }
     struct pf_frame frame;

@@ -53,9 +53,12 @@ struct pf_folder {
     dev_t root_device;
     ino_t root_inode;
 
-    bool full_scan; /* one is under way */
-    uint32_t scan;  /* number of the last full scan */
-    size_t seen;    /* files it found */
+    struct pf_file **fresh; /* found by the scan under way; borrowed from files */
+    size_t fresh_count, fresh_capacity;
+    int64_t batch_ms; /* when the events at hand were read */
+    bool full_scan;   /* one is under way */
+    uint32_t scan;    /* number of the last full scan */
+    size_t seen;      /* files it found */
     bool found_new;
     bool announce;  /* `scanned` is due when no file is awaited */
     size_t awaited; /* files of a full scan without a verdict */
@@ -75,9 +78,13 @@ void pf_folder_check_root(struct pf_folder *folder);
 void pf_folder_request_scan(struct pf_folder *folder);
 
 /* folder_file.c */
-/* Seen by a scan or an event. rest_ms: how long it has to rest if it has changed. */
+/* Seen by an event that asks for rest_ms of rest if it has changed. */
 void pf_folder_found(struct pf_folder *folder, const char *path, const struct stat *st,
-                     int64_t rest_ms, bool by_event);
+                     int64_t rest_ms);
+/* Seen by a scan. What has changed is queued by pf_folder_queue_fresh, called when the scan ends:
+ * all at one time, so that they are reported in order of time and name. */
+void pf_folder_scanned(struct pf_folder *folder, const char *path, const struct stat *st);
+void pf_folder_queue_fresh(struct pf_folder *folder);
 void pf_folder_gone(struct pf_folder *folder, struct pf_file *file);
 void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folder, int code);
 /* Looks at a queued file that is due. It may be removed. */

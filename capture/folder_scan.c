@@ -100,7 +100,7 @@ static void on_file(void *context, const char *path, enum pf_name_kind kind, con
     (void)kind;
     folder->seen++;
     if (!folder->failure)
-        pf_folder_found(folder, path, st, folder->settle_ms, false);
+        pf_folder_scanned(folder, path, st);
 }
 
 static void on_trouble(void *context, const char *path, bool is_folder, int code)
@@ -145,9 +145,9 @@ static void report_status(struct pf_folder *folder)
     } else if (folder->settings->poll == PF_POLL_ALWAYS) {
         snprintf(reason, sizeof(reason), "poll = always");
     } else if (folder->blind_count) {
-        snprintf(reason, sizeof(reason), "%.160s is %s, where changes may raise no event; polling%s",
-                 polling ? "the folder" : folder->blind[0], folder->blind_name,
-                 polling ? "" : " there");
+        snprintf(
+            reason, sizeof(reason), "%.160s is %s, where changes may raise no event; polling%s",
+            polling ? "the folder" : folder->blind[0], folder->blind_name, polling ? "" : " there");
     }
     const char *mode = polling ? "polling" : "inotify";
     char status[sizeof(folder->status)];
@@ -229,6 +229,7 @@ void pf_folder_scan(struct pf_folder *folder)
     else if (r < 0)
         folder->root_code = -r;
     folder->full_scan = false;
+    pf_folder_queue_fresh(folder);
     if (folder->watch)
         pf_watch_sweep_end(folder->watch);
     if (folder->root_read) {
@@ -253,6 +254,7 @@ void pf_folder_scan_beneath(struct pf_folder *folder, const char *path)
     struct pf_error err = {0};
     size_t unwatched = folder->unwatched;
     int r = pf_scan(path, false, true, &handlers, folder, &err);
+    pf_folder_queue_fresh(folder);
     if (r == -ENOMEM) {
         pf_folder_fail(folder, ENOMEM, err.text);
     } else if (r < 0) {

@@ -152,7 +152,7 @@ int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole)
 {
     struct walk walk = {.bytes = bytes, .whole = whole, .at = 2};
     for (;;) {
-        uint8_t marker;
+        uint8_t marker = 0;
         int r = marker_code(&walk, &marker);
         if (r <= 0)
             return r;
