@@ -1,10 +1,10 @@
 /* compare: a stack against the generator's truth.
  *
- *   compare --truth DIR [--json] [--transforms FILE] [--selector] [--gain] [RESULT]
+ *   compare --truth DIR [--json] [--transforms FILE] [--selector] [--gain] [--error PNG] [RESULT]
  *
  * The truth (DIR/truth.png) is registered to the result by an affine transform; PSNR and SSIM are
  * of luma over the central 90 %. --gain takes out a difference of gain and offset as well (both
- * values are reported anyway). --selector also stacks DIR's frames clairvoyantly: aligned by the
+ * values are reported anyway). --error draws the difference, eight times as strong, around grey. --selector also stacks DIR's frames clairvoyantly: aligned by the
  * true transforms, for each pixel the frame nearest to the truth. --transforms checks an engine's
  * transforms (JSON with "frames": [{"file", "transform"}]) against the true ones at the corners.
  */
@@ -156,7 +156,24 @@ static json_t *scores(const struct pf_gen_plane *result, const struct pf_gen_pla
     return object;
 }
 
-static json_t *compare_result(const struct truth *truth, const char *path, bool take_gain)
+static void draw_error(const char *path, const struct pf_gen_plane *result,
+                       const struct pf_gen_plane *truth)
+{
+    struct pf_gen_encoding png = {PF_GEN_PNG, 8, 1, 0, 0, 3};
+    struct pf_error err = {0};
+    size_t pixels = (size_t)result->width * (size_t)result->height;
+    uint16_t *samples = pf_gen_alloc(pixels, sizeof(*samples));
+    for (size_t i = 0; i < pixels; i++) {
+        float v = 128 + 8 * (result->value[i] - truth->value[i]);
+        samples[i] = (uint16_t)(257 * (v < 0 ? 0 : v > 255 ? 255 : (int)v));
+    }
+    if (pf_gen_picture_write(path, samples, result->width, result->height, &png, NULL, &err) < 0)
+        stop("cannot write", err.text);
+    free(samples);
+}
+
+static json_t *compare_result(const struct truth *truth, const char *path, bool take_gain,
+                              const char *error)
 {
     struct pf_gen_plane result = read_luma(path);
     int width = result.width, height = result.height;
@@ -182,6 +199,8 @@ static json_t *compare_result(const struct truth *truth, const char *path, bool 
     struct pf_gen_plane tuned = pf_gen_plane_new(width, height);
     for (size_t i = 0; i < (size_t)width * (size_t)height; i++)
         tuned.value[i] = (float)(match.gain * moved.value[i] + match.offset);
+    if (error)
+        draw_error(error, &result, take_gain ? &tuned : &moved);
     json_t *object = scores(&result, take_gain ? &tuned : &moved, edge);
     json_object_set_new(object, "psnr_gain",
                         json_real(pf_gen_psnr(&result, &tuned, border, NULL, 0)));
@@ -328,15 +347,18 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"truth", 1, NULL, 't'}, {"transforms", 1, NULL, 'a'}, {"selector", 0, NULL, 's'},
-        {"json", 0, NULL, 'j'},  {"gain", 0, NULL, 'g'},       {NULL, 0, NULL, 0},
+        {"json", 0, NULL, 'j'},  {"gain", 0, NULL, 'g'},       {"error", 1, NULL, 'e'},
+        {NULL, 0, NULL, 0},
     };
-    const char *dir = NULL, *transforms = NULL;
+    const char *dir = NULL, *transforms = NULL, *error = NULL;
     bool selector = false, as_json = false, take_gain = false;
     for (int key; (key = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (key == 't')
             dir = optarg;
         else if (key == 'a')
             transforms = optarg;
+        else if (key == 'e')
+            error = optarg;
         else if (key == 's')
             selector = true;
         else if (key == 'j')
@@ -348,14 +370,15 @@ int main(int argc, char **argv)
     }
     if (!dir || (optind == argc && !selector && !transforms)) {
         fputs("usage: compare --truth DIR [--json] [--gain] [--selector] [--transforms FILE] "
-              "[RESULT]\n",
+              "[--error PNG] [RESULT]\n",
               stderr);
         return 2;
     }
     struct truth truth = truth_open(dir, optind < argc || selector);
     json_t *report = json_object();
     if (optind < argc)
-        json_object_set_new(report, "result", compare_result(&truth, argv[optind], take_gain));
+        json_object_set_new(report, "result",
+                            compare_result(&truth, argv[optind], take_gain, error));
     if (selector)
         json_object_set_new(report, "selector", compare_selector(&truth));
     if (transforms)

@@ -75,6 +75,7 @@ static void leaf(struct pf_gen_scene *scene, float x, float y, float angle, floa
                                            .scale = length,
                                            .relief = 0.16f,
                                            .gloss = 0.05f,
+                                           .calm = 0.6f,
                                            .seed = (uint32_t)pf_gen_next(&scene->random)};
     memcpy(body.surface.colour, leaf_colours[colour], sizeof(body.surface.colour));
     body.surface.at = pf_gen_frame_at(body.cx, body.cy, angle);

@@ -34,8 +34,8 @@ static void tint(float colour[3], float factor)
         colour[c] *= factor;
 }
 
-/* Albedo and height (px, about) of the surface at texture coordinates. */
-static float texture(const struct pf_gen_surface *s, float x, float y, float colour[3])
+/* Albedo and height (px, about) of the surface at texture coordinates, at its full contrast. */
+static float full_texture(const struct pf_gen_surface *s, float x, float y, float colour[3])
 {
     uint32_t seed = s->seed;
     float fine = pf_gen_octaves(x, y, fmaxf(s->scale / 4, 9), FINEST_PX, 0.85f, seed + 1);
@@ -96,6 +96,21 @@ static float texture(const struct pf_gen_surface *s, float x, float y, float col
         return 3 * coarse + 1.6f * fine + 2 * pick - 5 * gap;
     }
     }
+}
+
+/* Contrast in nature differs from place to place: dust, wear, moisture. */
+static float texture(const struct pf_gen_surface *s, float x, float y, float colour[3])
+{
+    float height = full_texture(s, x, y, colour);
+    if (s->calm <= 0)
+        return height;
+    float patch = pf_gen_noise(x / (2.2f * s->scale), y / (2.2f * s->scale), s->seed + 11) +
+                  0.35f * pf_gen_noise(x / (0.7f * s->scale), y / (0.7f * s->scale), s->seed + 12);
+    float keep = 1 - s->calm * smooth(-0.25f, 0.45f, patch), tone[3];
+    mix(s, 0.45f + 0.08f * pf_gen_noise(x / s->scale, y / s->scale, s->seed + 13), tone);
+    for (int c = 0; c < 3; c++)
+        colour[c] = tone[c] + keep * (colour[c] - tone[c]);
+    return keep * height;
 }
 
 /* Ragged ends: the outline moves in and out with the direction. */

@@ -23,6 +23,7 @@ struct pf_gen_surface {
     float scale;        /* px of the coarsest structure */
     float relief;       /* strength of the bump shading */
     float gloss;        /* strength of the specular highlight */
+    float calm;         /* 0..1: how much of its contrast the surface loses in its calm patches */
     uint32_t seed;
     struct pf_gen_frame at; /* texture coordinates are relative to it */
 };

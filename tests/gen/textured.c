@@ -44,6 +44,7 @@ static void ground(struct pf_gen_scene *scene)
         .colour = {{0.03f, 0.02f, 0.015f}, {0.20f, 0.15f, 0.10f}, {0.55f, 0.46f, 0.34f}},
         .scale = 130 * scene->unit,
         .relief = 0.22f,
+        .calm = 0.8f,
         .seed = scene->seed + 1,
         .at = pf_gen_frame_at(0, 0, 0.3f)};
     pf_gen_surface_fill(layer, &surface);
@@ -77,6 +78,7 @@ static struct pf_gen_body random_body(struct pf_gen_scene *scene, int index, int
         body.surface.scale = 2 * body.rx;
         body.surface.gloss = 0.05f;
         body.surface.relief = 0.16f;
+        body.surface.calm = 0.6f;
     } else {
         const int material = index % (int)(sizeof(materials) / sizeof(*materials));
         body.rx = width * (float)pf_gen_uniform(random, 0.045, 0.13);
@@ -89,6 +91,7 @@ static struct pf_gen_body random_body(struct pf_gen_scene *scene, int index, int
         body.surface.scale = (float)pf_gen_uniform(random, 40, 90) * scene->unit;
         body.surface.gloss = materials[material].gloss;
         body.surface.relief = 0.18f;
+        body.surface.calm = index % 4 ? (float)pf_gen_uniform(random, 0.5, 0.95) : 0;
     }
     float top = body.depth + body.bulge + fabsf(body.tilt_x) + fabsf(body.tilt_y);
     if (top > 1)
@@ -131,7 +134,7 @@ void pf_gen_build_bristles(struct pf_gen_scene *scene)
     float width = (float)scene->canvas_width, height = (float)scene->canvas_height;
     for (int h = 0; h < BRISTLES; h++) {
         struct pf_gen_hair *hair = pf_gen_scene_add_hair(scene);
-        /* From somewhere on a quadratic curve, rising towards the camera. */
+        /* Along a parabola from just above the ground, rising towards the camera. */
         float x0 = (float)pf_gen_uniform(random, -0.05, 1.05) * width;
         float y0 = (float)pf_gen_uniform(random, 0.15, 1.15) * height;
         float angle = (float)pf_gen_uniform(random, -2.7, -0.45);
@@ -139,8 +142,8 @@ void pf_gen_build_bristles(struct pf_gen_scene *scene)
         float bend = (float)pf_gen_uniform(random, -0.3, 0.3) * length;
         float dx = cosf(angle), dy = sinf(angle);
         float root = ground_depth(scene, x0, y0 < height ? y0 : height);
-        float start = root + (float)pf_gen_uniform(random, 0.25, 0.4);
-        float tip = start + (float)pf_gen_uniform(random, -0.05, 0.35);
+        float start = root + (float)pf_gen_uniform(random, 0.04, 0.25);
+        float tip = start + (float)pf_gen_uniform(random, 0, 0.4);
         float half = (float)pf_gen_uniform(random, 0.7, 1.7) * scene->unit;
         half = half < 0.6f ? 0.6f : half;
         float tone = h % 5 < 3 ? (float)pf_gen_uniform(random, 0.012, 0.05)
