@@ -26,7 +26,6 @@ static void on_rejected(const char *source, const char *path, int64_t size_bytes
                         const char *reason, void *context)
 {
     struct pf_service *service = context;
-    pf_log_warning("%s is no frame: %s", path, reason);
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_REJECT);
     entry->source = strdup(source);
     entry->path = strdup(path);

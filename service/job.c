@@ -35,7 +35,6 @@ struct pf_job *pf_job_free(struct pf_job *job)
     free(job->name);
     free(job->key);
     free(job->complete);
-    free(job->key);
     free(job);
     return NULL;
 }

@@ -419,23 +419,25 @@ static void on_started(void *context)
     watch(scheduler);
 }
 
-/* The last frame that it named as in hand is to blame; where several were under way the next
- * attempt sends them one by one, so that the blame is exact. */
+/* The last frame that it named as in hand is to blame. Where several were under way that is a guess:
+ * the replay sends them one by one, so that the next blame is exact. */
 static void find_culprit(struct pf_scheduler *scheduler, const char *why)
 {
     char reason[200];
     struct pf_job *culprit_job = NULL;
     struct pf_job_frame *culprit = NULL;
-    int64_t pixels;
-    size_t sent = frames_sent(scheduler, &pixels);
-    if (sent)
-        scheduler->careful = sent;
+    scheduler->careful = 0;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next)
-        for (size_t i = 0; i < job->count; i++)
-            if (job->frames[i].decoding && job->frames[i].step == PF_STEP_SENT) {
+        for (size_t i = 0; i < job->count; i++) {
+            struct pf_job_frame *frame = &job->frames[i];
+            if (job->stage == PF_JOB_WAITING || frame->excluded)
+                continue;
+            scheduler->careful += frame->step != PF_STEP_WAITING;
+            if (frame->decoding && frame->step == PF_STEP_SENT) {
                 culprit_job = job;
-                culprit = &job->frames[i];
+                culprit = frame;
             }
+        }
     if (culprit) {
         snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
         blame(scheduler, culprit_job, culprit, reason);

@@ -28,7 +28,6 @@ struct pf_source {
     size_t known_count, known_capacity, known_told;
     bool started; /* it has been told everything, and "start" */
     bool present;
-    char *state; /* what was last logged of it */
 };
 
 static void forget_known(struct pf_source *source)
@@ -105,24 +104,10 @@ static void on_drained(void *context)
     feed(context);
 }
 
-/* One line when the state is another than the one last told. */
 static void on_status(struct pf_source *source, const json_t *event)
 {
     const char *state = json_string_value(json_object_get(event, "state"));
-    const char *mode = json_string_value(json_object_get(event, "mode"));
-    const char *reason = json_string_value(json_object_get(event, "reason"));
-    char *line = NULL;
-    if (!state || !mode)
-        return;
-    source->present = strcmp(state, "missing") != 0;
-    if (asprintf(&line, "%s, %s%s%s", state, mode, reason && *reason ? ": " : "",
-                 reason ? reason : "") < 0)
-        return;
-    if (!source->state || strcmp(source->state, line) != 0)
-        pf_log(strcmp(state, "ok") ? PF_LOG_WARNING : PF_LOG_INFO, "source %s: %s", source->name,
-               line);
-    free(source->state);
-    source->state = line;
+    source->present = state && strcmp(state, "missing") != 0;
 }
 
 static void on_rejected(struct pf_source *source, const json_t *event)
@@ -152,12 +137,6 @@ static void on_message(const json_t *event, void *context)
             source->handlers.frame(record, source->context);
     } else if (!strcmp(name, "rejected")) {
         on_rejected(source, event);
-    } else if (!strcmp(name, "trouble")) {
-        const char *reason = json_string_value(json_object_get(event, "reason"));
-        char *path = pf_json_bytes_value(json_object_get(event, "path"));
-        pf_log_warning("%s: %s; it is tried again", path ? path : source->name,
-                       reason ? reason : "cannot be read");
-        free(path);
     } else if (!strcmp(name, "status")) {
         on_status(source, event);
     } else if (!strcmp(name, "scanned")) {
@@ -234,7 +213,6 @@ struct pf_source *pf_source_free(struct pf_source *source)
     pf_child_free(source->child);
     forget_known(source);
     free(source->name);
-    free(source->state);
     free(source);
     return NULL;
 }

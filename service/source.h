@@ -1,8 +1,8 @@
 /* A source of frames: one capture child, told what is known, and what it says.
  *
  * Service process, event loop thread. The child is started at once and again whenever it ends; each
- * time it is first told the files that the journal knows, in portions as it takes them. Changes of
- * its state are logged here, once each.
+ * time it is first told the files that the journal knows, in portions as it takes them. It logs its
+ * state and the trouble with its files itself; here only its end is logged.
  */
 #ifndef PF_SOURCE_H
 #define PF_SOURCE_H

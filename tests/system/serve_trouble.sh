@@ -1,0 +1,314 @@
+# parfocal serve: when something goes wrong around it.
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+
+test_restart_in_the_middle_of_a_burst()
+{
+    make_burst burst --frames 6
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 6
+    drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    stop_service
+    [ -z "$(published)" ] || fail "published: $(published)"
+    drop "${files[3]}" # while nobody looks
+    serve --expected-frames 6
+    await_log 'burst .* goes on: open, 3 frames'
+    drop "${files[@]:4}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 6 and .version == 1'
+    stop_service
+    # Told once: what was recorded is neither read nor told again.
+    log_lacks "frame ${files[0]##*/}"
+    [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
+}
+
+test_a_missing_source_is_waited_for()
+{
+    make_burst burst
+    serve --expected-frames 5 --rescan-interval 0.3
+    await_log 'capture folder:.*, missing'
+    [ ! -e inbox ] || fail "the source was made"
+    mkdir_inbox
+    drop burst/*.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5'
+    stop_service
+}
+
+test_outbox_full_resumes_by_itself()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    make_burst burst
+    mkdir_inbox
+    mkdir outbox
+    mount -t tmpfs -o size=64k tmpfs outbox || skip "cannot mount a tmpfs"
+    serve --expected-frames 5
+    drop burst/*.jpg
+    await_log 'the outbox cannot be written: .*No space left'
+    wait_for 30 eval '! find outbox -name "stack.*" | grep -q .'
+    [ -z "$(published)" ] || fail "published: $(published)"
+    sleep 2 # time for a flood
+    [ "$(grep -c 'outbox cannot be written' service.err)" -eq 1 ] || fail "said more than once"
+    mount -o remount,size=64m outbox
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and .version == 1'
+    await_log 'the outbox can be written again'
+    stop_service
+    [ -z "$leftovers" ] || fail "left over: $leftovers"
+}
+
+test_outbox_read_only_resumes_by_itself()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    make_burst burst
+    mkdir_inbox
+    mkdir outbox
+    mount -t tmpfs -o size=64m tmpfs outbox || skip "cannot mount a tmpfs"
+    mount -o remount,ro outbox
+    serve --expected-frames 5
+    drop burst/*.jpg
+    await_log 'the outbox cannot be written: .*Read-only'
+    # The frames are safe meanwhile, over a restart too.
+    await_log 'burst .* complete'
+    stop_service
+    serve --expected-frames 5
+    await_log 'the outbox cannot be written: .*Read-only'
+    mount -o remount,rw outbox
+    await_stacks 1 60
+    stop_service
+    [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
+}
+
+test_journal_full_resumes_by_itself()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    make_burst burst
+    mkdir_inbox
+    mkdir state
+    mount -t tmpfs -o size=2m tmpfs state || skip "cannot mount a tmpfs"
+    serve --expected-frames 5
+    await_log 'capture folder:.*: inotify, ok'
+    head -c 4m /dev/zero >state/fill 2>/dev/null || true
+    drop burst/*.jpg
+    await_log 'the journal cannot be written'
+    sleep 1
+    [ -z "$(published)" ] || fail "acted on what is not recorded: $(published)"
+    rm state/fill
+    await_log 'the journal can be written again' 60
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5'
+    stop_service
+}
+
+# A frame that needs more than the worker may have: it is set aside, the others go on.
+test_a_frame_too_large_for_the_memory()
+{
+    [ -z "$SAN" ] || skip "sanitizers reserve more address space than any limit"
+    make_burst burst
+    mkdir_inbox
+    make_bomb bomb.jpg
+    serve --worker-memory 300 --gap 8 --expected-frames 5
+    drop bomb.jpg
+    await_log 'burst .* begins with bomb.jpg'
+    drop burst/*.jpg
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5'
+    await_log 'bomb.jpg set aside: .*memory' 60
+    stop_service
+}
+
+test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded()
+{
+    mkdir_inbox
+    make_bomb bomb.jpg
+    serve --max-megapixels 50 --gap 3
+    drop bomb.jpg
+    await_log 'bomb.jpg:? (set aside|rejected): '
+    stop_service
+    log_lacks 'the worker has ended'
+}
+
+# A frame that kills the worker: here the kernel does it, by the memory limit of a group.
+test_a_frame_that_kills_the_worker_is_set_aside()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root for a memory group"
+    [ -z "$SAN" ] || skip "sanitizers need more memory than the group has"
+    local group
+    make_burst burst
+    mkdir_inbox
+    make_bomb bomb.jpg
+    memory_group 100 || skip "no cgroup with a memory limit can be made here"
+    serve --gap 15 --expected-frames 5
+    await_log 'worker ready'
+    (
+        # Every worker goes into the group as soon as it is there.
+        while [ -e service.pid ]; do
+            for pid in $(child_pid process); do
+                echo "$pid" >"$group/cgroup.procs" || true
+            done
+            sleep 0.02
+        done
+    ) 2>/dev/null &
+    wait_for 10 eval '[ -n "$(cat "$group/cgroup.procs")" ]'
+    drop bomb.jpg
+    await_log 'burst .* begins with bomb.jpg'
+    drop burst/*.jpg
+    await_log 'bomb.jpg set aside: the worker died while decoding it: killed by signal 9' 60
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5'
+    stop_service
+    rm service.pid
+}
+
+# memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group
+memory_group()
+{
+    local root
+    for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+        group=$root/parfocal-test-$$
+        mkdir "$group" 2>/dev/null || continue
+        at_end "rmdir $group"
+        echo $(($1 << 20)) >"$group/memory.limit_in_bytes" 2>/dev/null && return
+        echo $(($1 << 20)) >"$group/memory.max" 2>/dev/null && return
+    done
+    return 1
+}
+
+test_a_worker_that_hangs_is_ended()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --expected-frames 5 --worker-timeout 1 --retries 100
+    await_log 'worker ready'
+    local worker
+    worker=$(child_pid process)
+    kill -STOP "$worker"
+    drop burst/*.jpg
+    await_log 'the worker has ended: it hung' 30
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5'
+    [ "$(child_pid process)" != "$worker" ] || fail "the same worker"
+    stop_service
+}
+
+test_a_worker_that_dies_is_replaced()
+{
+    make_burst burst
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 5
+    drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    kill -KILL "$(child_pid process)"
+    await_log 'the worker has ended: killed by signal 9'
+    drop "${files[@]:3}"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and ([.frames[].attempts] | add) == 0'
+    stop_service
+    # The replay is not told a second time.
+    [ "$(grep -c "${files[0]##*/} scored" service.err)" -eq 1 ] || fail "told twice"
+}
+
+test_children_die_with_the_service()
+{
+    mkdir_inbox
+    serve
+    await_log 'capture folder:.*: inotify, ok'
+    local capture worker
+    capture=$(child_pid capture) worker=$(child_pid process)
+    [ -n "$capture" ] && [ -n "$worker" ] || fail "no children"
+    stop service KILL
+    gone()
+    {
+        [ ! -e "/proc/$capture" ] && [ ! -e "/proc/$worker" ]
+    }
+    wait_for 10 gone
+}
+
+test_wall_clock_jumps_do_not_matter()
+{
+    need faketime
+    [ -z "$SAN" ] || skip "libfaketime and the sanitizers do not go together"
+    local library
+    library=$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -1)
+    [ -n "$library" ] || skip "libfaketime is not installed"
+    make_burst burst --frames 6
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    echo '+0' >clock
+    export LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=$T/clock FAKETIME_NO_CACHE=1 \
+        FAKETIME_DONT_FAKE_MONOTONIC=1
+    serve --expected-frames 6
+    unset LD_PRELOAD
+    await_log 'capture folder:.*: inotify, ok'
+    drop "${files[@]:0:2}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 2 ]'
+    echo '+2d' >clock
+    drop "${files[@]:2:2}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
+    echo '-400d' >clock
+    drop "${files[@]:4}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 6 and .version == 1'
+    stop_service
+}
+
+test_a_directory_with_the_same_name_is_left_alone()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --expected-frames 5
+    drop burst/*.jpg
+    await_stacks 1
+    stop_service
+    local first
+    first=$(published)
+    # A new journal, the same burst, and a stranger in the place of its directory.
+    rm -r state "$first"
+    mkdir "$first"
+    echo mine >"$first/notes.txt"
+    serve --expected-frames 5
+    await_stacks 1
+    stop_service
+    [ "$(cat "$first/notes.txt")" = mine ] || fail "the stranger's file is gone"
+    [ "$(published)" = "$first+1" ] || fail "published: $(published)"
+}
+
+# The service ends between the rename and the commit: the next start finds the directory.
+test_a_directory_that_was_not_committed_is_found()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --expected-frames 5
+    drop burst/*.jpg
+    await_stacks 1
+    await_log 'stack published'
+    stop_service
+    local first before
+    first=$(published)
+    before=$(stat -c '%i %Y' "$first/stack.tif")
+    need sqlite3
+    # What the journal was just before that commit.
+    sqlite3 state/journal.sqlite "UPDATE bursts SET state = 1, published = 0; DELETE FROM versions" ||
+        fail "the journal has other tables"
+    serve --expected-frames 5
+    await_log 'stack found: .* was published already'
+    stop_service
+    [ "$(published)" = "$first" ] || fail "published: $(published)"
+    [ "$(stat -c '%i %Y' "$first/stack.tif")" = "$before" ] || fail "it was made again"
+}
+
+test_stopping_is_quick_and_in_order()
+{
+    make_burst burst
+    mkdir_inbox
+    serve
+    drop burst/*.jpg
+    await_log 'burst .* begins'
+    stop service INT
+    [ "$stopped" -eq 0 ] || fail "status $stopped"
+    log_says 'stopping' || fail "no word"
+    log_lacks ' error '
+}

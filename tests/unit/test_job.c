@@ -1,0 +1,130 @@
+#include "service/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/sidecar.h"
+#include "tests/unit/test.h"
+
+static struct pf_record *record(const char *content, int64_t capture_ms)
+{
+    struct pf_record *made = calloc(1, sizeof(*made));
+    char path[64];
+    snprintf(path, sizeof(path), "/in/%s.jpg", content);
+    made->path = strdup(path);
+    made->source = strdup("folder:/in");
+    made->format = strdup("jpeg");
+    made->id = pf_identity_of_memory(content, strlen(content));
+    made->capture_ms = capture_ms;
+    made->has_subsec = true;
+    made->orientation = 1;
+    made->sequence = made->counter = -1;
+    return made;
+}
+
+static struct pf_job *job_of(size_t count)
+{
+    struct pf_job *job = NULL;
+    CHECK_EQ(pf_job_new(&job, 7, "burst", NULL), 0);
+    for (size_t i = 0; i < count; i++) {
+        char name[2] = {(char)('a' + i), '\0'};
+        CHECK_EQ(pf_job_add(job, record(name, 1000 * (int64_t)(10 - i)), NULL), 1);
+    }
+    return job;
+}
+
+static void set_result(struct pf_job *job, size_t i, const char *verdict, const char *reason,
+                       bool measured)
+{
+    job->frames[i].step = PF_STEP_DONE;
+    job->frames[i].result = json_pack("{s:s, s:s}", "verdict", verdict, "reason", reason);
+    if (measured)
+        json_object_set_new(job->frames[i].result, "focus", json_object());
+}
+
+TEST(job_takes_a_content_once)
+{
+    struct pf_job *job = job_of(3);
+    CHECK_EQ(pf_job_add(job, record("b", 5), NULL), 0);
+    CHECK_EQ(job->count, 3);
+    CHECK(pf_job_find(job, job->frames[1].record->id.text) == &job->frames[1]);
+    CHECK(!pf_job_find(job, "nothing") && !pf_job_find(job, NULL));
+    pf_job_free(job);
+    CHECK(!pf_job_free(NULL));
+}
+
+TEST(job_settles_when_every_frame_is_done)
+{
+    struct pf_job *job = job_of(3);
+    CHECK(!pf_job_settled(job));
+    set_result(job, 0, "fused", "", true);
+    set_result(job, 1, "aside", "blurred", true);
+    CHECK(!pf_job_settled(job));
+    job->frames[2].excluded = true;
+    job->frames[2].step = PF_STEP_DONE;
+    strcpy(job->frames[2].reason, "deadly");
+    CHECK(pf_job_settled(job));
+    CHECK_EQ(pf_job_fused_count(job), 1);
+    CHECK_STR(pf_job_reason(&job->frames[1]), "blurred");
+    CHECK_STR(pf_job_reason(&job->frames[2]), "deadly");
+    /* A lost stack brings all back but the excluded one. */
+    pf_job_forget_stack(job);
+    CHECK_EQ(job->frames[0].step, PF_STEP_WAITING);
+    CHECK_EQ(job->frames[1].step, PF_STEP_WAITING);
+    CHECK_EQ(job->frames[2].step, PF_STEP_DONE);
+    pf_job_free(job);
+}
+
+TEST(job_knows_the_stray)
+{
+    struct pf_job *job = job_of(4);
+    set_result(job, 0, "fused", "", true);
+    set_result(job, 1, "aside", "correlation 0.1", true);
+    set_result(job, 2, "aside", "corrupt", false);
+    set_result(job, 3, "aside", "corrupt", false);
+    CHECK(!pf_job_stray(job)); /* only one was refused against it */
+    json_object_set_new(job->frames[2].result, "focus", json_object());
+    CHECK(pf_job_stray(job) == &job->frames[0]);
+    json_object_set_new(job->frames[3].result, "verdict", json_string("fused"));
+    CHECK(!pf_job_stray(job));
+    pf_job_free(job);
+}
+
+TEST(sidecar_tells_every_frame_in_capture_order)
+{
+    struct pf_settings settings;
+    struct pf_job *job = job_of(3);
+    CHECK_EQ(pf_settings_init(&settings, NULL), 0);
+    job->version = 2;
+    job->complete = strdup("gap");
+    set_result(job, 0, "fused", "", true);
+    json_object_set_new(job->frames[0].result, "reference", json_true());
+    set_result(job, 1, "aside", "blurred", true);
+    job->frames[2].excluded = true;
+    job->frames[2].attempts = 2;
+    strcpy(job->frames[2].reason, "deadly");
+
+    json_t *sidecar = pf_sidecar(job, &settings);
+    CHECK_STR(json_string_value(json_object_get(sidecar, "burst")), "burst");
+    CHECK_EQ(json_integer_value(json_object_get(sidecar, "version")), 2);
+    CHECK_EQ(json_integer_value(json_object_get(sidecar, "fused")), 1);
+    CHECK_EQ(json_integer_value(json_object_get(sidecar, "aside")), 2);
+    CHECK_STR(json_string_value(json_object_get(sidecar, "first")), "1970-01-01T00:00:08.000");
+    CHECK_STR(json_string_value(json_object_get(sidecar, "last")), "1970-01-01T00:00:10.000");
+    const json_t *frames = json_object_get(sidecar, "frames");
+    const json_t *first = json_array_get(frames, 0), *last = json_array_get(frames, 2);
+    CHECK_STR(json_string_value(json_object_get(first, "path")), "/in/c.jpg");
+    CHECK_STR(json_string_value(json_object_get(first, "reason")), "deadly");
+    CHECK_STR(json_string_value(json_object_get(first, "verdict")), "aside");
+    CHECK_EQ(json_integer_value(json_object_get(first, "attempts")), 2);
+    CHECK(json_is_false(json_object_get(first, "reference")));
+    CHECK(!json_object_get(first, "counter") && !json_object_get(first, "iso"));
+    CHECK_STR(json_string_value(json_object_get(last, "verdict")), "fused");
+    CHECK(json_is_true(json_object_get(last, "reference")));
+    const json_t *used = json_object_get(sidecar, "settings");
+    CHECK_STR(json_string_value(json_object_get(used, "motion")), "similarity");
+    CHECK(json_is_true(json_object_get(used, "depth_map")));
+    json_decref(sidecar);
+    pf_settings_free(&settings);
+    pf_job_free(job);
+}

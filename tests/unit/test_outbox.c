@@ -1,0 +1,140 @@
+#include "service/outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/file.h"
+#include "tests/unit/test.h"
+
+struct answers {
+    struct event_base *base;
+    size_t wanted, count;
+    struct {
+        enum pf_outbox_request request;
+        int r;
+        char path[512], text[512];
+    } items[8];
+};
+
+static void on_answer(const struct pf_outbox_answer *answer, void *context)
+{
+    struct answers *answers = context;
+    size_t i = answers->count++;
+    answers->items[i].request = answer->request;
+    answers->items[i].r = answer->r;
+    snprintf(answers->items[i].path, sizeof(answers->items[i].path), "%s",
+             answer->path ? answer->path : "");
+    snprintf(answers->items[i].text, sizeof(answers->items[i].text), "%s", answer->text);
+    if (answers->count == answers->wanted)
+        event_base_loopbreak(answers->base);
+}
+
+/* Asks one thing and waits for its answer. */
+static int ask(struct pf_outbox *outbox, struct answers *answers, enum pf_outbox_request request,
+               const char *name, int version, const json_t *identities)
+{
+    answers->count = 0;
+    answers->wanted = 1;
+    CHECK_EQ(pf_outbox_ask(outbox, request, 1, name, version, identities), 0);
+    event_base_dispatch(answers->base);
+    CHECK_EQ(answers->count, 1);
+    CHECK_EQ(answers->items[0].request, request);
+    return answers->items[0].r;
+}
+
+static void write_sidecar(const char *directory, const char *burst, int version,
+                          const char *identity)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/stack.json", directory);
+    json_t *sidecar = json_pack("{s:s, s:i, s:[{s:s}]}", "burst", burst, "version", version,
+                                "frames", "identity", identity);
+    CHECK_EQ(json_dump_file(sidecar, path, 0), 0);
+    json_decref(sidecar);
+}
+
+TEST(outbox_publishes_and_finds)
+{
+    char directory[] = "/tmp/outbox-test-XXXXXX", path[640];
+    struct pf_outbox *outbox = NULL;
+    struct answers answers = {.base = event_base_new()};
+    struct stat st;
+    CHECK(mkdtemp(directory));
+    /* What an earlier run left is removed, what another service left is not. */
+    snprintf(path, sizeof(path), "%s/.old.tag.partial", directory);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    snprintf(path, sizeof(path), "%s/.old.other.partial", directory);
+    CHECK_EQ(mkdir(path, 0777), 0);
+
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", on_answer, &answers, NULL), 0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), 0);
+    CHECK(stat(path, &st) == 0);
+    snprintf(path, sizeof(path), "%s/.old.tag.partial", directory);
+    CHECK(stat(path, &st) < 0);
+
+    json_t *frames = json_pack("[s, s]", "f1", "f2"), *others = json_pack("[s]", "f3");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), -ENOENT);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
+    write_sidecar(answers.items[0].path, "b", 1, "f1");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), -ENOENT); /* not yet */
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), 0);
+    snprintf(path, sizeof(path), "%s/b", directory);
+    CHECK_STR(answers.items[0].path, path);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), 0);
+    CHECK_STR(answers.items[0].path, path);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, others), -ENOENT);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 2, frames), -ENOENT);
+
+    /* A broken attempt leaves nothing in the next one; a second version has its own name. */
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 2, NULL), 0);
+    write_sidecar(answers.items[0].path, "b", 2, "f1");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 2, NULL), 0);
+    snprintf(path, sizeof(path), "%s/stack.json", answers.items[0].path);
+    CHECK(stat(path, &st) < 0);
+    write_sidecar(answers.items[0].path, "b", 2, "f2");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 2, NULL), 0);
+    snprintf(path, sizeof(path), "%s/b-v2", directory);
+    CHECK_STR(answers.items[0].path, path);
+
+    /* A stranger has the name. */
+    snprintf(path, sizeof(path), "%s/c", directory);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "c", 1, NULL), 0);
+    write_sidecar(answers.items[0].path, "c", 1, "f3");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "c", 1, NULL), 0);
+    snprintf(path, sizeof(path), "%s/c+1", directory);
+    CHECK_STR(answers.items[0].path, path);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "c", 1, others), 0);
+    CHECK_STR(answers.items[0].path, path);
+
+    json_decref(frames);
+    json_decref(others);
+    CHECK(!pf_outbox_free(outbox));
+    event_base_free(answers.base);
+    CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+}
+
+TEST(outbox_says_what_is_wrong)
+{
+    char directory[] = "/tmp/outbox-test-XXXXXX", path[640];
+    struct pf_outbox *outbox = NULL;
+    struct answers answers = {.base = event_base_new()};
+    CHECK(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/file", directory);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, path, "tag", on_answer, &answers, NULL), 0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), -ENOTDIR);
+    CHECK(strstr(answers.items[0].text, path));
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), -ENOTDIR);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), -ENOTDIR);
+    pf_outbox_free(outbox);
+    event_base_free(answers.base);
+    CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+}
