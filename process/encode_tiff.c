@@ -183,6 +183,7 @@ static uint64_t write_sub_directory(TIFF *tiff, const ExifData *data, ExifIfd if
     uint64_t offset = 0;
     if (!content->count)
         return 0;
+    TIFFFreeDirectory(tiff);
     int created =
         ifd == EXIF_IFD_GPS ? TIFFCreateGPSDirectory(tiff) : TIFFCreateEXIFDirectory(tiff);
     if (created != 0)
@@ -203,6 +204,7 @@ static int write_directory(struct writer *writer, struct pf_error *err)
     uint64_t exif = write_sub_directory(tiff, data, EXIF_IFD_EXIF);
     uint64_t gps = write_sub_directory(tiff, data, EXIF_IFD_GPS);
 
+    TIFFFreeDirectory(tiff); /* creating one forgets what the last one held */
     TIFFCreateDirectory(tiff);
     const ExifContent *content = data->ifd[EXIF_IFD_0];
     for (unsigned i = 0; i < content->count; i++) {

@@ -1,0 +1,232 @@
+#!/bin/bash
+# `parfocal stack`: the engine without the service.
+. "${BASH_SOURCE%/*}/lib.sh"
+
+# frames DIR [GENERATOR OPTIONS]: four small frames of a bracket
+frames()
+{
+    local dir=$1
+    shift
+    "$GENERATE" --out "$dir" --no-truth --scene textured --width 320 --height 240 --frames 4 "$@" \
+        >/dev/null
+}
+
+identified()
+{
+    exiftool -s3 -"$2" "$1"
+}
+
+no_leftovers()
+{
+    local left
+    left=$(find "$1" -name '*.part')
+    [ -z "$left" ] || fail "left behind: $left"
+}
+
+test_stack_of_jpegs_with_depth_map()
+{
+    need exiftool
+    frames in
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map depth.png
+    grep -q 'out.tif: 4 of 4 frames' out || fail "no result line"
+    [ "$(grep -c 'fused' err)" = 4 ] || fail "not a line for every frame"
+    [ "$(identified out.tif ImageSize)" = 320x240 ] || fail "size of the stack"
+    [ "$(identified out.tif BitsPerSample)" = "16 16 16" ] || fail "bits of the stack"
+    [ "$(identified out.tif Software)" = parfocal ] || fail "Software of the stack"
+    [ "$(identified out.tif DateTimeOriginal)" = \
+        "$(identified "$(ls in/*.jpg | head -1)" DateTimeOriginal)" ] || fail "EXIF of the reference"
+    [ "$(identified depth.png ImageSize) $(identified depth.png BitDepth)" = "320x240 16" ] ||
+        fail "depth map"
+    no_leftovers .
+}
+
+test_json_is_one_document_with_everything()
+{
+    need jq
+    frames in
+    printf 'no picture' >in/zzz.jpg
+    expect_status 0 "$PARFOCAL" stack --json in/*.jpg -o out.png --depth-map depth.png
+    jq -e -s 'length == 1' out >/dev/null || fail "not one document"
+    jq -e '
+        (.frames | length == 5) and .fused == 4 and .aside == 1 and
+        (.frames[:4] | all(.verdict == "fused" and .reason == null and
+            (.identity | test("^[0-9a-f]{16}-[0-9a-f]{32}$")) and
+            (.transform | length == 9) and (.focus.grid | length == 256) and
+            .focus.laplacian_variance > 0 and .correlation > 0.5 and .gain > 0.5 and
+            .width == 320 and .height == 240 and .decode_ms > 0 and .fuse_ms >= 0 and
+            .align_ms >= 0)) and
+        ([.frames[] | select(.reference)] | length == 1) and
+        (.frames[4] | .verdict == "aside" and (.reason | test("not a JPEG"))) and
+        .output.stack == {name: "out.png", width: 320, height: 240, bits: 16, format: "png",
+            size_bytes: .output.stack.size_bytes} and
+        .output.depth.name == "depth.png" and .engine.device == "cpu" and
+        .settings.align == "ecc"' out >/dev/null || { jq 'del(.frames[].focus.grid)' out; fail "contents"; }
+    [ "$(jq .output.stack.size_bytes out)" = "$(stat -c %s out.png)" ] || fail "size in bytes"
+    [ "$(jq -r '.frames[].path' out)" = "$(ls in/*.jpg)" ] || fail "paths"
+}
+
+test_bad_files_are_named_and_the_others_stacked()
+{
+    frames in
+    mapfile -t files < <(ls in/*.jpg)
+    head -c 3000 "${files[1]}" >cut && mv cut "${files[1]}"
+    : >in/empty.jpg
+    expect_status 0 "$PARFOCAL" stack "${files[0]}" "${files[1]}" in/missing.jpg in/empty.jpg \
+        "${files[2]}" "${files[3]}" -o out.jpg
+    grep -q "set aside: .*${files[1]}.*early" err || fail "the truncated file is not named"
+    grep -q "set aside: .*in/missing.jpg.*No such file" err || fail "the missing file is not named"
+    grep -q "set aside: .*in/empty.jpg.*empty" err || fail "the empty file is not named"
+    grep -q '3 of 6 frames' out || fail "result"
+}
+
+test_frame_of_another_size_is_set_aside()
+{
+    frames in
+    frames other --width 200 --height 160 --frames 1
+    expect_status 0 "$PARFOCAL" stack in/*.jpg other/*.jpg -o out.tif
+    grep -q 'set aside: .*other/.*200' err || fail "the size is not named"
+    grep -q '4 of 5 frames' out || fail "result"
+    expect_status 1 "$PARFOCAL" stack "$(ls in/*.jpg | head -1)" other/*.jpg -o none.tif
+    grep -q 'no stack: 1 of 2' err || fail "reason"
+    [ ! -e none.tif ] || fail "a stack of one frame"
+}
+
+test_wrong_use_is_status_2_and_begins_nothing()
+{
+    frames in
+    local first
+    first=$(ls in/*.jpg | head -1)
+    expect_status 2 "$PARFOCAL" stack -o out.tif
+    expect_status 2 "$PARFOCAL" stack "$first" -o out.tif
+    grep -q 'at least 2' err || fail "one file"
+    expect_status 2 "$PARFOCAL" stack in/*.jpg
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --motoin shift
+    grep -q -- '--motion' err || fail "no suggestion"
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --motion sideways
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o in
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map depth.jpg
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.png --depth-map out.png
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o /dev/null
+    [ -c /dev/null ] || fail "/dev/null is gone"
+    [ ! -e out.tif ] && [ ! -e out.png ] || fail "something was written"
+    expect_status 0 "$PARFOCAL" stack --help
+    grep -q -- --depth-map out || fail "help"
+}
+
+test_input_is_never_overwritten()
+{
+    frames in
+    local first
+    first=$(ls in/*.jpg | head -1)
+    cp "$first" before
+    ln -s "$first" alias.jpg
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o "$first"
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o alias.jpg
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map "$first"
+    cmp "$first" before || fail "the input was changed"
+}
+
+test_existing_output_is_replaced_whole()
+{
+    frames in
+    echo old >out.tif
+    ln out.tif link
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.tif
+    [ "$(cat link)" = old ] || fail "written into the old file"
+    [ "$(head -c 2 out.tif)" = II ] || [ "$(head -c 2 out.tif)" = MM ] || fail "no TIFF"
+    expect_status 1 "$PARFOCAL" stack in/*.jpg -o no/such/directory/out.tif
+    grep -q 'No such file' err || fail "reason"
+}
+
+test_full_disk_leaves_nothing()
+{
+    mkdir disk
+    mount -t tmpfs -o size=256k tmpfs disk 2>/dev/null || skip "no tmpfs can be mounted here"
+    frames in
+    local name
+    for name in stack.tif stack.png; do
+        expect_status 1 "$PARFOCAL" stack in/*.jpg -o disk/$name
+        grep -q 'No space left on device' err || fail "reason for $name"
+        [ -z "$(ls -A disk)" ] || fail "left on the disk: $(ls -A disk)"
+    done
+    expect_status 1 "$PARFOCAL" stack in/*.jpg -o stack.tif --depth-map disk/no/depth.png
+    [ ! -e stack.tif ] || fail "a stack without its depth map"
+    no_leftovers .
+}
+
+test_orientation_is_applied()
+{
+    need exiftool jq
+    frames in --orientation 6
+    local name
+    for name in out.tif out.png out.jpg; do
+        expect_status 0 "$PARFOCAL" stack --json in/*.jpg -o $name --depth-map depth.png
+        [ "$(identified $name ImageSize) $(identified depth.png ImageSize)" = "240x320 240x320" ] ||
+            fail "$name is not upright"
+        jq -e '.output.stack.width == 240 and .output.depth.height == 320' out >/dev/null ||
+            fail "sizes in the report"
+        [ "$(exiftool -n -s3 -Orientation $name)" = 1 ] || fail "orientation of $name"
+    done
+}
+
+test_16_bits_in_and_out()
+{
+    need exiftool
+    local format
+    for format in tiff png; do
+        frames $format --format $format --bits 16
+        expect_status 0 "$PARFOCAL" stack $format/* -o out.png
+        [ "$(identified out.png BitDepth)" = 16 ] || fail "$format to png"
+        expect_status 0 "$PARFOCAL" stack $format/* -o out.tif
+        [ "$(identified out.tif BitsPerSample)" = "16 16 16" ] || fail "$format to tiff"
+    done
+}
+
+test_format_by_name_else_by_setting()
+{
+    frames in --frames 2
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out --format png
+    [ "$(head -c 4 out | tail -c 3)" = PNG ] || fail "setting"
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpeg --format png --jpeg-quality 50
+    [ "$(od -An -tx1 -N2 out.jpeg)" = " ff d8" ] || fail "name"
+    local low
+    low=$(stat -c %s out.jpeg)
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpeg --jpeg-quality 100
+    [ "$(stat -c %s out.jpeg)" -gt "$low" ] || fail "quality has no effect"
+}
+
+test_configuration_file_with_depth_map_as_a_boolean()
+{
+    need jq
+    frames in --frames 2
+    printf 'motion = shift\ndepth_map = no\n' >conf
+    expect_status 0 "$PARFOCAL" stack -c conf in/*.jpg -o out.tif --depth-map=depth.png --json
+    [ "$(jq -r .settings.motion out)" = shift ] || fail "configuration is not read"
+    [ -s depth.png ] || fail "no depth map"
+}
+
+test_names_are_bytes()
+{
+    need jq
+    frames in
+    mapfile -t files < <(ls in/*.jpg)
+    mv "${files[0]}" -- "-dash.jpg"
+    mv "${files[1]}" $'new\nline.jpg'
+    mv "${files[2]}" $'latin\xe9.jpg'
+    expect_status 0 "$PARFOCAL" stack -o $'out\xe9 \n.tif' -- -dash.jpg $'new\nline.jpg' $'latin\xe9.jpg'
+    [ -s $'out\xe9 \n.tif' ] || fail "no stack"
+    ! grep -q '^line' err || fail "a name has forged a line"
+    expect_status 0 "$PARFOCAL" stack --json -o out.tif -- -dash.jpg $'new\nline.jpg' $'latin\xe9.jpg'
+    jq -e '.fused == 3' out >/dev/null || fail "report"
+}
+
+test_bar_on_a_terminal()
+{
+    need script
+    frames in
+    script -qec "'$PARFOCAL' stack in/*.jpg in/missing.jpg -o out.tif" typescript >/dev/null 2>&1 ||
+        fail "status"
+    grep -q '\[#*\.*\] [1-5]/5 frames .*MP/s .* s left' typescript || fail "no bar"
+    grep -q 'set aside: .*missing' typescript || fail "a frame set aside is not named"
+}
