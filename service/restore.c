@@ -190,5 +190,7 @@ int pf_restore(struct pf_service *service, struct pf_error *err)
         r = restore_bursts(service, &bursts, false, err);
     if (r >= 0)
         r = restore_loose_frames(service, err);
+    if (r >= 0)
+        pf_intake_advance(service); /* sets the timer: open bursts wait for silence from now on */
     return r < 0 ? r : 0;
 }
