@@ -227,8 +227,11 @@ test_row12_folder_renamed_away_and_made_again()
     wait_for 30 said frame "$IN/IMG_0002.jpg"
     # What happens in the old one is nobody's business.
     cp made/IMG_0003.jpg "$IN.old"
-    # At once, so that it is never seen missing.
-    mv "$IN" "$IN.older" && mkdir "$IN"
+    # While it cannot look, so that it never sees it missing.
+    kill -STOP "$(cat capture.pid)"
+    mv "$IN" "$IN.older"
+    mkdir "$IN"
+    kill -CONT "$(cat capture.pid)"
     cp made/IMG_0004.jpg "$IN"
     wait_for 30 said frame "$IN/IMG_0004.jpg"
     pass_marker
