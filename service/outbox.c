@@ -187,6 +187,11 @@ static int publish(struct pf_outbox *outbox, struct task *task)
         r = task->path ? pf_rename_durable(partial, task->path, &task->err)
                        : pf_fail(&task->err, ENOMEM, "out of memory");
     }
+    /* Renamed but not made durable: the name is given back, or the next attempt would take its own
+     * earlier work for a stranger's and publish a second time. */
+    struct stat st;
+    if (r < 0 && r != -EEXIST && task->path && lstat(partial, &st) < 0 && errno == ENOENT)
+        rename(task->path, partial);
     free(partial);
     return r;
 }

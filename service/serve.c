@@ -56,8 +56,17 @@ static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
 {
     struct pf_service *service = context;
     (void)fd, (void)what;
-    if (!service->stopping)
-        pf_intake_advance(service);
+    if (service->stopping)
+        return;
+    /* What has been read is fed before time is let pass; while the journal cannot be written, time
+     * stands still for bursts, whose frames wait in the ledger. */
+    pf_ledger_flush(service->ledger);
+    if (pf_ledger_count(service->ledger)) {
+        struct timeval wait = {.tv_sec = 1};
+        event_add(service->grouper_timer, &wait);
+        return;
+    }
+    pf_intake_advance(service);
 }
 
 static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
