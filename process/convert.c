@@ -2,26 +2,21 @@
 
 #include <string.h>
 
-/* The bodies are compiled for the plain architecture and, on x86-64, for AVX2 and FMA. They are
- * plain loops that the compiler turns into vector code, which -O2 alone would not do. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define VECTORISED __attribute__((optimize("O3")))
-#else
-#define VECTORISED
-#endif
+/* The bodies are compiled for the plain architecture and, on x86-64, for AVX2 and FMA: plain loops
+ * that the compiler turns into vector code. */
 #define BODY static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
 #define HAVE_V3 __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-#define V3      VECTORISED __attribute__((target("avx2,fma")))
+#define V3      __attribute__((target("avx2,fma")))
 #else
 #define HAVE_V3 0
-#define V3      VECTORISED
+#define V3
 #endif
 
 /* Defines NAME(arguments), which runs the body compiled for this processor. */
 #define DISPATCH(name, parameters, arguments)                                                      \
-    VECTORISED static void name##_base parameters                                                  \
+    static void name##_base parameters                                                             \
     {                                                                                              \
         name##_body arguments;                                                                     \
     }                                                                                              \
@@ -62,8 +57,7 @@ void pf_row_from_rgb(uint16_t *red_to_y, uint16_t *green_to_cb, uint16_t *blue_t
     from_rgb(red_to_y, green_to_cb, blue_to_cr, count);
 }
 
-VECTORISED void pf_row_unpack(uint16_t *restrict out, const void *samples, int bits, int step,
-                              int count)
+void pf_row_unpack(uint16_t *restrict out, const void *samples, int bits, int step, int count)
 {
     if (bits == 16) {
         const uint16_t *in = samples;
@@ -223,8 +217,7 @@ void pf_row_to_rgb(void *out, int bits, const struct pf_image *image, int y, flo
     colour(out, bits, row_of(image, 0, y), image->bits, cb, cr, scale, image->width);
 }
 
-VECTORISED void pf_row_to_8_bits(uint8_t *restrict out, const struct pf_image *image, int plane,
-                                 int y)
+void pf_row_to_8_bits(uint8_t *restrict out, const struct pf_image *image, int plane, int y)
 {
     int width = pf_image_plane_width(image, plane);
     if (image->bits == 8) {

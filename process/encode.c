@@ -35,7 +35,7 @@ bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
     return !sink->error;
 }
 
-static int encode(struct pf_encode_job *job, struct pf_error *err)
+static int encode(const struct pf_encode_job *job, struct pf_error *err)
 {
     int r;
     switch (job->options->format) {
@@ -54,7 +54,8 @@ static int encode(struct pf_encode_job *job, struct pf_error *err)
     return r;
 }
 
-static int write_file(struct pf_encode_job *job, const char *path, struct pf_error *err)
+/* `job` lacks its sink. */
+static int write_file(const struct pf_encode_job *job, const char *path, struct pf_error *err)
 {
     struct stat st;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
@@ -64,8 +65,9 @@ static int write_file(struct pf_encode_job *job, const char *path, struct pf_err
 
     struct pf_sink sink = {.fd = fd, .path = path};
     struct pf_error inner = {0};
-    job->sink = &sink;
-    int r = encode(job, &inner);
+    struct pf_encode_job with_sink = *job;
+    with_sink.sink = &sink;
+    int r = encode(&with_sink, &inner);
     /* The system's reason comes first: the libraries only know that something failed. */
     if (sink.error)
         r = pf_fail_errno(err, sink.error, "writing %s", path);

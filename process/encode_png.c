@@ -152,8 +152,7 @@ static int prepare(struct writer *writer)
         lane->row = malloc(writer->row_bytes);
         lane->filtered = malloc(writer->row_bytes + 1);
         lane->scratch = malloc(floats * sizeof(*lane->scratch));
-        lane->ready = deflateInit2(&lane->stream, LEVEL, Z_DEFLATED, -MAX_WBITS, 9,
-                                   Z_RLE) == Z_OK;
+        lane->ready = deflateInit2(&lane->stream, LEVEL, Z_DEFLATED, -MAX_WBITS, 9, Z_RLE) == Z_OK;
         if (!lane->row || !lane->filtered || !lane->scratch || !lane->ready)
             return -ENOMEM;
     }
