@@ -9,7 +9,6 @@ BURSTS=20
 
 begin_service()
 {
-    at_end cat "$T/service.err"
     start service "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" \
         --state "$T/state" --settle 0.05 --gap 1 --hold 0.2 --rescan-interval 0.5 --retries 100 \
         --format jpeg --no-depth-map --threads 2
@@ -51,6 +50,7 @@ test_kill_at_any_moment()
         frames+=("b$i"/*.jpg)
     done
     mkdir_inbox
+    at_end tail -n 40 "$T/service.err"
     local next=0 total=${#frames[@]}
     begin_service
     while [ $kills -lt $KILLS ]; do
@@ -97,4 +97,40 @@ test_kill_at_any_moment()
     done | sort | uniq -d)
     [ -z "$twice" ] || fail "stacked twice: $twice"
     echo "kills: $kills"
+}
+
+# The moments that random kills seldom hit: at each sync of the journal, and at the rename into the
+# outbox, in turn.
+test_kill_at_every_commit()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    make_burst burst --width 160 --height 120
+    mkdir_inbox
+    drop burst/*.jpg
+    at_end tail -n 40 "$T/service.err"
+    local at service hits=0
+    for at in renameat2:1 fdatasync:{1..9}; do
+        rm -rf state outbox
+        start killed strace -f -qq -e trace=none -o /dev/null \
+            -e "inject=${at%:*}:signal=KILL:when=${at#*:}" \
+            "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" --state "$T/state" \
+            --settle 0 --expected-frames 5 --format jpeg --no-depth-map
+        service=$started
+        killed_or_done()
+        {
+            ! kill -0 "$service" 2>/dev/null || grep -q 'stack published' killed.err
+        }
+        wait_for 20 killed_or_done
+        grep -q 'stack published' killed.err || hits=$((hits + 1))
+        stop killed KILL
+        serve --expected-frames 5 --format jpeg --no-depth-map
+        await_stacks 1
+        wait_for 10 eval '! ls -d outbox/.*.partial 2>/dev/null'
+        stop_service
+        [ "$(published | wc -l)" -eq 1 ] || fail "at $at: $(published)"
+        check "$(published)/stack.json" '.fused == 5 and .version == 1'
+    done
+    echo "hits: $hits"
+    [ $hits -ge 5 ] || fail "only $hits of the moments were met"
 }

@@ -24,6 +24,21 @@ test_restart_in_the_middle_of_a_burst()
     [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
 }
 
+test_a_burst_completes_after_a_restart_without_another_frame()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --gap 5
+    drop burst/*.jpg
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 5 ]'
+    stop_service
+    [ -z "$(published)" ] || fail "published: $(published)"
+    serve --gap 1
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .complete == "gap"'
+    stop_service
+}
+
 test_a_missing_source_is_waited_for()
 {
     make_burst burst
@@ -109,7 +124,13 @@ test_a_frame_too_large_for_the_memory()
     make_burst burst
     mkdir_inbox
     make_bomb bomb.jpg
-    serve --worker-memory 300 --gap 8 --expected-frames 5
+    # Room for small frames, and not for 81 million pixels.
+    serve
+    await_log 'worker ready'
+    local mib
+    mib=$(awk '/^VmSize/ { print int($2 / 1024) + 60 }' "/proc/$(child_pid process)/status")
+    stop_service
+    serve --worker-memory "$mib" --gap 8 --expected-frames 5
     drop bomb.jpg
     await_log 'burst .* begins with bomb.jpg'
     drop burst/*.jpg
