@@ -34,12 +34,30 @@ static void on_rejected(const char *source, const char *path, int64_t size_bytes
     entry->mtime_ns = mtime_ns;
 }
 
+/* Bursts wait as much longer for silence as frames may be told late. True when that has changed. */
+static bool tell_delay(struct pf_service *service)
+{
+    int64_t delay_ms = 0;
+    for (size_t i = 0; i < service->source_count; i++)
+        if (pf_source_delay_ms(service->sources[i]) > delay_ms)
+            delay_ms = pf_source_delay_ms(service->sources[i]);
+    if (delay_ms == service->delay_ms)
+        return false;
+    service->delay_ms = delay_ms;
+    pf_grouper_expect_delay(service->grouper, delay_ms);
+    return true;
+}
+
 static void on_batch(void *context)
 {
     struct pf_service *service = context;
     /* The ledger writes what has come in this turn of the loop; a flood is cut in portions. */
     if (pf_ledger_count(service->ledger) >= PORTION)
         pf_ledger_flush(service->ledger);
+    if (tell_delay(service)) {
+        struct timeval now = {0};
+        event_add(service->grouper_timer, &now);
+    }
 }
 
 const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch};
@@ -87,6 +105,7 @@ void pf_intake_advance(struct pf_service *service)
 {
     struct pf_error err = {0};
     int64_t now_ms = pf_monotonic_ms();
+    tell_delay(service);
     if (pf_grouper_advance(service->grouper, now_ms, &err) < 0)
         pf_log_error("%s", err.text);
     take_decisions(service);

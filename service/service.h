@@ -37,6 +37,7 @@ struct pf_service {
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
+    int64_t delay_ms; /* what the grouper was told of pf_source_delay_ms() */
     struct event *signals[4];
     bool stopping;
 

@@ -10,7 +10,8 @@
 #include "service/child.h"
 #include "service/options.h"
 
-#define FEED_BYTES (1u << 20) /* known files queued at a time */
+#define FEED_BYTES    (1u << 20) /* known files queued at a time */
+#define SCAN_DELAY_MS 5000       /* between two frames that a first scan finds, at the most */
 
 struct known {
     char *path;
@@ -28,6 +29,8 @@ struct pf_source {
     size_t known_count, known_capacity, known_told;
     bool started; /* it has been told everything, and "start" */
     bool present;
+    bool scanned, polling; /* since the child began */
+    int64_t look_ms;       /* between two looks when polling, and until a file has settled */
 };
 
 static void forget_known(struct pf_source *source)
@@ -91,7 +94,7 @@ static void on_started(void *context)
     struct pf_source *source = context;
     struct pf_error err = {0};
     forget_known(source);
-    source->started = false;
+    source->started = source->scanned = false;
     int r = pf_journal_known(source->journal, source->name, keep_known, source, &err);
     if (r < 0)
         pf_log_warning("%s: the journal cannot tell the known files, all are read again: %s",
@@ -107,7 +110,9 @@ static void on_drained(void *context)
 static void on_status(struct pf_source *source, const json_t *event)
 {
     const char *state = json_string_value(json_object_get(event, "state"));
+    const char *mode = json_string_value(json_object_get(event, "mode"));
     source->present = state && strcmp(state, "missing") != 0;
+    source->polling = mode && !strcmp(mode, "polling");
 }
 
 static void on_rejected(struct pf_source *source, const json_t *event)
@@ -143,6 +148,7 @@ static void on_message(const json_t *event, void *context)
         pf_log_debug("source %s: %lld files scanned", source->name,
                      (long long)json_integer_value(json_object_get(event, "files")));
         pf_child_healthy(source->child);
+        source->scanned = true;
     }
 }
 
@@ -184,6 +190,7 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         return pf_fail(err, ENOMEM, "out of memory for source %s", name);
     }
     source->journal = journal;
+    source->look_ms = (int64_t)((settings->poll_interval + settings->settle) * 1000);
     source->handlers = *handlers;
     source->context = context;
     r = pf_options_add(&options, "capture", err);
@@ -225,6 +232,13 @@ const char *pf_source_name(const struct pf_source *source)
 bool pf_source_present(const struct pf_source *source)
 {
     return source->present;
+}
+
+int64_t pf_source_delay_ms(const struct pf_source *source)
+{
+    if (source->present && !source->scanned)
+        return SCAN_DELAY_MS;
+    return source->present && source->polling ? source->look_ms : 0;
 }
 
 void pf_source_pause(struct pf_source *source, bool paused)

@@ -36,6 +36,10 @@ const char *pf_source_name(const struct pf_source *source);
 /* It sees its folder now: a file that is missing there is gone. */
 bool pf_source_present(const struct pf_source *source);
 
+/* How much later than it came a frame may be told now: by a first scan that has not ended, or by
+ * the pause between two looks of a source that is polled; 0 when it is told at once. */
+int64_t pf_source_delay_ms(const struct pf_source *source);
+
 /* Stops or resumes listening to it, when frames cannot be recorded. */
 void pf_source_pause(struct pf_source *source, bool paused);
 void pf_source_reap(struct pf_source *source); /* for every SIGCHLD */
