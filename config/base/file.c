@@ -18,8 +18,8 @@ static struct pf_identity identity_text(uint64_t size_bytes, XXH128_hash_t hash)
     XXH128_canonicalFromHash(&canonical, hash);
     int used = snprintf(id.text, sizeof(id.text), "%016llx-", (unsigned long long)size_bytes);
     for (size_t i = 0; i < sizeof(canonical.digest); i++)
-        used += snprintf(id.text + used, sizeof(id.text) - (size_t)used, "%02x",
-                         canonical.digest[i]);
+        used +=
+            snprintf(id.text + used, sizeof(id.text) - (size_t)used, "%02x", canonical.digest[i]);
     return id;
 }
 

@@ -96,8 +96,7 @@ int pf_jsonl_reader_feed(struct pf_jsonl_reader *reader, const void *bytes, size
     if (size_bytes)
         memcpy(reader->bytes + reader->used, bytes, size_bytes);
     reader->used += size_bytes;
-    if (reader->used > PF_JSONL_LINE_MAX &&
-        !memchr(reader->bytes, '\n', reader->used))
+    if (reader->used > PF_JSONL_LINE_MAX && !memchr(reader->bytes, '\n', reader->used))
         return pf_fail(err, EMSGSIZE, "protocol line longer than %u bytes", PF_JSONL_LINE_MAX);
     return 0;
 }
@@ -149,9 +148,11 @@ int pf_jsonl_read(struct pf_jsonl_reader *reader, int fd, json_t **ret, struct p
 static size_t utf8_sequence(const unsigned char *s, uint32_t *ret_point)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-                  : (s[0] & 0xf8) == 0xf0                   ? 4
-                                                            : 0;
+    size_t length = s[0] < 0x80             ? 1
+                    : (s[0] & 0xe0) == 0xc0 ? 2
+                    : (s[0] & 0xf0) == 0xe0 ? 3
+                    : (s[0] & 0xf8) == 0xf0 ? 4
+                                            : 0;
     if (!length)
         return 0;
     uint32_t point = length == 1 ? s[0] : s[0] & (0x7fu >> length);

@@ -54,8 +54,8 @@ void pf_log(enum pf_log_level level, const char *format, ...)
         localtime_r(&now.tv_sec, &local);
         size_t used = strftime(when, sizeof(when), "%H:%M:%S", &local);
         snprintf(when + used, sizeof(when) - used, ".%03ld", now.tv_nsec / 1000000);
-        length = snprintf(line, sizeof(line), "%s %-7s %s: %s\n", when, names[level], role_name,
-                          safe);
+        length =
+            snprintf(line, sizeof(line), "%s %-7s %s: %s\n", when, names[level], role_name, safe);
     }
     /* One write per line keeps lines of several processes apart; a lost log line is acceptable. */
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
