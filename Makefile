@@ -137,7 +137,7 @@ C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # checks are wrong here more often than right. The compiler's own warnings are errors here.
 CPPCHECK := --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
     --error-exitcode=1 --suppress=missingIncludeSystem \
-    $(addprefix --suppress=,nullPointer uninitvar legacyUninitvar autoVariables invalidPointerCast) \
+    $(addprefix --suppress=,nullPointer ctunullpointer uninitvar legacyUninitvar autoVariables invalidPointerCast) \
     -I. -D_GNU_SOURCE -DPF_ISA=base '-Devutil_timercmp(a,b,op)=1'
 lint:
 	@packaging/need-packages.sh $(DEB_LINT)
