@@ -32,7 +32,9 @@ column()
         { v[NR] = $1 }
         END {
             m = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
-            printf NR > 1 ? "%.2f (%.2f-%.2f)" : "%.2f", m, v[1], v[NR]
+            printf "%.2f", m
+            if (NR > 1)
+                printf " (%.2f-%.2f)", v[1], v[NR]
         }'
 }
 
