@@ -126,10 +126,10 @@ test_row10_inode_reuse()
         cp "made/IMG_000$i.jpg" next
         truncate -s 60000 next
         touch -d '2026-01-01 00:00:00' next
-        kill -STOP "$(cat capture.pid)" # it sees nothing in between
+        freeze # it sees nothing in between
         rm -f "$IN/IMG.jpg"
         cp -p next "$IN/IMG.jpg"
-        kill -CONT "$(cat capture.pid)"
+        thaw
         wait_for 30 enough_frames "$i"
     done
     expect_frames 8
