@@ -8,7 +8,7 @@ mkdir_inbox()
 # The service on $T/inbox with short times; more options may follow.
 serve()
 {
-    at_end cat "$T/service.err"
+    [[ " ${ends[*]} " == *" $T/service.err "* ]] || at_end tail -n 60 "$T/service.err"
     start service "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" \
         --state "$T/state" --settle 0.1 --gap 2 --hold 0.3 "$@"
 }
