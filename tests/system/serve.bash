@@ -40,7 +40,7 @@ published()
     local dir
     for dir in "$T"/outbox/*/; do
         [ ! -e "$dir/stack.json" ] || echo "${dir%/}"
-    done
+    done | sort # NAME before NAME-v2, which a pattern that ends with / does not do
 }
 
 published_are()
