@@ -140,8 +140,8 @@ static void report_status(struct pf_folder *folder)
     } else if (folder->unwatched) {
         state = "degraded";
         snprintf(reason, sizeof(reason),
-                 "watch limit reached (fs.inotify.max_user_watches), %zu folders without a watch%s",
-                 folder->unwatched, polling ? "; polling" : ", and polling is switched off");
+                 "watch limit reached (fs.inotify.max_user_watches), some folders have no watch%s",
+                 polling ? "; polling" : ", and polling is switched off");
     } else if (folder->settings->poll == PF_POLL_ALWAYS) {
         snprintf(reason, sizeof(reason), "poll = always");
     } else if (folder->blind_count) {
@@ -253,6 +253,7 @@ void pf_folder_scan_beneath(struct pf_folder *folder, const char *path)
 {
     struct pf_error err = {0};
     size_t unwatched = folder->unwatched;
+    folder->excluded[0].found = folder->excluded[1].found = false; /* they may be new ones */
     int r = pf_scan(path, false, true, &handlers, folder, &err);
     pf_folder_queue_fresh(folder);
     if (r == -ENOMEM) {

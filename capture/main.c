@@ -49,6 +49,9 @@ int pf_capture_main(int argc, char **argv)
             (folder = folder_operand(argc, argv, &err))) {
             char role[64];
             snprintf(role, sizeof(role), "capture folder:%s", folder);
+            for (char *at = role; *at; at++)
+                if ((unsigned char)*at < ' ' || *at == 0x7f)
+                    *at = '?'; /* a name must not forge a log line */
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
             status = pf_folder_run(&settings, folder, &err) == 0 ? OK : FAILURE;
         }

@@ -343,6 +343,11 @@ test_own_folders_are_not_fed_back()
     cp made/IMG_0003.jpg "$IN/journal/deep"
     cp made/IMG_0004.jpg "$IN"
     expect_frames 1
+    # Made anew, it is another folder with the same meaning.
+    mv "$IN/results" away
+    mkdir "$IN/results"
+    cp made/IMG_0003.jpg "$IN/results"
+    expect_frames 1
     expect_status 1 "$PARFOCAL" capture "folder:$IN" --outbox "$IN"
     grep -q outbox err || fail "$(cat err)"
 }
