@@ -24,12 +24,13 @@ struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */
     enum pf_job_step step;
-    bool decoding;    /* the worker has named it as the one in hand */
-    bool excluded;    /* set aside by the service: never sent again */
-    char reason[256]; /* why it is excluded, or what the trouble with its file was last time */
-    int attempts;     /* times it took the worker down */
-    char told;        /* the verdict that was logged last: 'f' fused, 'a' aside */
-    json_t *result;   /* the worker's "frame" event, NULL before */
+    bool decoding;      /* the worker has named it as the one in hand */
+    bool excluded;      /* set aside by the service: never sent again */
+    char reason[256];   /* why it is excluded, or what the trouble with its file was last time */
+    int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
+    int attempts;       /* times it took the worker down */
+    char told;          /* the verdict that was logged last: 'f' fused, 'a' aside */
+    json_t *result;     /* the worker's "frame" event, NULL before */
 };
 
 enum pf_job_stage {

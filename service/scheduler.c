@@ -231,6 +231,7 @@ static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
             wake_at(scheduler, scheduler->hold_until_ms, now_ms);
             return;
         }
+        job->backoff_ms = 0;
         scheduler->handlers.settled(job, scheduler->context);
         if (writing(scheduler))
             return;
@@ -313,13 +314,14 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
         return;
     frame->step = PF_STEP_DONE;
     frame->decoding = false;
+    frame->trouble_ms = 0;
+    frame->reason[0] = '\0';
     json_decref(frame->result);
     frame->result = json_deep_copy(event);
     json_object_del(frame->result, "event");
     json_object_del(frame->result, "burst");
     json_object_del(frame->result, "frame");
     job->preview_wanted = !job->complete;
-    job->backoff_ms = 0;
     scheduler->careful -= scheduler->careful > 0;
     pf_child_healthy(scheduler->worker);
     scheduler->handlers.frame(job, frame, scheduler->context);

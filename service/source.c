@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "service/child.h"
@@ -29,8 +30,9 @@ struct pf_source {
     size_t known_count, known_capacity, known_told;
     bool started; /* it has been told everything, and "start" */
     bool present;
-    bool scanned, polling; /* since the child began */
-    int64_t look_ms;       /* between two looks when polling, and until a file has settled */
+    int64_t scanned_ms, scanned_files; /* the last scan: when it ended, what it saw */
+    bool scanned, polling;             /* since the child began */
+    int64_t look_ms; /* between two looks when polling, and until a file has settled */
 };
 
 static void forget_known(struct pf_source *source)
@@ -145,8 +147,8 @@ static void on_message(const json_t *event, void *context)
     } else if (!strcmp(name, "status")) {
         on_status(source, event);
     } else if (!strcmp(name, "scanned")) {
-        pf_log_debug("source %s: %lld files scanned", source->name,
-                     (long long)json_integer_value(json_object_get(event, "files")));
+        source->scanned_ms = pf_monotonic_ms();
+        source->scanned_files = json_integer_value(json_object_get(event, "files"));
         pf_child_healthy(source->child);
         source->scanned = true;
     }
@@ -229,9 +231,15 @@ const char *pf_source_name(const struct pf_source *source)
     return source->name;
 }
 
-bool pf_source_present(const struct pf_source *source)
+void pf_source_scan(struct pf_source *source)
 {
-    return source->present;
+    if (source->started)
+        pf_child_send(source->child, json_pack("{s:s}", "cmd", "scan"));
+}
+
+bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
+{
+    return source->present && source->scanned_files > 0 && source->scanned_ms >= since_ms;
 }
 
 int64_t pf_source_delay_ms(const struct pf_source *source)

@@ -33,8 +33,10 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
 struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, returns NULL */
 
 const char *pf_source_name(const struct pf_source *source);
-/* It sees its folder now: a file that is missing there is gone. */
-bool pf_source_present(const struct pf_source *source);
+/* Asks it to look again at everything. */
+void pf_source_scan(struct pf_source *source);
+/* A scan since then has found files: one that is missing there is gone, and not its whole mount. */
+bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
 
 /* How much later than it came a frame may be told now: by a first scan that has not ended, or by
  * the pause between two looks of a source that is polled; 0 when it is told at once. */

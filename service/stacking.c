@@ -99,47 +99,55 @@ static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const cha
     pf_ledger_add(service->ledger, PF_ENTRY_ATTEMPT)->frame = frame->record->id;
 }
 
-static bool source_present(const struct pf_service *service, const char *name)
+static struct pf_source *source_of(const struct pf_service *service, const char *name)
 {
     for (size_t i = 0; i < service->source_count; i++)
         if (!strcmp(pf_source_name(service->sources[i]), name))
-            return pf_source_present(service->sources[i]);
-    return false;
+            return service->sources[i];
+    return NULL;
 }
 
-/* Another file with the same content serves as well. Without one the frame is lost if its folder is
- * there and the file is not; a missing mount, however, is waited for. */
+/* Another file with the same content serves as well; the newest name is the best. */
+static void take_other_path(struct pf_job_frame *frame, const struct pf_journal_frame *known)
+{
+    const char *tried = frame->path ? frame->path : frame->record->path, *other = NULL;
+    for (size_t i = 0; i < known->path_count; i++)
+        if (strcmp(known->paths[i], tried) != 0)
+            other = known->paths[i];
+    char *path = other ? strdup(other) : NULL;
+    if (path) {
+        free(frame->path);
+        frame->path = path;
+    }
+}
+
+/* A frame is lost when its file is gone and others are there: a missing mount is waited for. */
 static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
                           const char *reason, void *context)
 {
     struct pf_service *service = context;
-    struct pf_journal_frames frames = {0};
+    struct pf_source *source = source_of(service, frame->record->source);
+    struct pf_journal_frames known = {0};
     struct pf_error err = {0};
-    const char *tried = frame->path ? frame->path : frame->record->path, *other = NULL;
-    bool replaced = false;
-    if (pf_journal_frame(service->journal, &frame->record->id, &frames, &err) == 0) {
-        for (size_t i = 0; i < frames.items[0].path_count; i++)
-            if (strcmp(frames.items[0].paths[i], tried) != 0)
-                other = frames.items[0].paths[i];
-        replaced = frames.items[0].path_count == 0;
+    bool replaced = false, gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
+    if (strcmp(frame->reason, reason) != 0)
+        pf_log_warning("%s; burst %s waits for it", reason, job->name);
+    snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
+    if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0) {
+        take_other_path(frame, &known.items[0]);
+        replaced = known.items[0].path_count == 0;
     }
-    bool gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
-    bool told = strcmp(frame->reason, reason) == 0;
-    if (!told) {
-        pf_log_warning("%s: %s; the burst waits for it", pf_base_name(tried), reason);
-        snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
+    pf_journal_frames_free(&known);
+    if (!frame->trouble_ms) {
+        frame->trouble_ms = pf_monotonic_ms();
+        if (source)
+            pf_source_scan(source);
+    } else if (gone && source && pf_source_has_files(source, frame->trouble_ms)) {
+        pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }
-    if (other) {
-        char *path = strdup(other);
-        if (path) {
-            free(frame->path);
-            frame->path = path;
-        }
-    }
-    if (replaced || (told && gone && source_present(service, frame->record->source)))
+    if (replaced)
         pf_scheduler_exclude(service->scheduler, job, frame,
-                             replaced ? "its file has been replaced by another one" : reason);
-    pf_journal_frames_free(&frames);
+                             "its file has been replaced by another one");
 }
 
 static void fail_job(struct pf_service *service, struct pf_job *job, const char *reason)

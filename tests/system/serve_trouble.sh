@@ -232,6 +232,69 @@ test_a_worker_that_dies_is_replaced()
     [ "$(grep -c "${files[0]##*/} scored" service.err)" -eq 1 ] || fail "told twice"
 }
 
+# The folder goes away while a burst is half-built, and the worker with it: nothing is given up.
+test_inputs_that_are_away_are_waited_for()
+{
+    make_burst burst
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 5
+    drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    mv inbox away
+    mkdir inbox # an empty mount point
+    kill -KILL "$(child_pid process)"
+    await_log 'burst .* waits for it'
+    sleep 3 # several attempts
+    log_lacks 'set aside'
+    rmdir inbox
+    mv away inbox
+    drop "${files[@]:3}"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5'
+    stop_service
+    [ "$(grep -c 'waits for it' service.err)" -le 3 ] || fail "a flood of words"
+}
+
+test_a_frame_that_was_deleted_is_given_up()
+{
+    make_burst burst
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 5
+    drop "${files[@]:0:4}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
+    rm "inbox/${files[1]##*/}"
+    kill -KILL "$(child_pid process)"
+    await_log "${files[1]##*/} set aside: " 30
+    drop "${files[4]}"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 4 and .aside == 1 and .frames[1].verdict == "aside" and
+        (.frames[1].reason | test("No such file"))'
+    stop_service
+}
+
+# The half-built stack can be looked at while the burst is open.
+test_preview_of_an_open_burst()
+{
+    make_burst burst
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 5
+    drop "${files[@]:0:4}"
+    has_preview()
+    {
+        local preview
+        preview=$(echo state/preview/*.jpg)
+        [ "$(head -c 2 "$preview" | od -An -tx1 | tr -d ' ')" = ffd8 ]
+    }
+    wait_for 20 has_preview 2>/dev/null
+    drop "${files[4]}"
+    await_stacks 1
+    wait_for 10 eval '[ -z "$(ls state/preview)" ]'
+    stop_service
+}
+
 test_children_die_with_the_service()
 {
     mkdir_inbox
