@@ -23,8 +23,8 @@ struct pf_light_grid {
 };
 
 /* The soft pyramid's weights are (energy + floor) to this power; see the design page, section 3. */
-#define PF_ENERGY_FLOOR 4.0f /* grey levels of 255: what noise alone may reach */
-#define PF_ENERGY_POWER 6.0f
+#define PF_ENERGY_FLOOR 2.0f /* grey levels of 255: what noise alone may reach */
+#define PF_ENERGY_POWER 12.0f
 
 struct pf_grid {
     int width, height;

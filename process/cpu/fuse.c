@@ -9,10 +9,11 @@
 
 enum { ROWS_PER_PIECE = 32 };
 
-/* The soft pyramid's constants; see the design page, section 3. */
-#define ENERGY_COUPLING  1.0f
-#define SMOOTHING_FINEST 4.0     /* sigma in pixels of the finest level */
-#define SMOOTHING        3.0     /* and of every other one */
+/* The soft pyramid's constants; see the design page, section 3. Found on generated bursts: little
+ * smoothing at the finest level keeps to hairs and edges, much at the coarser ones keeps even
+ * surfaces beside strong edges clean. */
+#define ENERGY_COUPLING 1.0f
+static const double smoothing[] = {1.5, 3, 4}; /* sigma in pixels of levels 0, 1, 2 and further */
 #define NO_COVER         1000.0f /* log2 penalty where a frame has no picture */
 
 struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain)
@@ -339,7 +340,7 @@ static void blend_rest(struct fuse_job *job)
 static void set_taps(struct fuse_job *job)
 {
     /* In cells, which are two samples wide; their own mean of 2 x 2 is part of the smoothing. */
-    double sigma = (job->level ? SMOOTHING : SMOOTHING_FINEST) / 2, sum = 0;
+    double sigma = smoothing[job->level < 2 ? job->level : 2] / 2, sum = 0;
     sigma = sqrt(sigma * sigma - 1.0 / 12);
     job->reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
     for (int k = -job->reach; k <= job->reach; k++)
