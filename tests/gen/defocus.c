@@ -49,9 +49,10 @@ struct work {
     const struct pf_gen_layer *layer;
     const struct pf_gen_lens *lens;
     const struct disc *discs;
-    int index;                    /* of the level */
-    const uint8_t *wanted;        /* by tile; NULL: all */
-    const struct picture *coarse; /* result of the next level, NULL: none is needed */
+    int index;             /* of the level */
+    const uint8_t *wanted; /* by tile; NULL: all */
+    bool mixes;            /* the next level's result is in `coarse` */
+    struct picture coarse;
     struct picture *result;
     struct pf_gen_canvas *canvas; /* level 0 goes here */
 };
@@ -186,7 +187,7 @@ static void level_rows(void *context, int begin, int end)
                 continue;
             }
             float r = level_radius(work, depth[x]);
-            share[x] = work->coarse ? coarse_share(r) : 0;
+            share[x] = work->mixes ? coarse_share(r) : 0;
             mixed |= share[x] > 0;
             r = r < RADIUS_MAX ? r : RADIUS_MAX;
             size[x] = share[x] >= 1 ? -1 : (int)lrintf(r * STEPS);
@@ -205,7 +206,7 @@ static void level_rows(void *context, int begin, int end)
         for (int c = 0; c < 4 && mixed; c++) {
             if (!level->sums[c])
                 continue;
-            enlarge_row(work->coarse->plane[c], level[1].width, level[1].height, y, width,
+            enlarge_row(work->coarse.plane[c], level[1].width, level[1].height, y, width,
                         coarse[c]);
             for (int x = 0; x < width; x++) {
                 if (share[x] > 0)
@@ -253,24 +254,24 @@ static uint8_t *wanted_tiles(const struct work *work)
 static void run_level(struct work *work)
 {
     struct work coarser = *work;
-    struct picture picture = {{NULL}};
     uint8_t *wanted = NULL;
     coarser.index++;
-    work->coarse = NULL;
+    work->mixes = false;
+    work->coarse = (struct picture){{NULL}};
     if (coarser.index < work->layer->levels && (wanted = wanted_tiles(&coarser))) {
         const struct pf_gen_level *level = &work->layer->level[coarser.index];
         for (int c = 0; c < 4; c++)
             if (level->sums[c])
-                picture.plane[c] =
+                work->coarse.plane[c] =
                     pf_gen_alloc((size_t)level->width * (size_t)level->height, sizeof(float));
         coarser.wanted = wanted;
-        coarser.result = &picture;
+        coarser.result = &work->coarse;
         run_level(&coarser);
-        work->coarse = &picture;
+        work->mixes = true;
     }
     pf_gen_rows(work->layer->level[work->index].height, level_rows, work);
     for (int c = 0; c < 4; c++)
-        free(picture.plane[c]);
+        free(work->coarse.plane[c]);
     free(wanted);
 }
 

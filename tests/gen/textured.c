@@ -104,7 +104,7 @@ static struct pf_gen_body random_body(struct pf_gen_scene *scene, int index, int
 
 void pf_gen_build_textured(struct pf_gen_scene *scene)
 {
-    struct pf_gen_body bodies[BODIES];
+    struct pf_gen_body bodies[BODIES] = {0};
     ground(scene);
     for (int i = 0; i < BODIES; i++) {
         struct pf_gen_body body = random_body(scene, i, BODIES);
