@@ -1,5 +1,6 @@
 #include "process/cpu/kernels.h"
 
+#include <math.h>
 #include <pthread.h>
 
 #define DECLARE_SET(isa)                                                                           \
@@ -26,8 +27,30 @@ DECLARE_SET(v3)
 static struct pf_kernels sets[2];
 static int set_count;
 
+float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_TAPS];
+
+static double sinc(double x)
+{
+    return fabs(x) < 1e-9 ? 1 : sin(M_PI * x) / (M_PI * x);
+}
+
+static void fill_lanczos(void)
+{
+    for (int i = 0; i < 2 * PF_LANCZOS_STEPS + 2; i++) {
+        double weights[PF_LANCZOS_TAPS], sum = 0;
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
+            double x = (double)PF_LANCZOS_FROM + (double)i / PF_LANCZOS_STEPS - (k - 2);
+            weights[k] = fabs(x) < 3 ? sinc(x) * sinc(x / 3) : 0;
+            sum += weights[k];
+        }
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++)
+            pf_lanczos[i][k] = (float)(weights[k] / sum);
+    }
+}
+
 static void fill_sets(void)
 {
+    fill_lanczos();
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("x86-64-v3"))

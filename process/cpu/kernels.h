@@ -50,7 +50,7 @@ struct pf_hessian_sums {
 struct pf_kernels {
     const char *name;
 
-    /* Warp (bicubic, Catmull-Rom; Keys 1981 with a = -1/2): output row `y`, all of width `count`,
+    /* Warp (Lanczos, three lobes; Duchon 1979): output row `y`, all of width `count`,
      * through the homography `h` (output point -> source point). Borders replicate. */
     void (*warp_row)(int16_t *out, int count, int y, const double h[9],
                      const struct pf_source_plane *source);
@@ -126,6 +126,15 @@ struct pf_kernels {
     void (*hessian_row)(struct pf_hessian_sums *sums, const float *gx, const float *gy, int count,
                         float x0, float dx);
 };
+
+/* Lanczos weights of the six samples around a point: row i is for a point that lies
+ * PF_LANCZOS_FROM + i / PF_LANCZOS_STEPS behind the third of them; each row adds up to 1. Filled by
+ * the first pf_kernels(). */
+#define PF_LANCZOS_TAPS  6
+#define PF_LANCZOS_STEPS 512
+#define PF_LANCZOS_FROM  -0.5f
+#define PF_LANCZOS_TO    1.5f
+extern float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_TAPS];
 
 /* The sets this processor runs, the best one first; index from 0, NULL past the last. */
 const struct pf_kernels *pf_kernels(int index);

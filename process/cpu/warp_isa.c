@@ -26,13 +26,15 @@ static inline const void *row_of(const struct pf_source_plane *source, int y)
     return (const char *)source->samples + (size_t)y * source->stride_bytes;
 }
 
-static inline void catmull_rom(float t, float w[4])
+/* The six weights of a sample at offset t from its third tap, by the table. */
+static inline void lanczos(float t, float w[PF_LANCZOS_TAPS])
 {
-    float t2 = t * t, t3 = t2 * t;
-    w[0] = -0.5f * t + t2 - 0.5f * t3;
-    w[1] = 1 - 2.5f * t2 + 1.5f * t3;
-    w[2] = 0.5f * t + 2 * t2 - 1.5f * t3;
-    w[3] = -0.5f * t2 + 0.5f * t3;
+    float at = (t - PF_LANCZOS_FROM) * PF_LANCZOS_STEPS;
+    int index = (int)at;
+    float share = at - (float)index;
+    const float *below = pf_lanczos[index], *above = pf_lanczos[index + 1];
+    for (int k = 0; k < PF_LANCZOS_TAPS; k++)
+        w[k] = below[k] + share * (above[k] - below[k]);
 }
 
 static inline int clamp_index(long i, int count)
@@ -47,82 +49,122 @@ static float sample_anywhere(const struct pf_source_plane *source, double x, dou
     x = x < -4 ? -4 : x > source->width + 4.0 ? source->width + 4.0 : x;
     y = y < -4 ? -4 : y > source->height + 4.0 ? source->height + 4.0 : y;
     double floor_x = floor(x), floor_y = floor(y);
-    float wx[4], wy[4], sum = 0;
-    catmull_rom((float)(x - floor_x), wx);
-    catmull_rom((float)(y - floor_y), wy);
-    for (int j = 0; j < 4; j++) {
-        const void *row = row_of(source, clamp_index((long)floor_y - 1 + j, source->height));
+    float wx[PF_LANCZOS_TAPS], wy[PF_LANCZOS_TAPS], sum = 0;
+    lanczos((float)(x - floor_x), wx);
+    lanczos((float)(y - floor_y), wy);
+    for (int j = 0; j < PF_LANCZOS_TAPS; j++) {
+        const void *row = row_of(source, clamp_index((long)floor_y - 2 + j, source->height));
         float line = 0;
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++)
             line +=
-                wx[k] * load(row, clamp_index((long)floor_x - 1 + k, source->width), source->bits);
+                wx[k] * load(row, clamp_index((long)floor_x - 2 + k, source->width), source->bits);
         sum += wy[j] * line;
     }
     return sum;
 }
 
-/* SEGMENT samples whose source columns are left + i and whose source rows start at top. */
-static inline __attribute__((always_inline)) void
-segment_from(float out[SEGMENT], const struct pf_source_plane *source, int left, int top,
-             const float tx[SEGMENT], const float ty[SEGMENT], int bits)
+/* The fast way takes a segment in two passes, as Catmull & Smith 1980 do: first every source column
+ * that the segment touches is sampled where the segment crosses it, then the row that this gives. */
+enum {
+    MOST_CELLS = 3,                                       /* whole steps aside within a segment */
+    COLUMNS = SEGMENT + PF_LANCZOS_TAPS - 1 + MOST_CELLS, /* that a segment can touch */
+};
+
+/* Positions along a line and the whole part of each, as floats. */
+static inline void positions(float from, float step, int count, float *at, float *whole)
 {
-    const char *row = row_of(source, top - 1);
-    size_t stride = source->stride_bytes;
-    size_t sample_bytes = bits == 8 ? 1 : 2;
-    const void *r0 = row + (size_t)(left - 1) * sample_bytes;
-    const void *r1 = (const char *)r0 + stride;
-    const void *r2 = (const char *)r1 + stride;
-    const void *r3 = (const char *)r2 + stride;
-    for (int i = 0; i < SEGMENT; i++) {
-        float wx[4], wy[4];
-        catmull_rom(tx[i], wx);
-        catmull_rom(ty[i], wy);
-        float sum = 0;
-        for (int k = 0; k < 4; k++)
-            sum += wx[k] * (wy[0] * load(r0, i + k, bits) + wy[1] * load(r1, i + k, bits) +
-                            wy[2] * load(r2, i + k, bits) + wy[3] * load(r3, i + k, bits));
-        out[i] = sum;
+    for (int i = 0; i < count; i++) {
+        at[i] = from + step * (float)i;
+        whole[i] = (float)((int)(at[i] + 16) - 16); /* floor without libm: at > -16 */
     }
 }
 
-/* A full segment along a straight line; false when it must be done sample by sample. */
+/* Weights for offsets that run evenly from t0 to t1. They are smooth: over a short way a parabola
+ * through three of the table's values is as good as the table. */
+static inline void weights_along(float t0, float t1, int count, float w[PF_LANCZOS_TAPS][COLUMNS])
+{
+    float step = (t1 - t0) / (float)(count - 1);
+    if (fabsf(t1 - t0) > 0.3f) {
+        for (int i = 0; i < count; i++) {
+            /* Offsets of other cells are asked for as well; what comes of them is not used. */
+            float t = t0 + step * (float)i, one[PF_LANCZOS_TAPS];
+            lanczos(t < PF_LANCZOS_FROM ? PF_LANCZOS_FROM
+                    : t > PF_LANCZOS_TO ? PF_LANCZOS_TO
+                                        : t,
+                    one);
+            for (int k = 0; k < PF_LANCZOS_TAPS; k++)
+                w[k][i] = one[k];
+        }
+        return;
+    }
+    float first[PF_LANCZOS_TAPS], middle[PF_LANCZOS_TAPS], last[PF_LANCZOS_TAPS];
+    lanczos(t0, first);
+    lanczos(0.5f * (t0 + t1), middle);
+    lanczos(t1, last);
+    float norm = 1 / (float)(count - 1);
+    for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
+        float bend = 2 * (first[k] + last[k] - 2 * middle[k]);
+        float slope = last[k] - first[k] - bend;
+        for (int i = 0; i < count; i++) {
+            float u = (float)i * norm;
+            w[k][i] = first[k] + u * (slope + u * bend);
+        }
+    }
+}
+
+/* One full segment along a straight line; false when it must be done sample by sample. */
 static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT],
                                                                const struct pf_source_plane *source,
                                                                double x, double y, double dx,
                                                                double dy, int bits)
 {
     double base_x = floor(x), base_y = floor(y);
-    float fx0 = (float)(x - base_x), fy0 = (float)(y - base_y);
-    float sx = (float)dx - 1.0f, sy = (float)dy; /* how the fractions drift from sample to sample */
-    if (!(fabsf(sx) < 0.25f && fabsf(sy) < 0.25f))
+    float drift = (float)(dx - 1), slope = (float)(dy / dx);
+    if (!(fabsf(drift) < 0.12f && fabsf(slope) < 0.04f))
         return false;
 
-    float tx[SEGMENT], ty[SEGMENT], floor_x[SEGMENT], floor_y[SEGMENT];
-    for (int i = 0; i < SEGMENT; i++) {
-        float px = fx0 + sx * (float)i, py = fy0 + sy * (float)i;
-        /* floor without a libm call: px, py > -8 */
-        floor_x[i] = (float)((int)(px + 8) - 8);
-        floor_y[i] = (float)((int)(py + 8) - 8);
-        tx[i] = px - floor_x[i];
-        ty[i] = py - floor_y[i];
+    /* Samples: sample i lies near column base_x + i, aside by at_x[i]. */
+    float at_x[SEGMENT], cell_x[SEGMENT];
+    positions((float)(x - base_x), drift, SEGMENT, at_x, cell_x);
+    float x_low = fminf(cell_x[0], cell_x[SEGMENT - 1]);
+    float x_high = fmaxf(cell_x[0], cell_x[SEGMENT - 1]);
+    int cells = (int)(x_high - x_low);
+    double left = base_x + (double)x_low - 2;
+    if (cells > MOST_CELLS - 1 || left < 0 || left + COLUMNS > source->width)
+        return false;
+
+    /* Columns: column j is crossed at height base_y + at_y[j]. */
+    float at_y[COLUMNS], cell_y[COLUMNS];
+    positions((float)(y - base_y + (left - x) * (dy / dx)), slope, COLUMNS, at_y, cell_y);
+    float y_low = fminf(cell_y[0], cell_y[COLUMNS - 1]);
+    float y_high = fmaxf(cell_y[0], cell_y[COLUMNS - 1]);
+    double top = base_y + (double)y_low - 2;
+    if (y_high - y_low > 1 || top < 0 ||
+        base_y + (double)y_high + PF_LANCZOS_TAPS / 2 > source->height - 1)
+        return false;
+
+    float w[PF_LANCZOS_TAPS][COLUMNS], column[COLUMNS];
+    size_t sample_bytes = bits == 8 ? 1 : 2;
+    for (float cell = y_low; cell <= y_high; cell++) {
+        const char *row =
+            (const char *)row_of(source, (int)base_y + (int)cell - 2) + (size_t)left * sample_bytes;
+        float part[COLUMNS] = {0};
+        weights_along(at_y[0] - cell, at_y[COLUMNS - 1] - cell, COLUMNS, w);
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++, row += source->stride_bytes)
+            for (int j = 0; j < COLUMNS; j++)
+                part[j] += w[k][j] * load(row, j, bits);
+        for (int j = 0; j < COLUMNS; j++)
+            column[j] = cell_y[j] == cell ? part[j] : column[j];
     }
-    /* The cells that the segment crosses, from the very numbers that select them below. */
-    int x_low = (int)fminf(floor_x[0], floor_x[SEGMENT - 1]);
-    int x_high = (int)fmaxf(floor_x[0], floor_x[SEGMENT - 1]);
-    int y_low = (int)fminf(floor_y[0], floor_y[SEGMENT - 1]);
-    int y_high = (int)fmaxf(floor_y[0], floor_y[SEGMENT - 1]);
-    if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
-        return false;
-    if (base_x + x_low < 1 || base_x + x_high + SEGMENT + 2 > source->width || base_y + y_low < 1 ||
-        base_y + y_high + 3 > source->height)
-        return false;
-    for (int cy = y_low; cy <= y_high; cy++) {
-        for (int cx = x_low; cx <= x_high; cx++) {
-            float part[SEGMENT];
-            segment_from(part, source, (int)base_x + cx, (int)base_y + cy, tx, ty, bits);
+    for (float cell = x_low; cell <= x_high; cell++) {
+        const float *from = column + (int)(cell - x_low);
+        float part[SEGMENT] = {0};
+        weights_along(at_x[0] - cell, at_x[SEGMENT - 1] - cell, SEGMENT, w);
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++)
             for (int i = 0; i < SEGMENT; i++)
-                out[i] = floor_x[i] == (float)cx && floor_y[i] == (float)cy ? part[i] : out[i];
-        }
+                part[i] += w[k][i] * from[i + k];
+        for (int i = 0; i < SEGMENT; i++)
+            out[i] = cell_x[i] == cell ? part[i] : out[i];
     }
     return true;
 }
