@@ -141,9 +141,9 @@ CPPCHECK := --quiet --std=c11 --enable=warning,portability,performance --inline-
     -I. -D_GNU_SOURCE -DPF_ISA=base '-Devutil_timercmp(a,b,op)=1'
 lint:
 	@packaging/need-packages.sh $(DEB_LINT)
-	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck $(CPPCHECK) $(filter-out tests/unit/%,$(filter %.c,$(C_FILES)))
-	for script in $$(git ls-files '*.sh' tests/run .ci/run); do bash -n $$script || exit; done
+	$(if $(V),,@)clang-format --dry-run -Werror $(C_FILES)
+	$(if $(V),,@)cppcheck $(CPPCHECK) $(filter-out tests/unit/%,$(filter %.c,$(C_FILES)))
+	$(if $(V),,@)for script in $$(git ls-files '*.sh' tests/run .ci/run); do bash -n $$script || exit; done
 	+@$(MAKE) --no-print-directory BUILD=build/lint CFLAGS=-Werror programs
 
 format:
