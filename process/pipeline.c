@@ -61,10 +61,12 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     job->holds_slot = true;
     pthread_mutex_unlock(&pipeline->lock);
 
-    if (pipeline->calls.decoding)
-        pipeline->calls.decoding(pipeline->calls.context, job->tag);
     double begin_ms = now_ms();
-    int r = pf_image_decode(&job->image, job->path, &pipeline->limits, &job->error);
+    int r = 0;
+    if (pipeline->calls.decoding)
+        r = pipeline->calls.decoding(pipeline->calls.context, job->tag, &job->error);
+    if (r == 0)
+        r = pf_image_decode(&job->image, job->path, &pipeline->limits, &job->error);
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
     job->decode_ms = now_ms() - begin_ms;

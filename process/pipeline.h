@@ -17,8 +17,9 @@
 
 struct pf_pipeline_calls {
     void *context;
-    /* Decode thread: this frame is in hand now. May be NULL. */
-    void (*decoding)(void *context, const void *tag);
+    /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
+     * decoding it. May be NULL. */
+    int (*decoding)(void *context, const void *tag, struct pf_error *err);
     /* Engine thread. `image` is borrowed for the call; NULL when decoding failed, and then error is
      * set. */
     void (*frame)(void *context, void *tag, const struct pf_image *image,

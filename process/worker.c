@@ -1,6 +1,7 @@
 #include "process/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -298,10 +299,34 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
 
 /* ---- the pipeline's calls; a tag is the command, a JSON object ---- */
 
-static void on_decoding(void *context, const void *tag)
+/* The name of a frame may hold another picture since it was recorded (a camera's counter wraps). A
+ * `frame` that is no identity, as typed by hand, stands for whatever the file holds. */
+static int check_identity(const json_t *command, struct pf_error *err)
+{
+    const char *frame = json_string_value(json_object_get(command, "frame"));
+    struct pf_identity id;
+    if (strlen(frame) != PF_IDENTITY_CHARS)
+        return 0;
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (!path)
+        return pf_fail(err, ENOMEM, "out of memory for a path");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int r =
+        fd < 0 ? pf_fail_errno(err, errno, "opening %s", path) : pf_identity_of_fd(fd, &id, err);
+    if (r == 0 && strcmp(id.text, frame) != 0)
+        r = pf_fail(err, ESTALE, "%s: the file holds another picture than when it was recorded",
+                    path);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return r;
+}
+
+static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     json_t *frame = json_object_get(tag, "frame");
     send_event(context, "decoding", tag, json_pack("{s:O}", "frame", frame));
+    return check_identity(tag, err);
 }
 
 static void on_frame(void *context, void *tag, const struct pf_image *image,

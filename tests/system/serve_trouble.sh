@@ -274,6 +274,28 @@ test_a_frame_that_was_deleted_is_given_up()
     stop_service
 }
 
+# A camera's counter wraps, and its file takes the place of one that is still needed.
+test_a_file_that_was_replaced_is_not_taken_for_the_frame()
+{
+    make_burst burst
+    make_burst other --seed 8 --serial 8
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 5
+    drop "${files[@]:0:4}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
+    local worker
+    worker=$(child_pid process)
+    drop other/"${files[1]##*/}"
+    kill -KILL "$worker"
+    await_log "${files[1]##*/} set aside: .*(another one|another picture)" 30
+    drop "${files[4]}"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 4 and .aside == 1 and .frames[1].verdict == "aside"'
+    check "$(published)/stack.json" '.camera.serial != "8"'
+    stop_service
+}
+
 # The half-built stack can be looked at while the burst is open.
 test_preview_of_an_open_burst()
 {

@@ -23,13 +23,14 @@ struct probe {
     pthread_mutex_t gate; /* held: the engine waits in its first call */
 };
 
-static void on_decoding(void *context, const void *tag)
+static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct probe *probe = context;
-    (void)tag;
+    (void)tag, (void)err;
     int ahead = atomic_fetch_add(&probe->decoding, 1) + 1 - atomic_load(&probe->framed);
     if (ahead > atomic_load(&probe->ahead_max))
         atomic_store(&probe->ahead_max, ahead);
+    return 0;
 }
 
 static void note(struct probe *probe, const struct job *job)
