@@ -19,13 +19,13 @@ static void halve_row(float *restrict out, int out_count, const float *restrict 
     do {                                                                                           \
         const type *restrict upper = first, *restrict lower = second;                              \
         for (int x = 0; x < inner; x++)                                                            \
-            out[x] = 63.75f * (pf_light(norm * (float)upper[2 * x]) +                                 \
-                               pf_light(norm * (float)upper[2 * x + 1]) +                             \
-                               pf_light(norm * (float)lower[2 * x]) +                                 \
-                               pf_light(norm * (float)lower[2 * x + 1]));                             \
+            out[x] =                                                                               \
+                63.75f *                                                                           \
+                (pf_light(norm * (float)upper[2 * x]) + pf_light(norm * (float)upper[2 * x + 1]) + \
+                 pf_light(norm * (float)lower[2 * x]) + pf_light(norm * (float)lower[2 * x + 1])); \
         for (int x = inner; x < out_count; x++)                                                    \
-            out[x] = 127.5f * (pf_light(norm * (float)upper[width - 1]) +                             \
-                               pf_light(norm * (float)lower[width - 1]));                             \
+            out[x] = 127.5f * (pf_light(norm * (float)upper[width - 1]) +                          \
+                               pf_light(norm * (float)lower[width - 1]));                          \
     } while (0)
 
 static void halve_source_row(float *restrict out, int out_count, int y,

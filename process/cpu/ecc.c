@@ -106,9 +106,9 @@ static void convert_rows(void *context, int begin, int end, int thread)
     for (int y = begin; y < end; y++) {
         if (job->source)
             job->kernels->convert_row(job->row, width, y, job->source);
-        job->kernels->light_row(job->to->pixels + (size_t)y * (size_t)width,
-                                job->source ? job->row : job->samples + (size_t)y * (size_t)job->stride,
-                                width);
+        job->kernels->light_row(
+            job->to->pixels + (size_t)y * (size_t)width,
+            job->source ? job->row : job->samples + (size_t)y * (size_t)job->stride, width);
     }
 }
 

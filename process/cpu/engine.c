@@ -162,8 +162,8 @@ static double cpu_gain(void *opaque, const double h[9])
     for (int y = 0; engine->memory && y < PF_CPU_LIGHT_GRID; y++) {
         for (int x = 0; x < PF_CPU_LIGHT_GRID; x++) {
             double px, py, value;
-            pf_homography_apply(h, (x + 0.5) * cell_width - 0.5, (y + 0.5) * cell_height - 0.5,
-                                &px, &py);
+            pf_homography_apply(h, (x + 0.5) * cell_width - 0.5, (y + 0.5) * cell_height - 0.5, &px,
+                                &py);
             if (!light_at(&engine->light, (px + 0.5) / cell_width - 0.5,
                           (py + 0.5) / cell_height - 0.5, &value))
                 continue;

@@ -51,7 +51,7 @@ struct pf_cpu_engine {
     float *log_total[PF_CPU_MAX_LEVELS];
     float *best[PF_CPU_DEPTH_LEVELS];      /* highest log2 weight so far; NULL without depth */
     uint16_t *winner[PF_CPU_DEPTH_LEVELS]; /* whose it was */
-    char *scratch;                    /* one slice per thread */
+    char *scratch;                         /* one slice per thread */
     size_t scratch_bytes;
 };
 

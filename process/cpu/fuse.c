@@ -14,7 +14,7 @@ enum { ROWS_PER_PIECE = 32 };
  * surfaces beside strong edges clean. */
 #define ENERGY_COUPLING 1.0f
 static const double smoothing[] = {1.5, 3, 4}; /* sigma in pixels of levels 0, 1, 2 and further */
-#define NO_COVER         1000.0f /* log2 penalty where a frame has no picture */
+#define NO_COVER 1000.0f                       /* log2 penalty where a frame has no picture */
 
 struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain)
 {

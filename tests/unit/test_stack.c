@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "process/stack.h"
-#include "tests/unit/texture.h"
 #include "tests/unit/test.h"
+#include "tests/unit/texture.h"
 
 enum { WIDTH = 480, HEIGHT = 320 };
 

@@ -65,7 +65,9 @@ static inline struct pf_image *texture_frame(uint32_t seed, int width, int heigh
             pf_homography_apply(inverse, x, y, &px, &py);
             double value = gain * texture_at(seed, px, py, finest) + 0.5;
             ((uint8_t *)frame->plane[0])[(size_t)y * frame->stride_bytes[0] + (size_t)x] =
-                (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+                (uint8_t)(value < 0     ? 0
+                          : value > 255 ? 255
+                                        : value);
         }
     }
     return frame;
