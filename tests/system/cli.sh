@@ -180,3 +180,16 @@ test_doctor_refuses_a_state_on_fuse()
     grep -q '^FAIL  state ' out
     grep -q -- '--state /var/lib/parfocal' out
 }
+
+test_doctor_is_not_held_by_a_dead_mount()
+{
+    need bindfs
+    [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] || skip 'needs root and /dev/fuse'
+    mkdir low mnt
+    start fuse bindfs -f --no-allow-other "$T/low" "$T/mnt"
+    wait_for 10 mountpoint -q mnt || skip "bindfs: $(cat fuse.err)"
+    at_end "kill -CONT $started"
+    kill -STOP "$started"
+    expect_status 1 timeout 60 "$PARFOCAL" doctor --source "folder:$T/mnt"
+    grep -q "^FAIL  source .*mnt does not answer: its mount hangs" out || fail "$(cat out)"
+}
