@@ -27,6 +27,7 @@ struct pf_scheduler {
     bool ready, stopping, hung;
     size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
     int64_t hold_until_ms;
+    int64_t wake_ms; /* when the turn's timer fires */
 };
 
 /* ---- what the worker has in hand ---- */
@@ -204,17 +205,14 @@ static void ask_preview(struct pf_scheduler *scheduler)
     }
 }
 
+/* The next turn comes by then at the latest. */
 static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now_ms)
 {
+    if (when_ms >= scheduler->wake_ms)
+        return;
+    scheduler->wake_ms = when_ms;
     int64_t ms = when_ms > now_ms ? when_ms - now_ms : 0;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}, earlier, now;
-    evutil_gettimeofday(&now, NULL);
-    if (event_pending(scheduler->turn, EV_TIMEOUT, &earlier)) {
-        struct timeval then;
-        evutil_timeradd(&now, &wait, &then);
-        if (evutil_timercmp(&earlier, &then, <))
-            return;
-    }
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     event_add(scheduler->turn, &wait);
 }
 
@@ -243,6 +241,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct pf_scheduler *scheduler = context;
     int64_t now_ms = pf_monotonic_ms();
     (void)fd, (void)what;
+    scheduler->wake_ms = INT64_MAX;
     if (!scheduler->ready || scheduler->stopping)
         return;
     settle_jobs(scheduler, now_ms);
@@ -498,6 +497,7 @@ int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
         goto fail;
     }
     scheduler->settings = settings;
+    scheduler->wake_ms = INT64_MAX;
     scheduler->handlers = *handlers;
     scheduler->context = context;
     scheduler->turn = evtimer_new(base, on_turn, scheduler);
