@@ -226,13 +226,26 @@ static int cpu_align(void *opaque, enum pf_target target, bool search, double h[
     int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
     if (r < 0)
         return r;
-    struct pf_ecc_fit fit;
-    r = pf_ecc_align(engine->ecc,
-                     target == PF_TARGET_STACK ? &engine->stack_view : &engine->predecessor,
-                     &engine->current, engine->settings.motion, search,
+    const struct pf_ecc_pyramid *other =
+        target == PF_TARGET_STACK ? &engine->stack_view : &engine->predecessor;
+    enum pf_motion motion = engine->settings.motion;
+    struct pf_ecc_fit fit, back_fit;
+    r = pf_ecc_align(engine->ecc, other, &engine->current, motion, search,
                      target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit, err);
     if (r < 0)
         return r;
+    /* Between a sharp and a blurred picture the estimate leans a little to one side; the same the
+     * other way round leans to the other. */
+    double back[9], forth[9];
+    if (pf_homography_invert(back, h)) {
+        r = pf_ecc_align(engine->ecc, &engine->current, other, motion, false, 1, back, &back_fit,
+                         err);
+        if (r < 0)
+            return r;
+        if (back_fit.correlation > 0.9 * fit.correlation && pf_homography_invert(forth, back))
+            for (int k = 0; k < 9; k++)
+                h[k] = 0.5 * (h[k] + forth[k]);
+    }
     *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
     return 0;
 }
