@@ -183,6 +183,16 @@ struct pf_child *pf_child_free(struct pf_child *child)
     return NULL;
 }
 
+/* When memory runs out, a child is to die and not the service: it can be started again. */
+static void volunteer(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ssize_t ignored = fd < 0 ? 0 : write(fd, "500", 3);
+    (void)ignored;
+    if (fd >= 0)
+        close(fd);
+}
+
 /* In the new process: only async-signal-safe calls. */
 static _Noreturn void become(char *const *argv, int socket, pid_t parent)
 {
@@ -196,6 +206,7 @@ static _Noreturn void become(char *const *argv, int socket, pid_t parent)
     if (getppid() != parent) /* the service died before the line above took effect */
         _exit(1);
     setpgid(0, 0);
+    volunteer();
     if (dup2(socket, STDIN_FILENO) < 0 || dup2(socket, STDOUT_FILENO) < 0)
         _exit(127);
     execv("/proc/self/exe", argv);

@@ -3,7 +3,8 @@
  * Service process, event loop thread only. The child is this same binary (/proc/self/exe) with the
  * given arguments; a socket pair is its standard input and output, standard error is inherited. It
  * runs in a process group of its own, so that Ctrl-C in a terminal reaches the service alone, and
- * it is killed by the kernel when the service dies (PR_SET_PDEATHSIG).
+ * it is killed by the kernel when the service dies (PR_SET_PDEATHSIG), and before the service when
+ * memory runs out (oom_score_adj).
  *
  * A child that ends, for whatever reason, is started again after a back-off of 0.5 s doubling to
  * 30 s; pf_child_healthy() takes the back-off to its start. Everything a dying child has written is
