@@ -343,14 +343,35 @@ static void say_scores(const char *who, const json_t *object)
     putchar('\n');
 }
 
+static int say_evenness(const char *part, const char *path)
+{
+    int width, height, left, top;
+    struct pf_gen_plane luma = read_luma(path);
+    if (sscanf(part, "%dx%d+%d+%d", &width, &height, &left, &top) != 4 || width < 1 || height < 1 ||
+        left < 0 || top < 0 || left + width > luma.width || top + height > luma.height)
+        stop(part, "no part WxH+X+Y of the picture");
+    double sum = 0, squares = 0, count = (double)width * height;
+    for (int y = top; y < top + height; y++) {
+        for (int x = left; x < left + width; x++) {
+            double value = (double)luma.value[(size_t)y * (size_t)luma.width + (size_t)x];
+            sum += value;
+            squares += value * value;
+        }
+    }
+    double mean = sum / count;
+    printf("%.2f %.2f\n", mean, sqrt(fmax(0, squares / count - mean * mean)));
+    pf_gen_plane_free(&luma);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"truth", 1, NULL, 't'}, {"transforms", 1, NULL, 'a'}, {"selector", 0, NULL, 's'},
-        {"json", 0, NULL, 'j'},  {"gain", 0, NULL, 'g'},       {"error", 1, NULL, 'e'},
-        {NULL, 0, NULL, 0},
+        {"truth", 1, NULL, 't'},    {"transforms", 1, NULL, 'a'}, {"selector", 0, NULL, 's'},
+        {"json", 0, NULL, 'j'},     {"gain", 0, NULL, 'g'},       {"error", 1, NULL, 'e'},
+        {"evenness", 1, NULL, 'v'}, {NULL, 0, NULL, 0},
     };
-    const char *dir = NULL, *transforms = NULL, *error = NULL;
+    const char *dir = NULL, *transforms = NULL, *error = NULL, *part = NULL;
     bool selector = false, as_json = false, take_gain = false;
     for (int key; (key = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (key == 't')
@@ -359,6 +380,8 @@ int main(int argc, char **argv)
             transforms = optarg;
         else if (key == 'e')
             error = optarg;
+        else if (key == 'v')
+            part = optarg;
         else if (key == 's')
             selector = true;
         else if (key == 'j')
@@ -368,6 +391,8 @@ int main(int argc, char **argv)
         else
             return 2;
     }
+    if (part && optind + 1 == argc)
+        return say_evenness(part, argv[optind]);
     if (!dir || (optind == argc && !selector && !transforms)) {
         fputs("usage: compare --truth DIR [--json] [--gain] [--selector] [--transforms FILE] "
               "[--error PNG] [RESULT]\n",
