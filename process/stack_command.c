@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "capture/frame.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -17,7 +18,9 @@
 #include "process/burst.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
+#include "process/stray.h"
 #include "service/options.h"
+#include "service/sidecar.h"
 
 enum { OK = 0, FAILURE = 1, USAGE = 2 };
 
@@ -26,8 +29,9 @@ enum { OK = 0, FAILURE = 1, USAGE = 2 };
 struct file {
     struct command *command;
     const char *path;
-    struct pf_identity identity;
-    json_t *facts; /* NULL until its turn */
+    struct pf_identity identity; /* empty: not asked for, or it cannot be read */
+    struct pf_record *record;    /* what its EXIF says; NULL: likewise */
+    json_t *facts;               /* NULL until its turn */
 };
 
 struct command {
@@ -37,6 +41,7 @@ struct command {
     bool json;
     struct file *files;
     int count;
+    int stray; /* file that is left out, -1 none */
     struct pf_pool *pool;
     struct pf_burst *burst;
     struct pf_pipeline *pipeline;
@@ -160,6 +165,36 @@ static char *directory_of(const char *path)
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
+/* Whether two paths, none of them a directory, name one file, be it there or not. */
+static bool is_same_place(const char *a, const char *b)
+{
+    struct stat here, there;
+    char *left = directory_of(a), *right = directory_of(b);
+    const char *a_name = strrchr(a, '/'), *b_name = strrchr(b, '/');
+    bool same = left && right && strcmp(a_name ? a_name + 1 : a, b_name ? b_name + 1 : b) == 0 &&
+                stat(left, &here) == 0 && stat(right, &there) == 0 && here.st_dev == there.st_dev &&
+                here.st_ino == there.st_ino;
+    free(left);
+    free(right);
+    return same;
+}
+
+/* Said before the work, not after it. */
+static int check_directory(const char *path, struct pf_error *err)
+{
+    struct stat st;
+    char *directory = directory_of(path);
+    int r = directory ? 0 : pf_fail(err, ENOMEM, "out of memory for a name");
+    if (r == 0 && stat(directory, &st) < 0)
+        r = pf_fail_errno(err, errno, "%s cannot be written: directory %s", path, directory);
+    if (r == 0 && !S_ISDIR(st.st_mode))
+        r = pf_fail(err, ENOTDIR, "%s cannot be written: %s is no directory", path, directory);
+    if (r == 0 && access(directory, W_OK | X_OK) < 0)
+        r = pf_fail_errno(err, errno, "%s cannot be written: directory %s", path, directory);
+    free(directory);
+    return r;
+}
+
 /* Temporary name beside `path`, so that a rename puts the whole file in place. */
 static int part_name(const char *path, char **ret, struct pf_error *err)
 {
@@ -178,12 +213,16 @@ static int check_targets(struct command *command, struct pf_error *err)
 {
     int r = refuse_input(command, command->output, err);
     if (r == 0)
+        r = check_directory(command->output, err);
+    if (r == 0)
         r = part_name(command->output, &command->output_part, err);
     if (r == 0 && command->depth) {
         enum pf_format format;
         struct pf_error ignored = {0};
         r = refuse_input(command, command->depth, err);
-        if (r == 0 && strcmp(command->depth, command->output) == 0)
+        if (r == 0)
+            r = check_directory(command->depth, err);
+        if (r == 0 && is_same_place(command->depth, command->output))
             r = pf_fail(err, EINVAL, "the depth map cannot be the stack: %s", command->depth);
         if (r == 0 && pf_format_of_path(command->depth, &format, &ignored) == 0 &&
             format != PF_FORMAT_PNG)
@@ -210,9 +249,20 @@ static int put_in_place(const char *part, const char *path, struct pf_error *err
 
 /* ---- frames ---- */
 
+/* What the sidecar has of a file beside its pixels. */
 static void identify(struct file *file)
 {
     struct pf_error ignored = {0};
+    struct pf_frame seen = {0};
+    struct stat st;
+    if (stat(file->path, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    struct pf_file_stamp stamp = pf_file_stamp_of(&st);
+    if (pf_frame_look(file->path, "", &stamp, &seen, &ignored) == 0 && seen.record) {
+        file->record = seen.record;
+        file->identity = seen.record->id;
+        return;
+    }
     int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return;
@@ -245,7 +295,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
         }
     }
     file->facts = facts;
-    if (command->json)
+    if (command->json && !file->identity.text[0])
         identify(file);
 
     const char *verdict = json_string_value(json_object_get(facts, "verdict"));
@@ -271,8 +321,8 @@ static void on_command(void *context, void *tag)
     (void)tag; /* this command queues frames only */
 }
 
-/* Decodes, aligns and fuses all files. 0 even when frames were set aside. */
-static int fuse_files(struct command *command, struct pf_error *err)
+/* Decodes, aligns and fuses all files but the stray. */
+static int fuse_pass(struct command *command, struct pf_error *err)
 {
     struct pf_stack_settings settings = {.align = (enum pf_align)command->settings.align,
                                          .motion = (enum pf_motion)command->settings.motion,
@@ -283,17 +333,58 @@ static int fuse_files(struct command *command, struct pf_error *err)
     struct pf_pipeline_calls calls = {
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 
-    int r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
-    if (r == 0)
-        r = pf_burst_new(&command->burst, &settings, command->pool, err);
+    command->burst = pf_burst_free(command->burst);
+    int r = pf_burst_new(&command->burst, &settings, command->pool, err);
     if (r == 0)
         r = pf_pipeline_new(&command->pipeline, &calls, &limits, err);
     for (int i = 0; r == 0 && i < command->count; i++)
-        r = pf_pipeline_add_frame(command->pipeline, command->files[i].path, &command->files[i],
-                                  err);
+        if (i != command->stray)
+            r = pf_pipeline_add_frame(command->pipeline, command->files[i].path, &command->files[i],
+                                      err);
     command->pipeline = pf_pipeline_free(command->pipeline);
     if (r == 0 && command->fatal.code)
         r = pf_fail(err, command->fatal.code, "%s", command->fatal.text);
+    return r;
+}
+
+/* When the first frame is another picture than all the others it goes, and they come back. True
+ * when there is something to fuse again. */
+static bool drop_stray(struct command *command)
+{
+    struct pf_stray stray = {0};
+    char reason[128];
+    for (int i = 0; i < command->count; i++)
+        pf_stray_see(&stray, (size_t)i, command->files[i].facts);
+    command->stray = pf_stray_index(&stray);
+    if (command->stray < 0)
+        return false;
+    struct file *file = &command->files[command->stray];
+    snprintf(reason, sizeof(reason), PF_STRAY_REASON, stray.refused);
+    json_object_set_new(file->facts, "verdict", json_string("aside"));
+    json_object_set_new(file->facts, "reason", json_string(reason));
+    json_object_set_new(file->facts, "reference", json_false());
+    for (int i = 0; i < command->count; i++) {
+        if (i == command->stray)
+            continue;
+        json_decref(command->files[i].facts);
+        command->files[i].facts = NULL;
+    }
+    command->progress.done = 1;
+    pf_progress_say(&command->progress,
+                    "parfocal stack: set aside: %s: %s; the stack is begun anew", file->path,
+                    reason);
+    return true;
+}
+
+/* Decodes, aligns and fuses all files. 0 even when frames were set aside. */
+static int fuse_files(struct command *command, struct pf_error *err)
+{
+    command->stray = -1;
+    int r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
+    if (r == 0)
+        r = fuse_pass(command, err);
+    if (r == 0 && drop_stray(command))
+        r = fuse_pass(command, err);
     if (r == 0 && pf_burst_fused(command->burst) < FRAMES_MIN)
         r = pf_fail(err, ENODATA, "no stack: %d of %d frames could be used",
                     pf_burst_fused(command->burst), command->count);
@@ -334,9 +425,12 @@ static int print_json(const struct command *command, const json_t *output, doubl
     int fused = 0;
     for (int i = 0; i < command->count; i++) {
         const struct file *file = &command->files[i];
+        char captured[PF_CAPTURED_CHARS];
         json_t *frame = json_pack("{s:o}", "path", pf_json_bytes(file->path));
         if (file->identity.text[0])
             json_object_set_new(frame, "identity", json_string(file->identity.text));
+        if (file->record && pf_sidecar_captured(file->record, captured))
+            json_object_set_new(frame, "captured", json_string(captured));
         json_object_update(frame, file->facts);
         const char *verdict = json_string_value(json_object_get(file->facts, "verdict"));
         fused += verdict && strcmp(verdict, "fused") == 0;
@@ -424,8 +518,10 @@ int pf_stack_main(int argc, char **argv)
         interrupted_parts[0] = interrupted_parts[1] = NULL;
     }
 
-    for (int i = 0; i < command.count; i++)
+    for (int i = 0; i < command.count; i++) {
         json_decref(command.files[i].facts);
+        pf_record_free(command.files[i].record);
+    }
     free(command.files);
     pf_burst_free(command.burst);
     pf_pool_free(command.pool);

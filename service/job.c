@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/stray.h"
 #include "service/grouper.h"
 
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
@@ -122,17 +123,10 @@ const struct pf_record **pf_job_order(const struct pf_job *job)
 
 struct pf_job_frame *pf_job_stray(struct pf_job *job)
 {
-    struct pf_job_frame *fused = NULL;
-    size_t refused = 0;
-    for (size_t i = 0; i < job->count; i++) {
-        struct pf_job_frame *frame = &job->frames[i];
-        if (pf_job_fused(frame)) {
-            if (fused)
-                return NULL;
-            fused = frame;
-        } else if (!frame->excluded && json_object_get(frame->result, "focus")) {
-            refused++; /* it was decoded and measured, and did not fit */
-        }
-    }
-    return refused >= 2 ? fused : NULL;
+    struct pf_stray stray = {0};
+    for (size_t i = 0; i < job->count; i++)
+        if (!job->frames[i].excluded)
+            pf_stray_see(&stray, i, job->frames[i].result);
+    int index = pf_stray_index(&stray);
+    return index < 0 ? NULL : &job->frames[index];
 }

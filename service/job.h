@@ -99,8 +99,7 @@ void pf_job_forget_stack(struct pf_job *job);
  * NULL on out of memory or without frames. */
 const struct pf_record **pf_job_order(const struct pf_job *job);
 
-/* If all but one of the usable frames were refused against that one, the one is the stray: returns
- * it, else NULL. */
+/* The frame that all others were refused against (process/stray.h), or NULL. */
 struct pf_job_frame *pf_job_stray(struct pf_job *job);
 
 #endif

@@ -30,9 +30,9 @@ const struct pf_command pf_commands[] = {
     {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
      "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
-     "  --depth-map FILE     write the depth map too (a 16-bit PNG)\n"
-     "  --json               write the sidecar to standard output: each frame's file, scores,\n"
-     "                       transform and verdict\n"
+     "  --depth-map FILE     write the depth map too (a 16-bit PNG; black is the first of FILES)\n"
+     "  --json               write the sidecar to standard output: each frame's file, time,\n"
+     "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
      "engine output", pf_stack_main},
     {"doctor", "[-c FILE] [--json] [OPTIONS]",

@@ -7,6 +7,7 @@
 
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "process/stray.h"
 #include "service/service.h"
 #include "service/sidecar.h"
 
@@ -184,8 +185,7 @@ static void on_settled(struct pf_job *job, void *context)
     struct pf_job_frame *stray = job->rescued ? NULL : pf_job_stray(job);
     if (stray) {
         char reason[128];
-        snprintf(reason, sizeof(reason), "unlike the others: %zu frames do not fit it",
-                 job->count - 1);
+        snprintf(reason, sizeof(reason), PF_STRAY_REASON, job->count - 1);
         job->rescued = true;
         pf_scheduler_exclude(service->scheduler, job, stray, reason);
         return;

@@ -51,6 +51,7 @@ test_json_is_one_document_with_everything()
         (.frames | length == 5) and .fused == 4 and .aside == 1 and
         (.frames[:4] | all(.verdict == "fused" and .reason == null and
             (.identity | test("^[0-9a-f]{16}-[0-9a-f]{32}$")) and
+            (.captured | test("^2026-01-02T03:04:[0-9.]{6}Z$")) and
             (.transform | length == 9) and (.focus.grid | length == 256) and
             .focus.laplacian_variance > 0 and .correlation > 0.5 and .gain > 0.5 and
             .width == 320 and .height == 240 and .decode_ms > 0 and .fuse_ms >= 0 and
@@ -91,6 +92,58 @@ test_frame_of_another_size_is_set_aside()
     [ ! -e none.tif ] || fail "a stack of one frame"
 }
 
+test_first_frame_of_another_picture_is_left_out()
+{
+    need jq
+    frames in
+    frames other --scene board --seed 77 --frames 1
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o alone.png --depth-map alone-depth.png
+    expect_status 0 "$PARFOCAL" stack other/*.jpg in/*.jpg -o out.png --depth-map depth.png --json
+    jq -e '.fused == 4 and .aside == 1 and
+        (.frames[0] | .verdict == "aside" and .reference == false and
+            (.reason | startswith("unlike the others: 4 frames"))) and
+        (.frames[1:] | all(.verdict == "fused")) and .frames[1].reference' out >/dev/null ||
+        fail "verdicts"
+    cmp out.png alone.png && cmp depth.png alone-depth.png || fail "it has left a trace"
+}
+
+# numbers BYTES NUMBER...: little endian
+numbers()
+{
+    local bytes=$1 number i
+    shift
+    for number in "$@"; do
+        for ((i = 0; i < bytes; i++)); do
+            printf '%b' "\\x$(printf %02x $((number >> 8 * i & 255)))"
+        done
+    done
+}
+
+# blank_tiff WIDTH HEIGHT: even dark grey
+blank_tiff()
+{
+    local tag
+    printf 'II*\0'
+    numbers 4 8
+    numbers 2 9
+    for tag in "256 $1" "257 $2" "258 8" "259 1" "262 1" "273 122" "277 1" "278 $2" "279 $(($1 * $2))"; do
+        numbers 2 "${tag% *}" 4
+        numbers 4 1 "${tag#* }"
+    done
+    numbers 4 0
+    head -c $(($1 * $2)) /dev/zero | tr '\0' '\024'
+}
+
+test_blank_first_frame_leaves_no_trace()
+{
+    frames in
+    blank_tiff 64 48 >blank.tif
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o alone.png --depth-map alone-depth.png
+    expect_status 0 "$PARFOCAL" stack blank.tif in/*.jpg -o out.png --depth-map depth.png
+    grep -q 'set aside: blank.tif: is blank' err || fail "reason"
+    cmp out.png alone.png || fail "it has left a trace"
+}
+
 test_wrong_use_is_status_2_and_begins_nothing()
 {
     frames in
@@ -107,6 +160,9 @@ test_wrong_use_is_status_2_and_begins_nothing()
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o in
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map depth.jpg
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.png --depth-map out.png
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o ./out.png --depth-map out.png
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o nowhere/out.png
+    grep -q 'nowhere/out.png cannot be written' err || fail "missing directory"
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o /dev/null
     [ -c /dev/null ] || fail "/dev/null is gone"
     [ ! -e out.tif ] && [ ! -e out.png ] || fail "something was written"
