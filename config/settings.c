@@ -2,7 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,6 +188,41 @@ static int set_row(struct pf_settings *settings, const struct pf_setting *row, c
         return set_bool(settings, row, value, err);
     }
     return pf_fail(err, EINVAL, "%s: unknown type of setting", row->key);
+}
+
+/* As short as it can be without becoming another number. */
+static char *number_text(double number)
+{
+    char text[40];
+    snprintf(text, sizeof(text), "%.12g", number);
+    if (strtod(text, NULL) != number)
+        snprintf(text, sizeof(text), "%.17g", number);
+    return strdup(text);
+}
+
+char *pf_setting_text(const struct pf_settings *settings, const struct pf_setting *row)
+{
+    const void *value = (const char *)settings + row->offset;
+    char *text = NULL;
+    switch (row->type) {
+    case PF_SETTING_TEXT:
+        return strdup(*(char *const *)value);
+    case PF_SETTING_LIST:
+        break;
+    case PF_SETTING_CHOICE: {
+        const char *word = row->unit;
+        for (int i = *(const int *)value; i > 0 && strchr(word, '|'); i--)
+            word = strchr(word, '|') + 1;
+        return strndup(word, strcspn(word, "|"));
+    }
+    case PF_SETTING_INT:
+        return asprintf(&text, "%" PRId64, *(const int64_t *)value) < 0 ? NULL : text;
+    case PF_SETTING_REAL:
+        return number_text(*(const double *)value);
+    case PF_SETTING_BOOL:
+        return strdup(*(const bool *)value ? "yes" : "no");
+    }
+    return strdup("");
 }
 
 int pf_settings_set(struct pf_settings *settings, const char *key, const char *value,

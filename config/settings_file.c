@@ -168,44 +168,23 @@ static void print_text(FILE *to, const char *key, const char *value)
         fprintf(to, "%s = %s%s%s\n", key, quoted ? "\"" : "", value, quoted ? "\"" : "");
 }
 
-static void print_value(FILE *to, const struct pf_settings *settings, const struct pf_setting *row)
+/* -ENOMEM. */
+static int print_value(FILE *to, const struct pf_settings *settings, const struct pf_setting *row)
 {
-    const void *value = (const char *)settings + row->offset;
-    switch (row->type) {
-    case PF_SETTING_TEXT:
-        print_text(to, row->key, *(char *const *)value);
-        break;
-    case PF_SETTING_LIST: {
-        const struct pf_list *list = value;
+    if (row->type == PF_SETTING_LIST) {
+        const struct pf_list *list = (const void *)((const char *)settings + row->offset);
         for (size_t i = 0; i < list->count; i++)
             print_text(to, row->key, list->items[i]);
         if (!list->count)
             fprintf(to, "#%s = %s\n", row->key, row->unit);
-        break;
+        return 0;
     }
-    case PF_SETTING_CHOICE: {
-        const char *word = row->unit;
-        for (int i = *(const int *)value; i > 0 && strchr(word, '|'); i--)
-            word = strchr(word, '|') + 1;
-        fprintf(to, "%s = %.*s\n", row->key, (int)strcspn(word, "|"), word);
-        break;
-    }
-    case PF_SETTING_INT:
-        fprintf(to, "%s = %lld\n", row->key, (long long)*(const int64_t *)value);
-        break;
-    case PF_SETTING_REAL: {
-        double number = *(const double *)value;
-        char text[40];
-        snprintf(text, sizeof(text), "%.12g", number);
-        if (strtod(text, NULL) != number)
-            snprintf(text, sizeof(text), "%.17g", number);
-        fprintf(to, "%s = %s\n", row->key, text);
-        break;
-    }
-    case PF_SETTING_BOOL:
-        fprintf(to, "%s = %s\n", row->key, *(const bool *)value ? "yes" : "no");
-        break;
-    }
+    char *value = pf_setting_text(settings, row);
+    if (!value)
+        return -ENOMEM;
+    print_text(to, row->key, value);
+    free(value);
+    return 0;
 }
 
 int pf_settings_print(const struct pf_settings *settings, FILE *to)
@@ -226,7 +205,9 @@ int pf_settings_print(const struct pf_settings *settings, FILE *to)
         for (size_t j = i; j < pf_setting_count; j++)
             if (strcmp(pf_setting_rows[j].section, pf_setting_rows[i].section) == 0) {
                 print_help_lines(to, &pf_setting_rows[j]);
-                print_value(to, settings, &pf_setting_rows[j]);
+                int r = print_value(to, settings, &pf_setting_rows[j]);
+                if (r < 0)
+                    return r;
             }
     }
     return fflush(to) || ferror(to) ? -(errno ? errno : EIO) : 0;

@@ -37,6 +37,9 @@ const struct pf_setting *pf_setting_find(const char *key, size_t length);
 /* The row whose key is most like `key`, NULL when none is. */
 const struct pf_setting *pf_setting_nearest(const char *key, size_t length);
 
+/* The value as text that pf_settings_set() takes, on the heap (a list: ""); NULL on out of memory. */
+char *pf_setting_text(const struct pf_settings *settings, const struct pf_setting *row);
+
 /* Number of edits (insert, delete, replace, swap neighbours) from a to b, '-' and '_' alike;
  * texts are compared up to 63 bytes. */
 int pf_edit_distance(const char *a, size_t a_length, const char *b, size_t b_length);

@@ -14,12 +14,12 @@
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/version.h"
+#include "config/options.h"
 #include "config/settings.h"
 #include "process/burst.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
 #include "process/stray.h"
-#include "service/options.h"
 #include "service/sidecar.h"
 
 enum { OK = 0, FAILURE = 1, USAGE = 2 };

@@ -8,8 +8,8 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/options.h"
 #include "service/child.h"
-#include "service/options.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
 #define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */

@@ -6,7 +6,7 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
-#include "service/options.h"
+#include "config/options.h"
 
 const char *pf_sidecar_captured(const struct pf_record *record, char to[PF_CAPTURED_CHARS])
 {

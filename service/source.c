@@ -8,8 +8,8 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/options.h"
 #include "service/child.h"
-#include "service/options.h"
 
 #define FEED_BYTES    (1u << 20) /* known files queued at a time */
 #define SCAN_DELAY_MS 5000       /* between two frames that a first scan finds, at the most */

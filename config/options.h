@@ -22,7 +22,7 @@ int pf_options_add(struct pf_options *options, const char *text, struct pf_error
 int pf_options_add_section(struct pf_options *options, const struct pf_settings *settings,
                            const char *section, struct pf_error *err);
 
-/* Appends one setting as --key=value. -ENOMEM. */
+/* Appends one setting as --key=value. -EINVAL: no such key, or a list; -ENOMEM. */
 int pf_options_add_key(struct pf_options *options, const struct pf_settings *settings,
                        const char *key, struct pf_error *err);
 
