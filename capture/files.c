@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "capture/names.h"
+#include "config/base/array.h"
 
 struct pf_files {
     struct pf_file **slots; /* open addressing, linear probing; capacity is a power of two */
@@ -190,14 +191,11 @@ static void settle(struct pf_files *files, size_t index, struct pf_file *file)
 int pf_files_queue(struct pf_files *files, struct pf_file *file, int64_t due_ms)
 {
     pf_files_unqueue(files, file);
-    if (files->queued + 2 > files->queue_capacity) {
-        size_t capacity = files->queue_capacity ? files->queue_capacity * 2 : 256;
-        struct pf_file **queue = realloc(files->queue, capacity * sizeof(struct pf_file *));
-        if (!queue)
-            return -ENOMEM;
-        files->queue = queue;
-        files->queue_capacity = capacity;
-    }
+    struct pf_file **queue = pf_with_room(files->queue, &files->queue_capacity, files->queued + 1,
+                                          1, sizeof(struct pf_file *));
+    if (!queue)
+        return -ENOMEM;
+    files->queue = queue;
     file->due_ms = due_ms;
     settle(files, ++files->queued, file);
     return 0;

@@ -13,26 +13,10 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 
 /* Rest that is asked of a file after an event that says more than "it is there". */
 enum { CLOSED_SHARE = 2, RENAMED_SHARE = 4 };
-
-/* Absolute, without "//" at its end; symbolic links stay. NULL on out of memory. */
-static char *absolute_path(const char *path)
-{
-    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
-    if (path[0] != '/' && !here)
-        return NULL;
-    while (path[0] == '.' && path[1] == '/')
-        path += 2;
-    if (!strcmp(path, "."))
-        path = "";
-    char *absolute = here ? (path[0] ? pf_path_join(here, path) : strdup(here)) : strdup(path);
-    free(here);
-    for (size_t n = absolute ? strlen(absolute) : 0; n > 1 && absolute[n - 1] == '/'; n--)
-        absolute[n - 1] = '\0';
-    return absolute;
-}
 
 static void on_file_event(struct pf_folder *folder, const char *path, uint32_t mask)
 {
@@ -279,9 +263,9 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     struct pf_jsonl_reader *reader = NULL;
     bool has_input;
     int mounts_fd = -1, r;
-    folder.root = absolute_path(directory);
-    folder.excluded[0].path = absolute_path(settings->outbox);
-    folder.excluded[1].path = absolute_path(settings->state);
+    folder.root = pf_path_absolute(directory);
+    folder.excluded[0].path = pf_path_absolute(settings->outbox);
+    folder.excluded[1].path = pf_path_absolute(settings->state);
     if (!folder.root || !folder.excluded[0].path || !folder.excluded[1].path ||
         asprintf(&folder.source, "folder:%s", directory) < 0 || pf_files_new(&folder.files) < 0 ||
         pf_jsonl_reader_new(&reader) < 0) {

@@ -6,8 +6,11 @@
 
 #include "capture/folder_internal.h"
 #include "capture/frame.h"
+#include "config/base/array.h"
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 
 enum {
     LOOK_AGAIN_MS = 250, /* at an incomplete file, doubling */
@@ -37,11 +40,6 @@ static void queue(struct pf_folder *folder, struct pf_file *file, int64_t due_ms
 {
     if (pf_files_queue(folder->files, file, due_ms) < 0)
         pf_folder_fail(folder, ENOMEM, file->path);
-}
-
-static const char *name_of(const struct pf_file *file)
-{
-    return strrchr(file->path, '/') + 1;
 }
 
 static void has_verdict(struct pf_folder *folder, struct pf_file *file)
@@ -97,16 +95,13 @@ void pf_folder_found(struct pf_folder *folder, const char *path, const struct st
 
 static bool make_fresh(struct pf_folder *folder, struct pf_file *file)
 {
-    if (folder->fresh_count == folder->fresh_capacity) {
-        size_t capacity = folder->fresh_capacity ? folder->fresh_capacity * 2 : 256;
-        struct pf_file **fresh = realloc(folder->fresh, capacity * sizeof(struct pf_file *));
-        if (!fresh) {
-            pf_folder_fail(folder, ENOMEM, file->path);
-            return false;
-        }
-        folder->fresh = fresh;
-        folder->fresh_capacity = capacity;
+    struct pf_file **fresh = pf_with_room(folder->fresh, &folder->fresh_capacity,
+                                          folder->fresh_count, 1, sizeof(struct pf_file *));
+    if (!fresh) {
+        pf_folder_fail(folder, ENOMEM, file->path);
+        return false;
     }
+    folder->fresh = fresh;
     folder->fresh[folder->fresh_count++] = file;
     return true;
 }
@@ -179,9 +174,7 @@ static void trouble(struct pf_folder *folder, struct pf_file *file, const char *
         pf_folder_send(folder, report("trouble", file->path, reason));
     }
     file->state = PF_FILE_TROUBLE;
-    file->wait_ms = file->wait_ms ? file->wait_ms * 2 : TROUBLE_MS;
-    if (file->wait_ms > TROUBLE_MAX_MS)
-        file->wait_ms = TROUBLE_MAX_MS;
+    file->wait_ms = pf_back_off_ms(file->wait_ms, TROUBLE_MS, TROUBLE_MAX_MS);
     queue(folder, file, pf_monotonic_ms() + file->wait_ms);
 }
 
@@ -232,9 +225,7 @@ static void send_frame(struct pf_folder *folder, struct pf_file *file, struct pf
 
 static void look_again(struct pf_folder *folder, struct pf_file *file, int64_t deadline_ms)
 {
-    file->wait_ms = file->wait_ms ? file->wait_ms * 2 : LOOK_AGAIN_MS;
-    if (file->wait_ms > LOOK_AGAIN_MAX_MS)
-        file->wait_ms = LOOK_AGAIN_MAX_MS;
+    file->wait_ms = pf_back_off_ms(file->wait_ms, LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
     int64_t due_ms = pf_monotonic_ms() + file->wait_ms;
     queue(folder, file, due_ms < deadline_ms ? due_ms : deadline_ms);
 }
@@ -242,7 +233,7 @@ static void look_again(struct pf_folder *folder, struct pf_file *file, int64_t d
 static void decide(struct pf_folder *folder, struct pf_file *file, const struct pf_frame *frame)
 {
     /* Without an image's name only content that claims to be one is worth a word. */
-    bool claims = frame->format || pf_name_kind(name_of(file)) == PF_NAME_IMAGE;
+    bool claims = frame->format || pf_name_kind(pf_base_name(file->path)) == PF_NAME_IMAGE;
     int64_t now_ms = pf_monotonic_ms(), deadline_ms = file->changed_ms;
 
     switch (frame->verdict) {

@@ -5,9 +5,9 @@
 
 #include "capture/folder_internal.h"
 #include "capture/scan.h"
-#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 
 enum {
     REQUEST_MS = 100,       /* from a request to its scan, doubling while they come in a row */
@@ -303,9 +303,8 @@ void pf_folder_request_scan(struct pf_folder *folder)
     int64_t now_ms = pf_monotonic_ms();
     bool in_a_row = folder->request_wait_ms &&
                     now_ms - folder->last_request_ms < folder->request_wait_ms + REQUEST_MAX_MS;
-    folder->request_wait_ms = in_a_row ? folder->request_wait_ms * 2 : REQUEST_MS;
-    if (folder->request_wait_ms > REQUEST_MAX_MS)
-        folder->request_wait_ms = REQUEST_MAX_MS;
+    folder->request_wait_ms =
+        pf_back_off_ms(in_a_row ? folder->request_wait_ms : 0, REQUEST_MS, REQUEST_MAX_MS);
     folder->last_request_ms = now_ms;
     folder->scan_requested = true;
     if (folder->next_scan_ms > now_ms + folder->request_wait_ms)

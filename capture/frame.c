@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "capture/metadata.h"
+#include "config/base/file.h"
 
 static int look_open(int fd, const char *path, const char *source,
                      const struct pf_file_stamp *stamp, struct pf_bytes *bytes,

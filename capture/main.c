@@ -4,10 +4,9 @@
 
 #include "capture/capture.h"
 #include "capture/folder.h"
+#include "config/base/exit.h"
 #include "config/base/log.h"
 #include "config/settings.h"
-
-enum { OK = 0, FAILURE = 1, USAGE = 2 };
 
 /* The folder of the one operand "folder:DIR"; NULL when the command line is something else. */
 static const char *folder_operand(int argc, char **argv, struct pf_error *err)
@@ -41,10 +40,10 @@ int pf_capture_main(int argc, char **argv)
 {
     struct pf_error err = {0};
     struct pf_settings settings;
-    int status = FAILURE;
+    int status = PF_EXIT_FAILURE;
     if (pf_settings_init(&settings, &err) == 0) {
         const char *folder = NULL;
-        status = USAGE;
+        status = PF_EXIT_USAGE;
         if (pf_settings_take_options(&settings, &argc, argv, &err) == 0 &&
             (folder = folder_operand(argc, argv, &err))) {
             char role[64];
@@ -53,13 +52,13 @@ int pf_capture_main(int argc, char **argv)
                 if ((unsigned char)*at < ' ' || *at == 0x7f)
                     *at = '?'; /* a name must not forge a log line */
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
-            status = pf_folder_run(&settings, folder, &err) == 0 ? OK : FAILURE;
+            status = pf_folder_run(&settings, folder, &err) == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
         }
         pf_settings_free(&settings);
     }
-    if (status == FAILURE)
+    if (status == PF_EXIT_FAILURE)
         pf_log_error("%s", err.text);
-    else if (status == USAGE)
+    else if (status == PF_EXIT_USAGE)
         fprintf(stderr, "parfocal capture: %s\n", err.text);
     return status;
 }

@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 
 /* The members by kind: the one list that writing, reading, copying and freeing share. */
@@ -185,10 +188,26 @@ struct pf_record *pf_record_free(struct pf_record *record)
     return NULL;
 }
 
+const char *pf_record_captured(const struct pf_record *record, char to[PF_RECORD_CAPTURED_CHARS])
+{
+    struct tm time;
+    time_t seconds = (time_t)(record->capture_ms / 1000);
+    if (record->capture_ms < 0 || !gmtime_r(&seconds, &time))
+        return NULL;
+    size_t used = strftime(to, PF_RECORD_CAPTURED_CHARS, "%Y-%m-%dT%H:%M:%S", &time);
+    snprintf(to + used, PF_RECORD_CAPTURED_CHARS - used, ".%03d%s",
+             (int)(record->capture_ms % 1000), record->has_offset ? "Z" : "");
+    return to;
+}
+
+bool pf_record_has_serial(const struct pf_record *record)
+{
+    return record->serial && record->serial[strspn(record->serial, "0 ")] != '\0';
+}
+
 int64_t pf_record_counter(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *stem = slash ? slash + 1 : path;
+    const char *stem = pf_base_name(path);
     const char *dot = strrchr(stem, '.');
     const char *end = dot && dot > stem ? dot : stem + strlen(stem);
     while (end > stem && !(end[-1] >= '0' && end[-1] <= '9'))

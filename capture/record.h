@@ -42,6 +42,14 @@ int pf_record_from_json(const json_t *object, struct pf_record **ret, struct pf_
 struct pf_record *pf_record_copy(const struct pf_record *record); /* NULL on out of memory */
 struct pf_record *pf_record_free(struct pf_record *record);       /* NULL-safe, returns NULL */
 
+/* Whether `serial` tells bodies apart: "", "0000000" and the like are what a body writes that has
+ * none. */
+bool pf_record_has_serial(const struct pf_record *record);
+
+/* "2026-01-02T03:04:05.060", with Z when the offset is known; NULL when the time is unknown. */
+#define PF_RECORD_CAPTURED_CHARS 40
+const char *pf_record_captured(const struct pf_record *record, char to[PF_RECORD_CAPTURED_CHARS]);
+
 /* File name counter of a path, -1 none. */
 int64_t pf_record_counter(const char *path);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/base/array.h"
 #include "config/base/file.h"
 
 struct walk {
@@ -19,14 +20,10 @@ struct walk {
 
 static int push(struct walk *walk, char *path)
 {
-    if (walk->count == walk->capacity) {
-        size_t capacity = walk->capacity ? walk->capacity * 2 : 64;
-        char **folders = realloc(walk->folders, capacity * sizeof(*folders));
-        if (!folders)
-            return -ENOMEM;
-        walk->folders = folders;
-        walk->capacity = capacity;
-    }
+    char **folders = pf_with_room(walk->folders, &walk->capacity, walk->count, 1, sizeof(*folders));
+    if (!folders)
+        return -ENOMEM;
+    walk->folders = folders;
     walk->folders[walk->count++] = path;
     return 0;
 }

@@ -7,6 +7,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "config/base/array.h"
+
 struct place {
     int wd;
     bool marked;
@@ -97,17 +99,14 @@ int pf_watch_add(struct pf_watch *watch, const char *path, bool follow)
         place->marked = true;
         return 0;
     }
-    if (watch->count == watch->capacity) {
-        size_t capacity = watch->capacity ? watch->capacity * 2 : 64;
-        struct place *places = realloc(watch->places, capacity * sizeof(*places));
-        if (!places) {
-            free(copy);
-            inotify_rm_watch(watch->fd, wd);
-            return -ENOMEM;
-        }
-        watch->places = places;
-        watch->capacity = capacity;
+    struct place *places =
+        pf_with_room(watch->places, &watch->capacity, watch->count, 1, sizeof(*places));
+    if (!places) {
+        free(copy);
+        inotify_rm_watch(watch->fd, wd);
+        return -ENOMEM;
     }
+    watch->places = places;
     size_t i = lower_bound(watch, wd);
     memmove(watch->places + i + 1, watch->places + i, (watch->count - i) * sizeof(*watch->places));
     watch->places[i] = (struct place){.wd = wd, .marked = true, .path = copy};

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/base/exit.h"
 #include "config/settings.h"
-
-enum { OK = 0, FAILURE = 1, USAGE = 2 };
 
 static int check_or_show(const struct pf_settings *settings, int argc, char **argv,
                          struct pf_error *err)
@@ -14,39 +13,39 @@ static int check_or_show(const struct pf_settings *settings, int argc, char **ar
     for (int i = 1; i < argc; i++)
         if (argv[i][0] == '-') {
             pf_settings_unknown_option(argv[i], err);
-            return USAGE;
+            return PF_EXIT_USAGE;
         }
     bool check = argc == 2 && strcmp(argv[1], "check") == 0;
     bool show = argc == 2 && strcmp(argv[1], "show") == 0;
     if (!check && !show) {
         pf_fail(err, EINVAL, "say `parfocal config check` or `parfocal config show`%s%.100s",
                 argc > 1 ? ", not: " : "", argc > 1 ? argv[argc > 2 ? 2 : 1] : "");
-        return USAGE;
+        return PF_EXIT_USAGE;
     }
     if (check) {
         puts("the configuration is well");
-        return OK;
+        return PF_EXIT_OK;
     }
     int r = pf_settings_print(settings, stdout);
     if (r < 0) {
         pf_fail_errno(err, -r, "writing the configuration");
-        return FAILURE;
+        return PF_EXIT_FAILURE;
     }
-    return OK;
+    return PF_EXIT_OK;
 }
 
 int pf_config_main(int argc, char **argv)
 {
     struct pf_error err = {0};
     struct pf_settings settings;
-    int status = FAILURE;
+    int status = PF_EXIT_FAILURE;
     if (pf_settings_init(&settings, &err) == 0) {
-        status = USAGE;
+        status = PF_EXIT_USAGE;
         if (pf_settings_take_options(&settings, &argc, argv, &err) == 0)
             status = check_or_show(&settings, argc, argv, &err);
         pf_settings_free(&settings);
     }
-    if (status != OK)
+    if (status != PF_EXIT_OK)
         fprintf(stderr, "parfocal config: %s\n", err.text);
     return status;
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
@@ -22,13 +21,6 @@ struct pf_burst {
     int count, capacity;
     int aside;
 };
-
-double pf_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
 
 int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings,
                  struct pf_pool *pool, struct pf_error *err)

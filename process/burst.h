@@ -52,6 +52,4 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
 /* {device threads version finish_ms} */
 json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms);
 
-double pf_now_ms(void); /* CLOCK_MONOTONIC */
-
 #endif

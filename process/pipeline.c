@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
+
+#include "config/base/time.h"
 
 #define DECODED_MAX 2   /* images in memory: one in the engine, one decoded or being decoded */
 #define WAITING_MAX 256 /* jobs; a command is small, but its number is an outsider's choice */
@@ -35,13 +36,6 @@ struct pf_pipeline {
     bool decoder_started, engine_started;
 };
 
-static double now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
 static struct job *free_job(struct job *job)
 {
     pf_image_free(job->image);
@@ -61,7 +55,7 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     job->holds_slot = true;
     pthread_mutex_unlock(&pipeline->lock);
 
-    double begin_ms = now_ms();
+    double begin_ms = pf_now_ms();
     int r = 0;
     if (pipeline->calls.decoding)
         r = pipeline->calls.decoding(pipeline->calls.context, job->tag, &job->error);
@@ -69,7 +63,7 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
         r = pf_image_decode(&job->image, job->path, &pipeline->limits, &job->error);
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
-    job->decode_ms = now_ms() - begin_ms;
+    job->decode_ms = pf_now_ms() - begin_ms;
 
     pthread_mutex_lock(&pipeline->lock);
 }

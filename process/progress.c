@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "config/base/time.h"
 #include "process/burst.h"
 
 #define ERASE_LINE "\r\033[K"

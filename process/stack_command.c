@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "capture/frame.h"
+#include "config/base/exit.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "config/base/version.h"
 #include "config/options.h"
 #include "config/settings.h"
@@ -20,9 +22,6 @@
 #include "process/pipeline.h"
 #include "process/progress.h"
 #include "process/stray.h"
-#include "service/sidecar.h"
-
-enum { OK = 0, FAILURE = 1, USAGE = 2 };
 
 #define FRAMES_MIN 2 /* fewer are not a stack */
 
@@ -156,22 +155,12 @@ static int refuse_input(const struct command *command, const char *path, struct 
     return 0;
 }
 
-/* Directory of a path: "." when it names none. The caller frees. */
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
 /* Whether two paths, none of them a directory, name one file, be it there or not. */
 static bool is_same_place(const char *a, const char *b)
 {
     struct stat here, there;
-    char *left = directory_of(a), *right = directory_of(b);
-    const char *a_name = strrchr(a, '/'), *b_name = strrchr(b, '/');
-    bool same = left && right && strcmp(a_name ? a_name + 1 : a, b_name ? b_name + 1 : b) == 0 &&
+    char *left = pf_path_directory(a), *right = pf_path_directory(b);
+    bool same = left && right && strcmp(pf_base_name(a), pf_base_name(b)) == 0 &&
                 stat(left, &here) == 0 && stat(right, &there) == 0 && here.st_dev == there.st_dev &&
                 here.st_ino == there.st_ino;
     free(left);
@@ -183,7 +172,7 @@ static bool is_same_place(const char *a, const char *b)
 static int check_directory(const char *path, struct pf_error *err)
 {
     struct stat st;
-    char *directory = directory_of(path);
+    char *directory = pf_path_directory(path);
     int r = directory ? 0 : pf_fail(err, ENOMEM, "out of memory for a name");
     if (r == 0 && stat(directory, &st) < 0)
         r = pf_fail_errno(err, errno, "%s cannot be written: directory %s", path, directory);
@@ -198,8 +187,7 @@ static int check_directory(const char *path, struct pf_error *err)
 /* Temporary name beside `path`, so that a rename puts the whole file in place. */
 static int part_name(const char *path, char **ret, struct pf_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *name = pf_base_name(path);
     if (!*name)
         return pf_fail(err, EINVAL, "%s: no name of a file", path);
     if (asprintf(ret, "%.*s.%s.%ld.part", (int)(name - path), path, name, (long)getpid()) < 0) {
@@ -241,10 +229,7 @@ static int put_in_place(const char *part, const char *path, struct pf_error *err
         unlink(part);
         return pf_fail_errno(err, code, "writing %s", path);
     }
-    char *directory = directory_of(path);
-    int r = directory ? pf_sync_path(directory, err) : pf_fail(err, ENOMEM, "out of memory");
-    free(directory);
-    return r;
+    return pf_sync_parent(path, err);
 }
 
 /* ---- frames ---- */
@@ -425,11 +410,11 @@ static int print_json(const struct command *command, const json_t *output, doubl
     int fused = 0;
     for (int i = 0; i < command->count; i++) {
         const struct file *file = &command->files[i];
-        char captured[PF_CAPTURED_CHARS];
+        char captured[PF_RECORD_CAPTURED_CHARS];
         json_t *frame = json_pack("{s:o}", "path", pf_json_bytes(file->path));
         if (file->identity.text[0])
             json_object_set_new(frame, "identity", json_string(file->identity.text));
-        if (file->record && pf_sidecar_captured(file->record, captured))
+        if (file->record && pf_record_captured(file->record, captured))
             json_object_set_new(frame, "captured", json_string(captured));
         json_object_update(frame, file->facts);
         const char *verdict = json_string_value(json_object_get(file->facts, "verdict"));
@@ -482,19 +467,19 @@ static int stack(struct command *command)
         printf("%s: %d of %d frames, %.1f s\n", command->output, pf_burst_fused(command->burst),
                command->count, (pf_now_ms() - command->progress.begin_ms) / 1e3);
     json_decref(output);
-    return r < 0 ? FAILURE : OK;
+    return r < 0 ? PF_EXIT_FAILURE : PF_EXIT_OK;
 }
 
 int pf_stack_main(int argc, char **argv)
 {
     struct command command = {0};
     struct pf_error err = {0};
-    int status = FAILURE;
+    int status = PF_EXIT_FAILURE;
 
     int r = pf_settings_init(&command.settings, &err);
     if (r < 0) {
         fprintf(stderr, "parfocal stack: %s\n", err.text);
-        return FAILURE;
+        return PF_EXIT_FAILURE;
     }
     r = take_own_options(&command, &argc, argv, &err);
     if (r == 0)
@@ -505,7 +490,7 @@ int pf_stack_main(int argc, char **argv)
         r = check_targets(&command, &err);
     if (r < 0) {
         fprintf(stderr, "parfocal stack: %s\n", err.text);
-        status = r == -ENOMEM ? FAILURE : USAGE;
+        status = r == -ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
     } else {
         pf_log_setup("stack", (enum pf_log_level)command.settings.log_level);
         interrupted_parts[0] = command.output_part;

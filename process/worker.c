@@ -12,15 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/base/exit.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "config/base/version.h"
 #include "config/settings.h"
 #include "process/burst.h"
 #include "process/pipeline.h"
-
-enum { OK = 0, FAILURE = 1, USAGE = 2 };
 
 struct open_burst {
     struct open_burst *next;
@@ -496,11 +496,11 @@ int pf_process_main(int argc, char **argv)
 {
     struct worker worker = {0};
     struct pf_error err = {0};
-    int status = FAILURE;
+    int status = PF_EXIT_FAILURE;
 
     if (pf_settings_init(&worker.settings, &err) < 0) {
         fprintf(stderr, "parfocal process: %s\n", err.text);
-        return FAILURE;
+        return PF_EXIT_FAILURE;
     }
     int r = pf_settings_take_options(&worker.settings, &argc, argv, &err);
     if (r == 0 && argc > 1)
@@ -508,14 +508,14 @@ int pf_process_main(int argc, char **argv)
                               : pf_fail(&err, EINVAL, "no operands are taken: %.100s", argv[1]);
     if (r < 0) {
         fprintf(stderr, "parfocal process: %s\n", err.text);
-        status = USAGE;
+        status = PF_EXIT_USAGE;
     } else {
         prctl(PR_SET_NAME, "worker");
         pf_log_setup("worker", (enum pf_log_level)worker.settings.log_level);
         r = run(&worker, &err);
         if (r < 0 && err.text[0])
             pf_log_error("%s", err.text);
-        status = r < 0 ? FAILURE : OK;
+        status = r < 0 ? PF_EXIT_FAILURE : PF_EXIT_OK;
     }
     /* Waits until all that was read is done. The threads use the pointer, so it is cleared after. */
     pf_pipeline_free(worker.pipeline);

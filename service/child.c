@@ -16,6 +16,8 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
+#include "service/timer.h"
 
 #define STOP_GRACE_MS 2000
 #define READ_BYTES    (256u << 10) /* taken in one turn of the loop: about 300 frame records */
@@ -30,15 +32,9 @@ struct pf_child {
     struct bufferevent *channel;
     struct pf_jsonl_reader *reader;
     struct event *retry, *deadline;
-    int backoff_ms;
+    int64_t backoff_ms; /* the last one, 0 none */
     bool stopping, paused;
 };
-
-static void schedule(struct event *timer, int ms)
-{
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_add(timer, &wait);
-}
 
 static void close_channel(struct pf_child *child)
 {
@@ -55,11 +51,10 @@ static void ended(struct pf_child *child, const char *why)
     child->pid = 0;
     int retry_ms = -1;
     if (!child->stopping) {
-        retry_ms = child->backoff_ms;
-        schedule(child->retry, retry_ms);
-        child->backoff_ms *= 2;
-        if (child->backoff_ms > PF_CHILD_BACKOFF_MAX_MS)
-            child->backoff_ms = PF_CHILD_BACKOFF_MAX_MS;
+        child->backoff_ms =
+            pf_back_off_ms(child->backoff_ms, PF_CHILD_BACKOFF_MS, PF_CHILD_BACKOFF_MAX_MS);
+        retry_ms = (int)child->backoff_ms;
+        pf_timer_set(child->retry, retry_ms);
     }
     child->handlers.ended(why, retry_ms, child->context);
 }
@@ -116,7 +111,7 @@ static void on_channel_event(struct bufferevent *channel, short what, void *cont
     if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) {
         bufferevent_disable(channel, EV_READ | EV_WRITE);
         if (child->pid && !event_pending(child->deadline, EV_TIMEOUT, NULL))
-            schedule(child->deadline, STOP_GRACE_MS);
+            pf_timer_set(child->deadline, STOP_GRACE_MS);
     }
 }
 
@@ -144,7 +139,6 @@ int pf_child_new(struct pf_child **ret, struct event_base *base, const char *con
     child->base = base;
     child->handlers = *handlers;
     child->context = context;
-    child->backoff_ms = PF_CHILD_BACKOFF_MS;
     child->argv = calloc(count + 2, sizeof(*child->argv));
     child->retry = evtimer_new(base, on_retry, child);
     child->deadline = evtimer_new(base, on_deadline, child);
@@ -341,7 +335,7 @@ void pf_child_reap(struct pf_child *child)
 
 void pf_child_healthy(struct pf_child *child)
 {
-    child->backoff_ms = PF_CHILD_BACKOFF_MS;
+    child->backoff_ms = 0;
 }
 
 void pf_child_kill(struct pf_child *child)
@@ -356,7 +350,7 @@ void pf_child_stop(struct pf_child *child)
     event_del(child->retry);
     if (child->pid) {
         kill(child->pid, SIGTERM);
-        schedule(child->deadline, STOP_GRACE_MS);
+        pf_timer_set(child->deadline, STOP_GRACE_MS);
     }
 }
 

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/base/exit.h"
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
 #include "service/doctor_report.h"
-#include "service/help.h"
 
 static const char *const finding_names[] = {"ok", "warn", "fail"};
 

@@ -19,6 +19,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/mount.h"
+#include "config/base/time.h"
 #include "service/doctor_report.h"
 #include "service/journal.h"
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
+#include "config/base/file.h"
 #include "service/grouper_stream.h"
 
 struct pf_grouper {

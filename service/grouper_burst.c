@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
+
 enum {
     LIMIT_LEAST_MS = 1500,
     LIMIT_MOST_MS = 30000,
@@ -122,14 +124,11 @@ struct pf_grouper_burst *pf_grouper_burst_free(struct pf_grouper_burst *burst)
 
 int pf_grouper_burst_reserve(struct pf_grouper_burst *burst)
 {
-    if (burst->count < burst->capacity)
-        return 0;
-    size_t capacity = burst->capacity ? burst->capacity * 2 : 8;
-    struct pf_shot **grown = realloc(burst->shots, capacity * sizeof(struct pf_shot *));
-    if (!grown)
+    struct pf_shot **shots =
+        pf_with_room(burst->shots, &burst->capacity, burst->count, 1, sizeof(struct pf_shot *));
+    if (!shots)
         return -ENOMEM;
-    burst->shots = grown;
-    burst->capacity = capacity;
+    burst->shots = shots;
     return 0;
 }
 

@@ -5,28 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *pf_with_room(void *array, size_t *capacity, size_t used, size_t more, size_t item_bytes)
-{
-    if (array && used + more <= *capacity)
-        return array;
-    size_t wanted = *capacity ? *capacity * 2 : 8;
-    if (wanted < used + more)
-        wanted = used + more;
-    void *grown = realloc(array, wanted * item_bytes);
-    if (grown)
-        *capacity = wanted;
-    return grown;
-}
-
-/* "", "0000000" and the like are what a body writes that has no serial number. */
-static bool is_serial(const char *serial)
-{
-    return serial && serial[strspn(serial, "0 ")] != '\0';
-}
+#include "config/base/array.h"
 
 char *pf_stream_key(const struct pf_record *record)
 {
-    bool has_serial = is_serial(record->serial);
+    bool has_serial = pf_record_has_serial(record);
     bool has_time = record->capture_ms >= 0;
     const char *slash = strrchr(record->path, '/');
     int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);

@@ -37,7 +37,4 @@ int pf_stream_reserve(struct pf_stream *stream); /* room for one more burst; -EN
 int pf_stream_hold(struct pf_stream *stream, struct pf_shot *shot);
 void pf_stream_take_held(struct pf_stream *stream, size_t at); /* gives it back to the caller */
 
-/* The array with room for `more` items, moved if need be; NULL on out of memory: it stays valid. */
-void *pf_with_room(void *array, size_t *capacity, size_t used, size_t more, size_t item_bytes);
-
 #endif

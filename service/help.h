@@ -16,13 +16,6 @@ struct pf_command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 };
 
-/* Exit statuses of every command. */
-enum pf_exit {
-    PF_EXIT_OK = 0,
-    PF_EXIT_FAILURE = 1, /* it could not be done; the reason is on standard error */
-    PF_EXIT_USAGE = 2,   /* wrong options, operands or configuration: nothing was begun */
-};
-
 /* The commands, in the order of the help; ends with a NULL name. */
 extern const struct pf_command pf_commands[];
 

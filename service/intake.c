@@ -2,17 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "service/service.h"
+#include "service/timer.h"
 
 #define PORTION 1000 /* entries: a flood of frames is written in transactions of this size */
-
-const char *pf_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
 
 /* ---- what the sources say ---- */
 
@@ -55,8 +52,7 @@ static void on_batch(void *context)
     if (pf_ledger_count(service->ledger) >= PORTION)
         pf_ledger_flush(service->ledger);
     if (tell_delay(service)) {
-        struct timeval now = {0};
-        event_add(service->grouper_timer, &now);
+        pf_timer_set(service->grouper_timer, 0);
     }
 }
 
@@ -66,14 +62,11 @@ const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_
 
 static int hold(struct pf_service *service, struct pf_record *record)
 {
-    if (service->held_count == service->held_capacity) {
-        size_t capacity = service->held_capacity ? service->held_capacity * 2 : 64;
-        struct pf_record **grown = realloc(service->held, capacity * sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        service->held = grown;
-        service->held_capacity = capacity;
-    }
+    struct pf_record **held = pf_with_room(service->held, &service->held_capacity,
+                                           service->held_count, 1, sizeof(struct pf_record *));
+    if (!held)
+        return -ENOMEM;
+    service->held = held;
     service->held[service->held_count++] = record;
     return 0;
 }
@@ -116,8 +109,7 @@ void pf_intake_advance(struct pf_service *service)
     }
     /* Never at once: a grouper without memory must not spin. */
     int64_t ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_add(service->grouper_timer, &wait);
+    pf_timer_set(service->grouper_timer, ms);
 }
 
 void pf_intake_feed(struct pf_service *service, struct pf_record *record)
@@ -137,8 +129,7 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record)
     }
     take_decisions(service);
     /* Let time pass only when all that has arrived is in: a stalled loop must not close early. */
-    struct timeval now = {0};
-    event_add(service->grouper_timer, &now);
+    pf_timer_set(service->grouper_timer, 0);
 }
 
 /* ---- what the ledger has written ---- */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
 #include "process/stray.h"
 #include "service/grouper.h"
 
@@ -46,16 +47,13 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
         pf_record_free(record);
         return 0;
     }
-    if (job->count == job->capacity) {
-        size_t capacity = job->capacity ? job->capacity * 2 : 16;
-        struct pf_job_frame *grown = realloc(job->frames, capacity * sizeof(*grown));
-        if (!grown) {
-            pf_record_free(record);
-            return pf_fail(err, ENOMEM, "out of memory for a frame");
-        }
-        job->frames = grown;
-        job->capacity = capacity;
+    struct pf_job_frame *frames =
+        pf_with_room(job->frames, &job->capacity, job->count, 1, sizeof(*frames));
+    if (!frames) {
+        pf_record_free(record);
+        return pf_fail(err, ENOMEM, "out of memory for a frame");
     }
+    job->frames = frames;
     job->frames[job->count++] = (struct pf_job_frame){.record = record};
     if (record->arrival_ms > job->last_arrival_ms)
         job->last_arrival_ms = record->arrival_ms;

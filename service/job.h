@@ -67,7 +67,7 @@ struct pf_job {
     char *key;
     int openings;
     int failures;          /* times the worker died or gave up in opening or finishing it */
-    int backoff_ms;        /* last pause after a failure */
+    int64_t backoff_ms;    /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
 

@@ -12,6 +12,7 @@
 
 #include "config/base/file.h"
 #include "config/base/mount.h"
+#include "config/base/time.h"
 #include "service/journal_db.h"
 
 /* Numbers that linux/magic.h lacks: statfs(2). */

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/base/array.h"
+#include "config/base/time.h"
 #include "service/journal_db.h"
 
 const char *pf_burst_state_name(enum pf_burst_state state)
@@ -54,7 +56,7 @@ static void place_part(const struct pf_record *first, char *text, size_t size)
 {
     const char *from = first->serial;
     size_t used = 0;
-    if (!from || !from[strspn(from, "0 ")]) {
+    if (!pf_record_has_serial(first)) {
         const char *slash = strrchr(first->source, '/');
         const char *colon = strchr(first->source, ':');
         from = slash && slash[1] ? slash + 1 : colon && colon[1] ? colon + 1 : first->source;
@@ -263,15 +265,13 @@ static int read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
     size_t capacity = 0;
     int r;
     while ((r = pf_journal_step(journal, rows, err)) == 1) {
-        if (bursts.count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            struct pf_journal_burst *grown = realloc(bursts.items, capacity * sizeof(*grown));
-            if (!grown) {
-                r = pf_fail(err, ENOMEM, "out of memory for the journal");
-                break;
-            }
-            bursts.items = grown;
+        struct pf_journal_burst *items =
+            pf_with_room(bursts.items, &capacity, bursts.count, 1, sizeof(*items));
+        if (!items) {
+            r = pf_fail(err, ENOMEM, "out of memory for the journal");
+            break;
         }
+        bursts.items = items;
         struct pf_journal_burst *burst = &bursts.items[bursts.count++];
         *burst = (struct pf_journal_burst){0};
         r = read_burst(rows, burst, err);

@@ -2,6 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
+#include "config/base/file.h"
+#include "config/base/time.h"
 #include "service/journal_db.h"
 
 /* A number in the first column; 0 rows: -ENOENT without a description. */
@@ -214,15 +217,13 @@ static int read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
     size_t capacity = 0;
     int r;
     while ((r = pf_journal_step(journal, rows, err)) == 1) {
-        if (frames.count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            struct pf_journal_frame *grown = realloc(frames.items, capacity * sizeof(*grown));
-            if (!grown) {
-                r = pf_fail(err, ENOMEM, "out of memory for the journal");
-                break;
-            }
-            frames.items = grown;
+        struct pf_journal_frame *items =
+            pf_with_room(frames.items, &capacity, frames.count, 1, sizeof(*items));
+        if (!items) {
+            r = pf_fail(err, ENOMEM, "out of memory for the journal");
+            break;
         }
+        frames.items = items;
         struct pf_journal_frame *frame = &frames.items[frames.count++];
         *frame = (struct pf_journal_frame){0};
         r = read_frame(journal, rows, frame, err);

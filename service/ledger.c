@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "config/base/log.h"
+#include "config/base/time.h"
+#include "service/timer.h"
 
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 30000
@@ -16,7 +18,7 @@ struct pf_ledger {
     struct event *turn, *retry;
     struct pf_entry *first, **end;
     size_t count;
-    int backoff_ms; /* 0: writing works */
+    int64_t backoff_ms; /* 0: writing works */
 };
 
 static struct pf_entry *free_entry(struct pf_entry *entry)
@@ -111,11 +113,8 @@ static void postpone(struct pf_ledger *ledger, const struct pf_error *err)
         pf_log_error("the journal cannot be written: %s; frames wait until it can", err->text);
         ledger->blocked(true, ledger->context);
     }
-    ledger->backoff_ms = ledger->backoff_ms ? ledger->backoff_ms * 2 : BACKOFF_MS;
-    if (ledger->backoff_ms > BACKOFF_MAX_MS)
-        ledger->backoff_ms = BACKOFF_MAX_MS;
-    struct timeval wait = {.tv_sec = ledger->backoff_ms / 1000};
-    event_add(ledger->retry, &wait);
+    ledger->backoff_ms = pf_back_off_ms(ledger->backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
+    pf_timer_set(ledger->retry, ledger->backoff_ms);
 }
 
 size_t pf_ledger_count(const struct pf_ledger *ledger)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "capture/capture.h"
+#include "config/base/exit.h"
 #include "config/base/version.h"
 #include "config/config_command.h"
 #include "config/settings_table.h"

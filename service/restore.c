@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "service/service.h"
 
 /* A frame of the journal as a frame of the job: with its file, verdict and attempts. */

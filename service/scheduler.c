@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "config/options.h"
 #include "service/child.h"
+#include "service/timer.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
 #define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */
@@ -72,9 +73,8 @@ static void watch(struct pf_scheduler *scheduler)
         event_del(scheduler->watchdog);
         return;
     }
-    int64_t ms = (int64_t)(scheduler->settings->worker_timeout * 1000) + pixels / 1000;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_add(scheduler->watchdog, &wait);
+    pf_timer_set(scheduler->watchdog,
+                 (int64_t)(scheduler->settings->worker_timeout * 1000) + pixels / 1000);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *context)
@@ -211,9 +211,7 @@ static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now
     if (when_ms >= scheduler->wake_ms)
         return;
     scheduler->wake_ms = when_ms;
-    int64_t ms = when_ms > now_ms ? when_ms - now_ms : 0;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_add(scheduler->turn, &wait);
+    pf_timer_set(scheduler->turn, when_ms - now_ms);
 }
 
 static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
@@ -280,9 +278,7 @@ static struct pf_job *job_of(struct pf_scheduler *scheduler, const json_t *event
 
 static void pause_job(struct pf_job *job)
 {
-    job->backoff_ms = job->backoff_ms ? job->backoff_ms * 2 : BACKOFF_MS;
-    if (job->backoff_ms > BACKOFF_MAX_MS)
-        job->backoff_ms = BACKOFF_MAX_MS;
+    job->backoff_ms = pf_back_off_ms(job->backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
     job->hold_until_ms = pf_monotonic_ms() + job->backoff_ms;
 }
 
@@ -599,7 +595,7 @@ void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
     pf_scheduler_poke(scheduler);
 }
 
-void pf_scheduler_hold(struct pf_scheduler *scheduler, int ms)
+void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms)
 {
     scheduler->hold_until_ms = pf_monotonic_ms() + ms;
     pf_scheduler_poke(scheduler);

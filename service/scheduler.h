@@ -68,7 +68,7 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
 void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, const char *reason);
 /* No job is settled before that much time has passed (the outbox cannot be written). */
-void pf_scheduler_hold(struct pf_scheduler *scheduler, int ms);
+void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms);
 
 void pf_scheduler_reap(struct pf_scheduler *scheduler); /* for every SIGCHLD */
 void pf_scheduler_stop(struct pf_scheduler *scheduler);

@@ -8,11 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/base/exit.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
 #include "config/base/version.h"
-#include "service/help.h"
 #include "service/service.h"
+#include "service/timer.h"
 
 #define TAG_CHARS 8
 
@@ -62,8 +63,7 @@ static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
      * stands still for bursts, whose frames wait in the ledger. */
     pf_ledger_flush(service->ledger);
     if (pf_ledger_count(service->ledger)) {
-        struct timeval wait = {.tv_sec = 1};
-        event_add(service->grouper_timer, &wait);
+        pf_timer_set(service->grouper_timer, 1000);
         return;
     }
     pf_intake_advance(service);
@@ -93,13 +93,9 @@ static void on_blocked(bool blocked, void *context)
 
 static int make_absolute(char **path, struct pf_error *err)
 {
-    char directory[PATH_MAX], *absolute = NULL;
-    if (**path == '/')
-        return 0;
-    if (!getcwd(directory, sizeof(directory)))
-        return pf_fail_errno(err, errno, "the current directory");
-    if (asprintf(&absolute, "%s/%s", directory, *path) < 0)
-        return pf_fail(err, ENOMEM, "out of memory");
+    char *absolute = pf_path_absolute(*path);
+    if (!absolute)
+        return pf_fail_errno(err, errno, "%s: the current directory", *path);
     free(*path);
     *path = absolute;
     return 0;
@@ -112,13 +108,10 @@ static int check_sources(const struct pf_settings *settings, struct pf_error *er
         return pf_fail(err, EINVAL,
                        "no source of frames is given; for example: parfocal serve --source "
                        "folder:inbox");
-    for (size_t i = 0; i < list->count; i++) {
-        if (strncmp(list->items[i], "folder:", 7) != 0 || !list->items[i][7])
-            return pf_fail(err, EINVAL, "source %s: it must be folder:DIR", list->items[i]);
+    for (size_t i = 0; i < list->count; i++)
         for (size_t j = 0; j < i; j++)
             if (!strcmp(list->items[i], list->items[j]))
                 return pf_fail(err, EINVAL, "source %s is given twice", list->items[i]);
-    }
     return 0;
 }
 

@@ -45,7 +45,7 @@ struct pf_service {
     size_t held_count, held_capacity;
 
     int outbox_errno; /* of the trouble told last; 0: it works */
-    int outbox_backoff_ms;
+    int64_t outbox_backoff_ms;
 };
 
 /* intake.c */
@@ -55,7 +55,6 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry);
 void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 /* Lets time pass in the grouper and sets its timer. */
 void pf_intake_advance(struct pf_service *service);
-const char *pf_base_name(const char *path);
 
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */

@@ -2,23 +2,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
 #include "config/options.h"
-
-const char *pf_sidecar_captured(const struct pf_record *record, char to[PF_CAPTURED_CHARS])
-{
-    struct tm time;
-    time_t seconds = (time_t)(record->capture_ms / 1000);
-    if (record->capture_ms < 0 || !gmtime_r(&seconds, &time))
-        return NULL;
-    size_t used = strftime(to, PF_CAPTURED_CHARS, "%Y-%m-%dT%H:%M:%S", &time);
-    snprintf(to + used, PF_CAPTURED_CHARS - used, ".%03d%s", (int)(record->capture_ms % 1000),
-             record->has_offset ? "Z" : "");
-    return to;
-}
 
 /* Setters that leave out what is unknown. */
 
@@ -43,12 +30,12 @@ static void set_real(json_t *object, const char *key, double value)
 static json_t *frame_object(const struct pf_job_frame *frame)
 {
     const struct pf_record *record = frame->record;
-    char captured[PF_CAPTURED_CHARS];
+    char captured[PF_RECORD_CAPTURED_CHARS];
     json_t *object = json_object(), *result = json_copy(frame->result);
     set_text(object, "path", frame->path ? frame->path : record->path);
     set_text(object, "identity", record->id.text);
     set_integer(object, "size_bytes", record->size_bytes, true);
-    set_text(object, "captured", pf_sidecar_captured(record, captured));
+    set_text(object, "captured", pf_record_captured(record, captured));
     set_integer(object, "capture_ms", record->capture_ms, record->capture_ms >= 0);
     set_text(object, "format", record->format);
     set_integer(object, "width", record->width, record->width > 0);
@@ -84,8 +71,8 @@ static json_t *camera_object(const struct pf_record *record)
 
 static json_t *time_of(const struct pf_record *record)
 {
-    char captured[PF_CAPTURED_CHARS];
-    return pf_sidecar_captured(record, captured) ? json_string(captured) : json_null();
+    char captured[PF_RECORD_CAPTURED_CHARS];
+    return pf_record_captured(record, captured) ? json_string(captured) : json_null();
 }
 
 json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings)

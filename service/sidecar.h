@@ -16,8 +16,4 @@ json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings)
 /* JSON array of the identities of all frames of the job; owned by the caller, NULL as above. */
 json_t *pf_sidecar_identities(const struct pf_job *job);
 
-/* "2026-01-02T03:04:05.060", with Z when the offset is known; NULL when the time is unknown. */
-#define PF_CAPTURED_CHARS 40
-const char *pf_sidecar_captured(const struct pf_record *record, char to[PF_CAPTURED_CHARS]);
-
 #endif

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/base/file.h"
+#include "config/base/array.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "config/options.h"
 #include "service/child.h"
 
@@ -47,14 +48,11 @@ static void forget_known(struct pf_source *source)
 static int keep_known(void *context, const struct pf_journal_file *file)
 {
     struct pf_source *source = context;
-    if (source->known_count == source->known_capacity) {
-        size_t capacity = source->known_capacity ? source->known_capacity * 2 : 256;
-        struct known *grown = realloc(source->known, capacity * sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        source->known = grown;
-        source->known_capacity = capacity;
-    }
+    struct known *all =
+        pf_with_room(source->known, &source->known_capacity, source->known_count, 1, sizeof(*all));
+    if (!all)
+        return -ENOMEM;
+    source->known = all;
     struct known known = {
         .path = strdup(file->path),
         .size_bytes = file->size_bytes,

@@ -7,9 +7,11 @@
 
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "process/stray.h"
 #include "service/service.h"
 #include "service/sidecar.h"
+#include "service/timer.h"
 
 #define FUSED_MIN             2 /* one frame is not a stack, however many were set aside */
 #define OUTBOX_BACKOFF_MS     1000
@@ -217,13 +219,9 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
                      text);
     service->outbox_errno = code;
     service->outbox_backoff_ms =
-        service->outbox_backoff_ms ? service->outbox_backoff_ms * 2 : OUTBOX_BACKOFF_MS;
-    if (service->outbox_backoff_ms > OUTBOX_BACKOFF_MAX_MS)
-        service->outbox_backoff_ms = OUTBOX_BACKOFF_MAX_MS;
-    int ms = service->outbox_backoff_ms;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    pf_scheduler_hold(service->scheduler, ms);
-    event_add(service->outbox_timer, &wait);
+        pf_back_off_ms(service->outbox_backoff_ms, OUTBOX_BACKOFF_MS, OUTBOX_BACKOFF_MAX_MS);
+    pf_scheduler_hold(service->scheduler, service->outbox_backoff_ms);
+    pf_timer_set(service->outbox_timer, service->outbox_backoff_ms);
 }
 
 static void on_unwritten(struct pf_job *job, int code, const char *reason, void *context)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -100,16 +99,13 @@ int pf_sync_path(const char *path, struct pf_error *err)
     return r;
 }
 
-static int sync_parent(const char *path, struct pf_error *err)
+int pf_sync_parent(const char *path, struct pf_error *err)
 {
-    char *parent = strdup(path);
-    if (!parent)
+    char *directory = pf_path_directory(path);
+    if (!directory)
         return pf_fail(err, ENOMEM, "out of memory");
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = '\0';
-    int r = pf_sync_path(slash ? parent : ".", err);
-    free(parent);
+    int r = pf_sync_path(directory, err);
+    free(directory);
     return r;
 }
 
@@ -125,7 +121,7 @@ int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
         if (rename(from, to) < 0)
             return pf_fail_errno(err, errno, "renaming %s to %s", from, to);
     }
-    return sync_parent(to, err);
+    return pf_sync_parent(to, err);
 }
 
 int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes,
@@ -159,7 +155,7 @@ int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes
     if (r)
         unlink(temporary);
     else
-        r = sync_parent(path, err);
+        r = pf_sync_parent(path, err);
 out:
     free(temporary);
     return r;
@@ -204,19 +200,32 @@ char *pf_path_join(const char *directory, const char *name)
     return asprintf(&path, "%s%s%s", directory, separator, name) < 0 ? NULL : path;
 }
 
-static int64_t clock_ms(clockid_t clock)
+char *pf_path_absolute(const char *path)
 {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    if (path[0] != '/' && !here)
+        return NULL;
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
+    if (!strcmp(path, "."))
+        path = "";
+    char *absolute = here ? (path[0] ? pf_path_join(here, path) : strdup(here)) : strdup(path);
+    free(here);
+    for (size_t n = absolute ? strlen(absolute) : 0; n > 1 && absolute[n - 1] == '/'; n--)
+        absolute[n - 1] = '\0';
+    return absolute;
 }
 
-int64_t pf_monotonic_ms(void)
+char *pf_path_directory(const char *path)
 {
-    return clock_ms(CLOCK_MONOTONIC);
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
-int64_t pf_wall_ms(void)
+const char *pf_base_name(const char *path)
 {
-    return clock_ms(CLOCK_REALTIME);
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }

@@ -1,4 +1,4 @@
-/* Files: durable writes, directories, identity of content, monotonic time.
+/* Files: durable writes, directories, paths, identity of content.
  *
  * Callable from any process and thread. Strings are borrowed; what is returned by pointer is the
  * caller's to free.
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config/base/error.h"
+#include "config/base/time.h" /* its users may look for clocks here */
 
 /* Identity of a frame: 16 hex digits of its size in bytes, '-', 32 of XXH3-128 (canonical order)
  * of its content. Never its name or inode. */
@@ -29,6 +30,9 @@ int pf_make_directories(const char *path, struct pf_error *err);
 /* fsync of a directory or file by path; network file systems that cannot (EINVAL) are accepted. */
 int pf_sync_path(const char *path, struct pf_error *err);
 
+/* The same for the directory that holds `path`. */
+int pf_sync_parent(const char *path, struct pf_error *err);
+
 /* Durable move: rename(2), then fsync of the directory that holds `to`. The content must have
  * been fsynced before. Does not replace an existing `to` (-EEXIST). */
 int pf_rename_durable(const char *from, const char *to, struct pf_error *err);
@@ -43,8 +47,13 @@ int pf_remove_tree(const char *path, struct pf_error *err);
 /* "a/b", heap; NULL on out of memory. */
 char *pf_path_join(const char *directory, const char *name);
 
-/* CLOCK_MONOTONIC and CLOCK_REALTIME in milliseconds. */
-int64_t pf_monotonic_ms(void);
-int64_t pf_wall_ms(void);
+/* Without "./" before and '/' behind; symbolic links stay. Heap; NULL with errno set. */
+char *pf_path_absolute(const char *path);
+
+/* The directory that holds `path`: "." when it names none. Heap; NULL on out of memory. */
+char *pf_path_directory(const char *path);
+
+/* What follows the last '/'; borrowed from `path`. */
+const char *pf_base_name(const char *path);
 
 #endif

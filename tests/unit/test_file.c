@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "config/base/mount.h"
+#include "config/base/time.h"
 #include "tests/unit/test.h"
 
 static struct pf_error err;

@@ -1,3 +1,4 @@
+#include "config/base/time.h"
 #include "service/journal.h"
 
 #include <sched.h>
