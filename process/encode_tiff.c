@@ -142,6 +142,8 @@ static void put_entry(TIFF *tiff, const ExifEntry *entry, ExifByteOrder order)
                 TIFFSetField(tiff, entry->tag, (int)entry->components, entry->data);
             else if (wanted > 1 && entry->components == (unsigned long)wanted)
                 TIFFSetField(tiff, entry->tag, entry->data);
+            else if (wanted == 1 && entry->components == 1)
+                TIFFSetField(tiff, entry->tag, (int)entry->data[0]);
         }
         break;
     case TIFF_SHORT:

@@ -298,6 +298,7 @@ static struct bytes make_exif(int orientation)
     put(data, EXIF_IFD_EXIF, EXIF_TAG_DATE_TIME_ORIGINAL, EXIF_FORMAT_ASCII, 20,
         "2026:01:02 03:04:05", 20);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_SUB_SEC_TIME_ORIGINAL, EXIF_FORMAT_ASCII, 4, "123", 4);
+    put(data, EXIF_IFD_EXIF, EXIF_TAG_FILE_SOURCE, EXIF_FORMAT_UNDEFINED, 1, "\003", 1);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_MAKER_NOTE, EXIF_FORMAT_UNDEFINED, 30,
         "SECRET with offsets of its own", 30);
     put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE_REF, EXIF_FORMAT_ASCII, 2, "N", 2);
@@ -362,6 +363,7 @@ TEST(metadata_survives_in_every_format)
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_ISO_SPEED_RATINGS), "200");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_DATE_TIME_ORIGINAL), "2026:01:02 03:04:05");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_SUB_SEC_TIME_ORIGINAL), "123");
+        CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_FILE_SOURCE), "DSC");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_X_DIMENSION), "30");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_Y_DIMENSION), "40");
         CHECK(value(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE) != NULL);
