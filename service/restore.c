@@ -23,6 +23,8 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, s
         frame->excluded = true;
         frame->step = PF_STEP_DONE;
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
+        frame->result = json_deep_copy(known->scores); /* for the sidecar */
+        json_object_del(frame->result, "excluded");
     }
     /* The file that had it first may hold another picture now (a camera's counter wraps). */
     bool same = false;

@@ -122,6 +122,8 @@ static int take_arguments(struct pf_service *service, struct pf_grouper_settings
     int r = pf_settings_take_options(settings, &argc, argv, err);
     if (r < 0)
         return r;
+    if (argc > 1 && argv[1][0] == '-')
+        return pf_settings_unknown_option(argv[1], err);
     if (argc > 1)
         return pf_fail(err, EINVAL, "unexpected argument %s (a source is given with --source)",
                        argv[1]);

@@ -197,15 +197,24 @@ test_a_first_frame_that_is_another_picture()
 {
     make_burst stray --frames 1 --scene board --seed 77 --name A_stray%d --start 2026-01-02T03:04:05
     make_burst burst --name 'B_%04d' --start 2026-01-02T03:04:06
+    local files=(burst/*.jpg) stray='.frames[0].verdict == "aside" and
+        (.frames[0].reason | startswith("unlike the others")) and .frames[0].reference == false and
+        (.frames[0].focus.grid | length == 256)'
     mkdir_inbox
     drop stray/*.jpg
     serve
     await_log 'burst .* begins with A_stray'
-    drop burst/*.jpg
+    drop "${files[@]:0:4}"
     await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1'
-    check "$(published)/stack.json" '.frames[0].verdict == "aside" and
-        (.frames[0].reason | startswith("unlike the others"))'
+    check "$(published)/stack.json" '.fused == 4 and .aside == 1'
+    check "$(published)/stack.json" "$stray"
+    stop_service
+    # It is known after a restart, with its scores.
+    serve
+    drop "${files[4]}"
+    await_stacks 2
+    check "$(published | tail -n 1)/stack.json" '.version == 2 and .fused == 5 and .aside == 1'
+    check "$(published | tail -n 1)/stack.json" "$stray"
     stop_service
 }
 
@@ -267,7 +276,8 @@ test_wrong_options()
     expect_status 2 "$PARFOCAL" serve --source folder:a --source folder:a
     expect_status 2 "$PARFOCAL" serve --source folder:a --gap soon
     expect_status 2 "$PARFOCAL" serve --source folder:a operand
-    expect_status 2 "$PARFOCAL" serve --source folder:a --no-such-option 1
+    expect_status 2 "$PARFOCAL" serve --source folder:a --otbox x
+    grep -q -- '--outbox' err || fail "no suggestion: $(cat err)"
     echo 'gap = 1' >c.ini
     echo 'nonsense = 1' >>c.ini
     expect_status 2 "$PARFOCAL" serve -c c.ini
