@@ -134,11 +134,6 @@ void pf_files_remove(struct pf_files *files, struct pf_file *file)
     }
 }
 
-size_t pf_files_count(const struct pf_files *files)
-{
-    return files->count;
-}
-
 void pf_files_each(struct pf_files *files, void (*visit)(void *context, struct pf_file *file),
                    void *context)
 {

@@ -53,7 +53,6 @@ struct pf_file *pf_files_find(struct pf_files *files, const char *path); /* NULL
 /* Finds, or makes a pending one that is not queued. NULL on out of memory. */
 struct pf_file *pf_files_get(struct pf_files *files, const char *path);
 void pf_files_remove(struct pf_files *files, struct pf_file *file);
-size_t pf_files_count(const struct pf_files *files);
 
 /* Calls visit for all, in no order; visit must not add or remove. */
 void pf_files_each(struct pf_files *files, void (*visit)(void *context, struct pf_file *file),

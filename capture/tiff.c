@@ -2,7 +2,8 @@
 
 #include <errno.h>
 
-uint32_t pf_tiff_type_bytes(uint16_t type)
+/* 0 unknown */
+static uint32_t type_bytes(uint16_t type)
 {
     static const uint8_t sizes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8};
     return type < sizeof(sizes) ? sizes[type] : 0;
@@ -104,7 +105,7 @@ int pf_tiff_entry(const struct pf_tiff *tiff, int64_t at, uint64_t index, struct
         return r;
     entry.tag = (uint16_t)tag;
     entry.type = (uint16_t)type;
-    uint64_t unit = pf_tiff_type_bytes(entry.type);
+    uint64_t unit = type_bytes(entry.type);
     if (unit && entry.count > UINT64_MAX / unit)
         return -EBADMSG;
     entry.size_bytes = entry.count * unit;

@@ -58,6 +58,5 @@ int pf_tiff_value(const struct pf_tiff *tiff, const struct pf_tiff_entry *entry,
 /* An offset in the structure made absolute. -EBADMSG when it cannot be. */
 int pf_tiff_offset(const struct pf_tiff *tiff, uint64_t offset, int64_t *ret);
 bool pf_tiff_inside(const struct pf_tiff *tiff, int64_t at, uint64_t size_bytes);
-uint32_t pf_tiff_type_bytes(uint16_t type); /* 0 unknown */
 
 #endif

@@ -136,9 +136,8 @@ int pf_settings_unknown_option(const char *option, struct pf_error *err);
  * pf_settings_read() takes again. errno of writing. */
 int pf_settings_print(const struct pf_settings *settings, FILE *to);
 
-/* Writes option help: of all sections, or of those named ("capture engine", NULL: all). */
-void pf_settings_print_help(FILE *to);
-void pf_settings_print_help_of(FILE *to, const char *sections);
+/* Writes option help of the sections named ("capture engine"; NULL: all). */
+void pf_settings_print_help(FILE *to, const char *sections);
 
 /* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. The
  * presets are where the limit begins: auto and flash 8 s, in-camera 2 s, rail 20 s. -EINVAL. */

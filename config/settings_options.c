@@ -154,7 +154,7 @@ static void print_row(FILE *to, const struct pf_setting *row)
     print_option(to, option, help);
 }
 
-void pf_settings_print_help_of(FILE *to, const char *sections)
+void pf_settings_print_help(FILE *to, const char *sections)
 {
     for (size_t i = 0; i < pf_setting_count; i++) {
         const char *section = pf_setting_rows[i].section;
@@ -171,9 +171,4 @@ void pf_settings_print_help_of(FILE *to, const char *sections)
             if (strcmp(pf_setting_rows[j].section, section) == 0)
                 print_row(to, &pf_setting_rows[j]);
     }
-}
-
-void pf_settings_print_help(FILE *to)
-{
-    pf_settings_print_help_of(to, NULL);
 }

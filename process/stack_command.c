@@ -26,7 +26,6 @@
 #define FRAMES_MIN 2 /* fewer are not a stack */
 
 struct file {
-    struct command *command;
     const char *path;
     struct pf_identity identity; /* empty: not asked for, or it cannot be read */
     struct pf_record *record;    /* what its EXIF says; NULL: likewise */
@@ -124,7 +123,6 @@ static int take_files(struct command *command, int argc, char **argv, struct pf_
             return pf_settings_unknown_option(argv[i], err);
         } else {
             struct file *file = &command->files[command->count++];
-            file->command = command;
             file->path = argv[i];
         }
     }

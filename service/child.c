@@ -358,8 +358,3 @@ bool pf_child_running(const struct pf_child *child)
 {
     return child->pid != 0;
 }
-
-int pf_child_pid(const struct pf_child *child)
-{
-    return (int)child->pid;
-}

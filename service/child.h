@@ -62,6 +62,5 @@ void pf_child_healthy(struct pf_child *child);
 void pf_child_kill(struct pf_child *child); /* SIGKILL; it is started again */
 void pf_child_stop(struct pf_child *child); /* SIGTERM, SIGKILL after 2 s; not started again */
 bool pf_child_running(const struct pf_child *child);
-int pf_child_pid(const struct pf_child *child); /* 0 when it does not run */
 
 #endif

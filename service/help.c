@@ -34,7 +34,7 @@ void pf_help_command(FILE *to, const struct pf_command *command)
         fprintf(to, "\n%s", command->text);
     if (*command->sections) {
         fputs("\nsettings (options; also keys of the file given with -c FILE) [default]\n", to);
-        pf_settings_print_help_of(to, command->sections);
+        pf_settings_print_help(to, command->sections);
     }
     fputs(exits, to);
 }

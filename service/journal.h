@@ -75,19 +75,14 @@ struct pf_journal_file {
     const char *path; /* bytes; borrowed, valid during the call */
     int64_t size_bytes, mtime_ns, ctime_ns;
     uint64_t inode;
-    const char *frame;  /* identity, NULL for a rejected file */
-    const char *reason; /* why rejected, NULL for a frame's file */
+    const char *frame; /* identity */
 };
 
-/* Calls visit for each file of the source: those of frames (to tell the capture child as `known`),
- * or the rejected ones. A negative return ends the walk and is returned. visit must not call the
- * journal. */
+/* Calls visit for each file of the source that holds a frame, to tell the capture child as `known`.
+ * A negative return ends the walk and is returned. visit must not call the journal. */
 int pf_journal_known(struct pf_journal *journal, const char *source,
                      int (*visit)(void *context, const struct pf_journal_file *file), void *context,
                      struct pf_error *err);
-int pf_journal_rejected(struct pf_journal *journal, const char *source,
-                        int (*visit)(void *context, const struct pf_journal_file *file),
-                        void *context, struct pf_error *err);
 
 struct pf_journal_frame {
     struct pf_record *record; /* as first recorded */
@@ -179,10 +174,10 @@ int pf_journal_not_a_stack(struct pf_journal *journal, int64_t burst, const char
                            const char *why, struct pf_error *err);
 
 /* The version is in its directory, synced. The burst becomes published, unless a late frame has
- * joined or a further version is wanted since: then it stays as it is. `files` is kept as it is.
+ * joined or a further version is wanted since: then it stays as it is.
  * -EEXIST when this version (or a later one) is published already: nothing changes. */
 int pf_journal_published(struct pf_journal *journal, int64_t burst, int version,
-                         const char *directory, const json_t *files, struct pf_error *err);
+                         const char *directory, struct pf_error *err);
 
 /* The version could not be made: complete -> failed (a burst that is open again stays open). */
 int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, const char *reason,
@@ -190,11 +185,9 @@ int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, co
 /* failed -> complete, same version. -EINVAL unless failed. */
 int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err);
 
-/* One burst by number or by id, as an array of one. -ENOENT. */
+/* One burst, as an array of one. -ENOENT. */
 int pf_journal_burst(struct pf_journal *journal, int64_t number, struct pf_journal_bursts *ret,
                      struct pf_error *err);
-int pf_journal_burst_by_id(struct pf_journal *journal, const char *id,
-                           struct pf_journal_bursts *ret, struct pf_error *err);
 /* Bursts in a state, oldest first. */
 int pf_journal_bursts_in(struct pf_journal *journal, enum pf_burst_state state,
                          struct pf_journal_bursts *ret, struct pf_error *err);

@@ -161,7 +161,7 @@ int pf_journal_not_a_stack(struct pf_journal *journal, int64_t burst, const char
 }
 
 static int publish(struct pf_journal *journal, int64_t burst, int version, const char *directory,
-                   const char *files, struct pf_error *err)
+                   struct pf_error *err)
 {
     struct standing now;
     int r = standing_of(journal, burst, &now, err);
@@ -176,8 +176,8 @@ static int publish(struct pf_journal *journal, int64_t burst, int version, const
     bool done = version == now.wanted &&
                 (now.state == PF_BURST_STATE_COMPLETE || now.state == PF_BURST_STATE_FAILED);
     int64_t wall_ms = pf_wall_ms();
-    r = pf_journal_run(journal, PF_QUERY_ADD_VERSION, err, "iibti", burst, (int64_t)version,
-                       directory, files, wall_ms);
+    r = pf_journal_run(journal, PF_QUERY_ADD_VERSION, err, "iibi", burst, (int64_t)version,
+                       directory, wall_ms);
     if (!r)
         r = pf_journal_run(journal, PF_QUERY_PUBLISH_BURST, err, "iiii", burst,
                            (int64_t)(done ? PF_BURST_STATE_PUBLISHED : now.state), (int64_t)version,
@@ -186,16 +186,11 @@ static int publish(struct pf_journal *journal, int64_t burst, int version, const
 }
 
 int pf_journal_published(struct pf_journal *journal, int64_t burst, int version,
-                         const char *directory, const json_t *files, struct pf_error *err)
+                         const char *directory, struct pf_error *err)
 {
-    char *text = files ? json_dumps(files, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    if (files && !text)
-        return pf_fail(err, ENOMEM, "out of memory for the journal");
     int r = pf_journal_enter(journal, err);
-    if (!r)
-        r = pf_journal_leave(journal, publish(journal, burst, version, directory, text, err), err);
-    free(text);
-    return r;
+    return r < 0 ? r
+                 : pf_journal_leave(journal, publish(journal, burst, version, directory, err), err);
 }
 
 int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, const char *reason,
@@ -297,21 +292,6 @@ int pf_journal_burst(struct pf_journal *journal, int64_t number, struct pf_journ
         r = read_bursts(journal, rows, &bursts, err);
     if (!r && !bursts.count)
         r = pf_fail(err, ENOENT, "burst %lld is not there", (long long)number);
-    if (!r)
-        *ret = bursts;
-    return r;
-}
-
-int pf_journal_burst_by_id(struct pf_journal *journal, const char *id,
-                           struct pf_journal_bursts *ret, struct pf_error *err)
-{
-    sqlite3_stmt *rows = NULL;
-    struct pf_journal_bursts bursts = {0};
-    int r = pf_journal_bind(journal, &rows, PF_QUERY_BURST_BY_ID, err, "t", id);
-    if (!r)
-        r = read_bursts(journal, rows, &bursts, err);
-    if (!r && !bursts.count)
-        r = pf_fail(err, ENOENT, "burst %s is not there", id);
     if (!r)
         *ret = bursts;
     return r;

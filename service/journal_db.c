@@ -54,7 +54,6 @@ static const char schema[] =
     "  burst INTEGER NOT NULL REFERENCES bursts (number),"
     "  version INTEGER NOT NULL,"
     "  directory BLOB NOT NULL,"
-    "  files TEXT,"
     "  published_wall_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (burst, version)) WITHOUT ROWID;";
 

@@ -22,11 +22,8 @@
       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (source, path) DO UPDATE SET"          \
       " size_bytes = ?3, mtime_ns = ?4, ctime_ns = ?5, inode = ?6, frame = ?7, reason = ?8")       \
     X(KNOWN_FILES,                                                                                 \
-      "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, frames.id, NULL FROM files"             \
+      "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, frames.id FROM files"                   \
       " JOIN frames ON frames.number = files.frame WHERE files.source = ?1 ORDER BY files.number") \
-    X(REJECTED_FILES,                                                                              \
-      "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, NULL, reason FROM files"                \
-      " WHERE source = ?1 AND frame IS NULL ORDER BY number")                                      \
     X(FILES_OF_FRAME, "SELECT path FROM files WHERE frame = ?1 ORDER BY number")                   \
     X(FRAME, PF_JOURNAL_FRAME " WHERE id = ?1")                                                    \
     X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL ORDER BY number")                       \
@@ -48,10 +45,9 @@
       "UPDATE bursts SET state = ?2, detail = ?3, changed_wall_ms = ?4 WHERE number = ?1")         \
     X(PUBLISH_BURST, "UPDATE bursts SET state = ?2, published = ?3, changed_wall_ms = ?4,"         \
                      " detail = CASE ?2 WHEN 2 THEN NULL ELSE detail END WHERE number = ?1")       \
-    X(ADD_VERSION, "INSERT INTO versions (burst, version, directory, files, published_wall_ms)"    \
-                   " VALUES (?1, ?2, ?3, ?4, ?5)")                                                 \
+    X(ADD_VERSION, "INSERT INTO versions (burst, version, directory, published_wall_ms)"           \
+                   " VALUES (?1, ?2, ?3, ?4)")                                                     \
     X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \
-    X(BURST_BY_ID, PF_JOURNAL_BURST " WHERE id = ?1")                                              \
     X(BURSTS_IN, PF_JOURNAL_BURST " WHERE state = ?1 ORDER BY number")                             \
     X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")
 

@@ -89,12 +89,12 @@ int pf_journal_reject(struct pf_journal *journal, const char *source, const char
     return pf_journal_leave(journal, r, err);
 }
 
-static int walk_files(struct pf_journal *journal, enum pf_journal_query query, const char *source,
-                      int (*visit)(void *context, const struct pf_journal_file *file),
-                      void *context, struct pf_error *err)
+int pf_journal_known(struct pf_journal *journal, const char *source,
+                     int (*visit)(void *context, const struct pf_journal_file *file), void *context,
+                     struct pf_error *err)
 {
     sqlite3_stmt *files = NULL;
-    int r = pf_journal_bind(journal, &files, query, err, "b", source);
+    int r = pf_journal_bind(journal, &files, PF_QUERY_KNOWN_FILES, err, "b", source);
     while (!r && (r = pf_journal_step(journal, files, err)) == 1) {
         char *path = NULL;
         r = pf_journal_text(files, 0, &path, err);
@@ -105,7 +105,6 @@ static int walk_files(struct pf_journal *journal, enum pf_journal_query query, c
             .ctime_ns = sqlite3_column_int64(files, 3),
             .inode = (uint64_t)sqlite3_column_int64(files, 4),
             .frame = (const char *)sqlite3_column_text(files, 5),
-            .reason = (const char *)sqlite3_column_text(files, 6),
         };
         if (!r)
             r = visit(context, &file);
@@ -117,20 +116,6 @@ static int walk_files(struct pf_journal *journal, enum pf_journal_query query, c
         r = 0;
     }
     return r;
-}
-
-int pf_journal_known(struct pf_journal *journal, const char *source,
-                     int (*visit)(void *context, const struct pf_journal_file *file), void *context,
-                     struct pf_error *err)
-{
-    return walk_files(journal, PF_QUERY_KNOWN_FILES, source, visit, context, err);
-}
-
-int pf_journal_rejected(struct pf_journal *journal, const char *source,
-                        int (*visit)(void *context, const struct pf_journal_file *file),
-                        void *context, struct pf_error *err)
-{
-    return walk_files(journal, PF_QUERY_REJECTED_FILES, source, visit, context, err);
 }
 
 /* ---- reading frames ---- */

@@ -71,8 +71,7 @@ static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_e
     case PF_ENTRY_ATTEMPT:
         return pf_journal_frame_attempt(journal, &entry->frame, &attempts, err);
     case PF_ENTRY_PUBLISHED:
-        return pf_journal_published(journal, entry->burst, entry->version, entry->path,
-                                    entry->scores, err);
+        return pf_journal_published(journal, entry->burst, entry->version, entry->path, err);
     case PF_ENTRY_FAILED:
         return pf_journal_failed(journal, entry->burst, entry->version, entry->reason, err);
     }

@@ -404,7 +404,6 @@ static void on_message(const json_t *event, void *context)
 static void on_batch(void *context)
 {
     struct pf_scheduler *scheduler = context;
-    scheduler->handlers.batch(scheduler->context);
     watch(scheduler);
     pf_scheduler_poke(scheduler);
 }
@@ -462,7 +461,6 @@ static void on_ended(const char *why, int retry_ms, void *context)
     if (!scheduler->stopping) {
         pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
         find_culprit(scheduler, why);
-        scheduler->handlers.batch(scheduler->context);
     }
 }
 

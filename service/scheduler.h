@@ -38,7 +38,6 @@ struct pf_scheduler_handlers {
     void (*unwritten)(struct pf_job *job, int code, const char *reason, void *context);
     /* The worker cannot do this job, after several attempts. */
     void (*failed)(struct pf_job *job, const char *reason, void *context);
-    void (*batch)(void *context); /* all events at hand have been told */
 };
 
 struct pf_scheduler;

@@ -230,11 +230,6 @@ static void on_unwritten(struct pf_job *job, int code, const char *reason, void 
     outbox_trouble(context, code, reason);
 }
 
-static void on_batch(void *context)
-{
-    (void)context; /* as in the intake */
-}
-
 const struct pf_scheduler_handlers pf_stacking_handlers = {
     .frame = on_frame,
     .attempt = on_attempt,
@@ -243,7 +238,6 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .finished = on_finished,
     .unwritten = on_unwritten,
     .failed = on_failed,
-    .batch = on_batch,
 };
 
 /* ---- what the outbox answers ---- */

@@ -30,9 +30,10 @@ static int write_all(int fd, const char *bytes, size_t size_bytes)
     return 0;
 }
 
-int pf_jsonl_write(int fd, const json_t *object, struct pf_error *err)
+int pf_jsonl_send(int fd, json_t *object, struct pf_error *err)
 {
     char *line = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(object);
     if (!line)
         return pf_fail(err, ENOMEM, "out of memory for a protocol line");
     size_t length = strlen(line);
@@ -42,13 +43,6 @@ int pf_jsonl_write(int fd, const json_t *object, struct pf_error *err)
     pthread_mutex_unlock(&write_lock);
     free(line);
     return r < 0 ? pf_fail_errno(err, -r, "writing a protocol line") : 0;
-}
-
-int pf_jsonl_send(int fd, json_t *object, struct pf_error *err)
-{
-    int r = pf_jsonl_write(fd, object, err);
-    json_decref(object);
-    return r;
 }
 
 struct pf_jsonl_reader {

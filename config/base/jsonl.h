@@ -1,7 +1,7 @@
 /* JSON Lines over a file descriptor, and bytes (paths) in JSON strings.
  *
  * The one protocol between the roles: UTF-8 JSON objects, one a line (jsonlines.org). Callable
- * from any process; a reader or a descriptor belongs to one thread at a time, pf_jsonl_write
+ * from any process; a reader or a descriptor belongs to one thread at a time, pf_jsonl_send
  * excepted (one write(2) per line under a process-wide lock).
  *
  * Paths are bytes, JSON strings are Unicode: pf_json_bytes() keeps valid UTF-8 as it is and turns
@@ -19,11 +19,9 @@
 
 #define PF_JSONL_LINE_MAX (4u << 20) /* bytes; a longer line is a protocol error */
 
-/* Writes one object as a line; blocks until all is written. `object` is borrowed.
- * Errors: -EPIPE (reader gone; SIGPIPE must be ignored), -ENOMEM, other errno of write(2). */
-int pf_jsonl_write(int fd, const json_t *object, struct pf_error *err);
-
-/* As pf_jsonl_write, and drops the caller's reference, also on failure. NULL gives -ENOMEM. */
+/* Writes one object as a line; blocks until all is written. `object` is consumed, also on failure.
+ * Errors: -EPIPE (reader gone; SIGPIPE must be ignored), -ENOMEM (also for NULL), other errno of
+ * write(2). */
 int pf_jsonl_send(int fd, json_t *object, struct pf_error *err);
 
 struct pf_jsonl_reader; /* splits a byte stream into objects */

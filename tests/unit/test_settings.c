@@ -349,7 +349,7 @@ TEST(help_names_every_option)
     size_t size_bytes = 0;
     FILE *memory = open_memstream(&text, &size_bytes);
     CHECK(memory);
-    pf_settings_print_help(memory);
+    pf_settings_print_help(memory, NULL);
     fclose(memory);
     for (size_t i = 0; i < pf_setting_count; i++) {
         char option[64];
