@@ -190,12 +190,15 @@ static void volunteer(void)
 /* In the new process: only async-signal-safe calls. */
 static _Noreturn void become(char *const *argv, int socket, pid_t parent)
 {
-    static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
+    static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
         signal(defaults[i], SIG_DFL);
+    /* Words for the service; `systemctl kill` sends them to its children as well. */
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* the service died before the line above took effect */
         _exit(1);

@@ -9,7 +9,9 @@
 #include "service/service.h"
 #include "service/timer.h"
 
-#define PORTION 1000 /* entries: a flood of frames is written in transactions of this size */
+#define BACKOFF_MS     1000
+#define BACKOFF_MAX_MS 30000
+#define PORTION        1000 /* entries: a flood of frames is written in transactions of this size */
 
 /* ---- what the sources say ---- */
 
@@ -83,15 +85,18 @@ static struct pf_record *take_held(struct pf_service *service, const struct pf_i
     return NULL;
 }
 
-static void take_decisions(struct pf_service *service)
+/* Returns how many there were. */
+static size_t take_decisions(struct pf_service *service)
 {
     struct pf_decision decision;
-    while (pf_grouper_next(service->grouper, &decision)) {
+    size_t count = 0;
+    for (; pf_grouper_next(service->grouper, &decision); count++) {
         struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_DECISION);
         entry->decision = decision;
         if (decision.kind == PF_DECISION_JOINED)
             entry->record = take_held(service, &decision.frame);
     }
+    return count;
 }
 
 void pf_intake_advance(struct pf_service *service)
@@ -99,17 +104,39 @@ void pf_intake_advance(struct pf_service *service)
     struct pf_error err = {0};
     int64_t now_ms = pf_monotonic_ms();
     tell_delay(service);
-    if (pf_grouper_advance(service->grouper, now_ms, &err) < 0)
-        pf_log_error("%s", err.text);
+    if (pf_grouper_advance(service->grouper, now_ms, &err) == 0) {
+        service->grouper_backoff_ms = 0;
+    } else {
+        if (!service->grouper_backoff_ms)
+            pf_log_error("%s; it is tried again", err.text);
+        service->grouper_backoff_ms =
+            pf_back_off_ms(service->grouper_backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
+    }
     take_decisions(service);
     int64_t deadline_ms = pf_grouper_deadline(service->grouper);
     if (deadline_ms == INT64_MAX) {
         event_del(service->grouper_timer);
         return;
     }
-    /* Never at once: a grouper without memory must not spin. */
-    int64_t ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
-    pf_timer_set(service->grouper_timer, ms);
+    int64_t wait_ms = deadline_ms - now_ms;
+    if (wait_ms < service->grouper_backoff_ms)
+        wait_ms = service->grouper_backoff_ms;
+    pf_timer_set(service->grouper_timer, wait_ms > 0 ? wait_ms : 1);
+}
+
+void pf_intake_finish(struct pf_service *service)
+{
+    struct pf_error err = {0};
+    /* What has arrived belongs to them. */
+    pf_ledger_flush(service->ledger);
+    if (pf_ledger_count(service->ledger)) {
+        pf_log_error("no burst can be finished while the journal cannot be written");
+        return;
+    }
+    if (pf_grouper_finish(service->grouper, 0, pf_monotonic_ms(), &err) < 0)
+        pf_log_error("%s", err.text);
+    if (!take_decisions(service))
+        pf_log_info("no burst is open that could be finished");
 }
 
 void pf_intake_feed(struct pf_service *service, struct pf_record *record)
@@ -164,7 +191,7 @@ static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_e
         struct pf_journal_bursts bursts = {0};
         if (pf_journal_burst(service->journal, entry->decision.burst, &bursts, err) < 0)
             return NULL;
-        int r = pf_restore_job(service, &bursts.items[0], &job, err);
+        int r = pf_restore_job(service, &bursts.items[0], false, &job, err);
         pf_journal_bursts_free(&bursts);
         if (r < 0)
             return NULL;
@@ -181,7 +208,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         return -err->code;
     if (decision->kind == PF_DECISION_NOT_A_STACK) {
         pf_log_info("burst %s is not a stack: %s", job->name, decision->why);
-        pf_stacking_remove(service, job);
+        pf_scheduler_remove(service->scheduler, job);
         return 0;
     }
     if (decision->kind == PF_DECISION_COMPLETE) {
@@ -214,9 +241,11 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
 void pf_intake_committed(struct pf_service *service, struct pf_entry *entry)
 {
     struct pf_error err = {0};
+    if (entry->refused)
+        return; /* nothing was written, so that nothing follows */
     if (entry->kind == PF_ENTRY_RECORD)
         recorded(service, entry);
-    else if (entry->kind == PF_ENTRY_DECISION && !entry->refused && act(service, entry, &err) < 0)
+    else if (entry->kind == PF_ENTRY_DECISION && act(service, entry, &err) < 0)
         pf_log_error("burst %lld: %s; it waits for the next start",
                      (long long)entry->decision.burst, err.text);
 }

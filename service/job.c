@@ -60,6 +60,14 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
     return 1;
 }
 
+struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        if (job->frames[i].step == PF_STEP_WAITING)
+            return &job->frames[i];
+    return NULL;
+}
+
 struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity)
 {
     for (size_t i = 0; identity && i < job->count; i++)

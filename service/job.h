@@ -59,7 +59,8 @@ struct pf_job {
     int64_t last_arrival_ms, complete_ms;
 
     enum pf_job_out out;
-    int out_version; /* the version at the outbox; a late frame may have come since */
+    int out_version;  /* the version at the outbox; a late frame may have come since */
+    int find_version; /* an earlier run may have published it, the outbox is asked; 0 none */
 
     /* In the worker. Every opening has a key of its own, so that answers to an earlier one are
      * told apart. */
@@ -82,6 +83,9 @@ struct pf_job *pf_job_free(struct pf_job *job); /* NULL-safe, returns NULL */
 /* Takes the record over, also on failure. 1 when it was added, 0 when the job has this content
  * already, -ENOMEM. */
 int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err);
+
+/* The first frame that is to be sent to the worker; NULL none. */
+struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job);
 
 /* By identity text; NULL none. */
 struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity);

@@ -24,6 +24,7 @@ enum pf_entry_kind {
     PF_ENTRY_ATTEMPT,   /* frame */
     PF_ENTRY_PUBLISHED, /* burst, version, path (directory), adopted */
     PF_ENTRY_FAILED,    /* burst, version, reason */
+    PF_ENTRY_RETRY,     /* burst */
 };
 
 struct pf_entry {

@@ -26,7 +26,9 @@ const struct pf_command pf_commands[] = {
      "watch sources, group frames into bursts, stack them as they come",
      "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), depth.png and stack.json.\n"
      "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the next\n"
-     "start goes on where it was. A second service on the same state directory is refused.\n",
+     "start goes on where it was. A second service on the same state directory is refused.\n"
+     "  SIGUSR1              the bursts that are open are finished: stack them now\n"
+     "  SIGUSR2              bursts that have failed are tried again\n",
      "capture bursts engine output service", pf_serve_main},
     {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
      "stack these files now",

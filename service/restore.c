@@ -8,7 +8,8 @@
 #include "service/service.h"
 
 /* A frame of the journal as a frame of the job: with its file, verdict and attempts. */
-static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, struct pf_error *err)
+static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, bool anew,
+                     struct pf_error *err)
 {
     struct pf_record *record = pf_record_copy(known->record);
     if (!record)
@@ -19,7 +20,7 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, s
     struct pf_job_frame *frame = &job->frames[job->count - 1];
     frame->attempts = known->attempts;
     frame->told = known->state == PF_FRAME_FUSED ? 'f' : known->state == PF_FRAME_ASIDE ? 'a' : 0;
-    if (json_is_true(json_object_get(known->scores, "excluded"))) {
+    if (!anew && json_is_true(json_object_get(known->scores, "excluded"))) {
         frame->excluded = true;
         frame->step = PF_STEP_DONE;
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
@@ -64,12 +65,12 @@ static const struct pf_record **ordered(const struct pf_journal_frames *frames)
 
 static int job_of_frames(const struct pf_journal_burst *burst,
                          const struct pf_journal_frames *frames, const struct pf_record **order,
-                         struct pf_job **ret, struct pf_error *err)
+                         bool anew, struct pf_job **ret, struct pf_error *err)
 {
     struct pf_job *job = NULL;
     int r = pf_job_new(&job, burst->number, burst->id, err);
     for (size_t i = 0; r >= 0 && i < frames->count; i++)
-        r = add_frame(job, frame_of(frames, order[i]), err);
+        r = add_frame(job, frame_of(frames, order[i]), anew, err);
     if (r >= 0 && burst->state == PF_BURST_STATE_COMPLETE) {
         job->complete = strdup(burst->reason ? burst->reason : "");
         job->version = burst->wanted;
@@ -85,7 +86,7 @@ static int job_of_frames(const struct pf_journal_burst *burst,
     return 0;
 }
 
-int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst,
+int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst, bool anew,
                    struct pf_job **ret, struct pf_error *err)
 {
     struct pf_journal_frames frames = {0};
@@ -93,7 +94,7 @@ int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *bu
     if (r < 0)
         return r;
     const struct pf_record **order = ordered(&frames);
-    r = order ? job_of_frames(burst, &frames, order, ret, err)
+    r = order ? job_of_frames(burst, &frames, order, anew, ret, err)
               : pf_fail(err, ENOMEM, "out of memory for a burst");
     free(order);
     pf_journal_frames_free(&frames);
@@ -121,15 +122,16 @@ static int restore_burst(struct pf_service *service, const struct pf_journal_bur
                            pf_monotonic_ms(), err);
     if (r < 0 || (!open && burst->state != PF_BURST_STATE_COMPLETE))
         goto out;
-    r = job_of_frames(burst, &frames, order, &job, err);
+    r = job_of_frames(burst, &frames, order, false, &job, err);
     if (r < 0)
         goto out;
     /* Its directory may have got its name just before the last run ended. */
-    job->out_version = burst->wanted;
-    if (job->complete)
+    if (burst->wanted > burst->published)
+        job->find_version = burst->wanted;
+    if (job->find_version && job->complete)
         job->out = PF_OUT_FINDING;
     pf_scheduler_add(service->scheduler, job);
-    if (burst->wanted > burst->published)
+    if (job->find_version)
         pf_stacking_find(service, job);
     pf_log_info("burst %s goes on: %s, %zu frames", job->name, pf_burst_state_name(burst->state),
                 job->count);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -127,14 +128,6 @@ static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_job_forget_stack(job);
 }
 
-static bool has_waiting_frame(const struct pf_job *job)
-{
-    for (size_t i = 0; i < job->count; i++)
-        if (job->frames[i].step == PF_STEP_WAITING)
-            return true;
-    return false;
-}
-
 /* The next job to open: complete ones first, so that they make room. */
 static struct pf_job *next_to_open(struct pf_scheduler *scheduler, int64_t now_ms)
 {
@@ -145,7 +138,7 @@ static struct pf_job *next_to_open(struct pf_scheduler *scheduler, int64_t now_m
             continue;
         if (job->complete)
             return job;
-        if (!found && has_waiting_frame(job))
+        if (!found && pf_job_next_waiting(job))
             found = job;
     }
     return found;
@@ -157,10 +150,10 @@ static struct pf_job_frame *next_frame(struct pf_scheduler *scheduler, struct pf
         for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
             if (job->stage != PF_JOB_ACTIVE || (job->complete != NULL) != complete)
                 continue;
+            struct pf_job_frame *frame = pf_job_next_waiting(job);
             *ret_job = job;
-            for (size_t i = 0; i < job->count; i++)
-                if (job->frames[i].step == PF_STEP_WAITING)
-                    return &job->frames[i];
+            if (frame)
+                return frame;
         }
     return NULL;
 }
@@ -184,17 +177,25 @@ static bool send_frames(struct pf_scheduler *scheduler)
     return sent > 0;
 }
 
+/* Heap, NULL on out of memory. */
+static char *preview_path(const struct pf_scheduler *scheduler, const struct pf_job *job)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/preview/%s.jpg", scheduler->settings->state, job->name) < 0 ? NULL
+                                                                                           : path;
+}
+
 /* One preview at a time, of an open burst, when the worker would be idle. */
 static void ask_preview(struct pf_scheduler *scheduler)
 {
     if (writing(scheduler))
         return;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-        char *path = NULL;
         if (!job->preview_wanted || job->stage != PF_JOB_ACTIVE)
             continue;
         job->preview_wanted = false;
-        if (asprintf(&path, "%s/preview/%s.jpg", scheduler->settings->state, job->name) < 0)
+        char *path = preview_path(scheduler, job);
+        if (!path)
             return;
         json_t *object = command("preview", job);
         json_object_set_new(object, "path", pf_json_bytes(path));
@@ -560,6 +561,10 @@ void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job)
     while (*at != job)
         at = &(*at)->next;
     *at = job->next;
+    char *preview = preview_path(scheduler, job);
+    if (preview)
+        unlink(preview);
+    free(preview);
     pf_job_free(job);
     pf_scheduler_poke(scheduler);
 }

@@ -55,7 +55,7 @@ struct pf_job *pf_scheduler_find(struct pf_scheduler *scheduler, int64_t burst);
 
 /* Hands a job over; the scheduler owns it from then on. */
 void pf_scheduler_add(struct pf_scheduler *scheduler, struct pf_job *job);
-/* Forgets and frees a job. */
+/* Forgets and frees a job, with its preview. */
 void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job);
 /* To be called when a job has new frames or has become complete. */
 void pf_scheduler_poke(struct pf_scheduler *scheduler);

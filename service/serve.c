@@ -53,6 +53,22 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
     end_when_stopped(service);
 }
 
+static void on_finish(evutil_socket_t signal, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)signal, (void)what;
+    if (!service->stopping)
+        pf_intake_finish(service);
+}
+
+static void on_retry_failed(evutil_socket_t signal, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)signal, (void)what;
+    if (!service->stopping)
+        pf_stacking_retry_failed(service);
+}
+
 static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
 {
     struct pf_service *service = context;
@@ -72,7 +88,7 @@ static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
 static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
-    pf_stacking_retry(context);
+    pf_stacking_find_again(context);
 }
 
 static void on_committed(struct pf_entry *entry, void *context)
@@ -168,6 +184,10 @@ static int build_loop(struct pf_service *service, struct pf_error *err)
         r = watch_signal(service, 2, SIGINT, on_stop, err);
     if (!r)
         r = watch_signal(service, 3, SIGHUP, on_stop, err);
+    if (!r)
+        r = watch_signal(service, 4, SIGUSR1, on_finish, err);
+    if (!r)
+        r = watch_signal(service, 5, SIGUSR2, on_retry_failed, err);
     return r;
 }
 
@@ -268,6 +288,8 @@ int pf_serve_main(int argc, char **argv)
     struct pf_error err = {0};
     int status = PF_EXIT_FAILURE;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN); /* until they are watched: too early a word must not end us */
+    signal(SIGUSR2, SIG_IGN);
     pf_log_setup("service", PF_LOG_INFO);
     if (pf_settings_init(&service.settings, &err) < 0) {
         pf_log_error("%s", err.text);

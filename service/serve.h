@@ -4,7 +4,8 @@
 #ifndef PF_SERVE_H
 #define PF_SERVE_H
 
-/* argv[0] is the command's name. Runs until SIGTERM or SIGINT. Returns the exit status: 0 stopped
+/* argv[0] is the command's name. Runs until SIGTERM, SIGINT or SIGHUP; SIGUSR1 finishes the open
+ * bursts, SIGUSR2 tries failed bursts again. Returns the exit status: 0 stopped
  * in order, 1 it could not start or go on (said on standard error), 2 usage or configuration. */
 int pf_serve_main(int argc, char **argv);
 

@@ -37,8 +37,9 @@ struct pf_service {
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
-    int64_t delay_ms; /* what the grouper was told of pf_source_delay_ms() */
-    struct event *signals[4];
+    int64_t grouper_backoff_ms; /* it has no memory; 0: it works */
+    int64_t delay_ms;           /* what the grouper was told of pf_source_delay_ms() */
+    struct event *signals[6];
     bool stopping;
 
     struct pf_record **held; /* fed to the grouper, in no burst yet */
@@ -55,21 +56,26 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry);
 void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 /* Lets time pass in the grouper and sets its timer. */
 void pf_intake_advance(struct pf_service *service);
+/* Someone says that the open bursts are finished. */
+void pf_intake_finish(struct pf_service *service);
 
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
 void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context);
-/* Asks the outbox whether job->out_version is there already. */
+/* Asks the outbox whether job->find_version is there already; what could not be answered is asked
+ * again when outbox_timer fires. */
 void pf_stacking_find(struct pf_service *service, struct pf_job *job);
-void pf_stacking_retry(struct pf_service *service); /* outbox_timer */
-void pf_stacking_remove(struct pf_service *service, struct pf_job *job);
+void pf_stacking_find_again(struct pf_service *service);
+/* Someone says that failed bursts are to be tried again. */
+void pf_stacking_retry_failed(struct pf_service *service);
 
 /* restore.c */
 /* Everything that is not finished. Errors of the journal; the service cannot start then. */
 int pf_restore(struct pf_service *service, struct pf_error *err);
-/* A job with all frames of a burst, not yet in the scheduler. */
-int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst,
+/* A job with all frames of a burst, not yet in the scheduler. anew: frames that the service has
+ * excluded are tried again. */
+int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst, bool anew,
                    struct pf_job **ret, struct pf_error *err);
 
 #endif

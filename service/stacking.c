@@ -245,16 +245,16 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
 void pf_stacking_find(struct pf_service *service, struct pf_job *job)
 {
     json_t *identities = pf_sidecar_identities(job);
-    if (identities)
-        pf_outbox_ask(service->outbox, PF_OUTBOX_FIND, job->burst, job->name, job->out_version,
-                      identities);
+    if (!identities || pf_outbox_ask(service->outbox, PF_OUTBOX_FIND, job->burst, job->name,
+                                     job->find_version, identities) < 0)
+        outbox_trouble(service, ENOMEM, "out of memory");
     json_decref(identities);
 }
 
-void pf_stacking_retry(struct pf_service *service)
+void pf_stacking_find_again(struct pf_service *service)
 {
     for (struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
-        if (job->out == PF_OUT_FINDING)
+        if (job->find_version)
             pf_stacking_find(service, job);
 }
 
@@ -279,7 +279,7 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
     struct pf_job *job = pf_scheduler_find(service->scheduler, answer->burst);
     bool found = answer->r == 0;
     if (answer->r < 0 && !(answer->request == PF_OUTBOX_FIND && answer->r == -ENOENT)) {
-        if (job && job->out != PF_OUT_FINDING)
+        if (job && (answer->request == PF_OUTBOX_PREPARE || answer->request == PF_OUTBOX_PUBLISH))
             job->out = PF_OUT_NOWHERE;
         outbox_trouble(service, -answer->r, answer->text);
         return;
@@ -292,6 +292,8 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
             prepared(service, job, answer->path);
         break;
     case PF_OUTBOX_FIND:
+        if (job && job->find_version == answer->version)
+            job->find_version = 0;
         if (job && !found && job->out == PF_OUT_FINDING) {
             job->out = PF_OUT_NOWHERE;
             pf_scheduler_poke(service->scheduler);
@@ -310,17 +312,41 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
     }
 }
 
-/* ---- what the ledger has written ---- */
+/* ---- failed bursts ---- */
 
-void pf_stacking_remove(struct pf_service *service, struct pf_job *job)
+void pf_stacking_retry_failed(struct pf_service *service)
 {
-    char *preview = NULL;
-    if (asprintf(&preview, "%s/preview/%s.jpg", service->settings.state, job->name) >= 0) {
-        unlink(preview);
-        free(preview);
-    }
-    pf_scheduler_remove(service->scheduler, job);
+    struct pf_journal_bursts bursts = {0};
+    struct pf_error err = {0};
+    int r = pf_journal_bursts_in(service->journal, PF_BURST_STATE_FAILED, &bursts, &err);
+    if (r < 0)
+        pf_log_error("failed bursts cannot be looked up: %s", err.text);
+    else
+        pf_log_info("failed bursts to be tried again: %zu", bursts.count);
+    for (size_t i = 0; i < bursts.count; i++)
+        pf_ledger_add(service->ledger, PF_ENTRY_RETRY)->burst = bursts.items[i].number;
+    pf_journal_bursts_free(&bursts);
 }
+
+/* From its files, with all its frames: those that were set aside get another chance. */
+static void retry_burst(struct pf_service *service, int64_t burst)
+{
+    struct pf_journal_bursts bursts = {0};
+    struct pf_error err = {0};
+    struct pf_job *job = NULL;
+    int r = pf_journal_burst(service->journal, burst, &bursts, &err);
+    if (!r)
+        r = pf_restore_job(service, &bursts.items[0], true, &job, &err);
+    pf_journal_bursts_free(&bursts);
+    if (r < 0) {
+        pf_log_error("burst %lld: %s; it waits for the next start", (long long)burst, err.text);
+        return;
+    }
+    pf_log_info("burst %s is tried again: %zu frames", job->name, job->count);
+    pf_scheduler_add(service->scheduler, job);
+}
+
+/* ---- what the ledger has written ---- */
 
 static void published(struct pf_service *service, const struct pf_entry *entry, struct pf_job *job)
 {
@@ -337,19 +363,19 @@ static void published(struct pf_service *service, const struct pf_entry *entry, 
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
 {
     struct pf_job *job = pf_scheduler_find(service->scheduler, entry->burst);
-    if (entry->kind == PF_ENTRY_PUBLISHED)
+    if (entry->kind == PF_ENTRY_RETRY && !job && !entry->refused)
+        retry_burst(service, entry->burst);
+    else if (entry->kind == PF_ENTRY_PUBLISHED && !entry->refused)
         published(service, entry, job);
-    else if (entry->kind == PF_ENTRY_FAILED && job)
+    else if (entry->kind == PF_ENTRY_FAILED && job && !entry->refused)
         pf_log_error("burst %s failed: %s", job->name, entry->reason);
-    else
-        return;
-    if (!job)
+    if (!job || (entry->kind != PF_ENTRY_PUBLISHED && entry->kind != PF_ENTRY_FAILED))
         return;
     if (job->out == PF_OUT_PUBLISHING || job->out == PF_OUT_FAILED || job->out == PF_OUT_FINDING)
         job->out = PF_OUT_NOWHERE;
     /* A late frame since then asks for a further version. */
     if (job->complete && job->version <= entry->version)
-        pf_stacking_remove(service, job);
+        pf_scheduler_remove(service->scheduler, job);
     else
         pf_scheduler_poke(service->scheduler);
 }

@@ -63,6 +63,28 @@ test_gap_completes_a_burst()
     stop_service
 }
 
+# Someone says that it is finished: no silence is waited for.
+test_burst_is_finished_by_hand()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --gap 3600
+    await_log 'worker ready'
+    kill -USR1 "$started"
+    await_log 'no burst is open'
+    drop burst/*.jpg
+    wait_for 20 frames_are 5
+    kill -USR1 "$started"
+    await_stacks 1
+    check "$(published)/stack.json" '.complete == "finished by hand" and .fused == 5'
+    stop_service
+}
+
+frames_are()
+{
+    [ "$(grep -ac ' frame .*: .* MB' "$T/service.err")" -eq "$1" ]
+}
+
 test_frames_copied_slowly()
 {
     make_burst burst

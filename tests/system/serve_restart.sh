@@ -24,6 +24,34 @@ test_open_burst_of_an_earlier_run_is_published()
     [ "$(jq '.frames | length' "$(published)/stack.json")" = 5 ] || fail "not all five frames"
 }
 
+# A burst that has failed stays so over restarts, until someone says that it is to be tried again:
+# here with another setting, and with the frame that was set aside as a stray.
+test_failed_burst_is_tried_again()
+{
+    mkdir_inbox
+    make_burst a
+    serve --min-correlation 1
+    drop a/*.jpg
+    await_log 'burst .* failed: '
+    kill -USR2 "$started" # no setting has changed: it fails once more
+    await_log 'is tried again: 5 frames'
+    wait_for 30 failures_are 2
+    stop_service
+    serve
+    await_log 'worker ready'
+    kill -USR2 "$started"
+    await_stacks 1
+    check "$(published)/stack.json" '.version == 1 and .fused == 5 and .aside == 0'
+    kill -USR2 "$started"
+    await_log 'tried again: 0'
+    stop_service
+}
+
+failures_are()
+{
+    [ "$(grep -ac ' error .* failed: ' "$T/service.err")" -eq "$1" ]
+}
+
 # The directory has its name but could not be made durable: tried again, and published once.
 test_failed_sync_of_the_outbox_publishes_once()
 {
