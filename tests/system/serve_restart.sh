@@ -37,6 +37,7 @@ test_failed_burst_is_tried_again()
     await_log 'is tried again: 5 frames'
     wait_for 30 failures_are 2
     stop_service
+    rm service.err # what the next run says is meant
     serve
     await_log 'worker ready'
     kill -USR2 "$started"
