@@ -27,7 +27,7 @@ DECLARE_SET(v3)
 static struct pf_kernels sets[2];
 static int set_count;
 
-float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_TAPS];
+float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
 
 static double sinc(double x)
 {

@@ -47,6 +47,10 @@ struct pf_hessian_sums {
     double g[3][5];
 };
 
+/* Output samples that warp_row takes together: between the exact ends of such a piece, source
+ * coordinates run straight. */
+#define PF_WARP_SEGMENT 32
+
 struct pf_kernels {
     const char *name;
 
@@ -131,10 +135,11 @@ struct pf_kernels {
  * PF_LANCZOS_FROM + i / PF_LANCZOS_STEPS behind the third of them; each row adds up to 1. Filled by
  * the first pf_kernels(). */
 #define PF_LANCZOS_TAPS  6
+#define PF_LANCZOS_ROW   8 /* with zeros at the end */
 #define PF_LANCZOS_STEPS 512
 #define PF_LANCZOS_FROM  -0.5f
 #define PF_LANCZOS_TO    1.5f
-extern float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_TAPS];
+extern float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
 
 /* The sets this processor runs, the best one first; index from 0, NULL past the last. */
 const struct pf_kernels *pf_kernels(int index);

@@ -3,7 +3,7 @@
 
 #include "process/cpu/isa.h"
 
-enum { SEGMENT = 16 };
+enum { SEGMENT = PF_WARP_SEGMENT };
 
 static inline int16_t to_sample(float value, float low)
 {
@@ -26,14 +26,14 @@ static inline const void *row_of(const struct pf_source_plane *source, int y)
     return (const char *)source->samples + (size_t)y * source->stride_bytes;
 }
 
-/* The six weights of a sample at offset t from its third tap, by the table. */
-static inline void lanczos(float t, float w[PF_LANCZOS_TAPS])
+/* The weights of a sample at offset t from its third tap, by the table; t within its range. */
+static inline void lanczos(float t, float w[PF_LANCZOS_ROW])
 {
     float at = (t - PF_LANCZOS_FROM) * PF_LANCZOS_STEPS;
     int index = (int)at;
     float share = at - (float)index;
     const float *below = pf_lanczos[index], *above = pf_lanczos[index + 1];
-    for (int k = 0; k < PF_LANCZOS_TAPS; k++)
+    for (int k = 0; k < PF_LANCZOS_ROW; k++)
         w[k] = below[k] + share * (above[k] - below[k]);
 }
 
@@ -49,7 +49,7 @@ static float sample_anywhere(const struct pf_source_plane *source, double x, dou
     x = x < -4 ? -4 : x > source->width + 4.0 ? source->width + 4.0 : x;
     y = y < -4 ? -4 : y > source->height + 4.0 ? source->height + 4.0 : y;
     double floor_x = floor(x), floor_y = floor(y);
-    float wx[PF_LANCZOS_TAPS], wy[PF_LANCZOS_TAPS], sum = 0;
+    float wx[PF_LANCZOS_ROW], wy[PF_LANCZOS_ROW], sum = 0;
     lanczos((float)(x - floor_x), wx);
     lanczos((float)(y - floor_y), wy);
     for (int j = 0; j < PF_LANCZOS_TAPS; j++) {
@@ -66,9 +66,19 @@ static float sample_anywhere(const struct pf_source_plane *source, double x, dou
 /* The fast way takes a segment in two passes, as Catmull & Smith 1980 do: first every source column
  * that the segment touches is sampled where the segment crosses it, then the row that this gives. */
 enum {
-    MOST_CELLS = 3,                                       /* whole steps aside within a segment */
-    COLUMNS = SEGMENT + PF_LANCZOS_TAPS - 1 + MOST_CELLS, /* that a segment can touch */
+    MOST_CELLS = 5, /* whole steps aside within a segment */
+    COLUMNS = (SEGMENT + PF_LANCZOS_TAPS - 1 + MOST_CELLS + 7) / 8 * 8, /* that it can touch */
 };
+
+static inline float smaller(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static inline float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
 
 /* Positions along a line and the whole part of each, as floats. */
 static inline void positions(float from, float step, int count, float *at, float *whole)
@@ -79,35 +89,30 @@ static inline void positions(float from, float step, int count, float *at, float
     }
 }
 
-/* Weights for offsets that run evenly from t0 to t1. They are smooth: over a short way a parabola
- * through three of the table's values is as good as the table. */
-static inline void weights_along(float t0, float t1, int count, float w[PF_LANCZOS_TAPS][COLUMNS])
+/* Weights for offsets that run evenly by `step` from t0. They are smooth: over a short way a
+ * parabola through three of the table's values is as good as the table. Offsets beyond the table
+ * belong to other cells; what comes of them is not used. */
+static inline void weights_along(float t0, float step, int count, float w[PF_LANCZOS_TAPS][COLUMNS])
 {
-    float step = (t1 - t0) / (float)(count - 1);
-    if (fabsf(t1 - t0) > 0.3f) {
-        for (int i = 0; i < count; i++) {
-            /* Offsets of other cells are asked for as well; what comes of them is not used. */
-            float t = t0 + step * (float)i, one[PF_LANCZOS_TAPS];
-            lanczos(t < PF_LANCZOS_FROM ? PF_LANCZOS_FROM
-                    : t > PF_LANCZOS_TO ? PF_LANCZOS_TO
-                                        : t,
-                    one);
-            for (int k = 0; k < PF_LANCZOS_TAPS; k++)
-                w[k][i] = one[k];
-        }
-        return;
-    }
-    float first[PF_LANCZOS_TAPS], middle[PF_LANCZOS_TAPS], last[PF_LANCZOS_TAPS];
-    lanczos(t0, first);
-    lanczos(0.5f * (t0 + t1), middle);
-    lanczos(t1, last);
-    float norm = 1 / (float)(count - 1);
-    for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
-        float bend = 2 * (first[k] + last[k] - 2 * middle[k]);
-        float slope = last[k] - first[k] - bend;
-        for (int i = 0; i < count; i++) {
-            float u = (float)i * norm;
-            w[k][i] = first[k] + u * (slope + u * bend);
+    int block = count;
+    while (block > 8 && fabsf(step) * (float)block > 0.25f)
+        block = (block / 2 + 7) / 8 * 8;
+    for (int begin = 0; begin < count; begin += block) {
+        float first[PF_LANCZOS_ROW], middle[PF_LANCZOS_ROW], last[PF_LANCZOS_ROW];
+        float from = t0 + step * (float)begin, way = step * (float)block;
+        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from)), first);
+        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + 0.5f * way)), middle);
+        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + way)), last);
+        int here = count - begin < block ? count - begin : block;
+        float norm = 1 / (float)block;
+        for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
+            float *restrict out = w[k] + begin;
+            float bend = 2 * (first[k] + last[k] - 2 * middle[k]);
+            float slope = last[k] - first[k] - bend;
+            for (int i = 0; i < here; i++) {
+                float u = (float)i * norm;
+                out[i] = first[k] + u * (slope + u * bend);
+            }
         }
     }
 }
@@ -126,8 +131,8 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     /* Samples: sample i lies near column base_x + i, aside by at_x[i]. */
     float at_x[SEGMENT], cell_x[SEGMENT];
     positions((float)(x - base_x), drift, SEGMENT, at_x, cell_x);
-    float x_low = fminf(cell_x[0], cell_x[SEGMENT - 1]);
-    float x_high = fmaxf(cell_x[0], cell_x[SEGMENT - 1]);
+    float x_low = smaller(cell_x[0], cell_x[SEGMENT - 1]);
+    float x_high = larger(cell_x[0], cell_x[SEGMENT - 1]);
     int cells = (int)(x_high - x_low);
     double left = base_x + (double)x_low - 2;
     if (cells > MOST_CELLS - 1 || left < 0 || left + COLUMNS > source->width)
@@ -136,10 +141,10 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     /* Columns: column j is crossed at height base_y + at_y[j]. */
     float at_y[COLUMNS], cell_y[COLUMNS];
     positions((float)(y - base_y + (left - x) * (dy / dx)), slope, COLUMNS, at_y, cell_y);
-    float y_low = fminf(cell_y[0], cell_y[COLUMNS - 1]);
-    float y_high = fmaxf(cell_y[0], cell_y[COLUMNS - 1]);
+    float y_low = smaller(cell_y[0], cell_y[COLUMNS - 1]);
+    float y_high = larger(cell_y[0], cell_y[COLUMNS - 1]);
     double top = base_y + (double)y_low - 2;
-    if (y_high - y_low > 1 || top < 0 ||
+    if (y_high - y_low > 2 || top < 0 ||
         base_y + (double)y_high + PF_LANCZOS_TAPS / 2 > source->height - 1)
         return false;
 
@@ -149,7 +154,7 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
         const char *row =
             (const char *)row_of(source, (int)base_y + (int)cell - 2) + (size_t)left * sample_bytes;
         float part[COLUMNS] = {0};
-        weights_along(at_y[0] - cell, at_y[COLUMNS - 1] - cell, COLUMNS, w);
+        weights_along(at_y[0] - cell, slope, COLUMNS, w);
         for (int k = 0; k < PF_LANCZOS_TAPS; k++, row += source->stride_bytes)
             for (int j = 0; j < COLUMNS; j++)
                 part[j] += w[k][j] * load(row, j, bits);
@@ -159,7 +164,7 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     for (float cell = x_low; cell <= x_high; cell++) {
         const float *from = column + (int)(cell - x_low);
         float part[SEGMENT] = {0};
-        weights_along(at_x[0] - cell, at_x[SEGMENT - 1] - cell, SEGMENT, w);
+        weights_along(at_x[0] - cell, drift, SEGMENT, w);
         for (int k = 0; k < PF_LANCZOS_TAPS; k++)
             for (int i = 0; i < SEGMENT; i++)
                 part[i] += w[k][i] * from[i + k];

@@ -210,9 +210,9 @@ TEST(kernels_warp_matches_lanczos_formula)
     } maps[] = {
         {{1, 0, 0, 0, 1, 0, 0, 0, 1}, 0.03},
         {{1, 0, 0.5, 0, 1, -0.25, 0, 0, 1}, 0.03},
-        {{1.013, 0, -3.3, 0, 1.013, 2.75, 0, 0, 1}, 0.06},
-        {{0.985, 0, 0.5, 0, 0.985, 0.5, 0, 0, 1}, 0.06},
-        {{1.08, 0, 0.5, 0, 0.91, 0.5, 0, 0, 1}, 0.06},
+        {{1.013, 0, -3.3, 0, 1.013, 2.75, 0, 0, 1}, 0.1},
+        {{0.985, 0, 0.5, 0, 0.985, 0.5, 0, 0, 1}, 0.1},
+        {{1.08, 0, 0.5, 0, 0.91, 0.5, 0, 0, 1}, 0.1},
         {{1.003, 0.002, -3.3, -0.002, 1.003, 2.75, 0, 0, 1}, 0.5},
         {{1, 0.03, -3.3, -0.03, 1, 2.75, 0, 0, 1}, 3},
         {{0.94, -0.34, 20, 0.34, 0.94, -10, 0, 0, 1}, 0.03},
@@ -240,13 +240,12 @@ TEST(kernels_warp_matches_lanczos_formula)
                 int16_t out[WIDTH];
                 kernels->warp_row(out, WIDTH, y, h, &source);
                 for (int x = 0; x < WIDTH; x++) {
-                    /* along the row, coordinates are straight between multiples of 16 */
-                    int seg = x / 16 * 16;
+                    int seg = x / PF_WARP_SEGMENT * PF_WARP_SEGMENT;
                     double x0, y0, x1, y1;
                     pf_homography_apply(h, seg, y, &x0, &y0);
-                    pf_homography_apply(h, seg + 16, y, &x1, &y1);
-                    double px = x0 + (x1 - x0) * (x - seg) / 16,
-                           py = y0 + (y1 - y0) * (x - seg) / 16;
+                    pf_homography_apply(h, seg + PF_WARP_SEGMENT, y, &x1, &y1);
+                    double px = x0 + (x1 - x0) * (x - seg) / PF_WARP_SEGMENT,
+                           py = y0 + (y1 - y0) * (x - seg) / PF_WARP_SEGMENT;
                     px = px < -4 ? -4 : px > WIDTH + 4 ? WIDTH + 4 : px;
                     py = py < -4 ? -4 : py > HEIGHT + 4 ? HEIGHT + 4 : py;
                     double fx = floor(px), fy = floor(py), sum = 0, weights = 0;
