@@ -95,8 +95,8 @@ static inline void positions(float from, float step, int count, float *at, float
 static inline void weights_along(float t0, float step, int count, float w[PF_LANCZOS_TAPS][COLUMNS])
 {
     int block = count;
-    while (block > 8 && fabsf(step) * (float)block > 0.25f)
-        block = (block / 2 + 7) / 8 * 8;
+    while (block > 2 && fabsf(step) * (float)block > 0.35f)
+        block = (block + 1) / 2;
     for (int begin = 0; begin < count; begin += block) {
         float first[PF_LANCZOS_ROW], middle[PF_LANCZOS_ROW], last[PF_LANCZOS_ROW];
         float from = t0 + step * (float)begin, way = step * (float)block;
