@@ -11,6 +11,7 @@
 #include "config/base/time.h"
 #include "config/options.h"
 #include "service/child.h"
+#include "service/job_list.h"
 #include "service/timer.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
@@ -32,44 +33,11 @@ struct pf_scheduler {
     int64_t wake_ms; /* when the turn's timer fires */
 };
 
-/* ---- what the worker has in hand ---- */
-
-static size_t frames_sent(const struct pf_scheduler *scheduler, int64_t *ret_pixels)
-{
-    size_t sent = 0;
-    *ret_pixels = 0;
-    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
-        for (size_t i = 0; i < job->count; i++) {
-            const struct pf_record *record = job->frames[i].record;
-            bool in_hand = job->frames[i].step == PF_STEP_SENT;
-            sent += in_hand;
-            if (in_hand || (job->stage == PF_JOB_FINISHING && i == 0))
-                *ret_pixels += (int64_t)record->width * record->height;
-        }
-    return sent;
-}
-
-static size_t jobs_in_worker(const struct pf_scheduler *scheduler)
-{
-    size_t count = 0;
-    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
-        count += job->stage != PF_JOB_WAITING;
-    return count;
-}
-
-/* A result or a preview is being written. */
-static bool writing(const struct pf_scheduler *scheduler)
-{
-    for (const struct pf_job *job = scheduler->jobs; job; job = job->next)
-        if (job->stage == PF_JOB_FINISHING || job->preview_asked)
-            return true;
-    return false;
-}
-
 static void watch(struct pf_scheduler *scheduler)
 {
     int64_t pixels;
-    bool busy = frames_sent(scheduler, &pixels) || writing(scheduler) || !scheduler->ready;
+    bool busy = pf_jobs_frames_sent(scheduler->jobs, &pixels) || pf_jobs_writing(scheduler->jobs) ||
+                !scheduler->ready;
     if (!pf_child_running(scheduler->worker) || !busy) {
         event_del(scheduler->watchdog);
         return;
@@ -128,44 +96,14 @@ static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_job_forget_stack(job);
 }
 
-/* The next job to open: complete ones first, so that they make room. */
-static struct pf_job *next_to_open(struct pf_scheduler *scheduler, int64_t now_ms)
-{
-    struct pf_job *found = NULL;
-    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-        if (job->stage != PF_JOB_WAITING || job->out != PF_OUT_NOWHERE ||
-            job->hold_until_ms > now_ms)
-            continue;
-        if (job->complete)
-            return job;
-        if (!found && pf_job_next_waiting(job))
-            found = job;
-    }
-    return found;
-}
-
-static struct pf_job_frame *next_frame(struct pf_scheduler *scheduler, struct pf_job **ret_job)
-{
-    for (int complete = 1; complete >= 0; complete--)
-        for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-            if (job->stage != PF_JOB_ACTIVE || (job->complete != NULL) != complete)
-                continue;
-            struct pf_job_frame *frame = pf_job_next_waiting(job);
-            *ret_job = job;
-            if (frame)
-                return frame;
-        }
-    return NULL;
-}
-
 static bool send_frames(struct pf_scheduler *scheduler)
 {
     struct pf_job *job = NULL;
     struct pf_job_frame *frame;
     int64_t pixels;
     size_t window = scheduler->careful || !scheduler->settings->retries ? 1 : WINDOW;
-    size_t sent = frames_sent(scheduler, &pixels);
-    while (sent < window && (frame = next_frame(scheduler, &job))) {
+    size_t sent = pf_jobs_frames_sent(scheduler->jobs, &pixels);
+    while (sent < window && (frame = pf_jobs_next_frame(scheduler->jobs, &job))) {
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
@@ -188,7 +126,7 @@ static char *preview_path(const struct pf_scheduler *scheduler, const struct pf_
 /* One preview at a time, of an open burst, when the worker would be idle. */
 static void ask_preview(struct pf_scheduler *scheduler)
 {
-    if (writing(scheduler))
+    if (pf_jobs_writing(scheduler->jobs))
         return;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         if (!job->preview_wanted || job->stage != PF_JOB_ACTIVE)
@@ -217,7 +155,7 @@ static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now
 
 static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
 {
-    if (writing(scheduler))
+    if (pf_jobs_writing(scheduler->jobs))
         return;
     for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
         next = job->next;
@@ -230,7 +168,7 @@ static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
         }
         job->backoff_ms = 0;
         scheduler->handlers.settled(job, scheduler->context);
-        if (writing(scheduler))
+        if (pf_jobs_writing(scheduler->jobs))
             return;
     }
 }
@@ -245,8 +183,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         return;
     settle_jobs(scheduler, now_ms);
     struct pf_job *job;
-    while (jobs_in_worker(scheduler) < (size_t)scheduler->settings->open_stacks &&
-           (job = next_to_open(scheduler, now_ms))) {
+    while (pf_jobs_in_worker(scheduler->jobs) < (size_t)scheduler->settings->open_stacks &&
+           (job = pf_jobs_next_to_open(scheduler->jobs, now_ms))) {
         open_job(scheduler, job);
         if (job->stage == PF_JOB_WAITING)
             break;
@@ -267,15 +205,6 @@ void pf_scheduler_poke(struct pf_scheduler *scheduler)
 }
 
 /* ---- what the worker says ---- */
-
-static struct pf_job *job_of(struct pf_scheduler *scheduler, const json_t *event)
-{
-    const char *key = json_string_value(json_object_get(event, "burst"));
-    for (struct pf_job *job = scheduler->jobs; key && job; job = job->next)
-        if (job->stage != PF_JOB_WAITING && !strcmp(job->key, key))
-            return job;
-    return NULL; /* of an earlier opening, or dropped since */
-}
 
 static void pause_job(struct pf_job *job)
 {
@@ -375,7 +304,8 @@ static void on_message(const json_t *event, void *context)
 {
     struct pf_scheduler *scheduler = context;
     const char *name = json_string_value(json_object_get(event, "event"));
-    struct pf_job *job = job_of(scheduler, event);
+    const char *key = json_string_value(json_object_get(event, "burst"));
+    struct pf_job *job = pf_jobs_find_key(scheduler->jobs, key);
     if (!name)
         return;
     if (!strcmp(name, "ready")) {
@@ -539,28 +469,19 @@ struct pf_job *pf_scheduler_jobs(struct pf_scheduler *scheduler)
 
 struct pf_job *pf_scheduler_find(struct pf_scheduler *scheduler, int64_t burst)
 {
-    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
-        if (job->burst == burst)
-            return job;
-    return NULL;
+    return pf_jobs_find(scheduler->jobs, burst);
 }
 
 void pf_scheduler_add(struct pf_scheduler *scheduler, struct pf_job *job)
 {
-    struct pf_job **end = &scheduler->jobs;
-    while (*end)
-        end = &(*end)->next;
-    *end = job;
+    pf_jobs_append(&scheduler->jobs, job);
     pf_scheduler_poke(scheduler);
 }
 
 void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job)
 {
     drop(scheduler, job);
-    struct pf_job **at = &scheduler->jobs;
-    while (*at != job)
-        at = &(*at)->next;
-    *at = job->next;
+    pf_jobs_take_out(&scheduler->jobs, job);
     char *preview = preview_path(scheduler, job);
     if (preview)
         unlink(preview);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/job_list.h"
 #include "service/sidecar.h"
 #include "tests/unit/test.h"
 
@@ -127,4 +128,52 @@ TEST(sidecar_tells_every_frame_in_capture_order)
     json_decref(sidecar);
     pf_settings_free(&settings);
     pf_job_free(job);
+}
+
+TEST(complete_jobs_go_first)
+{
+    struct pf_job *jobs = NULL, *open = job_of(2), *complete = job_of(2), *of = NULL;
+    int64_t pixels = 0;
+    complete->burst = 8;
+    complete->complete = strdup("gap");
+    open->frames[1].record->width = 300;
+    open->frames[1].record->height = 200;
+    pf_jobs_append(&jobs, open);
+    pf_jobs_append(&jobs, complete);
+    CHECK(pf_jobs_find(jobs, 8) == complete);
+    CHECK(!pf_jobs_find(jobs, 9));
+    CHECK(pf_jobs_next_to_open(jobs, 100) == complete);
+    complete->hold_until_ms = 101; /* after a failure */
+    CHECK(pf_jobs_next_to_open(jobs, 100) == open);
+    complete->hold_until_ms = 0;
+    complete->out = PF_OUT_FINDING;
+    CHECK(pf_jobs_next_to_open(jobs, 100) == open);
+    CHECK(!pf_jobs_next_frame(jobs, &of));
+
+    open->stage = complete->stage = PF_JOB_ACTIVE;
+    open->key = strdup("burst.1");
+    complete->key = strdup("burst.2");
+    CHECK(pf_jobs_find_key(jobs, "burst.2") == complete);
+    CHECK(!pf_jobs_find_key(jobs, "burst.3"));
+    CHECK(!pf_jobs_find_key(jobs, NULL));
+    CHECK_EQ(pf_jobs_in_worker(jobs), 2);
+    CHECK(pf_jobs_next_frame(jobs, &of) == &complete->frames[0]);
+    CHECK(of == complete);
+    complete->frames[0].step = PF_STEP_SENT;
+    complete->frames[1].step = PF_STEP_DONE;
+    open->frames[0].step = PF_STEP_DONE;
+    CHECK(pf_jobs_next_frame(jobs, &of) == &open->frames[1]);
+    CHECK(of == open);
+    open->frames[1].step = PF_STEP_SENT;
+    CHECK_EQ(pf_jobs_frames_sent(jobs, &pixels), 2);
+    CHECK_EQ(pixels, 60000);
+    CHECK(!pf_jobs_next_frame(jobs, &of));
+    CHECK(!pf_jobs_writing(jobs));
+    complete->stage = PF_JOB_FINISHING;
+    CHECK(pf_jobs_writing(jobs));
+
+    pf_jobs_take_out(&jobs, open);
+    CHECK(jobs == complete && !open->next && !complete->next);
+    pf_job_free(open);
+    pf_job_free(complete);
 }

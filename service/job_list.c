@@ -1,0 +1,94 @@
+#include "service/job_list.h"
+
+#include <string.h>
+
+void pf_jobs_append(struct pf_job **jobs, struct pf_job *job)
+{
+    while (*jobs)
+        jobs = &(*jobs)->next;
+    *jobs = job;
+}
+
+void pf_jobs_take_out(struct pf_job **jobs, struct pf_job *job)
+{
+    while (*jobs != job)
+        jobs = &(*jobs)->next;
+    *jobs = job->next;
+    job->next = NULL;
+}
+
+struct pf_job *pf_jobs_find(struct pf_job *jobs, int64_t burst)
+{
+    for (struct pf_job *job = jobs; job; job = job->next)
+        if (job->burst == burst)
+            return job;
+    return NULL;
+}
+
+struct pf_job *pf_jobs_find_key(struct pf_job *jobs, const char *key)
+{
+    for (struct pf_job *job = jobs; key && job; job = job->next)
+        if (job->stage != PF_JOB_WAITING && !strcmp(job->key, key))
+            return job;
+    return NULL; /* of an earlier opening, or dropped since */
+}
+
+size_t pf_jobs_frames_sent(const struct pf_job *jobs, int64_t *ret_pixels)
+{
+    size_t sent = 0;
+    *ret_pixels = 0;
+    for (const struct pf_job *job = jobs; job; job = job->next)
+        for (size_t i = 0; i < job->count; i++) {
+            const struct pf_record *record = job->frames[i].record;
+            bool in_hand = job->frames[i].step == PF_STEP_SENT;
+            sent += in_hand;
+            if (in_hand || (job->stage == PF_JOB_FINISHING && i == 0))
+                *ret_pixels += (int64_t)record->width * record->height;
+        }
+    return sent;
+}
+
+size_t pf_jobs_in_worker(const struct pf_job *jobs)
+{
+    size_t count = 0;
+    for (const struct pf_job *job = jobs; job; job = job->next)
+        count += job->stage != PF_JOB_WAITING;
+    return count;
+}
+
+bool pf_jobs_writing(const struct pf_job *jobs)
+{
+    for (const struct pf_job *job = jobs; job; job = job->next)
+        if (job->stage == PF_JOB_FINISHING || job->preview_asked)
+            return true;
+    return false;
+}
+
+struct pf_job *pf_jobs_next_to_open(struct pf_job *jobs, int64_t now_ms)
+{
+    struct pf_job *found = NULL;
+    for (struct pf_job *job = jobs; job; job = job->next) {
+        if (job->stage != PF_JOB_WAITING || job->out != PF_OUT_NOWHERE ||
+            job->hold_until_ms > now_ms)
+            continue;
+        if (job->complete)
+            return job;
+        if (!found && pf_job_next_waiting(job))
+            found = job;
+    }
+    return found;
+}
+
+struct pf_job_frame *pf_jobs_next_frame(struct pf_job *jobs, struct pf_job **ret_job)
+{
+    for (int complete = 1; complete >= 0; complete--)
+        for (struct pf_job *job = jobs; job; job = job->next) {
+            if (job->stage != PF_JOB_ACTIVE || (job->complete != NULL) != complete)
+                continue;
+            struct pf_job_frame *frame = pf_job_next_waiting(job);
+            *ret_job = job;
+            if (frame)
+                return frame;
+        }
+    return NULL;
+}

@@ -1,0 +1,29 @@
+/* The scheduler's jobs, oldest first: which of them the worker has, and which comes next.
+ *
+ * Service process, event loop thread; pure, no I/O. A list is its first job, NULL when it is empty.
+ * Jobs that are returned are borrowed from the list.
+ */
+#ifndef PF_JOB_LIST_H
+#define PF_JOB_LIST_H
+
+#include "service/job.h"
+
+void pf_jobs_append(struct pf_job **jobs, struct pf_job *job);
+void pf_jobs_take_out(struct pf_job **jobs, struct pf_job *job); /* it must be in the list */
+
+struct pf_job *pf_jobs_find(struct pf_job *jobs, int64_t burst); /* NULL none */
+/* The job that is open in the worker under this key; NULL none. */
+struct pf_job *pf_jobs_find_key(struct pf_job *jobs, const char *key);
+
+/* Frames that the worker has in hand. *ret_pixels: all that it is at work on, results included. */
+size_t pf_jobs_frames_sent(const struct pf_job *jobs, int64_t *ret_pixels);
+size_t pf_jobs_in_worker(const struct pf_job *jobs);
+/* A result or a preview is being written. */
+bool pf_jobs_writing(const struct pf_job *jobs);
+
+/* The next job to open in the worker: complete ones first, so that they make room. NULL none. */
+struct pf_job *pf_jobs_next_to_open(struct pf_job *jobs, int64_t now_ms);
+/* The next frame to send and its job, of complete jobs first. NULL none. */
+struct pf_job_frame *pf_jobs_next_frame(struct pf_job *jobs, struct pf_job **ret_job);
+
+#endif
