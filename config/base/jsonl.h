@@ -17,7 +17,9 @@
 
 #include "config/base/error.h"
 
-#define PF_JSONL_LINE_MAX (4u << 20) /* bytes; a longer line is a protocol error */
+/* Bytes; a longer line is a protocol error. The longest that we write is `finish`: about 4 kB a frame
+ * of the burst, so that 8,000 frames fit. */
+#define PF_JSONL_LINE_MAX (32u << 20)
 
 /* Writes one object as a line; blocks until all is written. `object` is consumed, also on failure.
  * Errors: -EPIPE (reader gone; SIGPIPE must be ignored), -ENOMEM (also for NULL), other errno of
