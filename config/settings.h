@@ -133,7 +133,7 @@ int pf_settings_take_options(struct pf_settings *settings, int *argc, char **arg
 int pf_settings_unknown_option(const char *option, struct pf_error *err);
 
 /* Writes the table as a commented configuration file with the values in force, which
- * pf_settings_read() takes again. errno of writing. */
+ * pf_settings_read() takes again. -ENOMEM, errno of writing. */
 int pf_settings_print(const struct pf_settings *settings, FILE *to);
 
 /* Writes option help of the sections named ("capture engine"; NULL: all). */
