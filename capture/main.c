@@ -11,7 +11,6 @@
 /* The folder of the one operand "folder:DIR"; NULL when the command line is something else. */
 static const char *folder_operand(int argc, char **argv, struct pf_error *err)
 {
-    static const char prefix[] = "folder:";
     const char *operand = NULL;
     bool options_ended = false;
     for (int i = 1; i < argc; i++) {
@@ -29,11 +28,11 @@ static const char *folder_operand(int argc, char **argv, struct pf_error *err)
         }
         operand = argv[i];
     }
-    if (operand && !strncmp(operand, prefix, strlen(prefix)) && operand[strlen(prefix)])
-        return operand + strlen(prefix);
-    pf_fail(err, EINVAL, "the source to watch is written folder:DIR%s%.200s",
-            operand ? ", not " : "", operand ? operand : "");
-    return NULL;
+    const char *folder = operand ? pf_settings_folder(operand) : NULL;
+    if (!folder)
+        pf_fail(err, EINVAL, "the source to watch is written folder:DIR%s%.200s",
+                operand ? ", not " : "", operand ? operand : "");
+    return folder;
 }
 
 int pf_capture_main(int argc, char **argv)

@@ -121,13 +121,11 @@ static int set_bool(struct pf_settings *settings, const struct pf_setting *row, 
 /* What a text may be, beyond not being empty. */
 static int check_text(const struct pf_setting *row, const char *value, struct pf_error *err)
 {
-    static const char folder[] = "folder:";
     int64_t gap_ms;
     bool fixed;
     if (row->offset == offsetof(struct pf_settings, gap))
         return pf_settings_gap(value, &gap_ms, &fixed, err);
-    if (row->offset == offsetof(struct pf_settings, source) &&
-        (strncmp(value, folder, strlen(folder)) != 0 || !value[strlen(folder)]))
+    if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value))
         return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
     if (!*value)
         return pf_fail(err, EINVAL, "%s: must not be empty (%s)", row->key, row->help);
@@ -261,6 +259,13 @@ void pf_settings_free(struct pf_settings *settings)
             clear_list(value_of(settings, &pf_setting_rows[i]));
     }
     *settings = (struct pf_settings){0};
+}
+
+const char *pf_settings_folder(const char *source)
+{
+    static const char prefix[] = "folder:";
+    size_t length = strlen(prefix);
+    return !strncmp(source, prefix, length) && source[length] ? source + length : NULL;
 }
 
 int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err)

@@ -139,6 +139,9 @@ int pf_settings_print(const struct pf_settings *settings, FILE *to);
 /* Writes option help of the sections named ("capture engine"; NULL: all). */
 void pf_settings_print_help(FILE *to, const char *sections);
 
+/* DIR of a source "folder:DIR", borrowed; NULL when it is another one, or names none. */
+const char *pf_settings_folder(const char *source);
+
 /* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. The
  * presets are where the limit begins: auto and flash 8 s, in-camera 2 s, rail 20 s. -EINVAL. */
 int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err);

@@ -288,8 +288,7 @@ void pf_doctor_paths(struct pf_report *report, const struct pf_settings *setting
 {
     watch_limits(report);
     for (size_t i = 0; i < settings->source.count; i++) {
-        const char *source = settings->source.items[i];
-        struct place place = {"source", source + strlen("folder:"), settings};
+        struct place place = {"source", pf_settings_folder(settings->source.items[i]), settings};
         in_child(report, &place, examine_source);
     }
     if (!settings->source.count)

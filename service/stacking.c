@@ -371,7 +371,9 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
         pf_log_error("burst %s failed: %s", job->name, entry->reason);
     if (!job || (entry->kind != PF_ENTRY_PUBLISHED && entry->kind != PF_ENTRY_FAILED))
         return;
-    if (job->out == PF_OUT_PUBLISHING || job->out == PF_OUT_FAILED || job->out == PF_OUT_FINDING)
+    /* What an earlier run has published says nothing of the version that is under way now. */
+    if (job->out == PF_OUT_FAILED || job->out == PF_OUT_FINDING ||
+        (job->out == PF_OUT_PUBLISHING && job->out_version == entry->version))
         job->out = PF_OUT_NOWHERE;
     /* A late frame since then asks for a further version. */
     if (job->complete && job->version <= entry->version)
