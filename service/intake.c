@@ -53,9 +53,8 @@ static void on_batch(void *context)
     /* The ledger writes what has come in this turn of the loop; a flood is cut in portions. */
     if (pf_ledger_count(service->ledger) >= PORTION)
         pf_ledger_flush(service->ledger);
-    if (tell_delay(service)) {
+    if (tell_delay(service))
         pf_timer_set(service->grouper_timer, 0);
-    }
 }
 
 const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch};
