@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/base/file.h"
+#include "config/base/time.h"
 #include "process/backend.h"
 #include "process/homography.h"
 

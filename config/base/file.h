@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "config/base/error.h"
-#include "config/base/time.h" /* its users may look for clocks here */
 
 /* Identity of a frame: 16 hex digits of its size in bytes, '-', 32 of XXH3-128 (canonical order)
  * of its content. Never its name or inode. */

@@ -45,6 +45,8 @@ int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples
 void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
 /* Number of halvings from full size to the finest level. */
 int pf_ecc_halvings(int width);
+/* The finest level that is at most `width` wide, or the coarsest there is. */
+int pf_ecc_level_of_width(const struct pf_ecc_pyramid *pyramid, int width);
 /* Standard deviation of the light at about 200 pixels' width, 0..255. */
 double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
 
