@@ -26,13 +26,13 @@ MAKEFLAGS += --no-builtin-rules $(JOBS)
 # ---- Debian packages ------------------------------------------------------------------------
 DEB_BUILD := gcc libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
-             libxxhash-dev
+             libxxhash-dev libraw-dev liblcms2-dev
 DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
              libimage-exiftool-perl sqlite3
 DEB_BENCH := hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
-             libxxhash
+             libxxhash lcms2
 
 # ---- flags ----------------------------------------------------------------------------------
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -49,7 +49,8 @@ C_FLAGS   = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread \
             $(PKG_CFLAGS) $(CFLAGS)
 LD_FLAGS  = -pthread $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
             $(LDFLAGS)
-LIBS      = $(PKG_LIBS) -lm
+# LibRaw's pkg-config asks for the C++ library's development files as well; its C interface does not.
+LIBS      = $(PKG_LIBS) -lraw_r -lm
 
 # ---- what is made of what -------------------------------------------------------------------
 ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))

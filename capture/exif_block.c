@@ -28,21 +28,22 @@ static void put(uint8_t *to, const struct pf_tiff *tiff, uint64_t number, int si
 /* Writes a classic directory at `at` of the TIFF structure `to` with the wanted tags of the one at
  * `from`, values behind it. Byte order stays, so values are copied. Returns where it ends. */
 static size_t copy_directory(const struct pf_tiff *tiff, int64_t from, const uint16_t *tags,
-                             size_t tag_count, uint8_t *to, size_t at)
+                             size_t tag_count, bool has_exif, uint8_t *to, size_t at)
 {
     size_t count = 0, end = at + 2 + tag_count * 12 + 4;
     for (size_t i = 0; i < tag_count; i++) {
         struct pf_tiff_entry entry;
         uint8_t *slot = to + at + 2 + count * 12;
-        if (pf_tiff_find(tiff, from, tags[i], &entry) < 0 || !entry.size_bytes ||
-            entry.size_bytes > VALUE_BYTES_MAX)
-            continue;
-        size_t size = (size_t)entry.size_bytes;
         if (tags[i] == TAG_EXIF) {
-            entry.type = PF_TIFF_LONG; /* filled in when that directory is made */
-            entry.count = 1;
-            put(slot + 8, tiff, 0, 4);
+            if (!has_exif)
+                continue;
+            entry = (struct pf_tiff_entry){.tag = TAG_EXIF, .type = PF_TIFF_LONG, .count = 1};
+            put(slot + 8, tiff, 0, 4); /* filled in when that directory is made */
         } else {
+            if (pf_tiff_find(tiff, from, tags[i], &entry) < 0 || !entry.size_bytes ||
+                entry.size_bytes > VALUE_BYTES_MAX)
+                continue;
+            size_t size = (size_t)entry.size_bytes;
             uint8_t *value = size > 4 ? to + end : slot + 8;
             if (pf_bytes_read(tiff->bytes, entry.value_at, value, size) < 0)
                 continue;
@@ -61,17 +62,21 @@ static size_t copy_directory(const struct pf_tiff *tiff, int64_t from, const uin
     return end;
 }
 
-static size_t make_block(const struct pf_tiff *tiff, int64_t exif_directory, uint8_t *to)
+/* `exif_directory` is one of `exif_tiff`, 0 none; both in the same byte order. */
+static size_t make_block(const struct pf_tiff *tiff, const struct pf_tiff *exif_tiff,
+                         int64_t exif_directory, uint8_t *to)
 {
     memset(to, 0, BLOCK_BYTES - HEAD_BYTES);
     memcpy(to, tiff->big_endian ? "MM" : "II", 2);
     put(to + 2, tiff, 42, 2);
     put(to + 4, tiff, 8, 4);
-    size_t end = copy_directory(tiff, tiff->first, wanted_first, COUNT(wanted_first), to, 8);
+    size_t end = copy_directory(tiff, tiff->first, wanted_first, COUNT(wanted_first),
+                                exif_directory != 0, to, 8);
     if (!exif_directory)
         return end;
     size_t exif_at = end;
-    end = copy_directory(tiff, exif_directory, wanted_exif, COUNT(wanted_exif), to, exif_at);
+    end = copy_directory(exif_tiff, exif_directory, wanted_exif, COUNT(wanted_exif), false, to,
+                         exif_at);
     for (size_t i = 0; i < COUNT(wanted_first); i++) {
         uint8_t tag[2], *slot = to + 8 + 2 + i * 12;
         put(tag, tiff, TAG_EXIF, 2);
@@ -99,8 +104,8 @@ int pf_exif_block_read(struct pf_bytes *bytes, const struct pf_whole *whole, uin
     int64_t size = whole->exif_size_bytes;
     int64_t exif_directory = 0;
     int r = 0;
-    if (!strcmp(whole->format, "tiff")) {
-        struct pf_tiff tiff;
+    if (whole->exif_scattered) {
+        struct pf_tiff tiff, more;
         struct pf_tiff_entry entry;
         uint64_t offset;
         r = pf_tiff_open(&tiff, bytes, whole->exif_at);
@@ -112,9 +117,16 @@ int pf_exif_block_read(struct pf_bytes *bytes, const struct pf_whole *whole, uin
             pf_tiff_value(&tiff, &entry, 0, &offset) < 0 ||
             pf_tiff_offset(&tiff, offset, &exif_directory) < 0)
             exif_directory = 0;
-        if (tiff.big || !in_head(&tiff, tiff.first) ||
+        const struct pf_tiff *exif_tiff = &tiff;
+        if (whole->exif_more_at && pf_tiff_open(&more, bytes, whole->exif_more_at) == 0 &&
+            more.first && more.big_endian == tiff.big_endian) {
+            exif_tiff = &more;
+            exif_directory = more.first;
+        }
+        if (tiff.big || tiff.odd || exif_tiff == &more || !in_head(&tiff, tiff.first) ||
             (exif_directory && !in_head(&tiff, exif_directory))) {
-            *ret_bytes = HEAD_BYTES + make_block(&tiff, exif_directory, block + HEAD_BYTES);
+            *ret_bytes =
+                HEAD_BYTES + make_block(&tiff, exif_tiff, exif_directory, block + HEAD_BYTES);
             goto out;
         }
     }

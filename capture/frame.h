@@ -15,7 +15,7 @@ enum pf_frame_verdict {
     PF_FRAME_WHOLE,
     PF_FRAME_NOT_YET,
     PF_FRAME_NEVER,   /* an image that cannot be a frame as it stands */
-    PF_FRAME_FOREIGN, /* RAW, or no image that we know */
+    PF_FRAME_FOREIGN, /* no image that we know */
     PF_FRAME_CHANGED, /* while it was looked at, or since `stamp` was taken */
     PF_FRAME_GONE,
     PF_FRAME_TROUBLE, /* it cannot be read now */

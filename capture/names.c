@@ -6,7 +6,8 @@
 
 enum pf_name_kind pf_name_kind(const char *name)
 {
-    static const char *const images[] = {"jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff"};
+    static const char *const images[] = {"jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "dng",
+                                         "cr2", "cr3",  "nef", "arw",  "orf", "raf", "rw2"};
     size_t length = strlen(name);
     if (!length || strchr(".~#", name[0]) || strchr("~#", name[length - 1]))
         return PF_NAME_FOREIGN;

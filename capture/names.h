@@ -9,7 +9,7 @@
 
 enum pf_name_kind {
     PF_NAME_FOREIGN, /* hidden, temporary, or of another kind: never opened */
-    PF_NAME_IMAGE,   /* called a JPEG, PNG or TIFF */
+    PF_NAME_IMAGE,   /* called a JPEG, PNG, TIFF or RAW picture */
     PF_NAME_BARE,    /* no extension, or a number: the content decides */
 };
 

@@ -21,7 +21,7 @@ struct pf_record {
     int64_t size_bytes, mtime_ns, ctime_ns;
     uint64_t inode;
     int64_t arrival_ms; /* CLOCK_MONOTONIC when the frame was found whole */
-    char *format;       /* "jpeg", "tiff", "png" */
+    char *format;       /* "jpeg", "tiff", "png"; of RAW "dng", "cr2", ... (capture/whole.h) */
     int width, height;  /* as stored, before orientation; 0 unknown */
     int orientation;    /* EXIF 1..8, 1 when absent */
     int64_t capture_ms; /* DateTimeOriginal + sub-seconds in ms since 1970; UTC when has_offset,

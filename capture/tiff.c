@@ -2,6 +2,9 @@
 
 #include <errno.h>
 
+/* What ORF and RW2 have in place of 42. */
+enum { ORF_1 = 0x4f52, ORF_2 = 0x5352, RW2 = 85 };
+
 /* 0 unknown */
 static uint32_t type_bytes(uint16_t type)
 {
@@ -57,7 +60,8 @@ int pf_tiff_open(struct pf_tiff *ret, struct pf_bytes *bytes, int64_t base)
             return -EBADMSG;
         if (!r)
             r = read_number(&tiff, base + 8, 8, &first);
-    } else if (magic == 42) {
+    } else if (magic == 42 || magic == ORF_1 || magic == ORF_2 || magic == RW2) {
+        tiff.odd = magic != 42;
         r = read_number(&tiff, base + 4, 4, &first);
     } else {
         return -EBADMSG;

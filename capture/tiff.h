@@ -30,6 +30,7 @@ struct pf_tiff {
     int64_t base;           /* offsets in the structure count from here */
     bool big_endian;
     bool big;      /* BigTIFF */
+    bool odd;      /* ORF or RW2: a classic TIFF under another number */
     int64_t first; /* first directory, absolute; 0 when the header does not name one yet */
 };
 
@@ -40,7 +41,7 @@ struct pf_tiff_entry {
     int64_t value_at;    /* absolute; may lie beyond the end of the file */
 };
 
-/* Reads the header at `base`. -EBADMSG when there is none. */
+/* Reads the header at `base`; those of ORF and RW2 count. -EBADMSG when there is none. */
 int pf_tiff_open(struct pf_tiff *ret, struct pf_bytes *bytes, int64_t base);
 
 /* Number of entries of the directory at `at` (absolute). */

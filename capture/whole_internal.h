@@ -1,4 +1,4 @@
-/* The three formats behind pf_whole_check(); used by capture/whole*.c only.
+/* The formats behind pf_whole_check(); used by capture/whole*.c only.
  *
  * Each is called with the format's signature in place, fills the result and returns 0, or errno of
  * pread(2).
@@ -14,6 +14,8 @@ int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *
 
 int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole);
 int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole);
-int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole);
+int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole); /* and RAW of that shape */
+int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole);
+int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole);
 
 #endif

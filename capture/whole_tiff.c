@@ -12,6 +12,7 @@ enum {
     TAG_PHOTOMETRIC = 262,
     TAG_STRIP_OFFSETS = 273,
     TAG_STRIP_SIZES = 279,
+    TAG_RW2_OFFSET = 280, /* of the sensor's data, whose size is not told */
     TAG_TILE_OFFSETS = 324,
     TAG_TILE_SIZES = 325,
     TAG_SUB_DIRECTORIES = 330,
@@ -34,10 +35,14 @@ struct walk {
     int directories; /* found so far */
     int64_t directory[MAX_DIRECTORIES];
     bool reduced, has_sub_directories;
+    bool first_is_picture, has_picture;
+    bool raw, rw2;
+    uint64_t largest; /* pixels of the largest picture */
+    int largest_width, largest_height;
 };
 
 struct directory {
-    struct pf_tiff_entry offsets, sizes, jpeg_offset, jpeg_size;
+    struct pf_tiff_entry offsets, sizes, jpeg_offset, jpeg_size, rw2_offset;
     uint64_t width, height;
 };
 
@@ -94,10 +99,16 @@ static int take_entry(struct walk *walk, const struct pf_tiff_entry *entry, bool
     case TAG_PHOTOMETRIC:
         r = number(walk, entry, &value);
         if (r == 1 && (value == PHOTOMETRIC_CFA || value == PHOTOMETRIC_LINEAR_RAW))
-            return pf_whole_say(walk->whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW");
+            walk->raw = true;
         return r;
     case TAG_DNG_VERSION:
-        return pf_whole_say(walk->whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW (DNG)");
+        walk->raw = true;
+        walk->whole->format = "dng";
+        return 1;
+    case TAG_RW2_OFFSET:
+        if (walk->rw2)
+            directory->rw2_offset = *entry;
+        return 1;
     case TAG_STRIP_OFFSETS:
     case TAG_TILE_OFFSETS:
         directory->offsets = *entry;
@@ -151,6 +162,42 @@ static int check_parts(struct walk *walk, const struct pf_tiff_entry *offsets,
     return 1;
 }
 
+/* Where the data ends is not told: whoever asks waits until the file has rested. */
+static int check_rw2(struct walk *walk, const struct pf_tiff_entry *offset)
+{
+    uint64_t value;
+    int r = pf_tiff_value(&walk->tiff, offset, 0, &value);
+    if (r < 0)
+        return outcome(walk, r, "picture data");
+    if (!value || value >= (uint64_t)walk->tiff.bytes->size_bytes)
+        return cut(walk, "picture data");
+    walk->whole->trailer_missing = true;
+    return 1;
+}
+
+/* Of a TIFF the first picture counts; a RAW file's own one is larger than its previews. */
+static void take_picture(struct walk *walk, const struct directory *directory, bool is_first)
+{
+    struct pf_whole *whole = walk->whole;
+    bool has_data = directory->offsets.count || directory->rw2_offset.count;
+    bool has_size = directory->width && directory->height && directory->width <= INT32_MAX &&
+                    directory->height <= INT32_MAX;
+    walk->has_picture |= has_data;
+    if (is_first)
+        walk->first_is_picture = has_data && has_size;
+    if (!has_data || !has_size)
+        return;
+    if (is_first || directory->width * directory->height > walk->largest) {
+        walk->largest = directory->width * directory->height;
+        walk->largest_width = (int)directory->width;
+        walk->largest_height = (int)directory->height;
+    }
+    if (is_first) {
+        whole->width = (int)directory->width;
+        whole->height = (int)directory->height;
+    }
+}
+
 static int check_directory(struct walk *walk, int index)
 {
     int64_t at = walk->directory[index], next;
@@ -177,24 +224,43 @@ static int check_directory(struct walk *walk, int index)
     r = outcome(walk, pf_tiff_next(&walk->tiff, at, &next), "a directory");
     if (r == 1 && next)
         r = found_directory(walk, next);
-    if (r == 1 && directory.offsets.count)
+    if (r == 1 && directory.rw2_offset.count)
+        r = check_rw2(walk, &directory.rw2_offset);
+    else if (r == 1 && directory.offsets.count)
         r = check_parts(walk, &directory.offsets, &directory.sizes);
     if (r == 1 && directory.jpeg_offset.count && directory.jpeg_size.count)
         r = check_parts(walk, &directory.jpeg_offset, &directory.jpeg_size);
-    if (r == 1 && index == 0) {
-        if (!directory.offsets.count || !directory.width || !directory.height ||
-            directory.width > INT32_MAX || directory.height > INT32_MAX)
-            return pf_whole_say(walk->whole, PF_WHOLE_NEVER,
-                                "corrupt TIFF: its first directory is no picture");
-        walk->whole->width = (int)directory.width;
-        walk->whole->height = (int)directory.height;
-    }
+    if (r == 1)
+        take_picture(walk, &directory, index == 0);
     return r;
+}
+
+/* All of it is there: is it a picture, and of which kind? */
+static int conclude(struct walk *walk)
+{
+    struct pf_whole *whole = walk->whole;
+    /* NEF, ARW and their like: the first picture is a thumbnail, the others hang below it. */
+    walk->raw |= walk->reduced && walk->has_sub_directories;
+    if (walk->raw ? !walk->has_picture : !walk->first_is_picture)
+        return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt TIFF: %s",
+                            walk->raw ? "there is no picture in it"
+                                      : "its first directory is no picture");
+    if (walk->raw && !strcmp(whole->format, "tiff"))
+        whole->format = "raw";
+    if (walk->raw) {
+        whole->width = walk->largest_width;
+        whole->height = walk->largest_height;
+    }
+    whole->exif_at = 0;
+    whole->exif_size_bytes = walk->tiff.bytes->size_bytes;
+    whole->exif_scattered = true;
+    whole->state = PF_WHOLE_YES;
+    return 0;
 }
 
 int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole)
 {
-    uint8_t mark[2] = "";
+    uint8_t head[10] = "";
     struct walk *walk = calloc(1, sizeof(*walk));
     struct pf_bytes *second = malloc(sizeof(*second));
     int r = -ENOMEM;
@@ -210,12 +276,18 @@ int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole)
         r = pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt TIFF: senseless header");
         goto out;
     }
-    if (r < 0)
+    if (r == 0)
+        r = pf_bytes_read(bytes, 0, head, sizeof(head));
+    if (r == -ENODATA)
+        r = pf_whole_say(whole, PF_WHOLE_NOT_YET, "the TIFF has no directory yet");
+    if (r < 0 || whole->reason[0])
         goto out;
-    if (!walk->tiff.big && pf_bytes_read(bytes, 8, mark, 2) == 0 && !memcmp(mark, "CR", 2)) {
-        r = pf_whole_say(whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW (CR2)");
-        goto out;
-    }
+    walk->rw2 = head[2] == 'U';
+    if (walk->tiff.odd)
+        whole->format = walk->rw2 ? "rw2" : "orf";
+    else if (!walk->tiff.big && !memcmp(head + 8, "CR", 2))
+        whole->format = "cr2";
+    walk->raw = strcmp(whole->format, "tiff") != 0;
     if (bytes->fd < 0)
         pf_bytes_of_memory(second, bytes->memory, (size_t)bytes->size_bytes);
     else
@@ -226,17 +298,8 @@ int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole)
     r = found_directory(walk, walk->tiff.first);
     for (int i = 0; r == 1 && i < walk->directories; i++)
         r = check_directory(walk, i);
-    if (r == 1) {
-        /* NEF, ARW and their like: the first picture is a thumbnail, the others hang below it. */
-        if (walk->reduced && walk->has_sub_directories) {
-            r = pf_whole_say(whole, PF_WHOLE_FOREIGN, "a TIFF-shaped RAW");
-            goto out;
-        }
-        whole->exif_at = 0;
-        whole->exif_size_bytes = bytes->size_bytes;
-        whole->state = PF_WHOLE_YES;
-        r = 0;
-    }
+    if (r == 1)
+        r = conclude(walk);
 out:
     free(second);
     free(walk);

@@ -49,6 +49,15 @@ static bool is_tiff(const uint8_t *magic)
            memcmp(magic, "II+\0", 4) == 0 || memcmp(magic, "MM\0+", 4) == 0;
 }
 
+/* RAW by its first bytes: CR2, CR3, RAF, ORF, RW2. DNG, NEF and ARW begin as any TIFF does. */
+static bool is_raw(const uint8_t *magic)
+{
+    return (is_tiff(magic) && memcmp(magic + 8, "CR", 2) == 0) ||
+           memcmp(magic + 4, "ftypcrx ", 8) == 0 || memcmp(magic, "FUJIFILMCCD-", 12) == 0 ||
+           memcmp(magic, "IIRO", 4) == 0 || memcmp(magic, "IIRS", 4) == 0 ||
+           memcmp(magic, "MMOR", 4) == 0 || memcmp(magic, "IIU\0", 4) == 0;
+}
+
 static int decode(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
 {
     uint8_t magic[MAGIC_BYTES] = {0};
@@ -63,11 +72,11 @@ static int decode(struct pf_image **ret, struct pf_source *source, struct pf_err
         return pf_decode_jpeg(ret, source, err);
     if (got >= 8 && memcmp(magic, "\x89PNG\r\n\x1a\n", 8) == 0)
         return pf_decode_png(ret, source, err);
-    if (got >= 10 && is_tiff(magic) && memcmp(magic + 8, "CR", 2) == 0)
-        return pf_fail(err, ENOTSUP, "%s: a RAW picture (CR2), which is not read", source->path);
+    if (got == sizeof(magic) && is_raw(magic))
+        return pf_decode_raw(ret, source, err);
     if (got >= 8 && is_tiff(magic))
         return pf_decode_tiff(ret, source, err);
-    return pf_fail(err, ENOTSUP, "%s: not a JPEG, TIFF or PNG picture", source->path);
+    return pf_fail(err, ENOTSUP, "%s: not a JPEG, TIFF, PNG or RAW picture", source->path);
 }
 
 int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,

@@ -1,4 +1,5 @@
-/* Reading and writing pictures: JPEG (libjpeg-turbo), TIFF (libtiff), PNG (libpng).
+/* Reading and writing pictures: JPEG (libjpeg-turbo), TIFF (libtiff), PNG (libpng); reading camera
+ * RAW (LibRaw).
  *
  * Runs in the worker, any thread. Images are handed over to the caller. Every declared size is
  * checked against the limit before anything is allocated. No library's error ends the process.
@@ -16,6 +17,7 @@ struct pf_decode_limits {
 
 /* Decodes a whole file, told by its content and not by its name. JPEG keeps its own YCbCr planes
  * and subsampling (jpeg_read_raw_data); RGB sources become 16-bit 4:4:4 YCbCr; alpha is dropped.
+ * RAW becomes sRGB of 16 bits in the camera's white balance, scaled alike for every frame.
  * Errors: -EBADMSG corrupt or truncated (a JPEG that libjpeg had to repair counts as corrupt),
  * -ENOTSUP a kind we do not read (CMYK, float, palette TIFF...), -EFBIG over the limit, -ENOMEM,
  * errno of open/read. The text names path and cause. */

@@ -36,6 +36,8 @@ int pf_source_check_size(const struct pf_source *source, uint64_t width, uint64_
 int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
+/* Any camera RAW; pf_decode_tiff() hands on those that are TIFF-shaped. */
+int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 
 /* A file being written. */
 struct pf_sink {

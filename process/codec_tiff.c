@@ -12,12 +12,15 @@
 #include "process/exif.h"
 
 #define SAMPLES_MAX 8
+#define LINEAR_RAW  34892 /* photometric of DNG */
+#define RAW         1     /* in place of 0: not for libtiff */
 
 struct reader {
     TIFF *tiff;
     struct pf_source *source;
     struct pf_error *err;
     char text[300]; /* libtiff's first complaint */
+    bool cut;       /* a value of the directory lies beyond the end of the file */
     bool repaired;  /* a decompressor warned: pixels were invented */
     struct pf_image *image;
     uint8_t *buffer; /* a scanline or a tile */
@@ -41,6 +44,8 @@ static int on_warning(TIFF *tiff, void *context, const char *module, const char 
 {
     struct reader *reader = context;
     (void)tiff;
+    if (strstr(format, "IO error during reading"))
+        reader->cut = true;
     /* libtiff warns of every private tag; only its decompressors' warnings are about pixels. */
     if (module && (strstr(module, "JPEG") || strstr(module, "LZW") || strstr(module, "ZIP"))) {
         reader->repaired = true;
@@ -107,6 +112,7 @@ static int refuse(struct reader *reader, const char *what)
                    what);
 }
 
+/* 0, RAW or an error. */
 static int check_kind(struct reader *reader)
 {
     TIFF *tiff = reader->tiff;
@@ -123,10 +129,11 @@ static int check_kind(struct reader *reader)
     if (!TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &reader->photometric))
         return pf_fail(reader->err, EBADMSG, "%s: does not say how its colours are stored",
                        reader->source->path);
-    /* TIFF-shaped RAW files begin with a reduced preview. */
+    /* Other TIFF-shaped RAW files begin with a reduced preview. */
     if (TIFFGetField(tiff, TIFFTAG_DNGVERSION, &version) ||
-        reader->photometric == PHOTOMETRIC_CFA || (subfile & FILETYPE_REDUCEDIMAGE))
-        return refuse(reader, "that is a RAW picture or a preview");
+        reader->photometric == PHOTOMETRIC_CFA || reader->photometric == LINEAR_RAW ||
+        (subfile & FILETYPE_REDUCEDIMAGE))
+        return RAW;
 
     switch (reader->photometric) {
     case PHOTOMETRIC_MINISWHITE:
@@ -313,6 +320,8 @@ static int read_picture(struct reader *reader)
     int r = pf_source_check_size(reader->source, reader->width, reader->height, reader->err);
     if (r == 0)
         r = check_kind(reader);
+    if (r == RAW)
+        return r;
     if (r == 0)
         r = pf_image_new(&reader->image, (int)reader->width, (int)reader->height,
                          reader->components == 3 ? 16 : reader->bits, reader->components, 0, 0,
@@ -350,5 +359,10 @@ int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_er
     free(reader.buffer);
     if (reader.tiff)
         TIFFClose(reader.tiff);
-    return r;
+    if (r != RAW)
+        return r;
+    /* LibRaw would go on without the value, be it the black level or the white balance. */
+    if (reader.cut)
+        return pf_fail(err, EBADMSG, "%s: the RAW picture breaks off", source->path);
+    return pf_decode_raw(ret, source, err);
 }

@@ -37,7 +37,7 @@ test_row04_temporary_names()
     local name
     capture --incomplete-after 1
     for name in IMG_1.jpg.part IMG_1.jpg.tmp IMG_1.jpg~ .IMG_1.jpg.AbC123 .hidden.jpg \
-        IMG_1.jpg.crdownload .syncthing.IMG_1.jpg.tmp IMG_1.jpg.filepart IMG_1.CR2 notes.txt; do
+        IMG_1.jpg.crdownload .syncthing.IMG_1.jpg.tmp IMG_1.jpg.filepart IMG_1.xmp notes.txt; do
         cp made/IMG_0001.jpg "$IN/$name"
     done
     mkdir "$IN/.cache"

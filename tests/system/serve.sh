@@ -318,3 +318,16 @@ test_two_services_on_one_state_directory()
         --outbox "$T/outbox"
     stop_service
 }
+
+test_a_burst_of_raw_becomes_a_stack()
+{
+    make_burst burst --format dng --serial 4711
+    mkdir_inbox
+    serve --expected-frames 5
+    drop burst/*.dng
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and .camera.serial == "4711" and
+        ([.frames[] | .format == "dng" and .width == 320 and .height == 240 and .iso == 200] | all)'
+    [ "$(published | wc -l)" = 1 ] || fail "more than one stack"
+    stop_service
+}

@@ -288,3 +288,24 @@ test_bar_on_a_terminal()
     grep -q '\[#*\.*\] [1-5]/5 frames .*MP/s .* s left' typescript || fail "no bar"
     grep -q 'set aside: .*missing' typescript || fail "a frame set aside is not named"
 }
+
+# RAW from the sensor's mosaic to the stack: as sharp as the same burst as TIFF, but for what a
+# Bayer filter costs, and it keeps what the camera said.
+test_stack_of_dngs()
+{
+    need jq exiftool
+    "$GENERATE" --out in --scene textured --width 320 --height 240 --frames 4 --format dng \
+        --orientation 1 >/dev/null
+    expect_status 0 "$PARFOCAL" stack in/*.dng -o out.tif
+    [ "$(grep -c 'fused' err)" = 4 ] || fail "not a line for every frame"
+    [ "$(identified out.tif ImageSize)" = 320x240 ] || fail "size of the stack"
+    [ "$(identified out.tif BitsPerSample)" = "16 16 16" ] || fail "bits of the stack"
+    [ "$(identified out.tif LensModel)" = "Macro 100mm F2.8" ] || fail "EXIF of the reference"
+    [ "$(identified out.tif ProfileDescription)" = "sRGB built-in" ] || fail "colour profile"
+    "$COMPARE" --truth in --json out.tif >quality.json
+    jq -e '.result.psnr > 34' quality.json >/dev/null ||
+        fail "PSNR $(jq .result.psnr quality.json) dB"
+    head -c 100000 in/IMG_0001.dng >in/IMG_0002.dng
+    expect_status 0 "$PARFOCAL" stack in/*.dng -o out2.tif
+    grep -q 'IMG_0002.dng: set aside' err || fail "$(cat err)"
+}

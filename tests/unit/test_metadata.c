@@ -262,6 +262,55 @@ TEST(metadata_senseless_numbers)
     pf_record_free(record);
 }
 
+static void put_big(uint8_t *at, size_t number)
+{
+    for (int b = 0; b < 4; b++)
+        at[b] = (uint8_t)(number >> (24 - 8 * b));
+}
+
+/* An ORF is a TIFF under another number; a CR3 keeps the first and the EXIF directory in boxes. */
+TEST(metadata_of_raw)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/exif.tif", test_directory());
+    write_tiff(path, "wl", 20);
+    struct picture tiff = picture_read(path), cr3 = {0};
+
+    static const uint8_t exif_tag[2] = {0x69, 0x87}, one[4] = {1, 0, 0, 0};
+    size_t at = tiff.size - 12; /* libtiff has written the directory twice: the last one */
+    while (at && (memcmp(tiff.bytes + at, exif_tag, 2) || memcmp(tiff.bytes + at + 4, one, 4)))
+        at--;
+    CHECK(at);
+    struct picture exif = {0};
+    picture_append(&exif, tiff.bytes, tiff.size);
+    memcpy(exif.bytes + 4, tiff.bytes + at + 8, 4);
+    memset(tiff.bytes + at, 0, 2); /* so that the time can come from the second box alone */
+    picture_append(&cr3,
+                   "\0\0\0\20ftypcrx \0\0\0\1\0\0\0\0moov\0\0\0\0uuid"
+                   "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48\0\0\0\0CMT1",
+                   56);
+    picture_append(&cr3, tiff.bytes, tiff.size);
+    picture_append(&cr3, "\0\0\0\0CMT2", 8);
+    picture_append(&cr3, exif.bytes, exif.size);
+    put_big(cr3.bytes + 16, cr3.size - 16);
+    put_big(cr3.bytes + 24, cr3.size - 24);
+    put_big(cr3.bytes + 48, 8 + tiff.size);
+    put_big(cr3.bytes + 56 + tiff.size, 8 + exif.size);
+    picture_append(&cr3, "\0\0\0\12mdat..", 10);
+    struct pf_record *record = read_picture(cr3);
+    check_usual(record);
+    pf_record_free(record);
+
+    memcpy(tiff.bytes + at, exif_tag, 2);
+    memcpy(tiff.bytes, "IIRO", 4);
+    record = read_picture(tiff);
+    check_usual(record);
+    pf_record_free(record);
+    free(tiff.bytes);
+    free(exif.bytes);
+    free(cr3.bytes);
+}
+
 static struct pf_record *read_note(const char *make, const void *note, size_t note_size)
 {
     ExifData *data = new_exif(EXIF_BYTE_ORDER_INTEL);

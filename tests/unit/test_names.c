@@ -5,8 +5,9 @@
 TEST(names_of_images)
 {
     static const char *const images[] = {
-        "IMG_0001.JPG", "a.jpeg",   "b.TIF",        "c.tiff",        "d.png",
-        "-rf.jpg",      "a\nb.jpg", "\xff\xfe.jpg", "IMG_1 (2).JPG", "e\xcc\x81.jpg"};
+        "IMG_0001.JPG", "a.jpeg",        "b.TIF",        "c.tiff",  "d.png",
+        "IMG_1.CR2",    "IMG_1.nef",     "a.dng",        "-rf.jpg", "a\nb.jpg",
+        "\xff\xfe.jpg", "IMG_1 (2).JPG", "e\xcc\x81.jpg"};
     for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
         if (pf_name_kind(images[i]) != PF_NAME_IMAGE)
             FAIL("%s", images[i]);
@@ -36,8 +37,6 @@ TEST(names_temporary_hidden_and_foreign)
         "IMG_1.jpg.AbC12x", /* rsync with a temporary directory */
         "IMG_1.jpg.tmp-1234",
         "tmpab12cd",
-        "IMG_1.CR2",
-        "IMG_1.nef",
         "IMG_1.xmp",
         "IMG_1.",
         "notes.txt",

@@ -269,18 +269,126 @@ TEST(whole_tiff_hostile)
     free(tiff.bytes);
 }
 
-TEST(whole_tiff_shaped_raw_is_foreign)
+#define STRIP_DATA "0123456789abcdef"
+
+/* Shaped as TIFF, each told by its own mark; the sensor's data stands behind the directory. */
+TEST(whole_raw_shaped_as_tiff)
 {
-    struct picture tiff = tiff_of(
-        WIDTH HEIGHT STRIP("\10\0\0\0") STRIP_SIZE "\22\306\1\0\4\0\0\0\1\4\0\0", 5, 0); /* DNG */
-    CHECK_EQ(check_bytes(tiff.bytes, tiff.size).state, PF_WHOLE_FOREIGN);
-    CHECK_STR(check_bytes(tiff.bytes, tiff.size).format, "tiff");
-    free(tiff.bytes);
-    tiff = tiff_of(WIDTH HEIGHT SHORT_ENTRY("\6\1", "\43\200") STRIP("\10\0\0\0") STRIP_SIZE, 5,
-                   0); /* a colour filter array */
-    CHECK_EQ(check_bytes(tiff.bytes, tiff.size).state, PF_WHOLE_FOREIGN);
-    free(tiff.bytes);
-    CHECK_EQ(check_bytes("II*\0\20\0\0\0CR\2\0\0\0\0\0\1\0", 18).state, PF_WHOLE_FOREIGN);
+    struct picture dng =
+        tiff_of(WIDTH HEIGHT STRIP("\112\0\0\0") STRIP_SIZE "\22\306\1\0\4\0\0\0\1\4\0\0", 5, 0);
+    picture_append(&dng, STRIP_DATA, 16);
+    check_prefixes(dng, dng.size, "dng", 4, 4);
+    check_flips(dng, 9, 4000);
+    free(dng.bytes);
+
+    struct picture filter =
+        tiff_of(WIDTH HEIGHT SHORT_ENTRY("\6\1", "\43\200") STRIP("\112\0\0\0") STRIP_SIZE, 5, 0);
+    picture_append(&filter, STRIP_DATA, 16);
+    check_prefixes(filter, filter.size, "raw", 4, 4);
+    free(filter.bytes);
+
+    /* A preview first, as NEF and ARW have it, and the picture beneath it, which is larger. */
+    struct picture nef =
+        tiff_of("\376\0\4\0\1\0\0\0\1\0\0\0" LONG_ENTRY("\112\1", "\46\0\0\0"), 2, 0);
+    picture_append(&nef, "\4\0" WIDTH HEIGHT STRIP("\134\0\0\0") STRIP_SIZE "\0\0\0\0", 54);
+    picture_append(&nef, STRIP_DATA, 16);
+    check_prefixes(nef, nef.size, "raw", 4, 4);
+    free(nef.bytes);
+
+    struct picture orf = tiff_of(WIDTH HEIGHT STRIP("\76\0\0\0") STRIP_SIZE, 4, 0);
+    memcpy(orf.bytes, "IIRO", 4);
+    picture_append(&orf, STRIP_DATA, 16);
+    check_prefixes(orf, orf.size, "orf", 4, 4);
+    free(orf.bytes);
+
+    /* Where the data of an RW2 ends nobody knows: whole from its first byte on, but not at once. */
+    struct picture rw2 = tiff_of(STRIP("\377\377\377\377") LONG_ENTRY("\30\1", "\46\0\0\0"), 2, 0);
+    memcpy(rw2.bytes, "IIU", 4);
+    picture_append(&rw2, STRIP_DATA, 16);
+    check_prefixes(rw2, rw2.size - 15, "rw2", 0, 0);
+    CHECK(check_bytes(rw2.bytes, rw2.size).trailer_missing);
+    free(rw2.bytes);
+
+    CHECK_EQ(check_bytes("II*\0\20\0\0\0CR\2\0\0\0\0\0\1\0", 18).state, PF_WHOLE_NOT_YET);
+    CHECK_STR(check_bytes("II*\0\20\0\0\0CR\2\0\0\0\0\0\1\0", 18).format, "cr2");
+}
+
+static void put_big(struct picture *to, size_t at, uint32_t number)
+{
+    for (int b = 0; b < 4; b++)
+        to->bytes[at + (size_t)b] = (uint8_t)(number >> (24 - 8 * b));
+}
+
+TEST(whole_raf)
+{
+    static const char jpeg[] = "\xff\xd8\xff\xe1\0\x10"
+                               "Exif\0\0II*\0\0\0\0\0";
+    struct picture raf = {0};
+    char header[108] = "FUJIFILMCCD-RAW 0201FF389501";
+    picture_append(&raf, header, sizeof(header));
+    picture_append(&raf, jpeg, sizeof(jpeg));
+    picture_append(&raf, STRIP_DATA STRIP_DATA, 32);
+    put_big(&raf, 84, 108);
+    put_big(&raf, 88, sizeof(jpeg));
+    put_big(&raf, 92, 108 + sizeof(jpeg));
+    put_big(&raf, 96, 16);
+    put_big(&raf, 100, 108 + sizeof(jpeg) + 16);
+    put_big(&raf, 104, 16);
+    check_prefixes(raf, raf.size, "raf", 0, 0);
+    CHECK_EQ(check_bytes(raf.bytes, raf.size).exif_at, 108 + 12);
+    CHECK_EQ(check_bytes(raf.bytes, raf.size).exif_size_bytes, 8);
+    check_flips(raf, 10, 4000);
+    free(raf.bytes);
+}
+
+static size_t begin_box(struct picture *to, const char *type)
+{
+    picture_append(to, "\0\0\0\0", 4);
+    picture_append(to, type, 4);
+    return to->size - 8;
+}
+
+static void end_box(struct picture *to, size_t at)
+{
+    put_big(to, at, (uint32_t)(to->size - at));
+}
+
+TEST(whole_cr3)
+{
+    struct picture cr3 = {0};
+    struct picture first = tiff_of(WIDTH HEIGHT, 2, 0);
+    size_t box = begin_box(&cr3, "ftyp");
+    picture_append(&cr3, "crx \0\0\0\1crx isom", 16);
+    end_box(&cr3, box);
+    size_t moov = begin_box(&cr3, "moov");
+    size_t canon = begin_box(&cr3, "uuid");
+    picture_append(&cr3, "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48", 16);
+    size_t first_at = begin_box(&cr3, "CMT1");
+    picture_append(&cr3, first.bytes, first.size);
+    end_box(&cr3, first_at);
+    size_t exif_at = begin_box(&cr3, "CMT2");
+    picture_append(&cr3, first.bytes, first.size);
+    end_box(&cr3, exif_at);
+    end_box(&cr3, canon);
+    end_box(&cr3, moov);
+    picture_append(&cr3, "\0\0\0\1mdat\0\0\0\0\0\0\0\40" STRIP_DATA, 32);
+    check_prefixes(cr3, cr3.size, "cr3", 4, 4);
+    struct pf_whole whole = check_bytes(cr3.bytes, cr3.size);
+    CHECK_EQ(whole.exif_at, (int64_t)first_at + 8);
+    CHECK_EQ(whole.exif_more_at, (int64_t)exif_at + 8);
+    CHECK(!whole.trailer_missing);
+    check_flips(cr3, 11, 4000);
+
+    /* A box that is smaller than its head; data that reach to the end of the file. */
+    put_big(&cr3, moov, 7);
+    CHECK_EQ(check_bytes(cr3.bytes, cr3.size).state, PF_WHOLE_NEVER);
+    end_box(&cr3, moov);
+    cr3.bytes[moov + 3] = (uint8_t)(cr3.size - 32 - moov);
+    put_big(&cr3, cr3.size - 32, 0);
+    CHECK_EQ(check_bytes(cr3.bytes, cr3.size).state, PF_WHOLE_YES);
+    CHECK(check_bytes(cr3.bytes, cr3.size).trailer_missing);
+    free(first.bytes);
+    free(cr3.bytes);
 }
 
 TEST(whole_foreign_content)
@@ -288,7 +396,7 @@ TEST(whole_foreign_content)
     CHECK_EQ(check_bytes("Hello, world, this is text\n", 27).state, PF_WHOLE_FOREIGN);
     CHECK(!check_bytes("Hello, world, this is text\n", 27).format);
     CHECK_EQ(check_bytes("GIF89a..............", 20).state, PF_WHOLE_FOREIGN);
-    CHECK_EQ(check_bytes("IIU\0\30\0\0\0", 8).state, PF_WHOLE_FOREIGN);
+    CHECK_EQ(check_bytes("\0\0\0\30ftypheic\0\0\0\0", 16).state, PF_WHOLE_FOREIGN);
     CHECK_EQ(check_bytes("", 0).state, PF_WHOLE_NOT_YET);
     CHECK_EQ(check_bytes("\0\0\0\0\0\0\0\0\0\0\0\0", 12).state, PF_WHOLE_NOT_YET);
 }

@@ -1,0 +1,176 @@
+/* RAW files with a shape of their own: Canon's CR3, boxes as in MP4, and Fujifilm's RAF. */
+#include <errno.h>
+#include <string.h>
+
+#include "capture/tiff.h"
+#include "capture/whole_internal.h"
+
+enum {
+    BOXES_MAX = 4096,
+    RAF_HEADER_BYTES = 108,
+    RAF_PARTS_AT = 84, /* offset and size each: JPEG, directory, sensor data */
+    RAF_PARTS = 3,
+    JPEG_SEGMENTS_MAX = 16,
+    TAG_WIDTH = 0x0100,
+    TAG_HEIGHT = 0x0101,
+};
+
+static uint64_t big_endian(const uint8_t *bytes, int count)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < count; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+struct box {
+    char type[4];
+    int64_t at, body_at, end;
+    bool open_ended; /* says that it reaches to the end of the file */
+};
+
+/* The box at `at`. -ENODATA its head is not there, -EBADMSG, else errno of pread(2). */
+static int read_box(struct pf_bytes *bytes, int64_t at, struct box *ret)
+{
+    uint8_t head[16];
+    int r = pf_bytes_read(bytes, at, head, 8);
+    if (r < 0)
+        return r;
+    uint64_t size = big_endian(head, 4);
+    *ret = (struct box){.at = at, .body_at = at + 8};
+    memcpy(ret->type, head + 4, 4);
+    if (size == 1) {
+        r = pf_bytes_read(bytes, at + 8, head + 8, 8);
+        if (r < 0)
+            return r;
+        size = big_endian(head + 8, 8);
+        ret->body_at += 8;
+    } else if (size == 0) {
+        ret->open_ended = true;
+        ret->end = bytes->size_bytes;
+        return 0;
+    }
+    if (size < (uint64_t)(ret->body_at - at) || size > (uint64_t)INT64_MAX / 2)
+        return -EBADMSG;
+    ret->end = at + (int64_t)size;
+    return 0;
+}
+
+/* The first box of this type among those in [at, end); for "uuid" also with this uuid. */
+static bool find_box(struct pf_bytes *bytes, int64_t at, int64_t end, const char *type,
+                     const char *uuid, struct box *ret)
+{
+    for (int i = 0; i < BOXES_MAX && at < end; i++) {
+        char own[16];
+        if (read_box(bytes, at, ret) < 0 || ret->open_ended || ret->end > end)
+            return false;
+        at = ret->end;
+        if (memcmp(ret->type, type, 4) != 0)
+            continue;
+        if (!uuid)
+            return true;
+        if (pf_bytes_read(bytes, ret->body_at, own, 16) == 0 && !memcmp(own, uuid, 16)) {
+            ret->body_at += 16;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int dimension(const struct pf_tiff *tiff, uint16_t tag)
+{
+    struct pf_tiff_entry entry;
+    uint64_t value;
+    return pf_tiff_find(tiff, tiff->first, tag, &entry) == 0 &&
+                   pf_tiff_value(tiff, &entry, 0, &value) == 0 && value <= INT32_MAX
+               ? (int)value
+               : 0;
+}
+
+/* Canon keeps the EXIF block in pieces, each a TIFF structure: CMT1 is the first directory, CMT2
+ * what would be its EXIF directory. */
+static void find_metadata(struct pf_bytes *bytes, const struct box *moov, struct pf_whole *whole)
+{
+    static const char canon[] = "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48";
+    struct box box, first, exif;
+    struct pf_tiff tiff;
+    if (!find_box(bytes, moov->body_at, moov->end, "uuid", canon, &box) ||
+        !find_box(bytes, box.body_at, box.end, "CMT1", NULL, &first) ||
+        pf_tiff_open(&tiff, bytes, first.body_at) < 0 || !tiff.first)
+        return;
+    whole->exif_at = first.body_at;
+    whole->exif_size_bytes = first.end - first.body_at;
+    whole->width = dimension(&tiff, TAG_WIDTH);
+    whole->height = dimension(&tiff, TAG_HEIGHT);
+    if (find_box(bytes, box.body_at, box.end, "CMT2", NULL, &exif))
+        whole->exif_more_at = exif.body_at;
+}
+
+int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
+{
+    struct box moov = {.at = -1};
+    bool have_data = false;
+    int64_t at = 0;
+    whole->exif_scattered = true;
+    for (int i = 0; at < bytes->size_bytes; i++) {
+        struct box box;
+        int r = i < BOXES_MAX ? read_box(bytes, at, &box) : -EBADMSG;
+        if (r == -EBADMSG)
+            return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt CR3: a senseless box");
+        if (r < 0 && r != -ENODATA)
+            return r;
+        if (r == -ENODATA || box.end > bytes->size_bytes)
+            return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the CR3 breaks off: a box is missing");
+        if (!memcmp(box.type, "moov", 4) && moov.at < 0)
+            moov = box;
+        have_data |= !memcmp(box.type, "mdat", 4);
+        whole->trailer_missing |= box.open_ended;
+        at = box.end;
+    }
+    if (moov.at < 0 || !have_data)
+        return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the CR3 breaks off: its %s is missing",
+                            moov.at < 0 ? "directory" : "picture data");
+    find_metadata(bytes, &moov, whole);
+    whole->state = PF_WHOLE_YES;
+    return 0;
+}
+
+/* The EXIF segment of the JPEG that a RAF carries. */
+static void find_exif(struct pf_bytes *bytes, int64_t jpeg_at, struct pf_whole *whole)
+{
+    uint8_t head[10];
+    int64_t at = jpeg_at + 2;
+    for (int i = 0; i < JPEG_SEGMENTS_MAX; i++) {
+        if (pf_bytes_read(bytes, at, head, sizeof(head)) < 0 || head[0] != 0xff || head[1] < 0xe0)
+            return;
+        int64_t length = (int64_t)big_endian(head + 2, 2);
+        if (head[1] == 0xe1 && length > 8 && !memcmp(head + 4, "Exif\0", 6)) {
+            whole->exif_at = at + 10;
+            whole->exif_size_bytes = length - 8;
+            return;
+        }
+        at += 2 + length;
+    }
+}
+
+int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
+{
+    uint8_t head[RAF_HEADER_BYTES];
+    int r = pf_bytes_read(bytes, 0, head, sizeof(head));
+    if (r < 0)
+        return r == -ENODATA
+                   ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF breaks off in its header")
+                   : r;
+    for (int i = 0; i < RAF_PARTS; i++) {
+        const uint8_t *part = head + RAF_PARTS_AT + (size_t)i * 8;
+        uint64_t at = big_endian(part, 4), size = big_endian(part + 4, 4);
+        if (!at || !size || at + size > (uint64_t)bytes->size_bytes)
+            return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF breaks off: its %s is missing",
+                                i == 0   ? "preview"
+                                : i == 1 ? "directory"
+                                         : "picture data");
+    }
+    find_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
+    whole->state = PF_WHOLE_YES;
+    return 0;
+}

@@ -1,0 +1,222 @@
+/* RAW: a DNG that our generator's camera makes of a known picture, read back through LibRaw. */
+#include <math.h>
+
+#include "process/codec.h"
+#include "process/convert.h"
+#include "process/exif.h"
+#include "tests/gen/picture.h"
+#include "tests/unit/codec_files.h"
+
+static struct pf_decode_limits limits = {.max_pixels = 1000000};
+
+static struct pf_gen_exif usual_exif(int orientation)
+{
+    return (struct pf_gen_exif){
+        true, "Parfocal", "Generator", "PF-0001", "Macro 100mm F2.8", 1767323045000, true, "+00:00",
+        100,  5.6,        1 / 125.0,   200,       orientation};
+}
+
+static void write_dng(const char *path, const struct raster *raster, int orientation)
+{
+    struct pf_gen_encoding encoding = {PF_GEN_DNG, 16, 3, 0, 0, 0};
+    struct pf_gen_exif exif = usual_exif(orientation);
+    struct pf_error err = {0};
+    CHECK_OK(pf_gen_picture_write(path, raster->samples, raster->width, raster->height, &encoding,
+                                  &exif, &err),
+             &err);
+}
+
+static struct pf_image *decode(const char *path)
+{
+    struct pf_error err = {0};
+    struct pf_image *image = NULL;
+    CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
+    return image;
+}
+
+/* The error code, 0 when the file was read after all. */
+static int refused(const char *path, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    pf_error_clear(err);
+    int r = pf_image_decode(&image, path, &limits, err);
+    if (r < 0) {
+        CHECK(image == NULL);
+        CHECK_EQ(err->code, -r);
+        CHECK(strstr(err->text, path) || r == -ENOMEM);
+    }
+    pf_image_free(image);
+    return -r;
+}
+
+static double psnr_db(const struct pf_image *image, const struct raster *raster)
+{
+    float *scratch = malloc(pf_row_scratch_floats(image) * sizeof(*scratch));
+    uint16_t *row = malloc((size_t)image->width * 3 * 2);
+    double sum = 0;
+    CHECK(scratch && row);
+    CHECK_EQ(image->width, raster->width);
+    CHECK_EQ(image->height, raster->height);
+    CHECK_EQ(image->planes, 3);
+    for (int y = 0; y < image->height; y++) {
+        pf_row_to_rgb(row, 16, image, y, scratch);
+        for (int x = 0; x < image->width; x++)
+            for (int c = 0; c < 3; c++) {
+                double error = (row[x * 3 + c] - (double)sample_at(raster, x, y, c)) / 65535;
+                sum += error * error;
+            }
+    }
+    free(row);
+    free(scratch);
+    return -10 * log10(sum / (3.0 * image->width * image->height));
+}
+
+/* White balance, black and white level and the curve are right, or it could not be near. The dark
+ * picture would be brightened by a reader that looks at its histogram. */
+TEST(raw_gives_the_picture_back)
+{
+    const char *path = file_name("a.dng");
+    for (int dark = 0; dark < 2; dark++) {
+        struct raster raster = smooth_raster(200, 150, 3, 16);
+        for (int i = 0; dark && i < 200 * 150 * 3; i++)
+            raster.samples[i] /= 4;
+        write_dng(path, &raster, 6);
+        struct pf_image *image = decode(path);
+        CHECK_EQ(image->bits, 16);
+        CHECK_EQ(image->source_bits, 16);
+        CHECK_EQ(image->orientation, 6);
+        double psnr = psnr_db(image, &raster);
+        printf("# %s picture: %.1f dB\n", dark ? "dark" : "bright", psnr);
+        CHECK(psnr > 44);
+        pf_image_free(image);
+        free(raster.samples);
+    }
+}
+
+TEST(raw_keeps_exif_and_names_its_colours)
+{
+    const char *path = file_name("a.dng");
+    struct raster raster = smooth_raster(64, 48, 3, 16);
+    write_dng(path, &raster, 1);
+    struct pf_image *image = decode(path);
+    ExifData *data = pf_exif_parse(&image->exif);
+    char text[64];
+    static const struct {
+        ExifIfd ifd;
+        ExifTag tag;
+        const char *value;
+    } wanted[] = {{EXIF_IFD_0, EXIF_TAG_MAKE, "Parfocal"},
+                  {EXIF_IFD_EXIF, EXIF_TAG_DATE_TIME_ORIGINAL, "2026:01:02 03:04:05"},
+                  {EXIF_IFD_EXIF, EXIF_TAG_EXPOSURE_TIME, "1/125 sec."}};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        ExifEntry *entry = exif_content_get_entry(data->ifd[wanted[i].ifd], wanted[i].tag);
+        CHECK(entry);
+        CHECK_STR(exif_entry_get_value(entry, text, sizeof(text)), wanted[i].value);
+    }
+    exif_data_unref(data);
+    CHECK(image->icc.size_bytes > 128 && !memcmp(image->icc.bytes + 16, "RGB XYZ ", 8));
+
+    /* The same file gives the same bytes. */
+    struct pf_image *again = decode(path);
+    CHECK_EQ(again->icc.size_bytes, image->icc.size_bytes);
+    CHECK(!memcmp(again->icc.bytes, image->icc.bytes, image->icc.size_bytes));
+    pf_image_free(again);
+    pf_image_free(image);
+    free(raster.samples);
+}
+
+TEST(raw_over_the_limit)
+{
+    const char *path = file_name("a.dng");
+    struct raster raster = smooth_raster(64, 48, 3, 16);
+    struct pf_error err = {0};
+    write_dng(path, &raster, 1);
+    limits.max_pixels = 64 * 48 - 1;
+    CHECK_EQ(refused(path, &err), EFBIG);
+    CHECK(strstr(err.text, "64 x 48"));
+    limits.max_pixels = 64 * 48;
+    CHECK_EQ(refused(path, &err), 0);
+    limits.max_pixels = 1000000;
+    free(raster.samples);
+}
+
+/* Where `pattern` stands in the file for the last time: libtiff has written the directory twice. */
+static size_t find(const struct bytes *bytes, const void *pattern, size_t size)
+{
+    for (size_t at = bytes->size - size; at > 0; at--)
+        if (!memcmp(bytes->data + at, pattern, size))
+            return at;
+    FAIL("the DNG does not have its strips where libtiff puts them");
+    return 0;
+}
+
+TEST(raw_cut_off)
+{
+    const char *path = file_name("a.dng");
+    struct raster raster = smooth_raster(64, 48, 3, 16);
+    struct pf_error err = {0};
+    write_dng(path, &raster, 1);
+    struct bytes bytes = slurp(path);
+    for (size_t size = 0; size < bytes.size; size += 131) {
+        spit(path, bytes.data, size);
+        if (refused(path, &err) == 0)
+            FAIL("%zu of %zu bytes passed for a picture", size, bytes.size);
+    }
+    /* Its directory is there and part of its picture is not. */
+    static const uint8_t strip[12] = {0x11, 0x01, 4, 0, 1, 0, 0, 0, 8, 0, 0, 0};
+    size_t at = find(&bytes, strip, sizeof(strip)) + 8;
+    uint32_t begin = (uint32_t)bytes.size - 1000;
+    for (int b = 0; b < 4; b++)
+        bytes.data[at + (size_t)b] = (uint8_t)(begin >> 8 * b);
+    spit(path, bytes.data, bytes.size);
+    CHECK_EQ(refused(path, &err), EBADMSG);
+    free(bytes.data);
+    free(raster.samples);
+}
+
+TEST(raw_hostile)
+{
+    const char *path = file_name("a.dng");
+    struct raster raster = smooth_raster(64, 48, 3, 16);
+    struct pf_error err = {0};
+    write_dng(path, &raster, 1);
+    struct bytes bytes = slurp(path);
+    const char *seed = getenv("PF_TEST_SEED");
+    uint32_t random = seed ? (uint32_t)atoi(seed) : 1;
+    size_t directory = bytes.size - (size_t)64 * 48 * 2;
+    for (int round = 0; round < 200; round++) {
+        uint8_t *copy = malloc(bytes.size);
+        CHECK(copy);
+        memcpy(copy, bytes.data, bytes.size);
+        for (int i = 0; i < 1 + round % 6; i++) {
+            random = scramble(random + 0x9e3779b9u);
+            copy[bytes.size - 1 - random % directory] = (uint8_t)(random >> 24);
+        }
+        spit(path, copy, bytes.size);
+        refused(path, &err); /* or read: the picture's own values may be anything */
+        free(copy);
+    }
+    free(bytes.data);
+    free(raster.samples);
+}
+
+TEST(raw_of_other_makers_is_told_by_its_content)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } heads[] = {{"II*\0\x10\0\0\0CR\2\0\0\0\0\0", 16},
+                 {"\0\0\0\x18"
+                  "ftypcrx \0\0\0\1crx isom",
+                  24},
+                 {"FUJIFILMCCD-RAW 0201", 20},
+                 {"IIRO\x08\0\0\0\0\0\0\0\0\0", 14},
+                 {"IIU\0\x18\0\0\0\0\0\0\0\0\0", 14}};
+    struct pf_error err = {0};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        spit(file_name("a.jpg"), heads[i].bytes, heads[i].size);
+        int code = refused(file_name("a.jpg"), &err);
+        if ((code != ENOTSUP && code != EBADMSG) || !strstr(err.text, "RAW"))
+            FAIL("%zu: %s", i, err.text);
+    }
+}
