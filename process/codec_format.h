@@ -52,11 +52,12 @@ struct pf_sink {
 bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size);
 
 /* Each writes the whole picture, which is upright already (orientation 1); `exif` is the block to
- * embed (may be empty). The caller syncs, closes, and removes the file on failure. When
+ * embed, `icc` the profile (each may be empty). The caller syncs, closes, and removes the file on failure. When
  * sink->error is set, that is the reason; the text may then be left to the caller. */
 struct pf_encode_job {
     const struct pf_image *image;
     const struct pf_blob *exif;
+    const struct pf_blob *icc; /* of the picture's kind of colours */
     const struct pf_encode_options *options;
     struct pf_pool *pool; /* may be NULL */
     struct pf_sink *sink;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,7 +10,9 @@
 #include "process/exif.h"
 #include "process/upright.h"
 
-#define WRITE_BACK_BYTES (8 << 20)
+#define WRITE_BACK_BYTES   (8 << 20)
+#define PROFILE_HEAD_BYTES 128
+#define PROFILE_COLOURS_AT 16
 
 bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
 {
@@ -82,6 +85,17 @@ static int write_file(const struct pf_encode_job *job, const char *path, struct 
     return r;
 }
 
+/* A depth map has the metadata of a picture in colour, and strangers' files carry anything: a
+ * profile of other colours than the picture's stays out. Source: ICC.1:2010, 7.2.8. */
+static const struct pf_blob *profile_of(const struct pf_image *image)
+{
+    static const struct pf_blob none = {NULL, 0};
+    bool fits =
+        image->icc.size_bytes >= PROFILE_HEAD_BYTES &&
+        !memcmp(image->icc.bytes + PROFILE_COLOURS_AT, image->planes == 3 ? "RGB " : "GRAY", 4);
+    return fits ? &image->icc : &none;
+}
+
 int pf_image_encode(const struct pf_image *image, const char *path,
                     const struct pf_encode_options *options, struct pf_error *err)
 {
@@ -99,17 +113,14 @@ int pf_image_encode(const struct pf_image *image, const char *path,
     const struct pf_image *upright = turned ? turned : image;
     if (r == 0)
         r = pf_exif_for_output(&image->exif, upright->width, upright->height, &exif, err);
-    if (r == 0 && turned) {
-        /* The profile is only lent to the turned copy. */
-        turned->icc = image->icc;
-    }
     if (r == 0) {
-        struct pf_encode_job job = {
-            .image = upright, .exif = &exif, .options = options, .pool = pool};
+        struct pf_encode_job job = {.image = upright,
+                                    .exif = &exif,
+                                    .icc = profile_of(image),
+                                    .options = options,
+                                    .pool = pool};
         r = write_file(&job, path, err);
     }
-    if (turned)
-        turned->icc = (struct pf_blob){0};
     pf_image_free(turned);
     free(exif.bytes);
     pf_pool_free(pool);

@@ -79,7 +79,7 @@ static void sink_term(j_compress_ptr info)
 static void write_metadata(struct writer *writer)
 {
     static const JOCTET header[6] = {'E', 'x', 'i', 'f', 0, 0};
-    const struct pf_blob *exif = writer->job->exif, *icc = &writer->job->image->icc;
+    const struct pf_blob *exif = writer->job->exif, *icc = writer->job->icc;
 
     if (exif->size_bytes && exif->size_bytes <= SEGMENT_BYTES - sizeof(header)) {
         jpeg_write_m_header(&writer->info, JPEG_APP0 + 1,

@@ -208,9 +208,11 @@ static void write_picture(struct writer *writer)
     png_set_IHDR(png, writer->info, (png_uint_32)image->width, (png_uint_32)image->height,
                  job->options->bits, image->planes == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    if (image->icc.size_bytes && image->icc.size_bytes <= UINT32_MAX)
-        png_set_iCCP(png, writer->info, "icc", PNG_COMPRESSION_TYPE_BASE, image->icc.bytes,
-                     (png_uint_32)image->icc.size_bytes);
+    png_set_benign_errors(png, 1); /* a profile that libpng finds fault with stays out */
+    if (job->icc->size_bytes && job->icc->size_bytes <= UINT32_MAX)
+        png_set_iCCP(png, writer->info, "icc", PNG_COMPRESSION_TYPE_BASE, job->icc->bytes,
+                     (png_uint_32)job->icc->size_bytes);
+    png_set_benign_errors(png, 0);
     if (job->exif->size_bytes)
         png_set_eXIf_1(png, writer->info, (png_uint_32)job->exif->size_bytes, job->exif->bytes);
     png_set_text(png, writer->info, &software, 1);

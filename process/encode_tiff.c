@@ -233,8 +233,8 @@ static int write_directory(struct writer *writer, struct pf_error *err)
     TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
     TIFFSetField(tiff, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
-    if (image->icc.size_bytes && image->icc.size_bytes <= UINT32_MAX)
-        TIFFSetField(tiff, TIFFTAG_ICCPROFILE, (uint32_t)image->icc.size_bytes, image->icc.bytes);
+    if (job->icc->size_bytes && job->icc->size_bytes <= UINT32_MAX)
+        TIFFSetField(tiff, TIFFTAG_ICCPROFILE, (uint32_t)job->icc->size_bytes, job->icc->bytes);
     return 0;
 }
 

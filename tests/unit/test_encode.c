@@ -382,6 +382,35 @@ TEST(metadata_survives_in_every_format)
     free(exif.data);
 }
 
+/* A depth map is grey and has the metadata of the reference; and profiles may be broken. */
+TEST(profile_of_other_colours_stays_out)
+{
+    struct pf_error err = {0};
+    for (int planes = 1; planes <= 3; planes += 2) {
+        struct pf_image *image = NULL;
+        CHECK_OK(pf_image_new(&image, 8, 8, 16, planes, 0, 0, &err), &err);
+        for (int i = 0; i < planes; i++)
+            memset(image->plane[i], 0x80, image->stride_bytes[i] * 8);
+        image->orientation = 1;
+        struct bytes icc = make_profile(planes == 1);
+        image->icc = (struct pf_blob){icc.data, icc.size};
+        for (int k = 0; k < 3; k++) {
+            encode(image, file_name("out"), formats[k], formats[k] == PF_FORMAT_JPEG ? 8 : 16, 1);
+            struct pf_image *again = decode(file_name("out"));
+            CHECK_EQ(again->icc.size_bytes, 0);
+            pf_image_free(again);
+        }
+        /* The right colours, and nonsense in the rest of its head. */
+        memcpy(icc.data + 16, planes == 1 ? "GRAY" : "RGB ", 4);
+        memset(icc.data, 0xff, 12);
+        for (int k = 0; k < 3; k++) {
+            encode(image, file_name("out"), formats[k], formats[k] == PF_FORMAT_JPEG ? 8 : 16, 1);
+            pf_image_free(decode(file_name("out")));
+        }
+        pf_image_free(image); /* and its profile */
+    }
+}
+
 TEST(picture_without_metadata_gets_only_ours)
 {
     struct raster raster = noise_raster(9, 4, 1, 16);
