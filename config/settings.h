@@ -63,6 +63,8 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
            "motion that alignment may explain") \
     REAL(min_correlation, 0.55, 0, 1, "", "engine", \
          "a frame whose correlation after alignment is lower is set aside") \
+    BOOL(judge, true, 0, 0, "", "engine", \
+         "set aside frames that are sharp nowhere or blurred by motion") \
     CHOICE(fuse, "pyramid", 0, 0, "pyramid", "engine", \
            "how frames are fused") \
     INT(threads, 0, 0, 256, "threads", "engine", \

@@ -10,6 +10,7 @@
 #include "config/base/time.h"
 #include "process/backend.h"
 #include "process/homography.h"
+#include "process/judge.h"
 
 /* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
 #define LEAST_CONTRAST 1.5
@@ -28,6 +29,7 @@ struct pf_stack {
     struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
     int width, height, planes, chroma_shift_x, chroma_shift_y;
     double predecessor[9]; /* reference point -> predecessor point */
+    struct pf_judge judge;
     int added, fused;
 };
 
@@ -139,6 +141,33 @@ static int align(struct pf_stack *stack, struct pf_frame_result *result, struct 
     return 1;
 }
 
+/* The frame's focus numbers where the reference has the same things. */
+static struct pf_focus laid_over_reference(const struct pf_focus *focus, const double h[9],
+                                           int width, int height)
+{
+    struct pf_focus warped = *focus;
+    pf_focus_grid_warp(warped.grid, focus->grid, h, width, height);
+    for (int k = 0; k < 2; k++)
+        pf_focus_grid_warp(warped.direction[k], focus->direction[k], h, width, height);
+    return warped;
+}
+
+/* True when the judge sets the frame aside. One that could not be aligned is looked at where the
+ * frame before it was: what is sharp nowhere often fits nowhere, and that says less. */
+static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_frame_result *result)
+{
+    if (!stack->settings.judge)
+        return false;
+    struct pf_focus focus =
+        laid_over_reference(&result->focus, aligned ? result->transform : stack->predecessor,
+                            stack->width, stack->height);
+    char reason[sizeof(result->reason)];
+    if (!pf_judge_condemns(&stack->judge, &focus, reason, sizeof(reason)))
+        return false;
+    set_aside(result, "%s", reason);
+    return true;
+}
+
 static int remember_shape(struct pf_stack *stack, const struct pf_image *frame,
                           struct pf_error *err)
 {
@@ -215,11 +244,16 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         aligned = pf_monotonic_ms();
         result.align_ms = (double)(aligned - measured);
         if (r == 0) {
+            condemned(stack, false, &result);
             result.verdict = PF_VERDICT_ASIDE;
             pf_homography_identity(result.transform);
             *ret = result;
             return 0;
         }
+    }
+    if (condemned(stack, true, &result)) {
+        *ret = result;
+        return 0;
     }
     result.gain = stack->backend->gain(stack->engine, result.transform);
     if (!(result.gain < MOST_GAIN && result.gain > 1 / MOST_GAIN)) {
@@ -232,6 +266,9 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         return r;
     stack->backend->keep(stack->engine);
     stack->fused++;
+    struct pf_focus focus =
+        laid_over_reference(&result.focus, result.transform, stack->width, stack->height);
+    pf_judge_see(&stack->judge, &focus);
     memcpy(stack->predecessor, result.transform, sizeof(stack->predecessor));
     result.fuse_ms = (double)(pf_monotonic_ms() - aligned);
     *ret = result;

@@ -25,6 +25,12 @@ struct pf_focus {
     double laplacian_variance, tenengrad, modified_laplacian;
     /* Modified Laplacian per cell, row by row, of PF_FOCUS_GRID x PF_FOCUS_GRID equal cells. */
     float grid[PF_FOCUS_GRID * PF_FOCUS_GRID];
+    /* Root of the mean squared gradient (Sobel) per cell, grey levels: falls with defocus as well, but
+     * later. */
+    float gradient[PF_FOCUS_GRID * PF_FOCUS_GRID];
+    /* Which way the gradients lean, per cell: mean gx^2 - gy^2 and 2 gx gy over that of gx^2 + gy^2;
+     * (0, 0) all ways alike, (1, 0) all along x. */
+    float direction[2][PF_FOCUS_GRID * PF_FOCUS_GRID];
 };
 
 enum pf_verdict {
@@ -49,6 +55,7 @@ struct pf_stack_settings {
     double min_correlation;
     enum pf_fuse fuse;
     bool depth; /* keep what a depth map needs */
+    bool judge; /* set aside what process/judge.h condemns */
 };
 
 struct pf_stack;

@@ -311,7 +311,8 @@ static int fuse_pass(struct command *command, struct pf_error *err)
                                          .motion = (enum pf_motion)command->settings.motion,
                                          .min_correlation = command->settings.min_correlation,
                                          .fuse = (enum pf_fuse)command->settings.fuse,
-                                         .depth = command->depth != NULL};
+                                         .depth = command->depth != NULL,
+                                         .judge = command->settings.judge};
     struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000};
     struct pf_pipeline_calls calls = {
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
@@ -421,7 +422,7 @@ static int print_json(const struct command *command, const json_t *output, doubl
     }
     json_t *document = json_pack(
         "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-        pf_options_json(&command->settings, "align motion min_correlation fuse jpeg_quality"),
+        pf_options_json(&command->settings, "align motion min_correlation judge fuse jpeg_quality"),
         "fused", fused, "aside", command->count - fused, "frames", frames, "output",
         output ? json_incref((json_t *)output) : json_null(), "engine",
         pf_burst_engine(command->pool, finish_ms), "total_ms",

@@ -134,6 +134,7 @@ static int command_settings(const struct worker *worker, const json_t *command,
     ret->align = worker->settings.align;
     ret->motion = worker->settings.motion;
     ret->min_correlation = worker->settings.min_correlation;
+    ret->judge = worker->settings.judge;
     ret->fuse = worker->settings.fuse;
     ret->depth_map = worker->settings.depth_map;
     ret->format = worker->settings.format;
@@ -147,8 +148,8 @@ static int command_settings(const struct worker *worker, const json_t *command,
 
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {"align", "motion",    "min_correlation",
-                                       "fuse",  "depth_map", NULL};
+    static const char *const keys[] = {"align",     "motion", "min_correlation", "judge", "fuse",
+                                       "depth_map", NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;
@@ -161,7 +162,8 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
                                       .motion = (enum pf_motion)settings.motion,
                                       .min_correlation = settings.min_correlation,
                                       .fuse = (enum pf_fuse)settings.fuse,
-                                      .depth = settings.depth_map};
+                                      .depth = settings.depth_map,
+                                      .judge = settings.judge};
     pf_settings_free(&settings);
 
     struct open_burst *open = calloc(1, sizeof(*open));

@@ -132,6 +132,11 @@ static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf
         all.tenengrad += cell->tenengrad;
         all.modified_laplacian += cell->modified_laplacian;
         ret->grid[i] = (float)(cell->modified_laplacian / cell_pixels);
+        ret->gradient[i] = (float)sqrt(cell->tenengrad / cell_pixels);
+        if (cell->tenengrad > 0) {
+            ret->direction[0][i] = (float)(cell->along / cell->tenengrad);
+            ret->direction[1][i] = (float)(cell->aslant / cell->tenengrad);
+        }
     }
     double mean = all.laplacian / pixels;
     ret->laplacian_variance = all.laplacian_squared / pixels - mean * mean;

@@ -30,6 +30,7 @@ struct pf_source_plane {
 /* Sums of one row of samples for the focus measure, in grey levels of 255. */
 struct pf_focus_sums {
     double laplacian, laplacian_squared, tenengrad, modified_laplacian;
+    double along, aslant; /* gx^2 - gy^2, 2 gx gy */
 };
 
 /* Sums of a row block for correlation: over valid samples. */

@@ -121,7 +121,7 @@ static void focus_row(struct pf_focus_sums *sums, const int16_t *const rows[3], 
 {
     const int16_t *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2];
     const float norm = 1.0f / PF_GREY;
-    float laplacian = 0, squared = 0, tenengrad = 0, modified = 0;
+    float laplacian = 0, squared = 0, tenengrad = 0, modified = 0, along = 0, aslant = 0;
     for (int x = begin; x < end; x++) {
         float horizontal = (float)(2 * b[x] - b[x - 1] - b[x + 1]) * norm;
         float vertical = (float)(2 * b[x] - a[x] - c[x]) * norm;
@@ -132,6 +132,8 @@ static void focus_row(struct pf_focus_sums *sums, const int16_t *const rows[3], 
         laplacian += sum;
         squared += sum * sum;
         tenengrad += gx * gx + gy * gy;
+        along += gx * gx - gy * gy;
+        aslant += 2 * gx * gy;
         modified +=
             (horizontal < 0 ? -horizontal : horizontal) + (vertical < 0 ? -vertical : vertical);
     }
@@ -139,6 +141,8 @@ static void focus_row(struct pf_focus_sums *sums, const int16_t *const rows[3], 
     sums->laplacian_squared += squared;
     sums->tenengrad += tenengrad;
     sums->modified_laplacian += modified;
+    sums->along += along;
+    sums->aslant += aslant;
 }
 
 void ISA(pyramid_kernels)(struct pf_kernels *set)
