@@ -7,6 +7,7 @@
 #
 # A folder is a part of the program; sources are found by name:
 #   config/ capture/ process/ service/   *.c            -> parfocal; all but main.o -> libparfocal.a
+#   process/*.cpp                                       the same: what has no C interface
 #   process/cpu/*_isa.c                  twice: -DPF_ISA=base, and -DPF_ISA=v3 for x86-64-v3
 #   tests/unit/test_X.c                                 -> tests/test_X; others help them
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
@@ -24,40 +25,45 @@ JOBS    := $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
 MAKEFLAGS += --no-builtin-rules $(JOBS)
 
 # ---- Debian packages ------------------------------------------------------------------------
-DEB_BUILD := gcc libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
+DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
-             libxxhash-dev libraw-dev liblcms2-dev
+             libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
+             libopencv-features2d-dev libopencv-calib3d-dev
 DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
              libimage-exiftool-perl sqlite3
 DEB_BENCH := hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
              libxxhash lcms2
+# Debian's opencv4.pc names every module there is.
+OPENCV    := -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 
 # ---- flags ----------------------------------------------------------------------------------
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 # pkg-config is asked once, and not before the packages are there.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-            -Wpointer-arith -Wno-missing-field-initializers
+WARN_BOTH := -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wno-missing-field-initializers
+WARNINGS := $(WARN_BOTH) -Wstrict-prototypes -Wmissing-prototypes
 HARDENED := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-C_FLAGS   = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread \
-            -fno-omit-frame-pointer $(WARNINGS) \
-            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,$(HARDENED)) \
-            $(PKG_CFLAGS) $(CFLAGS)
+BOTH_FLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread -fno-omit-frame-pointer \
+            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,$(HARDENED))
+C_FLAGS   = -std=c11 $(BOTH_FLAGS) $(WARNINGS) $(PKG_CFLAGS) $(CFLAGS)
+CXX_FLAGS = -std=c++17 $(BOTH_FLAGS) $(WARN_BOTH) -isystem /usr/include/opencv4 $(CFLAGS)
 LD_FLAGS  = -pthread $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
             $(LDFLAGS)
 # LibRaw's pkg-config asks for the C++ library's development files as well; its C interface does not.
-LIBS      = $(PKG_LIBS) -lraw_r -lm
+LIBS      = $(PKG_LIBS) -lraw_r $(OPENCV) -lstdc++ -lm
 
 # ---- what is made of what -------------------------------------------------------------------
 ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
 ISA_C   := $(filter %_isa.c,$(ALL_C))
 ISAS    := base $(if $(filter x86_64,$(MACHINE)),v3)
 OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C) service/main.c,$(ALL_C))) \
-           $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_C)))
+           $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_C))) \
+           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard process/*.cpp))
 GEN_C   := $(wildcard tests/gen/*.c)
 HELP_C  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 GEN_O   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/gen/generate.c,$(GEN_C)) $(HELP_C))
@@ -81,7 +87,7 @@ define if_changed # text
     printf '%s\n' '$(subst ','\'',$1)' >$@
 endef
 $(BUILD)/flags: FORCE | packages
-	$(call if_changed,$(CC) $(C_FLAGS) / $(LD_FLAGS) $(LIBS))
+	$(call if_changed,$(CC) $(C_FLAGS) / $(CXX) $(CXX_FLAGS) / $(LD_FLAGS) $(LIBS))
 $(BUILD)/version: FORCE
 	$(call if_changed,$(VERSION))
 $(BUILD)/objects: FORCE
@@ -89,6 +95,7 @@ $(BUILD)/objects: FORCE
 
 SAY = $(if $(V),,@printf '  %-4s %s\n' $1 $(patsubst $(BUILD)/%,%,$@);)
 COMPILE = $(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+COMPILE_CXX = $(call SAY,CXX)mkdir -p $(@D) && $(CXX) $(CXX_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
 LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
@@ -97,6 +104,8 @@ $(BUILD)/config/base/version.o: EXTRA = -DPF_VERSION='"$(VERSION)"'
 $(BUILD)/config/base/version.o: $(BUILD)/version
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(COMPILE)
+$(BUILD)/%.o: %.cpp $(BUILD)/flags
+	$(COMPILE_CXX)
 # Kernels may reorder sums and know no NaN traps: what lets their loops become vectors.
 ISA_FLAGS := -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
 $(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
@@ -133,7 +142,7 @@ bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 gpu-check:
 	@echo "gpu-check: there is no CUDA code in parfocal yet, so there is nothing to check." >&2; exit 1
 
-C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp')
 # cppcheck does not know that a negative errno is negative, nor our calling order: these of its
 # checks are wrong here more often than right. The compiler's own warnings are errors here.
 CPPCHECK := --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \

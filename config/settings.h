@@ -26,7 +26,15 @@
 
 #include "config/base/error.h"
 
-enum pf_align { PF_ALIGN_ECC, PF_ALIGN_NONE };
+enum pf_align {
+    PF_ALIGN_AUTO,
+    PF_ALIGN_ECC,
+    PF_ALIGN_ORB,
+    PF_ALIGN_AKAZE,
+    PF_ALIGN_SIFT,
+    PF_ALIGN_HYBRID,
+    PF_ALIGN_NONE
+};
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
 enum pf_fuse { PF_FUSE_PYRAMID };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
@@ -57,8 +65,12 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "fewer frames are not a stack") \
     INT(expected_frames, 0, 0, 100000, "frames", "bursts", \
         "a burst completes at this count; 0: unknown") \
-    CHOICE(align, "ecc", 0, 0, "ecc|none", "engine", \
-           "how frames are aligned: by enhanced correlation, or not at all (a rig that does not move)") \
+    CHOICE(align, "auto", 0, 0, "auto|ecc|orb|akaze|sift|hybrid|none", "engine", \
+           "how frames are aligned: ecc, enhanced correlation; orb, akaze, sift, by features, for large " \
+           "motions; hybrid, features that ecc refines; auto, ecc, and hybrid where it fails; none, a " \
+           "rig that does not move") \
+    BOOL(equalise, false, 0, 0, "", "engine", \
+         "even out local contrast before features are sought: for dim or uneven light") \
     CHOICE(motion, "similarity", 0, 0, "shift|similarity|affine|homography", "engine", \
            "motion that alignment may explain") \
     REAL(min_correlation, 0.55, 0, 1, "", "engine", \

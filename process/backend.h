@@ -1,12 +1,13 @@
 /* What a backend of the engine implements: one table of functions over an opaque engine.
  *
- * Used by process/stack.c alone, in the worker, one thread at a time per engine. The policy (which
- * frame is the reference, what is refused, chaining and drift) is in stack.c; a backend only
- * computes. No type of a backend's library leaves it. Every function returns 0 or -errno.
+ * Used by process/stack.c and align.c alone, in the worker, one thread at a time per engine. The
+ * policy (which frame is the reference, what is refused, chaining and drift) is theirs; a backend
+ * only computes. No type of a backend's library leaves it. Every function returns 0 or -errno.
  */
 #ifndef PF_BACKEND_H
 #define PF_BACKEND_H
 
+#include "process/features.h"
 #include "process/stack.h"
 
 /* What the frame in hand is aligned to. */
@@ -37,6 +38,12 @@ struct pf_backend {
      * `search` allows a large shift. */
     int (*align)(void *engine, enum pf_target target, bool search, double h[9], struct pf_fit *ret,
                  struct pf_error *err);
+    /* The same by features, whatever the motion: `h` needs no start. ret_count: matches and how
+     * many of them agree; ret is of the map they agree on, and zero when they agree on none. What
+     * is found in a frame is kept for its successor. -ENOMEM; other errors do no harm to the
+     * engine. */
+    int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
+                 struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
     /* Brightness of the reference over that of the frame in hand, as a factor of encoded values;
      * h: reference point -> frame point. Defocus keeps the mean of the light, not the mean of the
      * encoded values (out of focus, a print looks brighter), so light is compared. 1 before

@@ -85,18 +85,24 @@ static json_t *focus_facts(const struct pf_focus *focus)
                      "modified_laplacian", number(focus->modified_laplacian), "grid", grid);
 }
 
+static const char *const methods[] = {
+    [PF_ALIGN_AUTO] = NULL,     [PF_ALIGN_ECC] = "ecc",   [PF_ALIGN_ORB] = "orb",
+    [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift", [PF_ALIGN_HYBRID] = "hybrid",
+    [PF_ALIGN_NONE] = NULL};
+
 static json_t *frame_facts(const struct pf_frame_result *result, const struct pf_image *image,
                            double decode_ms)
 {
     bool fused = result->verdict == PF_VERDICT_FUSED;
     json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
-    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
-                     fused ? "fused" : "aside", "reason", reason, "reference", result->is_reference,
-                     "focus", focus_facts(&result->focus), "transform",
-                     numbers(result->transform, 9), "correlation", number(result->correlation),
-                     "gain", number(result->gain), "width", image->width, "height", image->height,
-                     "decode_ms", number(decode_ms), "align_ms", number(result->align_ms),
-                     "fuse_ms", number(result->fuse_ms + result->focus_ms));
+    const char *by = methods[result->aligned_by];
+    return json_pack(
+        "{s:s, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
+        fused ? "fused" : "aside", "reason", reason, "reference", result->is_reference, "focus",
+        focus_facts(&result->focus), "transform", numbers(result->transform, 9), "aligned_by", by,
+        "correlation", number(result->correlation), "gain", number(result->gain), "width",
+        image->width, "height", image->height, "decode_ms", number(decode_ms), "align_ms",
+        number(result->align_ms), "fuse_ms", number(result->fuse_ms + result->focus_ms));
 }
 
 static bool can_never_be_read(int code)

@@ -8,19 +8,15 @@
 #include <string.h>
 
 #include "config/base/time.h"
+#include "process/align.h"
 #include "process/backend.h"
 #include "process/homography.h"
 #include "process/judge.h"
 
 /* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
 #define LEAST_CONTRAST 1.5
-/* Re-registration to the stack may correct a chained transform by this share of the width; more
- * means that it has locked onto something else. */
-#define MOST_DRIFT 0.01
-/* Beyond these a fit is no picture of the same thing, whatever its correlation. */
-#define LEAST_OVERLAP 0.6
-#define MOST_ZOOM     1.3
-#define MOST_GAIN     3.0
+/* Beyond this brightness a frame is no picture of the same thing, whatever its correlation. */
+#define MOST_GAIN 3.0
 
 struct pf_stack {
     const struct pf_backend *backend;
@@ -76,69 +72,6 @@ static void set_aside(struct pf_frame_result *result, const char *format, ...)
     vsnprintf(result->reason, sizeof(result->reason), format, args);
     va_end(args);
     result->verdict = PF_VERDICT_ASIDE;
-}
-
-/* True when a fit can be believed; else says why not. */
-static bool believable(const struct pf_stack *stack, const double h[9], const struct pf_fit *fit,
-                       char *reason, size_t reason_size)
-{
-    double score = fmax(fit->correlation, fit->agreement);
-    double zoom = hypot(h[0], h[3]);
-    if (!(score >= stack->settings.min_correlation))
-        snprintf(reason, reason_size, "does not match the stack: correlation %.2f is below %.2f",
-                 score, stack->settings.min_correlation);
-    else if (!(fit->overlap >= LEAST_OVERLAP))
-        snprintf(reason, reason_size, "does not match the stack: covers only %.0f %% of it",
-                 100 * fit->overlap);
-    else if (!(zoom < MOST_ZOOM && zoom > 1 / MOST_ZOOM))
-        snprintf(reason, reason_size, "does not match the stack: would need a zoom of %.2f", zoom);
-    else
-        return true;
-    return false;
-}
-
-/* Finds the frame in hand's transform: first against its predecessor, then against the stack. The
- * chain's estimate compares like with like but its errors add up; the stack's compares sharp with
- * blurred but does not drift. Their mean halves whatever has drifted at each step and was the most
- * exact on generated bursts. 1 accepted, 0 refused (result says why). */
-static int align(struct pf_stack *stack, struct pf_frame_result *result, struct pf_error *err)
-{
-    double relative[9], h[9];
-    struct pf_fit fit, refit;
-    pf_homography_identity(relative);
-    int r = stack->backend->align(stack->engine, PF_TARGET_PREDECESSOR, true, relative, &fit, err);
-    if (r < 0)
-        return r;
-    bool chained = believable(stack, relative, &fit, result->reason, sizeof(result->reason));
-    if (chained)
-        pf_homography_compose(h, relative, stack->predecessor);
-    else
-        memcpy(h, stack->predecessor, sizeof(h));
-    result->correlation = fmax(fit.correlation, fit.agreement);
-    if (chained && stack->fused == 1) { /* the predecessor is the stack */
-        memcpy(result->transform, h, sizeof(h));
-        return 1;
-    }
-
-    double direct[9];
-    memcpy(direct, h, sizeof(direct));
-    r = stack->backend->align(stack->engine, PF_TARGET_STACK, !chained, direct, &refit, err);
-    if (r < 0)
-        return r;
-    char reason[sizeof(result->reason)];
-    bool registered = believable(stack, direct, &refit, reason, sizeof(reason));
-    if (registered && chained)
-        registered = pf_homography_corner_distance(h, direct, stack->width, stack->height) <
-                     MOST_DRIFT * stack->width;
-    if (!chained && !registered)
-        return 0;
-    double share = !registered ? 0 : !chained ? 1 : 0.5; /* of the estimate from the stack */
-    for (int i = 0; i < 9; i++)
-        result->transform[i] = (1 - share) * h[i] + share * direct[i];
-    if (registered)
-        result->correlation = fmax(refit.correlation, refit.agreement);
-    result->reason[0] = '\0';
-    return 1;
 }
 
 /* The frame's focus numbers where the reference has the same things. */
@@ -209,7 +142,8 @@ static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
 int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
                  struct pf_error *err)
 {
-    struct pf_frame_result result = {.verdict = PF_VERDICT_FUSED, .gain = 1};
+    struct pf_frame_result result = {
+        .verdict = PF_VERDICT_FUSED, .gain = 1, .aligned_by = PF_ALIGN_NONE};
     pf_homography_identity(result.transform);
     int index = stack->added++;
     int64_t start = pf_monotonic_ms();
@@ -238,7 +172,11 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
     } else if (stack->settings.align == PF_ALIGN_NONE) {
         result.correlation = 1;
     } else {
-        r = align(stack, &result, err);
+        struct pf_place place = {.width = stack->width,
+                                 .height = stack->height,
+                                 .fused = stack->fused,
+                                 .predecessor = stack->predecessor};
+        r = pf_align_frame(stack->backend, stack->engine, &stack->settings, &place, &result, err);
         if (r < 0)
             return r;
         aligned = pf_monotonic_ms();

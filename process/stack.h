@@ -6,7 +6,8 @@
  *
  * Coordinates: pixel centres at integers, x right, y down, in pixels of the frame as stored.
  * Sources: soft Laplacian pyramid after Burt & Adelson 1983 with weights from the modified
- * Laplacian of Nayar & Nakagawa 1994; enhanced correlation alignment of Evangelidis & Psarakis 2008.
+ * Laplacian of Nayar & Nakagawa 1994; enhanced correlation alignment of Evangelidis & Psarakis 2008;
+ * features: see features.h.
  */
 #ifndef PF_STACK_H
 #define PF_STACK_H
@@ -44,13 +45,16 @@ struct pf_frame_result {
     struct pf_focus focus;
     double transform[9]; /* homography, row by row: frame point ~ transform * reference point */
     double correlation;  /* rho of the accepted (or refused) alignment, -1..1 */
-    double gain;         /* reference brightness = gain * frame brightness */
+    /* ECC, ORB, AKAZE, SIFT or HYBRID; NONE where nothing had to be or could be aligned. */
+    enum pf_align aligned_by;
+    double gain; /* reference brightness = gain * frame brightness */
     bool is_reference;
     double align_ms, fuse_ms, focus_ms;
 };
 
 struct pf_stack_settings {
     enum pf_align align;
+    bool equalise; /* local contrast, before features are sought */
     enum pf_motion motion;
     double min_correlation;
     enum pf_fuse fuse;

@@ -308,6 +308,7 @@ static void on_command(void *context, void *tag)
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
     struct pf_stack_settings settings = {.align = (enum pf_align)command->settings.align,
+                                         .equalise = command->settings.equalise,
                                          .motion = (enum pf_motion)command->settings.motion,
                                          .min_correlation = command->settings.min_correlation,
                                          .fuse = (enum pf_fuse)command->settings.fuse,
@@ -420,13 +421,14 @@ static int print_json(const struct command *command, const json_t *output, doubl
         fused += verdict && strcmp(verdict, "fused") == 0;
         json_array_append_new(frames, frame);
     }
-    json_t *document = json_pack(
-        "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-        pf_options_json(&command->settings, "align motion min_correlation judge fuse jpeg_quality"),
-        "fused", fused, "aside", command->count - fused, "frames", frames, "output",
-        output ? json_incref((json_t *)output) : json_null(), "engine",
-        pf_burst_engine(command->pool, finish_ms), "total_ms",
-        pf_now_ms() - command->progress.begin_ms);
+    json_t *document =
+        json_pack("{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
+                  pf_options_json(&command->settings,
+                                  "align equalise motion min_correlation judge fuse jpeg_quality"),
+                  "fused", fused, "aside", command->count - fused, "frames", frames, "output",
+                  output ? json_incref((json_t *)output) : json_null(), "engine",
+                  pf_burst_engine(command->pool, finish_ms), "total_ms",
+                  pf_now_ms() - command->progress.begin_ms);
     if (document && failure)
         json_object_set_new(document, "error", pf_json_bytes(failure->text));
     char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;

@@ -132,6 +132,7 @@ static int command_settings(const struct worker *worker, const json_t *command,
     if (r < 0)
         return r;
     ret->align = worker->settings.align;
+    ret->equalise = worker->settings.equalise;
     ret->motion = worker->settings.motion;
     ret->min_correlation = worker->settings.min_correlation;
     ret->judge = worker->settings.judge;
@@ -148,8 +149,8 @@ static int command_settings(const struct worker *worker, const json_t *command,
 
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {"align",     "motion", "min_correlation", "judge", "fuse",
-                                       "depth_map", NULL};
+    static const char *const keys[] = {"align", "equalise", "motion",    "min_correlation",
+                                       "judge", "fuse",     "depth_map", NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;
@@ -159,6 +160,7 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
     if (r < 0)
         return r;
     struct pf_stack_settings stack = {.align = (enum pf_align)settings.align,
+                                      .equalise = settings.equalise,
                                       .motion = (enum pf_motion)settings.motion,
                                       .min_correlation = settings.min_correlation,
                                       .fuse = (enum pf_fuse)settings.fuse,

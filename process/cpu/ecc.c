@@ -400,6 +400,32 @@ static struct fit_numbers align_level(struct level_job *job, enum pf_motion moti
     return best_fit;
 }
 
+static struct fit_numbers judge_level(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                                      const struct pf_ecc_pyramid *image, int level,
+                                      const double h[9])
+{
+    struct level_job job = {
+        .ecc = ecc, .target = &target->level[level], .image = &image->level[level]};
+    level_warp(h, job.target, job.image, job.warp);
+    return measure_fit(&job);
+}
+
+int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                 const struct pf_ecc_pyramid *image, const double h[9], struct pf_ecc_fit *ret,
+                 struct pf_error *err)
+{
+    int r = reserve(ecc, target->level[0].width, target->level[0].height, err);
+    if (r < 0)
+        return r;
+    struct fit_numbers fit = judge_level(ecc, target, image, 0, h);
+    ret->correlation = fit.correlation;
+    ret->overlap = fit.overlap;
+    int judge = pf_ecc_level_of_width(target, 400);
+    judge = judge < image->count ? judge : image->count - 1;
+    ret->agreement = judge_level(ecc, target, image, judge, h).correlation;
+    return 0;
+}
+
 int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
                  double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
@@ -430,12 +456,8 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         if (level == judge)
             ret->agreement = fit.correlation;
     }
-    if (judge > coarsest) {
-        struct level_job job = {
-            .ecc = ecc, .target = &target->level[judge], .image = &image->level[judge]};
-        level_warp(h, job.target, job.image, job.warp);
-        ret->agreement = measure_fit(&job).correlation;
-    }
+    if (judge > coarsest)
+        ret->agreement = judge_level(ecc, target, image, judge, h).correlation;
     ret->correlation = fit.correlation;
     ret->overlap = fit.overlap;
     return 0;

@@ -69,4 +69,9 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
                  double h[9], struct pf_ecc_fit *ret, struct pf_error *err);
 
+/* How well a given map fits. -ENOMEM. */
+int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                 const struct pf_ecc_pyramid *image, const double h[9], struct pf_ecc_fit *ret,
+                 struct pf_error *err);
+
 #endif

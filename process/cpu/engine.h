@@ -38,6 +38,8 @@ struct pf_cpu_engine {
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
     struct pf_ecc *ecc;
     struct pf_ecc_pyramid current, predecessor, stack_view;
+    /* Of the frame in hand and its predecessor; NULL until they are wanted. */
+    struct pf_features *current_features, *predecessor_features;
     struct pf_light_grid light, reference_light; /* of the frame in hand, of the reference */
 
     /* All below is made when the first frame is fused; `memory` owns it. */

@@ -18,13 +18,14 @@ test_a_burst_becomes_a_stack()
     check "$json" '.version == 1 and .complete == "expected count" and (.parfocal | length > 0)'
     check "$json" '.camera == {make: "Acme", model: "Macro One", serial: "4711", lens: "90mm F2.8"}'
     check "$json" '.first == "2026-01-02T02:04:05.000Z" and .last == "2026-01-02T02:04:05.800Z"'
-    check "$json" '.settings.align == "ecc" and .settings.motion == "similarity" and
+    check "$json" '.settings.align == "auto" and .settings.motion == "similarity" and
         .settings.fuse == "pyramid" and .settings.format == "tiff" and .settings.depth_map == true and
-        .settings.jpeg_quality == 95 and .settings.min_correlation == 0.55'
+        .settings.jpeg_quality == 95 and .settings.equalise == false and .settings.min_correlation == 0.55'
     check "$json" '.fused == 5 and .aside == 0 and (.frames | length) == 5'
     check "$json" '[.frames[].capture_ms] == ([.frames[].capture_ms] | sort)'
     check "$json" '[.frames[].path] == ([.frames[].path] | sort)'
     check "$json" '[.frames[] | select(.reference)] | length == 1'
+    check "$json" '[.frames[] | .aligned_by == (if .reference then null else "ecc" end)] | all'
     check "$json" '[.frames[] | .verdict == "fused" and .reason == "" and .attempts == 0 and
         (.identity | length) == 49 and .size_bytes > 1000 and .format == "jpeg" and
         .width == 320 and .height == 240 and .orientation == 1 and .focal_mm > 0 and .f_number > 0 and

@@ -61,7 +61,7 @@ test_json_is_one_document_with_everything()
         .output.stack == {name: "out.png", width: 320, height: 240, bits: 16, format: "png",
             size_bytes: .output.stack.size_bytes} and
         .output.depth.name == "depth.png" and .engine.device == "cpu" and
-        .settings.align == "ecc"' out >/dev/null || { jq 'del(.frames[].focus.grid)' out; fail "contents"; }
+        .settings.align == "auto"' out >/dev/null || { jq 'del(.frames[].focus.grid)' out; fail "contents"; }
     [ "$(jq .output.stack.size_bytes out)" = "$(stat -c %s out.png)" ] || fail "size in bytes"
     [ "$(jq -r '.frames[].path' out)" = "$(ls in/*.jpg)" ] || fail "paths"
 }
@@ -90,6 +90,36 @@ test_frame_of_another_size_is_set_aside()
     expect_status 1 "$PARFOCAL" stack "$(ls in/*.jpg | head -1)" other/*.jpg -o none.tif
     grep -q 'no stack: 1 of 2' err || fail "reason"
     [ ! -e none.tif ] || fail "a stack of one frame"
+}
+
+# Handed round so that neighbours are up to 15 % of the frame and 20 degrees apart.
+test_large_motions_are_aligned_by_features()
+{
+    need jq
+    local method files limit
+    "$GENERATE" --out in --scene textured --width 480 --height 360 --frames 4 \
+        --shift 72 --rotation 20 --seed 2 >/dev/null
+    mapfile -t files < <(ls in/*.jpg)
+    files=("${files[0]}" "${files[3]}" "${files[1]}" "${files[2]}")
+    expect_status 0 "$PARFOCAL" stack --json --align ecc "${files[@]}" -o ecc.tif
+    jq -e '[.frames[] | select(.verdict == "aside") | .reason] | length > 0 and
+        all(test("does not match"))' out >/dev/null || fail "ecc alone needs no help here"
+    for method in auto hybrid sift; do
+        expect_status 0 "$PARFOCAL" stack --json --align $method "${files[@]}" -o stack.tif
+        jq -c '.frames[] | [.aligned_by, .reason]' out
+        jq -e --arg method $method '.settings.align == $method and .aside == 0 and
+            (.frames[0] | .reference and .aligned_by == null) and
+            (.frames[1].aligned_by == (if $method == "auto" then "hybrid" else $method end)) and
+            (.frames[2:] | all(.aligned_by | strings))' out >/dev/null || fail "$method: verdicts"
+        limit=0.5
+        [ $method != sift ] || limit=2
+        "$COMPARE" --truth in --json --transforms out stack.tif >quality.json
+        jq -c .align quality.json
+        jq -e --argjson limit $limit '.align.corner_max_px <= $limit' quality.json >/dev/null ||
+            fail "$method: $(jq .align.corner_max_px quality.json) px at the corners"
+    done
+    expect_status 0 "$PARFOCAL" stack --json --align orb --equalise "${files[@]}" -o stack.tif
+    jq -e '.settings.equalise and .frames[1].aligned_by == "orb"' out >/dev/null || fail "equalised"
 }
 
 test_first_frame_of_another_picture_is_left_out()

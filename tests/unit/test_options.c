@@ -57,7 +57,7 @@ TEST(options_as_json)
     CHECK_EQ(pf_settings_init(&settings, NULL), 0);
     json_t *object = pf_options_json(&settings, "align jpeg_quality depth_map min_correlation");
     CHECK_EQ(json_object_size(object), 4);
-    CHECK_STR(json_string_value(json_object_get(object, "align")), "ecc");
+    CHECK_STR(json_string_value(json_object_get(object, "align")), "auto");
     CHECK_EQ(json_integer_value(json_object_get(object, "jpeg_quality")), 95);
     CHECK(json_is_true(json_object_get(object, "depth_map")));
     CHECK(json_real_value(json_object_get(object, "min_correlation")) == 0.55);

@@ -1,0 +1,194 @@
+#include "process/align.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "process/homography.h"
+
+/* Re-registration to the stack may correct a chained transform by this share of the width; more
+ * means that it has locked onto something else. */
+#define MOST_DRIFT 0.01
+/* Beyond these a fit is no picture of the same thing, whatever its correlation. */
+#define LEAST_OVERLAP 0.6
+#define MOST_ZOOM     1.3
+/* Many features that agree speak for themselves where correlation sees only a part: 15 % of the
+ * frame and 20 degrees leave so much. */
+#define LEAST_OVERLAP_BY_FEATURES 0.45
+/* Whose features a hybrid uses: those that defocus harms least. */
+#define HYBRID_FEATURES PF_FEATURES_SIFT
+
+struct aligner {
+    const struct pf_backend *backend;
+    void *engine;
+    const struct pf_stack_settings *settings;
+    const struct pf_place *place;
+    enum pf_align method;
+};
+
+#define REASON_SIZE sizeof(((struct pf_frame_result *)NULL)->reason)
+
+/* An estimate of a map, from the target's points to those of the frame in hand. */
+struct estimate {
+    double h[9];
+    double correlation;
+    bool believed;
+    char reason[REASON_SIZE]; /* why it is not */
+};
+
+static void believe(const struct aligner *aligner, struct estimate *estimate,
+                    const struct pf_fit *fit, double least_overlap)
+{
+    char *reason = estimate->reason;
+    double least = aligner->settings->min_correlation, zoom = hypot(estimate->h[0], estimate->h[3]);
+    estimate->correlation = fmax(fit->correlation, fit->agreement);
+    if (!(estimate->correlation >= least))
+        snprintf(reason, REASON_SIZE, "does not match the stack: correlation %.2f is below %.2f",
+                 estimate->correlation, least);
+    else if (!(fit->overlap >= least_overlap))
+        snprintf(reason, REASON_SIZE, "does not match the stack: covers only %.0f %% of it",
+                 100 * fit->overlap);
+    else if (!(zoom < MOST_ZOOM && zoom > 1 / MOST_ZOOM))
+        snprintf(reason, REASON_SIZE, "does not match the stack: would need a zoom of %.2f", zoom);
+    else
+        estimate->believed = true;
+}
+
+static int by_correlation(const struct aligner *aligner, enum pf_target target, bool search,
+                          double least_overlap, struct estimate *estimate, struct pf_error *err)
+{
+    struct pf_fit fit;
+    int r = aligner->backend->align(aligner->engine, target, search, estimate->h, &fit, err);
+    if (r == 0)
+        believe(aligner, estimate, &fit, least_overlap);
+    return r;
+}
+
+static int by_features(const struct aligner *aligner, enum pf_features_kind kind,
+                       enum pf_target target, struct estimate *estimate, struct pf_error *err)
+{
+    struct pf_fit fit;
+    struct pf_features_fit count;
+    struct pf_error trouble = {0};
+    int r =
+        aligner->backend->match(aligner->engine, kind, target, estimate->h, &fit, &count, &trouble);
+    if (r == -ENOMEM)
+        return pf_fail(err, ENOMEM, "%s", trouble.text);
+    if (r < 0) /* what the library could not do with this picture ends no burst */
+        snprintf(estimate->reason, REASON_SIZE, "cannot be aligned: %.200s", trouble.text);
+    else if (!pf_features_agree(&count))
+        snprintf(estimate->reason, REASON_SIZE,
+                 "does not match the stack: %d of %d features agree, %d and %.0f %% are needed",
+                 count.inliers, count.matches, PF_FEATURES_LEAST_INLIERS,
+                 100 * PF_FEATURES_LEAST_SHARE);
+    else
+        believe(aligner, estimate, &fit, LEAST_OVERLAP_BY_FEATURES);
+    return 0;
+}
+
+/* `known`: estimate->h is near already. */
+static int find(const struct aligner *aligner, enum pf_target target, bool known,
+                struct estimate *estimate, struct pf_error *err)
+{
+    int r;
+    estimate->believed = false;
+    estimate->correlation = 0;
+    switch (aligner->method) {
+    case PF_ALIGN_ORB:
+        return by_features(aligner, PF_FEATURES_ORB, target, estimate, err);
+    case PF_ALIGN_AKAZE:
+        return by_features(aligner, PF_FEATURES_AKAZE, target, estimate, err);
+    case PF_ALIGN_SIFT:
+        return by_features(aligner, PF_FEATURES_SIFT, target, estimate, err);
+    case PF_ALIGN_HYBRID:
+        if (!known) {
+            r = by_features(aligner, HYBRID_FEATURES, target, estimate, err);
+            if (r < 0 || !estimate->believed)
+                return r;
+            estimate->believed = false;
+        }
+        return by_correlation(aligner, target, false, LEAST_OVERLAP_BY_FEATURES, estimate, err);
+    case PF_ALIGN_AUTO:
+    case PF_ALIGN_ECC:
+    case PF_ALIGN_NONE:
+        break;
+    }
+    return by_correlation(aligner, target, !known, LEAST_OVERLAP, estimate, err);
+}
+
+/* First against the predecessor, then against the stack. The chain's estimate compares like with
+ * like but its errors add up; the stack's compares sharp with blurred but does not drift. Their mean
+ * halves whatever has drifted at each step and was the most exact on generated bursts. 1 accepted,
+ * 0 refused. */
+static int align_by(const struct aligner *aligner, struct pf_frame_result *result,
+                    struct pf_error *err)
+{
+    const struct pf_place *place = aligner->place;
+    struct estimate step, direct;
+    double chain[9];
+    pf_homography_identity(step.h);
+    int r = find(aligner, PF_TARGET_PREDECESSOR, false, &step, err);
+    if (r < 0)
+        return r;
+    bool chained = step.believed;
+    if (chained)
+        pf_homography_compose(chain, step.h, place->predecessor);
+    else
+        memcpy(chain, place->predecessor, sizeof(chain));
+    result->correlation = step.correlation;
+    if (chained && place->fused == 1) { /* the predecessor is the stack */
+        memcpy(result->transform, chain, sizeof(chain));
+        return 1;
+    }
+
+    /* Features find in the stack what they found in its only frame. */
+    if (!chained && place->fused == 1 && aligner->method != PF_ALIGN_ECC) {
+        memcpy(result->reason, step.reason, sizeof(step.reason));
+        return 0;
+    }
+    memcpy(direct.h, chain, sizeof(chain));
+    r = find(aligner, PF_TARGET_STACK, chained, &direct, err);
+    if (r < 0)
+        return r;
+    bool registered = direct.believed;
+    if (registered && chained)
+        registered = pf_homography_corner_distance(chain, direct.h, place->width, place->height) <
+                     MOST_DRIFT * place->width;
+    if (!chained && !registered) {
+        memcpy(result->reason, step.reason, sizeof(step.reason));
+        return 0;
+    }
+    double share = !registered ? 0 : !chained ? 1 : 0.5; /* of the estimate from the stack */
+    for (int i = 0; i < 9; i++)
+        result->transform[i] = (1 - share) * chain[i] + share * direct.h[i];
+    if (registered)
+        result->correlation = direct.correlation;
+    return 1;
+}
+
+int pf_align_frame(const struct pf_backend *backend, void *engine,
+                   const struct pf_stack_settings *settings, const struct pf_place *place,
+                   struct pf_frame_result *result, struct pf_error *err)
+{
+    struct aligner aligner = {backend, engine, settings, place, settings->align};
+    if (settings->align == PF_ALIGN_AUTO)
+        aligner.method = PF_ALIGN_ECC;
+    int r = align_by(&aligner, result, err);
+    if (r == 0 && settings->align == PF_ALIGN_AUTO) {
+        struct pf_frame_result first = *result;
+        aligner.method = PF_ALIGN_HYBRID;
+        r = align_by(&aligner, result, err);
+        if (r == 0) {
+            char both[2 * REASON_SIZE + sizeof("ecc: ; hybrid: ")];
+            snprintf(both, sizeof(both), "ecc: %s; hybrid: %s", first.reason, result->reason);
+            snprintf(result->reason, REASON_SIZE, "%.*s", (int)REASON_SIZE - 1, both);
+            result->correlation = fmax(result->correlation, first.correlation);
+        }
+    }
+    if (r <= 0)
+        return r;
+    result->aligned_by = aligner.method;
+    result->reason[0] = '\0';
+    return 1;
+}
