@@ -38,6 +38,7 @@ enum pf_align {
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
 enum pf_fuse { PF_FUSE_PYRAMID };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
+enum pf_pair { PF_PAIR_JPEG, PF_PAIR_RAW };
 enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
 
 /* clang-format off */
@@ -61,6 +62,9 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "and then follow the pace of the burst; a number of seconds stays as it is") \
     REAL(hold, 1.5, 0, 60, "s", "bursts", \
          "wait this long for earlier frames before a burst is split") \
+    CHOICE(pair, "jpeg", 0, 0, "jpeg|raw", "bursts", \
+           "of a shot's RAW and JPEG this one is stacked, and the other is its companion; the other waits " \
+           "for it as long as `hold`, and is stacked when it is alone") \
     INT(min_frames, 3, 2, 1000, "frames", "bursts", \
         "fewer frames are not a stack") \
     INT(expected_frames, 0, 0, 100000, "frames", "bursts", \

@@ -103,6 +103,7 @@ void pf_intake_advance(struct pf_service *service)
     struct pf_error err = {0};
     int64_t now_ms = pf_monotonic_ms();
     tell_delay(service);
+    pf_pairing_advance(service, now_ms);
     if (pf_grouper_advance(service->grouper, now_ms, &err) == 0) {
         service->grouper_backoff_ms = 0;
     } else {
@@ -113,6 +114,8 @@ void pf_intake_advance(struct pf_service *service)
     }
     take_decisions(service);
     int64_t deadline_ms = pf_grouper_deadline(service->grouper);
+    if (pf_pairs_deadline(service->pairs) < deadline_ms)
+        deadline_ms = pf_pairs_deadline(service->pairs);
     if (deadline_ms == INT64_MAX) {
         event_del(service->grouper_timer);
         return;
@@ -132,6 +135,7 @@ void pf_intake_finish(struct pf_service *service)
         pf_log_error("no burst can be finished while the journal cannot be written");
         return;
     }
+    pf_pairing_advance(service, INT64_MAX);
     if (pf_grouper_finish(service->grouper, 0, pf_monotonic_ms(), &err) < 0)
         pf_log_error("%s", err.text);
     if (!take_decisions(service))
@@ -168,7 +172,7 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
     if (entry->seen == PF_JOURNAL_NEW) {
         pf_log_info("frame %s: %.1f MB, %d x %d", name, (double)record->size_bytes / 1e6,
                     record->width, record->height);
-        pf_intake_feed(service, record);
+        pf_pairing_feed(service, record);
         return;
     }
     if (entry->seen == PF_JOURNAL_COPY)

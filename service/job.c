@@ -32,6 +32,7 @@ struct pf_job *pf_job_free(struct pf_job *job)
         pf_record_free(job->frames[i].record);
         json_decref(job->frames[i].result);
         free(job->frames[i].path);
+        free(job->frames[i].companion);
     }
     free(job->frames);
     free(job->name);

@@ -30,6 +30,7 @@ struct pf_job_frame {
     int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
     int attempts;       /* times it took the worker down */
     char told;          /* the verdict that was logged last: 'f' fused, 'a' aside */
+    char *companion;    /* path of the RAW or JPEG of the same shot, NULL none known */
     json_t *result;     /* the worker's "frame" event, NULL before */
 };
 

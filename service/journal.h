@@ -12,7 +12,8 @@
  * Times: *_wall_ms are CLOCK_REALTIME. Records come back with arrival_ms rebased to the present
  * boot's CLOCK_MONOTONIC (it may be negative: before this boot).
  *
- * States of a frame: recorded -> in burst -> fused | aside. Of a burst:
+ * States of a frame: recorded -> in burst -> fused | aside, and recorded -> aside for a companion. Of
+ * a burst:
  *     open -> complete -> published     complete -> failed -> complete (retry)
  *     open -> not a stack               any but open -> open (late frame)
  * Versions: every completion asks for the next version (`wanted`); `published` is the last one that
@@ -105,6 +106,10 @@ void pf_journal_frames_free(struct pf_journal_frames *frames);
 /* Recorded frames that are in no burst, as they arrived: to be fed to the grouper at start. */
 int pf_journal_loose_frames(struct pf_journal *journal, struct pf_journal_frames *ret,
                             struct pf_error *err);
+/* Frames of files in the same folder whose names begin as that of `path` does up to its extension,
+ * dot included; that of `path` is one of them. */
+int pf_journal_namesakes(struct pf_journal *journal, const char *source, const char *path,
+                         struct pf_journal_frames *ret, struct pf_error *err);
 /* Frames of a burst as they joined (capture order: pf_grouper_sort). */
 int pf_journal_burst_frames(struct pf_journal *journal, int64_t burst,
                             struct pf_journal_frames *ret, struct pf_error *err);
@@ -120,6 +125,12 @@ int pf_journal_frame_attempt(struct pf_journal *journal, const struct pf_identit
 int pf_journal_frame_result(struct pf_journal *journal, int64_t burst,
                             const struct pf_identity *frame, bool fused, const char *reason,
                             const json_t *scores, struct pf_error *err);
+
+/* The frame is set aside without a burst: it is of the same shot as `of`, which is stacked. Its
+ * scores name that frame as PF_JOURNAL_COMPANION_OF. -ENOENT, also when it is in a burst. */
+#define PF_JOURNAL_COMPANION_OF "companion_of"
+int pf_journal_companion(struct pf_journal *journal, const struct pf_identity *frame,
+                         const struct pf_identity *of, struct pf_error *err);
 
 /* ---- bursts ---- */
 

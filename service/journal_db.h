@@ -26,7 +26,11 @@
       " JOIN frames ON frames.number = files.frame WHERE files.source = ?1 ORDER BY files.number") \
     X(FILES_OF_FRAME, "SELECT path FROM files WHERE frame = ?1 ORDER BY number")                   \
     X(FRAME, PF_JOURNAL_FRAME " WHERE id = ?1")                                                    \
-    X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL ORDER BY number")                       \
+    X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL AND state = 0 ORDER BY number")         \
+    X(NAMESAKES, PF_JOURNAL_FRAME " WHERE number IN (SELECT frame FROM files WHERE source = ?1"    \
+                                  " AND path > ?2 AND path < ?3) ORDER BY number")                 \
+    X(COMPANION, "UPDATE frames SET state = 3, reason = ?2, scores = ?3"                           \
+                 " WHERE id = ?1 AND burst IS NULL")                                               \
     X(BURST_FRAMES, PF_JOURNAL_FRAME " WHERE burst = ?1 ORDER BY place")                           \
     X(COUNT_ATTEMPT, "UPDATE frames SET attempts = attempts + 1 WHERE id = ?1 RETURNING attempts") \
     X(FRAME_RESULT,                                                                                \

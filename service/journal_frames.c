@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,6 +241,30 @@ int pf_journal_burst_frames(struct pf_journal *journal, int64_t burst,
     return r < 0 ? r : read_frames(journal, rows, ret, err);
 }
 
+int pf_journal_namesakes(struct pf_journal *journal, const char *source, const char *path,
+                         struct pf_journal_frames *ret, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    size_t stem = dot && (!slash || dot > slash) ? (size_t)(dot - path) : strlen(path);
+    char *first = NULL, *last = NULL;
+    int r = 0;
+    /* In the order of bytes '/' follows '.', and no name holds one. */
+    if (asprintf(&first, "%.*s.", (int)stem, path) < 0)
+        first = NULL;
+    if (asprintf(&last, "%.*s/", (int)stem, path) < 0)
+        last = NULL;
+    if (!first || !last)
+        r = pf_fail(err, ENOMEM, "out of memory for the journal");
+    if (!r)
+        r = pf_journal_bind(journal, &rows, PF_QUERY_NAMESAKES, err, "bbb", source, first, last);
+    if (!r)
+        r = read_frames(journal, rows, ret, err);
+    free(first);
+    free(last);
+    return r;
+}
+
 static int unknown_frame(const struct pf_identity *frame, struct pf_error *err)
 {
     return pf_fail(err, ENOENT, "frame %s is not in the journal", frame->text);
@@ -300,6 +325,21 @@ int pf_journal_frame_result(struct pf_journal *journal, int64_t burst,
     }
     free(text);
     return r;
+}
+
+int pf_journal_companion(struct pf_journal *journal, const struct pf_identity *frame,
+                         const struct pf_identity *of, struct pf_error *err)
+{
+    char scores[sizeof(of->text) + 32];
+    snprintf(scores, sizeof(scores), "{\"%s\":\"%s\"}", PF_JOURNAL_COMPANION_OF, of->text);
+    int r = pf_journal_enter(journal, err);
+    if (r < 0)
+        return r;
+    r = pf_journal_run(journal, PF_QUERY_COMPANION, err, "ttt", frame->text,
+                       "of the same shot as another frame", scores);
+    if (!r && !sqlite3_changes(journal->db))
+        r = pf_fail(err, ENOENT, "frame %s is in a burst or not in the journal", frame->text);
+    return pf_journal_leave(journal, r, err);
 }
 
 static int join(struct pf_journal *journal, int64_t burst, const struct pf_identity *frame,

@@ -74,6 +74,8 @@ static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_e
         return pf_journal_published(journal, entry->burst, entry->version, entry->path, err);
     case PF_ENTRY_FAILED:
         return pf_journal_failed(journal, entry->burst, entry->version, entry->reason, err);
+    case PF_ENTRY_COMPANION:
+        return pf_journal_companion(journal, &entry->record->id, &entry->frame, err);
     case PF_ENTRY_RETRY:
         return pf_journal_retry(journal, entry->burst, err);
     }

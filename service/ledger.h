@@ -25,6 +25,7 @@ enum pf_entry_kind {
     PF_ENTRY_PUBLISHED, /* burst, version, path (directory), adopted */
     PF_ENTRY_FAILED,    /* burst, version, reason */
     PF_ENTRY_RETRY,     /* burst */
+    PF_ENTRY_COMPANION, /* record; frame: the one it belongs to */
 };
 
 struct pf_entry {

@@ -172,7 +172,7 @@ static int restore_loose_frames(struct pf_service *service, struct pf_error *err
     for (size_t i = 0; r >= 0 && i < frames.count; i++) {
         struct pf_record *record = pf_record_copy(frames.items[i].record);
         if (record)
-            pf_intake_feed(service, record);
+            pf_pairing_feed(service, record);
     }
     pf_journal_frames_free(&frames);
     return r;

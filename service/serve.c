@@ -231,6 +231,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_grouper_new(&service->grouper, grouper, first_burst, err);
     if (!r)
+        r = pf_pairs_new(&service->pairs, settings->pair == PF_PAIR_RAW, grouper->hold_ms, err);
+    if (!r)
         r = pf_ledger_new(&service->ledger, service->base, service->journal, on_committed,
                           on_blocked, service, err);
     make_tag(service, tag);
@@ -264,6 +266,7 @@ static void take_down(struct pf_service *service)
     pf_scheduler_free(service->scheduler);
     pf_outbox_free(service->outbox);
     pf_ledger_free(service->ledger);
+    pf_pairs_free(service->pairs);
     pf_grouper_free(service->grouper);
     pf_journal_close(service->journal);
     for (size_t i = 0; i < service->held_count; i++)

@@ -23,6 +23,7 @@
 #include "service/journal.h"
 #include "service/ledger.h"
 #include "service/outbox.h"
+#include "service/pairs.h"
 #include "service/scheduler.h"
 #include "service/source.h"
 
@@ -45,6 +46,8 @@ struct pf_service {
     struct pf_record **held; /* fed to the grouper, in no burst yet */
     size_t held_count, held_capacity;
 
+    struct pf_pairs *pairs;
+
     int outbox_errno; /* of the trouble told last; 0: it works */
     int64_t outbox_backoff_ms;
 };
@@ -58,6 +61,15 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 void pf_intake_advance(struct pf_service *service);
 /* Someone says that the open bursts are finished. */
 void pf_intake_finish(struct pf_service *service);
+
+/* pairing.c */
+/* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the
+ * record is handed over). */
+void pf_pairing_feed(struct pf_service *service, struct pf_record *record);
+/* Feeds what has waited long enough; INT64_MAX: all that waits. */
+void pf_pairing_advance(struct pf_service *service, int64_t now_ms);
+/* Fills in `companion` of the job's frames. */
+void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */

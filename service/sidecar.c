@@ -33,6 +33,7 @@ static json_t *frame_object(const struct pf_job_frame *frame)
     char captured[PF_RECORD_CAPTURED_CHARS];
     json_t *object = json_object(), *result = json_copy(frame->result);
     set_text(object, "path", frame->path ? frame->path : record->path);
+    set_text(object, "companion", frame->companion);
     set_text(object, "identity", record->id.text);
     set_integer(object, "size_bytes", record->size_bytes, true);
     set_text(object, "captured", pf_record_captured(record, captured));

@@ -264,6 +264,7 @@ static void prepared(struct pf_service *service, struct pf_job *job, const char 
     job->out = PF_OUT_NOWHERE;
     if (job->stage == PF_JOB_ACTIVE && job->complete && job->version == job->out_version &&
         pf_job_settled(job)) {
+        pf_pairing_companions(service, job);
         json_t *sidecar = pf_sidecar(job, &service->settings);
         if (sidecar)
             pf_scheduler_finish(service->scheduler, job, directory, sidecar);

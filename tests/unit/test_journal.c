@@ -286,6 +286,52 @@ TEST(journal_lists_of_bursts)
     pf_journal_close(journal);
 }
 
+/* The RAW of a shot: found by the name that it shares, aside without a burst, and not loose. */
+TEST(journal_companion)
+{
+    static const char *const others[] = {"/in/IMG_00010.CR2", "/in/IMG_000.CR2", "/in/IMG_0001",
+                                         "/in/IMG_0001/x.CR2", "/other/IMG_0001.CR2"};
+    struct pf_journal *journal = open_in(test_directory());
+    struct pf_journal_frames frames = {0};
+    struct pf_error err = {0};
+    record_as(journal, 1, NULL);
+    record_as(journal, 2, "/in/IMG_0001.CR2");
+    for (int i = 0; i < 5; i++)
+        record_as(journal, 3 + i, others[i]);
+    struct pf_record *jpeg = record_of(1), *raw = record_of(2);
+    CHECK_OK(pf_journal_namesakes(journal, jpeg->source, "/in/IMG_0001.JPG", &frames, &err), &err);
+    CHECK_EQ(frames.count, 2);
+    CHECK_STR(frames.items[0].record->id.text, jpeg->id.text);
+    CHECK_STR(frames.items[1].record->id.text, raw->id.text);
+    pf_journal_frames_free(&frames);
+    CHECK_OK(pf_journal_namesakes(journal, "folder:/else", "/in/IMG_0001.JPG", &frames, &err),
+             &err);
+    CHECK_EQ(frames.count, 0);
+    pf_journal_frames_free(&frames);
+
+    CHECK_OK(pf_journal_companion(journal, &raw->id, &jpeg->id, &err), &err);
+    CHECK_EQ(pf_journal_close(journal), NULL);
+    journal = open_in(test_directory());
+    CHECK_OK(pf_journal_frame(journal, &raw->id, &frames, &err), &err);
+    CHECK_EQ(frames.items[0].state, PF_FRAME_ASIDE);
+    CHECK_EQ(frames.items[0].burst, 0);
+    CHECK_STR(json_string_value(json_object_get(frames.items[0].scores, PF_JOURNAL_COMPANION_OF)),
+              jpeg->id.text);
+    pf_journal_frames_free(&frames);
+    CHECK_OK(pf_journal_loose_frames(journal, &frames, &err), &err);
+    CHECK_EQ(frames.count, 6);
+    for (size_t i = 0; i < frames.count; i++)
+        CHECK(strcmp(frames.items[i].record->id.text, raw->id.text) != 0);
+    pf_journal_frames_free(&frames);
+    /* What is in a burst stays there. */
+    CHECK_OK(pf_journal_open_burst(journal, 1, jpeg, (char[PF_BURST_ID_MAX]){0}, &err), &err);
+    CHECK_OK(pf_journal_join(journal, 1, &jpeg->id, false, &err), &err);
+    CHECK_EQ(pf_journal_companion(journal, &jpeg->id, &raw->id, &err), -ENOENT);
+    pf_record_free(jpeg);
+    pf_record_free(raw);
+    pf_journal_close(journal);
+}
+
 TEST(journal_batch)
 {
     struct pf_error err = {0};
