@@ -36,7 +36,7 @@ enum pf_align {
     PF_ALIGN_NONE
 };
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
-enum pf_fuse { PF_FUSE_PYRAMID };
+enum pf_fuse { PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
 enum pf_pair { PF_PAIR_JPEG, PF_PAIR_RAW };
 enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
@@ -81,8 +81,11 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "a frame whose correlation after alignment is lower is set aside") \
     BOOL(judge, true, 0, 0, "", "engine", \
          "set aside frames that are sharp nowhere or blurred by motion") \
-    CHOICE(fuse, "pyramid", 0, 0, "pyramid", "engine", \
-           "how frames are fused") \
+    CHOICE(fuse, "pyramid", 0, 0, "pyramid|soft-depth|average", "engine", \
+           "how frames are fused: by a soft Laplacian pyramid; pixel by pixel by sharpness (even surfaces " \
+           "beside strong edges may speckle); or to their mean, which has no maps") \
+    REAL(clip, 3, 0, 100, "sigmas", "engine", \
+         "fuse = average leaves out what lies further from the mean so far; 0: nothing") \
     INT(threads, 0, 0, 256, "threads", "engine", \
         "threads of the engine; 0: one per core") \
     INT(max_megapixels, 400, 1, 10000, "MP", "engine", \
@@ -97,6 +100,10 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "quality of a JPEG stack") \
     BOOL(depth_map, true, 0, 0, "", "output", \
          "write depth.png beside the stack") \
+    BOOL(confidence_map, false, 0, 0, "", "output", \
+         "write confidence.png beside the stack: white where one frame alone is sharp") \
+    BOOL(frame_map, false, 0, 0, "", "output", \
+         "write frames.png beside the stack: in each pixel the number of the frame that won it") \
     TEXT(outbox, "outbox", 0, 0, "DIR", "service", \
          "directory for the results, one folder per burst") \
     TEXT(state, "state", 0, 0, "DIR", "service", \

@@ -58,8 +58,8 @@ struct pf_backend {
     /* As in stack.h; something has been fused. The caller adds the metadata. */
     int (*preview)(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);
     int (*finish)(void *engine, struct pf_image **ret, struct pf_error *err);
-    int (*depth)(void *engine, const int *rank, int count, struct pf_image **ret,
-                 struct pf_error *err);
+    int (*map)(void *engine, enum pf_map map, const int *rank, int count, struct pf_image **ret,
+               struct pf_error *err);
 };
 
 extern const struct pf_backend pf_backend_cpu;

@@ -16,8 +16,8 @@
 struct pf_burst {
     struct pf_stack *stack;
     struct pf_pool *pool;
-    bool depth;
-    char **added; /* identities, in the order of pf_stack_add() */
+    bool has_maps; /* the method knows which frame is sharp where */
+    char **added;  /* identities, in the order of pf_stack_add() */
     int count, capacity;
     int aside;
 };
@@ -29,7 +29,7 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
     if (!burst)
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
-    burst->depth = settings->depth;
+    burst->has_maps = pf_fuse_has_maps(settings->fuse);
     int r = pf_stack_open(&burst->stack, settings, pool, err);
     if (r < 0) {
         free(burst);
@@ -267,20 +267,62 @@ static int write_image(const struct pf_burst *burst, const struct pf_image *imag
     return 0;
 }
 
-static int write_depth(struct pf_burst *burst, const struct pf_burst_output *output,
-                       int orientation, json_t **ret, struct pf_error *err)
+/* Their names among the results. */
+static const char *const map_names[PF_MAP_COUNT] = {
+    [PF_MAP_DEPTH] = "depth", [PF_MAP_CONFIDENCE] = "confidence", [PF_MAP_FRAME] = "frame_map"};
+
+/* Identities by rank: what the numbers of a frame map stand for. NULL on out of memory. */
+static json_t *frames_by_rank(const struct pf_burst *burst, const int *rank)
 {
-    struct pf_image *depth = NULL;
-    int *rank = ranks(burst, output->order);
-    if (!rank)
-        return pf_fail(err, ENOMEM, "out of memory for the depth map");
-    int r = pf_stack_depth(burst->stack, rank, burst->count, &depth, err);
-    free(rank);
+    json_t *frames = json_array();
+    for (int i = 0; i < burst->count; i++)
+        json_array_append_new(frames, json_null());
+    for (int i = 0; i < burst->count; i++)
+        if (json_array_set_new(frames, (size_t)rank[i], pf_json_bytes(burst->added[i])) < 0)
+            return json_decref(frames), NULL;
+    return frames;
+}
+
+static int write_map(struct pf_burst *burst, enum pf_map kind, const int *rank, const char *path,
+                     int orientation, json_t **ret, struct pf_error *err)
+{
+    struct pf_image *map = NULL;
+    int r = pf_stack_map(burst->stack, kind, rank, burst->count, &map, err);
     if (r == 0) {
-        depth->orientation = orientation; /* it lies over the stack, pixel by pixel */
-        r = write_image(burst, depth, output->depth_path, PF_FORMAT_PNG, 0, ret, err);
+        map->orientation = orientation; /* it lies over the stack, pixel by pixel */
+        r = write_image(burst, map, path, PF_FORMAT_PNG, 0, ret, err);
     }
-    pf_image_free(depth);
+    if (r == 0 && kind == PF_MAP_FRAME &&
+        json_object_set_new(*ret, "frames", frames_by_rank(burst, rank)) < 0) {
+        unlink(path);
+        r = pf_fail(err, ENOMEM, "out of memory for the result");
+    }
+    pf_image_free(map);
+    return r;
+}
+
+/* Adds the maps that are wanted to `written`, null for the others. Nothing of them stays on
+ * failure. */
+static int write_maps(struct pf_burst *burst, const struct pf_burst_output *output, int orientation,
+                      json_t *written, struct pf_error *err)
+{
+    int *rank = ranks(burst, output->order);
+    int r = rank ? 0 : pf_fail(err, ENOMEM, "out of memory for the maps");
+    int kind = 0;
+    for (; r == 0 && kind < PF_MAP_COUNT; kind++) {
+        json_t *entry = NULL;
+        if (output->map_path[kind] && burst->has_maps)
+            r = write_map(burst, (enum pf_map)kind, rank, output->map_path[kind], orientation,
+                          &entry, err);
+        if (r < 0)
+            json_decref(entry);
+        else if (json_object_set_new(written, map_names[kind], entry ? entry : json_null()) < 0)
+            r = pf_fail(err, ENOMEM, "out of memory for the result");
+    }
+    while (r < 0 && kind-- > 0)
+        if (output->map_path[kind] && burst->has_maps)
+            unlink(output->map_path[kind]);
+    free(rank);
     return r;
 }
 
@@ -288,7 +330,7 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
                    json_t **ret_output, struct pf_error *err)
 {
     struct pf_image *image = NULL;
-    json_t *stack = NULL, *depth = NULL;
+    json_t *stack = NULL;
     int r = pf_stack_finish(burst->stack, &image, err);
     if (r < 0)
         return r;
@@ -298,21 +340,16 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
     pf_image_free(image);
     if (r < 0)
         return r;
-    if (output->depth_path)
-        r = write_depth(burst, output, orientation, &depth, err);
-    if (r == 0) {
-        *ret_output = json_pack("{s:o, s:o}", "stack", stack, "depth", depth ? depth : json_null());
-        if (*ret_output)
-            return 0;
-        stack = depth = NULL; /* json_pack has dropped them */
-        if (output->depth_path)
-            unlink(output->depth_path);
-        r = pf_fail(err, ENOMEM, "out of memory for the result");
+    json_t *written = json_pack("{s:o}", "stack", stack);
+    r = written ? write_maps(burst, output, orientation, written, err)
+                : pf_fail(err, ENOMEM, "out of memory for the result");
+    if (r < 0) {
+        unlink(output->stack_path);
+        json_decref(written);
+        return r;
     }
-    unlink(output->stack_path);
-    json_decref(stack);
-    json_decref(depth);
-    return r;
+    *ret_output = written;
+    return 0;
 }
 
 json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms)

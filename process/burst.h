@@ -37,15 +37,17 @@ int pf_burst_preview(struct pf_burst *burst, int max_width, const char *path, in
                      int *ret_height, struct pf_error *err);
 
 struct pf_burst_output {
-    const char *stack_path; /* written, fsynced */
-    const char *depth_path; /* NULL: no depth map */
+    const char *stack_path;             /* written, fsynced */
+    const char *map_path[PF_MAP_COUNT]; /* NULL: not wanted; left out where the method has none */
     enum pf_format format;
     int jpeg_quality;
     const json_t *order; /* identities in capture order; NULL: as they were added */
 };
 
 /* Writes the result; nothing of it stays on failure. *ret_output: `stack` {name width height bits
- * format size_bytes} and `depth` (the same, or null). -ENODATA when nothing is fused. */
+ * format size_bytes}, `depth`, `confidence` and `frame_map` (the same, or null); `frame_map` also
+ * has `frames`, whose first is the identity that the value 1 stands for. -ENODATA when nothing is
+ * fused. */
 int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
                    json_t **ret_output, struct pf_error *err);
 

@@ -250,16 +250,23 @@ int pf_stack_finish(struct pf_stack *stack, struct pf_image **ret, struct pf_err
     return with_metadata(stack, r, image, ret, err);
 }
 
-int pf_stack_depth(struct pf_stack *stack, const int *rank, int count, struct pf_image **ret,
-                   struct pf_error *err)
+bool pf_fuse_has_maps(enum pf_fuse fuse)
+{
+    return fuse != PF_FUSE_AVERAGE;
+}
+
+int pf_stack_map(struct pf_stack *stack, enum pf_map map, const int *rank, int count,
+                 struct pf_image **ret, struct pf_error *err)
 {
     struct pf_image *image = NULL;
     int r = nothing_fused(stack, err);
     if (r == 0 && !stack->settings.depth)
-        r = pf_fail(err, ENODATA, "the depth map was turned off for this stack");
+        r = pf_fail(err, ENODATA, "maps were turned off for this stack");
+    if (r == 0 && !pf_fuse_has_maps(stack->settings.fuse))
+        r = pf_fail(err, ENODATA, "an average has no maps");
     if (r == 0 && count != stack->added)
         r = pf_fail(err, EINVAL, "ranks of %d frames for a stack of %d", count, stack->added);
     if (r == 0)
-        r = stack->backend->depth(stack->engine, rank, count, &image, err);
+        r = stack->backend->map(stack->engine, map, rank, count, &image, err);
     return with_metadata(stack, r, image, ret, err);
 }

@@ -58,7 +58,8 @@ struct pf_stack_settings {
     enum pf_motion motion;
     double min_correlation;
     enum pf_fuse fuse;
-    bool depth; /* keep what a depth map needs */
+    double clip; /* `average`: standard deviations beyond which a sample is left out; 0: none is */
+    bool depth;  /* keep what maps need */
     bool judge; /* set aside what process/judge.h condemns */
 };
 
@@ -86,10 +87,21 @@ int pf_stack_preview(struct pf_stack *stack, int max_width, struct pf_image **re
  * usable: more frames may follow. -ENODATA. */
 int pf_stack_finish(struct pf_stack *stack, struct pf_image **ret, struct pf_error *err);
 
-/* Depth map, grey 16 bits at the reference's size: 0 is the frame with rank 0, 65535 the one with
- * the highest rank. rank[i] is the place, in capture order, of the i-th *added* frame (frames set
- * aside count); count = frames added. -ENODATA when nothing is fused or depth was off. */
-int pf_stack_depth(struct pf_stack *stack, const int *rank, int count, struct pf_image **ret,
-                   struct pf_error *err);
+/* Grey, 16 bits, at the reference's size. */
+enum pf_map {
+    PF_MAP_DEPTH,      /* 0 is the frame with rank 0, 65535 the one with the highest rank */
+    PF_MAP_CONFIDENCE, /* 0: no frame shows detail here; 65535: one frame alone is sharp here */
+    PF_MAP_FRAME,      /* 1 + rank of the sharpest frame; of its surroundings' where none is */
+    PF_MAP_COUNT,
+};
+
+/* Whether a method knows which frame is sharp where: `average` does not. */
+bool pf_fuse_has_maps(enum pf_fuse fuse);
+
+/* rank[i] is the place, in capture order, of the i-th *added* frame (frames set aside count);
+ * count = frames added. -ENODATA when nothing is fused, when `depth` was off, and for methods
+ * without maps. */
+int pf_stack_map(struct pf_stack *stack, enum pf_map map, const int *rank, int count,
+                 struct pf_image **ret, struct pf_error *err);
 
 #endif

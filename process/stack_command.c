@@ -34,8 +34,8 @@ struct file {
 
 struct command {
     struct pf_settings settings;
-    const char *output, *depth; /* as given; depth NULL: none */
-    char *output_part, *depth_part;
+    const char *output, *map[PF_MAP_COUNT]; /* as given; map NULL: not wanted */
+    char *output_part, *map_part[PF_MAP_COUNT];
     bool json;
     struct file *files;
     int count;
@@ -48,11 +48,11 @@ struct command {
 };
 
 /* What an interrupt leaves nothing of. Signal state: set before the handler is. */
-static const char *interrupted_parts[2];
+static const char *interrupted_parts[1 + PF_MAP_COUNT];
 
 static void on_interrupt(int number)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 1 + PF_MAP_COUNT; i++)
         if (interrupted_parts[i])
             unlink(interrupted_parts[i]);
     _exit(128 + number);
@@ -82,8 +82,14 @@ static int valued_option(int argc, char **argv, int at, const char *brief, const
     return 2;
 }
 
-/* Takes this command's own options out of argv. In the configuration depth_map says whether a map
- * is written; here --depth-map names it, so it must not reach the settings. */
+static const struct {
+    const char *option, *output, *what;
+} maps[PF_MAP_COUNT] = {[PF_MAP_DEPTH] = {"--depth-map", "depth", "depth map"},
+                        [PF_MAP_CONFIDENCE] = {"--confidence-map", "confidence", "confidence map"},
+                        [PF_MAP_FRAME] = {"--frame-map", "frame_map", "frame map"}};
+
+/* Takes this command's own options out of argv. In the configuration depth_map and its like say
+ * whether a map is written; here they name it, so they must not reach the settings. */
 static int take_own_options(struct command *command, int *argc, char **argv, struct pf_error *err)
 {
     int kept = 1;
@@ -97,8 +103,8 @@ static int take_own_options(struct command *command, int *argc, char **argv, str
         }
         if (options && !taken)
             taken = valued_option(*argc, argv, i, "-o", "--output", &command->output, err);
-        if (options && !taken)
-            taken = valued_option(*argc, argv, i, NULL, "--depth-map", &command->depth, err);
+        for (int map = 0; options && !taken && map < PF_MAP_COUNT; map++)
+            taken = valued_option(*argc, argv, i, NULL, maps[map].option, &command->map[map], err);
         if (taken < 0)
             return taken;
         if (!taken)
@@ -195,6 +201,29 @@ static int part_name(const char *path, char **ret, struct pf_error *err)
     return 0;
 }
 
+static int check_map(struct command *command, int map, struct pf_error *err)
+{
+    enum pf_format format;
+    struct pf_error ignored = {0};
+    const char *path = command->map[map], *what = maps[map].what;
+    if (!pf_fuse_has_maps((enum pf_fuse)command->settings.fuse))
+        return pf_fail(err, EINVAL, "%s: an average has no %s; fuse with another method",
+                       maps[map].option, what);
+    int r = refuse_input(command, path, err);
+    if (r == 0)
+        r = check_directory(path, err);
+    if (r == 0 && is_same_place(path, command->output))
+        r = pf_fail(err, EINVAL, "the %s cannot be the stack: %s", what, path);
+    for (int other = 0; r == 0 && other < map; other++)
+        if (command->map[other] && is_same_place(path, command->map[other]))
+            r = pf_fail(err, EINVAL, "the %s cannot be the %s: %s", what, maps[other].what, path);
+    if (r == 0 && pf_format_of_path(path, &format, &ignored) == 0 && format != PF_FORMAT_PNG)
+        r = pf_fail(err, EINVAL, "the %s is a PNG; name it .png, not %s", what, path);
+    if (r == 0)
+        r = part_name(path, &command->map_part[map], err);
+    return r;
+}
+
 static int check_targets(struct command *command, struct pf_error *err)
 {
     int r = refuse_input(command, command->output, err);
@@ -202,21 +231,9 @@ static int check_targets(struct command *command, struct pf_error *err)
         r = check_directory(command->output, err);
     if (r == 0)
         r = part_name(command->output, &command->output_part, err);
-    if (r == 0 && command->depth) {
-        enum pf_format format;
-        struct pf_error ignored = {0};
-        r = refuse_input(command, command->depth, err);
-        if (r == 0)
-            r = check_directory(command->depth, err);
-        if (r == 0 && is_same_place(command->depth, command->output))
-            r = pf_fail(err, EINVAL, "the depth map cannot be the stack: %s", command->depth);
-        if (r == 0 && pf_format_of_path(command->depth, &format, &ignored) == 0 &&
-            format != PF_FORMAT_PNG)
-            r = pf_fail(err, EINVAL, "the depth map is a PNG; name it .png, not %s",
-                        command->depth);
-        if (r == 0)
-            r = part_name(command->depth, &command->depth_part, err);
-    }
+    for (int map = 0; r == 0 && map < PF_MAP_COUNT; map++)
+        if (command->map[map])
+            r = check_map(command, map, err);
     return r;
 }
 
@@ -312,12 +329,14 @@ static int fuse_pass(struct command *command, struct pf_error *err)
                                          .motion = (enum pf_motion)command->settings.motion,
                                          .min_correlation = command->settings.min_correlation,
                                          .fuse = (enum pf_fuse)command->settings.fuse,
-                                         .depth = command->depth != NULL,
+                                         .clip = command->settings.clip,
                                          .judge = command->settings.judge};
     struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000};
     struct pf_pipeline_calls calls = {
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 
+    for (int map = 0; map < PF_MAP_COUNT; map++)
+        settings.depth |= command->map[map] != NULL;
     command->burst = pf_burst_free(command->burst);
     int r = pf_burst_new(&command->burst, &settings, command->pool, err);
     if (r == 0)
@@ -382,23 +401,27 @@ static int write_result(struct command *command, enum pf_format format, json_t *
                         struct pf_error *err)
 {
     struct pf_burst_output output = {.stack_path = command->output_part,
-                                     .depth_path = command->depth_part,
                                      .format = format,
                                      .jpeg_quality = (int)command->settings.jpeg_quality};
+    for (int map = 0; map < PF_MAP_COUNT; map++)
+        output.map_path[map] = command->map_part[map];
     int r = pf_burst_write(command->burst, &output, ret_output, err);
     if (r < 0)
         return r;
     r = put_in_place(command->output_part, command->output, err);
-    if (command->depth && r == 0)
-        r = put_in_place(command->depth_part, command->depth, err);
-    else if (command->depth)
-        unlink(command->depth_part);
+    for (int map = 0; map < PF_MAP_COUNT; map++) {
+        if (command->map[map] && r == 0)
+            r = put_in_place(command->map_part[map], command->map[map], err);
+        else if (command->map[map])
+            unlink(command->map_part[map]);
+    }
     /* The names they bear now. */
     json_object_set_new(json_object_get(*ret_output, "stack"), "name",
                         pf_json_bytes(command->output));
-    if (command->depth)
-        json_object_set_new(json_object_get(*ret_output, "depth"), "name",
-                            pf_json_bytes(command->depth));
+    for (int map = 0; map < PF_MAP_COUNT; map++)
+        if (command->map[map])
+            json_object_set_new(json_object_get(*ret_output, maps[map].output), "name",
+                                pf_json_bytes(command->map[map]));
     return r;
 }
 
@@ -421,14 +444,14 @@ static int print_json(const struct command *command, const json_t *output, doubl
         fused += verdict && strcmp(verdict, "fused") == 0;
         json_array_append_new(frames, frame);
     }
-    json_t *document =
-        json_pack("{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-                  pf_options_json(&command->settings,
-                                  "align equalise motion min_correlation judge fuse jpeg_quality"),
-                  "fused", fused, "aside", command->count - fused, "frames", frames, "output",
-                  output ? json_incref((json_t *)output) : json_null(), "engine",
-                  pf_burst_engine(command->pool, finish_ms), "total_ms",
-                  pf_now_ms() - command->progress.begin_ms);
+    json_t *document = json_pack(
+        "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
+        pf_options_json(&command->settings,
+                        "align equalise motion min_correlation judge fuse clip jpeg_quality"),
+        "fused", fused, "aside", command->count - fused, "frames", frames, "output",
+        output ? json_incref((json_t *)output) : json_null(), "engine",
+        pf_burst_engine(command->pool, finish_ms), "total_ms",
+        pf_now_ms() - command->progress.begin_ms);
     if (document && failure)
         json_object_set_new(document, "error", pf_json_bytes(failure->text));
     char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
@@ -495,13 +518,14 @@ int pf_stack_main(int argc, char **argv)
     } else {
         pf_log_setup("stack", (enum pf_log_level)command.settings.log_level);
         interrupted_parts[0] = command.output_part;
-        interrupted_parts[1] = command.depth_part;
+        for (int map = 0; map < PF_MAP_COUNT; map++)
+            interrupted_parts[1 + map] = command.map_part[map];
         struct sigaction action = {.sa_handler = on_interrupt};
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         sigaction(SIGHUP, &action, NULL);
         status = stack(&command);
-        interrupted_parts[0] = interrupted_parts[1] = NULL;
+        memset(interrupted_parts, 0, sizeof(interrupted_parts));
     }
 
     for (int i = 0; i < command.count; i++) {
@@ -512,7 +536,8 @@ int pf_stack_main(int argc, char **argv)
     pf_burst_free(command.burst);
     pf_pool_free(command.pool);
     free(command.output_part);
-    free(command.depth_part);
+    for (int map = 0; map < PF_MAP_COUNT; map++)
+        free(command.map_part[map]);
     pf_settings_free(&command.settings);
     return status;
 }

@@ -137,7 +137,10 @@ static int command_settings(const struct worker *worker, const json_t *command,
     ret->min_correlation = worker->settings.min_correlation;
     ret->judge = worker->settings.judge;
     ret->fuse = worker->settings.fuse;
+    ret->clip = worker->settings.clip;
     ret->depth_map = worker->settings.depth_map;
+    ret->confidence_map = worker->settings.confidence_map;
+    ret->frame_map = worker->settings.frame_map;
     ret->format = worker->settings.format;
     ret->jpeg_quality = worker->settings.jpeg_quality;
     for (; *keys && r == 0; keys++)
@@ -149,8 +152,9 @@ static int command_settings(const struct worker *worker, const json_t *command,
 
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {"align", "equalise", "motion",    "min_correlation",
-                                       "judge", "fuse",     "depth_map", NULL};
+    static const char *const keys[] = {"align",          "equalise",  "motion", "min_correlation",
+                                       "judge",          "fuse",      "clip",   "depth_map",
+                                       "confidence_map", "frame_map", NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;
@@ -164,7 +168,9 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
                                       .motion = (enum pf_motion)settings.motion,
                                       .min_correlation = settings.min_correlation,
                                       .fuse = (enum pf_fuse)settings.fuse,
-                                      .depth = settings.depth_map,
+                                      .clip = settings.clip,
+                                      .depth = settings.depth_map || settings.confidence_map ||
+                                               settings.frame_map,
                                       .judge = settings.judge};
     pf_settings_free(&settings);
 
@@ -230,6 +236,13 @@ static json_t *file_entry(const json_t *written)
                      json_object_get(written, "size_bytes"));
 }
 
+/* A map among the results: its name there, and its file. */
+static const struct {
+    const char *output, *name;
+} map_files[PF_MAP_COUNT] = {[PF_MAP_DEPTH] = {"depth", "depth.png"},
+                             [PF_MAP_CONFIDENCE] = {"confidence", "confidence.png"},
+                             [PF_MAP_FRAME] = {"frame_map", "frames.png"}};
+
 static void send_finished(struct worker *worker, const json_t *command, const json_t *output,
                           const char *sidecar, const struct pf_burst *burst, double finish_ms)
 {
@@ -237,8 +250,9 @@ static void send_finished(struct worker *worker, const json_t *command, const js
     struct stat st = {0};
     stat(sidecar, &st);
     json_array_append_new(files, file_entry(json_object_get(output, "stack")));
-    if (json_is_object(json_object_get(output, "depth")))
-        json_array_append_new(files, file_entry(json_object_get(output, "depth")));
+    for (int i = 0; i < PF_MAP_COUNT; i++)
+        if (json_is_object(json_object_get(output, map_files[i].output)))
+            json_array_append_new(files, file_entry(json_object_get(output, map_files[i].output)));
     json_array_append_new(
         files, json_pack("{s:s, s:I}", "name", "stack.json", "size_bytes", (json_int_t)st.st_size));
     send_event(worker, "finished", command,
@@ -254,23 +268,32 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
     double begin_ms = pf_now_ms();
     char name[32];
     snprintf(name, sizeof(name), "stack.%s", pf_format_extension((enum pf_format)settings->format));
-    char *stack = pf_path_join(dir, name), *depth = pf_path_join(dir, "depth.png");
-    char *sidecar = pf_path_join(dir, "stack.json");
+    const bool wanted[PF_MAP_COUNT] = {[PF_MAP_DEPTH] = settings->depth_map,
+                                       [PF_MAP_CONFIDENCE] = settings->confidence_map,
+                                       [PF_MAP_FRAME] = settings->frame_map};
+    char *stack = pf_path_join(dir, name), *sidecar = pf_path_join(dir, "stack.json");
+    char *map[PF_MAP_COUNT] = {0};
     json_t *written = NULL, *engine = NULL;
     struct pf_burst_output output = {.stack_path = stack,
-                                     .depth_path = settings->depth_map ? depth : NULL,
                                      .format = (enum pf_format)settings->format,
                                      .jpeg_quality = (int)settings->jpeg_quality,
                                      .order = json_object_get(command, "order")};
-    int r = stack && depth && sidecar ? pf_burst_write(burst, &output, &written, err)
-                                      : pf_fail(err, ENOMEM, "out of memory for names");
+    bool named = stack && sidecar;
+    for (int i = 0; i < PF_MAP_COUNT; i++) {
+        if (wanted[i])
+            named &= (map[i] = pf_path_join(dir, map_files[i].name)) != NULL;
+        output.map_path[i] = map[i];
+    }
+    int r = named ? pf_burst_write(burst, &output, &written, err)
+                  : pf_fail(err, ENOMEM, "out of memory for names");
     if (r == 0) {
         engine = pf_burst_engine(worker->pool, pf_now_ms() - begin_ms);
         r = write_sidecar(command, written, engine, sidecar, err);
         if (r < 0) {
             unlink(stack);
-            if (settings->depth_map)
-                unlink(depth);
+            for (int i = 0; i < PF_MAP_COUNT; i++)
+                if (map[i])
+                    unlink(map[i]);
         }
     }
     if (r == 0)
@@ -278,14 +301,16 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
     json_decref(engine);
     json_decref(written);
     free(stack);
-    free(depth);
+    for (int i = 0; i < PF_MAP_COUNT; i++)
+        free(map[i]);
     free(sidecar);
     return r;
 }
 
 static int do_finish(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {"format", "jpeg_quality", "depth_map", NULL};
+    static const char *const keys[] = {"format",         "jpeg_quality", "depth_map",
+                                       "confidence_map", "frame_map",    NULL};
     struct pf_burst *burst = NULL;
     struct pf_settings settings;
     int r = require_burst(worker, command, &burst, err);

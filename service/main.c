@@ -24,7 +24,7 @@ static int help_main(int argc, char **argv);
 const struct pf_command pf_commands[] = {
     {"serve", "[-c FILE] [--source folder:DIR]... [OPTIONS]",
      "watch sources, group frames into bursts, stack them as they come",
-     "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), depth.png and stack.json.\n"
+     "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), its maps and stack.json.\n"
      "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the next\n"
      "start goes on where it was. A second service on the same state directory is refused.\n"
      "  SIGUSR1              the bursts that are open are finished: stack them now\n"
@@ -34,6 +34,9 @@ const struct pf_command pf_commands[] = {
      "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
      "  --depth-map FILE     write the depth map too (a 16-bit PNG; black is the first of FILES)\n"
+     "  --confidence-map FILE\n"
+     "                       write how sure it is (a 16-bit PNG; white: one frame alone is sharp)\n"
+     "  --frame-map FILE     write which frame won where (a 16-bit PNG of numbers from 1)\n"
      "  --json               write the sidecar to standard output: each frame's file, time,\n"
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",

@@ -77,8 +77,9 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
     free(job->key);
     if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
         job->key = NULL;
-    json_t *object = pf_options_json(scheduler->settings,
-                                     "align equalise motion min_correlation judge fuse depth_map");
+    json_t *object = pf_options_json(
+        scheduler->settings, "align equalise motion min_correlation judge fuse clip depth_map "
+                             "confidence_map frame_map");
     json_t *head = job->key ? command("open", job) : NULL;
     if (object && head && !json_object_update(object, head))
         job->stage = PF_JOB_ACTIVE;
@@ -499,7 +500,8 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
         if (!pf_job_find(job, order[i]->id.text)->excluded)
             json_array_append_new(identities, json_string(order[i]->id.text));
     free(order);
-    json_t *object = pf_options_json(scheduler->settings, "format jpeg_quality depth_map");
+    json_t *object = pf_options_json(scheduler->settings,
+                                     "format jpeg_quality depth_map confidence_map frame_map");
     json_t *head = json_pack("{s:s, s:s, s:o, s:o, s:o}", "cmd", "finish", "burst", job->key, "dir",
                              pf_json_bytes(dir), "order", identities, "sidecar", sidecar);
     if (json_object_update(object, head) < 0)

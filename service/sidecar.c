@@ -92,7 +92,8 @@ json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings)
         "settings",
         pf_options_json(
             settings,
-            "align equalise motion min_correlation judge fuse format jpeg_quality depth_map"),
+            "align equalise motion min_correlation judge fuse clip format jpeg_quality depth_map "
+            "confidence_map frame_map"),
         "fused", (json_int_t)fused, "aside", (json_int_t)(job->count - fused), "frames", frames);
     free(order);
     return sidecar;

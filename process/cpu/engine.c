@@ -1,4 +1,4 @@
-#include "process/cpu/engine.h"
+#include "process/cpu/fuse.h"
 
 #include <errno.h>
 #include <math.h>
@@ -31,6 +31,7 @@ static int cpu_open(void **ret, const struct pf_stack_settings *settings, struct
     engine->settings = *settings;
     engine->pool = pool;
     engine->kernels = pf_kernels(0);
+    engine->fuser = pf_cpu_fuser(settings->fuse);
     int r = pf_ecc_new(&engine->ecc, engine->kernels, pool, err);
     if (r < 0) {
         cpu_close(engine);
@@ -349,5 +350,5 @@ const struct pf_backend pf_backend_cpu = {
     .keep = cpu_keep,
     .preview = pf_cpu_preview,
     .finish = pf_cpu_finish,
-    .depth = pf_cpu_depth,
+    .map = pf_cpu_map,
 };

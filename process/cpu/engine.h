@@ -1,4 +1,5 @@
-/* The CPU backend's memory: shared by its files (engine.c, fuse.c, result.c) and nobody else.
+/* The CPU backend's memory: shared by its files (engine.c, fuse*.c, result.c, maps.c) and nobody
+ * else.
  *
  * Levels: luma level 0 has the frame's size, each further one half of it, rounded up (Burt-Adelson
  * samples: level l lies at 2^l * column). Weights live on the grid of 2 x 2 cells of their level,
@@ -22,17 +23,16 @@ struct pf_light_grid {
     float cell[PF_CPU_LIGHT_GRID][PF_CPU_LIGHT_GRID]; /* 0..1 */
 };
 
-/* The soft pyramid's weights are (energy + floor) to this power; see the design page, section 3. */
-#define PF_ENERGY_FLOOR 2.0f /* grey levels of 255: what noise alone may reach */
-#define PF_ENERGY_POWER 12.0f
-
 struct pf_grid {
     int width, height;
 };
 
+struct pf_fuser; /* a method of fusing, see fuse.h */
+
 struct pf_cpu_engine {
     struct pf_stack_settings settings;
     struct pf_pool *pool; /* borrowed */
+    const struct pf_fuser *fuser;
     const struct pf_kernels *kernels;
 
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
@@ -47,17 +47,25 @@ struct pf_cpu_engine {
     int levels, planes;
     int chroma_shift_x, chroma_shift_y;
     struct pf_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
-    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];    /* Laplacian levels, then the rest */
     int16_t *work[PF_CPU_MAX_LEVELS + 1];          /* Gaussian pyramid of one plane */
-    float *alpha[PF_CPU_MAX_LEVELS];               /* energy, then the frame's share */
-    float *log_total[PF_CPU_MAX_LEVELS];
-    float *best[PF_CPU_DEPTH_LEVELS];      /* highest log2 weight so far; NULL without depth */
+    /* The stack: Laplacian levels, then the rest; one level alone in methods without a pyramid. */
+    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];
+    /* The stack of `average`: per sample mean, sum of squared deviations (NULL: no clipping) and
+     * number of frames. */
+    float *mean[3], *deviations[3];
+    uint16_t *frames[3];
+    float noise;       /* of the reference, see pf_fuse_job; negative: unknown yet */
+    int weight_levels; /* levels with weights of their own; 0 where a method has none */
+    float *alpha[PF_CPU_MAX_LEVELS];       /* energy, then the frame's share */
+    float *log_total[PF_CPU_MAX_LEVELS];   /* log2 of the sum of weights */
+    float *best[PF_CPU_DEPTH_LEVELS];      /* highest log2 weight so far; NULL without maps */
     uint16_t *winner[PF_CPU_DEPTH_LEVELS]; /* whose it was */
     char *scratch;                         /* one slice per thread */
     size_t scratch_bytes;
 };
 
 /* fuse.c */
+const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse);
 int pf_cpu_fuse(void *engine, const double h[9], double gain, int index, struct pf_error *err);
 struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain);
 
@@ -65,8 +73,10 @@ struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, do
 void pf_cpu_collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
 int pf_cpu_preview(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);
 int pf_cpu_finish(void *engine, struct pf_image **ret, struct pf_error *err);
-int pf_cpu_depth(void *engine, const int *rank, int count, struct pf_image **ret,
-                 struct pf_error *err);
+
+/* maps.c */
+int pf_cpu_map(void *engine, enum pf_map map, const int *rank, int count, struct pf_image **ret,
+               struct pf_error *err);
 
 static inline struct pf_grid pf_half(struct pf_grid grid)
 {

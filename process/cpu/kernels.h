@@ -88,10 +88,11 @@ struct pf_kernels {
     /* out[x] = sum taps[k] * in[x - tap_count / 2 + k]; `in` has tap_count / 2 samples on both sides */
     void (*filter_row)(float *out, const float *in, const float *taps, int tap_count, int count);
 
-    /* energy = log2(energy + floor) + coupling * mean of the 2 x 2 finer energies (fine rows may
-     * be NULL at the finest level). */
-    void (*energy_row)(float *energy, int count, float floor, float coupling,
-                       const float *fine_upper, const float *fine_lower, int fine_count);
+    /* energy = log2((max(energy^4 - noise^4, 0) + least^4)^(1/4) + floor) + coupling * mean of the 2 x 2 finer
+     * energies (fine rows may be NULL at the finest level). */
+    void (*energy_row)(float *energy, int count, float noise, float least, float floor,
+                       float coupling, const float *fine_upper, const float *fine_lower,
+                       int fine_count);
     /* Online softmax: weight 2^(power * energy - penalty[x]) (penalty NULL: none) joins the log2
      * total; energy is replaced by alpha, the new weight's share of the new total. */
     void (*softmax_row)(float *energy, float *log_total, int count, float power,

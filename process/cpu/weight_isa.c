@@ -66,12 +66,17 @@ static void filter_row(float *restrict out, const float *restrict in, const floa
     }
 }
 
-static void energy_row(float *restrict energy, int count, float floor, float coupling,
-                       const float *restrict fine_upper, const float *restrict fine_lower,
-                       int fine_count)
+static void energy_row(float *restrict energy, int count, float noise, float least, float floor,
+                       float coupling, const float *restrict fine_upper,
+                       const float *restrict fine_lower, int fine_count)
 {
-    for (int x = 0; x < count; x++)
-        energy[x] = fast_log2(energy[x] + floor);
+    float removed = noise * noise * noise * noise;
+    least = least * least * least * least;
+    for (int x = 0; x < count; x++) {
+        float squared = energy[x] * energy[x];
+        float rest = squared * squared - removed;
+        energy[x] = fast_log2(sqrtf(sqrtf((rest > 0 ? rest : 0) + least)) + floor);
+    }
     if (!fine_upper)
         return;
     float share = coupling * 0.25f;

@@ -66,6 +66,43 @@ test_json_is_one_document_with_everything()
     [ "$(jq -r '.frames[].path' out)" = "$(ls in/*.jpg)" ] || fail "paths"
 }
 
+test_every_map_lies_over_the_stack()
+{
+    need exiftool jq
+    frames in
+    expect_status 0 "$PARFOCAL" stack --json in/*.jpg -o out.png --depth-map depth.png \
+        --confidence-map=sure.png --frame-map who.png
+    local map
+    for map in depth sure who; do
+        [ "$(identified $map.png ImageSize) $(identified $map.png BitDepth)" = "320x240 16" ] ||
+            fail "$map.png"
+    done
+    jq -e '.output.depth.name == "depth.png" and .output.confidence.name == "sure.png" and
+        .output.frame_map.name == "who.png" and .output.frame_map.frames == [.frames[].path]' \
+        out >/dev/null || { jq .output out; fail "what the sidecar says of maps"; }
+    no_leftovers .
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o new.png --frame-map a.png --confidence-map a.png
+    grep -q 'the frame map cannot be the confidence map' err || fail "no word of the same file"
+    [ ! -e new.png ] || fail "something was written"
+}
+
+test_every_method_of_fusing()
+{
+    need jq
+    frames in
+    local method
+    for method in pyramid soft-depth average; do
+        expect_status 0 "$PARFOCAL" stack --json in/*.jpg -o $method.png --fuse $method
+        jq -e --arg method $method '.fused == 4 and .settings.fuse == $method and
+            .output.depth == null and .output.stack.width == 320' out >/dev/null || fail "$method"
+    done
+    ! cmp -s pyramid.png soft-depth.png && ! cmp -s soft-depth.png average.png ||
+        fail "the method makes no difference"
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.png --fuse average --depth-map depth.png
+    grep -q 'an average has no depth map' err || fail "no word of the map"
+    [ ! -e out.png ] || fail "something was written"
+}
+
 test_bad_files_are_named_and_the_others_stacked()
 {
     frames in

@@ -80,6 +80,34 @@ test_burst_from_open_to_finish()
     [ -z "$(find . -name '*.part')" ] || fail "a part was left"
 }
 
+test_maps_that_are_wanted_and_those_that_are_not_to_be_had()
+{
+    need jq
+    frames in
+    mkdir all none
+    mapfile -t files < <(ls "$T"/in/*.jpg)
+    {
+        say open a 'confidence_map: true, frame_map: true'
+        say open b 'fuse: "average", clip: 2.5'
+        for i in 0 1 2; do
+            add a "f$i" "${files[i]}"
+            add b "f$i" "${files[i]}"
+        done
+        say finish a 'dir: "'"$T/all"'", format: "png", confidence_map: true, frame_map: true,
+            order: ["f2", "f0", "f1"]'
+        say finish b 'dir: "'"$T/none"'", format: "png", depth_map: true, frame_map: true'
+    } >commands
+    work
+    holds '[.[] | select(.event == "finished") | [.files[].name]] ==
+        [["stack.png", "depth.png", "confidence.png", "frames.png", "stack.json"],
+         ["stack.png", "stack.json"]]'
+    jq -e '.output.confidence.name == "confidence.png" and .output.frame_map.name == "frames.png" and
+        .output.frame_map.frames == ["f2", "f0", "f1"]' all/stack.json >/dev/null || fail "all maps"
+    jq -e '.output | .depth == null and .confidence == null and .frame_map == null' \
+        none/stack.json >/dev/null || fail "no maps"
+    [ "$(ls none | tr '\n' ' ')" = "stack.json stack.png " ] || fail "files: $(ls none)"
+}
+
 test_several_bursts_at_once()
 {
     need jq

@@ -179,10 +179,12 @@ TEST(kernels_energy_and_softmax)
             for (int x = 0; x < w; x++) {
                 energy[x] = (float)(rand() % 1000) * 0.01f;
                 fine[0][2 * x] = fine[0][2 * x + 1] = fine[1][2 * x] = fine[1][2 * x + 1] = 0.5f;
-                double e = log2((double)energy[x] + 0.25) + 2 * 0.5;
+                double e =
+                    log2(pow(fmax(pow((double)energy[x], 4) - 16, 0) + pow(1.5, 4), 0.25) + 0.25) +
+                    2 * 0.5;
                 weight[x] = exp2(6 * e);
             }
-            kernels->energy_row(energy, w, 0.25f, 2, fine[0], fine[1], 2 * w);
+            kernels->energy_row(energy, w, 2, 1.5f, 0.25f, 2, fine[0], fine[1], 2 * w);
             kernels->softmax_row(energy, total, w, 6, NULL);
             for (int x = 0; x < w; x++) {
                 expected_total[x] += weight[x];

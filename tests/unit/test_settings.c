@@ -112,7 +112,7 @@ TEST(bad_values)
     expect("motion", "wobble", -EINVAL, "shift|similarity|affine|homography");
     expect("motion", "shift|similarity", -EINVAL, "one of");
     expect("motion", "", -EINVAL, "one of");
-    expect("fuse", "mean", -EINVAL, "must be pyramid");
+    expect("fuse", "mean", -EINVAL, "must be one of pyramid|soft-depth|average");
     expect("recursive", "maybe", -EINVAL, "yes or no");
     expect("outbox", "", -EINVAL, "must not be empty");
     expect("source", "inbox", -EINVAL, "folder:DIR");

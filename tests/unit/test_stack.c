@@ -270,8 +270,8 @@ TEST(stack_depth_map_follows_the_given_order)
         pf_image_free(frame);
     }
     struct pf_image *depth = NULL;
-    CHECK_EQ(pf_stack_depth(stack, arrival, 2, &depth, NULL), -EINVAL);
-    CHECK_EQ(pf_stack_depth(stack, arrival, 3, &depth, NULL), 0);
+    CHECK_EQ(pf_stack_map(stack, PF_MAP_DEPTH, arrival, 2, &depth, NULL), -EINVAL);
+    CHECK_EQ(pf_stack_map(stack, PF_MAP_DEPTH, arrival, 3, &depth, NULL), 0);
     CHECK_EQ(depth->planes, 1);
     CHECK_EQ(depth->width, WIDTH);
     for (int part = 0; part < 3; part++) {

@@ -1,0 +1,88 @@
+/* How the CPU backend fuses: what its methods have in common, and the table that each of them is.
+ *
+ * Included by process/cpu/fuse*.c, result.c, maps.c and engine.c only; one thread at a time per
+ * engine. A method gets each frame as warped planes, luma first, and keeps its stack in the
+ * engine's memory, which never grows with the number of frames.
+ */
+#ifndef PF_CPU_FUSE_H
+#define PF_CPU_FUSE_H
+
+#include "process/cpu/engine.h"
+
+enum { PF_FUSE_ROWS_PER_PIECE = 32 };
+
+/* Hands out pieces of one allocation; with base NULL it only adds up. */
+struct pf_arena {
+    char *base;
+    size_t used;
+};
+void *pf_arena_take(struct pf_arena *arena, size_t count, size_t size);
+
+/* How energies become weights: (energy + floor) to the power, where an energy that noise alone may
+ * have counts as one with all such; see the design page, section 3. */
+struct pf_weighing {
+    float floor, floor_decay; /* grey levels of 255 at level 0; factor from level to level */
+    float noise;              /* bound of what is noise, times its mean energy; 0: none */
+    float coupling;           /* of a level to the finer one */
+    float power;
+    float sigma[3]; /* of smoothing, in pixels of levels 0, 1, 2 and further */
+};
+
+/* A frame on its way into the stack. */
+struct pf_fuse_job {
+    struct pf_cpu_engine *engine;
+    const struct pf_kernels *kernels;
+    double h[9]; /* luma pixels */
+    bool identity;
+    int index;
+    int plane, level;
+    double plane_h[9]; /* samples of the plane */
+    struct pf_source_plane source;
+    float taps[2 * PF_CPU_BLUR_REACH + 1];
+    int reach;
+    float noise;  /* energy that noise alone gives the frame at its finest level, grey levels */
+    bool covered; /* no cell of this level can lie outside the frame */
+};
+
+struct pf_fuser {
+    const struct pf_weighing *weighing; /* NULL: no weights, and so no maps */
+    /* Takes the method's memory from the arena, for the sizes that the engine has; called twice,
+     * the first time to add up. */
+    void (*lay_out)(struct pf_cpu_engine *engine, struct pf_arena *arena);
+    void (*clear)(struct pf_cpu_engine *engine); /* makes that memory an empty stack */
+    /* The plane in work[0] joins the stack. */
+    void (*fuse_plane)(struct pf_fuse_job *job);
+    /* The stack's plane at a level, of that level's size; may use work[], and `out` may be
+     * work[level]. */
+    void (*collapse)(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
+};
+
+extern const struct pf_fuser pf_fuser_pyramid, pf_fuser_soft_depth, pf_fuser_average;
+
+static inline size_t pf_samples_of(struct pf_grid grid)
+{
+    return (size_t)grid.width * (size_t)grid.height;
+}
+
+static inline void *pf_fuse_scratch(const struct pf_fuse_job *job, int thread)
+{
+    return job->engine->scratch + (size_t)thread * job->engine->scratch_bytes;
+}
+
+/* fuse.c: makes work[job->level + 1] of a plane from work[job->level]. */
+void pf_fuse_reduce(struct pf_fuse_job *job);
+/* Brings a plane from work[0] down to `level`, into out. */
+void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
+
+/* fuse_weights.c: memory for `levels` levels of weights; the same, empty. */
+void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels);
+void pf_weights_clear(struct pf_cpu_engine *engine);
+/* Energies of work[], level by level, then each level's shares in alpha[]. */
+void pf_weights_weigh(struct pf_fuse_job *job);
+/* What noise may reach at a level, and the floor beneath it; grey levels. */
+float pf_weights_least(const struct pf_cpu_engine *engine, int level);
+float pf_weights_floor(const struct pf_weighing *weighing, int level);
+/* The shares of job->level at one row of a plane. */
+void pf_weights_row(const struct pf_fuse_job *job, int y, float *out);
+
+#endif

@@ -1,0 +1,124 @@
+/* `average`: each sample of the stack is the mean of the frames' samples, with those left out that
+ * lie more than `clip` standard deviations from the mean so far (0: none are).
+ *
+ * Mean and variance run along per sample (Welford 1962), so memory does not grow with the frames.
+ * What that cannot do, where a clipped mean over all frames at hand can: a frame is judged by those
+ * before it, so the first SEED_FRAMES always count, an outlier among them stays in and widens what
+ * is let in after it, and another order of the frames may give a slightly different picture. A plain
+ * mean has none of this. There are no weights, and so neither depth nor any other map.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "process/cpu/fuse.h"
+#include "process/homography.h"
+
+#define SEED_FRAMES 4 /* fewer have no variance worth the name */
+/* Frames that agree to the last bit (blown highlights, few frames) would let in nothing else. */
+#define LEAST_DEVIATION (1.0f * PF_GREY)
+
+static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
+{
+    for (int plane = 0; plane < engine->planes; plane++) {
+        size_t samples = pf_samples_of(engine->size[plane][0]);
+        engine->mean[plane] = pf_arena_take(arena, samples, sizeof(float));
+        if (engine->settings.clip > 0)
+            engine->deviations[plane] = pf_arena_take(arena, samples, sizeof(float));
+        engine->frames[plane] = pf_arena_take(arena, samples, sizeof(uint16_t));
+    }
+}
+
+static void clear(struct pf_cpu_engine *engine)
+{
+    for (int plane = 0; plane < engine->planes; plane++) {
+        size_t samples = pf_samples_of(engine->size[plane][0]);
+        memset(engine->mean[plane], 0, samples * sizeof(float));
+        if (engine->deviations[plane])
+            memset(engine->deviations[plane], 0, samples * sizeof(float));
+        memset(engine->frames[plane], 0, samples * sizeof(uint16_t));
+    }
+}
+
+static bool has_picture(const struct pf_fuse_job *job, int x, int y)
+{
+    double px, py;
+    pf_homography_apply(job->plane_h, x, y, &px, &py);
+    return px >= 0 && py >= 0 && px <= job->source.width - 1 && py <= job->source.height - 1;
+}
+
+/* Columns [*ret_left, *ret_right) of row y that the frame has; a row of a convex outline. */
+static void covered_columns(const struct pf_fuse_job *job, int y, int width, int *ret_left,
+                            int *ret_right)
+{
+    int left = 0, right = width;
+    while (!job->covered && left < right && !has_picture(job, left, y))
+        left++;
+    while (!job->covered && right > left && !has_picture(job, right - 1, y))
+        right--;
+    *ret_left = left;
+    *ret_right = right;
+}
+
+static void average_row(float *restrict mean, uint16_t *restrict frames,
+                        const int16_t *restrict sample, int count)
+{
+    for (int x = 0; x < count; x++) {
+        frames[x] = (uint16_t)(frames[x] + (frames[x] < UINT16_MAX));
+        mean[x] += ((float)sample[x] - mean[x]) / (float)frames[x];
+    }
+}
+
+static void clipped_row(float *restrict mean, float *restrict deviations, uint16_t *restrict frames,
+                        const int16_t *restrict sample, int count, float clip)
+{
+    for (int x = 0; x < count; x++) {
+        float n = (float)frames[x], before = (float)sample[x] - mean[x];
+        float variance = fmaxf(deviations[x] / fmaxf(n - 1, 1), LEAST_DEVIATION * LEAST_DEVIATION);
+        if (frames[x] >= SEED_FRAMES && before * before > clip * clip * variance)
+            continue;
+        n += 1;
+        frames[x] = (uint16_t)(frames[x] + (frames[x] < UINT16_MAX));
+        mean[x] += before / n;
+        deviations[x] += before * ((float)sample[x] - mean[x]);
+    }
+}
+
+static void join_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = engine->size[job->plane][0].width;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        int left, right;
+        covered_columns(job, y, width, &left, &right);
+        size_t at = (size_t)y * (size_t)width + (size_t)left;
+        float *mean = engine->mean[job->plane] + at;
+        uint16_t *frames = engine->frames[job->plane] + at;
+        const int16_t *sample = engine->work[0] + at;
+        if (engine->deviations[job->plane])
+            clipped_row(mean, engine->deviations[job->plane] + at, frames, sample, right - left,
+                        (float)engine->settings.clip);
+        else
+            average_row(mean, frames, sample, right - left);
+    }
+}
+
+static void fuse_plane(struct pf_fuse_job *job)
+{
+    pf_pool_run(job->engine->pool, job->engine->size[job->plane][0].height, PF_FUSE_ROWS_PER_PIECE,
+                join_rows, job);
+}
+
+static void collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t *out)
+{
+    size_t samples = pf_samples_of(engine->size[plane][0]);
+    int16_t *full = level ? engine->work[0] : out;
+    for (size_t i = 0; i < samples; i++)
+        full[i] = (int16_t)((int)(engine->mean[plane][i] + 65536.5f) - 65536);
+    if (level)
+        pf_fuse_reduce_to(engine, plane, level, out);
+}
+
+const struct pf_fuser pf_fuser_average = {
+    .lay_out = lay_out, .clear = clear, .fuse_plane = fuse_plane, .collapse = collapse};

@@ -1,0 +1,268 @@
+/* Maps of a stack: depth, confidence, and which frame won where.
+ *
+ * The finest levels remember who had the highest weight in each cell. A level's word counts where
+ * one frame stands out there (its confidence); elsewhere the next coarser level fills in, and so on
+ * to the whole picture: push-pull, Gortler et al. 1996.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "process/cpu/fuse.h"
+
+#define ROWS_PER_PIECE 32
+#define DOUBT          0.1f /* confidence against which a level's own word is weighed */
+#define MAX_LEVELS     24
+
+/* One level of the push-pull pyramid, on the grid of cells. */
+struct map_level {
+    struct pf_grid size;
+    float *place;      /* sum of confidence times place, then the place, 0..1 */
+    float *confidence; /* 0..1 */
+    uint16_t *frame;   /* place of the winner in capture order */
+};
+
+struct map_job {
+    const struct pf_cpu_engine *engine;
+    const int *rank;
+    int highest, levels, level;
+    struct map_level level_of[MAX_LEVELS];
+    float *smooth; /* depth: the finest level's places, smoothed */
+    struct pf_image *image;
+    enum pf_map map;
+};
+
+static bool has_winners(const struct map_job *job, int level)
+{
+    return level < PF_CPU_DEPTH_LEVELS && level < job->engine->weight_levels;
+}
+
+/* What a level's own winners say. */
+static void winner_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct pf_cpu_engine *engine = job->engine;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct map_level *level = &job->level_of[job->level];
+    int l = job->level;
+    (void)thread;
+    /* A level's energy holds the logarithms of all finer ones. */
+    float nothing = 0;
+    for (int k = 0; k <= l; k++)
+        nothing += log2f(pf_weights_least(engine, k) + pf_weights_floor(weighing, k));
+    size_t width = (size_t)level->size.width;
+    for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
+        /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
+         * even the winner shows no more than noise. */
+        float share = exp2f(fminf(0, engine->best[l][i] - engine->log_total[l][i]));
+        float energy = exp2f(fminf(60, engine->best[l][i] / weighing->power - nothing));
+        float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
+        int rank = job->rank[engine->winner[l][i]];
+        level->confidence[i] = share * share * share * detail;
+        level->place[i] = level->confidence[i] * (float)rank / (float)job->highest;
+        level->frame[i] = (uint16_t)rank;
+    }
+}
+
+/* Means of what the finer level knows, and the frame of its surest cell. */
+static void reduce(const struct map_level *fine, struct map_level *coarse)
+{
+    for (int y = 0; y < coarse->size.height; y++) {
+        for (int x = 0; x < coarse->size.width; x++) {
+            float place = 0, confidence = 0, surest = -1;
+            size_t at = (size_t)y * (size_t)coarse->size.width + (size_t)x;
+            for (int k = 0; k < 4; k++) {
+                int fx = 2 * x + (k & 1), fy = 2 * y + (k >> 1);
+                if (fx >= fine->size.width || fy >= fine->size.height)
+                    continue;
+                size_t from = (size_t)fy * (size_t)fine->size.width + (size_t)fx;
+                place += fine->place[from];
+                confidence += fine->confidence[from];
+                if (fine->confidence[from] > surest) {
+                    surest = fine->confidence[from];
+                    coarse->frame[at] = fine->frame[from];
+                }
+            }
+            coarse->place[at] = 0.25f * place;
+            coarse->confidence[at] = 0.25f * confidence;
+        }
+    }
+}
+
+/* Cell-centred bilinear sample of `plane` at twice its resolution. */
+static float sample_twice(const float *plane, struct pf_grid size, int x, int y)
+{
+    int x0 = x / 2, x1 = pf_clamp(x & 1 ? x0 + 1 : x0 - 1, 0, size.width - 1);
+    int y0 = y / 2, y1 = pf_clamp(y & 1 ? y0 + 1 : y0 - 1, 0, size.height - 1);
+    x0 = pf_clamp(x0, 0, size.width - 1);
+    y0 = pf_clamp(y0, 0, size.height - 1);
+    const float *near_row = plane + (size_t)y0 * (size_t)size.width;
+    const float *far_row = plane + (size_t)y1 * (size_t)size.width;
+    return 0.5625f * near_row[x0] + 0.1875f * (near_row[x1] + far_row[x0]) + 0.0625f * far_row[x1];
+}
+
+/* Replaces sums by places, coarse to fine: what a level is unsure of it takes from the coarser. The
+ * coarsest has nobody to ask. */
+static void fill_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct map_level *level = &job->level_of[job->level];
+    const struct map_level *coarser = &job->level_of[job->level + 1];
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        for (int x = 0; x < level->size.width; x++) {
+            size_t at = (size_t)y * (size_t)level->size.width + (size_t)x;
+            if (job->level == job->levels - 1) {
+                level->place[at] /= level->confidence[at] + 1e-6f;
+                continue;
+            }
+            size_t above = (size_t)(y / 2) * (size_t)coarser->size.width + (size_t)(x / 2);
+            float coarse = sample_twice(coarser->place, coarser->size, x, y);
+            level->place[at] =
+                (level->place[at] + DOUBT * coarse) / (level->confidence[at] + DOUBT);
+            if (level->confidence[at] < DOUBT)
+                level->frame[at] = coarser->frame[above];
+            /* A coarser level knows less well where: its word counts for less, and what is only the
+             * mean of its surroundings for nothing. */
+            float own = level->confidence[at];
+            float lent = has_winners(job, job->level + 1)
+                             ? 0.5f * sample_twice(coarser->confidence, coarser->size, x, y)
+                             : 0;
+            level->confidence[at] = own + (1 - own) * lent;
+        }
+    }
+}
+
+/* Evens out the places of neighbours whose frames are next to one another in the burst, which noise
+ * decides between, and leaves alone what is further apart: a bilateral filter (Tomasi & Manduchi
+ * 1998), in which a cell counts by its confidence. */
+static void smooth_rows(void *context, int begin, int end, int thread)
+{
+    enum { REACH = 3 };
+    const struct map_job *job = context;
+    const struct map_level *level = &job->level_of[0];
+    int width = level->size.width, height = level->size.height;
+    float narrow = (float)job->highest / 1.5f; /* 1 / the distance at which the weight is a half */
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        const float *here = level->place + (size_t)y * (size_t)width;
+        float *out = job->smooth + (size_t)y * (size_t)width;
+        for (int x = 0; x < width; x++) {
+            float sum = 0, weights = 0;
+            int left = x < REACH ? 0 : x - REACH;
+            int right = x + REACH < width ? x + REACH : width - 1;
+            for (int v = pf_clamp(y - REACH, 0, height - 1);
+                 v <= pf_clamp(y + REACH, 0, height - 1); v++) {
+                const float *place = level->place + (size_t)v * (size_t)width;
+                const float *sure = level->confidence + (size_t)v * (size_t)width;
+                for (int u = left; u <= right; u++) {
+                    float far = (place[u] - here[x]) * narrow;
+                    float weight = (sure[u] + 0.01f) / (1 + far * far * far * far);
+                    sum += weight * place[u];
+                    weights += weight;
+                }
+            }
+            out[x] = sum / weights;
+        }
+    }
+}
+
+/* Steps of the depth map from first frame to last: at least eight from frame to frame, which is
+ * more than any depth is known to; finer ones would only keep noise, and the file large. They
+ * divide the whole range. */
+static int depth_steps(int highest)
+{
+    static const int divisors[] = {15, 51, 85, 255, 771, 1285, 3855, 13107};
+    for (size_t i = 0; i < sizeof(divisors) / sizeof(*divisors); i++)
+        if (divisors[i] >= 8 * highest)
+            return divisors[i];
+    return 65535;
+}
+
+static void export_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct map_level *level = &job->level_of[0];
+    int steps = depth_steps(job->highest);
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        uint16_t *out =
+            (uint16_t *)((char *)job->image->plane[0] + (size_t)y * job->image->stride_bytes[0]);
+        for (int x = 0; x < job->image->width; x++) {
+            size_t cell = (size_t)(y / 2) * (size_t)level->size.width + (size_t)(x / 2);
+            if (job->map == PF_MAP_FRAME) {
+                out[x] = (uint16_t)(level->frame[cell] + 1);
+            } else if (job->map == PF_MAP_CONFIDENCE) {
+                float sure = sample_twice(level->confidence, level->size, x, y);
+                out[x] = (uint16_t)((int)(fminf(fmaxf(sure, 0), 1) * 255 + 0.5f) * 257);
+            } else {
+                float place = sample_twice(job->smooth, level->size, x, y);
+                int step = (int)(fminf(fmaxf(place, 0), 1) * (float)steps + 0.5f);
+                out[x] = (uint16_t)(step * (65535 / steps));
+            }
+        }
+    }
+}
+
+/* Sizes and memory of all levels, down to a single cell. */
+static int make_levels(struct map_job *job)
+{
+    struct pf_grid size = pf_half(job->engine->size[0][0]);
+    job->smooth = malloc(pf_samples_of(size) * sizeof(float));
+    for (int l = 0; l < MAX_LEVELS && job->smooth; l++) {
+        struct map_level *level = &job->level_of[l];
+        size_t cells = pf_samples_of(size);
+        level->size = size;
+        level->place = malloc(cells * (2 * sizeof(float) + sizeof(uint16_t)));
+        if (!level->place)
+            return -ENOMEM;
+        level->confidence = level->place + cells;
+        level->frame = (uint16_t *)(level->confidence + cells);
+        job->levels = l + 1;
+        if (cells == 1)
+            break;
+        size = pf_half(size);
+    }
+    return job->smooth ? 0 : -ENOMEM;
+}
+
+static void fill(struct map_job *job)
+{
+    struct pf_pool *pool = job->engine->pool;
+    for (int l = 0; l < job->levels; l++) {
+        struct map_level *level = &job->level_of[l];
+        job->level = l;
+        if (has_winners(job, l))
+            pf_pool_run(pool, level->size.height, ROWS_PER_PIECE, winner_rows, job);
+        else
+            reduce(&job->level_of[l - 1], level);
+    }
+    for (job->level = job->levels - 1; job->level >= 0; job->level--)
+        pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, fill_rows, job);
+    if (job->map == PF_MAP_DEPTH)
+        pf_pool_run(pool, job->level_of[0].size.height, ROWS_PER_PIECE, smooth_rows, job);
+}
+
+int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct pf_image **ret,
+               struct pf_error *err)
+{
+    struct pf_cpu_engine *engine = opaque;
+    struct map_job job = {.engine = engine, .rank = rank, .highest = 1, .map = map};
+    for (int i = 0; i < count; i++)
+        job.highest = rank[i] > job.highest ? rank[i] : job.highest;
+    int r = make_levels(&job);
+    if (r < 0)
+        r = pf_fail(err, ENOMEM, "out of memory for a map of the stack");
+    if (r == 0)
+        r = pf_image_new(&job.image, engine->size[0][0].width, engine->size[0][0].height, 16, 1, 0,
+                         0, err);
+    if (r == 0) {
+        fill(&job);
+        pf_pool_run(engine->pool, job.image->height, ROWS_PER_PIECE, export_rows, &job);
+        *ret = job.image;
+    }
+    for (int l = 0; l < MAX_LEVELS; l++)
+        free(job.level_of[l].place);
+    free(job.smooth);
+    return r;
+}
