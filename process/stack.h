@@ -60,7 +60,7 @@ struct pf_stack_settings {
     enum pf_fuse fuse;
     double clip; /* `average`: standard deviations beyond which a sample is left out; 0: none is */
     bool depth;  /* keep what maps need */
-    bool judge; /* set aside what process/judge.h condemns */
+    bool judge;  /* set aside what process/judge.h condemns */
 };
 
 struct pf_stack;

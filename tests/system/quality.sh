@@ -33,12 +33,12 @@ test_quality_bristles()
 
 test_quality_board()
 {
-    quality_of board 34.3 0.979 0.6
+    quality_of board 34.5 0.980 0.6
 }
 
 test_quality_backdrop()
 {
-    quality_of backdrop 42.6 0.988 0.6
+    quality_of backdrop 43.1 0.9895 0.6
 }
 
 # In fs_pcb the black bars of the barcode are evenly black: methods that decide pixel by pixel fill
