@@ -64,6 +64,8 @@ struct pf_encode_job {
 };
 int pf_encode_jpeg(const struct pf_encode_job *job, struct pf_error *err);
 int pf_encode_tiff(const struct pf_encode_job *job, struct pf_error *err);
+/* Whether it must be a BigTIFF: the offsets of a classic one end at 4 GiB. */
+bool pf_encode_tiff_is_big(const struct pf_encode_job *job);
 int pf_encode_png(const struct pf_encode_job *job, struct pf_error *err);
 
 #endif

@@ -15,7 +15,7 @@
 
 #define STRIP_BYTES (1 << 20)
 #define BAND_STRIPS 8                      /* strips converted together, then written */
-#define CLASSIC_MAX (UINT64_C(4000) << 20) /* above: BigTIFF */
+#define CLASSIC_MAX (UINT64_C(4000) << 20) /* the rest to 4 GiB is for directories and tables */
 
 struct writer {
     TIFF *tiff;
@@ -279,20 +279,30 @@ static int write_strips(struct writer *writer, struct pf_error *err)
     return 0;
 }
 
+bool pf_encode_tiff_is_big(const struct pf_encode_job *job)
+{
+    const struct pf_image *image = job->image;
+    uint64_t row_bytes =
+        (uint64_t)image->width * (uint64_t)(image->planes * job->options->bits / 8);
+    uint64_t bytes;
+    return __builtin_mul_overflow(row_bytes, (uint64_t)image->height, &bytes) ||
+           __builtin_add_overflow(bytes, job->icc->size_bytes + job->exif->size_bytes, &bytes) ||
+           bytes > CLASSIC_MAX;
+}
+
 int pf_encode_tiff(const struct pf_encode_job *job, struct pf_error *err)
 {
     struct writer writer = {.job = job};
     writer.row_bytes =
         (size_t)job->image->width * (size_t)job->image->planes * (size_t)(job->options->bits / 8);
-    bool big = (uint64_t)writer.row_bytes * (uint64_t)job->image->height > CLASSIC_MAX;
-
     TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
     if (!options)
         return pf_fail(err, ENOMEM, "%s: out of memory for encoding", job->sink->path);
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &writer);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &writer);
-    writer.tiff = TIFFClientOpenExt(job->sink->path, big ? "w8m" : "wm", &writer, on_read, on_write,
-                                    on_seek, on_close, on_size, NULL, NULL, options);
+    writer.tiff =
+        TIFFClientOpenExt(job->sink->path, pf_encode_tiff_is_big(job) ? "w8m" : "wm", &writer,
+                          on_read, on_write, on_seek, on_close, on_size, NULL, NULL, options);
     TIFFOpenOptionsFree(options);
 
     int r = writer.tiff ? write_directory(&writer, err)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "process/codec.h"
+#include "process/codec_format.h"
 #include "process/convert.h"
 #include "tests/unit/codec_files.h"
 
@@ -408,6 +409,40 @@ TEST(profile_of_other_colours_stays_out)
             pf_image_free(decode(file_name("out")));
         }
         pf_image_free(image); /* and its profile */
+    }
+}
+
+/* Whatever makes the file long counts: sides, channels, bits, profile. 4000 MiB are the last that
+ * fit, and 300 MP of 16 bits do. */
+TEST(tiff_becomes_big_by_its_size)
+{
+    static const struct {
+        int width, height, planes, bits;
+        size_t profile;
+        bool big;
+    } cases[] = {
+        {100, 100, 3, 16, 0, false},
+        {17320, 17320, 3, 16, 0, false},
+        {32000, 43690, 3, 8, 0, false},
+        {32000, 43691, 3, 8, 0, true},
+        {32000, 43691, 1, 8, 0, false},
+        {32000, 43691, 1, 16, 0, false},
+        {32000, 43691, 3, 16, 0, true},
+        {1 << 16, 64000, 1, 8, 0, false}, /* 4000 MiB exactly */
+        {1 << 16, 64000, 1, 8, 1, true},
+        {1000, 1000, 1, 8, (size_t)4000 << 20, true},
+        {INT32_MAX, INT32_MAX, 3, 16, 0, true}, /* more than 64 bits count */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pf_image image = {
+            .width = cases[i].width, .height = cases[i].height, .planes = cases[i].planes};
+        struct pf_encode_options options = {.format = PF_FORMAT_TIFF, .bits = cases[i].bits};
+        struct pf_blob exif = {NULL, 0}, icc = {NULL, cases[i].profile};
+        struct pf_encode_job job = {
+            .image = &image, .exif = &exif, .icc = &icc, .options = &options};
+        if (pf_encode_tiff_is_big(&job) != cases[i].big)
+            FAIL("%d x %d, %d planes, %d bits", cases[i].width, cases[i].height, cases[i].planes,
+                 cases[i].bits);
     }
 }
 
