@@ -21,8 +21,8 @@
 #include "process/exif_entry.h"
 
 #define LEVELS 65536
-/* LibRaw's numbers. PPG takes a third of AHD's time, and shows more false colour at fine detail,
- * which a stack then keeps: it consists of the finest detail of every frame. */
+/* LibRaw's numbers. A frame of 24 MP costs 1.4 s of one core and 374 MB with AHD, 0.8 s with PPG,
+ * which shows more false colour at fine detail; and a stack consists of every frame's finest. */
 #define DEMOSAIC_AHD  3
 #define COLOUR_SRGB   1
 #define CLIPPED       0
