@@ -10,12 +10,14 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
+#include "process/coverage.h"
 
 #define PREVIEW_QUALITY 85
 
 struct pf_burst {
     struct pf_stack *stack;
     struct pf_pool *pool;
+    struct pf_coverage *coverage;
     bool has_maps; /* the method knows which frame is sharp where */
     char **added;  /* identities, in the order of pf_stack_add() */
     int count, capacity;
@@ -30,9 +32,11 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
     burst->has_maps = pf_fuse_has_maps(settings->fuse);
-    int r = pf_stack_open(&burst->stack, settings, pool, err);
+    int r = pf_coverage_new(&burst->coverage, err);
+    if (r == 0)
+        r = pf_stack_open(&burst->stack, settings, pool, err);
     if (r < 0) {
-        free(burst);
+        pf_burst_free(burst);
         return r;
     }
     *ret = burst;
@@ -44,6 +48,7 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst)
     if (!burst)
         return NULL;
     pf_stack_free(burst->stack);
+    pf_coverage_free(burst->coverage);
     for (int i = 0; i < burst->count; i++)
         free(burst->added[i]);
     free(burst->added);
@@ -124,6 +129,23 @@ static int remember(struct pf_burst *burst, const char *identity)
     return burst->added[burst->count] ? 0 : -ENOMEM;
 }
 
+/* A fused frame joins the coverage; what is missing so far joins its facts. */
+static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
+                 const struct pf_image *image, json_t *facts, struct pf_error *err)
+{
+    struct pf_focus focus = result->focus;
+    json_t *coverage = NULL;
+    const double *h = result->transform;
+    pf_focus_grid_warp(focus.grid, result->focus.grid, h, image->width, image->height);
+    pf_focus_grid_warp(focus.gradient, result->focus.gradient, h, image->width, image->height);
+    int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
+    if (r == 0)
+        r = pf_burst_coverage(burst, NULL, false, &coverage, err);
+    if (r == 0 && json_object_set_new(facts, "coverage", coverage) < 0)
+        r = pf_fail(err, ENOMEM, "out of memory for a frame's result");
+    return r;
+}
+
 int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
                  const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
                  struct pf_error *err)
@@ -155,6 +177,11 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
     facts = frame_facts(&result, image, decode_ms);
     if (!facts)
         return pf_fail(err, ENOMEM, "out of memory for a frame's result");
+    r = result.verdict == PF_VERDICT_FUSED ? cover(burst, &result, image, facts, err) : 0;
+    if (r < 0) {
+        json_decref(facts);
+        return r;
+    }
     *ret_facts = facts;
     return 0;
 }
@@ -210,6 +237,18 @@ static int by_position(const void *left, const void *right)
     return a->frame - b->frame;
 }
 
+static size_t position_of(const struct pf_burst *burst, int frame, const json_t *order)
+{
+    size_t position = 0, end = json_array_size(order);
+    while (position < end) {
+        const char *identity = json_string_value(json_array_get(order, position));
+        if (identity && strcmp(identity, burst->added[frame]) == 0)
+            break;
+        position++;
+    }
+    return position;
+}
+
 /* rank[i]: place of the i-th added frame among the added ones. NULL on out of memory. */
 static int *ranks(const struct pf_burst *burst, const json_t *order)
 {
@@ -220,21 +259,77 @@ static int *ranks(const struct pf_burst *burst, const json_t *order)
         free(rank);
         return NULL;
     }
-    for (int i = 0; i < burst->count; i++) {
-        size_t position = 0, end = json_array_size(order);
-        while (position < end) {
-            const char *identity = json_string_value(json_array_get(order, position));
-            if (identity && strcmp(identity, burst->added[i]) == 0)
-                break;
-            position++;
-        }
-        places[i] = (struct place){.position = position, .frame = i};
-    }
+    for (int i = 0; i < burst->count; i++)
+        places[i] = (struct place){.position = position_of(burst, i, order), .frame = i};
     qsort(places, (size_t)burst->count, sizeof(*places), by_position);
     for (int i = 0; i < burst->count; i++)
         rank[places[i].frame] = i;
     free(places);
     return rank;
+}
+
+static json_t *cells_that_are(const struct pf_coverage_report *report, int cover)
+{
+    json_t *cells = json_array();
+    for (int c = 0; c < PF_FOCUS_CELLS; c++)
+        if (report->cover[c] == cover)
+            json_array_append_new(cells, json_integer(c));
+    return cells;
+}
+
+static json_t *identity_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
+                             int place)
+{
+    return pf_json_bytes(burst->added[report->frame[place]]);
+}
+
+static json_t *curve_json(const struct pf_burst *burst, const struct pf_coverage_report *report)
+{
+    json_t *curve = json_array();
+    for (int i = 0; i < report->frames; i++)
+        json_array_append_new(curve,
+                              json_pack("{s:o, s:o, s:i}", "frame", identity_json(burst, report, i),
+                                        "sharpness", number((double)report->sharpness[i]), "won",
+                                        report->won[i]));
+    return curve;
+}
+
+static json_t *winner_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
+                           const json_t *order)
+{
+    json_t *winner = json_array();
+    for (int c = 0; c < PF_FOCUS_CELLS; c++) {
+        int place = report->winner[c], frame = place < 0 ? -1 : report->frame[place];
+        size_t position = frame >= 0 && order ? position_of(burst, frame, order) : (size_t)frame;
+        json_array_append_new(winner, place < 0 ? json_null() : json_integer((json_int_t)position));
+    }
+    return winner;
+}
+
+int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool whole, json_t **ret,
+                      struct pf_error *err)
+{
+    struct pf_coverage_report report;
+    int *rank = order ? ranks(burst, order) : NULL;
+    int r = order && !rank ? pf_fail(err, ENOMEM, "out of memory for the coverage")
+                           : pf_coverage_report(burst->coverage, rank, &report, err);
+    free(rank);
+    if (r < 0)
+        return r;
+    json_t *skipped = json_array();
+    for (int i = 0; i + 1 < report.frames; i++)
+        if (report.skipped[i])
+            json_array_append_new(skipped, json_pack("[o, o]", identity_json(burst, &report, i),
+                                                     identity_json(burst, &report, i + 1)));
+    *ret = json_pack("{s:i, s:o, s:o, s:o}", "detail", report.detail, "skipped", skipped, "before",
+                     cells_that_are(&report, PF_COVER_BEFORE), "beyond",
+                     cells_that_are(&report, PF_COVER_BEYOND));
+    if (*ret && whole) {
+        json_object_set_new(*ret, "curve", curve_json(burst, &report));
+        json_object_set_new(*ret, "winner", winner_json(burst, &report, order));
+    }
+    pf_coverage_report_free(&report);
+    return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the coverage");
 }
 
 static const char *format_names[] = {

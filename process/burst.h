@@ -24,13 +24,19 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst); /* NULL-safe, returns NU
 /* The outcome of decoding joins the stack. `image` NULL: decoding failed as `decode_error` says. A
  * picture that can never be read (-EBADMSG, -ENOTSUP, -EFBIG) is set aside like one that cannot be
  * aligned. *ret_facts: verdict reason reference focus transform aligned_by correlation gain width
- * height and times in ms. Other errors are returned; after -ENOMEM the burst must be freed. */
+ * height, times in ms, and of a fused frame coverage, frames taken in the order of adding. Other
+ * errors are returned; after -ENOMEM the burst must be freed. */
 int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
                  const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
                  struct pf_error *err);
 
 int pf_burst_fused(const struct pf_burst *burst);
 int pf_burst_aside(const struct pf_burst *burst);
+
+/* What the frames cover (process/coverage.h), as in PROTOCOL.md: detail skipped before beyond; with
+ * `whole` also curve and winner. order as in struct pf_burst_output; winners are places in it. */
+int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool whole, json_t **ret,
+                      struct pf_error *err);
 
 /* JPEG of the stack as it is now, put in place by rename. -ENODATA, errors of writing. */
 int pf_burst_preview(struct pf_burst *burst, int max_width, const char *path, int *ret_width,

@@ -19,6 +19,7 @@
 #include "config/options.h"
 #include "config/settings.h"
 #include "process/burst.h"
+#include "process/coverage.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
 #include "process/stray.h"
@@ -294,6 +295,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
             return;
         }
     }
+    json_object_del(facts, "coverage"); /* told of the whole, at the end */
     file->facts = facts;
     if (command->json && !file->identity.text[0])
         identify(file);
@@ -395,6 +397,59 @@ static int fuse_files(struct command *command, struct pf_error *err)
     return r;
 }
 
+/* ---- what is missing ---- */
+
+/* The coverage of all frames. The burst counts those that could be decoded, the report all files.
+ * NULL on out of memory. */
+static json_t *find_coverage(const struct command *command)
+{
+    struct pf_error ignored = {0};
+    json_t *coverage = NULL, *winner;
+    size_t i;
+    int *file = calloc((size_t)command->count, sizeof(*file)), added = 0;
+    if (!file || pf_burst_coverage(command->burst, NULL, true, &coverage, &ignored) < 0) {
+        free(file);
+        return NULL;
+    }
+    for (int k = 0; k < command->count; k++)
+        if (k != command->stray && json_object_get(command->files[k].facts, "width"))
+            file[added++] = k;
+    json_array_foreach(json_object_get(coverage, "winner"), i, winner) if (json_is_integer(winner))
+        json_integer_set(winner, file[json_integer_value(winner)]);
+    free(file);
+    return coverage;
+}
+
+static void say_outside(struct command *command, const json_t *coverage, const char *side,
+                        const char *where)
+{
+    size_t cells = json_array_size(json_object_get(coverage, side));
+    size_t detail = (size_t)json_integer_value(json_object_get(coverage, "detail"));
+    if (pf_coverage_is_worth_a_word(cells, detail))
+        pf_progress_say(&command->progress,
+                        "parfocal stack: %zu of %zu parts with detail are sharp in no frame: their "
+                        "focal planes lie %s frame",
+                        cells, detail, where);
+}
+
+static void say_coverage(struct command *command, const json_t *coverage)
+{
+    const json_t *pair;
+    size_t i;
+    json_array_foreach(json_object_get(coverage, "skipped"), i, pair)
+    {
+        char *from = pf_json_bytes_value(json_array_get(pair, 0));
+        char *to = pf_json_bytes_value(json_array_get(pair, 1));
+        pf_progress_say(&command->progress,
+                        "parfocal stack: a focal plane was skipped between %s and %s",
+                        from ? from : "a frame", to ? to : "the next");
+        free(from);
+        free(to);
+    }
+    say_outside(command, coverage, "before", "before that of the first");
+    say_outside(command, coverage, "beyond", "beyond that of the last");
+}
+
 /* ---- the result ---- */
 
 static int write_result(struct command *command, enum pf_format format, json_t **ret_output,
@@ -426,8 +481,8 @@ static int write_result(struct command *command, enum pf_format format, json_t *
 }
 
 /* One document, the fields of stack.json. */
-static int print_json(const struct command *command, const json_t *output, double finish_ms,
-                      const struct pf_error *failure)
+static int print_json(const struct command *command, const json_t *output, const json_t *coverage,
+                      double finish_ms, const struct pf_error *failure)
 {
     json_t *frames = json_array();
     int fused = 0;
@@ -452,6 +507,8 @@ static int print_json(const struct command *command, const json_t *output, doubl
         output ? json_incref((json_t *)output) : json_null(), "engine",
         pf_burst_engine(command->pool, finish_ms), "total_ms",
         pf_now_ms() - command->progress.begin_ms);
+    if (document && coverage)
+        json_object_set(document, "coverage", (json_t *)coverage);
     if (document && failure)
         json_object_set_new(document, "error", pf_json_bytes(failure->text));
     char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
@@ -467,7 +524,7 @@ static int stack(struct command *command)
 {
     struct pf_error err = {0}, ignored = {0};
     enum pf_format format = (enum pf_format)command->settings.format;
-    json_t *output = NULL;
+    json_t *output = NULL, *coverage = NULL;
     double finish_ms = 0;
 
     pf_format_of_path(command->output, &format, &ignored); /* else the setting's */
@@ -475,6 +532,8 @@ static int stack(struct command *command)
     int r = fuse_files(command, &err);
     if (r == 0) {
         double begin_ms = pf_now_ms();
+        coverage = find_coverage(command);
+        say_coverage(command, coverage);
         pf_progress_phase(&command->progress, "writing");
         r = write_result(command, format, &output, &err);
         finish_ms = pf_now_ms() - begin_ms;
@@ -483,13 +542,14 @@ static int stack(struct command *command)
     if (r < 0)
         fprintf(stderr, "parfocal stack: %s\n", err.text);
     if (command->json &&
-        print_json(command, r < 0 ? NULL : output, finish_ms, r < 0 ? &err : NULL) < 0) {
+        print_json(command, r < 0 ? NULL : output, coverage, finish_ms, r < 0 ? &err : NULL) < 0) {
         fprintf(stderr, "parfocal stack: out of memory for the report\n");
         r = -ENOMEM;
     }
     if (r == 0 && !command->json)
         printf("%s: %d of %d frames, %.1f s\n", command->output, pf_burst_fused(command->burst),
                command->count, (pf_now_ms() - command->progress.begin_ms) / 1e3);
+    json_decref(coverage);
     json_decref(output);
     return r < 0 ? PF_EXIT_FAILURE : PF_EXIT_OK;
 }

@@ -209,12 +209,13 @@ static int do_preview(struct worker *worker, const json_t *command, struct pf_er
     return r;
 }
 
-static int write_sidecar(const json_t *command, const json_t *output, json_t *engine,
-                         const char *path, struct pf_error *err)
+static int write_sidecar(const json_t *command, const json_t *output, json_t *coverage,
+                         json_t *engine, const char *path, struct pf_error *err)
 {
     const json_t *given = json_object_get(command, "sidecar");
     json_t *sidecar = json_is_object(given) ? json_copy((json_t *)given) : json_object();
     if (!sidecar || json_object_set(sidecar, "output", (json_t *)output) < 0 ||
+        json_object_set(sidecar, "coverage", coverage) < 0 ||
         json_object_set(sidecar, "engine", engine) < 0) {
         json_decref(sidecar);
         return pf_fail(err, ENOMEM, "out of memory for %s", path);
@@ -273,7 +274,7 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
                                        [PF_MAP_FRAME] = settings->frame_map};
     char *stack = pf_path_join(dir, name), *sidecar = pf_path_join(dir, "stack.json");
     char *map[PF_MAP_COUNT] = {0};
-    json_t *written = NULL, *engine = NULL;
+    json_t *written = NULL, *engine = NULL, *coverage = NULL;
     struct pf_burst_output output = {.stack_path = stack,
                                      .format = (enum pf_format)settings->format,
                                      .jpeg_quality = (int)settings->jpeg_quality,
@@ -288,7 +289,9 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
                   : pf_fail(err, ENOMEM, "out of memory for names");
     if (r == 0) {
         engine = pf_burst_engine(worker->pool, pf_now_ms() - begin_ms);
-        r = write_sidecar(command, written, engine, sidecar, err);
+        r = pf_burst_coverage(burst, output.order, true, &coverage, err);
+        if (r == 0)
+            r = write_sidecar(command, written, coverage, engine, sidecar, err);
         if (r < 0) {
             unlink(stack);
             for (int i = 0; i < PF_MAP_COUNT; i++)
@@ -299,6 +302,7 @@ static int finish_into(struct worker *worker, const json_t *command, const char 
     if (r == 0)
         send_finished(worker, command, written, sidecar, burst, pf_now_ms() - begin_ms);
     json_decref(engine);
+    json_decref(coverage);
     json_decref(written);
     free(stack);
     for (int i = 0; i < PF_MAP_COUNT; i++)

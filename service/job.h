@@ -73,6 +73,9 @@ struct pf_job {
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
 
+    json_t *coverage;      /* what the worker found last, NULL before */
+    json_t *coverage_told; /* object whose keys say what of it was logged; NULL: nothing */
+
     struct pf_job_frame *frames;
     size_t count, capacity;
 };

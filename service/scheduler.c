@@ -247,6 +247,11 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     json_object_del(frame->result, "event");
     json_object_del(frame->result, "burst");
     json_object_del(frame->result, "frame");
+    if (json_object_get(frame->result, "coverage")) { /* the burst's, not the frame's */
+        json_decref(job->coverage);
+        job->coverage = json_incref(json_object_get(frame->result, "coverage"));
+        json_object_del(frame->result, "coverage");
+    }
     job->preview_wanted = !job->complete;
     scheduler->careful -= scheduler->careful > 0;
     pf_child_healthy(scheduler->worker);

@@ -8,12 +8,14 @@
 #include "config/base/file.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
+#include "process/coverage.h"
 #include "process/stray.h"
 #include "service/service.h"
 #include "service/sidecar.h"
 #include "service/timer.h"
 
 #define FUSED_MIN             2 /* one frame is not a stack, however many were set aside */
+#define OUTSIDE_FRAMES        5 /* after these the begin of a bracket is what it is */
 #define OUTBOX_BACKOFF_MS     1000
 #define OUTBOX_BACKOFF_MAX_MS 60000
 
@@ -58,6 +60,57 @@ static void log_frame(const struct pf_job *job, struct pf_job_frame *frame)
                number(result, "correlation"));
 }
 
+/* True the first time that this is to be said of a burst; a replay finds the same again. */
+static bool untold(struct pf_job *job, const char *key)
+{
+    if (!job->coverage_told)
+        job->coverage_told = json_object();
+    if (json_object_get(job->coverage_told, key))
+        return false;
+    json_object_set_new(job->coverage_told, key, json_true());
+    return true;
+}
+
+static const char *name_of(const struct pf_job *job, const json_t *identity)
+{
+    const struct pf_job_frame *frame = pf_job_find(job, json_string_value(identity));
+    return frame ? pf_base_name(frame->record->path) : "a frame";
+}
+
+static void log_outside(struct pf_job *job, const char *side)
+{
+    size_t detail = (size_t)number(job->coverage, "detail");
+    size_t cells = json_array_size(json_object_get(job->coverage, side));
+    if (pf_coverage_is_worth_a_word(cells, detail) && untold(job, side))
+        pf_log_warning("burst %s: %zu of %zu parts with detail are sharp in no frame: their focal "
+                       "planes lie %s frame",
+                       job->name, cells, detail,
+                       strcmp(side, "before") ? "beyond that of the last"
+                                              : "before that of the first");
+}
+
+/* What the photographer can still shoot, while the subject is there. What lies beyond the last frame
+ * is told when there will be no further one. */
+static void log_coverage(struct pf_job *job)
+{
+    const json_t *skipped = json_object_get(job->coverage, "skipped");
+    size_t i;
+    const json_t *pair;
+    json_array_foreach(skipped, i, pair)
+    {
+        const json_t *from = json_array_get(pair, 0), *to = json_array_get(pair, 1);
+        char key[2 * PF_IDENTITY_CHARS + 2];
+        snprintf(key, sizeof(key), "%s %s", json_string_value(from), json_string_value(to));
+        if (untold(job, key))
+            pf_log_warning("a focal plane was skipped between %s and %s", name_of(job, from),
+                           name_of(job, to));
+    }
+    if (pf_job_fused_count(job) >= OUTSIDE_FRAMES || job->complete)
+        log_outside(job, "before");
+    if (job->complete)
+        log_outside(job, "beyond");
+}
+
 static void log_published(const struct pf_job *job, const char *directory)
 {
     size_t fused = pf_job_fused_count(job);
@@ -90,6 +143,7 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
 static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
 {
     log_frame(job, frame);
+    log_coverage(job);
     note_result(context, job, frame);
 }
 
@@ -184,6 +238,7 @@ static void on_settled(struct pf_job *job, void *context)
 {
     struct pf_service *service = context;
     size_t fused = pf_job_fused_count(job);
+    log_coverage(job);
     struct pf_job_frame *stray = job->rescued ? NULL : pf_job_stray(job);
     if (stray) {
         char reason[128];

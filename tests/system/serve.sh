@@ -332,3 +332,28 @@ test_a_burst_of_raw_becomes_a_stack()
     [ "$(published | wc -l)" = 1 ] || fail "more than one stack"
     stop_service
 }
+
+# The photographer hears of a skipped plane before the burst is over.
+test_skipped_plane_is_told_while_the_burst_runs()
+{
+    local file
+    "$GENERATE" --out burst --no-truth --scene textured --width 768 --height 512 --frames 10 \
+        --interval 0.2
+    rm burst/IMG_0005.jpg burst/IMG_0006.jpg
+    mkdir_inbox
+    serve --gap 100 --expected-frames 8
+    for file in burst/IMG_000?.jpg; do
+        drop "$file"
+        await_log "${file##*/} scored"
+    done
+    await_log 'a focal plane was skipped between IMG_0004.jpg and IMG_0007.jpg'
+    [ "$(published | wc -l)" -eq 0 ] || fail "the burst was over already"
+    drop burst/IMG_0010.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.frames as $f | .coverage |
+        .skipped == [[$f[3].identity, $f[4].identity]] and .before == [] and .detail > 200 and
+        (.winner | length) == 256 and ([.curve[].frame] == [$f[].identity]) and
+        ([$f[] | has("coverage")] | any | not)'
+    stop_service
+    [ "$(grep -ac 'plane was skipped' service.err)" -eq 1 ] || fail "told more than once"
+}

@@ -376,3 +376,34 @@ test_stack_of_dngs()
     expect_status 0 "$PARFOCAL" stack in/*.dng -o out2.tif
     grep -q 'IMG_0002.dng: set aside' err || fail "$(cat err)"
 }
+
+# Two inner frames left out: told on the terminal and in the report, with the map of who won.
+test_skipped_plane_is_named()
+{
+    need jq
+    "$GENERATE" --out in --scene textured --width 768 --height 512 --frames 10 --no-truth
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o whole.jpg --json
+    ! grep -q 'skipped\|sharp in no frame' err || fail "of a whole bracket: $(cat err)"
+    jq -e '.coverage | .skipped == [] and .before == [] and .beyond == [] and .detail > 200 and
+        (.winner | length) == 256 and ([.curve[].won] | add) == .detail and
+        (.curve[4].sharpness > .curve[0].sharpness)' out >/dev/null ||
+        fail "$(jq -c .coverage out)"
+    rm in/IMG_0005.jpg in/IMG_0006.jpg
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpg --json
+    grep -q 'a focal plane was skipped between in/IMG_0004.jpg and in/IMG_0007.jpg' err ||
+        fail "$(cat err)"
+    jq -e '.coverage.skipped == [["in/IMG_0004.jpg", "in/IMG_0007.jpg"]] and
+        (.coverage.winner | max) < 8' out >/dev/null || fail "$(jq -c .coverage out)"
+}
+
+test_frame_sharp_nowhere_is_set_aside_unless_told_otherwise()
+{
+    "$GENERATE" --out in --scene textured --width 480 --height 320 --no-truth
+    "$GENERATE" --out soft --scene textured --width 480 --height 320 --blur 60 --no-truth
+    cp soft/IMG_0010.jpg in/IMG_0006.jpg
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpg --align none
+    [ "$(grep -c 'set aside: in/IMG' err)" = 1 ] || fail "$(cat err)"
+    grep -q 'set aside: in/IMG_0006.jpg: is sharp nowhere' err || fail "$(cat err)"
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpg --align none --no-judge
+    ! grep -q 'set aside' err || fail "$(cat err)"
+}
