@@ -14,7 +14,7 @@ companions() # FORMAT EXTENSION: five frames of the format, each with its compan
     check "$(published)/stack.json" '.fused == 5 and .aside == 0 and ([.frames[] |
         .format == "'"$1"'" and (.companion | endswith(".'"$2"'"))] | all)'
     [ "$(published | wc -l)" = 1 ] || fail "more than one stack: $(published)"
-    [ "$(sqlite3 "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE burst IS NULL AND state = 3
+    [ "$(sqlite3 -readonly "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE burst IS NULL AND state = 3
         AND scores LIKE '%companion_of%'")" = 5 ] || fail "not five companions in the journal"
 }
 
@@ -69,6 +69,6 @@ test_late_partner_after_a_restart()
     stop_service
     [ "$(published | wc -l)" = 1 ] || fail "more than one stack: $(published)"
     check "$(published)/stack.json" '[.frames[] | .format == "dng" and (has("companion") | not)] | all'
-    [ "$(sqlite3 "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE state = 3")" = 5 ] ||
+    [ "$(sqlite3 -readonly "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE state = 3")" = 5 ] ||
         fail "not five companions in the journal"
 }

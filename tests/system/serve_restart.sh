@@ -4,7 +4,7 @@
 
 joined_are()
 {
-    [ "$(sqlite3 "$T/state/journal.sqlite" \
+    [ "$(sqlite3 -readonly "$T/state/journal.sqlite" \
         'SELECT count(*) FROM frames WHERE burst IS NOT NULL' 2>/dev/null)" = "$1" ]
 }
 
