@@ -118,7 +118,7 @@ test_journal_full_resumes_by_itself()
 }
 
 # A frame that needs more than the worker may have: it is set aside, the others go on.
-test_a_frame_too_large_for_the_memory()
+test_row16_a_frame_too_large_for_the_memory()
 {
     [ -z "$SAN" ] || skip "sanitizers reserve more address space than any limit"
     make_burst burst
@@ -140,7 +140,7 @@ test_a_frame_too_large_for_the_memory()
     stop_service
 }
 
-test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded()
+test_row16_a_picture_beyond_the_limit_is_refused_before_it_is_decoded()
 {
     mkdir_inbox
     make_bomb bomb.jpg
@@ -152,7 +152,7 @@ test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded()
 }
 
 # A frame that kills the worker: here the kernel does it, by the memory limit of a group.
-test_a_frame_that_kills_the_worker_is_set_aside()
+test_row16_a_frame_that_kills_the_worker_is_set_aside()
 {
     [ "$(id -u)" -eq 0 ] || skip "needs root for a memory group"
     [ -z "$SAN" ] || skip "sanitizers need more memory than the group has"

@@ -153,7 +153,7 @@ test_order_of_capture_rules_the_depth_map()
     cmp -s up/stack.tif down/stack.tif || fail "the stack depends on the order"
 }
 
-test_corrupt_frames_are_set_aside_and_the_burst_goes_on()
+test_row15_corrupt_frames_are_set_aside_and_the_burst_goes_on()
 {
     need jq
     frames in
