@@ -15,6 +15,10 @@
  *   REAL   double key
  *   BOOL   bool key
  * The option of a key is --key with '_' written '-'.
+ *
+ * A section is of use to whole commands: `engine` goes to the worker and to `parfocal stack`,
+ * `output` as well, `maps` (which are asked for otherwise there) and `service` not. service/main.c
+ * says which sections, and which keys beside them, a command's help explains.
  */
 #ifndef PF_SETTINGS_H
 #define PF_SETTINGS_H
@@ -90,24 +94,24 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "threads of the engine; 0: one per core") \
     INT(max_megapixels, 400, 1, 10000, "MP", "engine", \
         "a picture with more pixels is refused before it is decoded") \
-    INT(open_stacks, 2, 1, 64, "stacks", "engine", \
-        "bursts that are stacked at the same time; more wait") \
-    INT(worker_memory, 0, 0, 1048576, "MiB", "engine", \
-        "address space limit of the worker; 0: none") \
     CHOICE(format, "tiff", 0, 0, "tiff|png|jpeg", "output", \
            "file format of the stack; TIFF and PNG have 16 bits") \
     INT(jpeg_quality, 95, 1, 100, "", "output", \
         "quality of a JPEG stack") \
-    BOOL(depth_map, true, 0, 0, "", "output", \
+    BOOL(depth_map, true, 0, 0, "", "maps", \
          "write depth.png beside the stack") \
-    BOOL(confidence_map, false, 0, 0, "", "output", \
+    BOOL(confidence_map, false, 0, 0, "", "maps", \
          "write confidence.png beside the stack: white where one frame alone is sharp") \
-    BOOL(frame_map, false, 0, 0, "", "output", \
+    BOOL(frame_map, false, 0, 0, "", "maps", \
          "write frames.png beside the stack: in each pixel the number of the frame that won it") \
     TEXT(outbox, "outbox", 0, 0, "DIR", "service", \
          "directory for the results, one folder per burst") \
     TEXT(state, "state", 0, 0, "DIR", "service", \
          "directory of the journal; on a local disk") \
+    INT(open_stacks, 2, 1, 64, "stacks", "service", \
+        "bursts that are stacked at the same time; more wait") \
+    INT(worker_memory, 0, 0, 1048576, "MiB", "service", \
+        "address space limit of the worker; 0: none") \
     INT(retries, 2, 0, 100, "", "service", \
         "times a frame may take the worker down before it is set aside") \
     REAL(worker_timeout, 120, 1, 86400, "s", "service", \
@@ -161,8 +165,8 @@ int pf_settings_unknown_option(const char *option, struct pf_error *err);
  * pf_settings_read() takes again. -ENOMEM, errno of writing. */
 int pf_settings_print(const struct pf_settings *settings, FILE *to);
 
-/* Writes option help of the sections named ("capture engine"; NULL: all). */
-void pf_settings_print_help(FILE *to, const char *sections);
+/* Writes option help of the sections and single keys named ("capture engine pair"; NULL: all). */
+void pf_settings_print_help(FILE *to, const char *wanted);
 
 /* DIR of a source "folder:DIR", borrowed; NULL when it is another one, or names none. */
 const char *pf_settings_folder(const char *source);

@@ -154,21 +154,24 @@ static void print_row(FILE *to, const struct pf_setting *row)
     print_option(to, option, help);
 }
 
-void pf_settings_print_help(FILE *to, const char *sections)
+static bool is_among(const char *words, const char *word)
 {
+    for (const char *at = words; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (strcspn(at, " ") == strlen(word) && strncmp(at, word, strlen(word)) == 0)
+            return true;
+    return false;
+}
+
+void pf_settings_print_help(FILE *to, const char *wanted)
+{
+    const char *heading = "";
     for (size_t i = 0; i < pf_setting_count; i++) {
-        const char *section = pf_setting_rows[i].section;
-        bool first = true, wanted = !sections;
-        for (size_t j = 0; j < i; j++)
-            first &= strcmp(pf_setting_rows[j].section, section) != 0;
-        for (const char *at = sections; at && *at; at += strcspn(at, " "), at += strspn(at, " "))
-            wanted |=
-                strcspn(at, " ") == strlen(section) && strncmp(at, section, strlen(section)) == 0;
-        if (!first || !wanted)
+        const struct pf_setting *row = &pf_setting_rows[i];
+        if (wanted && !is_among(wanted, row->section) && !is_among(wanted, row->key))
             continue;
-        fprintf(to, "\n%s:\n", section);
-        for (size_t j = i; j < pf_setting_count; j++)
-            if (strcmp(pf_setting_rows[j].section, section) == 0)
-                print_row(to, &pf_setting_rows[j]);
+        if (strcmp(heading, row->section) != 0)
+            fprintf(to, "\n%s:\n", row->section);
+        heading = row->section;
+        print_row(to, row);
     }
 }

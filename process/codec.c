@@ -124,8 +124,8 @@ int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *er
             return 0;
         }
     }
-    return pf_fail(err, ENOTSUP, "%s: no known picture extension (.tif .tiff .png .jpg .jpeg)",
-                   path);
+    return pf_fail(err, ENOTSUP,
+                   "%s: pictures are written as .tif, .tiff, .png, .jpg or .jpeg only", path);
 }
 
 const char *pf_format_extension(enum pf_format format)

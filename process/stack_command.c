@@ -1,44 +1,34 @@
 #include "process/stack_command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "capture/frame.h"
 #include "config/base/exit.h"
-#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
-#include "config/base/version.h"
-#include "config/options.h"
 #include "config/settings.h"
 #include "process/burst.h"
 #include "process/coverage.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
+#include "process/stack_report.h"
+#include "process/stack_target.h"
 #include "process/stray.h"
 
 #define FRAMES_MIN 2 /* fewer are not a stack */
-
-struct file {
-    const char *path;
-    struct pf_identity identity; /* empty: not asked for, or it cannot be read */
-    struct pf_record *record;    /* what its EXIF says; NULL: likewise */
-    json_t *facts;               /* NULL until its turn */
-};
 
 struct command {
     struct pf_settings settings;
     const char *output, *map[PF_MAP_COUNT]; /* as given; map NULL: not wanted */
     char *output_part, *map_part[PF_MAP_COUNT];
+    enum pf_format format;
     bool json;
-    struct file *files;
+    struct pf_stack_file *files;
     int count;
     int stray; /* file that is left out, -1 none */
     struct pf_pool *pool;
@@ -129,7 +119,7 @@ static int take_files(struct command *command, int argc, char **argv, struct pf_
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
             return pf_settings_unknown_option(argv[i], err);
         } else {
-            struct file *file = &command->files[command->count++];
+            struct pf_stack_file *file = &command->files[command->count++];
             file->path = argv[i];
         }
     }
@@ -143,140 +133,56 @@ static int take_files(struct command *command, int argc, char **argv, struct pf_
 
 /* ---- where the result goes ---- */
 
-static int refuse_input(const struct command *command, const char *path, struct pf_error *err)
+static int check_target(const struct command *command, const char *path, struct pf_error *err)
 {
-    struct stat out, in;
-    if (stat(path, &out) < 0)
-        return 0;
-    if (S_ISDIR(out.st_mode))
-        return pf_fail(err, EISDIR, "%s is a directory; name a file", path);
-    if (!S_ISREG(out.st_mode))
-        return pf_fail(err, EINVAL, "%s is not a regular file", path);
-    for (int i = 0; i < command->count; i++)
-        if (stat(command->files[i].path, &in) == 0 && in.st_dev == out.st_dev &&
-            in.st_ino == out.st_ino)
-            return pf_fail(err, EEXIST, "%s is one of the frames and will not be overwritten",
-                           path);
-    return 0;
-}
-
-/* Whether two paths, none of them a directory, name one file, be it there or not. */
-static bool is_same_place(const char *a, const char *b)
-{
-    struct stat here, there;
-    char *left = pf_path_directory(a), *right = pf_path_directory(b);
-    bool same = left && right && strcmp(pf_base_name(a), pf_base_name(b)) == 0 &&
-                stat(left, &here) == 0 && stat(right, &there) == 0 && here.st_dev == there.st_dev &&
-                here.st_ino == there.st_ino;
-    free(left);
-    free(right);
-    return same;
-}
-
-/* Said before the work, not after it. */
-static int check_directory(const char *path, struct pf_error *err)
-{
-    struct stat st;
-    char *directory = pf_path_directory(path);
-    int r = directory ? 0 : pf_fail(err, ENOMEM, "out of memory for a name");
-    if (r == 0 && stat(directory, &st) < 0)
-        r = pf_fail_errno(err, errno, "%s cannot be written: directory %s", path, directory);
-    if (r == 0 && !S_ISDIR(st.st_mode))
-        r = pf_fail(err, ENOTDIR, "%s cannot be written: %s is no directory", path, directory);
-    if (r == 0 && access(directory, W_OK | X_OK) < 0)
-        r = pf_fail_errno(err, errno, "%s cannot be written: directory %s", path, directory);
-    free(directory);
+    int r = pf_target_check(path, err);
+    for (int i = 0; r == 0 && i < command->count; i++)
+        r = pf_target_refuse_input(path, command->files[i].path, err);
     return r;
-}
-
-/* Temporary name beside `path`, so that a rename puts the whole file in place. */
-static int part_name(const char *path, char **ret, struct pf_error *err)
-{
-    const char *name = pf_base_name(path);
-    if (!*name)
-        return pf_fail(err, EINVAL, "%s: no name of a file", path);
-    if (asprintf(ret, "%.*s.%s.%ld.part", (int)(name - path), path, name, (long)getpid()) < 0) {
-        *ret = NULL;
-        return pf_fail(err, ENOMEM, "out of memory for a name");
-    }
-    return 0;
 }
 
 static int check_map(struct command *command, int map, struct pf_error *err)
 {
     enum pf_format format;
-    struct pf_error ignored = {0};
     const char *path = command->map[map], *what = maps[map].what;
     if (!pf_fuse_has_maps((enum pf_fuse)command->settings.fuse))
         return pf_fail(err, EINVAL, "%s: an average has no %s; fuse with another method",
                        maps[map].option, what);
-    int r = refuse_input(command, path, err);
-    if (r == 0)
-        r = check_directory(path, err);
-    if (r == 0 && is_same_place(path, command->output))
+    int r = check_target(command, path, err);
+    if (r == 0 && pf_target_is_same(path, command->output))
         r = pf_fail(err, EINVAL, "the %s cannot be the stack: %s", what, path);
     for (int other = 0; r == 0 && other < map; other++)
-        if (command->map[other] && is_same_place(path, command->map[other]))
+        if (command->map[other] && pf_target_is_same(path, command->map[other]))
             r = pf_fail(err, EINVAL, "the %s cannot be the %s: %s", what, maps[other].what, path);
-    if (r == 0 && pf_format_of_path(path, &format, &ignored) == 0 && format != PF_FORMAT_PNG)
+    if (r == 0 &&
+        (pf_target_format(path, PF_FORMAT_PNG, &format, NULL) < 0 || format != PF_FORMAT_PNG))
         r = pf_fail(err, EINVAL, "the %s is a PNG; name it .png, not %s", what, path);
     if (r == 0)
-        r = part_name(path, &command->map_part[map], err);
+        r = pf_target_part(path, &command->map_part[map], err);
     return r;
 }
 
 static int check_targets(struct command *command, struct pf_error *err)
 {
-    int r = refuse_input(command, command->output, err);
+    int r = check_target(command, command->output, err);
     if (r == 0)
-        r = check_directory(command->output, err);
+        r = pf_target_format(command->output, (enum pf_format)command->settings.format,
+                             &command->format, err);
     if (r == 0)
-        r = part_name(command->output, &command->output_part, err);
+        r = pf_target_part(command->output, &command->output_part, err);
     for (int map = 0; r == 0 && map < PF_MAP_COUNT; map++)
         if (command->map[map])
             r = check_map(command, map, err);
     return r;
 }
 
-static int put_in_place(const char *part, const char *path, struct pf_error *err)
-{
-    if (rename(part, path) < 0) {
-        int code = errno;
-        unlink(part);
-        return pf_fail_errno(err, code, "writing %s", path);
-    }
-    return pf_sync_parent(path, err);
-}
-
 /* ---- frames ---- */
-
-/* What the sidecar has of a file beside its pixels. */
-static void identify(struct file *file)
-{
-    struct pf_error ignored = {0};
-    struct pf_frame seen = {0};
-    struct stat st;
-    if (stat(file->path, &st) < 0 || !S_ISREG(st.st_mode))
-        return;
-    struct pf_file_stamp stamp = pf_file_stamp_of(&st);
-    if (pf_frame_look(file->path, "", &stamp, &seen, &ignored) == 0 && seen.record) {
-        file->record = seen.record;
-        file->identity = seen.record->id;
-        return;
-    }
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return;
-    if (pf_identity_of_fd(fd, &file->identity, &ignored) < 0)
-        file->identity.text[0] = '\0';
-    close(fd);
-}
 
 static void on_frame(void *context, void *tag, const struct pf_image *image,
                      const struct pf_error *error, double decode_ms)
 {
     struct command *command = context;
-    struct file *file = tag;
+    struct pf_stack_file *file = tag;
     struct pf_error err = {0};
     json_t *facts = NULL;
     char line[600];
@@ -297,8 +203,8 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     }
     json_object_del(facts, "coverage"); /* told of the whole, at the end */
     file->facts = facts;
-    if (command->json && !file->identity.text[0])
-        identify(file);
+    if (command->json)
+        pf_stack_file_identify(file);
 
     const char *verdict = json_string_value(json_object_get(facts, "verdict"));
     bool fused = strcmp(verdict, "fused") == 0;
@@ -364,7 +270,7 @@ static bool drop_stray(struct command *command)
     command->stray = pf_stray_index(&stray);
     if (command->stray < 0)
         return false;
-    struct file *file = &command->files[command->stray];
+    struct pf_stack_file *file = &command->files[command->stray];
     snprintf(reason, sizeof(reason), PF_STRAY_REASON, stray.refused);
     json_object_set_new(file->facts, "verdict", json_string("aside"));
     json_object_set_new(file->facts, "reason", json_string(reason));
@@ -452,21 +358,20 @@ static void say_coverage(struct command *command, const json_t *coverage)
 
 /* ---- the result ---- */
 
-static int write_result(struct command *command, enum pf_format format, json_t **ret_output,
-                        struct pf_error *err)
+static int write_result(struct command *command, json_t **ret_output, struct pf_error *err)
 {
     struct pf_burst_output output = {.stack_path = command->output_part,
-                                     .format = format,
+                                     .format = command->format,
                                      .jpeg_quality = (int)command->settings.jpeg_quality};
     for (int map = 0; map < PF_MAP_COUNT; map++)
         output.map_path[map] = command->map_part[map];
     int r = pf_burst_write(command->burst, &output, ret_output, err);
     if (r < 0)
         return r;
-    r = put_in_place(command->output_part, command->output, err);
+    r = pf_target_put(command->output_part, command->output, err);
     for (int map = 0; map < PF_MAP_COUNT; map++) {
         if (command->map[map] && r == 0)
-            r = put_in_place(command->map_part[map], command->map[map], err);
+            r = pf_target_put(command->map_part[map], command->map[map], err);
         else if (command->map[map])
             unlink(command->map_part[map]);
     }
@@ -480,54 +385,12 @@ static int write_result(struct command *command, enum pf_format format, json_t *
     return r;
 }
 
-/* One document, the fields of stack.json. */
-static int print_json(const struct command *command, const json_t *output, const json_t *coverage,
-                      double finish_ms, const struct pf_error *failure)
-{
-    json_t *frames = json_array();
-    int fused = 0;
-    for (int i = 0; i < command->count; i++) {
-        const struct file *file = &command->files[i];
-        char captured[PF_RECORD_CAPTURED_CHARS];
-        json_t *frame = json_pack("{s:o}", "path", pf_json_bytes(file->path));
-        if (file->identity.text[0])
-            json_object_set_new(frame, "identity", json_string(file->identity.text));
-        if (file->record && pf_record_captured(file->record, captured))
-            json_object_set_new(frame, "captured", json_string(captured));
-        json_object_update(frame, file->facts);
-        const char *verdict = json_string_value(json_object_get(file->facts, "verdict"));
-        fused += verdict && strcmp(verdict, "fused") == 0;
-        json_array_append_new(frames, frame);
-    }
-    json_t *document = json_pack(
-        "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-        pf_options_json(&command->settings,
-                        "align equalise motion min_correlation judge fuse clip jpeg_quality"),
-        "fused", fused, "aside", command->count - fused, "frames", frames, "output",
-        output ? json_incref((json_t *)output) : json_null(), "engine",
-        pf_burst_engine(command->pool, finish_ms), "total_ms",
-        pf_now_ms() - command->progress.begin_ms);
-    if (document && coverage)
-        json_object_set(document, "coverage", (json_t *)coverage);
-    if (document && failure)
-        json_object_set_new(document, "error", pf_json_bytes(failure->text));
-    char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(document);
-    if (!text)
-        return -ENOMEM;
-    int r = puts(text) < 0 ? -errno : 0;
-    free(text);
-    return r;
-}
-
 static int stack(struct command *command)
 {
-    struct pf_error err = {0}, ignored = {0};
-    enum pf_format format = (enum pf_format)command->settings.format;
+    struct pf_error err = {0};
     json_t *output = NULL, *coverage = NULL;
     double finish_ms = 0;
 
-    pf_format_of_path(command->output, &format, &ignored); /* else the setting's */
     pf_progress_begin(&command->progress, command->count, command->json);
     int r = fuse_files(command, &err);
     if (r == 0) {
@@ -535,14 +398,22 @@ static int stack(struct command *command)
         coverage = find_coverage(command);
         say_coverage(command, coverage);
         pf_progress_phase(&command->progress, "writing");
-        r = write_result(command, format, &output, &err);
+        r = write_result(command, &output, &err);
         finish_ms = pf_now_ms() - begin_ms;
     }
     pf_progress_end(&command->progress);
     if (r < 0)
         fprintf(stderr, "parfocal stack: %s\n", err.text);
-    if (command->json &&
-        print_json(command, r < 0 ? NULL : output, coverage, finish_ms, r < 0 ? &err : NULL) < 0) {
+    struct pf_stack_report report = {.settings = &command->settings,
+                                     .pool = command->pool,
+                                     .files = command->files,
+                                     .count = command->count,
+                                     .output = r < 0 ? NULL : output,
+                                     .coverage = coverage,
+                                     .failure = r < 0 ? &err : NULL,
+                                     .finish_ms = finish_ms,
+                                     .total_ms = pf_now_ms() - command->progress.begin_ms};
+    if (command->json && pf_stack_report_print(&report) < 0) {
         fprintf(stderr, "parfocal stack: out of memory for the report\n");
         r = -ENOMEM;
     }
@@ -588,10 +459,8 @@ int pf_stack_main(int argc, char **argv)
         memset(interrupted_parts, 0, sizeof(interrupted_parts));
     }
 
-    for (int i = 0; i < command.count; i++) {
-        json_decref(command.files[i].facts);
-        pf_record_free(command.files[i].record);
-    }
+    for (int i = 0; i < command.count; i++)
+        pf_stack_file_clear(&command.files[i]);
     free(command.files);
     pf_burst_free(command.burst);
     pf_pool_free(command.pool);

@@ -9,10 +9,10 @@
 
 struct pf_command {
     const char *name;
-    const char *operands;              /* behind "parfocal NAME" */
-    const char *summary;               /* one line */
-    const char *text;                  /* more lines, each ending in a newline; "" for none */
-    const char *sections;              /* of the settings that matter to it, "" for none */
+    const char *operands; /* behind "parfocal NAME" */
+    const char *summary;  /* one line */
+    const char *text;     /* more lines, each ending in a newline; "" for none */
+    const char *sections; /* of the settings that matter to it, and single keys; "" for none */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 };
 

@@ -29,7 +29,7 @@ const struct pf_command pf_commands[] = {
      "start goes on where it was. A second service on the same state directory is refused.\n"
      "  SIGUSR1              the bursts that are open are finished: stack them now\n"
      "  SIGUSR2              bursts that have failed are tried again\n",
-     "capture bursts engine output service", pf_serve_main},
+     "capture bursts engine output maps service", pf_serve_main},
     {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
      "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
@@ -40,7 +40,7 @@ const struct pf_command pf_commands[] = {
      "  --json               write the sidecar to standard output: each frame's file, time,\n"
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
-     "engine output", pf_stack_main},
+     "engine output log_level", pf_stack_main},
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
      "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"
@@ -51,17 +51,17 @@ const struct pf_command pf_commands[] = {
      "check or print the configuration",
      "  check                read the file and the options; say what is wrong, file and line\n"
      "  show                 print a commented configuration with the values in force\n",
-     "capture bursts engine output service", pf_config_main},
+     "capture bursts engine output maps service", pf_config_main},
     {"capture", "folder:DIR [OPTIONS]",
      "the role that sees frames: prints frame records",
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
      "each source.\n",
-     "capture", pf_capture_main},
+     "capture log_level", pf_capture_main},
     {"process", "[OPTIONS]",
      "the role that knows pixels: reads commands, makes stacks",
      "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` starts\n"
      "it.\n",
-     "engine output", pf_process_main},
+     "engine output maps worker_memory log_level", pf_process_main},
     {"help", "[COMMAND]", "this, or the help of a command", "", "", help_main},
     {0},
 };

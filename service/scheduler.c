@@ -420,6 +420,8 @@ int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
     if (!r)
         r = pf_options_add_section(&options, settings, "engine", err);
     if (!r)
+        r = pf_options_add_key(&options, settings, "worker_memory", err);
+    if (!r)
         r = pf_options_add_key(&options, settings, "log_level", err);
     if (r < 0)
         goto fail;

@@ -41,6 +41,14 @@ test_help_everywhere()
     "$PARFOCAL" config show | sed -n 's/^#\?\([a-z_]*\) = .*/\1/p' | tr _ - | while read -r key; do
         grep -Eq -- "--(\[no-\])?$key( |$)" help || fail "serve --help lacks --$key"
     done
+    # And no command explains what does nothing there.
+    "$PARFOCAL" stack --help >help
+    grep -q -- '--motion' help && grep -q -- '--log-level' help || fail "stack --help lacks settings"
+    ! grep -E -- '--(open-stacks|worker-memory|no-\]depth-map|gap|outbox|retries)' help ||
+        fail "stack --help explains what does nothing there"
+    "$PARFOCAL" process --help >help
+    grep -q -- '--worker-memory' help || fail "process --help lacks --worker-memory"
+    ! grep -E -- '--(open-stacks|outbox)' help || fail "process --help explains too much"
 }
 
 test_wrong_usage_is_status_2()

@@ -226,13 +226,17 @@ test_wrong_use_is_status_2_and_begins_nothing()
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --motion sideways
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o in
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map depth.jpg
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.tif --depth-map depth.gif
+    grep -q 'the depth map is a PNG; name it .png, not depth.gif' err || fail "depth.gif"
+    expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.gif
+    grep -q 'out.gif: .* \.tif, .*\.png, .*\.jpg' err || fail "no word of what is possible"
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o out.png --depth-map out.png
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o ./out.png --depth-map out.png
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o nowhere/out.png
     grep -q 'nowhere/out.png cannot be written' err || fail "missing directory"
     expect_status 2 "$PARFOCAL" stack in/*.jpg -o /dev/null
     [ -c /dev/null ] || fail "/dev/null is gone"
-    [ ! -e out.tif ] && [ ! -e out.png ] || fail "something was written"
+    [ ! -e out.tif ] && [ ! -e out.png ] && [ ! -e out.gif ] || fail "something was written"
     expect_status 0 "$PARFOCAL" stack --help
     grep -q -- --depth-map out || fail "help"
 }
@@ -313,6 +317,8 @@ test_format_by_name_else_by_setting()
     frames in --frames 2
     expect_status 0 "$PARFOCAL" stack in/*.jpg -o out --format png
     [ "$(head -c 4 out | tail -c 3)" = PNG ] || fail "setting"
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o .out --format png
+    [ "$(head -c 4 .out | tail -c 3)" = PNG ] || fail "a hidden name is no extension"
     expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpeg --format png --jpeg-quality 50
     [ "$(od -An -tx1 -N2 out.jpeg)" = " ff d8" ] || fail "name"
     local low

@@ -24,6 +24,8 @@ TEST(options_reach_a_child_unchanged)
     CHECK_EQ(pf_options_add_section(&options, &given, "capture", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "engine", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "output", NULL), 0);
+    CHECK_EQ(pf_options_add_section(&options, &given, "maps", NULL), 0);
+    CHECK_EQ(pf_options_add_key(&options, &given, "worker_memory", NULL), 0);
     CHECK_EQ(pf_options_add_key(&options, &given, "outbox", NULL), 0);
     CHECK_EQ(pf_options_add_key(&options, &given, "log_level", NULL), 0);
 
