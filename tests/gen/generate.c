@@ -28,7 +28,7 @@ static void usage(FILE *to)
           "Makes a focus bracket of a scene with known depth: frames, and beside them truth.png "
           "(all\n"
           "in focus, geometry of the first frame), depth.png and truth.json (true transforms).\n\n"
-          "scene:    --scene textured|bristles|board|backdrop  --seed S\n"
+          "scene:    --scene textured|bristles|board|backdrop|glare  --seed S\n"
           "size:     --megapixels M | --width W --height H\n"
           "frames:   --frames N  --skip K (leaves out the first K files)\n"
           "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
@@ -192,7 +192,7 @@ static bool take(struct command *command, int key, const char *value)
     bool good = true;
     switch (key) {
     case SCENE:
-        good = choice(value, "textured|bristles|board|backdrop", &index);
+        good = choice(value, "textured|bristles|board|backdrop|glare", &index);
         burst->kind = (enum pf_gen_kind)index;
         return good;
     case FORMAT:
@@ -329,7 +329,7 @@ static int write_truth_pictures(const char *dir, const struct pf_gen_scene *scen
 static int write_truth(const struct command *command, const struct pf_gen_scene *scene,
                        struct pf_gen_canvas *canvas, json_t *frames, struct pf_error *err)
 {
-    static const char *const kinds[] = {"textured", "bristles", "board", "backdrop"};
+    static const char *const kinds[] = {"textured", "bristles", "board", "backdrop", "glare"};
     const char *dir = command->truth_out ? command->truth_out : command->out;
     int rc = command->pictures ? write_truth_pictures(dir, scene, canvas, err) : 0;
     if (rc < 0)

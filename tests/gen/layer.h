@@ -16,7 +16,7 @@
 #define PF_GEN_LEVELS    6  /* halvings kept for wide defocus, the full size included */
 #define PF_GEN_PAD       24 /* pixels beside a row, so that a disc may reach over its ends */
 #define PF_GEN_FIXED     18 /* fraction bits of a sample in the running sums */
-#define PF_GEN_LIGHT_MAX 7.5f
+#define PF_GEN_LIGHT_MAX 60.0f
 
 struct pf_gen_level {
     int width, height;

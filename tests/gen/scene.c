@@ -47,7 +47,7 @@ static int by_depth(const void *a, const void *b)
 struct pf_gen_scene *pf_gen_scene_new(enum pf_gen_kind kind, int width, int height, int margin,
                                       float blur_px, uint64_t seed)
 {
-    static const float usual_blur[] = {14, 14, 30, 12};
+    static const float usual_blur[] = {14, 14, 30, 12, 14};
     struct pf_gen_scene *scene = pf_gen_alloc(1, sizeof(*scene));
     scene->kind = kind;
     scene->width = width;
@@ -67,6 +67,8 @@ struct pf_gen_scene *pf_gen_scene_new(enum pf_gen_kind kind, int width, int heig
         pf_gen_build_board(scene);
     if (kind == PF_GEN_BACKDROP)
         pf_gen_build_backdrop(scene);
+    if (kind == PF_GEN_GLARE)
+        pf_gen_build_glare(scene);
     if (scene->hairs)
         qsort(scene->hair, (size_t)scene->hairs, sizeof(*scene->hair), by_depth);
     for (int i = 0; i < scene->layers; i++)

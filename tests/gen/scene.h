@@ -9,7 +9,7 @@
 #include "tests/gen/defocus.h"
 #include "tests/gen/noise.h"
 
-enum pf_gen_kind { PF_GEN_TEXTURED, PF_GEN_BRISTLES, PF_GEN_BOARD, PF_GEN_BACKDROP };
+enum pf_gen_kind { PF_GEN_TEXTURED, PF_GEN_BRISTLES, PF_GEN_BOARD, PF_GEN_BACKDROP, PF_GEN_GLARE };
 
 /* A long thin body in front of the layers: a chain of points, drawn by the exact profile of a bar
  * seen through a disc, at any defocus. */
@@ -60,6 +60,7 @@ void pf_gen_build_textured(struct pf_gen_scene *scene);
 void pf_gen_build_bristles(struct pf_gen_scene *scene); /* the hairs alone */
 void pf_gen_build_board(struct pf_gen_scene *scene);
 void pf_gen_build_backdrop(struct pf_gen_scene *scene);
+void pf_gen_build_glare(struct pf_gen_scene *scene);
 
 /* Hairs over rows [begin, end) of the canvas. */
 void pf_gen_hairs_draw(const struct pf_gen_scene *scene, const struct pf_gen_lens *lens,

@@ -41,6 +41,11 @@ test_quality_backdrop()
     quality_of backdrop 43.1 0.9895 0.6
 }
 
+test_quality_glare()
+{
+    quality_of glare 27.3 0.950 0.6
+}
+
 # In fs_pcb the black bars of the barcode are evenly black: methods that decide pixel by pixel fill
 # them with grey speckle.
 test_quality_real_barcode_is_even()
