@@ -9,6 +9,7 @@
 
 #include "process/features.h"
 #include "process/stack.h"
+#include "process/warp.h"
 
 /* What the frame in hand is aligned to. */
 enum pf_target {
@@ -49,9 +50,10 @@ struct pf_backend {
      * encoded values (out of focus, a print looks brighter), so light is compared. 1 before
      * anything is fused. */
     double (*gain)(void *engine, const double h[9]);
-    /* Warps the frame in hand by h (reference point -> frame point), times gain, into the stack.
-     * index: number of the frame among all that were added. */
-    int (*fuse)(void *engine, const double h[9], double gain, int index, struct pf_error *err);
+    /* Warps the frame in hand (reference point -> frame point; borrowed for the call), times gain,
+     * into the stack. index: number of the frame among all that were added. */
+    int (*fuse)(void *engine, const struct pf_warp *warp, double gain, int index,
+                struct pf_error *err);
     /* The frame in hand becomes the predecessor. */
     void (*keep)(void *engine);
 

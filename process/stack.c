@@ -199,7 +199,9 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         *ret = result;
         return 0;
     }
-    r = stack->backend->fuse(stack->engine, result.transform, result.gain, index, err);
+    struct pf_warp warp = {.field = NULL};
+    memcpy(warp.h, result.transform, sizeof(warp.h));
+    r = stack->backend->fuse(stack->engine, &warp, result.gain, index, err);
     if (r < 0)
         return r;
     stack->backend->keep(stack->engine);

@@ -66,7 +66,8 @@ struct pf_cpu_engine {
 
 /* fuse.c */
 const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse);
-int pf_cpu_fuse(void *engine, const double h[9], double gain, int index, struct pf_error *err);
+int pf_cpu_fuse(void *engine, const struct pf_warp *warp, double gain, int index,
+                struct pf_error *err);
 struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain);
 
 /* result.c; collapse writes plane `plane` down to `level` into out (size of that level). */

@@ -98,16 +98,43 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
 
 /* --- the steps --- */
 
+/* Pixels per sample of the job's plane, along x or y. */
+static int pixels_per_sample(const struct pf_fuse_job *job, bool down)
+{
+    const struct pf_cpu_engine *engine = job->engine;
+    return job->plane && (down ? engine->chroma_shift_y : engine->chroma_shift_x) ? 2 : 1;
+}
+
+void pf_fuse_path(const struct pf_fuse_job *job, int x, int y, int step, int count,
+                  double (*ret)[2])
+{
+    /* Chroma samples are centred between the pixels that they stand for. */
+    double sx = pixels_per_sample(job, false), ox = (sx - 1) / 2;
+    double sy = pixels_per_sample(job, true), oy = (sy - 1) / 2;
+    pf_warp_row(job->warp, sx * x + ox, sx * step, sy * y + oy, count, ret);
+    for (int i = 0; i < count; i++) {
+        ret[i][0] = (ret[i][0] - ox) / sx;
+        ret[i][1] = (ret[i][1] - oy) / sy;
+    }
+}
+
 static void warp_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
-    (void)thread;
+    int width = job->source.width, step = PF_WARP_SEGMENT;
+    double(*path)[2] = pf_fuse_scratch(job, thread);
+    while (step > 1 && step * pixels_per_sample(job, false) > job->straight_px)
+        step /= 2;
     for (int y = begin; y < end; y++) {
-        int16_t *out = job->engine->work[0] + (size_t)y * (size_t)job->source.width;
-        if (job->identity)
-            job->kernels->convert_row(out, job->source.width, y, &job->source);
-        else
-            job->kernels->warp_row(out, job->source.width, y, job->plane_h, &job->source);
+        int16_t *out = job->engine->work[0] + (size_t)y * (size_t)width;
+        if (job->identity) {
+            job->kernels->convert_row(out, width, y, &job->source);
+        } else if (!job->warp->field) {
+            job->kernels->warp_row(out, width, y, job->plane_h, &job->source);
+        } else {
+            pf_fuse_path(job, 0, y, step, (width + step - 1) / step + 1, path);
+            job->kernels->warp_path(out, width, (const double(*)[2])path, step, &job->source);
+        }
     }
 }
 
@@ -144,19 +171,19 @@ void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16
         memcpy(out, engine->work[level], pf_samples_of(engine->size[plane][level]) * sizeof(*out));
 }
 
-/* h in samples of a plane: chroma samples are centred between the pixels that they stand for. */
+/* h in samples of a plane. */
 static void map_to_plane(struct pf_fuse_job *job)
 {
-    struct pf_cpu_engine *engine = job->engine;
-    double sx = job->plane && engine->chroma_shift_x ? 2 : 1, ox = (sx - 1) / 2;
-    double sy = job->plane && engine->chroma_shift_y ? 2 : 1, oy = (sy - 1) / 2;
+    double sx = pixels_per_sample(job, false), ox = (sx - 1) / 2;
+    double sy = pixels_per_sample(job, true), oy = (sy - 1) / 2;
     const double to_pixels[9] = {sx, 0, ox, 0, sy, oy, 0, 0, 1};
     const double to_samples[9] = {1 / sx, 0, -ox / sx, 0, 1 / sy, -oy / sy, 0, 0, 1};
-    pf_homography_compose(job->plane_h, job->h, to_pixels);
+    pf_homography_compose(job->plane_h, job->warp->h, to_pixels);
     pf_homography_compose(job->plane_h, to_samples, job->plane_h);
 }
 
-int pf_cpu_fuse(void *opaque, const double h[9], double gain, int index, struct pf_error *err)
+int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, double gain, int index,
+                struct pf_error *err)
 {
     struct pf_cpu_engine *engine = opaque;
     if (!engine->memory) {
@@ -167,9 +194,13 @@ int pf_cpu_fuse(void *opaque, const double h[9], double gain, int index, struct 
     }
     double identity[9];
     pf_homography_identity(identity);
-    struct pf_fuse_job job = {.engine = engine, .kernels = engine->kernels, .index = index};
-    memcpy(job.h, h, sizeof(job.h));
-    job.identity = memcmp(h, identity, sizeof(identity)) == 0;
+    struct pf_fuse_job job = {
+        .engine = engine, .kernels = engine->kernels, .warp = warp, .index = index};
+    job.identity = !warp->field && memcmp(warp->h, identity, sizeof(identity)) == 0;
+    if (warp->field)
+        job.straight_px = (int)fmin(
+            4096,
+            pf_field_look(warp->field, engine->frame->width, engine->frame->height).straight_px);
     job.covered = job.identity;
     for (int plane = 0; plane < engine->planes; plane++) {
         job.plane = plane;

@@ -32,11 +32,12 @@ struct pf_weighing {
 struct pf_fuse_job {
     struct pf_cpu_engine *engine;
     const struct pf_kernels *kernels;
-    double h[9]; /* luma pixels */
+    const struct pf_warp *warp; /* luma pixels; borrowed */
     bool identity;
+    int straight_px; /* pixels of a row over which the warp's field runs straight */
     int index;
     int plane, level;
-    double plane_h[9]; /* samples of the plane */
+    double plane_h[9]; /* samples of the plane, without the field */
     struct pf_source_plane source;
     float taps[2 * PF_CPU_BLUR_REACH + 1];
     int reach;
@@ -68,6 +69,10 @@ static inline void *pf_fuse_scratch(const struct pf_fuse_job *job, int thread)
 {
     return job->engine->scratch + (size_t)thread * job->engine->scratch_bytes;
 }
+
+/* fuse.c: source points in samples of the plane of points x, x + step, ... of its row y. */
+void pf_fuse_path(const struct pf_fuse_job *job, int x, int y, int step, int count,
+                  double (*ret)[2]);
 
 /* fuse.c: makes work[job->level + 1] of a plane from work[job->level]. */
 void pf_fuse_reduce(struct pf_fuse_job *job);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "process/cpu/fuse.h"
-#include "process/homography.h"
 
 #define SEED_FRAMES 4 /* fewer have no variance worth the name */
 /* Frames that agree to the last bit (blown highlights, few frames) would let in nothing else. */
@@ -41,9 +40,10 @@ static void clear(struct pf_cpu_engine *engine)
 
 static bool has_picture(const struct pf_fuse_job *job, int x, int y)
 {
-    double px, py;
-    pf_homography_apply(job->plane_h, x, y, &px, &py);
-    return px >= 0 && py >= 0 && px <= job->source.width - 1 && py <= job->source.height - 1;
+    double at[1][2];
+    pf_fuse_path(job, x, y, 0, 1, at);
+    return at[0][0] >= 0 && at[0][1] >= 0 && at[0][0] <= job->source.width - 1 &&
+           at[0][1] <= job->source.height - 1;
 }
 
 /* Columns [*ret_left, *ret_right) of row y that the frame has; a row of a convex outline. */

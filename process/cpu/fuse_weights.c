@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "process/cpu/fuse.h"
-#include "process/homography.h"
 
 #define NOISE_DECAY 0.3f    /* of noise from level to level of the pyramid */
 #define NO_COVER    1000.0f /* log2 penalty where a frame has no picture */
@@ -150,11 +149,17 @@ static const float *penalty_of(const struct pf_fuse_job *job, int y, int width, 
         return NULL;
     double scale = ldexp(1, job->level), margin = scale;
     double right = job->engine->size[0][0].width - 1, bottom = job->engine->size[0][0].height - 1;
-    for (int x = 0; x < width; x++) {
-        double px, py;
-        pf_homography_apply(job->h, scale * (2 * x + 0.5), scale * (2 * y + 0.5), &px, &py);
-        bool inside = px >= margin && py >= margin && px <= right - margin && py <= bottom - margin;
-        out[x] = inside ? 0 : NO_COVER;
+    enum { PIECE = 64 };
+    for (int begin = 0; begin < width; begin += PIECE) {
+        double at[PIECE][2];
+        int count = width - begin < PIECE ? width - begin : PIECE;
+        pf_warp_row(job->warp, scale * (2 * begin + 0.5), 2 * scale, scale * (2 * y + 0.5), count,
+                    at);
+        for (int i = 0; i < count; i++) {
+            bool inside = at[i][0] >= margin && at[i][1] >= margin && at[i][0] <= right - margin &&
+                          at[i][1] <= bottom - margin;
+            out[begin + i] = inside ? 0 : NO_COVER;
+        }
     }
     return out;
 }

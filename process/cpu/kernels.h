@@ -59,6 +59,11 @@ struct pf_kernels {
      * through the homography `h` (output point -> source point). Borders replicate. */
     void (*warp_row)(int16_t *out, int count, int y, const double h[9],
                      const struct pf_source_plane *source);
+    /* The same along any path: path[k] is the source point of output point k * step (one of the path
+     * lies beyond the row's end), and the way between two is straight. step is a divisor of
+     * PF_WARP_SEGMENT; only the full one is fast. */
+    void (*warp_path)(int16_t *out, int count, const double (*path)[2], int step,
+                      const struct pf_source_plane *source);
     /* The same with the identity. */
     void (*convert_row)(int16_t *out, int count, int y, const struct pf_source_plane *source);
 

@@ -174,11 +174,30 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     return true;
 }
 
+/* A piece of a row along a straight line. */
+static inline __attribute__((always_inline)) void warp_segment(int16_t *restrict out, int count,
+                                                               const struct pf_source_plane *source,
+                                                               double x, double y, double dx,
+                                                               double dy, int bits)
+{
+    float scale = source->scale, offset = source->offset, low = lowest(source);
+    float values[SEGMENT] = {0};
+    if (!(count == SEGMENT && segment_fast(values, source, x, y, dx, dy, bits)))
+        for (int i = 0; i < count; i++)
+            values[i] = sample_anywhere(source, x + dx * i, y + dy * i);
+    if (count == SEGMENT) {
+        for (int i = 0; i < SEGMENT; i++)
+            out[i] = to_sample((values[i] - offset) * scale, low);
+    } else {
+        for (int i = 0; i < count; i++)
+            out[i] = to_sample((values[i] - offset) * scale, low);
+    }
+}
+
 static inline __attribute__((always_inline)) void
 warp_row_bits(int16_t *restrict out, int count, int row, const double h[9],
               const struct pf_source_plane *source, int bits)
 {
-    float scale = source->scale, offset = source->offset, low = lowest(source);
     double nx = h[1] * row + h[2], ny = h[4] * row + h[5], nw = h[7] * row + h[8];
     double x = nx / nw, y = ny / nw;
     for (int begin = 0; begin < count; begin += SEGMENT) {
@@ -186,22 +205,21 @@ warp_row_bits(int16_t *restrict out, int count, int row, const double h[9],
         int next = begin + SEGMENT;
         double w = h[6] * next + nw;
         double next_x = (h[0] * next + nx) / w, next_y = (h[3] * next + ny) / w;
-        double dx = (next_x - x) / SEGMENT, dy = (next_y - y) / SEGMENT;
-        float values[SEGMENT] = {0};
-        int here = count - begin < SEGMENT ? count - begin : SEGMENT;
-        if (!(here == SEGMENT && segment_fast(values, source, x, y, dx, dy, bits)))
-            for (int i = 0; i < here; i++)
-                values[i] = sample_anywhere(source, x + dx * i, y + dy * i);
-        if (here == SEGMENT) {
-            for (int i = 0; i < SEGMENT; i++)
-                out[begin + i] = to_sample((values[i] - offset) * scale, low);
-        } else {
-            for (int i = 0; i < here; i++)
-                out[begin + i] = to_sample((values[i] - offset) * scale, low);
-        }
+        warp_segment(out + begin, count - begin < SEGMENT ? count - begin : SEGMENT, source, x, y,
+                     (next_x - x) / SEGMENT, (next_y - y) / SEGMENT, bits);
         x = next_x;
         y = next_y;
     }
+}
+
+static inline __attribute__((always_inline)) void
+warp_path_bits(int16_t *restrict out, int count, const double (*path)[2], int step,
+               const struct pf_source_plane *source, int bits)
+{
+    for (int begin = 0; begin < count; begin += step, path++)
+        warp_segment(out + begin, count - begin < step ? count - begin : step, source, path[0][0],
+                     path[0][1], (path[1][0] - path[0][0]) / step, (path[1][1] - path[0][1]) / step,
+                     bits);
 }
 
 static void warp_row(int16_t *out, int count, int y, const double h[9],
@@ -211,6 +229,15 @@ static void warp_row(int16_t *out, int count, int y, const double h[9],
         warp_row_bits(out, count, y, h, source, 8);
     else
         warp_row_bits(out, count, y, h, source, 16);
+}
+
+static void warp_path(int16_t *out, int count, const double (*path)[2], int step,
+                      const struct pf_source_plane *source)
+{
+    if (source->bits == 8)
+        warp_path_bits(out, count, path, step, source, 8);
+    else
+        warp_path_bits(out, count, path, step, source, 16);
 }
 
 static void convert_row(int16_t *restrict out, int count, int y,
@@ -229,5 +256,6 @@ static void convert_row(int16_t *restrict out, int count, int y,
 void ISA(warp_kernels)(struct pf_kernels *set)
 {
     set->warp_row = warp_row;
+    set->warp_path = warp_path;
     set->convert_row = convert_row;
 }
