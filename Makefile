@@ -12,6 +12,7 @@
 #   tests/unit/test_X.c                                 -> tests/test_X; others help them
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
+#   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
 
 SHELL   := /bin/bash
 comma   := ,
@@ -28,13 +29,13 @@ MAKEFLAGS += --no-builtin-rules $(JOBS)
 DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
              libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
-             libopencv-features2d-dev libopencv-calib3d-dev
+             libopencv-features2d-dev libopencv-calib3d-dev libgphoto2-dev
 DEB_TEST  := jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps e2fsprogs \
              libimage-exiftool-perl sqlite3
 DEB_BENCH := hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
-             libxxhash lcms2
+             libxxhash lcms2 libgphoto2
 # Debian's opencv4.pc names every module there is.
 OPENCV    := -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 
@@ -68,6 +69,8 @@ GEN_C   := $(wildcard tests/gen/*.c)
 HELP_C  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 GEN_O   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/gen/generate.c,$(GEN_C)) $(HELP_C))
 GENERATE := $(if $(GEN_C),$(BUILD)/tests/generate)
+CAMERA_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/camera/*.c))
+CAMERA  := $(BUILD)/tests/camera/camera
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
@@ -76,7 +79,7 @@ UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(UNITS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(UNITS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -123,6 +126,9 @@ $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(GENERATE) $(UNITS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+	$(LINK)
+
+$(CAMERA): $(CAMERA_O)
 	$(LINK)
 
 -include $(shell [ ! -d $(BUILD) ] || find $(BUILD) -name '*.d' -not -path '$(BUILD)/san-*')
