@@ -95,19 +95,25 @@ static const char *const methods[] = {
     [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift", [PF_ALIGN_HYBRID] = "hybrid",
     [PF_ALIGN_NONE] = NULL};
 
+static const char *const causes[] = {[PF_CAUSE_NONE] = NULL,
+                                     [PF_CAUSE_UNLIKE] = "unlike",
+                                     [PF_CAUSE_BLANK] = "blank",
+                                     [PF_CAUSE_SOFT] = "soft"};
+
 static json_t *frame_facts(const struct pf_frame_result *result, const struct pf_image *image,
                            double decode_ms)
 {
     bool fused = result->verdict == PF_VERDICT_FUSED;
     json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
-    const char *by = methods[result->aligned_by];
     return json_pack(
-        "{s:s, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
-        fused ? "fused" : "aside", "reason", reason, "reference", result->is_reference, "focus",
-        focus_facts(&result->focus), "transform", numbers(result->transform, 9), "aligned_by", by,
-        "correlation", number(result->correlation), "gain", number(result->gain), "width",
-        image->width, "height", image->height, "decode_ms", number(decode_ms), "align_ms",
-        number(result->align_ms), "fuse_ms", number(result->fuse_ms + result->focus_ms));
+        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
+        fused ? "fused" : "aside", "cause", causes[result->cause], "reason", reason, "reference",
+        result->is_reference, "focus", result->measured ? focus_facts(&result->focus) : json_null(),
+        "transform", fused ? numbers(result->transform, 9) : json_null(), "aligned_by",
+        fused ? methods[result->aligned_by] : NULL, "correlation", number(result->correlation),
+        "gain", fused ? number(result->gain) : json_null(), "width", image->width, "height",
+        image->height, "decode_ms", number(decode_ms), "align_ms", number(result->align_ms),
+        "fuse_ms", number(result->fuse_ms + result->focus_ms));
 }
 
 static bool can_never_be_read(int code)
@@ -154,8 +160,8 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
     if (!image) {
         if (!can_never_be_read(decode_error->code))
             return pf_fail(err, decode_error->code, "%s", decode_error->text);
-        facts = json_pack("{s:s, s:o, s:b, s:o}", "verdict", "aside", "reason",
-                          pf_json_bytes(decode_error->text), "reference", 0, "decode_ms",
+        facts = json_pack("{s:s, s:s, s:o, s:b, s:o}", "verdict", "aside", "cause", "unreadable",
+                          "reason", pf_json_bytes(decode_error->text), "reference", 0, "decode_ms",
                           number(decode_ms));
         if (!facts)
             return pf_fail(err, ENOMEM, "out of memory for a frame's result");

@@ -23,7 +23,7 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst); /* NULL-safe, returns NU
 
 /* The outcome of decoding joins the stack. `image` NULL: decoding failed as `decode_error` says. A
  * picture that can never be read (-EBADMSG, -ENOTSUP, -EFBIG) is set aside like one that cannot be
- * aligned. *ret_facts: verdict reason reference focus transform aligned_by correlation gain width
+ * aligned. *ret_facts: verdict cause reason reference focus transform aligned_by correlation gain width
  * height, times in ms, and of a fused frame coverage, frames taken in the order of adding. Other
  * errors are returned; after -ENOMEM the burst must be freed. */
 int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,

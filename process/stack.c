@@ -62,16 +62,17 @@ int pf_stack_fused(const struct pf_stack *stack)
     return stack->fused;
 }
 
-static void set_aside(struct pf_frame_result *result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static void set_aside(struct pf_frame_result *result, enum pf_cause cause, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static void set_aside(struct pf_frame_result *result, const char *format, ...)
+static void set_aside(struct pf_frame_result *result, enum pf_cause cause, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(result->reason, sizeof(result->reason), format, args);
     va_end(args);
     result->verdict = PF_VERDICT_ASIDE;
+    result->cause = cause;
 }
 
 /* The frame's focus numbers where the reference has the same things. */
@@ -97,7 +98,7 @@ static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_fram
     char reason[sizeof(result->reason)];
     if (!pf_judge_condemns(&stack->judge, &focus, reason, sizeof(reason)))
         return false;
-    set_aside(result, "%s", reason);
+    set_aside(result, PF_CAUSE_SOFT, "%s", reason);
     return true;
 }
 
@@ -126,14 +127,15 @@ static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
                  struct pf_frame_result *result)
 {
     if (frame->width != stack->width || frame->height != stack->height)
-        set_aside(result, "is %d x %d, the stack is %d x %d", frame->width, frame->height,
-                  stack->width, stack->height);
+        set_aside(result, PF_CAUSE_UNLIKE, "is %d x %d, the stack is %d x %d", frame->width,
+                  frame->height, stack->width, stack->height);
     else if (frame->planes != stack->planes)
-        set_aside(result, "is %s, the stack is %s", frame->planes == 1 ? "grey" : "in colour",
+        set_aside(result, PF_CAUSE_UNLIKE, "is %s, the stack is %s",
+                  frame->planes == 1 ? "grey" : "in colour",
                   stack->planes == 1 ? "grey" : "in colour");
     else if (frame->chroma_shift_x != stack->chroma_shift_x ||
              frame->chroma_shift_y != stack->chroma_shift_y)
-        set_aside(result, "has another chroma subsampling than the stack");
+        set_aside(result, PF_CAUSE_UNLIKE, "has another chroma subsampling than the stack");
     else
         return true;
     return false;
@@ -143,7 +145,7 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
                  struct pf_error *err)
 {
     struct pf_frame_result result = {
-        .verdict = PF_VERDICT_FUSED, .gain = 1, .aligned_by = PF_ALIGN_NONE};
+        .verdict = PF_VERDICT_FUSED, .correlation = NAN, .gain = 1, .aligned_by = PF_ALIGN_NONE};
     pf_homography_identity(result.transform);
     int index = stack->added++;
     int64_t start = pf_monotonic_ms();
@@ -156,9 +158,10 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
     if (r < 0)
         return r;
     int64_t measured = pf_monotonic_ms(), aligned = measured;
+    result.measured = true;
     result.focus_ms = (double)(measured - start);
     if (contrast < LEAST_CONTRAST) {
-        set_aside(&result, "is blank: contrast %.2f of 255 grey levels", contrast);
+        set_aside(&result, PF_CAUSE_BLANK, "is blank: contrast %.2f of 255 grey levels", contrast);
         *ret = result;
         return 0;
     }
@@ -169,9 +172,7 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
             return r;
         result.is_reference = true;
         result.correlation = 1;
-    } else if (stack->settings.align == PF_ALIGN_NONE) {
-        result.correlation = 1;
-    } else {
+    } else if (stack->settings.align != PF_ALIGN_NONE) {
         struct pf_place place = {.width = stack->width,
                                  .height = stack->height,
                                  .fused = stack->fused,
@@ -182,6 +183,7 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         aligned = pf_monotonic_ms();
         result.align_ms = (double)(aligned - measured);
         if (r == 0) {
+            result.cause = PF_CAUSE_UNLIKE;
             condemned(stack, false, &result);
             result.verdict = PF_VERDICT_ASIDE;
             pf_homography_identity(result.transform);
@@ -195,7 +197,8 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
     }
     result.gain = stack->backend->gain(stack->engine, result.transform);
     if (!(result.gain < MOST_GAIN && result.gain > 1 / MOST_GAIN)) {
-        set_aside(&result, "does not match the stack: %.1f times its brightness", 1 / result.gain);
+        set_aside(&result, PF_CAUSE_UNLIKE, "does not match the stack: %.1f times its brightness",
+                  1 / result.gain);
         *ret = result;
         return 0;
     }

@@ -39,12 +39,22 @@ enum pf_verdict {
     PF_VERDICT_ASIDE, /* not part of the stack; `reason` says why */
 };
 
+/* Why a frame was set aside. */
+enum pf_cause {
+    PF_CAUSE_NONE,   /* it was not */
+    PF_CAUSE_UNLIKE, /* another picture: size, kind, brightness, or not to be aligned */
+    PF_CAUSE_BLANK,  /* no detail at all */
+    PF_CAUSE_SOFT,   /* the judge's word */
+};
+
 struct pf_frame_result {
     enum pf_verdict verdict;
+    enum pf_cause cause;
     char reason[256];
+    bool measured; /* `focus` is; not when the frame does not even have the stack's size */
     struct pf_focus focus;
     double transform[9]; /* homography, row by row: frame point ~ transform * reference point */
-    double correlation;  /* rho of the accepted (or refused) alignment, -1..1 */
+    double correlation;  /* rho of the accepted (or refused) alignment, -1..1; NAN: not measured */
     /* ECC, ORB, AKAZE, SIFT or HYBRID; NONE where nothing had to be or could be aligned. */
     enum pf_align aligned_by;
     double gain; /* reference brightness = gain * frame brightness */

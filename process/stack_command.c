@@ -30,7 +30,7 @@ struct command {
     bool json;
     struct pf_stack_file *files;
     int count;
-    int stray; /* file that is left out, -1 none */
+    struct pf_stray stray;
     struct pf_pool *pool;
     struct pf_burst *burst;
     struct pf_pipeline *pipeline;
@@ -215,11 +215,17 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
                         *named ? ": " : "", reason ? reason : "no reason");
         free(reason);
     }
-    snprintf(
-        line, sizeof(line), "%d/%d %s: %s, sharpness %.2f, correlation %.3f",
-        command->progress.done + 1, command->count, file->path, fused ? "fused" : "set aside",
-        json_number_value(json_object_get(json_object_get(facts, "focus"), "modified_laplacian")),
-        json_number_value(json_object_get(facts, "correlation")));
+    const json_t *sharpness =
+        json_object_get(json_object_get(facts, "focus"), "modified_laplacian");
+    const json_t *correlation = json_object_get(facts, "correlation");
+    char sharp[32] = "", correlated[32] = ""; /* only what was measured */
+    if (json_is_number(sharpness))
+        snprintf(sharp, sizeof(sharp), ", sharpness %.2f", json_number_value(sharpness));
+    if (json_is_number(correlation))
+        snprintf(correlated, sizeof(correlated), ", correlation %.3f",
+                 json_number_value(correlation));
+    snprintf(line, sizeof(line), "%d/%d %s: %s%s%s", command->progress.done + 1, command->count,
+             file->path, fused ? "fused" : "set aside", sharp, correlated);
     pf_progress_frame(&command->progress, image ? (int64_t)image->width * image->height : 0, line);
 }
 
@@ -229,7 +235,7 @@ static void on_command(void *context, void *tag)
     (void)tag; /* this command queues frames only */
 }
 
-/* Decodes, aligns and fuses all files but the stray. */
+/* Decodes, aligns and fuses all files but those that are out. */
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
     struct pf_stack_settings settings = {.align = (enum pf_align)command->settings.align,
@@ -250,7 +256,7 @@ static int fuse_pass(struct command *command, struct pf_error *err)
     if (r == 0)
         r = pf_pipeline_new(&command->pipeline, &calls, &limits, err);
     for (int i = 0; r == 0 && i < command->count; i++)
-        if (i != command->stray)
+        if (!pf_stray_is_out(&command->stray, command->files[i].group))
             r = pf_pipeline_add_frame(command->pipeline, command->files[i].path, &command->files[i],
                                       err);
     command->pipeline = pf_pipeline_free(command->pipeline);
@@ -259,43 +265,46 @@ static int fuse_pass(struct command *command, struct pf_error *err)
     return r;
 }
 
-/* When the first frame is another picture than all the others it goes, and they come back. True
- * when there is something to fuse again. */
-static bool drop_stray(struct command *command)
+/* A file that is out now, unless it has been before. */
+static void leave_out(struct command *command, struct pf_stack_file *file)
 {
-    struct pf_stray stray = {0};
     char reason[128];
-    for (int i = 0; i < command->count; i++)
-        pf_stray_see(&stray, (size_t)i, command->files[i].facts);
-    command->stray = pf_stray_index(&stray);
-    if (command->stray < 0)
-        return false;
-    struct pf_stack_file *file = &command->files[command->stray];
-    snprintf(reason, sizeof(reason), PF_STRAY_REASON, stray.refused);
-    json_object_set_new(file->facts, "verdict", json_string("aside"));
+    snprintf(reason, sizeof(reason), PF_STRAY_REASON, command->stray.others);
+    pf_stray_strike(file->facts);
     json_object_set_new(file->facts, "reason", json_string(reason));
-    json_object_set_new(file->facts, "reference", json_false());
+    pf_progress_say(&command->progress, "parfocal stack: set aside: %s: %s", file->path, reason);
+}
+
+/* When the first frames are another picture than most they go, and the others come back. True when
+ * there is something to fuse again. */
+static bool drop_strays(struct command *command)
+{
+    for (int i = 0; i < command->count; i++)
+        pf_stray_see(&command->stray, &command->files[i].group, command->files[i].facts);
+    if (!pf_stray_again(&command->stray))
+        return false;
+    command->progress.done = 0;
     for (int i = 0; i < command->count; i++) {
-        if (i == command->stray)
+        struct pf_stack_file *file = &command->files[i];
+        if (pf_stray_is_out(&command->stray, file->group)) {
+            leave_out(command, file);
+            command->progress.done++;
             continue;
-        json_decref(command->files[i].facts);
-        command->files[i].facts = NULL;
+        }
+        json_decref(file->facts);
+        file->facts = NULL;
     }
-    command->progress.done = 1;
-    pf_progress_say(&command->progress,
-                    "parfocal stack: set aside: %s: %s; the stack is begun anew", file->path,
-                    reason);
+    pf_progress_say(&command->progress, "parfocal stack: the stack is begun anew");
     return true;
 }
 
 /* Decodes, aligns and fuses all files. 0 even when frames were set aside. */
 static int fuse_files(struct command *command, struct pf_error *err)
 {
-    command->stray = -1;
     int r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
     if (r == 0)
         r = fuse_pass(command, err);
-    if (r == 0 && drop_stray(command))
+    while (r == 0 && drop_strays(command))
         r = fuse_pass(command, err);
     if (r == 0 && pf_burst_fused(command->burst) < FRAMES_MIN)
         r = pf_fail(err, ENODATA, "no stack: %d of %d frames could be used",
@@ -318,7 +327,8 @@ static json_t *find_coverage(const struct command *command)
         return NULL;
     }
     for (int k = 0; k < command->count; k++)
-        if (k != command->stray && json_object_get(command->files[k].facts, "width"))
+        if (!pf_stray_is_out(&command->stray, command->files[k].group) &&
+            json_object_get(command->files[k].facts, "width"))
             file[added++] = k;
     json_array_foreach(json_object_get(coverage, "winner"), i, winner) if (json_is_integer(winner))
         json_integer_set(winner, file[json_integer_value(winner)]);

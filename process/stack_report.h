@@ -19,6 +19,7 @@ struct pf_stack_file {
     struct pf_identity identity; /* empty: not asked for, or it cannot be read */
     struct pf_record *record;    /* what its EXIF says; NULL: likewise */
     json_t *facts;               /* NULL until its turn */
+    int group;                   /* see process/stray.h */
 };
 
 /* Fills in identity and record, as far as the file has them. */

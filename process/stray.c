@@ -2,20 +2,64 @@
 
 #include <string.h>
 
-#define REFUSED_MIN 2
+#define UNLIKE_MIN 2 /* of two that do not fit each other nobody knows which is the stray */
+#define WORTH_MIN  2 /* frames of a group for which the burst is stacked once more */
 
-void pf_stray_see(struct pf_stray *stray, size_t index, const json_t *facts)
+bool pf_stray_is_out(const struct pf_stray *stray, int group)
 {
-    const char *verdict = json_string_value(json_object_get(facts, "verdict"));
-    if (verdict && strcmp(verdict, "fused") == 0) {
-        if (!stray->fused++)
-            stray->first = index;
-    } else if (json_object_get(facts, "focus")) {
-        stray->refused++;
+    return group && group <= stray->round && !(stray->final && group == stray->best_group);
+}
+
+static bool has(const json_t *facts, const char *key, const char *word)
+{
+    const char *value = json_string_value(json_object_get(facts, key));
+    return value && strcmp(value, word) == 0;
+}
+
+void pf_stray_see(struct pf_stray *stray, int *group, const json_t *facts)
+{
+    if (pf_stray_is_out(stray, *group))
+        return;
+    if (has(facts, "verdict", "fused")) {
+        stray->fused++;
+        if (!stray->final)
+            *group = stray->round + 1;
+    } else if (has(facts, "cause", "unlike")) {
+        stray->unlike++;
     }
 }
 
-int pf_stray_index(const struct pf_stray *stray)
+static bool go_again(struct pf_stray *stray, size_t others)
 {
-    return stray->fused == 1 && stray->refused >= REFUSED_MIN ? (int)stray->first : -1;
+    stray->others = others;
+    stray->fused = stray->unlike = 0;
+    stray->round++;
+    return true;
+}
+
+bool pf_stray_again(struct pf_stray *stray)
+{
+    int group = stray->round + 1;
+    if (stray->final)
+        return false;
+    if (stray->fused > stray->best) {
+        stray->best = stray->fused;
+        stray->best_group = group;
+    }
+    if (stray->unlike > stray->best && stray->unlike >= UNLIKE_MIN && group < PF_STRAY_GROUPS)
+        return go_again(stray, stray->unlike);
+    if (stray->best_group == group || stray->best < WORTH_MIN)
+        return false;
+    stray->final = true;
+    return go_again(stray, stray->best);
+}
+
+void pf_stray_strike(json_t *facts)
+{
+    static const char *const keys[] = {"transform", "aligned_by", "correlation", "gain"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        json_object_set_new(facts, keys[i], json_null());
+    json_object_set_new(facts, "verdict", json_string("aside"));
+    json_object_set_new(facts, "cause", json_string("unlike"));
+    json_object_set_new(facts, "reference", json_false());
 }

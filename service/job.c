@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "config/base/array.h"
-#include "process/stray.h"
 #include "service/grouper.h"
 
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
@@ -130,12 +129,17 @@ const struct pf_record **pf_job_order(const struct pf_job *job)
     return order;
 }
 
-struct pf_job_frame *pf_job_stray(struct pf_job *job)
+bool pf_job_regroup(struct pf_job *job)
 {
-    struct pf_stray stray = {0};
     for (size_t i = 0; i < job->count; i++)
         if (!job->frames[i].excluded)
-            pf_stray_see(&stray, i, job->frames[i].result);
-    int index = pf_stray_index(&stray);
-    return index < 0 ? NULL : &job->frames[index];
+            pf_stray_see(&job->stray, &job->frames[i].group, job->frames[i].result);
+    if (!pf_stray_again(&job->stray))
+        return false;
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (frame->stray && !pf_stray_is_out(&job->stray, frame->group))
+            frame->stray = frame->excluded = false;
+    }
+    return true;
 }

@@ -13,6 +13,7 @@
 
 #include "capture/record.h"
 #include "config/base/error.h"
+#include "process/stray.h"
 
 enum pf_job_step {
     PF_STEP_WAITING, /* to be sent to the worker (again) */
@@ -24,8 +25,10 @@ struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */
     enum pf_job_step step;
-    bool decoding;      /* the worker has named it as the one in hand */
-    bool excluded;      /* set aside by the service: never sent again */
+    bool decoding; /* the worker has named it as the one in hand */
+    bool excluded; /* set aside by the service: not sent again */
+    bool stray;    /* excluded because it is of a smaller group (process/stray.h) */
+    int group;
     char reason[256];   /* why it is excluded, or what the trouble with its file was last time */
     int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
     int attempts;       /* times it took the worker down */
@@ -56,7 +59,7 @@ struct pf_job {
     int version;         /* to be published, 0 while it is open */
     char *name;          /* of the burst: its directory */
     char *complete;      /* why it is complete; NULL: frames may still come */
-    bool rescued;        /* the stray first frame has been excluded once */
+    struct pf_stray stray;
     int64_t last_arrival_ms, complete_ms;
 
     enum pf_job_out out;
@@ -107,7 +110,8 @@ void pf_job_forget_stack(struct pf_job *job);
  * NULL on out of memory or without frames. */
 const struct pf_record **pf_job_order(const struct pf_job *job);
 
-/* The frame that all others were refused against (process/stray.h), or NULL. */
-struct pf_job_frame *pf_job_stray(struct pf_job *job);
+/* All frames are done: true when the burst is to be stacked again, without the frames whose group
+ * pf_stray_is_out() then. Those that had been left out and are not any more come back with this. */
+bool pf_job_regroup(struct pf_job *job);
 
 #endif

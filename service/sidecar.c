@@ -56,6 +56,10 @@ static json_t *frame_object(const struct pf_job_frame *frame)
     json_object_set_new(object, "reference", json_boolean(fused && json_is_true(reference)));
     set_text(object, "verdict", fused ? "fused" : "aside");
     set_text(object, "reason", pf_job_reason(frame));
+    if (frame->stray)
+        pf_stray_strike(object);
+    else if (frame->excluded)
+        set_text(object, "cause", "lost");
     set_integer(object, "attempts", frame->attempts, true);
     return object;
 }

@@ -9,7 +9,6 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "process/coverage.h"
-#include "process/stray.h"
 #include "service/service.h"
 #include "service/sidecar.h"
 #include "service/timer.h"
@@ -54,6 +53,8 @@ static void log_frame(const struct pf_job *job, struct pf_job_frame *frame)
     else if (json_is_true(json_object_get(result, "reference")))
         pf_log(level, "%s scored: sharpness %.2f; it is the reference of %s", name,
                number(focus, "modified_laplacian"), job->name);
+    else if (json_is_null(json_object_get(result, "aligned_by")))
+        pf_log(level, "%s scored: sharpness %.2f", name, number(focus, "modified_laplacian"));
     else
         pf_log(level, "%s scored: sharpness %.2f; aligned: shift %.1f px, correlation %.3f", name,
                number(focus, "modified_laplacian"), shift_px(result),
@@ -136,7 +137,8 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
     entry->fused = pf_job_fused(frame);
     entry->reason = entry->fused ? NULL : strdup(pf_job_reason(frame));
     entry->scores = frame->result ? json_deep_copy(frame->result) : json_object();
-    if (frame->excluded) /* by the service: it is not to be tried again after a restart */
+    /* By the service: it is not to be tried again after a restart. Groups are found anew then. */
+    if (frame->excluded && !frame->stray)
         json_object_set_new(entry->scores, "excluded", json_true());
 }
 
@@ -234,17 +236,26 @@ static void fail_unfused(struct pf_service *service, struct pf_job *job, size_t 
     fail_job(service, job, reason);
 }
 
+static void leave_strays_out(struct pf_service *service, struct pf_job *job)
+{
+    char reason[128];
+    snprintf(reason, sizeof(reason), PF_STRAY_REASON, job->stray.others);
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (frame->excluded || !pf_stray_is_out(&job->stray, frame->group))
+            continue;
+        frame->stray = true;
+        pf_scheduler_exclude(service->scheduler, job, frame, reason);
+    }
+}
+
 static void on_settled(struct pf_job *job, void *context)
 {
     struct pf_service *service = context;
     size_t fused = pf_job_fused_count(job);
     log_coverage(job);
-    struct pf_job_frame *stray = job->rescued ? NULL : pf_job_stray(job);
-    if (stray) {
-        char reason[128];
-        snprintf(reason, sizeof(reason), PF_STRAY_REASON, job->count - 1);
-        job->rescued = true;
-        pf_scheduler_exclude(service->scheduler, job, stray, reason);
+    if (pf_job_regroup(job)) {
+        leave_strays_out(service, job);
         return;
     }
     if (fused < FUSED_MIN) {

@@ -123,7 +123,12 @@ test_frame_of_another_size_is_set_aside()
     frames other --width 200 --height 160 --frames 1
     expect_status 0 "$PARFOCAL" stack in/*.jpg other/*.jpg -o out.tif
     grep -q 'set aside: .*other/.*200' err || fail "the size is not named"
+    # Of what was not measured nothing is told.
+    grep -q '^5/5 other/.*: set aside$' err || fail "$(grep ^5/5 err)"
     grep -q '4 of 5 frames' out || fail "result"
+    expect_status 0 "$PARFOCAL" stack in/*.jpg other/*.jpg -o out.tif --json
+    jq -e '.frames[4] | .cause == "unlike" and .focus == null and .correlation == null and
+        .transform == null and .gain == null' out >/dev/null || fail "$(jq -c .frames[4] out)"
     expect_status 1 "$PARFOCAL" stack "$(ls in/*.jpg | head -1)" other/*.jpg -o none.tif
     grep -q 'no stack: 1 of 2' err || fail "reason"
     [ ! -e none.tif ] || fail "a stack of one frame"
@@ -172,6 +177,14 @@ test_first_frame_of_another_picture_is_left_out()
         (.frames[1:] | all(.verdict == "fused")) and .frames[1].reference' out >/dev/null ||
         fail "verdicts"
     cmp out.png alone.png && cmp depth.png alone-depth.png || fail "it has left a trace"
+    # Two that fit each other are still fewer than the burst.
+    frames others --scene board --seed 77 --frames 2
+    expect_status 0 "$PARFOCAL" stack others/*.jpg in/*.jpg -o out.png --depth-map depth.png --json
+    jq -e '[.frames[].verdict] == ["aside", "aside", "fused", "fused", "fused", "fused"] and
+        (.frames[:2] | all(.cause == "unlike" and .transform == null)) and
+        ([.frames[].reference] == [false, false, true, false, false, false])' out >/dev/null ||
+        fail "$(jq -c '.frames[] | [.verdict, .cause, .reason, .transform]' out)"
+    cmp out.png alone.png && cmp depth.png alone-depth.png || fail "they have left a trace"
 }
 
 # numbers BYTES NUMBER...: little endian

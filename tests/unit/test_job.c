@@ -35,12 +35,11 @@ static struct pf_job *job_of(size_t count)
 }
 
 static void set_result(struct pf_job *job, size_t i, const char *verdict, const char *reason,
-                       bool measured)
+                       const char *cause)
 {
     job->frames[i].step = PF_STEP_DONE;
-    job->frames[i].result = json_pack("{s:s, s:s}", "verdict", verdict, "reason", reason);
-    if (measured)
-        json_object_set_new(job->frames[i].result, "focus", json_object());
+    job->frames[i].result =
+        json_pack("{s:s, s:s, s:s?}", "verdict", verdict, "reason", reason, "cause", cause);
 }
 
 TEST(job_takes_a_content_once)
@@ -58,8 +57,8 @@ TEST(job_settles_when_every_frame_is_done)
 {
     struct pf_job *job = job_of(3);
     CHECK(!pf_job_settled(job));
-    set_result(job, 0, "fused", "", true);
-    set_result(job, 1, "aside", "blurred", true);
+    set_result(job, 0, "fused", "", NULL);
+    set_result(job, 1, "aside", "blurred", "soft");
     CHECK(!pf_job_settled(job));
     job->frames[2].excluded = true;
     job->frames[2].step = PF_STEP_DONE;
@@ -76,18 +75,34 @@ TEST(job_settles_when_every_frame_is_done)
     pf_job_free(job);
 }
 
-TEST(job_knows_the_stray)
+TEST(job_leaves_strays_out_and_takes_them_back)
 {
-    struct pf_job *job = job_of(4);
-    set_result(job, 0, "fused", "", true);
-    set_result(job, 1, "aside", "correlation 0.1", true);
-    set_result(job, 2, "aside", "corrupt", false);
-    set_result(job, 3, "aside", "corrupt", false);
-    CHECK(!pf_job_stray(job)); /* only one was refused against it */
-    json_object_set_new(job->frames[2].result, "focus", json_object());
-    CHECK(pf_job_stray(job) == &job->frames[0]);
-    json_object_set_new(job->frames[3].result, "verdict", json_string("fused"));
-    CHECK(!pf_job_stray(job));
+    struct pf_job *job = job_of(5);
+    set_result(job, 0, "fused", "", NULL);
+    set_result(job, 1, "fused", "", NULL);
+    set_result(job, 2, "aside", "correlation 0.1", "unlike");
+    set_result(job, 3, "aside", "correlation 0.1", "unlike");
+    set_result(job, 4, "aside", "corrupt", "unreadable");
+    CHECK(!pf_job_regroup(job)); /* two are no more than two */
+    pf_job_free(job);
+
+    job = job_of(5);
+    set_result(job, 0, "fused", "", NULL);
+    set_result(job, 1, "fused", "", NULL);
+    for (size_t i = 2; i < 5; i++)
+        set_result(job, i, "aside", "correlation 0.1", "unlike");
+    CHECK(pf_job_regroup(job));
+    CHECK(pf_stray_is_out(&job->stray, job->frames[0].group));
+    CHECK(!pf_stray_is_out(&job->stray, job->frames[2].group));
+    job->frames[0].stray = job->frames[0].excluded = true;
+    job->frames[1].stray = job->frames[1].excluded = true;
+    /* The others do not fit one another either: the first two come back. */
+    json_object_set_new(job->frames[2].result, "verdict", json_string("fused"));
+    CHECK(pf_job_regroup(job));
+    CHECK(!job->frames[0].excluded && !job->frames[1].excluded);
+    CHECK(pf_stray_is_out(&job->stray, job->frames[2].group));
+    CHECK(!pf_stray_is_out(&job->stray, job->frames[3].group));
+    CHECK(!pf_job_regroup(job)); /* and that is the end of it */
     pf_job_free(job);
 }
 
@@ -98,9 +113,9 @@ TEST(sidecar_tells_every_frame_in_capture_order)
     CHECK_EQ(pf_settings_init(&settings, NULL), 0);
     job->version = 2;
     job->complete = strdup("gap");
-    set_result(job, 0, "fused", "", true);
+    set_result(job, 0, "fused", "", NULL);
     json_object_set_new(job->frames[0].result, "reference", json_true());
-    set_result(job, 1, "aside", "blurred", true);
+    set_result(job, 1, "aside", "blurred", "soft");
     job->frames[2].excluded = true;
     job->frames[2].attempts = 2;
     strcpy(job->frames[2].reason, "deadly");
