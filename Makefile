@@ -3,6 +3,8 @@
 #   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
 #   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
 #   BUILD=DIR                            builds elsewhere
+#   CUDA=auto|0|1                        with the GPU's kernels: if nvcc is there, no, yes
+#   NVCC= CUDA_ARCH=all                  which nvcc; sm_90 and the like build faster than all
 #   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
 #
 # A folder is a part of the program; sources are found by name:
@@ -13,6 +15,8 @@
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
+#   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
+#   tests/cuda/test_cuda_X.cu            -> tests/test_cuda_X; others there help them
 
 SHELL   := /bin/bash
 comma   := ,
@@ -58,6 +62,21 @@ LD_FLAGS  = -pthread $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(c
 # LibRaw's pkg-config asks for the C++ library's development files as well; its C interface does not.
 LIBS      = $(PKG_LIBS) -lraw_r $(OPENCV) -lstdc++ -lm
 
+# ---- CUDA -----------------------------------------------------------------------------------
+# Kernels need nothing but nvcc, and nothing else depends on them: whoever may use them refers to
+# them weakly. CUDA_ARCH=all is machine code for every architecture nvcc knows, and PTX of the
+# newest for those to come. A sanitizer sees nothing of what nvcc makes.
+CUDA      ?= auto
+CUDA_ARCH ?= all
+NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA)),,$(NVCC))
+ifeq ($(CUDA)$(HAVE_CUDA)$(SAN),1)
+$(error CUDA=1, but nvcc is neither on the PATH nor in /usr/local/cuda/bin; NVCC= says where it is)
+endif
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin $(CXX) \
+            -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers
+CUDA_LIBS  = $(addprefix -L,$(wildcard $(dir $(realpath $(HAVE_CUDA)))../lib64)) -lcudart_static -ldl -lrt
+
 # ---- what is made of what -------------------------------------------------------------------
 ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
 ISA_C   := $(filter %_isa.c,$(ALL_C))
@@ -72,6 +91,13 @@ GENERATE := $(if $(GEN_C),$(BUILD)/tests/generate)
 CAMERA_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/camera/*.c))
 CAMERA  := $(BUILD)/tests/camera/camera
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+KERNELS := $(wildcard process/cuda/*.cu)
+CUDA_O  := $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(BUILD)/%.cu.o))
+# ThreadSanitizer cannot follow fibers.
+FIBER_C := $(if $(findstring thread,$(SAN)),,$(wildcard tests/cuda/*.cu))
+FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cuda/test_%,$(FIBER_C))) \
+           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all programs run test bench gpu-check lint format install clean help packages FORCE
@@ -79,7 +105,7 @@ UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(UNITS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(UNITS) $(FIBERS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -91,15 +117,18 @@ define if_changed # text
 endef
 $(BUILD)/flags: FORCE | packages
 	$(call if_changed,$(CC) $(C_FLAGS) / $(CXX) $(CXX_FLAGS) / $(LD_FLAGS) $(LIBS))
+$(BUILD)/nvcc-flags: FORCE
+	$(call if_changed,$(HAVE_CUDA) $(NVCC_FLAGS) $(CUDA_LIBS))
 $(BUILD)/version: FORCE
 	$(call if_changed,$(VERSION))
 $(BUILD)/objects: FORCE
-	$(call if_changed,$(OBJECTS) / $(GEN_O))
+	$(call if_changed,$(OBJECTS) / $(GEN_O) / $(CUDA_O) / $(FIBER_O))
 
 SAY = $(if $(V),,@printf '  %-4s %s\n' $1 $(patsubst $(BUILD)/%,%,$@);)
 COMPILE = $(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
 COMPILE_CXX = $(call SAY,CXX)mkdir -p $(@D) && $(CXX) $(CXX_FLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
-LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+COMPILE_CUDA = $(call SAY,NVCC)mkdir -p $(@D) && $(NVCC) $(NVCC_FLAGS) -MMD -MP -c -o $@ $<
+LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(MORE_LIBS)
 ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/process/%: EXTRA = -O3
@@ -109,7 +138,14 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(COMPILE)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
 	$(COMPILE_CXX)
-# Kernels may reorder sums and know no NaN traps: what lets their loops become vectors.
+$(BUILD)/%.cu.o: %.cu $(BUILD)/nvcc-flags
+	$(COMPILE_CUDA)
+$(BUILD)/fibers/%: EXTRA = -x c++ -DPF_FIBERS -Wno-unknown-pragmas
+$(BUILD)/fibers/%.o: %.cu $(BUILD)/flags
+	$(COMPILE_CXX)
+# Fibers jump from stack to stack, which is what _FORTIFY_SOURCE is there to forbid.
+$(BUILD)/tests/cuda/%: EXTRA = -DPF_FIBERS -U_FORTIFY_SOURCE
+# The processor's kernels may reorder sums and know no NaN traps: what lets their loops be vectors.
 ISA_FLAGS := -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
 $(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
 	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=base
@@ -120,12 +156,14 @@ $(BUILD)/libparfocal.a: $(OBJECTS) $(BUILD)/objects
 	$(ARCHIVE)
 $(BUILD)/tests/libgenerate.a: $(GEN_O) $(BUILD)/objects
 	$(ARCHIVE)
-$(BUILD)/parfocal: $(BUILD)/service/main.o $(BUILD)/libparfocal.a
+$(BUILD)/parfocal: MORE_LIBS = $(if $(CUDA_O),$(CUDA_LIBS))
+$(BUILD)/parfocal: $(BUILD)/service/main.o $(CUDA_O) $(BUILD)/libparfocal.a
 	$(LINK)
 $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
-$(GENERATE) $(UNITS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
+$(GENERATE) $(UNITS) $(FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
 $(CAMERA): $(CAMERA_O)
@@ -148,7 +186,7 @@ bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 gpu-check:
 	@echo "gpu-check: there is no CUDA code in parfocal yet, so there is nothing to check." >&2; exit 1
 
-C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp')
+C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp' '*.cu')
 # cppcheck does not know that a negative errno is negative, nor our calling order: these of its
 # checks are wrong here more often than right. The compiler's own warnings are errors here.
 CPPCHECK := --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \

@@ -1,4 +1,5 @@
-/* The harness of the C unit tests; supplies main(). Included once, by each tests/unit/test_X.c.
+/* The harness of the C unit tests; supplies main(). Included once, by each tests/unit/test_X.c
+ * and tests/cuda/test_X.cu.
  *
  *     TEST(name) { ... }         registers itself; runs in its own process, in the file's order
  *     CHECK(condition)           the first failing check ends the test
@@ -223,7 +224,9 @@ int main(int argc, char **argv)
     bool forks = !fork_text || strcmp(fork_text, "0") != 0;
     int seconds = seconds_text ? atoi(seconds_text) : 120;
     bool all_well = true;
-    struct sigaction action = {.sa_handler = test_alarm};
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = test_alarm;
     sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* as in parfocal itself */
 

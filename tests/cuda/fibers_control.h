@@ -1,0 +1,32 @@
+/* What a test says to the fibers that run its kernels, and what they say to it; see fibers.h.
+ *
+ * One for the program, used by its one thread that launches. On a GPU there are none of it.
+ */
+#ifndef PF_FIBERS_CONTROL_H
+#define PF_FIBERS_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct fibers_control {
+    bool descending;     /* threads of a block, and blocks, take their turns from the last one */
+    bool quiet;          /* troubles are kept in `trouble` but not printed */
+    size_t memory_bytes; /* of the device; 0: 16 GB. cudaMalloc beyond it fails */
+    long fail_after;     /* > 0: the call that counts it down to 0 fails, and all after it, as on a
+                            device whose context is lost */
+    /* Said by the fibers. */
+    size_t allocated_bytes, most_allocated_bytes;
+    long calls, launches; /* run-time calls that may fail; launches among them */
+    char trouble[512];    /* what was wrong with the last launch that failed */
+};
+extern struct fibers_control fibers;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,480 @@
+/* Memory, copies and errors of a device that is this machine; see fibers_runtime.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <map>
+
+#include "tests/cuda/fibers.h"
+
+static const size_t MEMORY_BYTES = (size_t)16 << 30;
+static const size_t MOST_SHARED_BYTES = 99 << 10; /* of the smaller GPUs of today */
+
+/* Around each allocation, so that a read past its end finds what nobody expects, and a write is
+ * found when it is freed. AddressSanitizer has better ones of its own. */
+#ifdef __SANITIZE_ADDRESS__
+static const size_t MARGIN_BYTES = 0;
+#else
+static const size_t MARGIN_BYTES = 256;
+#endif
+static const int FRESH = 0xA5; /* what device memory begins with: as a float, -2.9e-16 */
+
+struct Allocation {
+    size_t bytes;
+    bool host, registered;
+};
+static std::map<const char *, Allocation> allocations; /* by where they begin */
+static std::map<const void *, size_t> shared_limits;
+static cudaError_t last_error;
+static bool lost; /* the context: every call fails from now on, as on a device */
+
+struct fibers_stream {
+    int unused;
+};
+struct fibers_event {
+    struct timespec time;
+    bool recorded;
+};
+
+/* ---- errors ------------------------------------------------------------------------------------ */
+void fibers_fail(cudaError_t error)
+{
+    last_error = error;
+    if (error == cudaErrorLaunchFailure)
+        lost = true;
+}
+
+bool fibers_call(bool launch)
+{
+    fibers.calls++;
+    fibers.launches += launch;
+    if (fibers.fail_after > 0 && --fibers.fail_after == 0)
+        fibers_fail(cudaErrorLaunchFailure);
+    if (lost)
+        last_error = cudaErrorLaunchFailure;
+    return !lost;
+}
+
+static cudaError_t fail(cudaError_t error)
+{
+    last_error = error;
+    return error;
+}
+
+const char *cudaGetErrorName(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "cudaSuccess";
+    case cudaErrorMemoryAllocation:
+        return "cudaErrorMemoryAllocation";
+    case cudaErrorLaunchFailure:
+        return "cudaErrorLaunchFailure";
+    case cudaErrorInvalidMemcpyDirection:
+        return "cudaErrorInvalidMemcpyDirection";
+    case cudaErrorInvalidConfiguration:
+        return "cudaErrorInvalidConfiguration";
+    default:
+        return "cudaErrorInvalidValue";
+    }
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
+    case cudaErrorInvalidMemcpyDirection:
+        return "invalid copy direction for memcpy";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    default:
+        return "invalid argument";
+    }
+}
+
+cudaError_t cudaPeekAtLastError(void)
+{
+    return last_error;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = lost ? cudaErrorLaunchFailure : cudaSuccess;
+    return error;
+}
+
+/* ---- the device --------------------------------------------------------------------------------- */
+static size_t memory_bytes(void)
+{
+    return fibers.memory_bytes ? fibers.memory_bytes : MEMORY_BYTES;
+}
+
+cudaError_t cudaGetDeviceCount(int *ret)
+{
+    *ret = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *ret)
+{
+    *ret = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    return device == 0 ? cudaSuccess : fail(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaSetDeviceFlags(unsigned flags)
+{
+    (void)flags;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *ret, int device)
+{
+    if (device != 0)
+        return fail(cudaErrorInvalidValue);
+    *ret = {};
+    strcpy(ret->name, "fibers");
+    ret->totalGlobalMem = memory_bytes();
+    ret->sharedMemPerBlock = 48 << 10;
+    ret->sharedMemPerBlockOptin = MOST_SHARED_BYTES;
+    ret->major = 8;
+    ret->minor = 0;
+    ret->multiProcessorCount = 2;
+    ret->l2CacheSize = 4 << 20;
+    ret->memoryBusWidth = 64;
+    ret->canMapHostMemory = 1;
+    ret->unifiedAddressing = 1;
+    ret->maxThreadsPerBlock = 1024;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *ret)
+{
+    *ret = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *ret)
+{
+    *ret = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
+{
+    *ret_total = memory_bytes();
+    *ret_free = memory_bytes() - fibers.allocated_bytes;
+    return fibers_call(false) ? cudaSuccess : last_error;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    return fibers_call(false) ? cudaSuccess : last_error;
+}
+
+cudaError_t cudaDeviceReset(void)
+{
+    lost = false;
+    last_error = cudaSuccess;
+    return cudaSuccess;
+}
+
+cudaError_t fibers_allow_shared(const void *kernel, int bytes)
+{
+    if (bytes < 0 || (size_t)bytes > MOST_SHARED_BYTES)
+        return fail(cudaErrorInvalidValue);
+    shared_limits[kernel] = (size_t)bytes;
+    return cudaSuccess;
+}
+
+size_t fibers_shared_limit(const void *kernel)
+{
+    auto found = shared_limits.find(kernel);
+    return found == shared_limits.end() ? 0 : found->second;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+cudaError_t fibers_malloc(void **ret, size_t bytes, bool host)
+{
+    if (!fibers_call(false))
+        return last_error;
+    if (!host && bytes > memory_bytes() - fibers.allocated_bytes)
+        return fail(cudaErrorMemoryAllocation);
+    void *all = NULL;
+    if (posix_memalign(&all, 256, bytes + 2 * MARGIN_BYTES) != 0)
+        return fail(cudaErrorMemoryAllocation);
+    memset(all, FRESH, bytes + 2 * MARGIN_BYTES);
+    char *memory = static_cast<char *>(all) + MARGIN_BYTES;
+    allocations[memory] = {bytes, host, false};
+    if (!host) {
+        fibers.allocated_bytes += bytes;
+        if (fibers.allocated_bytes > fibers.most_allocated_bytes)
+            fibers.most_allocated_bytes = fibers.allocated_bytes;
+    }
+    *ret = memory;
+    return cudaSuccess;
+}
+
+static cudaError_t release(void *memory, bool host)
+{
+    if (!memory)
+        return cudaSuccess;
+    auto found = allocations.find(static_cast<char *>(memory));
+    if (found == allocations.end() || found->second.host != host || found->second.registered)
+        return fail(cudaErrorInvalidValue);
+    if (!host)
+        fibers.allocated_bytes -= found->second.bytes;
+    char *begin = static_cast<char *>(memory), *end = begin + found->second.bytes;
+    bool spoiled = false;
+    for (size_t i = 1; i <= MARGIN_BYTES; i++)
+        spoiled |= begin[-i] != (char)FRESH || end[i - 1] != (char)FRESH;
+    allocations.erase(found);
+    free(begin - MARGIN_BYTES);
+    if (spoiled) {
+        snprintf(fibers.trouble, sizeof(fibers.trouble),
+                 "written outside of an allocation of %zu bytes", (size_t)(end - begin));
+        if (!fibers.quiet)
+            fprintf(stderr, "fibers: %s\n", fibers.trouble);
+        fibers_fail(cudaErrorLaunchFailure);
+    }
+    return lost ? last_error : cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    return release(memory, false);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    return release(memory, true);
+}
+
+cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned flags)
+{
+    (void)flags;
+    if (!fibers_call(false))
+        return last_error;
+    if (!memory || !bytes || allocations.count(static_cast<char *>(memory)))
+        return fail(cudaErrorInvalidValue);
+    allocations[static_cast<char *>(memory)] = {bytes, true, true};
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostUnregister(void *memory)
+{
+    auto found = allocations.find(static_cast<char *>(memory));
+    if (found == allocations.end() || !found->second.registered)
+        return fail(cudaErrorInvalidValue);
+    allocations.erase(found);
+    return cudaSuccess;
+}
+
+/* The allocation in which `at` lies; NULL: in none, so it is plain host memory. */
+static const Allocation *allocation_of(const void *at)
+{
+    const char *address = static_cast<const char *>(at);
+    auto after = allocations.upper_bound(address);
+    if (after == allocations.begin())
+        return NULL;
+    --after;
+    return address < after->first + after->second.bytes ? &after->second : NULL;
+}
+
+static bool on_device(const void *at)
+{
+    const Allocation *allocation = allocation_of(at);
+    return allocation && !allocation->host;
+}
+
+cudaError_t fibers_host_device_pointer(void **ret, void *host)
+{
+    const Allocation *allocation = allocation_of(host);
+    if (!allocation || !allocation->host)
+        return fail(cudaErrorInvalidValue);
+    *ret = host;
+    return cudaSuccess;
+}
+
+/* ---- copies ------------------------------------------------------------------------------------- */
+static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                        size_t width_bytes, size_t height, cudaMemcpyKind kind)
+{
+    if (!fibers_call(false))
+        return last_error;
+    if (!width_bytes || !height)
+        return cudaSuccess;
+    if (height > 1 && (to_pitch < width_bytes || from_pitch < width_bytes))
+        return fail(cudaErrorInvalidValue);
+    bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    if (kind != cudaMemcpyDefault && (to_device != on_device(to) || from_device != on_device(from)))
+        return fail(cudaErrorInvalidMemcpyDirection);
+    for (size_t y = 0; y < height; y++)
+        memmove(static_cast<char *>(to) + y * to_pitch,
+                static_cast<const char *>(from) + y * from_pitch, width_bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+{
+    return copy(to, bytes, from, bytes, bytes, 1, kind);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    (void)stream;
+    return copy(to, bytes, from, bytes, bytes, 1, kind);
+}
+
+cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                         size_t width_bytes, size_t height, cudaMemcpyKind kind)
+{
+    return copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t width_bytes, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream)
+{
+    (void)stream;
+    return copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
+}
+
+static cudaError_t set(void *to, size_t pitch, int value, size_t width_bytes, size_t height)
+{
+    if (!fibers_call(false))
+        return last_error;
+    if (width_bytes && height && !on_device(to))
+        return fail(cudaErrorInvalidValue);
+    for (size_t y = 0; y < height; y++)
+        memset(static_cast<char *>(to) + y * pitch, value, width_bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void *to, int value, size_t bytes)
+{
+    return set(to, bytes, value, bytes, 1);
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    (void)stream;
+    return set(to, bytes, value, bytes, 1);
+}
+
+cudaError_t cudaMemset2DAsync(void *to, size_t pitch, int value, size_t width_bytes, size_t height,
+                              cudaStream_t stream)
+{
+    (void)stream;
+    return set(to, pitch, value, width_bytes, height);
+}
+
+cudaError_t fibers_copy_to_constant(void *to, size_t to_bytes, const void *from, size_t bytes)
+{
+    if (!fibers_call(false))
+        return last_error;
+    if (bytes > to_bytes)
+        return fail(cudaErrorInvalidValue);
+    memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+
+/* ---- streams and events -------------------------------------------------------------------------- */
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret, unsigned flags)
+{
+    (void)flags;
+    if (!fibers_call(false))
+        return last_error;
+    *ret = new fibers_stream();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *ret)
+{
+    return cudaStreamCreateWithFlags(ret, cudaStreamDefault);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    (void)stream;
+    return fibers_call(false) ? cudaSuccess : last_error;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    return cudaStreamSynchronize(stream);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
+{
+    (void)stream, (void)event, (void)flags;
+    return fibers_call(false) ? cudaSuccess : last_error;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ret, unsigned flags)
+{
+    (void)flags;
+    if (!fibers_call(false))
+        return last_error;
+    *ret = new fibers_event();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *ret)
+{
+    return cudaEventCreateWithFlags(ret, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    (void)stream;
+    if (!fibers_call(false))
+        return last_error;
+    clock_gettime(CLOCK_MONOTONIC, &event->time);
+    event->recorded = true;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    (void)event;
+    return fibers_call(false) ? cudaSuccess : last_error;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    return cudaEventSynchronize(event);
+}
+
+cudaError_t cudaEventElapsedTime(float *ret_ms, cudaEvent_t from, cudaEvent_t to)
+{
+    if (!from->recorded || !to->recorded)
+        return fail(cudaErrorInvalidResourceHandle);
+    *ret_ms = (float)(to->time.tv_sec - from->time.tv_sec) * 1e3f +
+              (float)(to->time.tv_nsec - from->time.tv_nsec) * 1e-6f;
+    return cudaSuccess;
+}
