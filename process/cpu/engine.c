@@ -12,12 +12,7 @@ static void cpu_close(void *opaque)
     struct pf_cpu_engine *engine = opaque;
     if (!engine)
         return;
-    pf_ecc_free(engine->ecc);
-    pf_ecc_pyramid_free(&engine->current);
-    pf_ecc_pyramid_free(&engine->predecessor);
-    pf_ecc_pyramid_free(&engine->stack_view);
-    pf_features_free(engine->current_features);
-    pf_features_free(engine->predecessor_features);
+    pf_alignment_close(&engine->alignment);
     free(engine->memory);
     free(engine);
 }
@@ -32,7 +27,7 @@ static int cpu_open(void **ret, const struct pf_stack_settings *settings, struct
     engine->pool = pool;
     engine->kernels = pf_kernels(0);
     engine->fuser = pf_cpu_fuser(settings->fuse);
-    int r = pf_ecc_new(&engine->ecc, engine->kernels, pool, err);
+    int r = pf_alignment_open(&engine->alignment, &engine->settings, pool, err);
     if (r < 0) {
         cpu_close(engine);
         return r;
@@ -106,25 +101,13 @@ static void measure_rows(void *context, int begin, int end, int thread)
     }
 }
 
-static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf_error *err)
+void pf_focus_of_cells(struct pf_focus *ret,
+                       const struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID], int width,
+                       int height)
 {
-    struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID];
-    memset(cells, 0, sizeof(cells));
-    memset(&engine->light, 0, sizeof(engine->light));
-    struct measure_job job = {.kernels = engine->kernels,
-                              .luma = pf_cpu_source(engine->frame, 0, 1),
-                              .cells = cells,
-                              .light = &engine->light};
-    int width = job.luma.width, height = job.luma.height;
     *ret = (struct pf_focus){0};
-    job.rows = malloc((size_t)pf_pool_threads(engine->pool) * 3 * (size_t)width * sizeof(int16_t));
-    if (!job.rows)
-        return pf_fail(err, ENOMEM, "out of memory for the focus measure");
-    pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
-    free(job.rows);
     if (width < 3 || height < 3)
-        return 0;
-
+        return;
     struct pf_focus_sums all = {0};
     double pixels = (double)(width - 2) * (height - 2);
     double cell_pixels = (double)width * height / (PF_FOCUS_GRID * PF_FOCUS_GRID);
@@ -145,6 +128,24 @@ static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf
     ret->laplacian_variance = all.laplacian_squared / pixels - mean * mean;
     ret->tenengrad = all.tenengrad / pixels;
     ret->modified_laplacian = all.modified_laplacian / pixels;
+}
+
+static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf_error *err)
+{
+    struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID];
+    memset(cells, 0, sizeof(cells));
+    memset(&engine->light, 0, sizeof(engine->light));
+    struct measure_job job = {.kernels = engine->kernels,
+                              .luma = pf_cpu_source(engine->frame, 0, 1),
+                              .cells = cells,
+                              .light = &engine->light};
+    int width = job.luma.width, height = job.luma.height;
+    job.rows = malloc((size_t)pf_pool_threads(engine->pool) * 3 * (size_t)width * sizeof(int16_t));
+    if (!job.rows)
+        return pf_fail(err, ENOMEM, "out of memory for the focus measure");
+    pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
+    free(job.rows);
+    pf_focus_of_cells(ret, cells, width, height);
     return 0;
 }
 
@@ -161,25 +162,35 @@ static bool light_at(const struct pf_light_grid *grid, double x, double y, doubl
     return true;
 }
 
-static double cpu_gain(void *opaque, const double h[9])
+double pf_cpu_light_gain(const struct pf_light_grid *reference_light,
+                         const struct pf_light_grid *light, int width, int height,
+                         const double h[9])
 {
-    struct pf_cpu_engine *engine = opaque;
-    double cell_width = (double)engine->frame->width / PF_CPU_LIGHT_GRID;
-    double cell_height = (double)engine->frame->height / PF_CPU_LIGHT_GRID;
+    double cell_width = (double)width / PF_CPU_LIGHT_GRID;
+    double cell_height = (double)height / PF_CPU_LIGHT_GRID;
     double reference = 0, here = 0;
-    for (int y = 0; engine->memory && y < PF_CPU_LIGHT_GRID; y++) {
+    for (int y = 0; y < PF_CPU_LIGHT_GRID; y++) {
         for (int x = 0; x < PF_CPU_LIGHT_GRID; x++) {
             double px, py, value;
             pf_homography_apply(h, (x + 0.5) * cell_width - 0.5, (y + 0.5) * cell_height - 0.5, &px,
                                 &py);
-            if (!light_at(&engine->light, (px + 0.5) / cell_width - 0.5,
-                          (py + 0.5) / cell_height - 0.5, &value))
+            if (!light_at(light, (px + 0.5) / cell_width - 0.5, (py + 0.5) / cell_height - 0.5,
+                          &value))
                 continue;
             here += value;
-            reference += (double)engine->reference_light.cell[y][x];
+            reference += (double)reference_light->cell[y][x];
         }
     }
     return here > 1e-9 && reference > 1e-9 ? pow(reference / here, 1 / 2.2) : 1;
+}
+
+static double cpu_gain(void *opaque, const double h[9])
+{
+    struct pf_cpu_engine *engine = opaque;
+    if (!engine->memory)
+        return 1;
+    return pf_cpu_light_gain(&engine->reference_light, &engine->light, engine->frame->width,
+                             engine->frame->height, h);
 }
 
 /* --- the frame in hand --- */
@@ -189,25 +200,20 @@ static int cpu_load(void *opaque, const struct pf_image *frame, struct pf_focus 
 {
     struct pf_cpu_engine *engine = opaque;
     engine->frame = frame;
-    pf_ecc_pyramid_free(&engine->current);
-    engine->current_features = pf_features_free(engine->current_features);
+    pf_alignment_next(&engine->alignment);
     struct pf_source_plane luma = pf_cpu_source(frame, 0, 1);
-    int r = pf_ecc_pyramid_of_source(&engine->current, &luma, engine->kernels, engine->pool, err);
+    int r = pf_ecc_pyramid_of_source(&engine->alignment.current, &luma, engine->kernels,
+                                     engine->pool, err);
     if (r < 0)
         return r;
-    *ret_contrast = pf_ecc_contrast(&engine->current);
+    *ret_contrast = pf_ecc_contrast(&engine->alignment.current);
     return measure(engine, ret_focus, err);
 }
 
 static void cpu_keep(void *opaque)
 {
     struct pf_cpu_engine *engine = opaque;
-    pf_ecc_pyramid_free(&engine->predecessor);
-    engine->predecessor = engine->current;
-    memset(&engine->current, 0, sizeof(engine->current));
-    pf_features_free(engine->predecessor_features);
-    engine->predecessor_features = engine->current_features;
-    engine->current_features = NULL;
+    pf_alignment_keep(&engine->alignment);
     engine->frame = NULL;
 }
 
@@ -222,11 +228,11 @@ static int make_stack_view(struct pf_cpu_engine *engine, struct pf_error *err)
     int16_t *samples = malloc((size_t)size.width * (size_t)size.height * sizeof(*samples));
     if (!samples)
         return pf_fail(err, ENOMEM, "out of memory for alignment to the stack");
-    pf_ecc_pyramid_free(&engine->stack_view);
+    pf_ecc_pyramid_free(&engine->alignment.stack_view);
     pf_cpu_collapse(engine, 0, level, samples);
-    int r =
-        pf_ecc_pyramid_of_samples(&engine->stack_view, samples, size.width, size.width, size.height,
-                                  ldexp(1, level), 0, engine->kernels, engine->pool, err);
+    int r = pf_ecc_pyramid_of_samples(&engine->alignment.stack_view, samples, size.width,
+                                      size.width, size.height, ldexp(1, level), 0, engine->kernels,
+                                      engine->pool, err);
     free(samples);
     return r;
 }
@@ -236,106 +242,15 @@ static int cpu_align(void *opaque, enum pf_target target, bool search, double h[
 {
     struct pf_cpu_engine *engine = opaque;
     int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
-    if (r < 0)
-        return r;
-    const struct pf_ecc_pyramid *other =
-        target == PF_TARGET_STACK ? &engine->stack_view : &engine->predecessor;
-    enum pf_motion motion = engine->settings.motion;
-    struct pf_ecc_fit fit, back_fit;
-    r = pf_ecc_align(engine->ecc, other, &engine->current, motion, search,
-                     target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit, err);
-    if (r < 0)
-        return r;
-    /* Between a sharp and a blurred picture the estimate leans a little to one side; the same the
-     * other way round leans to the other. */
-    double back[9], forth[9];
-    if (pf_homography_invert(back, h)) {
-        r = pf_ecc_align(engine->ecc, &engine->current, other, motion, false, 1, back, &back_fit,
-                         err);
-        if (r < 0)
-            return r;
-        if (back_fit.correlation > 0.9 * fit.correlation && pf_homography_invert(forth, back))
-            for (int k = 0; k < 9; k++)
-                h[k] = 0.5 * (h[k] + forth[k]);
-    }
-    *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
-    return 0;
-}
-
-/* Where features are only a start for correlation, pictures of this width are enough: a quarter of
- * the time and, for SIFT, of several hundred megabytes. */
-#define START_WIDTH 800
-
-static const struct pf_ecc_level *feature_level(const struct pf_cpu_engine *engine,
-                                                const struct pf_ecc_pyramid *pyramid)
-{
-    bool result = engine->settings.align == PF_ALIGN_ORB ||
-                  engine->settings.align == PF_ALIGN_AKAZE ||
-                  engine->settings.align == PF_ALIGN_SIFT;
-    return &pyramid->level[result ? 0 : pf_ecc_level_of_width(pyramid, START_WIDTH)];
-}
-
-/* Features of what correlation sees. Light goes back to a code with even steps for the eye: in
- * light itself, shadows have next to no contrast. */
-static int find_features(struct pf_cpu_engine *engine, const struct pf_ecc_pyramid *pyramid,
-                         enum pf_features_kind kind, struct pf_features **ret, struct pf_error *err)
-{
-    const struct pf_ecc_level *level = feature_level(engine, pyramid);
-    size_t count = (size_t)level->width * (size_t)level->height;
-    uint8_t *grey = malloc(count);
-    if (!grey)
-        return pf_fail(err, ENOMEM, "out of memory for features");
-    for (size_t i = 0; i < count; i++) {
-        float light = level->pixels[i];
-        grey[i] = (uint8_t)(light <= 0 ? 0 : light >= 255 ? 255 : sqrtf(255 * light) + 0.5f);
-    }
-    int r = pf_features_new(ret, kind, grey, level->width, level->height, engine->settings.equalise,
-                            pf_pool_threads(engine->pool), err);
-    free(grey);
-    return r;
+    return r < 0 ? r : pf_alignment_align(&engine->alignment, target, search, h, ret, err);
 }
 
 static int cpu_match(void *opaque, enum pf_features_kind kind, enum pf_target target, double h[9],
                      struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err)
 {
     struct pf_cpu_engine *engine = opaque;
-    const struct pf_ecc_pyramid *other = &engine->predecessor;
-    struct pf_features *stack_features = NULL, **features = &engine->predecessor_features;
-    int r = 0;
-    if (target == PF_TARGET_STACK) {
-        r = make_stack_view(engine, err);
-        other = &engine->stack_view;
-        features = &stack_features;
-    }
-    if (r == 0 && !*features)
-        r = find_features(engine, other, kind, features, err);
-    if (r == 0 && !engine->current_features)
-        r = find_features(engine, &engine->current, kind, &engine->current_features, err);
-    if (r == 0)
-        r = pf_features_match(*features, engine->current_features, engine->settings.motion,
-                              pf_pool_threads(engine->pool), h, ret_count, err);
-    pf_features_free(stack_features);
-    if (r < 0)
-        return r;
-    struct pf_ecc_fit fit = {0};
-    const struct pf_ecc_level *to = feature_level(engine, &engine->current);
-    const struct pf_ecc_level *from = feature_level(engine, other);
-    const double up[9] = {to->scale, 0, to->offset, 0, to->scale, to->offset, 0, 0, 1};
-    const double down[9] = {1 / from->scale,
-                            0,
-                            -from->offset / from->scale,
-                            0,
-                            1 / from->scale,
-                            -from->offset / from->scale,
-                            0,
-                            0,
-                            1};
-    pf_homography_compose(h, h, down);
-    pf_homography_compose(h, up, h);
-    if (ret_count->inliers)
-        r = pf_ecc_judge(engine->ecc, other, &engine->current, h, &fit, err);
-    *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
-    return r;
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    return r < 0 ? r : pf_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
 }
 
 const struct pf_backend pf_backend_cpu = {

@@ -10,7 +10,7 @@
 #define PF_CPU_ENGINE_H
 
 #include "process/backend.h"
-#include "process/cpu/ecc.h"
+#include "process/cpu/alignment.h"
 #include "process/cpu/kernels.h"
 
 #define PF_CPU_MAX_LEVELS   10 /* Laplacian levels; one more for the rest */
@@ -36,10 +36,7 @@ struct pf_cpu_engine {
     const struct pf_kernels *kernels;
 
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
-    struct pf_ecc *ecc;
-    struct pf_ecc_pyramid current, predecessor, stack_view;
-    /* Of the frame in hand and its predecessor; NULL until they are wanted. */
-    struct pf_features *current_features, *predecessor_features;
+    struct pf_alignment alignment;
     struct pf_light_grid light, reference_light; /* of the frame in hand, of the reference */
 
     /* All below is made when the first frame is fused; `memory` owns it. */
@@ -64,7 +61,17 @@ struct pf_cpu_engine {
     size_t scratch_bytes;
 };
 
-/* fuse.c */
+/* engine.c: what the sums of a frame's cells say; the brightness of a reference over a frame's, as
+ * gain() of a backend. */
+void pf_focus_of_cells(struct pf_focus *ret,
+                       const struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID], int width,
+                       int height);
+double pf_cpu_light_gain(const struct pf_light_grid *reference_light,
+                         const struct pf_light_grid *light, int width, int height,
+                         const double h[9]);
+
+/* fuse.c; Laplacian levels of a picture. */
+int pf_fuse_levels(int width, int height);
 const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse);
 int pf_cpu_fuse(void *engine, const struct pf_warp *warp, double gain, int index,
                 struct pf_error *err);

@@ -33,7 +33,7 @@ struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, do
 
 /* --- memory --- */
 
-static int level_count(int width, int height)
+int pf_fuse_levels(int width, int height)
 {
     int longer = width > height ? width : height, shorter = width > height ? height : width;
     int levels = 6;
@@ -67,7 +67,7 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
     engine->planes = frame->planes;
     engine->chroma_shift_x = frame->chroma_shift_x;
     engine->chroma_shift_y = frame->chroma_shift_y;
-    engine->levels = level_count(frame->width, frame->height);
+    engine->levels = pf_fuse_levels(frame->width, frame->height);
     for (int plane = 0; plane < frame->planes; plane++) {
         engine->size[plane][0] = (struct pf_grid){pf_image_plane_width(frame, plane),
                                                   pf_image_plane_height(frame, plane)};

@@ -58,6 +58,15 @@ struct pf_fuser {
     void (*collapse)(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
 };
 
+/* `average`, clipped: frames that always count, for fewer have no variance worth the name; and the
+ * least deviation, for frames that agree to the last bit (blown highlights, few frames) would let in
+ * nothing else. */
+#define PF_AVERAGE_SEED_FRAMES     4
+#define PF_AVERAGE_LEAST_DEVIATION (1.0f * PF_GREY)
+
+/* maps.c: steps of the depth map from the first frame to the last, whose rank is `highest`. */
+int pf_map_depth_steps(int highest);
+
 extern const struct pf_fuser pf_fuser_pyramid, pf_fuser_soft_depth, pf_fuser_average;
 
 static inline size_t pf_samples_of(struct pf_grid grid)
@@ -79,7 +88,15 @@ void pf_fuse_reduce(struct pf_fuse_job *job);
 /* Brings a plane from work[0] down to `level`, into out. */
 void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
 
-/* fuse_weights.c: memory for `levels` levels of weights; the same, empty. */
+#define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
+#define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
+
+/* fuse_weights.c: the taps of a level's smoothing, 2 * result + 1 of them; how much of the finest
+ * level's noise a level has. */
+int pf_weights_taps(const struct pf_weighing *weighing, int level,
+                    float taps[2 * PF_CPU_BLUR_REACH + 1]);
+float pf_weights_noise_share(int level);
+/* Memory for `levels` levels of weights; the same, empty. */
 void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels);
 void pf_weights_clear(struct pf_cpu_engine *engine);
 /* Energies of work[], level by level, then each level's shares in alpha[]. */

@@ -3,7 +3,7 @@
  *
  * Mean and variance run along per sample (Welford 1962), so memory does not grow with the frames.
  * What that cannot do, where a clipped mean over all frames at hand can: a frame is judged by those
- * before it, so the first SEED_FRAMES always count, an outlier among them stays in and widens what
+ * before it, so the first few always count, an outlier among them stays in and widens what
  * is let in after it, and another order of the frames may give a slightly different picture. A plain
  * mean has none of this. There are no weights, and so neither depth nor any other map.
  */
@@ -11,10 +11,6 @@
 #include <string.h>
 
 #include "process/cpu/fuse.h"
-
-#define SEED_FRAMES 4 /* fewer have no variance worth the name */
-/* Frames that agree to the last bit (blown highlights, few frames) would let in nothing else. */
-#define LEAST_DEVIATION (1.0f * PF_GREY)
 
 static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 {
@@ -73,8 +69,9 @@ static void clipped_row(float *restrict mean, float *restrict deviations, uint16
 {
     for (int x = 0; x < count; x++) {
         float n = (float)frames[x], before = (float)sample[x] - mean[x];
-        float variance = fmaxf(deviations[x] / fmaxf(n - 1, 1), LEAST_DEVIATION * LEAST_DEVIATION);
-        if (frames[x] >= SEED_FRAMES && before * before > clip * clip * variance)
+        float variance = fmaxf(deviations[x] / fmaxf(n - 1, 1),
+                               PF_AVERAGE_LEAST_DEVIATION * PF_AVERAGE_LEAST_DEVIATION);
+        if (frames[x] >= PF_AVERAGE_SEED_FRAMES && before * before > clip * clip * variance)
             continue;
         n += 1;
         frames[x] = (uint16_t)(frames[x] + (frames[x] < UINT16_MAX));

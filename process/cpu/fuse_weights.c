@@ -4,10 +4,6 @@
 
 #include "process/cpu/fuse.h"
 
-#define NOISE_DECAY 0.3f    /* of noise from level to level of the pyramid */
-#define NO_COVER    1000.0f /* log2 penalty where a frame has no picture */
-#define MOST_NOISE  10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
-
 static int winner_levels(const struct pf_cpu_engine *engine)
 {
     if (!engine->settings.depth)
@@ -78,10 +74,15 @@ static float noise_of(const struct pf_fuse_job *job)
     return count ? ((float)bin + 0.5f) / bins_per_grey : 0;
 }
 
+float pf_weights_noise_share(int level)
+{
+    return powf(0.3f, (float)level);
+}
+
 float pf_weights_least(const struct pf_cpu_engine *engine, int level)
 {
     const struct pf_weighing *weighing = engine->fuser->weighing;
-    return weighing->noise * engine->noise * powf(NOISE_DECAY, (float)level);
+    return weighing->noise * engine->noise * pf_weights_noise_share(level);
 }
 
 float pf_weights_floor(const struct pf_weighing *weighing, int level)
@@ -99,7 +100,7 @@ static void energy_rows(void *context, int begin, int end, int thread)
     int reach = job->reach, tap_count = 2 * reach + 1;
     size_t pitch = ((size_t)cells.width + 15) / 16 * 16;
     const struct pf_weighing *weighing = engine->fuser->weighing;
-    float noise = job->noise * powf(NOISE_DECAY, (float)job->level);
+    float noise = job->noise * pf_weights_noise_share(job->level);
     float least = pf_weights_least(engine, job->level);
     float floor = pf_weights_floor(weighing, job->level);
     float *raw = pf_fuse_scratch(job, thread);
@@ -158,7 +159,7 @@ static const float *penalty_of(const struct pf_fuse_job *job, int y, int width, 
         for (int i = 0; i < count; i++) {
             bool inside = at[i][0] >= margin && at[i][1] >= margin && at[i][0] <= right - margin &&
                           at[i][1] <= bottom - margin;
-            out[begin + i] = inside ? 0 : NO_COVER;
+            out[begin + i] = inside ? 0 : PF_NO_COVER;
         }
     }
     return out;
@@ -205,17 +206,18 @@ void pf_weights_row(const struct pf_fuse_job *job, int y, float *out)
                             factor_x);
 }
 
-static void set_taps(struct pf_fuse_job *job)
+int pf_weights_taps(const struct pf_weighing *weighing, int level,
+                    float taps[2 * PF_CPU_BLUR_REACH + 1])
 {
     /* In cells, which are two samples wide; their own mean of 2 x 2 is part of the smoothing. */
-    double sigma = (double)job->engine->fuser->weighing->sigma[job->level < 2 ? job->level : 2] / 2,
-           sum = 0;
+    double sigma = (double)weighing->sigma[level < 2 ? level : 2] / 2, sum = 0;
     sigma = sqrt(sigma * sigma - 1.0 / 12);
-    job->reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
-    for (int k = -job->reach; k <= job->reach; k++)
+    int reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
+    for (int k = -reach; k <= reach; k++)
         sum += exp(-k * k / (2 * sigma * sigma));
-    for (int k = -job->reach; k <= job->reach; k++)
-        job->taps[k + job->reach] = (float)(exp(-k * k / (2 * sigma * sigma)) / sum);
+    for (int k = -reach; k <= reach; k++)
+        taps[k + reach] = (float)(exp(-k * k / (2 * sigma * sigma)) / sum);
+    return reach;
 }
 
 void pf_weights_weigh(struct pf_fuse_job *job)
@@ -223,12 +225,12 @@ void pf_weights_weigh(struct pf_fuse_job *job)
     struct pf_cpu_engine *engine = job->engine;
     job->noise = engine->fuser->weighing->noise > 0 ? noise_of(job) : 0;
     if (engine->noise < 0)
-        engine->noise = job->noise < MOST_NOISE ? job->noise : MOST_NOISE;
+        engine->noise = job->noise < PF_MOST_NOISE ? job->noise : PF_MOST_NOISE;
     for (int level = 0; level <= engine->weight_levels; level++) {
         /* A level's energies are needed by the next one before they become shares. */
         if (level < engine->weight_levels) {
             job->level = level;
-            set_taps(job);
+            job->reach = pf_weights_taps(engine->fuser->weighing, level, job->taps);
             pf_pool_run(engine->pool, pf_half(engine->size[0][level]).height,
                         PF_FUSE_ROWS_PER_PIECE, energy_rows, job);
         }

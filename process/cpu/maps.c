@@ -170,7 +170,7 @@ static void smooth_rows(void *context, int begin, int end, int thread)
 /* Steps of the depth map from first frame to last: at least eight from frame to frame, which is
  * more than any depth is known to; finer ones would only keep noise, and the file large. They
  * divide the whole range. */
-static int depth_steps(int highest)
+int pf_map_depth_steps(int highest)
 {
     static const int divisors[] = {15, 51, 85, 255, 771, 1285, 3855, 13107};
     for (size_t i = 0; i < sizeof(divisors) / sizeof(*divisors); i++)
@@ -183,7 +183,7 @@ static void export_rows(void *context, int begin, int end, int thread)
 {
     const struct map_job *job = context;
     const struct map_level *level = &job->level_of[0];
-    int steps = depth_steps(job->highest);
+    int steps = pf_map_depth_steps(job->highest);
     (void)thread;
     for (int y = begin; y < end; y++) {
         uint16_t *out =
