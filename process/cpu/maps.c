@@ -7,19 +7,25 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "process/cpu/fuse.h"
 
 #define ROWS_PER_PIECE 32
 #define DOUBT          0.1f /* confidence against which a level's own word is weighed */
 #define MAX_LEVELS     24
+#define BINS           32 /* of places, to find a median */
+#define VOTE_BITS      10 /* bin and weight in 16 bits */
+#define VOTE_MOST      ((1 << VOTE_BITS) - 1)
+#define SPECK_REACH    6 /* cells */
+#define SPECK_SHARE    4 /* a place for which less than 1 / this of its surroundings speak */
 
 /* One level of the push-pull pyramid, on the grid of cells. */
 struct map_level {
     struct pf_grid size;
     float *place;      /* sum of confidence times place, then the place, 0..1 */
     float *confidence; /* 0..1 */
-    uint16_t *frame;   /* place of the winner in capture order */
+    uint16_t *frame;   /* place of the winner in capture order; of a depth map, votes */
 };
 
 struct map_job {
@@ -133,6 +139,83 @@ static void fill_rows(void *context, int begin, int end, int thread)
     }
 }
 
+/* Weights of the places around a cell, each by the square of its confidence. */
+struct bins {
+    int32_t weight[BINS], total;
+};
+
+static int bin_of(float place)
+{
+    return (int)(fminf(fmaxf(place, 0), 1) * (BINS - 1) + 0.5f);
+}
+
+/* What a cell says in its bins: a depth map has no use for the frames themselves, so that their
+ * plane holds bin and weight. */
+static void vote_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct map_level *level = &job->level_of[0];
+    size_t width = (size_t)level->size.width;
+    (void)thread;
+    for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
+        float sure = fminf(level->confidence[i], 1);
+        level->frame[i] = (uint16_t)(bin_of(level->place[i]) << VOTE_BITS |
+                                     (1 + (int)(sure * sure * (VOTE_MOST - 1))));
+    }
+}
+
+static void count_column(const struct map_level *level, struct bins *bins, int x, int top,
+                         int bottom, int sign)
+{
+    if (x < 0 || x >= level->size.width)
+        return;
+    for (int y = top; y <= bottom; y += 2) { /* every other one says enough */
+        uint16_t vote = level->frame[(size_t)y * (size_t)level->size.width + (size_t)x];
+        int32_t weight = sign * (vote & VOTE_MOST);
+        bins->weight[vote >> VOTE_BITS] += weight;
+        bins->total += weight;
+    }
+}
+
+static float median_of(const struct bins *bins)
+{
+    int32_t sum = 0;
+    int bin = 0;
+    while (bin < BINS - 1 && 2 * (sum += bins->weight[bin]) < bins->total)
+        bin++;
+    return (float)bin / (BINS - 1);
+}
+
+/* Specks: a place that next to nothing around it speaks for, in the dark or where no frame is sharp
+ * and noise decides, becomes the median of its surroundings, weighed by confidence. */
+static void despeckle_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct map_level *level = &job->level_of[0];
+    int width = level->size.width, height = level->size.height;
+    int near = (int)(1.5f * (BINS - 1) / (float)job->highest + 0.5f); /* a frame and a half */
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        int top = pf_clamp(y - SPECK_REACH, 0, height - 1);
+        int bottom = pf_clamp(y + SPECK_REACH, 0, height - 1);
+        const float *place = level->place + (size_t)y * (size_t)width;
+        float *out = job->smooth + (size_t)y * (size_t)width;
+        struct bins bins = {0};
+        for (int x = 0; x < SPECK_REACH; x++)
+            count_column(level, &bins, x, top, bottom, 1);
+        for (int x = 0; x < width; x++) {
+            count_column(level, &bins, x + SPECK_REACH, top, bottom, 1);
+            int own = bin_of(place[x]);
+            int last = own + near < BINS ? own + near : BINS - 1;
+            int32_t support = 0;
+            for (int bin = own < near ? 0 : own - near; bin <= last; bin++)
+                support += bins.weight[bin];
+            out[x] = SPECK_SHARE * support < bins.total ? median_of(&bins) : place[x];
+            count_column(level, &bins, x - SPECK_REACH, top, bottom, -1);
+        }
+    }
+}
+
 /* Evens out the places of neighbours whose frames are next to one another in the burst, which noise
  * decides between, and leaves alone what is further apart: a bilateral filter (Tomasi & Manduchi
  * 1998), in which a cell counts by its confidence. */
@@ -239,8 +322,13 @@ static void fill(struct map_job *job)
     }
     for (job->level = job->levels - 1; job->level >= 0; job->level--)
         pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, fill_rows, job);
-    if (job->map == PF_MAP_DEPTH)
-        pf_pool_run(pool, job->level_of[0].size.height, ROWS_PER_PIECE, smooth_rows, job);
+    if (job->map != PF_MAP_DEPTH)
+        return;
+    struct map_level *finest = &job->level_of[0];
+    pf_pool_run(pool, finest->size.height, ROWS_PER_PIECE, vote_rows, job);
+    pf_pool_run(pool, finest->size.height, ROWS_PER_PIECE, despeckle_rows, job);
+    memcpy(finest->place, job->smooth, pf_samples_of(finest->size) * sizeof(float));
+    pf_pool_run(pool, finest->size.height, ROWS_PER_PIECE, smooth_rows, job);
 }
 
 int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct pf_image **ret,

@@ -254,6 +254,35 @@ TEST(fuse_maps_tell_who_won_and_how_surely)
     }
 }
 
+/* In the dark, noise decides who wins: the map of frames says so, and the depth map is smooth there, at
+ * the depth of what is sharp around it. */
+TEST(fuse_depth_map_has_no_specks)
+{
+    static const int rank[4] = {0, 1, 2, 3};
+    struct pf_stack *stack = open_stack(PF_FUSE_PYRAMID, 0, true, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct pf_image *frame = partly_sharp(i * WIDTH / 4, (i + 1) * WIDTH / 4);
+        for (int y = 0; y < HEIGHT; y++)
+            memset(pixel(frame, 40, y), 20, 10);
+        noisy(frame, 70 + (uint32_t)i, 40, 50, 6);
+        add(stack, frame);
+    }
+    struct pf_image *who = NULL, *depth = NULL;
+    CHECK_EQ(pf_stack_map(stack, PF_MAP_FRAME, rank, 4, &who, NULL), 0);
+    CHECK_EQ(pf_stack_map(stack, PF_MAP_DEPTH, rank, 4, &depth, NULL), 0);
+    int won = 0, far = 0;
+    for (int y = 10; y < HEIGHT - 10; y++)
+        for (int x = 10; x < WIDTH / 4 - 10; x++) {
+            won += value(who, x, y) != 1;
+            far += value(depth, x, y) > 65535 / 2;
+        }
+    CHECK(won > 200);
+    CHECK(far < won / 30); /* a tenth without the median */
+    pf_image_free(who);
+    pf_image_free(depth);
+    pf_stack_free(stack);
+}
+
 /* Where no frame is ever sharp there is nothing to choose by: the stack must not pick the noisiest
  * frame, pixel by pixel, but stay smooth. */
 TEST(fuse_noise_decides_nothing)
