@@ -8,6 +8,7 @@
 #define PF_BACKEND_H
 
 #include "process/features.h"
+#include "process/light.h"
 #include "process/stack.h"
 #include "process/warp.h"
 
@@ -45,15 +46,14 @@ struct pf_backend {
      * engine. */
     int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
                  struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
-    /* Brightness of the reference over that of the frame in hand, as a factor of encoded values;
-     * h: reference point -> frame point. Defocus keeps the mean of the light, not the mean of the
-     * encoded values (out of focus, a print looks brighter), so light is compared. 1 before
-     * anything is fused. */
-    double (*gain)(void *engine, const double h[9]);
-    /* Warps the frame in hand (reference point -> frame point; borrowed for the call), times gain,
-     * into the stack. index: number of the frame among all that were added. */
-    int (*fuse)(void *engine, const struct pf_warp *warp, double gain, int index,
-                struct pf_error *err);
+    /* What makes the frame in hand look like the reference, see light.h; h: reference point -> frame
+     * point. All 1 before anything is fused. -ENOMEM. */
+    int (*compare_light)(void *engine, const double h[9], struct pf_light_match *ret,
+                         struct pf_error *err);
+    /* Warps the frame in hand (reference point -> frame point; borrowed for the call), its light
+     * matched, into the stack. index: number of the frame among all that were added. */
+    int (*fuse)(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
+                int index, struct pf_error *err);
     /* The frame in hand becomes the predecessor. */
     void (*keep)(void *engine);
 

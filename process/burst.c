@@ -106,12 +106,13 @@ static json_t *frame_facts(const struct pf_frame_result *result, const struct pf
     bool fused = result->verdict == PF_VERDICT_FUSED;
     json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
     return json_pack(
-        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
+        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
         fused ? "fused" : "aside", "cause", causes[result->cause], "reason", reason, "reference",
         result->is_reference, "focus", result->measured ? focus_facts(&result->focus) : json_null(),
         "transform", fused ? numbers(result->transform, 9) : json_null(), "aligned_by",
         fused ? methods[result->aligned_by] : NULL, "correlation", number(result->correlation),
-        "gain", fused ? number(result->gain) : json_null(), "width", image->width, "height",
+        "gain", fused ? number(result->light.gain) : json_null(), "balance",
+        fused ? numbers(result->light.balance, 3) : json_null(), "width", image->width, "height",
         image->height, "decode_ms", number(decode_ms), "align_ms", number(result->align_ms),
         "fuse_ms", number(result->fuse_ms + result->focus_ms));
 }

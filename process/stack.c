@@ -17,6 +17,8 @@
 #define LEAST_CONTRAST 1.5
 /* Beyond this brightness a frame is no picture of the same thing, whatever its correlation. */
 #define MOST_GAIN 3.0
+/* The same for a colour beside the others: more than from daylight to the light of a bulb. */
+#define MOST_BALANCE 1.6
 
 struct pf_stack {
     const struct pf_backend *backend;
@@ -144,8 +146,10 @@ static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
 int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
                  struct pf_error *err)
 {
-    struct pf_frame_result result = {
-        .verdict = PF_VERDICT_FUSED, .correlation = NAN, .gain = 1, .aligned_by = PF_ALIGN_NONE};
+    struct pf_frame_result result = {.verdict = PF_VERDICT_FUSED,
+                                     .correlation = NAN,
+                                     .light = {1, {1, 1, 1}},
+                                     .aligned_by = PF_ALIGN_NONE};
     pf_homography_identity(result.transform);
     int index = stack->added++;
     int64_t start = pf_monotonic_ms();
@@ -195,16 +199,28 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         *ret = result;
         return 0;
     }
-    result.gain = stack->backend->gain(stack->engine, result.transform);
-    if (!(result.gain < MOST_GAIN && result.gain > 1 / MOST_GAIN)) {
+    r = stack->backend->compare_light(stack->engine, result.transform, &result.light, err);
+    if (r < 0)
+        return r;
+    if (!(result.light.gain < MOST_GAIN && result.light.gain > 1 / MOST_GAIN)) {
         set_aside(&result, PF_CAUSE_UNLIKE, "does not match the stack: %.1f times its brightness",
-                  1 / result.gain);
+                  1 / result.light.gain);
+        *ret = result;
+        return 0;
+    }
+    for (int c = 0; c < 3; c++) {
+        static const char *const names[] = {"red", "green", "blue"};
+        double times = 1 / result.light.balance[c];
+        if (times < MOST_BALANCE && times > 1 / MOST_BALANCE)
+            continue;
+        set_aside(&result, PF_CAUSE_UNLIKE, "does not match the stack: %.1f times as %s", times,
+                  names[c]);
         *ret = result;
         return 0;
     }
     struct pf_warp warp = {.field = NULL};
     memcpy(warp.h, result.transform, sizeof(warp.h));
-    r = stack->backend->fuse(stack->engine, &warp, result.gain, index, err);
+    r = stack->backend->fuse(stack->engine, &warp, &result.light, index, err);
     if (r < 0)
         return r;
     stack->backend->keep(stack->engine);

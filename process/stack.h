@@ -17,6 +17,7 @@
 #include "config/base/error.h"
 #include "config/settings.h"
 #include "process/image.h"
+#include "process/light.h"
 #include "process/pool.h"
 
 #define PF_FOCUS_GRID 16
@@ -57,7 +58,7 @@ struct pf_frame_result {
     double correlation;  /* rho of the accepted (or refused) alignment, -1..1; NAN: not measured */
     /* ECC, ORB, AKAZE, SIFT or HYBRID; NONE where nothing had to be or could be aligned. */
     enum pf_align aligned_by;
-    double gain; /* reference brightness = gain * frame brightness */
+    struct pf_light_match light; /* reference = light * frame */
     bool is_reference;
     double align_ms, fuse_ms, focus_ms;
 };

@@ -38,7 +38,7 @@ static int cpu_open(void **ret, const struct pf_stack_settings *settings, struct
 
 /* --- focus measure and light: one pass over the luma --- */
 
-enum { LIGHT_ROWS = PF_CPU_LIGHT_GRID / PF_FOCUS_GRID };
+enum { LIGHT_ROWS = PF_LIGHT_GRID / PF_FOCUS_GRID };
 
 struct measure_job {
     const struct pf_kernels *kernels;
@@ -48,25 +48,20 @@ struct measure_job {
     struct pf_light_grid *light;
 };
 
-static int cell_start(int cell, int cells, int length)
-{
-    return (int)((int64_t)cell * length / cells);
-}
-
 /* Adds a row of samples to its row of light cells. */
 static void add_light(const struct measure_job *job, const int16_t *row, int y)
 {
     int width = job->luma.width, height = job->luma.height;
-    int cell_y = (int)(((int64_t)y * PF_CPU_LIGHT_GRID + PF_CPU_LIGHT_GRID - 1) / height);
-    while (cell_y > 0 && cell_start(cell_y, PF_CPU_LIGHT_GRID, height) > y)
+    int cell_y = (int)(((int64_t)y * PF_LIGHT_GRID + PF_LIGHT_GRID - 1) / height);
+    while (cell_y > 0 && pf_light_cell(cell_y, PF_LIGHT_GRID, height) > y)
         cell_y--;
-    int rows = cell_start(cell_y + 1, PF_CPU_LIGHT_GRID, height) -
-               cell_start(cell_y, PF_CPU_LIGHT_GRID, height);
-    for (int cell_x = 0; cell_x < PF_CPU_LIGHT_GRID; cell_x++) {
-        int left = cell_start(cell_x, PF_CPU_LIGHT_GRID, width);
-        int right = cell_start(cell_x + 1, PF_CPU_LIGHT_GRID, width);
+    int rows = pf_light_cell(cell_y + 1, PF_LIGHT_GRID, height) -
+               pf_light_cell(cell_y, PF_LIGHT_GRID, height);
+    for (int cell_x = 0; cell_x < PF_LIGHT_GRID; cell_x++) {
+        int left = pf_light_cell(cell_x, PF_LIGHT_GRID, width);
+        int right = pf_light_cell(cell_x + 1, PF_LIGHT_GRID, width);
         if (right > left)
-            job->light->cell[cell_y][cell_x] +=
+            job->light->cell[PF_LIGHT_LUMA][cell_y][cell_x] +=
                 job->kernels->light_sum(row + left, right - left) / (float)((right - left) * rows);
     }
 }
@@ -78,8 +73,8 @@ static void measure_rows(void *context, int begin, int end, int thread)
     int width = job->luma.width, height = job->luma.height;
     int16_t *ring = job->rows + (size_t)thread * 3 * (size_t)width;
     for (int cell_y = begin; cell_y < end; cell_y++) {
-        int first = cell_start(cell_y, PF_FOCUS_GRID, height);
-        int last = cell_start(cell_y + 1, PF_FOCUS_GRID, height);
+        int first = pf_light_cell(cell_y, PF_FOCUS_GRID, height);
+        int last = pf_light_cell(cell_y + 1, PF_FOCUS_GRID, height);
         for (int y = first - 1; y <= last && first < last; y++) {
             int16_t *row = ring + (size_t)((y + 3) % 3) * (size_t)width;
             if (y < 0 || y >= height)
@@ -92,8 +87,8 @@ static void measure_rows(void *context, int begin, int end, int thread)
             const int16_t *const rows[3] = {ring + (size_t)((y + 1) % 3) * (size_t)width,
                                             ring + (size_t)((y + 2) % 3) * (size_t)width, row};
             for (int cell_x = 0; cell_x < PF_FOCUS_GRID; cell_x++) {
-                int left = cell_start(cell_x, PF_FOCUS_GRID, width);
-                int right = cell_start(cell_x + 1, PF_FOCUS_GRID, width);
+                int left = pf_light_cell(cell_x, PF_FOCUS_GRID, width);
+                int right = pf_light_cell(cell_x + 1, PF_FOCUS_GRID, width);
                 job->kernels->focus_row(&job->cells[cell_y][cell_x], rows, left < 1 ? 1 : left,
                                         right > width - 1 ? width - 1 : right);
             }
@@ -145,52 +140,21 @@ static int measure(struct pf_cpu_engine *engine, struct pf_focus *ret, struct pf
         return pf_fail(err, ENOMEM, "out of memory for the focus measure");
     pf_pool_run(engine->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
     free(job.rows);
+    pf_light_see(&engine->light, engine->frame);
     pf_focus_of_cells(ret, cells, width, height);
     return 0;
 }
 
-/* Light of a grid at cell coordinates, bilinear; false outside. */
-static bool light_at(const struct pf_light_grid *grid, double x, double y, double *ret)
-{
-    int ix = (int)floor(x), iy = (int)floor(y);
-    if (ix < 0 || iy < 0 || ix + 1 >= PF_CPU_LIGHT_GRID || iy + 1 >= PF_CPU_LIGHT_GRID)
-        return false;
-    double tx = x - ix, ty = y - iy;
-    const float(*cell)[PF_CPU_LIGHT_GRID] = &grid->cell[iy];
-    *ret = (1 - ty) * ((1 - tx) * (double)cell[0][ix] + tx * (double)cell[0][ix + 1]) +
-           ty * ((1 - tx) * (double)cell[1][ix] + tx * (double)cell[1][ix + 1]);
-    return true;
-}
-
-double pf_cpu_light_gain(const struct pf_light_grid *reference_light,
-                         const struct pf_light_grid *light, int width, int height,
-                         const double h[9])
-{
-    double cell_width = (double)width / PF_CPU_LIGHT_GRID;
-    double cell_height = (double)height / PF_CPU_LIGHT_GRID;
-    double reference = 0, here = 0;
-    for (int y = 0; y < PF_CPU_LIGHT_GRID; y++) {
-        for (int x = 0; x < PF_CPU_LIGHT_GRID; x++) {
-            double px, py, value;
-            pf_homography_apply(h, (x + 0.5) * cell_width - 0.5, (y + 0.5) * cell_height - 0.5, &px,
-                                &py);
-            if (!light_at(light, (px + 0.5) / cell_width - 0.5, (py + 0.5) / cell_height - 0.5,
-                          &value))
-                continue;
-            here += value;
-            reference += (double)reference_light->cell[y][x];
-        }
-    }
-    return here > 1e-9 && reference > 1e-9 ? pow(reference / here, 1 / 2.2) : 1;
-}
-
-static double cpu_gain(void *opaque, const double h[9])
+static int cpu_compare_light(void *opaque, const double h[9], struct pf_light_match *ret,
+                             struct pf_error *err)
 {
     struct pf_cpu_engine *engine = opaque;
+    const struct pf_image *frame = engine->frame;
+    *ret = (struct pf_light_match){1, {1, 1, 1}};
     if (!engine->memory)
-        return 1;
-    return pf_cpu_light_gain(&engine->reference_light, &engine->light, engine->frame->width,
-                             engine->frame->height, h);
+        return 0;
+    return pf_light_compare(&engine->reference_light, &engine->light, h, frame->width,
+                            frame->height, frame->planes == 3, ret, err);
 }
 
 /* --- the frame in hand --- */
@@ -260,7 +224,7 @@ const struct pf_backend pf_backend_cpu = {
     .load = cpu_load,
     .align = cpu_align,
     .match = cpu_match,
-    .gain = cpu_gain,
+    .compare_light = cpu_compare_light,
     .fuse = pf_cpu_fuse,
     .keep = cpu_keep,
     .preview = pf_cpu_preview,

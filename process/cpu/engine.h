@@ -17,12 +17,6 @@
 #define PF_CPU_DEPTH_LEVELS 4  /* finest levels that remember their winners */
 #define PF_CPU_BLUR_REACH   6  /* cells, the most that smoothing of energies looks aside */
 
-/* Mean light in cells of a frame, for the comparison of brightness. */
-#define PF_CPU_LIGHT_GRID 64
-struct pf_light_grid {
-    float cell[PF_CPU_LIGHT_GRID][PF_CPU_LIGHT_GRID]; /* 0..1 */
-};
-
 struct pf_grid {
     int width, height;
 };
@@ -61,20 +55,16 @@ struct pf_cpu_engine {
     size_t scratch_bytes;
 };
 
-/* engine.c: what the sums of a frame's cells say; the brightness of a reference over a frame's, as
- * gain() of a backend. */
+/* engine.c: what the sums of a frame's cells say. */
 void pf_focus_of_cells(struct pf_focus *ret,
                        const struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID], int width,
                        int height);
-double pf_cpu_light_gain(const struct pf_light_grid *reference_light,
-                         const struct pf_light_grid *light, int width, int height,
-                         const double h[9]);
 
 /* fuse.c; Laplacian levels of a picture. */
 int pf_fuse_levels(int width, int height);
 const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse);
-int pf_cpu_fuse(void *engine, const struct pf_warp *warp, double gain, int index,
-                struct pf_error *err);
+int pf_cpu_fuse(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
+                int index, struct pf_error *err);
 struct pf_source_plane pf_cpu_source(const struct pf_image *frame, int plane, double gain);
 
 /* result.c; collapse writes plane `plane` down to `level` into out (size of that level). */

@@ -98,44 +98,128 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
 
 /* --- the steps --- */
 
-/* Pixels per sample of the job's plane, along x or y. */
-static int pixels_per_sample(const struct pf_fuse_job *job, bool down)
+/* Pixels per sample of a plane, along x or y. */
+static int pixels_per_sample(const struct pf_cpu_engine *engine, int plane, bool down)
 {
-    const struct pf_cpu_engine *engine = job->engine;
-    return job->plane && (down ? engine->chroma_shift_y : engine->chroma_shift_x) ? 2 : 1;
+    return plane && (down ? engine->chroma_shift_y : engine->chroma_shift_x) ? 2 : 1;
 }
 
-void pf_fuse_path(const struct pf_fuse_job *job, int x, int y, int step, int count,
+/* Between samples of a plane and pixels: chroma samples are centred between the pixels that they
+ * stand for. pixel = per_sample * sample + offset. */
+struct siting {
+    double x, y, offset_x, offset_y;
+};
+
+static struct siting siting_of(const struct pf_cpu_engine *engine, int plane)
+{
+    double x = pixels_per_sample(engine, plane, false);
+    double y = pixels_per_sample(engine, plane, true);
+    return (struct siting){x, y, (x - 1) / 2, (y - 1) / 2};
+}
+
+void pf_fuse_path(const struct pf_fuse_job *job, int from, int x, int y, int step, int count,
                   double (*ret)[2])
 {
-    /* Chroma samples are centred between the pixels that they stand for. */
-    double sx = pixels_per_sample(job, false), ox = (sx - 1) / 2;
-    double sy = pixels_per_sample(job, true), oy = (sy - 1) / 2;
-    pf_warp_row(job->warp, sx * x + ox, sx * step, sy * y + oy, count, ret);
+    struct siting here = siting_of(job->engine, job->plane);
+    struct siting there = siting_of(job->engine, from);
+    pf_warp_row(job->warp, here.x * x + here.offset_x, here.x * step, here.y * y + here.offset_y,
+                count, ret);
     for (int i = 0; i < count; i++) {
-        ret[i][0] = (ret[i][0] - ox) / sx;
-        ret[i][1] = (ret[i][1] - oy) / sy;
+        ret[i][0] = (ret[i][0] - there.offset_x) / there.x;
+        ret[i][1] = (ret[i][1] - there.offset_y) / there.y;
+    }
+}
+
+/* A plane of the stack takes the same plane of the frame, and where the white balance has drifted
+ * a little of the others. */
+struct part {
+    int plane;
+    struct pf_source_plane source;
+    double h[9];   /* samples of the stack's plane -> of the frame's, without the field */
+    bool identity; /* of the whole warp, between planes of one size */
+    float share;   /* of what is no part of the source's scale already */
+};
+
+struct warp_job {
+    const struct pf_fuse_job *fuse;
+    struct part part[3];
+    int parts; /* the first is the plane itself */
+};
+
+static struct part part_of(const struct pf_fuse_job *job, int from, double scale, double share)
+{
+    struct siting here = siting_of(job->engine, job->plane);
+    struct siting there = siting_of(job->engine, from);
+    const double to_pixels[9] = {here.x, 0, here.offset_x, 0, here.y, here.offset_y, 0, 0, 1};
+    const double to_samples[9] = {1 / there.x, 0,           -there.offset_x / there.x,
+                                  0,           1 / there.y, -there.offset_y / there.y,
+                                  0,           0,           1};
+    struct part part = {.plane = from,
+                        .source = pf_cpu_source(job->engine->frame, from, scale),
+                        .identity = job->identity && here.x == there.x && here.y == there.y,
+                        .share = (float)share};
+    pf_homography_compose(part.h, job->warp->h, to_pixels);
+    pf_homography_compose(part.h, to_samples, part.h);
+    return part;
+}
+
+static void warp_part(const struct pf_fuse_job *job, const struct part *part, int y, int16_t *out,
+                      double (*path)[2])
+{
+    int width = job->source.width, step = PF_WARP_SEGMENT;
+    if (part->identity) {
+        job->kernels->convert_row(out, width, y, &part->source);
+    } else if (!job->warp->field) {
+        job->kernels->warp_row(out, width, y, part->h, &part->source);
+    } else {
+        while (step > 1 &&
+               step * pixels_per_sample(job->engine, job->plane, false) > job->straight_px)
+            step /= 2;
+        pf_fuse_path(job, part->plane, 0, y, step, (width + step - 1) / step + 1, path);
+        job->kernels->warp_path(out, width, (const double(*)[2])path, step, &part->source);
+    }
+}
+
+static void add_share(int16_t *restrict out, const int16_t *restrict more, int count, float share,
+                      float low)
+{
+    for (int x = 0; x < count; x++) {
+        float value = (float)out[x] + share * (float)more[x];
+        value = value < low ? low : value > PF_WHITE ? PF_WHITE : value;
+        out[x] = (int16_t)lrintf(value);
     }
 }
 
 static void warp_rows(void *context, int begin, int end, int thread)
 {
-    const struct pf_fuse_job *job = context;
-    int width = job->source.width, step = PF_WARP_SEGMENT;
-    double(*path)[2] = pf_fuse_scratch(job, thread);
-    while (step > 1 && step * pixels_per_sample(job, false) > job->straight_px)
-        step /= 2;
+    const struct warp_job *warp = context;
+    const struct pf_fuse_job *job = warp->fuse;
+    int width = job->source.width;
+    int16_t *more = pf_fuse_scratch(job, thread);
+    double(*path)[2] = (double(*)[2])(more + (width + 31) / 32 * 32);
     for (int y = begin; y < end; y++) {
         int16_t *out = job->engine->work[0] + (size_t)y * (size_t)width;
-        if (job->identity) {
-            job->kernels->convert_row(out, width, y, &job->source);
-        } else if (!job->warp->field) {
-            job->kernels->warp_row(out, width, y, job->plane_h, &job->source);
-        } else {
-            pf_fuse_path(job, 0, y, step, (width + step - 1) / step + 1, path);
-            job->kernels->warp_path(out, width, (const double(*)[2])path, step, &job->source);
+        warp_part(job, &warp->part[0], y, out, path);
+        for (int i = 1; i < warp->parts; i++) {
+            warp_part(job, &warp->part[i], y, more, path);
+            add_share(out, more, width, warp->part[i].share, job->plane ? -PF_WHITE : 0);
         }
     }
+}
+
+/* Brings the frame's plane, in the light of the reference, into work[0]. */
+static void warp_plane(struct pf_fuse_job *job, const double mix[9])
+{
+    struct pf_cpu_engine *engine = job->engine;
+    const double *row = mix + 3 * job->plane;
+    struct warp_job warp = {.fuse = job};
+    job->source = pf_cpu_source(engine->frame, job->plane, row[job->plane]);
+    warp.part[warp.parts++] = part_of(job, job->plane, row[job->plane], 1);
+    for (int from = 0; from < engine->planes; from++)
+        if (from != job->plane && row[from] != 0)
+            warp.part[warp.parts++] = part_of(job, from, 1, row[from]);
+    pf_pool_run(engine->pool, engine->size[job->plane][0].height, PF_FUSE_ROWS_PER_PIECE, warp_rows,
+                &warp);
 }
 
 static void reduce_rows(void *context, int begin, int end, int thread)
@@ -171,19 +255,8 @@ void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16
         memcpy(out, engine->work[level], pf_samples_of(engine->size[plane][level]) * sizeof(*out));
 }
 
-/* h in samples of a plane. */
-static void map_to_plane(struct pf_fuse_job *job)
-{
-    double sx = pixels_per_sample(job, false), ox = (sx - 1) / 2;
-    double sy = pixels_per_sample(job, true), oy = (sy - 1) / 2;
-    const double to_pixels[9] = {sx, 0, ox, 0, sy, oy, 0, 0, 1};
-    const double to_samples[9] = {1 / sx, 0, -ox / sx, 0, 1 / sy, -oy / sy, 0, 0, 1};
-    pf_homography_compose(job->plane_h, job->warp->h, to_pixels);
-    pf_homography_compose(job->plane_h, to_samples, job->plane_h);
-}
-
-int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, double gain, int index,
-                struct pf_error *err)
+int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light_match *light,
+                int index, struct pf_error *err)
 {
     struct pf_cpu_engine *engine = opaque;
     if (!engine->memory) {
@@ -192,8 +265,9 @@ int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, double gain, int index
             return r;
         engine->reference_light = engine->light;
     }
-    double identity[9];
+    double identity[9], mix[9];
     pf_homography_identity(identity);
+    pf_light_matrix(light, mix);
     struct pf_fuse_job job = {
         .engine = engine, .kernels = engine->kernels, .warp = warp, .index = index};
     job.identity = !warp->field && memcmp(warp->h, identity, sizeof(identity)) == 0;
@@ -205,10 +279,7 @@ int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, double gain, int index
     for (int plane = 0; plane < engine->planes; plane++) {
         job.plane = plane;
         job.level = 0;
-        job.source = pf_cpu_source(engine->frame, plane, gain);
-        map_to_plane(&job);
-        pf_pool_run(engine->pool, engine->size[plane][0].height, PF_FUSE_ROWS_PER_PIECE, warp_rows,
-                    &job);
+        warp_plane(&job, mix);
         engine->fuser->fuse_plane(&job);
     }
     return 0;

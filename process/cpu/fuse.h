@@ -37,8 +37,7 @@ struct pf_fuse_job {
     int straight_px; /* pixels of a row over which the warp's field runs straight */
     int index;
     int plane, level;
-    double plane_h[9]; /* samples of the plane, without the field */
-    struct pf_source_plane source;
+    struct pf_source_plane source; /* the same plane of the frame */
     float taps[2 * PF_CPU_BLUR_REACH + 1];
     int reach;
     float noise;  /* energy that noise alone gives the frame at its finest level, grey levels */
@@ -79,8 +78,9 @@ static inline void *pf_fuse_scratch(const struct pf_fuse_job *job, int thread)
     return job->engine->scratch + (size_t)thread * job->engine->scratch_bytes;
 }
 
-/* fuse.c: source points in samples of the plane of points x, x + step, ... of its row y. */
-void pf_fuse_path(const struct pf_fuse_job *job, int x, int y, int step, int count,
+/* fuse.c: source points, in samples of plane `from` of the frame, of the points x, x + step, ... of
+ * row y of the plane in hand. */
+void pf_fuse_path(const struct pf_fuse_job *job, int from, int x, int y, int step, int count,
                   double (*ret)[2]);
 
 /* fuse.c: makes work[job->level + 1] of a plane from work[job->level]. */

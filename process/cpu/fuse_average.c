@@ -37,7 +37,7 @@ static void clear(struct pf_cpu_engine *engine)
 static bool has_picture(const struct pf_fuse_job *job, int x, int y)
 {
     double at[1][2];
-    pf_fuse_path(job, x, y, 0, 1, at);
+    pf_fuse_path(job, job->plane, x, y, 0, 1, at);
     return at[0][0] >= 0 && at[0][1] >= 0 && at[0][0] <= job->source.width - 1 &&
            at[0][1] <= job->source.height - 1;
 }

@@ -4,7 +4,8 @@
  *
  * The truth (DIR/truth.png) is registered to the result by an affine transform; PSNR and SSIM are
  * of luma over the central 90 %. --gain takes out a difference of gain and offset as well (both
- * values are reported anyway). --error draws the difference, eight times as strong, around grey. --selector also stacks DIR's frames clairvoyantly: aligned by the
+ * values are reported anyway). "cast" is how far red and blue stand off green, on average, beside the
+ * truth, in grey levels of 255. --error draws the difference, eight times as strong, around grey. --selector also stacks DIR's frames clairvoyantly: aligned by the
  * true transforms, for each pixel the frame nearest to the truth. --transforms checks an engine's
  * transforms (JSON with "frames": [{"file", "transform"}]) against the true ones at the corners.
  */
@@ -42,6 +43,26 @@ static struct pf_gen_plane read_luma(const char *path)
     struct pf_gen_plane plane = pf_gen_luma(samples, width, height, channels);
     free(samples);
     return plane;
+}
+
+/* Mean of each channel over the central 90 %, grey levels of 255. */
+static void mean_colour(const char *path, double mean[3])
+{
+    struct pf_error err = {0};
+    uint16_t *samples;
+    int width, height, channels;
+    if (pf_gen_picture_read(path, &samples, &width, &height, &channels, &err) < 0)
+        stop("cannot read", err.text);
+    int border = (int)(0.05 * (width < height ? width : height));
+    double count = (double)(width - 2 * border) * (height - 2 * border);
+    mean[0] = mean[1] = mean[2] = 0;
+    for (int y = border; y < height - border; y++)
+        for (int x = border; x < width - border; x++)
+            for (int c = 0; c < 3; c++)
+                mean[c] += samples[((size_t)y * (size_t)width + (size_t)x) * (size_t)channels +
+                                   (size_t)(channels >= 3 ? c : 0)] /
+                           257.0 / count;
+    free(samples);
 }
 
 static char *join(const char *dir, const char *name)
@@ -206,6 +227,14 @@ static json_t *compare_result(const struct truth *truth, const char *path, bool 
                         json_real(pf_gen_psnr(&result, &tuned, border, NULL, 0)));
     json_object_set_new(object, "gain", json_real(match.gain));
     json_object_set_new(object, "offset", json_real(match.offset));
+    double own[3], true_colour[3];
+    char *true_path = join(truth->dir, "truth.png");
+    mean_colour(path, own);
+    mean_colour(true_path, true_colour);
+    free(true_path);
+    for (int c = 0; c < 3; c++)
+        own[c] -= true_colour[c];
+    json_object_set_new(object, "cast", json_pack("[f, f]", own[0] - own[1], own[2] - own[1]));
     json_object_set_new(object, "moved_px", json_real(farthest));
     pf_gen_plane_free(&tuned);
     pf_gen_plane_free(&moved);

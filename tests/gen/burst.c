@@ -46,6 +46,7 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
 {
     struct pf_gen_shot *shots = pf_gen_alloc((size_t)options->frames, sizeof(*shots));
     struct pf_gen_random random = {options->seed ^ 0x66726d73ull};
+    struct pf_gen_random white = {options->seed ^ 0x77686974ull};
     double heading = pf_gen_uniform(&random, 0, 2 * M_PI);
     double turn = options->rotation_deg * M_PI / 180 * (pf_gen_next(&random) & 1 ? 1 : -1);
     for (int i = 0; i < options->frames; i++) {
@@ -58,6 +59,12 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
         double flicker = i ? pf_gen_uniform(&random, -options->flicker, options->flicker) : 0;
         shot->focus = t;
         shot->exposure = pow(1 + flicker, 2.2);
+        for (int c = 0; c < 3; c += 2)
+            shot->colour[c] =
+                i ? pow(1 + pf_gen_uniform(&white, -options->white_drift, options->white_drift),
+                        2.2)
+                  : 1;
+        shot->colour[1] = 1;
         shot->noise = options->noise;
         shot->seed = (uint32_t)pf_gen_next(&random);
         pf_gen_similarity(shot->transform, options->width, options->height,
@@ -71,14 +78,16 @@ json_t *pf_gen_shot_json(const struct pf_gen_shot *shot, const char *file)
     json_t *transform = json_array();
     for (int i = 0; i < 9; i++)
         json_array_append_new(transform, json_real(shot->transform[i]));
-    return json_pack("{s:s, s:f, s:f, s:o}", "file", file, "focus", shot->focus, "gain",
-                     pow(shot->exposure, -1 / 2.2), "transform", transform);
+    return json_pack("{s:s, s:f, s:f, s:[f, f, f], s:o}", "file", file, "focus", shot->focus,
+                     "gain", pow(shot->exposure, -1 / 2.2), "balance",
+                     pow(shot->colour[0], -1 / 2.2), pow(shot->colour[1], -1 / 2.2),
+                     pow(shot->colour[2], -1 / 2.2), "transform", transform);
 }
 
 uint16_t *pf_gen_burst_truth(const struct pf_gen_scene *scene, struct pf_gen_canvas *canvas)
 {
     struct pf_gen_lens lens = {.blur_px = scene->blur_px, .truth = true};
-    struct pf_gen_shot shot = {.exposure = 1};
+    struct pf_gen_shot shot = {.exposure = 1, .colour = {1, 1, 1}};
     pf_gen_similarity(shot.transform, scene->width, scene->height, 1, 0, 0, 0);
     pf_gen_scene_render(scene, &lens, canvas);
     return pf_gen_expose(scene, canvas, &shot, 16);

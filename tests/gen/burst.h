@@ -19,6 +19,7 @@ struct pf_gen_options {
     double rotation_deg; /* the same for the angle */
     double noise;        /* see struct pf_gen_shot */
     double flicker;      /* greatest change of brightness, as coded: 0.01 is one percent */
+    double white_drift;  /* the same of red and of blue beside green */
     double blur_px;      /* see pf_gen_scene_new; < 0 what suits the scene */
 };
 

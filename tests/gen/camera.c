@@ -123,7 +123,8 @@ static void sample_rows(void *context, int begin, int end)
     for (int y = begin; y < end; y++) {
         for (int x = 0; x < width; x++) {
             for (int c = 0; c < 3; c++) {
-                float light = exposure * d->plane[c][(size_t)y * (size_t)width + (size_t)x];
+                float light = exposure * (float)d->shot->colour[c] *
+                              d->plane[c][(size_t)y * (size_t)width + (size_t)x];
                 light = light < 0 ? 0 : light > 1.3f ? 1.3f : light;
                 if (sigma > 0)
                     light += sqrtf(shot * light + read) *

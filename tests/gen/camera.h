@@ -13,6 +13,7 @@ struct pf_gen_shot {
     double focus;        /* depth in focus */
     double transform[9]; /* frame point ~ transform * reference point, row by row */
     double exposure;     /* light of this frame / light of the first */
+    double colour[3];    /* the same of red, green and blue beside it */
     double noise;        /* standard deviation at middle grey, levels of 255 */
     uint32_t seed;       /* of the noise */
 };

@@ -33,6 +33,7 @@ static void usage(FILE *to)
           "frames:   --frames N  --skip K (leaves out the first K files)\n"
           "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
           "--flicker R\n"
+          "          --white-drift R (red and blue beside green, from frame to frame)\n"
           "files:    --format jpeg|tiff|png|dng  --bits 8|16  --quality Q  --subsampling "
           "420|422|440|444\n"
           "          --name IMG_%04d  --first-number K\n"
@@ -85,6 +86,7 @@ enum key {
     BLUR,
     NOISE,
     FLICKER,
+    WHITE_DRIFT,
     PACE,
     NO_TRUTH,
     NO_PICTURES,
@@ -128,6 +130,7 @@ static const struct option options[] = {
     {"blur", 1, NULL, BLUR},
     {"noise", 1, NULL, NOISE},
     {"flicker", 1, NULL, FLICKER},
+    {"white-drift", 1, NULL, WHITE_DRIFT},
     {"pace", 1, NULL, PACE},
     {"no-truth", 0, NULL, NO_TRUTH},
     {"no-truth-pictures", 0, NULL, NO_PICTURES},
@@ -246,6 +249,8 @@ static bool take(struct command *command, int key, const char *value)
         return number(value, 0, 50, &burst->noise);
     case FLICKER:
         return number(value, 0, 0.5, &burst->flicker);
+    case WHITE_DRIFT:
+        return number(value, 0, 0.5, &burst->white_drift);
     case PACE:
         return number(value, 0, 3600, &command->pace_s);
     case THREADS:

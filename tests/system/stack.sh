@@ -117,6 +117,33 @@ test_bad_files_are_named_and_the_others_stacked()
     grep -q '3 of 6 frames' out || fail "result"
 }
 
+# A camera's white balance that wanders is matched; a burst without drift gets no cast, whatever its
+# defocus does to colours and highlights.
+test_white_balance_is_matched_and_none_invented()
+{
+    need jq
+    local scene drift
+    for scene in textured glare; do
+        for drift in 0 0.04; do
+            rm -rf in
+            "$GENERATE" --scene $scene --seed 2 --width 640 --height 432 --frames 5 --out in \
+                --white-drift $drift
+            expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.tif --no-judge --json
+            "$COMPARE" --truth in --json out.tif >cast.json
+            jq -n --slurpfile found out --slurpfile truth in/truth.json --slurpfile cast cast.json \
+                --argjson drift $drift '
+                def beside_green: map([.balance[0] / .balance[1], .balance[2] / .balance[1]]);
+                ([$found[0].frames, $truth[0].frames] | map(beside_green | flatten) | transpose |
+                    map(.[0] - .[1] | fabs) | max) as $worst |
+                {$worst, cast: $cast[0].result.cast, good: ($worst < 0.005 and
+                    ($drift > 0 or ($found[0].frames | all(.balance == [1, 1, 1]))) and
+                    ($cast[0].result.cast | all(fabs < 0.4)))}' >verdict.json
+            jq -e .good verdict.json >/dev/null ||
+                fail "$scene, drift $drift: $(jq -c . verdict.json)"
+        done
+    done
+}
+
 test_frame_of_another_size_is_set_aside()
 {
     frames in

@@ -25,7 +25,7 @@ static void add(struct pf_stack *stack, struct pf_image *frame)
     struct pf_frame_result result;
     CHECK_EQ(pf_stack_add(stack, frame, &result, NULL), 0);
     CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
-    CHECK_NEAR(result.gain, 1, 0.02);
+    CHECK_NEAR(result.light.gain, 1, 0.02);
     pf_image_free(frame);
 }
 

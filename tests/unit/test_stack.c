@@ -137,7 +137,7 @@ TEST(stack_chain_does_not_drift_and_matches_gain)
         struct pf_frame_result result;
         CHECK_EQ(pf_stack_add(stack, frame, &result, NULL), 0);
         CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
-        CHECK_NEAR(result.gain, 1 / gain, 0.01);
+        CHECK_NEAR(result.light.gain, 1 / gain, 0.01);
         double error = pf_homography_corner_distance(result.transform, h, WIDTH, HEIGHT);
         most = error > most ? error : most;
         pf_image_free(frame);
