@@ -10,14 +10,21 @@
 #include <stdbool.h>
 #include <string.h>
 
-static inline void pf_homography_identity(double h[9])
+#ifdef __CUDACC__
+#define PF_ANYWHERE __host__ __device__ /* on the GPU as well */
+#else
+#define PF_ANYWHERE
+#endif
+
+PF_ANYWHERE static inline void pf_homography_identity(double h[9])
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     memcpy(h, identity, sizeof(identity));
 }
 
 /* ret = a after b (ret may be a or b); scaled so that the last element is 1 where possible. */
-static inline void pf_homography_compose(double ret[9], const double a[9], const double b[9])
+PF_ANYWHERE static inline void pf_homography_compose(double ret[9], const double a[9],
+                                                     const double b[9])
 {
     double m[9];
     for (int i = 0; i < 3; i++)
@@ -29,7 +36,7 @@ static inline void pf_homography_compose(double ret[9], const double a[9], const
 }
 
 /* False when h has no inverse; ret may be h. */
-static inline bool pf_homography_invert(double ret[9], const double h[9])
+PF_ANYWHERE static inline bool pf_homography_invert(double ret[9], const double h[9])
 {
     double c[9] = {h[4] * h[8] - h[5] * h[7], h[2] * h[7] - h[1] * h[8], h[1] * h[5] - h[2] * h[4],
                    h[5] * h[6] - h[3] * h[8], h[0] * h[8] - h[2] * h[6], h[2] * h[3] - h[0] * h[5],
@@ -43,8 +50,8 @@ static inline bool pf_homography_invert(double ret[9], const double h[9])
     return true;
 }
 
-static inline void pf_homography_apply(const double h[9], double x, double y, double *ret_x,
-                                       double *ret_y)
+PF_ANYWHERE static inline void pf_homography_apply(const double h[9], double x, double y,
+                                                   double *ret_x, double *ret_y)
 {
     double w = h[6] * x + h[7] * y + h[8];
     *ret_x = (h[0] * x + h[1] * y + h[2]) / w;
@@ -52,8 +59,8 @@ static inline void pf_homography_apply(const double h[9], double x, double y, do
 }
 
 /* The largest distance between the images of a rectangle's corners under two maps. */
-static inline double pf_homography_corner_distance(const double a[9], const double b[9],
-                                                   double width, double height)
+PF_ANYWHERE static inline double pf_homography_corner_distance(const double a[9], const double b[9],
+                                                               double width, double height)
 {
     double most = 0;
     for (int corner = 0; corner < 4; corner++) {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process/homography.h"
+#include "process/cpu/ecc_step.h"
 
-enum { ROWS_PER_PIECE = 16, PARAMETERS = 8 };
+enum { ROWS_PER_PIECE = 16, PARAMETERS = PF_ECC_PARAMETERS };
 
 struct pf_ecc {
     const struct pf_kernels *kernels;
@@ -73,14 +73,13 @@ static int reserve(struct pf_ecc *ecc, int width, int height, struct pf_error *e
     return 0;
 }
 
-/* One level's work, shared by the row functions. Coordinates of the step are normalised:
- * u = (column - centre_x) / radius, v = (row - centre_y) / radius. */
+/* One level's work, shared by the row functions. */
 struct level_job {
     struct pf_ecc *ecc;
     const struct pf_ecc_level *target, *image;
     double warp[9]; /* target column, row -> image column, row */
     float gain, sample_mean, target_mean;
-    double centre_x, centre_y, radius;
+    struct pf_ecc_frame frame;
 };
 
 static void gradient_rows(void *context, int begin, int end, int thread)
@@ -88,7 +87,7 @@ static void gradient_rows(void *context, int begin, int end, int thread)
     const struct level_job *job = context;
     (void)thread;
     int width = job->target->width, height = job->target->height;
-    float half_radius = 0.5f * (float)job->radius;
+    float half_radius = 0.5f * (float)job->frame.radius;
     struct piece *piece = &job->ecc->pieces[begin / ROWS_PER_PIECE];
     memset(piece->hessian, 0, sizeof(piece->hessian));
     for (int y = begin; y < end; y++) {
@@ -107,8 +106,9 @@ static void gradient_rows(void *context, int begin, int end, int thread)
         gx[0] = gy[0] = gx[width - 1] = gy[width - 1] = 0;
 
         struct pf_hessian_sums sums = {0};
-        job->ecc->kernels->hessian_row(&sums, gx, gy, width, (float)(-job->centre_x / job->radius),
-                                       (float)(1 / job->radius));
+        job->ecc->kernels->hessian_row(&sums, gx, gy, width,
+                                       (float)(-job->frame.centre_x / job->frame.radius),
+                                       (float)(1 / job->frame.radius));
         /* The eight steepest descent images are gx * p + gy * q with p, q = sign u^a v^b. */
         static const struct {
             int sign, u, v;
@@ -116,7 +116,7 @@ static void gradient_rows(void *context, int begin, int end, int thread)
                            {0, 0, 0}, {0, 0, 0}, {-1, 2, 0}, {-1, 1, 1}},
           q[PARAMETERS] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0},  {1, 0, 0},
                            {1, 1, 0}, {1, 0, 1}, {-1, 1, 1}, {-1, 0, 2}};
-        double v = (y - job->centre_y) / job->radius;
+        double v = (y - job->frame.centre_y) / job->frame.radius;
         double powers[5] = {1, v, v * v, v * v * v, v * v * v * v};
         for (int i = 0; i < PARAMETERS; i++)
             for (int j = 0; j <= i; j++)
@@ -156,11 +156,12 @@ static void step_rows(void *context, int begin, int end, int thread)
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
         struct pf_step_sums sums = {0};
-        job->ecc->kernels->step_row(
-            &sums, job->target->pixels + at, job->ecc->sample + at, job->ecc->valid + at,
-            job->ecc->gx + at, job->ecc->gy + at, width, job->gain, job->sample_mean,
-            job->target_mean, (float)(-job->centre_x / job->radius), (float)(1 / job->radius));
-        double v = (y - job->centre_y) / job->radius;
+        job->ecc->kernels->step_row(&sums, job->target->pixels + at, job->ecc->sample + at,
+                                    job->ecc->valid + at, job->ecc->gx + at, job->ecc->gy + at,
+                                    width, job->gain, job->sample_mean, job->target_mean,
+                                    (float)(-job->frame.centre_x / job->frame.radius),
+                                    (float)(1 / job->frame.radius));
+        double v = (y - job->frame.centre_y) / job->frame.radius;
         step[0] += sums.g[0][0];
         step[1] += sums.g[0][1];
         step[2] += v * sums.g[0][0];
@@ -177,11 +178,7 @@ static int piece_count(const struct level_job *job)
     return (job->target->height + ROWS_PER_PIECE - 1) / ROWS_PER_PIECE;
 }
 
-struct fit_numbers {
-    double correlation, overlap, target_mean, sample_mean, slope;
-};
-
-static struct fit_numbers measure_fit(struct level_job *job)
+static struct pf_ecc_fit_numbers measure_fit(struct level_job *job)
 {
     pf_pool_run(job->ecc->pool, job->target->height, ROWS_PER_PIECE, fit_rows, job);
     struct pf_fit_sums sum = {0};
@@ -194,151 +191,27 @@ static struct fit_numbers measure_fit(struct level_job *job)
         sum.ii += part->ii;
         sum.ti += part->ti;
     }
-    struct fit_numbers fit = {0};
-    if (sum.count < 16)
-        return fit;
-    fit.target_mean = sum.t / sum.count;
-    fit.sample_mean = sum.i / sum.count;
-    double vt = sum.tt / sum.count - fit.target_mean * fit.target_mean;
-    double vi = sum.ii / sum.count - fit.sample_mean * fit.sample_mean;
-    double covariance = sum.ti / sum.count - fit.target_mean * fit.sample_mean;
-    fit.correlation = vt > 1e-6 && vi > 1e-6 ? covariance / sqrt(vt * vi) : 0;
-    fit.slope = vi > 1e-6 ? covariance / vi : 0;
-    fit.overlap = sum.count / ((double)job->target->width * job->target->height);
-    return fit;
-}
-
-/* Which of the eight parameters a motion has: rows are its own parameters. */
-static int motion_basis(enum pf_motion motion, double basis[PARAMETERS][PARAMETERS])
-{
-    memset(basis, 0, sizeof(double) * PARAMETERS * PARAMETERS);
-    switch (motion) {
-    case PF_MOTION_SHIFT:
-        basis[0][0] = basis[1][3] = 1;
-        return 2;
-    case PF_MOTION_SIMILARITY:
-        basis[0][0] = basis[1][3] = 1;
-        basis[2][1] = basis[2][5] = 1;
-        basis[3][2] = -1;
-        basis[3][4] = 1;
-        return 4;
-    case PF_MOTION_AFFINE:
-    case PF_MOTION_HOMOGRAPHY:
-        break;
-    }
-    int count = motion == PF_MOTION_AFFINE ? 6 : 8;
-    for (int i = 0; i < count; i++)
-        basis[i][i] = 1;
-    return count;
-}
-
-/* Solves a x = b for a symmetric positive matrix by Cholesky; false when it is singular. */
-static bool solve(double a[PARAMETERS][PARAMETERS], double b[PARAMETERS], int n)
-{
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j <= i; j++) {
-            double sum = a[i][j];
-            for (int k = 0; k < j; k++)
-                sum -= a[i][k] * a[j][k];
-            if (i == j) {
-                if (!(sum > 1e-9 * (1 + fabs(a[i][i]))))
-                    return false;
-                a[i][i] = sqrt(sum);
-            } else {
-                a[i][j] = sum / a[j][j];
-            }
-        }
-    }
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < i; k++)
-            b[i] -= a[i][k] * b[k];
-        b[i] /= a[i][i];
-    }
-    for (int i = n - 1; i >= 0; i--) {
-        for (int k = i + 1; k < n; k++)
-            b[i] -= a[k][i] * b[k];
-        b[i] /= a[i][i];
-    }
-    return true;
+    return pf_ecc_fit_of(&sum, (double)job->target->width * job->target->height);
 }
 
 /* One step of the target's coordinates, as a map in columns and rows; false when there is none. */
 static bool next_step(struct level_job *job, const double hessian[PARAMETERS * PARAMETERS],
-                      const double basis[PARAMETERS][PARAMETERS], int count,
-                      const struct fit_numbers *fit, double ret[9])
+                      enum pf_motion motion, const struct pf_ecc_fit_numbers *fit, double ret[9])
 {
     job->gain = (float)fit->slope;
     job->sample_mean = (float)fit->sample_mean;
     job->target_mean = (float)fit->target_mean;
     pf_pool_run(job->ecc->pool, job->target->height, ROWS_PER_PIECE, step_rows, job);
-    double sum[PARAMETERS] = {0}, a[PARAMETERS][PARAMETERS], b[PARAMETERS] = {0};
+    double sum[PARAMETERS] = {0};
     for (int i = 0; i < piece_count(job); i++)
         for (int k = 0; k < PARAMETERS; k++)
             sum[k] += job->ecc->pieces[i].step[k];
-    for (int i = 0; i < count; i++) {
-        for (int k = 0; k < PARAMETERS; k++)
-            b[i] += basis[i][k] * sum[k];
-        for (int j = 0; j < count; j++) {
-            a[i][j] = 0;
-            for (int k = 0; k < PARAMETERS; k++)
-                for (int l = 0; l < PARAMETERS; l++)
-                    if (basis[i][k] != 0 && basis[j][l] != 0)
-                        a[i][j] += basis[i][k] * basis[j][l] *
-                                   hessian[k >= l ? k * PARAMETERS + l : l * PARAMETERS + k];
-        }
-        a[i][i] *= 1 + 1e-6;
-    }
-    if (!solve(a, b, count))
-        return false;
-    double d[PARAMETERS] = {0};
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < PARAMETERS; k++)
-            d[k] += basis[i][k] * b[i];
-    for (int k = 0; k < PARAMETERS; k++)
-        if (!(fabs(d[k]) < 0.5)) /* also NaN: half the picture's width is no refinement */
-            return false;
-    double r = job->radius, cx = job->centre_x, cy = job->centre_y;
-    const double normalise[9] = {1 / r, 0, -cx / r, 0, 1 / r, -cy / r, 0, 0, 1};
-    const double back[9] = {r, 0, cx, 0, r, cy, 0, 0, 1};
-    const double delta[9] = {1 + d[1], d[2], d[0], d[4], 1 + d[5], d[3], d[6], d[7], 1};
-    pf_homography_compose(ret, delta, normalise);
-    pf_homography_compose(ret, back, ret);
-    return true;
+    return pf_ecc_next_step(hessian, sum, motion, &job->frame, ret);
 }
 
-static void level_warp(const double h[9], const struct pf_ecc_level *target,
-                       const struct pf_ecc_level *image, double ret[9])
+static struct pf_ecc_scale scale_of(const struct pf_ecc_level *level)
 {
-    const double up[9] = {
-        target->scale, 0, target->offset, 0, target->scale, target->offset, 0, 0, 1};
-    const double down[9] = {1 / image->scale,
-                            0,
-                            -image->offset / image->scale,
-                            0,
-                            1 / image->scale,
-                            -image->offset / image->scale,
-                            0,
-                            0,
-                            1};
-    pf_homography_compose(ret, h, up);
-    pf_homography_compose(ret, down, ret);
-}
-
-static void full_warp(const double warp[9], const struct pf_ecc_level *target,
-                      const struct pf_ecc_level *image, double ret[9])
-{
-    const double up[9] = {image->scale, 0, image->offset, 0, image->scale, image->offset, 0, 0, 1};
-    const double down[9] = {1 / target->scale,
-                            0,
-                            -target->offset / target->scale,
-                            0,
-                            1 / target->scale,
-                            -target->offset / target->scale,
-                            0,
-                            0,
-                            1};
-    pf_homography_compose(ret, warp, down);
-    pf_homography_compose(ret, up, ret);
+    return (struct pf_ecc_scale){level->scale, level->offset};
 }
 
 /* Tries shifts of up to a fifth of the picture; keeps the start unless another is clearly better. */
@@ -353,7 +226,7 @@ static void search_shift(struct level_job *job)
         for (int dx = -reach_x; dx <= reach_x; dx += 2) {
             const double shift[9] = {1, 0, dx, 0, 1, dy, 0, 0, 1};
             pf_homography_compose(job->warp, shift, start);
-            struct fit_numbers fit = measure_fit(job);
+            struct pf_ecc_fit_numbers fit = measure_fit(job);
             if (fit.correlation > most) {
                 most = fit.correlation;
                 memcpy(best, job->warp, sizeof(best));
@@ -363,12 +236,11 @@ static void search_shift(struct level_job *job)
     memcpy(job->warp, best, sizeof(best));
 }
 
-static struct fit_numbers align_level(struct level_job *job, enum pf_motion motion, int most_steps,
-                                      double tolerance_px)
+static struct pf_ecc_fit_numbers align_level(struct level_job *job, enum pf_motion motion,
+                                             int most_steps, double tolerance_px)
 {
     struct pf_ecc *ecc = job->ecc;
-    double basis[PARAMETERS][PARAMETERS], hessian[PARAMETERS * PARAMETERS] = {0};
-    int count = motion_basis(motion, basis);
+    double hessian[PARAMETERS * PARAMETERS] = {0};
     pf_pool_run(ecc->pool, job->target->height, ROWS_PER_PIECE, gradient_rows, job);
     for (int i = 0; i < piece_count(job); i++)
         for (int k = 0; k < PARAMETERS * PARAMETERS; k++)
@@ -376,11 +248,10 @@ static struct fit_numbers align_level(struct level_job *job, enum pf_motion moti
 
     double best[9];
     memcpy(best, job->warp, sizeof(best));
-    struct fit_numbers best_fit = measure_fit(job), fit = best_fit;
+    struct pf_ecc_fit_numbers best_fit = measure_fit(job), fit = best_fit;
     for (int step = 0; step < most_steps; step++) {
         double delta[9], inverse[9], before[9];
-        if (!next_step(job, hessian, basis, count, &fit, delta) ||
-            !pf_homography_invert(inverse, delta))
+        if (!next_step(job, hessian, motion, &fit, delta) || !pf_homography_invert(inverse, delta))
             break;
         memcpy(before, job->warp, sizeof(before));
         pf_homography_compose(job->warp, job->warp, inverse);
@@ -400,13 +271,14 @@ static struct fit_numbers align_level(struct level_job *job, enum pf_motion moti
     return best_fit;
 }
 
-static struct fit_numbers judge_level(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
-                                      const struct pf_ecc_pyramid *image, int level,
-                                      const double h[9])
+static struct pf_ecc_fit_numbers judge_level(struct pf_ecc *ecc,
+                                             const struct pf_ecc_pyramid *target,
+                                             const struct pf_ecc_pyramid *image, int level,
+                                             const double h[9])
 {
     struct level_job job = {
         .ecc = ecc, .target = &target->level[level], .image = &image->level[level]};
-    level_warp(h, job.target, job.image, job.warp);
+    pf_ecc_to_level(h, scale_of(job.target), scale_of(job.image), job.warp);
     return measure_fit(&job);
 }
 
@@ -417,7 +289,7 @@ int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
     int r = reserve(ecc, target->level[0].width, target->level[0].height, err);
     if (r < 0)
         return r;
-    struct fit_numbers fit = judge_level(ecc, target, image, 0, h);
+    struct pf_ecc_fit_numbers fit = judge_level(ecc, target, image, 0, h);
     ret->correlation = fit.correlation;
     ret->overlap = fit.overlap;
     int judge = pf_ecc_level_of_width(target, 400);
@@ -436,15 +308,15 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
     int count = target->count < image->count ? target->count : image->count;
     int coarsest = levels && levels < count ? levels - 1 : count - 1;
     int judge = pf_ecc_level_of_width(target, 400);
-    struct fit_numbers fit = {0};
+    struct pf_ecc_fit_numbers fit = {0};
     *ret = (struct pf_ecc_fit){0};
     for (int level = coarsest; level >= 0; level--) {
         struct level_job job = {
             .ecc = ecc, .target = &target->level[level], .image = &image->level[level]};
-        job.centre_x = 0.5 * (job.target->width - 1);
-        job.centre_y = 0.5 * (job.target->height - 1);
-        job.radius = 0.5 * job.target->width;
-        level_warp(h, job.target, job.image, job.warp);
+        job.frame.centre_x = 0.5 * (job.target->width - 1);
+        job.frame.centre_y = 0.5 * (job.target->height - 1);
+        job.frame.radius = 0.5 * job.target->width;
+        pf_ecc_to_level(h, scale_of(job.target), scale_of(job.image), job.warp);
         if (level == coarsest && search)
             search_shift(&job);
         /* The coarse levels carry too little to hold all of a large motion's parameters. */
@@ -452,7 +324,7 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                                   ? PF_MOTION_SIMILARITY
                                   : motion;
         fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
-        full_warp(job.warp, job.target, job.image, h);
+        pf_ecc_to_full(job.warp, scale_of(job.target), scale_of(job.image), h);
         if (level == judge)
             ret->agreement = fit.correlation;
     }
