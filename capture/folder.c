@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "capture/folder_internal.h"
+#include "capture/input.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -108,62 +108,20 @@ static void take_known(struct pf_folder *folder, const json_t *command)
     free(path);
 }
 
-/* Input that is a terminal, /dev/null or closed: run by hand, nobody will say `start`. */
-static bool is_run_by_hand(bool *ret_has_input)
+static void take_command(void *context, const char *name, const json_t *command)
 {
-    struct stat st;
-    *ret_has_input = false;
-    if (fstat(STDIN_FILENO, &st) < 0)
-        return true;
-    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
-        return true;
-    *ret_has_input = true;
-    return isatty(STDIN_FILENO);
-}
-
-static void take_command(struct pf_folder *folder, const json_t *command)
-{
-    const char *name = json_string_value(json_object_get(command, "cmd"));
-    if (name && !strcmp(name, "known")) {
+    struct pf_folder *folder = context;
+    if (!strcmp(name, "known")) {
         take_known(folder, command);
-    } else if (name && !strcmp(name, "start")) {
+    } else if (!strcmp(name, "start")) {
         if (!folder->scan)
             folder->next_scan_ms = folder->next_root_ms = 0;
-    } else if (name && !strcmp(name, "scan")) {
+    } else if (!strcmp(name, "scan")) {
         folder->announce = folder->scan > 0;
         folder->next_scan_ms = 0;
     } else {
-        pf_log_warning("unknown command \"%s\"", name ? name : "");
+        pf_log_warning("unknown command \"%s\"", name);
     }
-}
-
-/* 1 go on, 0 end of input, negative errno. */
-static int read_input(struct pf_folder *folder, struct pf_jsonl_reader *reader,
-                      struct pf_error *err)
-{
-    char bytes[65536];
-    ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN ? 1
-               : errno == ECONNRESET             ? 0
-                                                 : pf_fail_errno(err, errno, "reading commands");
-    if (!n)
-        return 0;
-    int r = pf_jsonl_reader_feed(reader, bytes, (size_t)n, err);
-    while (!r) {
-        struct pf_error bad = {0};
-        json_t *command;
-        int next = pf_jsonl_reader_next(reader, &command, &bad);
-        if (next == 0)
-            return 1;
-        if (next < 0) {
-            pf_log_warning("%s", bad.text);
-            continue;
-        }
-        take_command(folder, command);
-        json_decref(command);
-    }
-    return r;
 }
 
 /* Whole ms until the next thing to do, at least 0, -1 never. */
@@ -216,7 +174,7 @@ static int loop(struct pf_folder *folder, struct pf_jsonl_reader *reader, bool h
             return pf_fail_errno(err, errno, "waiting for events");
         int r = 0;
         if (fds[INPUT].revents) {
-            r = read_input(folder, reader, err);
+            r = pf_input_read(reader, take_command, folder, err);
             if (r <= 0)
                 return r;
         }
@@ -243,11 +201,12 @@ static int check_own_folders(const struct pf_folder *folder, struct pf_error *er
     struct stat root, own;
     if (stat(folder->root, &root) < 0)
         return 0;
-    for (size_t i = 0; i < 2; i++)
+    static const char *const names[] = {"outbox", "state directory", "spool"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (stat(folder->excluded[i].path, &own) == 0 && own.st_dev == root.st_dev &&
             own.st_ino == root.st_ino)
             return pf_fail(err, EINVAL, "%s cannot be both watched and written to: it is the %s",
-                           folder->root, i ? "state directory" : "outbox");
+                           folder->root, names[i]);
     return 0;
 }
 
@@ -266,9 +225,10 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     folder.root = pf_path_absolute(directory);
     folder.excluded[0].path = pf_path_absolute(settings->outbox);
     folder.excluded[1].path = pf_path_absolute(settings->state);
+    folder.excluded[2].path = pf_path_absolute(settings->spool);
     if (!folder.root || !folder.excluded[0].path || !folder.excluded[1].path ||
-        asprintf(&folder.source, "folder:%s", directory) < 0 || pf_files_new(&folder.files) < 0 ||
-        pf_jsonl_reader_new(&reader) < 0) {
+        !folder.excluded[2].path || asprintf(&folder.source, "folder:%s", directory) < 0 ||
+        pf_files_new(&folder.files) < 0 || pf_jsonl_reader_new(&reader) < 0) {
         r = pf_fail(err, ENOMEM, "out of memory");
         goto out;
     }
@@ -276,7 +236,7 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     if (r < 0)
         goto out;
     mounts_fd = pf_mounts_open();
-    if (is_run_by_hand(&has_input))
+    if (pf_input_is_by_hand(&has_input))
         folder.next_scan_ms = folder.next_root_ms = 0;
     r = loop(&folder, reader, has_input, mounts_fd, err);
 out:
@@ -293,5 +253,6 @@ out:
     free(folder.source);
     free(folder.excluded[0].path);
     free(folder.excluded[1].path);
+    free(folder.excluded[2].path);
     return r;
 }

@@ -35,7 +35,7 @@ struct pf_folder {
     const struct pf_settings *settings; /* borrowed */
     char *root, *source;
     int64_t settle_ms;
-    struct pf_folder_excluded excluded[2]; /* our own directories */
+    struct pf_folder_excluded excluded[3]; /* our own directories */
     struct pf_files *files;
     int failure; /* -errno, described in failure_error */
     struct pf_error failure_error;

@@ -22,6 +22,12 @@ static bool is_beneath(const char *path, const char *root)
     return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
 }
 
+static void forget_excluded(struct pf_folder *folder)
+{
+    for (size_t i = 0; i < sizeof(folder->excluded) / sizeof(folder->excluded[0]); i++)
+        folder->excluded[i].found = false;
+}
+
 static bool is_excluded(struct pf_folder *folder, const struct stat *st)
 {
     for (size_t i = 0; i < sizeof(folder->excluded) / sizeof(folder->excluded[0]); i++) {
@@ -218,7 +224,7 @@ void pf_folder_scan(struct pf_folder *folder)
     folder->root_read = folder->found_new = folder->scan_requested = false;
     folder->seen = folder->unwatched = 0;
     folder->mounts.count = 0;
-    folder->excluded[0].found = folder->excluded[1].found = false;
+    forget_excluded(folder);
     clear_blind(folder);
     if (folder->watch)
         pf_watch_sweep_begin(folder->watch);
@@ -253,7 +259,7 @@ void pf_folder_scan_beneath(struct pf_folder *folder, const char *path)
 {
     struct pf_error err = {0};
     size_t unwatched = folder->unwatched;
-    folder->excluded[0].found = folder->excluded[1].found = false; /* they may be new ones */
+    forget_excluded(folder); /* they may be new ones */
     int r = pf_scan(path, false, true, &handlers, folder, &err);
     pf_folder_queue_fresh(folder);
     if (r == -ENOMEM) {

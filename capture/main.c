@@ -2,14 +2,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/camera.h"
 #include "capture/capture.h"
 #include "capture/folder.h"
 #include "config/base/exit.h"
 #include "config/base/log.h"
 #include "config/settings.h"
 
-/* The folder of the one operand "folder:DIR"; NULL when the command line is something else. */
-static const char *folder_operand(int argc, char **argv, struct pf_error *err)
+/* The one operand, a source; NULL when the command line is something else. */
+static const char *source_operand(int argc, char **argv, struct pf_error *err)
 {
     const char *operand = NULL;
     bool options_ended = false;
@@ -28,11 +29,11 @@ static const char *folder_operand(int argc, char **argv, struct pf_error *err)
         }
         operand = argv[i];
     }
-    const char *folder = operand ? pf_settings_folder(operand) : NULL;
-    if (!folder)
-        pf_fail(err, EINVAL, "the source to watch is written folder:DIR%s%.200s",
-                operand ? ", not " : "", operand ? operand : "");
-    return folder;
+    if (operand && (pf_settings_folder(operand) || pf_settings_camera(operand)))
+        return operand;
+    pf_fail(err, EINVAL, "the source to watch is written folder:DIR or camera[:PORT]%s%.200s",
+            operand ? ", not " : "", operand ? operand : "");
+    return NULL;
 }
 
 int pf_capture_main(int argc, char **argv)
@@ -41,17 +42,20 @@ int pf_capture_main(int argc, char **argv)
     struct pf_settings settings;
     int status = PF_EXIT_FAILURE;
     if (pf_settings_init(&settings, &err) == 0) {
-        const char *folder = NULL;
+        const char *source = NULL;
         status = PF_EXIT_USAGE;
         if (pf_settings_take_options(&settings, &argc, argv, &err) == 0 &&
-            (folder = folder_operand(argc, argv, &err))) {
+            (source = source_operand(argc, argv, &err))) {
             char role[64];
-            snprintf(role, sizeof(role), "capture folder:%s", folder);
+            snprintf(role, sizeof(role), "capture %s", source);
             for (char *at = role; *at; at++)
                 if ((unsigned char)*at < ' ' || *at == 0x7f)
                     *at = '?'; /* a name must not forge a log line */
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
-            status = pf_folder_run(&settings, folder, &err) == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
+            const char *folder = pf_settings_folder(source);
+            int r = folder ? pf_folder_run(&settings, folder, &err)
+                           : pf_camera_run(&settings, source, &err);
+            status = r == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
         }
         pf_settings_free(&settings);
     }

@@ -125,7 +125,8 @@ static int check_text(const struct pf_setting *row, const char *value, struct pf
     bool fixed;
     if (row->offset == offsetof(struct pf_settings, gap))
         return pf_settings_gap(value, &gap_ms, &fixed, err);
-    if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value))
+    if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value) &&
+        !pf_settings_camera(value))
         return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
     if (!*value)
         return pf_fail(err, EINVAL, "%s: must not be empty (%s)", row->key, row->help);
@@ -266,6 +267,16 @@ const char *pf_settings_folder(const char *source)
     static const char prefix[] = "folder:";
     size_t length = strlen(prefix);
     return !strncmp(source, prefix, length) && source[length] ? source + length : NULL;
+}
+
+const char *pf_settings_camera(const char *source)
+{
+    static const char prefix[] = "camera";
+    size_t length = strlen(prefix);
+    if (strncmp(source, prefix, length) != 0)
+        return NULL;
+    source += length;
+    return !*source ? source : *source == ':' && source[1] ? source + 1 : NULL;
 }
 
 int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err)

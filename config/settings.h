@@ -43,11 +43,17 @@ enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOT
 enum pf_fuse { PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
 enum pf_pair { PF_PAIR_JPEG, PF_PAIR_RAW };
+enum pf_card_setting { PF_CARD_SETTING_NEW, PF_CARD_SETTING_ALL };
+enum pf_capture_target {
+    PF_CAPTURE_TARGET_CARD,
+    PF_CAPTURE_TARGET_MEMORY,
+    PF_CAPTURE_TARGET_LEAVE
+};
 enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
 
 /* clang-format off */
 #define PF_SETTINGS(TEXT, LIST, CHOICE, INT, REAL, BOOL) \
-    LIST(source, "", 0, 0, "folder:DIR", "capture", \
+    LIST(source, "", 0, 0, "folder:DIR|camera|camera:PORT|camera:SERIAL", "capture", \
          "where frames come from; may be given several times, each adds a source") \
     CHOICE(poll, "auto", 0, 0, "auto|always|never", "capture", \
            "poll the folders; auto: where inotify cannot see (network mounts, FUSE)") \
@@ -61,6 +67,18 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "a file whose end is missing this long is named as truncated") \
     BOOL(recursive, true, 0, 0, "", "capture", \
          "watch subfolders too") \
+    TEXT(spool, "spool", 0, 0, "DIR", "capture", \
+         "directory for what cameras have shot, one folder per camera; nothing is ever removed there") \
+    CHOICE(card, "new", 0, 0, "new|all", "capture", \
+           "of a camera seen for the first time: take what is shot from now on, or all pictures that are " \
+           "on its card as well") \
+    BOOL(delete_from_card, false, 0, 0, "", "capture", \
+         "delete a picture from the camera's card after it is recorded here") \
+    CHOICE(capture_target, "card", 0, 0, "card|memory|leave", "capture", \
+           "where cameras that ask for it put what we trigger: on the card, in their memory alone; or " \
+           "leave it as it is") \
+    REAL(camera_timeout, 30, 1, 3600, "s", "capture", \
+         "a camera's process that has said nothing this long is ended and started again") \
     TEXT(gap, "auto", 0, 0, "auto|in-camera|flash|rail|SECONDS", "bursts", \
          "pause that ends a burst; in-camera begins with 2 s, auto and flash with 8 s, rail with 20 s, " \
          "and then follow the pace of the burst; a number of seconds stays as it is") \
@@ -170,6 +188,10 @@ void pf_settings_print_help(FILE *to, const char *wanted);
 
 /* DIR of a source "folder:DIR", borrowed; NULL when it is another one, or names none. */
 const char *pf_settings_folder(const char *source);
+
+/* What is behind "camera:" in a source, "" of "camera" alone, borrowed; NULL when it is another one. A
+ * port holds a ':' ("usb:001,004", "ptpip:127.0.0.1:15740:15741"), a serial number does not. */
+const char *pf_settings_camera(const char *source);
 
 /* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. The
  * presets are where the limit begins: auto and flash 8 s, in-camera 2 s, rail 20 s. -EINVAL. */

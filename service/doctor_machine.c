@@ -133,8 +133,6 @@ static void programs(struct pf_report *report)
 {
     const char *const elastix[] = {"elastix", "--version", NULL};
     char version[64] = "";
-    pf_report_add(report, PF_FINDING_OK, "camera", NULL,
-                  "this build takes frames from folders; it cannot tether a camera yet");
     if (run(elastix, version, sizeof(version)) == 0) {
         version[strcspn(version, "\n")] = '\0';
         pf_report_add(report, PF_FINDING_OK, "elastix", NULL,

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gphoto2/gphoto2-version.h>
+#include <gphoto2/gphoto2.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -266,6 +268,32 @@ static void examine_source(struct pf_report *report, const struct place *place)
                       folders, whole ? "" : " or more", folders == 1 ? "" : "s", most);
 }
 
+/* In a child, since libgphoto2 asks the bus. */
+static void examine_cameras(struct pf_report *report, const struct place *place)
+{
+    GPContext *context = gp_context_new();
+    CameraList *list;
+    const char *model, *port, **version = gp_library_version(GP_VERSION_SHORT);
+    bool new = context &&gp_list_new(&list) == GP_OK;
+    int count = new ? gp_camera_autodetect(list, context) : GP_ERROR_NO_MEMORY;
+    if (count < 0)
+        pf_report_add(report, PF_FINDING_WARN, place->check, NULL,
+                      "libgphoto2 %s cannot look for cameras: %s", version[0],
+                      gp_result_as_string(count));
+    else if (!count)
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL,
+                      "none is connected by USB (libgphoto2 %s)", version[0]);
+    for (int i = 0; i < count; i++) {
+        gp_list_get_name(list, i, &model);
+        gp_list_get_value(list, i, &port);
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL, "%s at %s (libgphoto2 %s)", model,
+                      port, version[0]);
+    }
+    if (new)
+        gp_list_free(list);
+    gp_context_unref(context);
+}
+
 static void watch_limits(struct pf_report *report)
 {
     long instances = limit_of_inotify("max_user_instances"),
@@ -286,14 +314,21 @@ static void watch_limits(struct pf_report *report)
 
 void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings)
 {
+    bool cameras = false;
     watch_limits(report);
     for (size_t i = 0; i < settings->source.count; i++) {
-        struct place place = {"source", pf_settings_folder(settings->source.items[i]), settings};
-        in_child(report, &place, examine_source);
+        const char *folder = pf_settings_folder(settings->source.items[i]);
+        if (folder)
+            in_child(report, &(struct place){"source", folder, settings}, examine_source);
+        cameras |= !folder;
     }
+    in_child(report, &(struct place){"camera", "cameras", settings}, examine_cameras);
+    if (cameras)
+        in_child(report, &(struct place){"spool", settings->spool, settings}, examine_target);
     if (!settings->source.count)
         pf_report_add(report, PF_FINDING_OK, "source", NULL,
-                      "none given here; `parfocal serve` wants --source folder:DIR");
+                      "none given here; `parfocal serve` wants --source folder:DIR "
+                      "or --source camera");
     in_child(report, &(struct place){"outbox", settings->outbox, settings}, examine_target);
     in_child(report, &(struct place){"state", settings->state, settings}, examine_target);
 }

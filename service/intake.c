@@ -169,6 +169,9 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
     struct pf_record *record = entry->record;
     entry->record = NULL;
     const char *name = pf_base_name(record->path);
+    for (size_t i = 0; i < service->source_count; i++)
+        if (!strcmp(pf_source_name(service->sources[i]), record->source))
+            pf_source_recorded(service->sources[i], record->path);
     if (entry->seen == PF_JOURNAL_NEW) {
         pf_log_info("frame %s: %.1f MB, %d x %d", name, (double)record->size_bytes / 1e6,
                     record->width, record->height);

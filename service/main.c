@@ -22,7 +22,7 @@ static int help_main(int argc, char **argv);
 
 /* clang-format off */
 const struct pf_command pf_commands[] = {
-    {"serve", "[-c FILE] [--source folder:DIR]... [OPTIONS]",
+    {"serve", "[-c FILE] [--source folder:DIR|camera[:PORT]]... [OPTIONS]",
      "watch sources, group frames into bursts, stack them as they come",
      "Results go to OUTBOX/<burst>/: the stack (stack.tif, .png or .jpg), its maps and stack.json.\n"
      "Input files are never changed. SIGTERM and SIGINT end it in order; whatever ends it, the next\n"
@@ -52,10 +52,11 @@ const struct pf_command pf_commands[] = {
      "  check                read the file and the options; say what is wrong, file and line\n"
      "  show                 print a commented configuration with the values in force\n",
      "capture bursts engine output maps service", pf_config_main},
-    {"capture", "folder:DIR [OPTIONS]",
+    {"capture", "folder:DIR|camera[:PORT|:SERIAL] [OPTIONS]",
      "the role that sees frames: prints frame records",
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
-     "each source.\n",
+     "each source. A camera is the first that is found, the one at PORT as libgphoto2 writes it\n"
+     "(usb:001,004, ptpip:192.168.1.1:15740:15740), or the one with this SERIAL number.\n",
      "capture log_level", pf_capture_main},
     {"process", "[OPTIONS]",
      "the role that knows pixels: reads commands, makes stacks",

@@ -123,7 +123,7 @@ static int check_sources(const struct pf_settings *settings, struct pf_error *er
     if (!list->count)
         return pf_fail(err, EINVAL,
                        "no source of frames is given; for example: parfocal serve --source "
-                       "folder:inbox");
+                       "folder:inbox, or --source camera");
     for (size_t i = 0; i < list->count; i++)
         for (size_t j = 0; j < i; j++)
             if (!strcmp(list->items[i], list->items[j]))
@@ -153,6 +153,8 @@ static int take_arguments(struct pf_service *service, struct pf_grouper_settings
     grouper->min_frames = (int)settings->min_frames;
     grouper->expected_frames = (int)settings->expected_frames;
     r = make_absolute(&settings->outbox, err);
+    if (!r)
+        r = make_absolute(&settings->spool, err);
     return r < 0 ? r : make_absolute(&settings->state, err);
 }
 

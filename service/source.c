@@ -11,9 +11,10 @@
 #include "config/base/time.h"
 #include "config/options.h"
 #include "service/child.h"
+#include "service/timer.h"
 
 #define FEED_BYTES    (1u << 20) /* known files queued at a time */
-#define SCAN_DELAY_MS 5000       /* between two frames that a first scan finds, at the most */
+#define SCAN_DELAY_MS 5000 /* between two frames of a first scan, or of a camera, at the most */
 
 struct known {
     char *path;
@@ -34,6 +35,10 @@ struct pf_source {
     int64_t scanned_ms, scanned_files; /* the last scan: when it ended, what it saw */
     bool scanned, polling;             /* since the child began */
     int64_t look_ms; /* between two looks when polling, and until a file has settled */
+
+    bool is_camera, fetching;
+    struct event *silence; /* a camera's: fires when it has said nothing for too long */
+    int64_t silence_ms;
 };
 
 static void forget_known(struct pf_source *source)
@@ -67,6 +72,22 @@ static int keep_known(void *context, const struct pf_journal_file *file)
 }
 
 /* Tells known files until enough are queued; the rest follows when these are taken. */
+static void watch_silence(struct pf_source *source, int64_t patience_ms)
+{
+    if (source->silence)
+        pf_timer_set(source->silence,
+                     patience_ms > source->silence_ms ? patience_ms : source->silence_ms);
+}
+
+static void on_silence(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_source *source = context;
+    (void)fd, (void)what;
+    pf_log_error("source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
+                 source->name, source->silence_ms / 1e3);
+    pf_child_kill(source->child);
+}
+
 static void feed(struct pf_source *source)
 {
     if (source->started)
@@ -94,7 +115,8 @@ static void on_started(void *context)
     struct pf_source *source = context;
     struct pf_error err = {0};
     forget_known(source);
-    source->started = source->scanned = false;
+    source->started = source->scanned = source->fetching = false;
+    watch_silence(source, 0);
     int r = pf_journal_known(source->journal, source->name, keep_known, source, &err);
     if (r < 0)
         pf_log_warning("%s: the journal cannot tell the known files, all are read again: %s",
@@ -111,7 +133,9 @@ static void on_status(struct pf_source *source, const json_t *event)
 {
     const char *state = json_string_value(json_object_get(event, "state"));
     const char *mode = json_string_value(json_object_get(event, "mode"));
-    source->present = state && strcmp(state, "missing") != 0;
+    /* What a camera has shot lies in the spool, whatever becomes of the camera. */
+    source->present = source->is_camera || (state && strcmp(state, "missing") != 0);
+    source->fetching = json_is_true(json_object_get(event, "pending"));
     source->polling = mode && !strcmp(mode, "polling");
 }
 
@@ -134,6 +158,7 @@ static void on_message(const json_t *event, void *context)
     struct pf_error err = {0};
     if (!name)
         return;
+    watch_silence(source, json_integer_value(json_object_get(event, "patience_ms")));
     if (!strcmp(name, "frame")) {
         struct pf_record *record = NULL;
         if (pf_record_from_json(event, &record, &err) < 0)
@@ -161,7 +186,9 @@ static void on_batch(void *context)
 static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_source *source = context;
-    source->present = false;
+    source->present = source->fetching = false;
+    if (source->silence)
+        event_del(source->silence);
     if (retry_ms >= 0)
         pf_log_error("source %s has ended: %s; it starts again in %.1f s", source->name, why,
                      retry_ms / 1e3);
@@ -193,7 +220,15 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
     source->look_ms = (int64_t)((settings->poll_interval + settings->settle) * 1000);
     source->handlers = *handlers;
     source->context = context;
-    r = pf_options_add(&options, "capture", err);
+    source->is_camera = pf_settings_camera(name);
+    source->silence_ms = (int64_t)(settings->camera_timeout * 1000);
+    if (source->is_camera) {
+        source->silence = evtimer_new(base, on_silence, source);
+        if (!source->silence)
+            r = pf_fail(err, ENOMEM, "out of memory for source %s", name);
+    }
+    if (!r)
+        r = pf_options_add(&options, "capture", err);
     if (!r)
         r = pf_options_add(&options, name, err);
     if (!r)
@@ -219,6 +254,8 @@ struct pf_source *pf_source_free(struct pf_source *source)
         return NULL;
     pf_child_free(source->child);
     forget_known(source);
+    if (source->silence)
+        event_free(source->silence);
     free(source->name);
     free(source);
     return NULL;
@@ -227,6 +264,13 @@ struct pf_source *pf_source_free(struct pf_source *source)
 const char *pf_source_name(const struct pf_source *source)
 {
     return source->name;
+}
+
+void pf_source_recorded(struct pf_source *source, const char *path)
+{
+    if (source->is_camera && source->started)
+        pf_child_send(source->child,
+                      json_pack("{s:s, s:o}", "cmd", "recorded", "path", pf_json_bytes(path)));
 }
 
 void pf_source_scan(struct pf_source *source)
@@ -242,7 +286,7 @@ bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
 
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
-    if (source->present && !source->scanned)
+    if (source->present && (!source->scanned || source->fetching))
         return SCAN_DELAY_MS;
     return source->present && source->polling ? source->look_ms : 0;
 }
@@ -250,6 +294,10 @@ int64_t pf_source_delay_ms(const struct pf_source *source)
 void pf_source_pause(struct pf_source *source, bool paused)
 {
     pf_child_pause(source->child, paused);
+    if (source->silence && paused)
+        event_del(source->silence); /* it is not heard, and may wait in a write */
+    else if (!paused)
+        watch_silence(source, 0);
 }
 
 void pf_source_reap(struct pf_source *source)
@@ -259,6 +307,8 @@ void pf_source_reap(struct pf_source *source)
 
 void pf_source_stop(struct pf_source *source)
 {
+    if (source->silence)
+        event_del(source->silence);
     pf_child_stop(source->child);
 }
 

@@ -2,7 +2,8 @@
  *
  * Service process, event loop thread. The child is started at once and again whenever it ends; each
  * time it is first told the files that the journal knows, in portions as it takes them. It logs its
- * state and the trouble with its files itself; here only its end is logged.
+ * state and the trouble with its files itself; here only its end is logged. One that owns a camera
+ * is ended when it has been silent for `camera_timeout`: the library in it hangs.
  */
 #ifndef PF_SOURCE_H
 #define PF_SOURCE_H
@@ -25,7 +26,7 @@ struct pf_source_handlers {
     void (*batch)(void *context); /* all that has arrived so far has been told */
 };
 
-/* name: as configured, "folder:DIR". Borrowed and outliving it: base, journal, settings (outbox
+/* name: as configured, "folder:DIR" or "camera[:WHICH]". Borrowed and outliving it: base, journal, settings (outbox
  * and state absolute), context. -ENOMEM. */
 int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
                   const struct pf_settings *settings, const char *name,
@@ -33,13 +34,16 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
 struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, returns NULL */
 
 const char *pf_source_name(const struct pf_source *source);
+/* The journal has what this file holds: a camera's card may give it up. */
+void pf_source_recorded(struct pf_source *source, const char *path);
 /* Asks it to look again at everything. */
 void pf_source_scan(struct pf_source *source);
 /* A scan since then has found files: one that is missing there is gone, and not its whole mount. */
 bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
 
-/* How much later than it came a frame may be told now: by a first scan that has not ended, or by
- * the pause between two looks of a source that is polled; 0 when it is told at once. */
+/* How much later than it came a frame may be told now: by a first scan that has not ended, by the
+ * pause between two looks of a source that is polled, or by the camera that still has it; 0 when it is
+ * told at once. */
 int64_t pf_source_delay_ms(const struct pf_source *source);
 
 /* Stops or resumes listening to it, when frames cannot be recorded. */

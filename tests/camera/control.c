@@ -22,6 +22,7 @@ static void answer(struct camera *camera, const char *text)
  *   battery PERCENT
  *   unplug | plug      nobody answers any more, until it does
  *   format             the card is emptied
+ *   rewind             the counter of names begins again
  *   focus              says the focus position
  *   left               says how many shots are still due
  *   count CODE         says how often the operation (hexadecimal) was asked
@@ -74,6 +75,8 @@ static void obey(struct camera *camera, char *line)
     } else if (!strcmp(word, "format")) {
         for (size_t i = 0; i < camera->object_count; i++)
             camera->objects[i].deleted |= camera->objects[i].file != NULL;
+    } else if (!strcmp(word, "rewind")) {
+        camera->counter = 0;
     } else if (!strcmp(word, "focus")) {
         snprintf(text, sizeof(text), "%d", camera->focus);
     } else if (!strcmp(word, "left")) {

@@ -1,0 +1,426 @@
+#include "capture/camera.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "capture/camera_internal.h"
+#include "capture/input.h"
+#include "config/base/file.h"
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "config/base/time.h"
+
+enum {
+    EVENT_MS = 50,   /* one wait for an event; cameras that do not wait are made to */
+    EVENTS_MAX = 64, /* in a row, before a file is fetched */
+    TRY_MS = 500,    /* to connect again, doubling */
+    TRY_MAX_MS = 30000,
+    SCAN_MS = 5000, /* to look for a camera that is not there */
+    ALIVE_MS = 1000,
+    QUIET_MS = 1000, /* without an event, before a card is compared for what may have been lost */
+    COMPARE_SHARE = 20, /* comparing may take this part of the time */
+    BATTERY_MS = 60000,
+    BATTERY_LOW_PERCENT = 10,
+    UNEXPLAINED_KB = 16, /* less is the camera's own book-keeping */
+    RETURN_MS = 60000,   /* bursts wait for a link that was lost no longer than this */
+};
+
+void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
+{
+    if (!camera->failure)
+        camera->failure = pf_fail_errno(&camera->failure_error, code, "%s", what);
+}
+
+void pf_camera_send(struct pf_camera *camera, json_t *report)
+{
+    struct pf_error err = {0};
+    int r = pf_jsonl_send(STDOUT_FILENO, report, &err);
+    if (r < 0 && !camera->failure) {
+        camera->failure = r;
+        camera->failure_error = err;
+    }
+}
+
+void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    if (!patience_ms && camera->alive_ms && now_ms - camera->alive_ms < ALIVE_MS)
+        return;
+    camera->alive_ms = now_ms;
+    pf_camera_send(
+        camera, json_pack("{s:s, s:I}", "event", "alive", "patience_ms", (json_int_t)patience_ms));
+}
+
+static bool is_pending(const struct pf_camera *camera)
+{
+    return pf_camera_pending(camera) ||
+           (camera->lost_ms && pf_monotonic_ms() - camera->lost_ms < RETURN_MS);
+}
+
+static void send_status(struct pf_camera *camera)
+{
+    camera->reported_pending = is_pending(camera);
+    json_t *object = json_object();
+    if (json_object_set_new(object, "event", json_string("status")) |
+        json_object_set_new(object, "source", pf_json_bytes(camera->source)) |
+        json_object_set_new(object, "mode", json_string("camera")) |
+        json_object_set_new(object, "state", json_string(camera->state)) |
+        json_object_set_new(object, "reason", pf_json_bytes(camera->reason)) |
+        json_object_set_new(object, "pending", json_boolean(camera->reported_pending)) |
+        json_object_set_new(object, "model", pf_json_bytes(camera->model)) |
+        json_object_set_new(object, "serial", pf_json_bytes(camera->serial)) |
+        json_object_set_new(object, "port", pf_json_bytes(camera->port))) {
+        json_decref(object);
+        object = NULL;
+    }
+    pf_camera_send(camera, object);
+}
+
+void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
+{
+    char reason[sizeof(camera->reason)] = "";
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    if (!strcmp(state, camera->state) && !strcmp(reason, camera->reason))
+        return;
+    snprintf(camera->state, sizeof(camera->state), "%s", state);
+    memcpy(camera->reason, reason, sizeof(reason));
+    pf_log(strcmp(state, "ok") ? PF_LOG_WARNING : PF_LOG_INFO, "%s", reason);
+    send_status(camera);
+}
+
+static void status_of_link(struct pf_camera *camera)
+{
+    const char *named = camera->serial[0] ? ", serial number " : "";
+    if (camera->card_full)
+        pf_camera_status(camera, "degraded", "%s%s%s: the card is full", camera->model, named,
+                         camera->serial);
+    else if (camera->battery_percent >= 0 && camera->battery_percent <= BATTERY_LOW_PERCENT)
+        pf_camera_status(camera, "degraded", "%s%s%s: battery at %d %%", camera->model, named,
+                         camera->serial, camera->battery_percent);
+    else
+        pf_camera_status(camera, "ok", "%s%s%s at %s", camera->model, named, camera->serial,
+                         camera->port);
+}
+
+static void announce(struct pf_camera *camera)
+{
+    if (!camera->announced)
+        pf_camera_send(camera, json_pack("{s:s, s:I}", "event", "scanned", "files",
+                                         (json_int_t)camera->spool_files));
+    camera->announced = true;
+}
+
+/* Bursts wait for what is being fetched, and for a link that was lost a moment ago. */
+static void tell_pending(struct pf_camera *camera)
+{
+    if (camera->state[0] && camera->reported_pending != is_pending(camera))
+        send_status(camera);
+}
+
+void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing)
+{
+    struct pf_error err = {0};
+    if (!camera->gp)
+        return;
+    pf_camera_explain(camera, gp_code, doing, &err);
+    camera->lost_ms = camera->lost_ms ? camera->lost_ms : pf_monotonic_ms();
+    pf_camera_close(camera);
+    camera->try_wait_ms = pf_back_off_ms(camera->try_wait_ms, TRY_MS, TRY_MAX_MS);
+    camera->next_try_ms = pf_monotonic_ms() + camera->try_wait_ms;
+    pf_camera_status(camera, "degraded", "%s; the link is opened again", err.text);
+}
+
+static void connect(struct pf_camera *camera)
+{
+    struct pf_error err = {0};
+    pf_camera_forget_memory(camera);
+    int r = pf_camera_open(camera, &err);
+    int64_t now_ms = pf_monotonic_ms();
+    if (r < 0) {
+        bool waits = r == -ENODEV && !camera->lost_ms;
+        camera->try_wait_ms = pf_back_off_ms(camera->try_wait_ms, TRY_MS, TRY_MAX_MS);
+        camera->next_try_ms = now_ms + (waits ? SCAN_MS : camera->try_wait_ms);
+        pf_camera_status(camera, "missing", "%s; it is looked for again", err.text);
+        announce(camera);
+        return;
+    }
+    pf_camera_scan_spool(camera);
+    r = camera->failure ? GP_OK : pf_camera_compare(camera);
+    if (r < 0) {
+        pf_camera_lost(camera, r, "listing the card");
+        return;
+    }
+    now_ms = pf_monotonic_ms();
+    camera->try_wait_ms = 0;
+    camera->lost_ms = 0;
+    camera->free_kb = -1;
+    camera->next_check_ms = camera->next_battery_ms = now_ms;
+    camera->compare_ms = PF_CAMERA_NEVER_MS;
+    camera->quiet_since_ms = now_ms;
+    status_of_link(camera);
+    announce(camera);
+}
+
+/* ---- what the camera says ---- */
+
+/* True when one was there. */
+static bool take_event(struct pf_camera *camera)
+{
+    CameraEventType type;
+    void *data = NULL;
+    int64_t start_ms = pf_monotonic_ms();
+    int r = gp_camera_wait_for_event(camera->gp, EVENT_MS, &type, &data, camera->context);
+    const CameraFilePath *path = data;
+    if (r == GP_ERROR_CAMERA_BUSY) {
+        /* What it was about is never said again: the card is to be compared. */
+        pf_log_info("the camera was busy when it had something to say; its card is compared");
+        camera->compare_ms = start_ms + QUIET_MS;
+        camera->quiet_since_ms = start_ms;
+        free(data);
+        return false;
+    }
+    if (r < 0) {
+        free(data);
+        pf_camera_lost(camera, r, "waiting for pictures");
+        return false;
+    }
+    if (type != GP_EVENT_TIMEOUT)
+        camera->quiet_since_ms = pf_monotonic_ms();
+    if (type == GP_EVENT_FILE_ADDED && path)
+        pf_camera_added(camera, path->folder, path->name);
+    else if (type == GP_EVENT_FILE_CHANGED && path)
+        pf_camera_added(camera, path->folder, path->name);
+    else if (type == GP_EVENT_UNKNOWN && data && strstr(data, "PTP Event 400a"))
+        camera->next_check_ms = 0; /* the card is full: it is asked */
+    free(data);
+    return type != GP_EVENT_TIMEOUT;
+}
+
+/* Waits for input for what is left of EVENT_MS, since many cameras do not wait. */
+static int rest_ms(struct pf_camera *camera, int64_t since_ms)
+{
+    int64_t left_ms = EVENT_MS - (pf_monotonic_ms() - since_ms);
+    const struct pf_camera_file *file = pf_camera_next_wanted(camera);
+    if (file && file->due_ms - pf_monotonic_ms() < left_ms)
+        left_ms = file->due_ms - pf_monotonic_ms();
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
+static void check_battery(struct pf_camera *camera)
+{
+    char text[64];
+    camera->next_battery_ms = pf_monotonic_ms() + BATTERY_MS;
+    camera->battery_percent = -1;
+    if (pf_camera_text(camera, "batterylevel", text, sizeof(text)) && strchr(text, '%'))
+        camera->battery_percent = atoi(text);
+}
+
+/* The card's free space: whether more is gone than was announced, and whether any is left. */
+static int check_space(struct pf_camera *camera)
+{
+    CameraStorageInformation *stores = NULL;
+    int count = 0;
+    int64_t free_kb = 0, free_images = 1, explained_kb = camera->explained_kb;
+    int r = gp_camera_get_storageinfo(camera->gp, &stores, &count, camera->context);
+    if (r == GP_ERROR_NOT_SUPPORTED && camera->compare_ms == PF_CAMERA_NEVER_MS) {
+        int64_t wait_ms = (int64_t)(camera->settings->rescan_interval * 1000);
+        int64_t share_ms = camera->compare_took_ms * COMPARE_SHARE;
+        camera->compare_ms = pf_monotonic_ms() + (share_ms > wait_ms ? share_ms : wait_ms);
+    }
+    if (r < 0)
+        return r == GP_ERROR_NOT_SUPPORTED ? GP_OK : r;
+    for (int i = 0; i < count; i++) {
+        if (stores[i].fields & GP_STORAGEINFO_FREESPACEKBYTES)
+            free_kb += (int64_t)stores[i].freekbytes;
+        if (stores[i].fields & GP_STORAGEINFO_FREESPACEIMAGES)
+            free_images = (int64_t)stores[i].freeimages;
+    }
+    free(stores);
+    camera->explained_kb = 0;
+    camera->card_full = count && (!free_images || !free_kb);
+    if (camera->free_kb >= 0 && camera->free_kb - free_kb > explained_kb + UNEXPLAINED_KB &&
+        camera->compare_ms == PF_CAMERA_NEVER_MS) {
+        pf_log_info("the card holds more than the camera has announced; it is compared");
+        camera->compare_ms = pf_monotonic_ms() + QUIET_MS;
+    }
+    camera->free_kb = free_kb;
+    return GP_OK;
+}
+
+static void check(struct pf_camera *camera)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    camera->next_check_ms = now_ms + (int64_t)(camera->settings->poll_interval * 1000);
+    int r = check_space(camera);
+    if (r < 0 && r != GP_ERROR_CAMERA_BUSY) {
+        pf_camera_lost(camera, r, "asking for its free space");
+        return;
+    }
+    if (camera->next_battery_ms <= now_ms)
+        check_battery(camera);
+    status_of_link(camera);
+}
+
+/* In a pause: opened anew, so that the card shows all that it has. */
+static void compare(struct pf_camera *camera)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    if (now_ms - camera->quiet_since_ms < QUIET_MS)
+        return;
+    for (size_t i = 0; i < camera->file_count; i++)
+        if (!strcmp(camera->files[i]->folder, "/"))
+            return; /* it would be gone with the link */
+    pf_camera_close(camera);
+    connect(camera);
+}
+
+static void work(struct pf_camera *camera)
+{
+    int events = 0;
+    while (camera->gp && !camera->failure && events < EVENTS_MAX && take_event(camera))
+        events++;
+    if (!camera->gp || camera->failure)
+        return;
+    int64_t now_ms = pf_monotonic_ms();
+    struct pf_camera_file *file = pf_camera_next_wanted(camera);
+    if (file && file->due_ms <= now_ms)
+        pf_camera_fetch(camera, file);
+    else if (!events && camera->next_check_ms <= now_ms)
+        check(camera);
+    else if (!events && camera->compare_ms <= now_ms)
+        compare(camera);
+    else if (!events && camera->settings->delete_from_card)
+        pf_camera_delete_one(camera);
+}
+
+/* ---- what the service says ---- */
+
+static void take_known(struct pf_camera *camera, const json_t *command)
+{
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (path && pf_card_note(camera->card, path,
+                             json_integer_value(json_object_get(command, "size_bytes")), true) < 0)
+        pf_camera_fail(camera, ENOMEM, path);
+    free(path);
+}
+
+static void take_command(void *context, const char *name, const json_t *command)
+{
+    struct pf_camera *camera = context;
+    if (!strcmp(name, "known")) {
+        take_known(camera, command);
+    } else if (!strcmp(name, "start")) {
+        camera->started = true;
+    } else if (!strcmp(name, "scan")) {
+        camera->announced = false;
+        if (camera->directory)
+            pf_camera_scan_spool(camera);
+        announce(camera);
+    } else if (!strcmp(name, "recorded")) {
+        char *path = pf_json_bytes_value(json_object_get(command, "path"));
+        if (path)
+            pf_camera_recorded(camera, path);
+        free(path);
+    } else {
+        pf_log_warning("unknown command \"%s\"", name);
+    }
+}
+
+static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, bool has_input,
+                struct pf_error *err)
+{
+    int wait_ms = 0;
+    while (!camera->failure) {
+        struct pollfd input = {.fd = has_input ? STDIN_FILENO : -1, .events = POLLIN};
+        if (poll(&input, 1, wait_ms) < 0 && errno != EINTR)
+            return pf_fail_errno(err, errno, "waiting for input");
+        if (input.revents) {
+            int r = pf_input_read(reader, take_command, camera, err);
+            if (r <= 0)
+                return r;
+        }
+        int64_t now_ms = pf_monotonic_ms();
+        pf_camera_alive(camera, 0);
+        if (!camera->started) {
+            wait_ms = ALIVE_MS;
+            continue;
+        }
+        if (camera->gp)
+            work(camera);
+        else if (camera->next_try_ms <= now_ms)
+            connect(camera);
+        tell_pending(camera);
+        wait_ms = camera->gp ? rest_ms(camera, now_ms) : ALIVE_MS;
+        int64_t try_ms = camera->next_try_ms - pf_monotonic_ms();
+        if (!camera->gp && try_ms < wait_ms)
+            wait_ms = try_ms > 0 ? (int)try_ms : 0;
+    }
+    if (camera->failure == -EPIPE)
+        return 0; /* nobody listens any more */
+    *err = camera->failure_error;
+    return camera->failure;
+}
+
+/* libgphoto2 keeps who we are to a PTP/IP camera, and what its drivers were told, in HOME: a
+ * directory of this source alone, so that it is the same at every start. */
+static int make_home(const struct pf_settings *settings, const char *source, struct pf_error *err)
+{
+    char *home = NULL, *state = pf_path_absolute(settings->state);
+    int r = -ENOMEM;
+    if (state && asprintf(&home, "%s/gphoto/%016" PRIx64, state,
+                          (uint64_t)XXH3_64bits(source, strlen(source))) >= 0)
+        r = pf_make_directories(home, err);
+    if (!r && setenv("HOME", home, 1) < 0)
+        r = -errno;
+    free(home);
+    free(state);
+    return r == -ENOMEM ? pf_fail(err, ENOMEM, "out of memory") : r;
+}
+
+int pf_camera_run(const struct pf_settings *settings, const char *source, struct pf_error *err)
+{
+    struct pf_camera camera = {.settings = settings,
+                               .source = source,
+                               .which = pf_settings_camera(source),
+                               .compare_ms = PF_CAMERA_NEVER_MS,
+                               .free_kb = -1,
+                               .battery_percent = -1};
+    struct pf_jsonl_reader *reader = NULL;
+    bool has_input;
+    setlocale(LC_MESSAGES, "C"); /* the words of settings are the camera's, not translations */
+    int r = make_home(settings, source, err);
+    if (r < 0)
+        return r;
+    camera.spool = pf_path_absolute(settings->spool);
+    if (!camera.spool || pf_card_new(&camera.card) < 0 || pf_jsonl_reader_new(&reader) < 0) {
+        r = pf_fail(err, ENOMEM, "out of memory");
+        goto out;
+    }
+    r = pf_make_directories(camera.spool, err);
+    if (r < 0)
+        goto out;
+    camera.started = pf_input_is_by_hand(&has_input);
+    r = loop(&camera, reader, has_input, err);
+out:
+    pf_camera_close(&camera);
+    if (camera.context)
+        gp_context_unref(camera.context);
+    pf_camera_free_files(&camera);
+    pf_card_free(camera.card);
+    pf_jsonl_reader_free(reader);
+    free(camera.spool);
+    free(camera.id);
+    free(camera.directory);
+    free(camera.memory_path);
+    return r;
+}

@@ -1,0 +1,439 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture/camera_internal.h"
+#include "capture/names.h"
+#include "config/base/array.h"
+#include "config/base/file.h"
+#include "config/base/log.h"
+#include "config/base/time.h"
+
+enum {
+    LISTING_MS = 600000, /* a card of thousands of files over a slow link */
+    DEPTH_MAX = 8,
+};
+#define BEFORE_NAME ".before" /* what was on the card when the camera was first seen, one a line */
+
+static struct pf_camera_file *free_file(struct pf_camera_file *file)
+{
+    if (!file)
+        return NULL;
+    free(file->folder);
+    free(file->name);
+    free(file->path);
+    free(file);
+    return NULL;
+}
+
+void pf_camera_free_files(struct pf_camera *camera)
+{
+    while (camera->file_count)
+        free_file(camera->files[--camera->file_count]);
+    free(camera->files);
+    camera->files = NULL;
+    camera->file_capacity = 0;
+}
+
+void pf_camera_forget(struct pf_camera *camera, struct pf_camera_file *file)
+{
+    for (size_t i = 0; i < camera->file_count; i++)
+        if (camera->files[i] == file) {
+            memmove(&camera->files[i], &camera->files[i + 1],
+                    (camera->file_count - i - 1) * sizeof(file));
+            camera->file_count--;
+            free_file(file);
+            return;
+        }
+}
+
+static struct pf_camera_file *find(const struct pf_camera *camera, const char *folder,
+                                   const char *name)
+{
+    for (size_t i = 0; i < camera->file_count; i++)
+        if (!strcmp(camera->files[i]->name, name) && !strcmp(camera->files[i]->folder, folder))
+            return camera->files[i];
+    return NULL;
+}
+
+static struct pf_camera_file *get(struct pf_camera *camera, const char *folder, const char *name)
+{
+    struct pf_camera_file *file = find(camera, folder, name);
+    if (file)
+        return file;
+    struct pf_camera_file **files =
+        pf_with_room(camera->files, &camera->file_capacity, camera->file_count, 1, sizeof(*files));
+    if (files)
+        camera->files = files;
+    file = files ? calloc(1, sizeof(*file)) : NULL;
+    if (!file || !(file->folder = strdup(folder)) || !(file->name = strdup(name))) {
+        free_file(file);
+        pf_camera_fail(camera, ENOMEM, name);
+        return NULL;
+    }
+    file->seen_ms = file->due_ms = pf_monotonic_ms();
+    camera->files[camera->file_count++] = file;
+    return file;
+}
+
+static bool in_memory(const struct pf_camera_file *file)
+{
+    return !strcmp(file->folder, "/");
+}
+
+static struct pf_card_file card_file(const struct pf_camera *camera,
+                                     const struct pf_camera_file *file)
+{
+    return (struct pf_card_file){.camera = camera->id,
+                                 .folder = file->folder,
+                                 .name = file->name,
+                                 .time_s = file->time_s,
+                                 .size_bytes = file->size_bytes};
+}
+
+/* libgphoto2 takes the camera's clock for local time; back to what the clock showed. */
+static int64_t camera_clock(time_t time)
+{
+    struct tm tm;
+    return time && localtime_r(&time, &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
+int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file)
+{
+    CameraFileInfo info = {0};
+    int r = GP_OK;
+    if (in_memory(file)) {
+        if (!file->time_s)
+            file->time_s = camera_clock(time(NULL));
+    } else {
+        /* With an event comes the time of its arrival; the camera is asked for the file's own. */
+        gp_filesystem_set_info_dirty(camera->gp->fs, file->folder, file->name, camera->context);
+        r = gp_camera_file_get_info(camera->gp, file->folder, file->name, &info, camera->context);
+        if (r < 0)
+            return r;
+        if (info.file.fields & GP_FILE_INFO_SIZE && file->size_bytes != (int64_t)info.file.size) {
+            file->size_bytes = (int64_t)info.file.size;
+            file->part_bytes = 0;
+        }
+        int64_t size_kb = (file->size_bytes + 1023) / 1024;
+        camera->explained_kb += size_kb - file->explained_kb;
+        file->explained_kb = size_kb;
+        if (info.file.fields & GP_FILE_INFO_MTIME)
+            file->time_s = camera_clock(info.file.mtime);
+        struct pf_card_file of = card_file(camera, file);
+        enum pf_card_answer answer = pf_card_knows(camera->card, &of);
+        if (file->state == PF_CAMERA_WANTED && answer >= PF_CARD_KNOWN)
+            file->state = PF_CAMERA_SENT;
+    }
+    if (!file->path && file->state == PF_CAMERA_WANTED) {
+        struct pf_card_file of = card_file(camera, file);
+        char *name = pf_card_name(camera->card, &of);
+        file->path = name ? pf_path_join(camera->directory, name) : NULL;
+        free(name);
+        if (!file->path) {
+            pf_camera_fail(camera, ENOMEM, file->name);
+            return GP_ERROR_NO_MEMORY;
+        }
+    }
+    return r;
+}
+
+void pf_camera_added(struct pf_camera *camera, const char *folder, const char *name)
+{
+    if (pf_name_kind(name) != PF_NAME_IMAGE) {
+        pf_log_debug("%s/%s: no picture; it is left alone", folder, name);
+        return;
+    }
+    struct pf_camera_file *file = get(camera, folder, name);
+    if (!file)
+        return;
+    if (file->state == PF_CAMERA_SENT || file->state == PF_CAMERA_RECORDED) {
+        int64_t size_bytes = file->size_bytes;
+        if (pf_camera_refresh(camera, file) >= 0 && file->size_bytes == size_bytes)
+            return;
+    }
+    if (file->state != PF_CAMERA_WANTED) {
+        file->state = PF_CAMERA_WANTED;
+        file->seen_ms = pf_monotonic_ms();
+        free(file->path);
+        file->path = NULL;
+    }
+    file->due_ms = pf_monotonic_ms();
+    if (in_memory(file)) /* its bytes are here already, and nowhere else any more */
+        pf_camera_fetch(camera, file);
+}
+
+struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera)
+{
+    struct pf_camera_file *first = NULL;
+    for (size_t i = 0; i < camera->file_count; i++) {
+        struct pf_camera_file *file = camera->files[i];
+        if (file->state == PF_CAMERA_WANTED && (!first || file->due_ms < first->due_ms))
+            first = file;
+    }
+    return first;
+}
+
+size_t pf_camera_pending(const struct pf_camera *camera)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < camera->file_count; i++)
+        count += camera->files[i]->state == PF_CAMERA_WANTED;
+    return count;
+}
+
+/* ---- the card ---- */
+
+struct listing {
+    struct pf_camera *camera;
+    FILE *before; /* names of what is there the first time; NULL: it is not the first time */
+    char *text;
+    size_t size;
+};
+
+static int take_listed(struct listing *listing, const char *folder, const char *name)
+{
+    struct pf_camera *camera = listing->camera;
+    if (pf_name_kind(name) != PF_NAME_IMAGE)
+        return GP_OK;
+    struct pf_camera_file *file = get(camera, folder, name);
+    if (!file)
+        return GP_ERROR_NO_MEMORY;
+    file->listed = true;
+    int r = pf_camera_refresh(camera, file);
+    if (r == GP_ERROR_CAMERA_BUSY)
+        return GP_OK; /* it is wanted, and asked for again when it is fetched */
+    if (r < 0)
+        return r;
+    struct pf_card_file of = card_file(camera, file);
+    enum pf_card_answer answer = pf_card_knows(camera->card, &of);
+    if (listing->before && answer == PF_CARD_NEW) {
+        fprintf(listing->before, "%s\n", file->path);
+        answer = PF_CARD_BEFORE;
+    }
+    if (answer == PF_CARD_RECORDED && camera->settings->delete_from_card)
+        file->state = PF_CAMERA_RECORDED;
+    else if (answer == PF_CARD_BEFORE ||
+             (answer != PF_CARD_NEW && !camera->settings->delete_from_card))
+        pf_camera_forget(camera, file);
+    return GP_OK;
+}
+
+static int list_folder(struct listing *listing, const char *folder, int depth)
+{
+    struct pf_camera *camera = listing->camera;
+    CameraList *list;
+    const char *name;
+    int r = gp_list_new(&list);
+    if (r < 0)
+        return r;
+    pf_camera_alive(camera, LISTING_MS);
+    r = gp_camera_folder_list_files(camera->gp, folder, list, camera->context);
+    for (int i = 0; r >= 0 && i < gp_list_count(list); i++) {
+        gp_list_get_name(list, i, &name);
+        r = take_listed(listing, folder, name);
+    }
+    if (r >= 0)
+        r = gp_camera_folder_list_folders(camera->gp, folder, list, camera->context);
+    for (int i = 0; r >= 0 && depth < DEPTH_MAX && i < gp_list_count(list); i++) {
+        gp_list_get_name(list, i, &name);
+        char *path = pf_path_join(folder, name);
+        r = path ? list_folder(listing, path, depth + 1) : GP_ERROR_NO_MEMORY;
+        free(path);
+    }
+    gp_list_free(list);
+    return r;
+}
+
+/* Notes what .before says; false when there is none yet. */
+static bool read_before(struct pf_camera *camera, const char *path)
+{
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t length;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    while ((length = getline(&line, &size, file)) > 0) {
+        line[length - 1] = '\0';
+        if (pf_card_note(camera->card, line, -1, false) < 0)
+            pf_camera_fail(camera, ENOMEM, path);
+    }
+    free(line);
+    fclose(file);
+    return true;
+}
+
+/* What is there now was there before: kept, so that a later start knows it as well. */
+static int write_before(struct pf_camera *camera, struct listing *listing, const char *path)
+{
+    struct pf_error err = {0};
+    if (fclose(listing->before) == EOF) {
+        pf_camera_fail(camera, ENOMEM, path);
+        return GP_ERROR_NO_MEMORY;
+    }
+    if (pf_write_file_durable(path, listing->text, listing->size, &err) < 0) {
+        pf_log_error("%s", err.text);
+        return GP_ERROR_IO_WRITE;
+    }
+    size_t count = 0;
+    for (char *line = listing->text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        count++;
+        if (pf_card_note(camera->card, line, -1, false) < 0)
+            pf_camera_fail(camera, ENOMEM, path);
+    }
+    if (count)
+        pf_log_info("%zu pictures were on the card when it was first seen; they are left alone "
+                    "(card = all takes them)",
+                    count);
+    return GP_OK;
+}
+
+void pf_camera_forget_memory(struct pf_camera *camera)
+{
+    for (size_t i = camera->file_count; i-- > 0;) {
+        struct pf_camera_file *file = camera->files[i];
+        if (!in_memory(file))
+            continue;
+        if (file->state == PF_CAMERA_WANTED)
+            pf_log_error("%s was in the camera's memory alone, and is lost with the link to it",
+                         file->name);
+        pf_camera_forget(camera, file);
+    }
+}
+
+static void forget_unlisted(struct pf_camera *camera)
+{
+    for (size_t i = camera->file_count; i-- > 0;) {
+        struct pf_camera_file *file = camera->files[i];
+        if (file->listed)
+            continue;
+        if (file->state == PF_CAMERA_WANTED)
+            pf_log_error("%s/%s is gone from the card before it could be fetched", file->folder,
+                         file->name);
+        pf_camera_forget(camera, file);
+    }
+}
+
+int pf_camera_compare(struct pf_camera *camera)
+{
+    struct listing listing = {.camera = camera};
+    int64_t start_ms = pf_monotonic_ms();
+    char *path = pf_path_join(camera->directory, BEFORE_NAME);
+    if (!path) {
+        pf_camera_fail(camera, ENOMEM, camera->directory);
+        return GP_ERROR_NO_MEMORY;
+    }
+    if (camera->settings->card == PF_CARD_SETTING_NEW && !read_before(camera, path))
+        listing.before = open_memstream(&listing.text, &listing.size);
+    for (size_t i = 0; i < camera->file_count; i++)
+        camera->files[i]->listed = false;
+    int r = list_folder(&listing, "/", 0);
+    if (listing.before && r >= 0)
+        r = write_before(camera, &listing, path);
+    else if (listing.before)
+        fclose(listing.before);
+    free(listing.text);
+    free(path);
+    if (r >= 0)
+        forget_unlisted(camera);
+    camera->explained_kb = 0;
+    camera->compare_took_ms = pf_monotonic_ms() - start_ms;
+    pf_log_debug("card compared in %lld ms: %zu files to fetch", (long long)camera->compare_took_ms,
+                 pf_camera_pending(camera));
+    return r;
+}
+
+void pf_camera_scan_spool(struct pf_camera *camera)
+{
+    struct dirent **entries;
+    int count = scandir(camera->directory, &entries, NULL, alphasort);
+    camera->spool_files = 0;
+    for (int i = 0; i < count; i++) {
+        char *path = pf_path_join(camera->directory, entries[i]->d_name);
+        if (!path) {
+            pf_camera_fail(camera, ENOMEM, camera->directory);
+        } else if (!strncmp(entries[i]->d_name, ".part-", 6)) {
+            unlink(path); /* of a process that is gone: what a power loss left of it is unknown */
+        } else if (pf_name_kind(entries[i]->d_name) == PF_NAME_IMAGE) {
+            camera->spool_files++;
+            if (!pf_card_has(camera->card, path))
+                pf_camera_tell(camera, path);
+        }
+        free(path);
+        free(entries[i]);
+    }
+    if (count >= 0)
+        free(entries);
+}
+
+/* ---- deleting ---- */
+
+void pf_camera_recorded(struct pf_camera *camera, const char *path)
+{
+    pf_card_record(camera->card, path);
+    for (size_t i = 0; i < camera->file_count; i++)
+        if (camera->files[i]->state == PF_CAMERA_SENT && camera->files[i]->path &&
+            !strcmp(camera->files[i]->path, path)) {
+            camera->files[i]->state = PF_CAMERA_RECORDED;
+            camera->files[i]->due_ms = pf_monotonic_ms();
+            return;
+        }
+}
+
+/* Whether the card still has it. libgphoto2's answer to a deletion is no proof. */
+static int still_there(struct pf_camera *camera, const struct pf_camera_file *file, bool *ret)
+{
+    CameraList *list;
+    int index, r = gp_list_new(&list);
+    if (r < 0)
+        return r;
+    gp_filesystem_reset(camera->gp->fs);
+    r = gp_camera_folder_list_files(camera->gp, file->folder, list, camera->context);
+    *ret = r >= 0 && gp_list_find_by_name(list, &index, file->name) == GP_OK;
+    gp_list_free(list);
+    return r;
+}
+
+bool pf_camera_delete_one(struct pf_camera *camera)
+{
+    struct pf_camera_file *file = NULL;
+    for (size_t i = 0; i < camera->file_count && !file; i++)
+        if (camera->files[i]->state == PF_CAMERA_RECORDED &&
+            camera->files[i]->due_ms <= pf_monotonic_ms())
+            file = camera->files[i];
+    if (!file)
+        return false;
+    if (in_memory(file)) {
+        pf_camera_forget(camera, file);
+        return true;
+    }
+    bool there = true;
+    int r = gp_camera_file_delete(camera->gp, file->folder, file->name, camera->context);
+    if (r >= 0)
+        r = still_there(camera, file, &there);
+    if (r < 0) {
+        char doing[384];
+        snprintf(doing, sizeof(doing), "deleting %.250s", file->name);
+        pf_camera_lost(camera, r, doing);
+        return true;
+    }
+    if (there) {
+        if (!file->attempts++)
+            pf_log_warning("%s/%s: the camera refuses to delete it (protected, or the card is "
+                           "locked); it stays on the card",
+                           file->folder, file->name);
+        file->wait_ms = pf_back_off_ms(file->wait_ms, 30000, 3600000);
+        file->due_ms = pf_monotonic_ms() + file->wait_ms;
+        return true;
+    }
+    camera->explained_kb -= file->explained_kb;
+    pf_log_debug("%s/%s: deleted on the camera, recorded here", file->folder, file->name);
+    pf_camera_forget(camera, file);
+    return true;
+}

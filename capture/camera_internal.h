@@ -1,0 +1,133 @@
+/* The state of a camera source, shared by capture/camera*.c only. One thread.
+ *
+ *   camera.c         the loop: input, timers, events, status
+ *   camera_link.c    finding, opening and closing the camera; what its errors mean
+ *   camera_files.c   files on the card: wanted, compared, deleted
+ *   camera_fetch.c   one file: from the card to a frame record
+ *
+ * A function that cannot go on (no memory, reader gone) leaves the reason in `failure`, which ends
+ * the loop. Times are CLOCK_MONOTONIC in ms.
+ */
+#ifndef PF_CAMERA_INTERNAL_H
+#define PF_CAMERA_INTERNAL_H
+
+#include <gphoto2/gphoto2.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/card.h"
+#include "config/base/error.h"
+#include "config/settings.h"
+
+#define PF_CAMERA_NEVER_MS INT64_MAX
+
+enum pf_camera_file_state {
+    PF_CAMERA_WANTED,
+    PF_CAMERA_SENT,     /* told; kept here only while it may have to be deleted */
+    PF_CAMERA_RECORDED, /* the service has it in its journal: it may be deleted */
+    PF_CAMERA_REJECTED, /* no frame as it stands; looked at again when it changes */
+};
+
+struct pf_camera_file {
+    enum pf_camera_file_state state;
+    char *folder, *name; /* on the card; folder "/": in the camera's memory alone */
+    char *path;          /* in the spool, NULL not chosen yet */
+    int64_t time_s, size_bytes;
+    int64_t explained_kb; /* of it that pf_camera::explained_kb has counted */
+    int64_t part_bytes;   /* of it that are in the spool from an earlier try */
+    int64_t seen_ms, due_ms, wait_ms;
+    bool listed; /* by the comparison under way */
+    int attempts;
+};
+
+struct pf_camera {
+    const struct pf_settings *settings; /* borrowed */
+    const char *source, *which;         /* borrowed; "" any, else port or serial number */
+    int failure;                        /* -errno, described in failure_error */
+    struct pf_error failure_error;
+
+    Camera *gp; /* NULL: not connected */
+    GPContext *context;
+    char gp_error[256]; /* what libgphoto2 said last */
+    char port[256], model[128], serial[128];
+    char *id;              /* of this camera: name of its directory in the spool */
+    char *directory;       /* of this camera in the spool */
+    char *spool;           /* absolute */
+    char last_serial[128]; /* of the camera that was here, to find it again on another port */
+
+    struct pf_card *card;
+    struct pf_camera_file **files;
+    size_t file_count, file_capacity;
+
+    bool started;
+    int64_t next_try_ms, try_wait_ms;    /* to connect */
+    int64_t lost_ms;                     /* when a link was lost that is not back; 0 none */
+    int64_t compare_ms, compare_took_ms; /* when the card is to be compared */
+    int64_t next_check_ms;               /* of free space and battery */
+    int64_t explained_kb;                /* announced since the last check */
+    int64_t free_kb;                     /* at the last check, -1 unknown */
+    bool card_full;
+    int battery_percent; /* -1 unknown */
+    int64_t next_battery_ms;
+    int64_t quiet_since_ms; /* the last event or fetch */
+    bool announced;         /* `scanned` was told */
+    int64_t spool_files;
+    char *memory_path; /* the last picture from the camera's memory, for its RAW or JPEG */
+    int64_t memory_capture_ms;
+
+    int64_t alive_ms; /* when `alive` was told last */
+    char state[16];   /* as reported: "ok", "degraded", "missing" */
+    char reason[768];
+    bool reported_pending;
+};
+
+/* camera.c */
+void pf_camera_fail(struct pf_camera *camera, int code, const char *what);
+void pf_camera_send(struct pf_camera *camera, json_t *report); /* consumed; NULL: out of memory */
+/* Says that this process lives, at most every second; patience_ms: how long it may now be silent,
+ * 0 as usual. */
+void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms);
+/* State as the service shows it; logged when it changes. */
+void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The link has failed: it is closed, and opened again after a while. */
+void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
+
+/* camera_link.c */
+/* Finds and opens it; on success port, model, serial, id and directory are set. */
+int pf_camera_open(struct pf_camera *camera, struct pf_error *err);
+void pf_camera_close(struct pf_camera *camera);
+/* Describes an error of libgphoto2, with what can be done about it. Returns a negative errno. */
+int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *doing,
+                      struct pf_error *err);
+/* The value of a setting of the camera as text, or false. */
+bool pf_camera_text(struct pf_camera *camera, const char *widget, char *ret, size_t size);
+
+/* camera_files.c */
+/* A file that an event has named, as new or as changed. */
+void pf_camera_added(struct pf_camera *camera, const char *folder, const char *name);
+/* Brings size and time up to date. A code of libgphoto2. */
+int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file);
+/* Lists the card of a camera just opened and wants what is not known. A code of libgphoto2. */
+int pf_camera_compare(struct pf_camera *camera);
+/* What in the spool was never told, after a crash. */
+void pf_camera_scan_spool(struct pf_camera *camera);
+struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera); /* earliest due, or NULL */
+size_t pf_camera_pending(const struct pf_camera *camera);
+void pf_camera_forget(struct pf_camera *camera, struct pf_camera_file *file);
+/* What was never on a card is gone with the link. */
+void pf_camera_forget_memory(struct pf_camera *camera);
+/* The service has recorded the frame of this path of the spool. */
+void pf_camera_recorded(struct pf_camera *camera, const char *path);
+/* Deletes one file that may go; false when there is none. */
+bool pf_camera_delete_one(struct pf_camera *camera);
+void pf_camera_free_files(struct pf_camera *camera);
+
+/* camera_fetch.c */
+/* Fetches a wanted file that is due; what becomes of it is in its state. */
+void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file);
+/* Tells a file of the spool as a frame if it is one. */
+void pf_camera_tell(struct pf_camera *camera, const char *path);
+
+#endif

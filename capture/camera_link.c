@@ -1,0 +1,266 @@
+#include <ctype.h>
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "capture/camera_internal.h"
+#include "capture/holder.h"
+#include "config/base/file.h"
+#include "config/base/log.h"
+
+static void on_gp_error(GPContext *context, const char *text, void *data)
+{
+    struct pf_camera *camera = data;
+    (void)context;
+    snprintf(camera->gp_error, sizeof(camera->gp_error), "%s", text);
+}
+
+int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *doing,
+                      struct pf_error *err)
+{
+    const char *port = camera->port[0] ? camera->port : camera->which;
+    char holder[256], path[64];
+    bool is_usb = pf_holder_device(port, path, sizeof(path));
+    switch (gp_code) {
+    case GP_ERROR_IO_USB_CLAIM:
+    case GP_ERROR_IO_LOCK:
+        if (is_usb && pf_holder_find(path, holder, sizeof(holder)))
+            return pf_fail(err, EBUSY, "%s: the camera at %s is held by %s", doing, port, holder);
+        return pf_fail(err, EBUSY,
+                       "%s: the camera at %s is held by another program (on a desktop often "
+                       "gvfs-gphoto2-volume-monitor: systemctl --user stop "
+                       "gvfs-gphoto2-volume-monitor)",
+                       doing, port);
+    case GP_ERROR_MODEL_NOT_FOUND:
+    case GP_ERROR_IO_USB_FIND:
+    case GP_ERROR_UNKNOWN_PORT:
+        return pf_fail(err, ENODEV, "%s: no camera is at %s (switched off, or the cable?)", doing,
+                       port);
+    case GP_ERROR_CAMERA_BUSY:
+        return pf_fail(err, EAGAIN, "%s: the camera is busy", doing);
+    case GP_ERROR_NO_MEMORY:
+        return pf_fail(err, ENOMEM, "%s: out of memory", doing);
+    default:
+        break;
+    }
+    if (is_usb && access(path, R_OK | W_OK) < 0 && errno == EACCES)
+        return pf_fail(err, EACCES,
+                       "%s: no permission for %s (a udev rule gives it to the group plugdev: "
+                       "package libgphoto2-6, then usermod -aG plugdev USER)",
+                       doing, path);
+    return pf_fail(err, EIO, "%s: %s%s%s", doing, gp_result_as_string(gp_code),
+                   camera->gp_error[0] ? ": " : "", camera->gp_error);
+}
+
+bool pf_camera_text(struct pf_camera *camera, const char *name, char *ret, size_t size)
+{
+    CameraWidget *widget;
+    CameraWidgetType type;
+    const char *text = NULL;
+    if (gp_camera_get_single_config(camera->gp, name, &widget, camera->context) < 0)
+        return false;
+    gp_widget_get_type(widget, &type);
+    if (type == GP_WIDGET_TEXT || type == GP_WIDGET_RADIO || type == GP_WIDGET_MENU)
+        gp_widget_get_value(widget, &text);
+    if (text)
+        snprintf(ret, size, "%s", text);
+    gp_widget_free(widget);
+    return text != NULL;
+}
+
+/* "card" and "memory" as this camera calls them: Memory card, card+sdram; Internal RAM, sdram. */
+static const char *target_of(CameraWidget *widget, bool card)
+{
+    const char *choice;
+    for (int i = 0; i < gp_widget_count_choices(widget); i++) {
+        gp_widget_get_choice(widget, i, &choice);
+        bool is_card = strcasestr(choice, "card");
+        if (card ? is_card : strcasestr(choice, "ram") && !is_card)
+            return choice;
+    }
+    return NULL;
+}
+
+static void set_capture_target(struct pf_camera *camera)
+{
+    CameraWidget *widget;
+    const char *now = NULL;
+    int to = camera->settings->capture_target;
+    if (to == PF_CAPTURE_TARGET_LEAVE ||
+        gp_camera_get_single_config(camera->gp, "capturetarget", &widget, camera->context) < 0)
+        return;
+    gp_widget_get_value(widget, &now);
+    const char *wanted = target_of(widget, to == PF_CAPTURE_TARGET_CARD);
+    if (wanted && (!now || strcmp(now, wanted) != 0)) {
+        gp_widget_set_value(widget, wanted);
+        int r = gp_camera_set_single_config(camera->gp, "capturetarget", widget, camera->context);
+        if (r < 0)
+            pf_log_warning("capturetarget cannot be set to %s: %s", wanted, gp_result_as_string(r));
+    }
+    gp_widget_free(widget);
+}
+
+/* Ports at which a camera may be: the one that is named, or all that are detected. */
+static int candidates(struct pf_camera *camera, CameraList *list)
+{
+    if (strncmp(camera->which, "ptpip:", 6) == 0)
+        return gp_list_append(list, "PTP/IP Camera", camera->which);
+    int r = gp_camera_autodetect(list, camera->context);
+    return r < 0 ? r : GP_OK;
+}
+
+static int set_up(struct pf_camera *camera, const char *model, const char *port)
+{
+    CameraAbilitiesList *abilities = NULL;
+    GPPortInfoList *ports = NULL;
+    CameraAbilities of;
+    GPPortInfo info;
+    int r = gp_abilities_list_new(&abilities);
+    if (r >= 0)
+        r = gp_abilities_list_load(abilities, camera->context);
+    if (r >= 0)
+        r = gp_abilities_list_lookup_model(abilities, model);
+    if (r >= 0)
+        r = gp_abilities_list_get_abilities(abilities, r, &of);
+    if (r >= 0)
+        r = gp_port_info_list_new(&ports);
+    if (r >= 0)
+        r = gp_port_info_list_load(ports);
+    if (r >= 0)
+        r = gp_port_info_list_lookup_path(ports, port);
+    if (r >= 0)
+        r = gp_port_info_list_get_info(ports, r, &info);
+    if (r >= 0)
+        r = gp_camera_new(&camera->gp);
+    if (r >= 0)
+        r = gp_camera_set_abilities(camera->gp, of);
+    if (r >= 0)
+        r = gp_camera_set_port_info(camera->gp, info);
+    if (ports)
+        gp_port_info_list_free(ports);
+    if (abilities)
+        gp_abilities_list_free(abilities);
+    return r;
+}
+
+/* Name of the camera's directory in the spool: by its serial number, or else by what there is. */
+static int identify(struct pf_camera *camera, struct pf_error *err)
+{
+    char text[512];
+    if (!pf_camera_text(camera, "serialnumber", camera->serial, sizeof(camera->serial)))
+        camera->serial[0] = '\0';
+    char *model = camera->model;
+    pf_camera_text(camera, "cameramodel", model, sizeof(camera->model));
+    const char *serial = camera->serial;
+    while (*serial == '0')
+        serial++; /* Canon and Nikon fill up with zeros, some have nothing else */
+    memmove(camera->serial, serial, strlen(serial) + 1);
+    snprintf(text, sizeof(text), "%s-%s", model, serial[0] ? camera->serial : camera->port);
+    for (char *at = text; *at; at++)
+        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
+            *at = '_';
+    free(camera->id);
+    free(camera->directory);
+    camera->id = strdup(text[0] == '.' ? "camera" : text);
+    camera->directory = camera->id ? pf_path_join(camera->spool, camera->id) : NULL;
+    if (!camera->directory)
+        return pf_fail(err, ENOMEM, "out of memory");
+    return pf_make_directories(camera->directory, err);
+}
+
+static bool is_serial(const struct pf_camera *camera, const char *wanted)
+{
+    while (*wanted == '0')
+        wanted++;
+    return *wanted && !strcmp(camera->serial, wanted);
+}
+
+static int open_at(struct pf_camera *camera, const char *model, const char *port,
+                   struct pf_error *err)
+{
+    camera->gp_error[0] = '\0';
+    snprintf(camera->port, sizeof(camera->port), "%s", port);
+    snprintf(camera->model, sizeof(camera->model), "%s", model);
+    int r = set_up(camera, model, port);
+    if (r >= 0) {
+        pf_camera_alive(camera, 0);
+        r = gp_camera_init(camera->gp, camera->context);
+    }
+    if (r < 0) {
+        pf_camera_explain(camera, r, "opening", err);
+        pf_camera_close(camera);
+        return -err->code;
+    }
+    r = identify(camera, err);
+    if (r < 0)
+        pf_camera_close(camera);
+    return r;
+}
+
+int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
+{
+    const char *which = camera->which;
+    bool by_port = strchr(which, ':');
+    CameraList *list;
+    if (!camera->context) {
+        camera->context = gp_context_new();
+        if (!camera->context)
+            return pf_fail(err, ENOMEM, "out of memory");
+        gp_context_set_error_func(camera->context, on_gp_error, camera);
+    }
+    if (gp_list_new(&list) < 0)
+        return pf_fail(err, ENOMEM, "out of memory");
+    camera->port[0] = '\0';
+    int r = candidates(camera, list), code = -ENODEV;
+    struct pf_error first = {0};
+    for (int i = 0; r >= 0 && i < gp_list_count(list); i++) {
+        const char *model, *port;
+        struct pf_error problem = {0};
+        gp_list_get_name(list, i, &model);
+        gp_list_get_value(list, i, &port);
+        /* A camera that is plugged in again has another port: then its serial number tells. */
+        bool is_port = !strcmp(port, which);
+        if (by_port && !is_port && !camera->last_serial[0])
+            continue;
+        code = open_at(camera, model, port, &problem);
+        const char *wanted = !by_port ? which : is_port ? "" : camera->last_serial;
+        if (!code && *wanted && !is_serial(camera, wanted)) {
+            pf_camera_close(camera);
+            code = -ENODEV;
+            continue;
+        }
+        if (!code)
+            break;
+        if (!first.code)
+            first = problem;
+    }
+    gp_list_free(list);
+    if (camera->gp) {
+        snprintf(camera->last_serial, sizeof(camera->last_serial), "%s", camera->serial);
+        set_capture_target(camera);
+        return 0;
+    }
+    camera->port[0] = '\0';
+    if (r < 0)
+        return pf_camera_explain(camera, r, "looking for cameras", err);
+    if (first.code)
+        *err = first;
+    else if (*which)
+        pf_fail(err, ENODEV, "no camera %s is there (switched off, or the cable?)", which);
+    else
+        pf_fail(err, ENODEV, "no camera is there (switched off, or the cable?)");
+    return -err->code;
+}
+
+void pf_camera_close(struct pf_camera *camera)
+{
+    if (!camera->gp)
+        return;
+    pf_camera_alive(camera, 0);
+    gp_camera_exit(camera->gp, camera->context);
+    gp_camera_free(camera->gp);
+    camera->gp = NULL;
+}

@@ -1,0 +1,18 @@
+/* Who holds a USB device: for the message about a camera that another program has claimed.
+ *
+ * Capture process, any thread. Linux only: /proc/PID/fd; of other users' processes only root sees
+ * what they hold.
+ */
+#ifndef PF_HOLDER_H
+#define PF_HOLDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* "usb:001,004" -> "/dev/bus/usb/001/004". False: another kind of port. */
+bool pf_holder_device(const char *port, char *ret, size_t size);
+
+/* A process other than this one that has `path` open: "NAME (process PID): what ends it". */
+bool pf_holder_find(const char *path, char *ret, size_t size);
+
+#endif

@@ -1,0 +1,287 @@
+#!/bin/bash
+# A tethered camera: the capture process by hand, with the real libgphoto2 and the test camera. The
+# quirks are those of libgphoto2 2.5.30 that capture/camera.h has to live with, by number.
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/camera.bash"
+
+test_shots_become_frames()
+{
+    make_burst files
+    camera body files
+    capture
+    tell shoot 5 100
+    await_frames 5
+    same_as_card 5
+    [ "$(frames | jq -s 'map(.source) | unique == ["camera:'"$camera_port"'"]')" = true ] || fail "source"
+    [ "$(frames | jq -s 'map(.counter) == [1,2,3,4,5]')" = true ] || fail "counters: $(frames)"
+    [ -z "$(find spool -name '.part*')" ] || fail "parts are left"
+    [ "$(tell count 100b)" = 0 ] || fail "something was deleted on the card"
+}
+
+# Many cameras answer at once that there is nothing: we must not ask all the time.
+test_quirk_1_a_camera_that_does_not_wait()
+{
+    make_burst files --frames 1
+    camera body files
+    capture
+    local pid cpu
+    pid=$(cat "$T/capture.pid")
+    sleep 2
+    cpu=$(awk '{ print $14 + $15 }' "/proc/$pid/stat")
+    [ "$cpu" -lt 60 ] || fail "$cpu ticks of CPU in two seconds of nothing"
+}
+
+test_quirk_2_busy_at_the_event()
+{
+    make_burst files
+    camera body files
+    capture
+    tell busy 1
+    tell shoot 3 50
+    await_frames 3
+    same_as_card 3
+    capture_says 'was busy when it had something to say'
+}
+
+# Nothing at all is said of a picture: the card's free space shows it.
+test_quirk_2_a_lost_event()
+{
+    make_burst files
+    camera body files
+    capture
+    tell shoot
+    await_frames 1
+    sleep 0.5
+    tell lose 1
+    tell shoot
+    await_frames 2
+    same_as_card 2
+    [ "$(tell sessions)" -le 3 ] || fail "the link was opened $(tell sessions) times"
+}
+
+# After a read that has timed out the session is out of step: it is opened anew.
+test_quirk_3_a_stalled_read()
+{
+    make_large files 2
+    camera body files
+    capture
+    tell stall 1 1300000 3500
+    tell shoot 2 50
+    await_frames 2 30
+    same_as_card 2
+    capture_says 'Timeout'
+    [ "$(tell sessions)" -ge 2 ] || fail "no new session"
+}
+
+test_quirk_4_a_dropped_link_resumes()
+{
+    make_large files 2
+    camera body files
+    capture
+    tell drop 1 1500000
+    tell shoot 2 50
+    await_frames 2 30
+    same_as_card 2
+    capture_says 'resumed at 1048576 of'
+}
+
+test_quirk_5_a_short_size()
+{
+    make_burst files
+    camera body files
+    capture
+    tell short 2
+    tell shoot 3 50
+    await_frames 3
+    same_as_card 3
+    [ "$(grep -c rejected capture.err)" = 0 ] || fail "it was rejected"
+}
+
+test_quirk_7_one_identity()
+{
+    make_burst files --frames 1
+    camera body files
+    capture
+    stop capture
+    find state/gphoto -name settings -exec grep -h guid {} + >guid
+    [ -s guid ] || fail "no GUID was kept"
+    rm capture.out
+    capture
+    find state/gphoto -name settings -exec grep -h guid {} + | cmp - guid || fail "another GUID"
+}
+
+# Names come again after a format; and twice in a session of a camera that has no card.
+# libgphoto2 refuses a second thread on one camera.
+test_quirk_8_one_thread()
+{
+    make_burst files --frames 1
+    camera body files
+    capture
+    tell shoot
+    await_frames 1
+    [ "$(ls "/proc/$(cat "$T/capture.pid")/task" | wc -l)" = 1 ] || fail "more than one thread"
+}
+
+test_quirk_9_names_that_repeat()
+{
+    make_burst files --frames 4
+    camera body files
+    capture
+    tell shoot 2 20
+    await_frames 2
+    stop capture
+    tell format
+    tell rewind
+    rm capture.out
+    capture --card all
+    tell shoot 2 20
+    await_frames 4 # by hand it tells what is in the spool as well
+    [ "$(find spool -name '*TEST0001.JPG' | wc -l)" = 2 ] || fail "one has taken the place of the other: $(find spool)"
+    [ "$(frames | jq -r .id | sort -u | wc -l)" = 4 ] || fail "not four pictures"
+}
+
+test_quirk_11_pairs_are_two_files_of_one_stem()
+{
+    make_burst files --frames 3
+    make_burst files --frames 3 --format dng
+    camera body files
+    capture
+    tell pairs 1
+    tell shoot 3 50
+    await_frames 6
+    same_as_card 6
+    [ "$(frames | jq -r .path | sed 's/\.[^.]*$//' | sort | uniq -c | awk '{ print $1 }' | tr -d '\n')" = 222 ] ||
+        fail "not three stems with two files each"
+}
+
+test_quirk_12_errors_do_not_end_it()
+{
+    make_burst files
+    camera body files
+    capture
+    tell busy 2
+    tell shoot
+    tell drop 2 10000
+    tell shoot 2 20
+    tell lose 1
+    tell shoot 2 20
+    await_frames 5 30
+    same_as_card 5
+    kill -0 "$(cat capture.pid)" || fail "it has ended"
+}
+
+test_unplugged_and_plugged_in_again()
+{
+    make_burst files
+    camera body files
+    capture
+    tell shoot
+    await_frames 1
+    tell unplug
+    wait_for 10 capture_says 'the link is opened again'
+    tell shoot 3 20 # meanwhile: the card has them
+    wait_for 10 capture_says 'it is looked for again'
+    tell plug
+    await_frames 4 30
+    same_as_card 4
+}
+
+# What was there before is left alone, also by the next start; what was shot in between is not.
+test_the_card_is_compared_at_start()
+{
+    make_burst files
+    camera body files
+    tell shoot 2 20
+    wait_for 5 none_left
+    capture
+    tell shoot
+    await_frames 1
+    stop capture
+    tell shoot
+    rm capture.out
+    capture
+    await_frames 2 # by hand it tells what is in the spool as well
+    frames | grep -q '0004.JPG' || fail "what was shot in between is missing: $(frames)"
+    ! find spool -name '*0001.JPG' -o -name '*0002.JPG' | grep -q . || fail "what was there before was fetched"
+}
+
+test_all_of_a_card()
+{
+    make_burst files
+    camera body files
+    tell shoot 2 20
+    wait_for 5 none_left
+    capture --card all
+    await_frames 2
+    same_as_card 2
+}
+
+# Nothing goes from a card before the service has said that it is recorded.
+test_nothing_is_deleted_unrecorded()
+{
+    local asked
+    make_burst files
+    camera body files
+    capture --delete-from-card
+    tell shoot 2 20
+    await_frames 2
+    asked=$(tell count 1005)
+    several_rounds()
+    {
+        [ "$(tell count 1005)" -ge $((asked + 3)) ]
+    }
+    wait_for 20 several_rounds
+    [ "$(tell count 100b)" = 0 ] || fail "something was deleted"
+}
+
+test_full_card_and_empty_battery_are_said()
+{
+    make_burst files --frames 1
+    camera body files
+    tell battery 5
+    capture
+    wait_for 10 capture_says 'battery at 5 %'
+    tell battery 80
+    tell full 1
+    wait_for 10 capture_says 'the card is full'
+    [ "$(grep -a '"status"' capture.out | tail -1 | jq -r .state)" = degraded ] || fail "state"
+}
+
+test_no_room_in_the_spool()
+{
+    need mount
+    make_burst files --frames 3
+    camera body files
+    mkdir spool
+    mount -t tmpfs -o size=300k tmpfs spool 2>/dev/null || skip "no tmpfs can be mounted here"
+    capture
+    dd if=/dev/zero of=spool/filler bs=1k count=250 2>/dev/null || true
+    tell shoot 3 20
+    wait_for 10 capture_says 'No space left on device; it is tried again'
+    rm spool/filler
+    await_frames 3 30
+    same_as_card 3
+}
+
+test_a_corrupt_picture_is_rejected_and_named()
+{
+    mkdir files
+    echo 'no picture at all' >files/a.jpg
+    make_burst more --frames 1
+    cp more/*.jpg files/b.jpg
+    camera body files
+    capture
+    tell shoot 2 20
+    await_frames 1
+    wait_for 5 grep -q '"event":"rejected"' capture.out
+    capture_says 'TEST0001.JPG: rejected: .*; it stays on the card'
+}
+
+test_no_camera()
+{
+    start capture "$PARFOCAL" capture camera:SERIAL-THAT-NOBODY-HAS --spool spool --state state
+    wait_for 20 capture_says 'no camera SERIAL-THAT-NOBODY-HAS is there'
+    wait_for 5 grep -q '"event":"scanned"' capture.out
+    [ "$(grep -a '"status"' capture.out | jq -r .state)" = missing ] || fail "state"
+}

@@ -1,0 +1,137 @@
+#!/bin/bash
+# Cameras through the service: from the shot to the published stack.
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/camera.bash"
+
+# The one published stack has these frames, each once. stacked N
+stacked()
+{
+    local stack
+    stack=$(published | tail -n 1)/stack.json
+    check "$stack" ".fused + .aside == $1 and ([.frames[].identity] | unique | length == $1)"
+}
+
+# The files on the card are those in the journal, byte by byte.
+journal_is_card()
+{
+    tell list | tr '|' '\n' | sed -n 's/^[^ ]* [0-9]* //p' | while read -r path; do md5sum <"$path"; done |
+        sort >"$T/there"
+    sqlite3 -readonly "$T/state/journal.sqlite" 'SELECT path FROM files' | while read -r path; do
+        md5sum <"$path"
+    done | sort >"$T/here"
+    cmp "$T/here" "$T/there" || fail "the journal's files are not those on the card"
+}
+
+test_a_burst_becomes_a_stack()
+{
+    need sqlite3
+    make_burst files
+    camera body files
+    serve_camera
+    tell shoot 5 100
+    await_stacks 1 40
+    stop_service
+    stacked 5
+    journal_is_card
+    [ "$(tell count 100b)" = 0 ] || fail "something was deleted on the card"
+}
+
+test_two_cameras_two_stacks()
+{
+    local other
+    make_burst first --serial 1001
+    make_burst second --serial 2002 --seed 7
+    camera one first --serial 1001
+    other=$camera_port
+    camera two second --serial 2002
+    serve_camera --source "camera:$other"
+    wait_for 20 [ -d spool/Test_Camera-1001 ]
+    camera_name=one tell shoot 5 100
+    camera_name=two tell shoot 5 100
+    await_stacks 2 60
+    stop_service
+    check "$(published | head -n 1)/stack.json" '.fused == 5 and ([.frames[].path | contains("Camera-'"$(jq -r .camera.serial "$(published | head -n 1)/stack.json")"'")] | all)'
+    check "$(published | tail -n 1)/stack.json" '.fused == 5'
+}
+
+# Quirk 6: a refused deletion is answered with success.
+test_quirk_6_deletion_is_verified()
+{
+    make_burst files
+    camera body files
+    tell refuse 1
+    serve_camera --delete-from-card
+    tell shoot 5 50
+    await_stacks 1 40
+    await_log 'the camera refuses to delete it'
+    only_one_left()
+    {
+        [ "$(tell list | tr '|' '\n' | grep -c JPG)" = 1 ]
+    }
+    wait_for 20 only_one_left
+    stop_service
+    stacked 5
+}
+
+# A library that hangs is ended with its process; the next one goes on.
+test_a_hung_library()
+{
+    make_burst files
+    camera body files
+    serve_camera --camera-timeout 2
+    tell shoot 2 50
+    await_log 'frame .*TEST0002.JPG'
+    tell hang 1
+    await_log 'has said nothing for 2 s: libgphoto2 hangs'
+    tell hang 0
+    tell shoot 3 50
+    await_stacks 1 60
+    await_log 'frame .*TEST0005.JPG'
+    stop_service
+}
+
+# kill -9 of everything in the middle of a burst: nothing is lost, nothing comes twice.
+test_killed_in_the_middle()
+{
+    need sqlite3
+    make_burst files --frames 10
+    camera body files
+    serve_camera --gap 4
+    tell shoot 10 150
+    await_log 'frame .*TEST0003.JPG'
+    kill -KILL "$(cat service.pid)"
+    wait_for 10 none_left
+    mv service.err killed.err
+    serve_camera --gap 4
+    await_stacks 1 60
+    stop_service
+    stacked 10
+    journal_is_card
+}
+
+# Faults at random, as a long tether on a bad day has them.
+test_a_burst_with_faults_at_random()
+{
+    need sqlite3
+    make_burst files --frames 30
+    camera body files
+    serve_camera --expected-frames 30
+    tell faults 10 1
+    tell shoot 30 100
+    await_stacks 1 90
+    stop_service
+    stacked 30
+    journal_is_card
+}
+
+test_no_camera_but_folders()
+{
+    make_burst burst
+    mkdir_inbox
+    serve --source camera:NOBODY --spool "$T/spool" --expected-frames 5
+    await_log 'no camera NOBODY is there'
+    drop burst/*
+    await_stacks 1 40
+    stop_service
+}

@@ -1,0 +1,164 @@
+/* What is known of a camera's card, and who holds a device. */
+#include "capture/card.h"
+
+#include <limits.h>
+
+#include "capture/holder.h"
+#include "config/settings.h"
+#include "tests/unit/test.h"
+
+static const struct pf_card_file shot = {.camera = "Test-1",
+                                         .folder = "/store/DCIM/100TEST",
+                                         .name = "DSC_0042.JPG",
+                                         .time_s = 1767325445, /* 2026-01-02 03:44:05 */
+                                         .size_bytes = 1000};
+
+static struct pf_card *new_card(void)
+{
+    struct pf_card *card;
+    CHECK_EQ(pf_card_new(&card), 0);
+    return card;
+}
+
+/* The path under which the file is kept; noted with its size. */
+static char *keep(struct pf_card *card, const struct pf_card_file *file, bool recorded)
+{
+    static char path[PATH_MAX];
+    char *name = pf_card_name(card, file);
+    CHECK(name);
+    snprintf(path, sizeof(path), "/spool/%s/%s", file->camera, name);
+    free(name);
+    CHECK_EQ(pf_card_note(card, path, file->size_bytes, recorded), 0);
+    return path;
+}
+
+TEST(a_name_tells_time_and_name)
+{
+    struct pf_card *card = new_card();
+    char *name = pf_card_name(card, &shot);
+    CHECK(strstr(name, "20260102-034405-") == name);
+    CHECK(strstr(name, "-DSC_0042.JPG"));
+    free(name);
+    pf_card_free(card);
+}
+
+TEST(a_file_is_known_by_camera_folder_name_time_and_size)
+{
+    struct pf_card *card = new_card();
+    struct pf_card_file other = shot;
+    CHECK_EQ(pf_card_knows(card, &shot), PF_CARD_NEW);
+    const char *path = keep(card, &shot, false);
+    CHECK(pf_card_has(card, path));
+    CHECK_EQ(pf_card_knows(card, &shot), PF_CARD_KNOWN);
+    pf_card_record(card, path);
+    CHECK_EQ(pf_card_knows(card, &shot), PF_CARD_RECORDED);
+    other.time_s += 3; /* another clock reading of the same file */
+    CHECK_EQ(pf_card_knows(card, &other), PF_CARD_RECORDED);
+    other.time_s += 3600; /* the name has come again */
+    CHECK_EQ(pf_card_knows(card, &other), PF_CARD_NEW);
+    other = shot;
+    other.size_bytes++;
+    CHECK_EQ(pf_card_knows(card, &other), PF_CARD_NEW);
+    other = shot;
+    other.folder = "/store/DCIM/101TEST";
+    CHECK_EQ(pf_card_knows(card, &other), PF_CARD_NEW);
+    other = shot;
+    other.camera = "Test-2";
+    CHECK_EQ(pf_card_knows(card, &other), PF_CARD_NEW);
+    pf_card_free(card);
+}
+
+TEST(what_was_there_before_has_any_size)
+{
+    struct pf_card *card = new_card();
+    char *name = pf_card_name(card, &shot), path[PATH_MAX];
+    snprintf(path, sizeof(path), "/spool/Test-1/%s", name);
+    free(name);
+    CHECK_EQ(pf_card_note(card, path, -1, false), 0);
+    CHECK_EQ(pf_card_knows(card, &shot), PF_CARD_BEFORE);
+    pf_card_free(card);
+}
+
+TEST(raw_and_jpeg_of_a_shot_differ_in_their_extension_alone)
+{
+    struct pf_card *card = new_card();
+    struct pf_card_file raw = shot;
+    char jpeg_path[PATH_MAX];
+    raw.name = "DSC_0042.NEF";
+    raw.time_s += 2; /* it was written later */
+    strcpy(jpeg_path, keep(card, &shot, false));
+    const char *raw_path = keep(card, &raw, false);
+    CHECK_EQ(strrchr(jpeg_path, '.') - jpeg_path, strrchr(raw_path, '.') - raw_path);
+    CHECK_EQ(strncmp(jpeg_path, raw_path, (size_t)(strrchr(raw_path, '.') - raw_path)), 0);
+    pf_card_free(card);
+}
+
+TEST(a_name_is_never_given_twice)
+{
+    struct pf_card *card = new_card();
+    char first[PATH_MAX];
+    strcpy(first, keep(card, &shot, false));
+    struct pf_card_file again = shot;
+    again.size_bytes = 2000;
+    CHECK(strcmp(first, keep(card, &again, false)) != 0);
+    CHECK_EQ(pf_card_knows(card, &again), PF_CARD_KNOWN);
+    pf_card_free(card);
+}
+
+TEST(hostile_names_and_times_stay_inside)
+{
+    struct pf_card *card = new_card();
+    struct pf_card_file file = shot;
+    file.name = "../../etc/pass\nwd";
+    file.time_s = INT64_MAX;
+    char *name = pf_card_name(card, &file);
+    CHECK(name && !strchr(name, '/') && !strchr(name, '\n'));
+    free(name);
+    CHECK_EQ(pf_card_note(card, "", 1, false), 0);
+    CHECK_EQ(pf_card_note(card, "/x", 1, false), 0);
+    CHECK_EQ(pf_card_note(card, "20260102-034405-1a2b3c4d-", 1, false), 0);
+    CHECK_EQ(pf_card_note(card, "/a/20269999-034405-1a2b3c4d-x.jpg", 1, false), 0);
+    CHECK(!pf_card_has(card, "/a/b/c"));
+    pf_card_free(card);
+}
+
+TEST(sources_name_cameras)
+{
+    CHECK_STR(pf_settings_camera("camera"), "");
+    CHECK_STR(pf_settings_camera("camera:usb:001,004"), "usb:001,004");
+    CHECK_STR(pf_settings_camera("camera:4711"), "4711");
+    CHECK_STR(pf_settings_camera("camera:"), NULL);
+    CHECK_STR(pf_settings_camera("cameras"), NULL);
+    CHECK_STR(pf_settings_camera("folder:camera"), NULL);
+}
+
+/* Quirk 13: a camera that is held by another program is named with that program. */
+TEST(quirk_13_the_holder_of_a_device_is_named)
+{
+    char path[2 * PATH_MAX], holder[256];
+    int ends[2];
+    CHECK(pf_holder_device("usb:001,004", path, sizeof(path)));
+    CHECK_STR(path, "/dev/bus/usb/001/004");
+    CHECK(!pf_holder_device("usb:", path, sizeof(path)));
+    CHECK(!pf_holder_device("ptpip:1.2.3.4", path, sizeof(path)));
+
+    snprintf(path, sizeof(path), "%s/device", test_directory());
+    int fd = open(path, O_CREAT | O_RDWR, 0600);
+    CHECK(fd >= 0);
+    CHECK(!pf_holder_find(path, holder, sizeof(holder))); /* that is us */
+    CHECK_EQ(pipe(ends), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        char byte;
+        close(ends[1]);
+        _exit(read(ends[0], &byte, 1) != 0);
+    }
+    close(fd);
+    CHECK(pf_holder_find(path, holder, sizeof(holder)));
+    char number[32];
+    snprintf(number, sizeof(number), "process %d", (int)pid);
+    CHECK(strstr(holder, number));
+    CHECK(strstr(holder, "test_card"));
+    close(ends[1]);
+    waitpid(pid, NULL, 0);
+}
