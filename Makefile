@@ -15,6 +15,7 @@
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
+#   process/cuda/X.c                     with them: the backend
 #   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
 #   tests/cuda/test_cuda_X.cu            -> tests/test_cuda_X; others there help them
 
@@ -92,11 +93,13 @@ CAMERA_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/camera/*.c))
 CAMERA  := $(BUILD)/tests/camera/camera
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 KERNELS := $(wildcard process/cuda/*.cu)
-CUDA_O  := $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(BUILD)/%.cu.o))
+# The backend that launches them is C, and is there where they are.
+BACKEND_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard process/cuda/*.c))
+CUDA_O  := $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(BUILD)/%.cu.o) $(BACKEND_O))
 # ThreadSanitizer cannot follow fibers.
 FIBER_C := $(if $(findstring thread,$(SAN)),,$(wildcard tests/cuda/*.cu))
 FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cuda/test_%,$(FIBER_C))) \
-           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp)) $(BACKEND_O)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
@@ -140,7 +143,8 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags
 	$(COMPILE_CXX)
 $(BUILD)/%.cu.o: %.cu $(BUILD)/nvcc-flags
 	$(COMPILE_CUDA)
-$(BUILD)/fibers/%: EXTRA = -x c++ -DPF_FIBERS -Wno-unknown-pragmas
+# Functions of C headers may have the name of a struct.
+$(BUILD)/fibers/%: EXTRA = -x c++ -DPF_FIBERS -Wno-unknown-pragmas -Wno-shadow
 $(BUILD)/fibers/%.o: %.cu $(BUILD)/flags
 	$(COMPILE_CXX)
 # Fibers jump from stack to stack, which is what _FORTIFY_SOURCE is there to forbid.

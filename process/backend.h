@@ -25,7 +25,7 @@ struct pf_fit {
 };
 
 struct pf_backend {
-    const char *name; /* "cpu" */
+    const char *name; /* "cpu", "cuda" */
 
     /* settings and pool are borrowed for the engine's life. */
     int (*open)(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
@@ -65,5 +65,7 @@ struct pf_backend {
 };
 
 extern const struct pf_backend pf_backend_cpu;
+/* There in builds with CUDA. */
+extern const struct pf_backend pf_backend_cuda __attribute__((weak));
 
 #endif

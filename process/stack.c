@@ -38,7 +38,7 @@ int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *setting
     if (!stack)
         return pf_fail(err, ENOMEM, "out of memory for a stack");
     stack->settings = *settings;
-    stack->backend = &pf_backend_cpu;
+    stack->backend = settings->backend ? settings->backend : &pf_backend_cpu;
     int r = stack->backend->open(&stack->engine, &stack->settings, pool, err);
     if (r < 0) {
         pf_stack_free(stack);

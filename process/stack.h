@@ -63,7 +63,10 @@ struct pf_frame_result {
     double align_ms, fuse_ms, focus_ms;
 };
 
+struct pf_backend;
+
 struct pf_stack_settings {
+    const struct pf_backend *backend; /* which computes, see backend.h; NULL: the processor */
     enum pf_align align;
     bool equalise; /* local contrast, before features are sought */
     enum pf_motion motion;

@@ -8,6 +8,10 @@
 #ifndef PF_ERROR_H
 #define PF_ERROR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pf_error {
     int code;       /* positive errno, 0 when unset */
     char text[768]; /* one line, names the thing and the cause; UTF-8 or raw bytes of a path */
@@ -22,5 +26,9 @@ int pf_fail_errno(struct pf_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void pf_error_clear(struct pf_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

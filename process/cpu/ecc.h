@@ -42,6 +42,10 @@ int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples
                               int width, int height, double scale, double offset,
                               const struct pf_kernels *kernels, struct pf_pool *pool,
                               struct pf_error *err);
+/* Makes it of light 0..255 that somebody else has made of a picture; `light` is borrowed. */
+int pf_ecc_pyramid_of_light(struct pf_ecc_pyramid *ret, const float *light, int width, int height,
+                            double scale, double offset, const struct pf_kernels *kernels,
+                            struct pf_pool *pool, struct pf_error *err);
 void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
 /* Number of halvings from full size to the finest level. */
 int pf_ecc_halvings(int width);

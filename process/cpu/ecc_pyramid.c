@@ -175,6 +175,25 @@ int pf_ecc_pyramid_of_samples(struct pf_ecc_pyramid *ret, const int16_t *samples
     return 0;
 }
 
+int pf_ecc_pyramid_of_light(struct pf_ecc_pyramid *ret, const float *light, int width, int height,
+                            double scale, double offset, const struct pf_kernels *kernels,
+                            struct pf_pool *pool, struct pf_error *err)
+{
+    struct pf_ecc_pyramid pyramid = {0};
+    int r = new_level(&pyramid.level[0], width, height, scale, offset, err);
+    if (r < 0)
+        return r;
+    memcpy(pyramid.level[0].pixels, light, (size_t)width * (size_t)height * sizeof(*light));
+    pyramid.count = 1;
+    r = complete(&pyramid, kernels, pool, err);
+    if (r < 0) {
+        pf_ecc_pyramid_free(&pyramid);
+        return r;
+    }
+    *ret = pyramid;
+    return 0;
+}
+
 void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid)
 {
     for (int i = 0; i < pyramid->count; i++)

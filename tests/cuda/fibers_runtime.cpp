@@ -152,6 +152,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *ret, int device)
     ret->multiProcessorCount = 2;
     ret->l2CacheSize = 4 << 20;
     ret->memoryBusWidth = 64;
+    ret->integrated = fibers.shares_memory;
     ret->canMapHostMemory = 1;
     ret->unifiedAddressing = 1;
     ret->maxThreadsPerBlock = 1024;

@@ -41,6 +41,7 @@ enum {
     cudaHostAllocPortable = 1,
     cudaHostAllocMapped = 2,
     cudaHostAllocWriteCombined = 4,
+    cudaHostRegisterMapped = 2,
     cudaDeviceScheduleBlockingSync = 4,
     cudaDeviceMapHost = 8,
 };

@@ -1,0 +1,369 @@
+/* The backend that computes on an NVIDIA GPU. A frame stays on the device from its upload until it is
+ * part of the stack; what comes back are the sums of the focus measure and a small picture of light,
+ * which alignment on the processor works on. fuse() only queues its work: the next frame's upload runs
+ * beside it. */
+#include "process/cuda/engine.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A chunk holds many rows, and so many bytes at least. */
+#define CHUNK_BYTES ((size_t)8 << 20)
+
+static void cuda_close(void *opaque)
+{
+    struct pf_cuda_engine *engine = opaque;
+    if (!engine)
+        return;
+    pf_alignment_close(&engine->alignment);
+    if (engine->cuda) {
+        pf_cuda_release(engine->cuda, engine->nodes);
+        pf_cuda_release(engine->cuda, engine->arena);
+        for (int i = 0; i < 2; i++)
+            pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
+        pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
+        pf_cuda_release_pinned(engine->cuda, engine->light_picture);
+    }
+    pf_cuda_free(engine->cuda);
+    free(engine);
+}
+
+static int cuda_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
+                     struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return pf_fail(err, ENOMEM, "out of memory for the engine");
+    engine->settings = *settings;
+    engine->pool = pool;
+    engine->fuser = pf_cpu_fuser(settings->fuse);
+    int r = pf_cuda_new(&engine->cuda, err);
+    if (r == 0)
+        r = pf_alignment_open(&engine->alignment, &engine->settings, pool, err);
+    if (r < 0) {
+        cuda_close(engine);
+        return r;
+    }
+    engine->shares_memory = pf_cuda_shares_memory(engine->cuda);
+    *ret = engine;
+    return 0;
+}
+
+/* --- memory --- */
+
+/* Size of the finest picture of alignment, after pf_ecc_halvings() halvings. */
+static void light_size(const struct pf_cuda_engine *engine, int *ret_width, int *ret_height)
+{
+    int width = engine->shape.width, height = engine->shape.height;
+    for (int i = pf_ecc_halvings(engine->shape.width); i > 0; i--) {
+        width = (width + 1) / 2;
+        height = (height + 1) / 2;
+    }
+    *ret_width = width;
+    *ret_height = height;
+}
+
+/* One allocation for all that frames of this kind need, with less to spare where there is less room. */
+static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    int r = -ENOMEM;
+    for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
+        pf_error_clear(err);
+        size_t bytes = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL);
+        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes, err);
+        if (r == 0)
+            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena);
+    }
+    return r;
+}
+
+/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
+static int view_level(const struct pf_cuda_engine *engine)
+{
+    int level = pf_ecc_halvings(engine->shape.width);
+    return level > engine->memory.levels ? engine->memory.levels : level;
+}
+
+static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
+                   struct pf_error *err)
+{
+    engine->shape = (struct pf_cuda_shape){.width = frame->width,
+                                           .height = frame->height,
+                                           .planes = frame->planes,
+                                           .bits = frame->bits,
+                                           .chroma_shift_x = frame->chroma_shift_x,
+                                           .chroma_shift_y = frame->chroma_shift_y,
+                                           .fuse = engine->settings.fuse,
+                                           .maps = engine->settings.depth,
+                                           .clip = engine->settings.clip > 0,
+                                           .shares_memory = engine->shares_memory};
+    int r = take_device_memory(engine, err);
+    if (r < 0)
+        return r;
+    const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_cuda_grid *view = &memory->size[0][view_level(engine)];
+    engine->chunk_bytes = memory->raw_stride[0] > CHUNK_BYTES ? memory->raw_stride[0] : CHUNK_BYTES;
+    void *pinned[4] = {NULL};
+    const size_t bytes[4] = {(size_t)view->width * (size_t)view->height * sizeof(float),
+                             PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
+                             engine->chunk_bytes, engine->chunk_bytes};
+    for (int i = 0; r == 0 && i < (engine->shares_memory ? 2 : 4); i++)
+        r = pf_cuda_alloc_pinned(engine->cuda, &pinned[i], bytes[i], err);
+    engine->light_picture = pinned[0];
+    engine->cells_of_light = pinned[1];
+    engine->chunk[0] = pinned[2];
+    engine->chunk[1] = pinned[3];
+    if (r < 0)
+        return r;
+    pf_kernels(0); /* fills pf_lanczos */
+    pf_cuda_upload(engine->cuda, engine->memory.lanczos, pf_lanczos, sizeof(pf_lanczos));
+    pf_cuda_clear(engine);
+    return pf_cuda_wait(engine->cuda, err);
+}
+
+/* --- uploading --- */
+
+/* One plane through the pinned chunks in turn: while one is copied to the device, the other is filled. */
+static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, struct pf_error *err)
+{
+    const struct pf_image *frame = engine->frame;
+    size_t row_bytes = (size_t)pf_image_plane_width(frame, plane) * (size_t)frame->bits / 8;
+    size_t stride = engine->memory.raw_stride[plane],
+           rows_left = pf_image_plane_height(frame, plane);
+    size_t rows_per_chunk = engine->chunk_bytes / stride;
+    const char *from = frame->plane[plane];
+    char *to = engine->plane[plane];
+    while (rows_left) {
+        size_t rows = rows_left < rows_per_chunk ? rows_left : rows_per_chunk;
+        int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + *chunk, err);
+        if (r < 0)
+            return r;
+        for (size_t y = 0; y < rows; y++)
+            memcpy(engine->chunk[*chunk] + y * stride, from + y * frame->stride_bytes[plane],
+                   row_bytes);
+        pf_cuda_upload_rows(engine->cuda, PF_CUDA_COPIES, to, stride, engine->chunk[*chunk], stride,
+                            row_bytes, rows);
+        pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_CHUNK + *chunk);
+        from += rows * frame->stride_bytes[plane];
+        to += rows * stride;
+        rows_left -= rows;
+        *chunk = !*chunk;
+    }
+    return 0;
+}
+
+static int upload(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    int chunk = 0, r = 0;
+    engine->slot = (engine->slot + 1) % engine->memory.raw_count;
+    /* Not before the last frame in this place has been warped. */
+    pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
+    for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++) {
+        engine->plane[plane] = engine->memory.raw[engine->slot][plane];
+        engine->stride_bytes[plane] = engine->memory.raw_stride[plane];
+        r = upload_plane(engine, plane, &chunk, err);
+    }
+    pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_UPLOADED);
+    pf_cuda_wait_in(engine->cuda, PF_CUDA_WORK, PF_MARK_UPLOADED);
+    return r;
+}
+
+static size_t plane_bytes(const struct pf_image *frame, int plane)
+{
+    return frame->stride_bytes[plane] * (size_t)pf_image_plane_height(frame, plane);
+}
+
+/* The frame in hand is the caller's again. */
+static void let_go(struct pf_cuda_engine *engine)
+{
+    for (int plane = 0; engine->shares_memory && engine->frame && plane < engine->frame->planes;
+         plane++)
+        if (engine->plane[plane])
+            pf_cuda_unshare(engine->cuda, engine->frame->plane[plane]);
+    memset(engine->plane, 0, sizeof(engine->plane));
+    engine->frame = NULL;
+}
+
+static int share(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    const struct pf_image *frame = engine->frame;
+    int r = 0;
+    for (int plane = 0; r == 0 && plane < frame->planes; plane++) {
+        engine->stride_bytes[plane] = frame->stride_bytes[plane];
+        r = pf_cuda_share(engine->cuda, &engine->plane[plane], frame->plane[plane],
+                          plane_bytes(frame, plane), err);
+    }
+    return r;
+}
+
+/* --- the frame in hand --- */
+
+/* Pictures of light, down to the finest of alignment; it comes to the host. */
+static void make_light(struct pf_cuda_engine *engine, const struct pf_source_plane *luma)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    int halvings = pf_ecc_halvings(luma->width), width = luma->width, height = luma->height;
+    float *light = memory->light[0];
+    if (halvings == 0) {
+        struct pf_cuda_planes samples = {
+            .count = 1, .samples = {memory->work[0][0]}, .size = memory->size[0][0]};
+        pf_cuda_warp(engine->cuda, &samples, luma, NULL, memory->lanczos);
+        pf_cuda_light(engine->cuda, light, samples.samples[0], &samples.size);
+    } else {
+        pf_cuda_halve_source(engine->cuda, light, luma);
+    }
+    for (int i = 0; i < halvings; i++) {
+        if (i > 0) {
+            float *next = memory->light[i % 2];
+            pf_cuda_halve(engine->cuda, next, light, width, height);
+            light = next;
+        }
+        width = (width + 1) / 2;
+        height = (height + 1) / 2;
+    }
+    pf_cuda_download(engine->cuda, engine->light_picture, light,
+                     (size_t)width * (size_t)height * sizeof(float));
+}
+
+/* What the sums of the device's cells say. */
+static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
+{
+    struct pf_focus_sums sums[PF_FOCUS_GRID][PF_FOCUS_GRID];
+    const int each = PF_CUDA_CELLS / PF_FOCUS_GRID;
+    int width = engine->shape.width, height = engine->shape.height;
+    memset(sums, 0, sizeof(sums));
+    memset(&engine->light, 0, sizeof(engine->light));
+    for (int y = 0; y < PF_CUDA_CELLS; y++) {
+        int rows = (int)((int64_t)(y + 1) * height / PF_CUDA_CELLS) -
+                   (int)((int64_t)y * height / PF_CUDA_CELLS);
+        for (int x = 0; x < PF_CUDA_CELLS; x++) {
+            int columns = (int)((int64_t)(x + 1) * width / PF_CUDA_CELLS) -
+                          (int)((int64_t)x * width / PF_CUDA_CELLS);
+            const struct pf_cuda_cell *cell = &engine->cells_of_light[y * PF_CUDA_CELLS + x];
+            struct pf_focus_sums *sum = &sums[y / each][x / each];
+            if (rows && columns)
+                engine->light.cell[PF_LIGHT_LUMA][y][x] =
+                    cell->light / ((float)rows * (float)columns);
+            sum->laplacian += (double)cell->laplacian;
+            sum->laplacian_squared += (double)cell->laplacian_squared;
+            sum->tenengrad += (double)cell->tenengrad;
+            sum->modified_laplacian += (double)cell->modified_laplacian;
+            sum->along += (double)cell->along;
+            sum->aslant += (double)cell->aslant;
+        }
+    }
+    pf_light_see(&engine->light, engine->frame);
+    pf_focus_of_cells(ret, sums, width, height);
+}
+
+static int take_light(struct pf_cuda_engine *engine, struct pf_ecc_pyramid *ret, int width,
+                      int height, double scale, double offset, struct pf_error *err)
+{
+    return pf_ecc_pyramid_of_light(ret, engine->light_picture, width, height, scale, offset,
+                                   pf_kernels(0), engine->pool, err);
+}
+
+static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
+                     double *ret_contrast, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    int width, height;
+    int r = engine->arena ? 0 : prepare(engine, frame, err);
+    if (r < 0)
+        return r;
+    let_go(engine);
+    pf_alignment_next(&engine->alignment);
+    engine->frame = frame;
+    if (frame->bits != engine->shape.bits)
+        r = pf_fail(err, EINVAL, "frames of %d and of %d bits in one stack", engine->shape.bits,
+                    frame->bits);
+    else
+        r = engine->shares_memory ? share(engine, err) : upload(engine, err);
+    if (r < 0)
+        return r;
+    struct pf_source_plane luma = pf_cuda_source(engine, 0, 1);
+    pf_cuda_measure(engine->cuda, &luma, engine->memory.cells_of_light);
+    pf_cuda_download(engine->cuda, engine->cells_of_light, engine->memory.cells_of_light,
+                     PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(*engine->cells_of_light));
+    make_light(engine, &luma);
+    r = pf_cuda_wait(engine->cuda, err);
+    if (r < 0)
+        return r;
+    read_cells(engine, ret_focus);
+    light_size(engine, &width, &height);
+    double scale = ldexp(1, pf_ecc_halvings(frame->width));
+    r = take_light(engine, &engine->alignment.current, width, height, scale, (scale - 1) / 2, err);
+    if (r == 0)
+        *ret_contrast = pf_ecc_contrast(&engine->alignment.current);
+    return r;
+}
+
+static void cuda_keep(void *opaque)
+{
+    struct pf_cuda_engine *engine = opaque;
+    pf_alignment_keep(&engine->alignment);
+    let_go(engine);
+}
+
+/* --- alignment --- */
+
+static int make_stack_view(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    int level = view_level(engine);
+    const struct pf_cuda_grid *size = &memory->size[0][level];
+    pf_ecc_pyramid_free(&engine->alignment.stack_view);
+    pf_cuda_collapse_plane(engine, 0, level);
+    pf_cuda_light(engine->cuda, memory->light[0], memory->work[0][level], size);
+    pf_cuda_download(engine->cuda, engine->light_picture, memory->light[0],
+                     (size_t)size->width * (size_t)size->height * sizeof(float));
+    int r = pf_cuda_wait(engine->cuda, err);
+    if (r == 0)
+        r = take_light(engine, &engine->alignment.stack_view, size->width, size->height,
+                       ldexp(1, level), 0, err);
+    return r;
+}
+
+static int cuda_align(void *opaque, enum pf_target target, bool search, double h[9],
+                      struct pf_fit *ret, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    return r < 0 ? r : pf_alignment_align(&engine->alignment, target, search, h, ret, err);
+}
+
+static int cuda_match(void *opaque, enum pf_features_kind kind, enum pf_target target, double h[9],
+                      struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    return r < 0 ? r : pf_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
+}
+
+static int cuda_compare_light(void *opaque, const double h[9], struct pf_light_match *ret,
+                              struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    *ret = (struct pf_light_match){1, {1, 1, 1}};
+    if (!engine->fused)
+        return 0;
+    return pf_light_compare(&engine->reference_light, &engine->light, h, engine->shape.width,
+                            engine->shape.height, engine->shape.planes == 3, ret, err);
+}
+
+const struct pf_backend pf_backend_cuda = {
+    .name = "cuda",
+    .open = cuda_open,
+    .close = cuda_close,
+    .load = cuda_load,
+    .align = cuda_align,
+    .match = cuda_match,
+    .compare_light = cuda_compare_light,
+    .fuse = pf_cuda_fuse,
+    .keep = cuda_keep,
+    .preview = pf_cuda_preview,
+    .finish = pf_cuda_finish,
+    .map = pf_cuda_map_of,
+};

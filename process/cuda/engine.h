@@ -1,0 +1,61 @@
+/* The CUDA backend's own state: shared by its C files (engine.c, fuse.c, result.c) and nobody else. */
+#ifndef PF_CUDA_ENGINE_H
+#define PF_CUDA_ENGINE_H
+
+#include "process/cpu/alignment.h"
+#include "process/cpu/engine.h"
+#include "process/cpu/fuse.h"
+#include "process/cuda/memory.h"
+#include "process/cuda/runtime.h"
+
+/* Marks in the queue. */
+enum {
+    PF_MARK_CHUNK,
+    PF_MARK_UPLOADED = PF_MARK_CHUNK + 2,
+    PF_MARK_FREE,
+    PF_MARK_END = PF_MARK_FREE + 2
+};
+
+struct pf_cuda_engine {
+    struct pf_stack_settings settings;
+    struct pf_pool *pool;         /* borrowed */
+    const struct pf_fuser *fuser; /* whose constants are shared */
+    struct pf_cuda *cuda;
+    bool shares_memory;
+
+    struct pf_alignment alignment;
+    struct pf_light_grid light, reference_light;
+    const struct pf_image *frame; /* in hand, borrowed; NULL none */
+
+    /* Made for the first frame; `arena` owns the device's memory. */
+    void *arena;
+    struct pf_cuda_shape shape;
+    struct pf_cuda_memory memory;
+    int slot;       /* of memory.raw, the frame in hand's */
+    void *plane[3]; /* of the frame in hand, as the device sees it */
+    size_t stride_bytes[3];
+    bool fused; /* something is in the stack */
+
+    size_t chunk_bytes;
+    char *chunk[2];                      /* pinned: a frame goes through them in turn */
+    struct pf_cuda_cell *cells_of_light; /* pinned */
+    float *light_picture;                /* pinned */
+    void *nodes;                         /* device: of a displacement field */
+    size_t nodes_bytes;
+};
+
+/* fuse.c */
+int pf_cuda_fuse(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
+                 int index, struct pf_error *err);
+void pf_cuda_clear(struct pf_cuda_engine *engine); /* makes the stack's memory an empty one */
+struct pf_source_plane pf_cuda_source(const struct pf_cuda_engine *engine, int plane, double gain);
+/* A plane of the stack at a level, into work[0][level]. */
+void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level);
+
+/* result.c */
+int pf_cuda_preview(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);
+int pf_cuda_finish(void *engine, struct pf_image **ret, struct pf_error *err);
+int pf_cuda_map_of(void *engine, enum pf_map map, const int *rank, int count, struct pf_image **ret,
+                   struct pf_error *err);
+
+#endif

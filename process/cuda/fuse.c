@@ -1,0 +1,357 @@
+/* A frame's way into the stack on the device; process/cpu/fuse*.c are the same on the processor. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "process/cuda/engine.h"
+#include "process/homography.h"
+
+struct pf_source_plane pf_cuda_source(const struct pf_cuda_engine *engine, int plane, double gain)
+{
+    double white = engine->shape.bits == 8 ? 255 : 65535;
+    return (struct pf_source_plane){
+        .samples = engine->plane[plane],
+        .stride_bytes = engine->stride_bytes[plane],
+        .width = engine->memory.size[plane][0].width,
+        .height = engine->memory.size[plane][0].height,
+        .bits = engine->shape.bits,
+        .scale = (float)(PF_WHITE / white * gain),
+        .offset = plane ? (engine->shape.bits == 8 ? 128.0f : 32768.0f) : 0,
+    };
+}
+
+/* Planes that are done together: luma, then both chroma planes or one after the other. */
+struct group {
+    int first, count;
+};
+
+static int groups_of(const struct pf_cuda_engine *engine, struct group groups[3])
+{
+    groups[0] = (struct group){0, 1};
+    if (engine->shape.planes == 1)
+        return 1;
+    bool together = engine->memory.thrift == PF_CUDA_AMPLE;
+    groups[1] = (struct group){1, together ? 2 : 1};
+    groups[2] = (struct group){2, 1};
+    return together ? 2 : 3;
+}
+
+/* work[] at a level with the size of a group's planes. */
+static struct pf_cuda_planes work_of(const struct pf_cuda_engine *engine, struct group group,
+                                     int level)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    return (struct pf_cuda_planes){.count = group.count,
+                                   .samples = {memory->work[0][level], memory->work[1][level]},
+                                   .size = memory->size[group.first][level]};
+}
+
+static struct pf_cuda_planes average_of(const struct pf_cuda_engine *engine, struct group group,
+                                        int level)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    struct pf_cuda_planes planes = {.count = group.count, .size = memory->size[group.first][level]};
+    for (int i = 0; i < group.count; i++)
+        planes.samples[i] = memory->average[group.first + i][level];
+    return planes;
+}
+
+/* --- the stack, empty --- */
+
+/* log2 of no weight at all: the float whose four bytes are this one is about -1e31. */
+#define NO_WEIGHT 0xf3
+
+void pf_cuda_clear(struct pf_cuda_engine *engine)
+{
+    struct pf_cuda_memory *memory = &engine->memory;
+    for (int plane = 0; plane < engine->shape.planes; plane++) {
+        for (int level = 0; level <= memory->levels; level++)
+            if (memory->average[plane][level])
+                pf_cuda_fill(engine->cuda, memory->average[plane][level], 0,
+                             (size_t)memory->size[plane][level].pitch *
+                                 (size_t)memory->size[plane][level].height * sizeof(int16_t));
+        size_t samples =
+            (size_t)memory->size[plane][0].pitch * (size_t)memory->size[plane][0].height;
+        if (memory->mean[plane])
+            pf_cuda_fill(engine->cuda, memory->mean[plane], 0, samples * sizeof(float));
+        if (memory->deviations[plane])
+            pf_cuda_fill(engine->cuda, memory->deviations[plane], 0, samples * sizeof(float));
+        if (memory->frames[plane])
+            pf_cuda_fill(engine->cuda, memory->frames[plane], 0, samples * sizeof(uint16_t));
+    }
+    for (int level = 0; level < memory->weight_levels; level++) {
+        size_t cells = (size_t)memory->cells[level].pitch * (size_t)memory->cells[level].height;
+        pf_cuda_fill(engine->cuda, memory->log_total[level], NO_WEIGHT, cells * sizeof(float));
+        if (level >= memory->winner_levels)
+            continue;
+        pf_cuda_fill(engine->cuda, memory->best[level], NO_WEIGHT, cells * sizeof(float));
+        pf_cuda_fill(engine->cuda, memory->winner[level], 0, cells * sizeof(uint16_t));
+    }
+    pf_cuda_fill(engine->cuda, memory->noise, 0xbf, sizeof(*memory->noise)); /* below 0: unknown */
+}
+
+/* --- the map --- */
+
+static int take_field(struct pf_cuda_engine *engine, const struct pf_field *field,
+                      struct pf_error *err)
+{
+    size_t bytes = (size_t)field->columns * (size_t)field->rows * sizeof(*field->nodes);
+    if (bytes > engine->nodes_bytes) {
+        pf_cuda_release(engine->cuda, engine->nodes);
+        engine->nodes_bytes = 0;
+        engine->nodes = NULL;
+        int r = pf_cuda_alloc(engine->cuda, &engine->nodes, bytes, err);
+        if (r < 0)
+            return r;
+        engine->nodes_bytes = bytes;
+    }
+    pf_cuda_upload(engine->cuda, engine->nodes, field->nodes, bytes);
+    return 0;
+}
+
+/* Chroma samples are centred between the pixels that they stand for. */
+static struct pf_cuda_siting siting_of(const struct pf_cuda_engine *engine, int plane)
+{
+    double x = plane && engine->shape.chroma_shift_x ? 2 : 1;
+    double y = plane && engine->shape.chroma_shift_y ? 2 : 1;
+    return (struct pf_cuda_siting){x, (x - 1) / 2, y, (y - 1) / 2};
+}
+
+/* The way from a plane of the stack to one of the frame. */
+static struct pf_cuda_map map_of(const struct pf_cuda_engine *engine, const struct pf_warp *warp,
+                                 int plane, int from)
+{
+    struct pf_cuda_map map = {.here = siting_of(engine, plane), .there = siting_of(engine, from)};
+    memcpy(map.h, warp->h, sizeof(map.h));
+    if (warp->field) {
+        const struct pf_field *field = warp->field;
+        double straight_px =
+            pf_field_look(field, engine->shape.width, engine->shape.height).straight_px;
+        map.nodes = engine->nodes;
+        map.columns = field->columns;
+        map.rows = field->rows;
+        map.origin_x = field->origin_x;
+        map.origin_y = field->origin_y;
+        map.spacing_x = field->spacing_x;
+        map.spacing_y = field->spacing_y;
+        map.straight = (int)fmin(4096, straight_px / map.here.scale_x);
+    }
+    return map;
+}
+
+/* --- warp --- */
+
+/* A plane of the stack takes the same plane of the frame, and where the white balance has drifted a
+ * little of the others. mix: see pf_light_matrix(). */
+static void warp_group(struct pf_cuda_engine *engine, struct group group,
+                       const struct pf_warp *warp, bool as_it_lies, const double mix[9])
+{
+    const float *lanczos = engine->memory.lanczos;
+    struct pf_cuda_planes out = work_of(engine, group, 0);
+    struct pf_cuda_map map = map_of(engine, warp, group.first, group.first);
+    struct pf_source_plane source[2];
+    for (int i = 0; i < group.count; i++) {
+        int plane = group.first + i;
+        source[i] = pf_cuda_source(engine, plane, mix[4 * plane]);
+    }
+    pf_cuda_warp(engine->cuda, &out, source, as_it_lies ? NULL : &map, lanczos);
+    for (int i = 0; i < group.count; i++) {
+        int plane = group.first + i;
+        struct pf_cuda_planes one = {.count = 1, .samples = {out.samples[i]}, .size = out.size};
+        for (int from = 0; from < engine->shape.planes; from++) {
+            if (from == plane || mix[3 * plane + from] == 0)
+                continue;
+            struct pf_source_plane other = pf_cuda_source(engine, from, 1);
+            map = map_of(engine, warp, plane, from);
+            bool alike = other.width == one.size.width && other.height == one.size.height;
+            pf_cuda_warp_share(engine->cuda, &one, &other, as_it_lies && alike ? NULL : &map,
+                               lanczos, (float)mix[3 * plane + from], plane ? -PF_WHITE : 0);
+        }
+    }
+}
+
+/* --- weights --- */
+
+static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, bool covered,
+                  int index, int level)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_cuda_weigh job = {
+        .cells = memory->cells[level],
+        .raw = memory->modified_laplacian,
+        .energy = memory->energy[level],
+        .share = memory->share[level],
+        .log_total = memory->log_total[level],
+        .noise_share = pf_weights_noise_share(level),
+        .least_share = weighing->noise * pf_weights_noise_share(level),
+        .floor = pf_weights_floor(weighing, level),
+        .coupling = weighing->coupling,
+        .power = weighing->power,
+        .covered = covered,
+        .map = *map,
+        .scale = ldexp(1, level),
+        .right = engine->shape.width - 1,
+        .bottom = engine->shape.height - 1,
+        .no_cover = PF_NO_COVER,
+        .index = (uint16_t)index,
+    };
+    job.reach = pf_weights_taps(weighing, level, job.taps);
+    if (weighing->noise > 0)
+        job.noise = memory->noise;
+    if (level) {
+        job.finer = memory->cells[level - 1];
+        job.finer_energy = memory->energy[level - 1];
+    }
+    if (level < memory->winner_levels) {
+        job.best = memory->best[level];
+        job.winner = memory->winner[level];
+    }
+    pf_cuda_weigh(engine->cuda, &job);
+}
+
+/* The group's pyramid; with luma each level's weights as soon as its modified Laplacian is there. */
+static void reduce_and_weigh(struct pf_cuda_engine *engine, struct group group,
+                             const struct pf_cuda_map *map, bool covered, int index)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    int levels = engine->settings.fuse == PF_FUSE_PYRAMID ? memory->levels
+                 : group.first == 0                       ? memory->weight_levels
+                                                          : 0;
+    for (int level = 0; level < levels; level++) {
+        struct pf_cuda_planes fine = work_of(engine, group, level);
+        struct pf_cuda_planes coarse = work_of(engine, group, level + 1);
+        bool weighs = group.first == 0 && level < memory->weight_levels;
+        pf_cuda_reduce(engine->cuda, &fine, &coarse, weighs ? memory->modified_laplacian : NULL);
+        if (!weighs)
+            continue;
+        if (level == 0 && engine->fuser->weighing->noise > 0)
+            pf_cuda_noise_of(engine->cuda, memory->modified_laplacian, &memory->cells[0],
+                             PF_MOST_NOISE, memory->bins, memory->noise);
+        weigh(engine, map, covered, index, level);
+    }
+}
+
+/* --- the methods --- */
+
+static void blend_pyramid(struct pf_cuda_engine *engine, struct group group)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    int factor_x = group.first && engine->shape.chroma_shift_x ? 1 : 2;
+    int factor_y = group.first && engine->shape.chroma_shift_y ? 1 : 2;
+    for (int level = 0; level < memory->levels; level++) {
+        struct pf_cuda_planes average = average_of(engine, group, level);
+        struct pf_cuda_planes fine = work_of(engine, group, level);
+        struct pf_cuda_planes coarse = work_of(engine, group, level + 1);
+        pf_cuda_blend_laplacian(engine->cuda, &average, &fine, &coarse, memory->share[level],
+                                &memory->cells[level], factor_x, factor_y);
+    }
+    struct pf_cuda_planes rest = average_of(engine, group, memory->levels);
+    struct pf_cuda_planes sample = work_of(engine, group, memory->levels);
+    pf_cuda_blend_rest(engine->cuda, &rest, &sample, memory->share[memory->levels - 1],
+                       &memory->cells[memory->levels - 1]);
+}
+
+static void blend_depth(struct pf_cuda_engine *engine, struct group group)
+{
+    struct pf_cuda_planes average = average_of(engine, group, 0);
+    struct pf_cuda_planes sample = work_of(engine, group, 0);
+    pf_cuda_blend(engine->cuda, &average, &sample, engine->memory.share[0],
+                  &engine->memory.cells[0], group.first && engine->shape.chroma_shift_x ? 1 : 2,
+                  group.first && engine->shape.chroma_shift_y ? 1 : 2);
+}
+
+static void join_mean(struct pf_cuda_engine *engine, struct group group,
+                      const struct pf_cuda_map *map, bool covered)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    for (int i = 0; i < group.count; i++) {
+        int plane = group.first + i;
+        struct pf_cuda_mean mean = {.mean = memory->mean[plane],
+                                    .deviations = memory->deviations[plane],
+                                    .frames = memory->frames[plane],
+                                    .size = memory->size[plane][0],
+                                    .map = *map,
+                                    .covered = covered,
+                                    .clip = (float)engine->settings.clip,
+                                    .least_deviation = PF_AVERAGE_LEAST_DEVIATION,
+                                    .seed_frames = PF_AVERAGE_SEED_FRAMES};
+        pf_cuda_mean_join(engine->cuda, &mean, memory->work[i][0]);
+    }
+}
+
+int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light_match *light,
+                 int index, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    double identity[9], mix[9];
+    pf_homography_identity(identity);
+    pf_light_matrix(light, mix);
+    bool as_it_lies = !warp->field && memcmp(warp->h, identity, sizeof(identity)) == 0;
+    if (!engine->fused)
+        engine->reference_light = engine->light;
+    int r = warp->field ? take_field(engine, warp->field, err) : 0;
+    if (r < 0)
+        return r;
+    struct group groups[3];
+    int count = groups_of(engine, groups);
+    for (int i = 0; i < count; i++) {
+        struct group group = groups[i];
+        struct pf_cuda_map map = map_of(engine, warp, group.first, group.first);
+        warp_group(engine, group, warp, as_it_lies, mix);
+        if (i == count - 1) /* the frame as decoded is not needed any more */
+            pf_cuda_mark(engine->cuda, PF_CUDA_WORK, PF_MARK_FREE + engine->slot);
+        reduce_and_weigh(engine, group, &map, as_it_lies, index);
+        if (engine->settings.fuse == PF_FUSE_PYRAMID)
+            blend_pyramid(engine, group);
+        else if (engine->settings.fuse == PF_FUSE_SOFT_DEPTH)
+            blend_depth(engine, group);
+        else
+            join_mean(engine, group, &map, as_it_lies);
+    }
+    engine->fused = true;
+    /* What lies in the host's memory is the caller's again after this. */
+    return engine->shares_memory ? pf_cuda_wait_for(engine->cuda, PF_MARK_FREE + engine->slot, err)
+                                 : 0;
+}
+
+/* --- the stack as it is --- */
+
+static void reduce_work(struct pf_cuda_engine *engine, struct group group, int level)
+{
+    for (int l = 0; l < level; l++) {
+        struct pf_cuda_planes fine = work_of(engine, group, l);
+        struct pf_cuda_planes coarse = work_of(engine, group, l + 1);
+        pf_cuda_reduce(engine->cuda, &fine, &coarse, NULL);
+    }
+}
+
+void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    struct group group = {plane, 1};
+    size_t bytes = (size_t)memory->size[plane][0].pitch * (size_t)memory->size[plane][0].height *
+                   sizeof(int16_t);
+    if (engine->settings.fuse == PF_FUSE_AVERAGE) {
+        pf_cuda_mean_round(engine->cuda, memory->work[0][0], memory->mean[plane],
+                           &memory->size[plane][0]);
+        reduce_work(engine, group, level);
+        return;
+    }
+    if (engine->settings.fuse == PF_FUSE_SOFT_DEPTH) {
+        pf_cuda_copy(engine->cuda, memory->work[0][0], memory->average[plane][0], bytes);
+        reduce_work(engine, group, level);
+        return;
+    }
+    struct pf_cuda_planes coarse = average_of(engine, group, memory->levels);
+    if (level == memory->levels)
+        pf_cuda_copy(engine->cuda, memory->work[0][level], coarse.samples[0],
+                     (size_t)coarse.size.pitch * (size_t)coarse.size.height * sizeof(int16_t));
+    for (int l = memory->levels - 1; l >= level; l--) {
+        struct pf_cuda_planes detail = average_of(engine, group, l);
+        struct pf_cuda_planes out = work_of(engine, group, l);
+        int low = l ? INT16_MIN : plane ? -PF_WHITE : 0;
+        pf_cuda_collapse(engine->cuda, &out, &detail, &coarse, low, l ? INT16_MAX : PF_WHITE);
+        coarse = out;
+    }
+}

@@ -1,0 +1,215 @@
+/* The fusing pipeline's kernels on the device: what the CPU's process/cpu/kernels.h does by rows, in
+ * as few passes over the pixels as the levels allow.
+ *
+ * Called by the CUDA backend (process/cuda/engine.c) and its tests, one thread at a time per queue.
+ * Every function only queues its work, in order, and returns at once; what went wrong is told by
+ * pf_cuda_wait() or the next call that waits (runtime.h). All pointers are device pointers, borrowed,
+ * unless said otherwise. No CUDA type is seen here: the callers are C.
+ *
+ * Samples are int16_t as in the CPU's kernels: luma 0..PF_WHITE, chroma centred on 0. A plane's rows
+ * lie `pitch` samples apart, cells of 2 x 2 samples likewise. The two chroma planes have one size and
+ * are done together.
+ */
+#ifndef PF_CUDA_FUSE_H
+#define PF_CUDA_FUSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "process/cpu/kernels.h"
+#include "process/cuda/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pf_cuda_grid {
+    int width, height, pitch;
+};
+
+/* Planes of one size, done by one launch; `count` 1 or 2. */
+struct pf_cuda_planes {
+    int count;
+    int16_t *samples[2];
+    struct pf_cuda_grid size;
+};
+
+/* Sums over one cell of the grid of light (PF_CUDA_CELLS x PF_CUDA_CELLS of a frame; the focus
+ * measure's cells are 4 x 4 of these). Grey levels of 255; light 0..1 per sample. */
+#define PF_CUDA_CELLS      64
+#define PF_CUDA_MOST_REACH 6 /* cells, the most that smoothing of energies looks aside */
+struct pf_cuda_cell {
+    float light;
+    float laplacian, laplacian_squared, tenengrad, modified_laplacian, along, aslant;
+};
+
+/* Reads a decoded luma plane (samples on the device) once. cells: all of the grid, row by row. */
+void pf_cuda_measure(struct pf_cuda *cuda, const struct pf_source_plane *luma,
+                     struct pf_cuda_cell *cells);
+
+/* Samples of a plane among pixels: pixel = scale * sample + offset. */
+struct pf_cuda_siting {
+    double scale_x, offset_x, scale_y, offset_y;
+};
+
+/* Where the frame has what the reference shows: process/warp.h's map, from samples of a plane to those
+ * of a plane. */
+struct pf_cuda_map {
+    double h[9];                       /* reference pixel -> frame pixel */
+    struct pf_cuda_siting here, there; /* of the stack's plane, of the frame's */
+    const float *nodes; /* of the field, two values each; device; NULL: there is none */
+    int columns, rows;
+    double origin_x, origin_y, spacing_x, spacing_y;
+    int straight; /* samples of a row over which the field runs straight */
+};
+
+/* Decoded planes (alike but for scale; samples on the device) into engine samples: Lanczos with three
+ * lobes, borders replicated. map NULL: as they lie. lanczos: the table pf_lanczos on the device. */
+void pf_cuda_warp(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
+                  const struct pf_source_plane *source, const struct pf_cuda_map *map,
+                  const float *lanczos);
+/* The same, and a share of it is added to one plane, within low..PF_WHITE. */
+void pf_cuda_warp_share(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
+                        const struct pf_source_plane *source, const struct pf_cuda_map *map,
+                        const float *lanczos, float share, int low);
+
+/* Light 0..255 for alignment, rows without gaps: means of 2 x 2 samples of a decoded luma plane, of 2 x 2
+ * values of light, and of each sample of the engine. Halving rounds up. */
+void pf_cuda_halve_source(struct pf_cuda *cuda, float *out, const struct pf_source_plane *luma);
+void pf_cuda_halve(struct pf_cuda *cuda, float *out, const float *light, int width, int height);
+void pf_cuda_light(struct pf_cuda *cuda, float *out, const int16_t *samples,
+                   const struct pf_cuda_grid *size);
+
+/* Burst-Adelson reduce; with `energy` (luma only: one plane) also the modified Laplacian of `fine`,
+ * summed in its cells of 2 x 2 samples, in grey levels: as many cells as `coarse` has samples. */
+void pf_cuda_reduce(struct pf_cuda *cuda, const struct pf_cuda_planes *fine,
+                    const struct pf_cuda_planes *coarse, float *energy);
+
+/* average += share * ((fine - expanded coarse) - average). Shares are of cells: two samples wide
+ * (factor_x 2) or one, likewise high. */
+void pf_cuda_blend_laplacian(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
+                             const struct pf_cuda_planes *fine, const struct pf_cuda_planes *coarse,
+                             const float *shares, const struct pf_cuda_grid *cells, int factor_x,
+                             int factor_y);
+/* average += share * (sample - average). */
+void pf_cuda_blend(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
+                   const struct pf_cuda_planes *sample, const float *shares,
+                   const struct pf_cuda_grid *cells, int factor_x, int factor_y);
+/* The same with the share of the nearest cell: for what is below the last Laplacian level. */
+void pf_cuda_blend_rest(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
+                        const struct pf_cuda_planes *sample, const float *shares,
+                        const struct pf_cuda_grid *cells);
+/* out = detail + expanded coarse, in low..high; `out` may be `detail`. */
+void pf_cuda_collapse(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
+                      const struct pf_cuda_planes *detail, const struct pf_cuda_planes *coarse,
+                      int low, int high);
+/* Engine samples to 8 or 16 bits of an image: `out` rows stride_bytes apart. */
+void pf_cuda_export(struct pf_cuda *cuda, void *out, size_t stride_bytes, int bits, bool chroma,
+                    const int16_t *samples, const struct pf_cuda_grid *size);
+
+/* --- weights: process/cpu/fuse_weights.c has the reasons --- */
+
+#define PF_CUDA_NOISE_BINS 2048
+
+/* What noise alone gives the frame and the reference, at the finest level; grey levels. Lives on the
+ * device; `reference` below 0: this frame is the reference. */
+struct pf_cuda_noise {
+    float frame, reference;
+};
+
+/* From the modified Laplacian of the finest level: the energy that its quietest tenth has. bins: room
+ * for PF_CUDA_NOISE_BINS + 1 counts. most: bound of the reference's. */
+void pf_cuda_noise_of(struct pf_cuda *cuda, const float *energy, const struct pf_cuda_grid *cells,
+                      float most, int *bins, struct pf_cuda_noise *noise);
+
+/* One level's weights, from the modified Laplacian of its cells to the frame's shares. */
+struct pf_cuda_weigh {
+    struct pf_cuda_grid cells, finer;
+    const float *raw;                  /* modified Laplacian of the level's cells */
+    const float *finer_energy;         /* NULL at the finest level */
+    const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
+    float *energy;                     /* for the next level; NULL: there is none */
+    float *share, *log_total;          /* log_total: running, -1e30 in an empty stack */
+    float *best; /* NULL: nobody asks who wins; else running, -1e30 at first */
+    uint16_t *winner;
+    float taps[2 * PF_CUDA_MOST_REACH + 1]; /* smoothing, in cells */
+    int reach;
+    float noise_share; /* of the noise of the finest level that this one has */
+    float least_share; /* the same, times the bound of what counts as noise */
+    float floor, coupling, power;
+    bool covered;           /* the frame has a picture everywhere */
+    struct pf_cuda_map map; /* of the luma */
+    double scale;           /* samples of level 0 per sample of this level */
+    double right, bottom;   /* last column and row of the frame */
+    float no_cover;         /* penalty where there is no picture */
+    uint16_t index;         /* of the frame among all */
+};
+void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *weigh);
+
+/* --- `average` --- */
+
+struct pf_cuda_mean {
+    float *mean, *deviations; /* deviations NULL: nothing is clipped */
+    uint16_t *frames;
+    struct pf_cuda_grid size;
+    struct pf_cuda_map map;
+    bool covered;
+    float clip, least_deviation;
+    int seed_frames;
+};
+void pf_cuda_mean_join(struct pf_cuda *cuda, const struct pf_cuda_mean *mean,
+                       const int16_t *samples);
+void pf_cuda_mean_round(struct pf_cuda *cuda, int16_t *out, const float *mean,
+                        const struct pf_cuda_grid *size);
+
+/* --- maps: process/cpu/maps.c has the reasons --- */
+
+#define PF_CUDA_WINNER_LEVELS 4
+
+/* One level of the push-pull pyramid, on the grid of cells. */
+struct pf_cuda_map_level {
+    struct pf_cuda_grid size;
+    float *place;      /* sum of confidence times place, then the place, 0..1 */
+    float *confidence; /* 0..1 */
+    uint16_t *frame;   /* place of the winner in capture order */
+};
+
+/* What a level's own winners say. */
+struct pf_cuda_map_winners {
+    const float *best, *log_total;
+    const uint16_t *winner;
+    const int *rank; /* of each frame */
+    int highest, level;
+    float power;
+    const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
+    float least_share[PF_CUDA_WINNER_LEVELS],
+        floor[PF_CUDA_WINNER_LEVELS]; /* of the levels so far */
+};
+void pf_cuda_map_winners(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
+                         const struct pf_cuda_map_winners *winners);
+/* Means of what the finer level knows, and the frame of its surest cell. */
+void pf_cuda_map_reduce(struct pf_cuda *cuda, const struct pf_cuda_map_level *fine,
+                        const struct pf_cuda_map_level *coarse);
+/* Sums become places; what a level is unsure of it takes from the coarser one (NULL: there is none),
+ * whose confidence it may `borrow`. */
+void pf_cuda_map_fill(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
+                      const struct pf_cuda_map_level *coarser, bool borrow);
+/* out: the level's places, specks among them taking that of their surroundings. */
+void pf_cuda_map_despeckle(struct pf_cuda *cuda, float *out, const struct pf_cuda_map_level *level,
+                           int highest);
+/* out: the level's places, evened out between frames that are next to one another. */
+void pf_cuda_map_smooth(struct pf_cuda *cuda, float *out, const struct pf_cuda_map_level *level,
+                        int highest);
+/* Cells to 16 bits of an image twice as large, rows stride_bytes apart: the frame's number, or the
+ * value of `plane` in so many steps of the whole range. */
+void pf_cuda_map_frames(struct pf_cuda *cuda, void *out, size_t stride_bytes, int width, int height,
+                        const struct pf_cuda_map_level *level);
+void pf_cuda_map_values(struct pf_cuda *cuda, void *out, size_t stride_bytes, int width, int height,
+                        const float *plane, const struct pf_cuda_grid *size, int steps);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

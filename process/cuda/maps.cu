@@ -1,0 +1,245 @@
+/* Maps of a stack: depth, confidence, and which frame won where; as process/cpu/maps.c. */
+#include "process/cuda/samples.h"
+
+enum {
+    COLUMNS = 32,
+    ROWS = 8,
+    REACH = 3,
+    BINS = 32, /* of places, to find a median */
+    VOTE_MOST = 1023,
+    SPECK_REACH = 6, /* cells */
+    SPECK_SHARE = 4, /* a place for which less than 1 / this of its surroundings speak */
+};
+
+#define DOUBT 0.1f /* confidence against which a level's own word is weighed */
+
+static dim3 blocks_for(int width, int height)
+{
+    return dim3(pf_pieces(width, COLUMNS), pf_pieces(height, ROWS));
+}
+
+static __global__ void winners_say(struct pf_cuda_map_level level, struct pf_cuda_map_winners job)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= level.size.width || y >= level.size.height)
+        return;
+    float nothing = 0;
+    for (int k = 0; k < PF_CUDA_WINNER_LEVELS; k++)
+        if (k <= job.level)
+            nothing +=
+                log2f((job.noise ? job.least_share[k] * job.noise->reference : 0) + job.floor[k]);
+    size_t at = (size_t)y * level.size.pitch + x;
+    /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where even
+     * the winner shows no more than noise. */
+    float best = job.best[at];
+    float share = exp2f(fminf(0, best - job.log_total[at]));
+    float energy = exp2f(fminf(60, best / job.power - nothing));
+    float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
+    int rank = job.rank[job.winner[at]];
+    float confidence = share * share * share * detail;
+    level.confidence[at] = confidence;
+    level.place[at] = confidence * (float)rank / (float)job.highest;
+    level.frame[at] = (uint16_t)rank;
+}
+
+void pf_cuda_map_winners(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
+                         const struct pf_cuda_map_winners *job)
+{
+    PF_LAUNCH(winners_say, blocks_for(level->size.width, level->size.height), dim3(COLUMNS, ROWS),
+              0, cuda->lane[PF_CUDA_WORK], *level, *job);
+    pf_cuda_launched(cuda, "winners of a map");
+}
+
+static __global__ void reduce(struct pf_cuda_map_level fine, struct pf_cuda_map_level coarse)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= coarse.size.width || y >= coarse.size.height)
+        return;
+    float place = 0, confidence = 0, surest = -1;
+    uint16_t frame = 0;
+    for (int k = 0; k < 4; k++) {
+        int fx = 2 * x + (k & 1), fy = 2 * y + (k >> 1);
+        if (fx >= fine.size.width || fy >= fine.size.height)
+            continue;
+        size_t from = (size_t)fy * fine.size.pitch + fx;
+        place += fine.place[from];
+        confidence += fine.confidence[from];
+        if (fine.confidence[from] > surest) {
+            surest = fine.confidence[from];
+            frame = fine.frame[from];
+        }
+    }
+    size_t at = (size_t)y * coarse.size.pitch + x;
+    coarse.place[at] = 0.25f * place;
+    coarse.confidence[at] = 0.25f * confidence;
+    coarse.frame[at] = frame;
+}
+
+void pf_cuda_map_reduce(struct pf_cuda *cuda, const struct pf_cuda_map_level *fine,
+                        const struct pf_cuda_map_level *coarse)
+{
+    PF_LAUNCH(reduce, blocks_for(coarse->size.width, coarse->size.height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], *fine, *coarse);
+    pf_cuda_launched(cuda, "reduction of a map");
+}
+
+/* Cell-centred bilinear sample of `plane` at twice its resolution. */
+static __device__ float sample_twice(const float *plane, const struct pf_cuda_grid &size, int x,
+                                     int y)
+{
+    int x0 = pf_within(x / 2, size.width),
+        x1 = pf_within(x & 1 ? x / 2 + 1 : x / 2 - 1, size.width);
+    int y0 = pf_within(y / 2, size.height);
+    int y1 = pf_within(y & 1 ? y / 2 + 1 : y / 2 - 1, size.height);
+    const float *near_row = plane + (size_t)y0 * size.pitch;
+    const float *far_row = plane + (size_t)y1 * size.pitch;
+    return 0.5625f * near_row[x0] + 0.1875f * (near_row[x1] + far_row[x0]) + 0.0625f * far_row[x1];
+}
+
+static __global__ void fill(struct pf_cuda_map_level level, struct pf_cuda_map_level coarser,
+                            bool coarsest, bool borrow)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= level.size.width || y >= level.size.height)
+        return;
+    size_t at = (size_t)y * level.size.pitch + x;
+    float own = level.confidence[at];
+    if (coarsest) {
+        level.place[at] /= own + 1e-6f;
+        return;
+    }
+    float coarse = sample_twice(coarser.place, coarser.size, x, y);
+    level.place[at] = (level.place[at] + DOUBT * coarse) / (own + DOUBT);
+    if (own < DOUBT)
+        level.frame[at] = coarser.frame[(size_t)(y / 2) * coarser.size.pitch + x / 2];
+    float lent = borrow ? 0.5f * sample_twice(coarser.confidence, coarser.size, x, y) : 0;
+    level.confidence[at] = own + (1 - own) * lent;
+}
+
+void pf_cuda_map_fill(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
+                      const struct pf_cuda_map_level *coarser, bool borrow)
+{
+    PF_LAUNCH(fill, blocks_for(level->size.width, level->size.height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], *level, coarser ? *coarser : *level, !coarser, borrow);
+    pf_cuda_launched(cuda, "filling of a map");
+}
+
+/* What a cell says: the bin of its place, and how much it counts. */
+static __device__ __forceinline__ int bin_of(float place)
+{
+    return (int)(fminf(fmaxf(place, 0), 1) * (BINS - 1) + 0.5f);
+}
+
+/* Weight of the votes for bins low..high among the surroundings of a cell. */
+static __device__ int votes(const struct pf_cuda_map_level &level, int x, int y, int low, int high)
+{
+    int sum = 0, bottom = pf_within(y + SPECK_REACH, level.size.height);
+    int left = pf_within(x - SPECK_REACH, level.size.width);
+    int right = pf_within(x + SPECK_REACH, level.size.width);
+    for (int v = pf_within(y - SPECK_REACH, level.size.height); v <= bottom; v += 2)
+        for (int u = left; u <= right; u++) {
+            size_t at = (size_t)v * level.size.pitch + u;
+            float sure = fminf(level.confidence[at], 1);
+            int bin = bin_of(level.place[at]);
+            if (bin >= low && bin <= high)
+                sum += 1 + (int)(sure * sure * (VOTE_MOST - 1));
+        }
+    return sum;
+}
+
+/* Specks become the median of their surroundings: the first bin that half of the votes do not exceed,
+ * sought by halving. */
+static __global__ void despeckle(float *out, struct pf_cuda_map_level level, int near)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= level.size.width || y >= level.size.height)
+        return;
+    size_t at = (size_t)y * level.size.pitch + x;
+    float place = level.place[at];
+    int own = bin_of(place), total = votes(level, x, y, 0, BINS - 1);
+    if (SPECK_SHARE * votes(level, x, y, own - near, own + near) < total) {
+        int low = 0, high = BINS - 1;
+        while (low < high) {
+            int middle = (low + high) / 2;
+            if (2 * votes(level, x, y, 0, middle) < total)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        place = (float)low / (BINS - 1);
+    }
+    out[at] = place;
+}
+
+void pf_cuda_map_despeckle(struct pf_cuda *cuda, float *out, const struct pf_cuda_map_level *level,
+                           int highest)
+{
+    PF_LAUNCH(despeckle, blocks_for(level->size.width, level->size.height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], out, *level,
+              (int)(1.5f * (BINS - 1) / (float)highest + 0.5f));
+    pf_cuda_launched(cuda, "specks of a map");
+}
+
+static __global__ void smooth(float *out, struct pf_cuda_map_level level, float narrow)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    int width = level.size.width, height = level.size.height;
+    if (x >= width || y >= height)
+        return;
+    size_t at = (size_t)y * level.size.pitch + x;
+    float here = level.place[at], sum = 0, weights = 0;
+    for (int v = max(y - REACH, 0); v <= min(y + REACH, height - 1); v++)
+        for (int u = max(x - REACH, 0); u <= min(x + REACH, width - 1); u++) {
+            size_t from = (size_t)v * level.size.pitch + u;
+            float away = (level.place[from] - here) * narrow;
+            float weight = (level.confidence[from] + 0.01f) / (1 + away * away * away * away);
+            sum += weight * level.place[from];
+            weights += weight;
+        }
+    out[at] = sum / weights;
+}
+
+void pf_cuda_map_smooth(struct pf_cuda *cuda, float *out, const struct pf_cuda_map_level *level,
+                        int highest)
+{
+    PF_LAUNCH(smooth, blocks_for(level->size.width, level->size.height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], out, *level, (float)highest / 1.5f);
+    pf_cuda_launched(cuda, "smoothing of a map");
+}
+
+static __global__ void export_frames(char *out, size_t stride_bytes, int width, int height,
+                                     struct pf_cuda_map_level level)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x < width && y < height)
+        ((uint16_t *)(out + (size_t)y * stride_bytes))[x] =
+            (uint16_t)(level.frame[(size_t)(y / 2) * level.size.pitch + x / 2] + 1);
+}
+
+void pf_cuda_map_frames(struct pf_cuda *cuda, void *out, size_t stride_bytes, int width, int height,
+                        const struct pf_cuda_map_level *level)
+{
+    PF_LAUNCH(export_frames, blocks_for(width, height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], (char *)out, stride_bytes, width, height, *level);
+    pf_cuda_launched(cuda, "export of a map");
+}
+
+static __global__ void export_values(char *out, size_t stride_bytes, int width, int height,
+                                     const float *plane, struct pf_cuda_grid size, int steps)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= width || y >= height)
+        return;
+    float value = sample_twice(plane, size, x, y);
+    int step = (int)(fminf(fmaxf(value, 0), 1) * (float)steps + 0.5f);
+    ((uint16_t *)(out + (size_t)y * stride_bytes))[x] = (uint16_t)(step * (65535 / steps));
+}
+
+void pf_cuda_map_values(struct pf_cuda *cuda, void *out, size_t stride_bytes, int width, int height,
+                        const float *plane, const struct pf_cuda_grid *size, int steps)
+{
+    PF_LAUNCH(export_values, blocks_for(width, height), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], (char *)out, stride_bytes, width, height, plane, *size,
+              steps);
+    pf_cuda_launched(cuda, "export of a map");
+}

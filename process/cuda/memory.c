@@ -1,0 +1,129 @@
+#include "process/cuda/memory.h"
+
+#include <string.h>
+
+enum { ALIGNMENT = 256, ROW_ALIGNMENT = 64 };
+
+struct arena {
+    char *base;
+    size_t used;
+};
+
+static void *take(struct arena *arena, size_t count, size_t size)
+{
+    void *piece = arena->base ? arena->base + arena->used : NULL;
+    arena->used += (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+static size_t samples_of(const struct pf_cuda_grid *grid)
+{
+    return (size_t)grid->pitch * (size_t)grid->height;
+}
+
+static struct pf_cuda_grid grid_of(int width, int height)
+{
+    return (struct pf_cuda_grid){width, height,
+                                 (width + ROW_ALIGNMENT - 1) / ROW_ALIGNMENT * ROW_ALIGNMENT};
+}
+
+static struct pf_cuda_grid half_of(const struct pf_cuda_grid *grid)
+{
+    return grid_of((grid->width + 1) / 2, (grid->height + 1) / 2);
+}
+
+static void set_sizes(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape)
+{
+    bool pyramid = shape->fuse == PF_FUSE_PYRAMID;
+    memory->levels = pf_fuse_levels(shape->width, shape->height);
+    memory->weight_levels = pyramid ? memory->levels : shape->fuse == PF_FUSE_SOFT_DEPTH ? 1 : 0;
+    memory->winner_levels = !shape->maps                                  ? 0
+                            : memory->weight_levels < PF_CPU_DEPTH_LEVELS ? memory->weight_levels
+                                                                          : PF_CPU_DEPTH_LEVELS;
+    for (int plane = 0; plane < shape->planes; plane++) {
+        int shift_x = plane ? shape->chroma_shift_x : 0,
+            shift_y = plane ? shape->chroma_shift_y : 0;
+        memory->size[plane][0] =
+            grid_of((shape->width + shift_x) >> shift_x, (shape->height + shift_y) >> shift_y);
+        for (int level = 1; level <= memory->levels; level++)
+            memory->size[plane][level] = half_of(&memory->size[plane][level - 1]);
+    }
+    for (int level = 0; level < memory->levels; level++)
+        memory->cells[level] = memory->size[0][level + 1];
+}
+
+static void lay_out_weights(struct pf_cuda_memory *memory, struct arena *arena)
+{
+    if (memory->weight_levels)
+        memory->modified_laplacian =
+            take(arena, samples_of(&memory->cells[0]), sizeof(*memory->modified_laplacian));
+    for (int level = 0; level < memory->weight_levels; level++) {
+        size_t cells = samples_of(&memory->cells[level]);
+        if (level + 1 < memory->weight_levels)
+            memory->energy[level] = take(arena, cells, sizeof(float));
+        memory->share[level] = take(arena, cells, sizeof(float));
+        memory->log_total[level] = take(arena, cells, sizeof(float));
+        if (level >= memory->winner_levels)
+            continue;
+        memory->best[level] = take(arena, cells, sizeof(float));
+        memory->winner[level] = take(arena, cells, sizeof(uint16_t));
+    }
+}
+
+static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
+                          struct arena *arena)
+{
+    int stack_levels = shape->fuse == PF_FUSE_PYRAMID ? memory->levels : 0;
+    for (int plane = 0; plane < shape->planes; plane++) {
+        size_t samples = samples_of(&memory->size[plane][0]);
+        if (shape->fuse == PF_FUSE_AVERAGE) {
+            memory->mean[plane] = take(arena, samples, sizeof(float));
+            if (shape->clip)
+                memory->deviations[plane] = take(arena, samples, sizeof(float));
+            memory->frames[plane] = take(arena, samples, sizeof(uint16_t));
+            continue;
+        }
+        for (int level = 0; level <= stack_levels; level++)
+            memory->average[plane][level] =
+                take(arena, samples_of(&memory->size[plane][level]), sizeof(int16_t));
+    }
+}
+
+size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
+                       enum pf_cuda_thrift thrift, char *base)
+{
+    struct arena arena = {.base = base};
+    struct pf_cuda_memory *memory = ret;
+    memset(memory, 0, sizeof(*memory));
+    memory->thrift = thrift;
+    set_sizes(memory, shape);
+    memory->raw_count = shape->shares_memory ? 0 : thrift == PF_CUDA_AMPLE ? 2 : 1;
+    for (int plane = 0; plane < shape->planes; plane++) {
+        memory->raw_stride[plane] =
+            ((size_t)memory->size[plane][0].width * (size_t)shape->bits / 8 + ALIGNMENT - 1) /
+            ALIGNMENT * ALIGNMENT;
+        for (int i = 0; i < memory->raw_count; i++)
+            memory->raw[i][plane] =
+                take(&arena, memory->raw_stride[plane], (size_t)memory->size[plane][0].height);
+    }
+    lay_out_stack(memory, shape, &arena);
+    /* The luma's pyramid holds a chroma plane's as well. */
+    bool second = shape->planes == 3 && thrift == PF_CUDA_AMPLE;
+    for (int i = 0; i < 1 + second; i++)
+        for (int level = 0; level <= memory->levels; level++)
+            memory->work[i][level] =
+                take(&arena, samples_of(&memory->size[i][level]), sizeof(int16_t));
+    lay_out_weights(memory, &arena);
+    struct pf_cuda_grid half = half_of(&memory->size[0][0]), quarter = half_of(&half);
+    bool small = pf_ecc_halvings(shape->width) == 0;
+    memory->light[0] = take(&arena, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
+    memory->light[1] = take(&arena, samples_of(&quarter), sizeof(float));
+    memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
+    memory->exported = take(&arena, memory->export_stride, (size_t)shape->height);
+    memory->cells_of_light =
+        take(&arena, PF_CUDA_CELLS * PF_CUDA_CELLS, sizeof(*memory->cells_of_light));
+    memory->noise = take(&arena, 1, sizeof(*memory->noise));
+    memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
+    memory->lanczos = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
+    return arena.used;
+}

@@ -1,0 +1,57 @@
+/* The plan of a stack's memory on the device: what a frame's size and the method need, in one
+ * allocation that is asked for before anything is done, and does not grow with the frames.
+ *
+ * Pure functions; the CUDA backend's (process/cuda/engine.c) and its tests'.
+ */
+#ifndef PF_CUDA_MEMORY_H
+#define PF_CUDA_MEMORY_H
+
+#include "process/cpu/engine.h"
+#include "process/cuda/fuse.h"
+#include "process/image.h"
+
+/* What frames are like, and what is wanted of them. */
+struct pf_cuda_shape {
+    int width, height, planes, bits, chroma_shift_x, chroma_shift_y;
+    enum pf_fuse fuse;
+    bool maps;          /* remember who won where */
+    bool clip;          /* `average`: keep what clipping needs */
+    bool shares_memory; /* frames are read where they lie in the host's memory */
+};
+
+enum pf_cuda_thrift {
+    PF_CUDA_AMPLE,  /* the next frame is uploaded while this one is fused; chroma planes together */
+    PF_CUDA_FRUGAL, /* one frame at a time, one plane at a time */
+    PF_CUDA_THRIFTS,
+};
+
+struct pf_cuda_memory {
+    enum pf_cuda_thrift thrift;
+    int levels, weight_levels, winner_levels, raw_count;
+    struct pf_cuda_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
+    struct pf_cuda_grid cells[PF_CPU_MAX_LEVELS];       /* of a luma level */
+    void *raw[2][3]; /* planes as decoded, rows raw_stride apart */
+    size_t raw_stride[3];
+    int16_t
+        *work[2][PF_CPU_MAX_LEVELS + 1]; /* Gaussian pyramids, of luma's size (second: chroma's) */
+    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];
+    float *mean[3], *deviations[3];
+    uint16_t *frames[3];
+    float *modified_laplacian; /* of the level in hand */
+    float *energy[PF_CPU_MAX_LEVELS], *share[PF_CPU_MAX_LEVELS], *log_total[PF_CPU_MAX_LEVELS];
+    float *best[PF_CPU_DEPTH_LEVELS];
+    uint16_t *winner[PF_CPU_DEPTH_LEVELS];
+    float *light[2];    /* pictures of light: half size, quarter size */
+    uint16_t *exported; /* what goes to the host: one plane of 16 bits, rows export_stride apart */
+    size_t export_stride;
+    struct pf_cuda_cell *cells_of_light;
+    struct pf_cuda_noise *noise;
+    int *bins;
+    float *lanczos;
+};
+
+/* Lays everything out from `base` (NULL: only adds up); returns the bytes that it takes. */
+size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
+                       enum pf_cuda_thrift thrift, char *base);
+
+#endif

@@ -1,0 +1,180 @@
+/* What a stack on the device gives: the picture, its previews and its maps. */
+#include <errno.h>
+#include <string.h>
+
+#include "process/cuda/engine.h"
+
+enum { MAP_LEVELS = 24 };
+
+static size_t samples_of(const struct pf_cuda_grid *grid)
+{
+    return (size_t)grid->pitch * (size_t)grid->height;
+}
+
+/* The rows of memory->exported come into an image's plane. */
+static void fetch(struct pf_cuda_engine *engine, struct pf_image *image, int plane)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    pf_cuda_download_rows(engine->cuda, image->plane[plane], image->stride_bytes[plane],
+                          memory->exported, memory->export_stride,
+                          (size_t)pf_image_plane_width(image, plane) * (size_t)image->bits / 8,
+                          (size_t)pf_image_plane_height(image, plane));
+}
+
+static int collapse_to_image(struct pf_cuda_engine *engine, int level, int bits,
+                             struct pf_image **ret, struct pf_error *err)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_cuda_grid *size = &memory->size[0][level];
+    struct pf_image *image = NULL;
+    int r = pf_image_new(&image, size->width, size->height, bits, engine->shape.planes,
+                         engine->shape.chroma_shift_x, engine->shape.chroma_shift_y, err);
+    for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++) {
+        pf_cuda_collapse_plane(engine, plane, level);
+        pf_cuda_export(engine->cuda, memory->exported, memory->export_stride, bits, plane > 0,
+                       memory->work[0][level], &memory->size[plane][level]);
+        fetch(engine, image, plane);
+    }
+    if (r == 0)
+        r = pf_cuda_wait(engine->cuda, err);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
+    }
+    *ret = image;
+    return 0;
+}
+
+int pf_cuda_finish(void *opaque, struct pf_image **ret, struct pf_error *err)
+{
+    return collapse_to_image(opaque, 0, 16, ret, err);
+}
+
+int pf_cuda_preview(void *opaque, int max_width, struct pf_image **ret, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    int level = 0;
+    while (level < engine->memory.levels && engine->memory.size[0][level].width > max_width)
+        level++;
+    return collapse_to_image(engine, level, 8, ret, err);
+}
+
+/* --- maps --- */
+
+/* The push-pull pyramid lies in memory of its own: it is asked for once, at the end of a burst. */
+struct maps {
+    int levels;
+    struct pf_cuda_map_level level[MAP_LEVELS];
+    float *smooth;
+    int *rank;
+    char *memory;
+};
+
+static size_t lay_out_maps(struct maps *maps, const struct pf_cuda_grid *cells, int count)
+{
+    size_t used = 0;
+    struct pf_cuda_grid size = *cells;
+    maps->smooth = (float *)(maps->memory + used);
+    used += samples_of(&size) * sizeof(float);
+    maps->rank = (int *)(maps->memory + used);
+    used += ((size_t)count * sizeof(int) + 255) / 256 * 256;
+    for (int l = 0; l < MAP_LEVELS; l++) {
+        size_t samples = samples_of(&size);
+        maps->level[l].size = size;
+        maps->level[l].place = (float *)(maps->memory + used);
+        maps->level[l].confidence = maps->level[l].place + samples;
+        maps->level[l].frame = (uint16_t *)(maps->level[l].confidence + samples);
+        used += (samples * (2 * sizeof(float) + sizeof(uint16_t)) + 255) / 256 * 256;
+        maps->levels = l + 1;
+        if (size.width == 1 && size.height == 1)
+            break;
+        size.width = (size.width + 1) / 2;
+        size.height = (size.height + 1) / 2;
+        size.pitch = (size.width + 63) / 64 * 64;
+    }
+    return used;
+}
+
+static void take_winners(struct pf_cuda_engine *engine, struct maps *maps, int level, int highest)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_cuda_map_winners job = {
+        .best = memory->best[level],
+        .log_total = memory->log_total[level],
+        .winner = memory->winner[level],
+        .rank = maps->rank,
+        .highest = highest,
+        .level = level,
+        .power = weighing->power,
+        .noise = weighing->noise > 0 ? memory->noise : NULL,
+    };
+    for (int k = 0; k <= level; k++) {
+        job.least_share[k] = weighing->noise * pf_weights_noise_share(k);
+        job.floor[k] = pf_weights_floor(weighing, k);
+    }
+    pf_cuda_map_winners(engine->cuda, &maps->level[level], &job);
+}
+
+static void fill(struct pf_cuda_engine *engine, struct maps *maps, int highest)
+{
+    int winners = engine->memory.winner_levels;
+    for (int l = 0; l < maps->levels; l++) {
+        if (l < winners)
+            take_winners(engine, maps, l, highest);
+        else
+            pf_cuda_map_reduce(engine->cuda, &maps->level[l - 1], &maps->level[l]);
+    }
+    for (int l = maps->levels - 1; l >= 0; l--)
+        pf_cuda_map_fill(engine->cuda, &maps->level[l],
+                         l + 1 < maps->levels ? &maps->level[l + 1] : NULL, l + 1 < winners);
+}
+
+int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, struct pf_image **ret,
+                   struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    const struct pf_cuda_memory *memory = &engine->memory;
+    int width = engine->shape.width, height = engine->shape.height, highest = 1;
+    for (int i = 0; i < count; i++)
+        highest = rank[i] > highest ? rank[i] : highest;
+    struct maps maps = {0};
+    struct pf_image *image = NULL;
+    int r = pf_image_new(&image, width, height, 16, 1, 0, 0, err);
+    if (r < 0)
+        return r;
+    size_t bytes = lay_out_maps(&maps, &memory->cells[0], count);
+    void *room = NULL;
+    r = pf_cuda_alloc(engine->cuda, &room, bytes, err);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
+    }
+    maps.memory = room;
+    lay_out_maps(&maps, &memory->cells[0], count);
+    pf_cuda_upload(engine->cuda, maps.rank, rank, (size_t)count * sizeof(*rank));
+    fill(engine, &maps, highest);
+    if (map == PF_MAP_FRAME) {
+        pf_cuda_map_frames(engine->cuda, memory->exported, memory->export_stride, width, height,
+                           &maps.level[0]);
+    } else if (map == PF_MAP_CONFIDENCE) {
+        pf_cuda_map_values(engine->cuda, memory->exported, memory->export_stride, width, height,
+                           maps.level[0].confidence, &maps.level[0].size, 255);
+    } else {
+        pf_cuda_map_despeckle(engine->cuda, maps.smooth, &maps.level[0], highest);
+        pf_cuda_copy(engine->cuda, maps.level[0].place, maps.smooth,
+                     samples_of(&maps.level[0].size) * sizeof(float));
+        pf_cuda_map_smooth(engine->cuda, maps.smooth, &maps.level[0], highest);
+        pf_cuda_map_values(engine->cuda, memory->exported, memory->export_stride, width, height,
+                           maps.smooth, &maps.level[0].size, pf_map_depth_steps(highest));
+    }
+    fetch(engine, image, 0);
+    r = pf_cuda_wait(engine->cuda, err);
+    pf_cuda_release(engine->cuda, maps.memory);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
+    }
+    *ret = image;
+    return 0;
+}

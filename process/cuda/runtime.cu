@@ -1,0 +1,267 @@
+/* Memory, copies, waiting and errors of a CUDA device; see runtime.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/cuda/queue.h"
+
+static int fail(struct pf_error *err, cudaError_t error, const char *what)
+{
+    int code = error == cudaErrorMemoryAllocation ? ENOMEM : EREMOTEIO;
+    return pf_fail(err, code, "CUDA: %s: %s (%s)", what, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
+bool pf_cuda_note(struct pf_cuda *cuda, cudaError_t error, const char *what)
+{
+    if (error != cudaSuccess && cuda->error == cudaSuccess) {
+        cuda->error = error;
+        snprintf(cuda->what, sizeof(cuda->what), "%s", what);
+    }
+    return cuda->error == cudaSuccess;
+}
+
+/* ---- devices ---- */
+
+int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    cudaGetLastError(); /* having none is no error that should stay */
+    if (error == cudaErrorInsufficientDriver) {
+        int driver = 0, runtime = 0;
+        cudaDriverGetVersion(&driver);
+        cudaRuntimeGetVersion(&runtime);
+        cudaGetLastError();
+        if (driver == 0)
+            return pf_fail(err, ENODEV, "no NVIDIA driver is installed");
+        return pf_fail(err, ENODEV, "the NVIDIA driver is for CUDA %d.%d, CUDA %d.%d is needed",
+                       driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
+    }
+    if (error != cudaSuccess && error != cudaErrorNoDevice)
+        return pf_fail(err, ENODEV, "the NVIDIA driver does not answer: %s",
+                       cudaGetErrorString(error));
+    if (error == cudaErrorNoDevice || count == 0)
+        return pf_fail(err, ENODEV, "no NVIDIA GPU is there");
+    cudaDeviceProp properties;
+    memset(&properties, 0, sizeof(properties));
+    error = cudaGetDeviceProperties(&properties, 0);
+    /* The host sleeps while it waits: its cores have pictures to decode. */
+    if (error == cudaSuccess)
+        error = cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync);
+    if (error == cudaSuccess)
+        error = cudaSetDevice(0);
+    size_t free_bytes = 0, total_bytes = 0;
+    if (error == cudaSuccess)
+        error = cudaMemGetInfo(&free_bytes, &total_bytes); /* makes the context */
+    cudaGetLastError();
+    if (error != cudaSuccess)
+        return pf_fail(err, ENODEV, "the GPU %s cannot be used: %s", properties.name,
+                       cudaGetErrorString(error));
+    memset(ret, 0, sizeof(*ret));
+    snprintf(ret->name, sizeof(ret->name), "%s", properties.name);
+    ret->major = properties.major;
+    ret->minor = properties.minor;
+    ret->memory_bytes = total_bytes;
+    ret->free_bytes = free_bytes;
+    ret->shares_memory = properties.integrated && properties.canMapHostMemory;
+    return 0;
+}
+
+/* ---- a queue ---- */
+
+int pf_cuda_new(struct pf_cuda **ret, struct pf_error *err)
+{
+    struct pf_cuda *cuda = (struct pf_cuda *)calloc(1, sizeof(*cuda));
+    if (!cuda)
+        return pf_fail(err, ENOMEM, "out of memory for a queue of the GPU");
+    cudaDeviceProp properties;
+    memset(&properties, 0, sizeof(properties));
+    pf_cuda_note(cuda, cudaGetDeviceProperties(&properties, 0), "asking for the device");
+    cuda->shares_memory = properties.integrated && properties.canMapHostMemory;
+    for (int i = 0; i < PF_CUDA_LANES && cuda->error == cudaSuccess; i++)
+        pf_cuda_note(cuda, cudaStreamCreateWithFlags(&cuda->lane[i], cudaStreamNonBlocking),
+                     "making a stream");
+    for (int i = 0; i < PF_CUDA_MARKS && cuda->error == cudaSuccess; i++)
+        pf_cuda_note(cuda,
+                     cudaEventCreateWithFlags(&cuda->mark[i],
+                                              cudaEventDisableTiming | cudaEventBlockingSync),
+                     "making an event");
+    if (cuda->error != cudaSuccess) {
+        int r = fail(err, cuda->error, cuda->what);
+        pf_cuda_free(cuda);
+        return r;
+    }
+    *ret = cuda;
+    return 0;
+}
+
+struct pf_cuda *pf_cuda_free(struct pf_cuda *cuda)
+{
+    if (!cuda)
+        return NULL;
+    for (int i = 0; i < PF_CUDA_LANES; i++)
+        if (cuda->lane[i]) {
+            cudaStreamSynchronize(cuda->lane[i]);
+            cudaStreamDestroy(cuda->lane[i]);
+        }
+    for (int i = 0; i < PF_CUDA_MARKS; i++)
+        if (cuda->mark[i])
+            cudaEventDestroy(cuda->mark[i]);
+    free(cuda);
+    return NULL;
+}
+
+/* ---- memory ---- */
+
+bool pf_cuda_shares_memory(const struct pf_cuda *cuda)
+{
+    return cuda->shares_memory;
+}
+
+int pf_cuda_alloc(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err)
+{
+    void *memory = NULL;
+    cudaError_t error = cudaMalloc(&memory, size_bytes);
+    if (error == cudaSuccess) {
+        *ret = memory;
+        return 0;
+    }
+    cudaGetLastError(); /* no room is no failure of the device */
+    if (error != cudaErrorMemoryAllocation) {
+        pf_cuda_note(cuda, error, "taking memory");
+        return fail(err, error, "taking memory");
+    }
+    size_t free_bytes = 0, total_bytes = 0;
+    cudaMemGetInfo(&free_bytes, &total_bytes);
+    return pf_fail(err, ENOMEM, "the GPU has no room: %zu MiB are needed, %zu of %zu MiB are free",
+                   (size_bytes >> 20) + 1, free_bytes >> 20, total_bytes >> 20);
+}
+
+static void wait_for_lanes(struct pf_cuda *cuda)
+{
+    for (int i = 0; i < PF_CUDA_LANES; i++)
+        pf_cuda_note(cuda, cudaStreamSynchronize(cuda->lane[i]), "waiting");
+}
+
+void pf_cuda_release(struct pf_cuda *cuda, void *memory)
+{
+    if (!memory)
+        return;
+    wait_for_lanes(cuda);
+    cudaFree(memory);
+}
+
+int pf_cuda_alloc_pinned(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err)
+{
+    void *memory = NULL;
+    cudaError_t error = cudaHostAlloc(&memory, size_bytes, cudaHostAllocDefault);
+    if (error == cudaSuccess) {
+        *ret = memory;
+        return 0;
+    }
+    cudaGetLastError();
+    if (error != cudaErrorMemoryAllocation)
+        pf_cuda_note(cuda, error, "taking pinned memory");
+    return fail(err, error, "taking pinned memory");
+}
+
+void pf_cuda_release_pinned(struct pf_cuda *cuda, void *memory)
+{
+    if (!memory)
+        return;
+    wait_for_lanes(cuda);
+    cudaFreeHost(memory);
+}
+
+int pf_cuda_share(struct pf_cuda *cuda, void **ret_device, void *memory, size_t size_bytes,
+                  struct pf_error *err)
+{
+    cudaError_t error = cudaHostRegister(memory, size_bytes, cudaHostRegisterMapped);
+    if (error == cudaSuccess) {
+        error = cudaHostGetDevicePointer(ret_device, memory, 0);
+        if (error != cudaSuccess)
+            cudaHostUnregister(memory);
+    }
+    if (pf_cuda_note(cuda, error, "sharing memory"))
+        return 0;
+    return fail(err, cuda->error, cuda->what);
+}
+
+void pf_cuda_unshare(struct pf_cuda *cuda, void *memory)
+{
+    wait_for_lanes(cuda);
+    pf_cuda_note(cuda, cudaHostUnregister(memory), "sharing memory no more");
+}
+
+/* ---- copies ---- */
+
+static void copy(struct pf_cuda *cuda, void *to, const void *from, size_t size_bytes,
+                 enum cudaMemcpyKind kind, const char *what)
+{
+    pf_cuda_note(cuda, cudaMemcpyAsync(to, from, size_bytes, kind, cuda->lane[PF_CUDA_WORK]), what);
+}
+
+void pf_cuda_upload(struct pf_cuda *cuda, void *to, const void *from, size_t size_bytes)
+{
+    copy(cuda, to, from, size_bytes, cudaMemcpyHostToDevice, "copying to the device");
+}
+
+void pf_cuda_download(struct pf_cuda *cuda, void *to, const void *from, size_t size_bytes)
+{
+    copy(cuda, to, from, size_bytes, cudaMemcpyDeviceToHost, "copying from the device");
+}
+
+void pf_cuda_copy(struct pf_cuda *cuda, void *to, const void *from, size_t size_bytes)
+{
+    copy(cuda, to, from, size_bytes, cudaMemcpyDeviceToDevice, "copying on the device");
+}
+
+void pf_cuda_fill(struct pf_cuda *cuda, void *to, int byte, size_t size_bytes)
+{
+    pf_cuda_note(cuda, cudaMemsetAsync(to, byte, size_bytes, cuda->lane[PF_CUDA_WORK]),
+                 "filling memory");
+}
+
+void pf_cuda_upload_rows(struct pf_cuda *cuda, enum pf_cuda_lane lane, void *to, size_t to_stride,
+                         const void *from, size_t from_stride, size_t row_bytes, size_t rows)
+{
+    pf_cuda_note(cuda,
+                 cudaMemcpy2DAsync(to, to_stride, from, from_stride, row_bytes, rows,
+                                   cudaMemcpyHostToDevice, cuda->lane[lane]),
+                 "copying a plane to the device");
+}
+
+void pf_cuda_download_rows(struct pf_cuda *cuda, void *to, size_t to_stride, const void *from,
+                           size_t from_stride, size_t row_bytes, size_t rows)
+{
+    pf_cuda_note(cuda,
+                 cudaMemcpy2DAsync(to, to_stride, from, from_stride, row_bytes, rows,
+                                   cudaMemcpyDeviceToHost, cuda->lane[PF_CUDA_WORK]),
+                 "copying a plane from the device");
+}
+
+void pf_cuda_mark(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark)
+{
+    pf_cuda_note(cuda, cudaEventRecord(cuda->mark[mark], cuda->lane[lane]), "marking");
+}
+
+void pf_cuda_wait_in(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark)
+{
+    pf_cuda_note(cuda, cudaStreamWaitEvent(cuda->lane[lane], cuda->mark[mark], 0), "ordering");
+}
+
+int pf_cuda_wait_for(struct pf_cuda *cuda, int mark, struct pf_error *err)
+{
+    if (cuda->error == cudaSuccess)
+        pf_cuda_note(cuda, cudaEventSynchronize(cuda->mark[mark]), "waiting");
+    return cuda->error == cudaSuccess ? 0 : fail(err, cuda->error, cuda->what);
+}
+
+int pf_cuda_wait(struct pf_cuda *cuda, struct pf_error *err)
+{
+    if (cuda->error == cudaSuccess)
+        wait_for_lanes(cuda);
+    return cuda->error == cudaSuccess ? 0 : fail(err, cuda->error, cuda->what);
+}
