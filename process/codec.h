@@ -16,7 +16,8 @@ struct pf_decode_limits {
 };
 
 /* Decodes a whole file, told by its content and not by its name. JPEG keeps its own YCbCr planes
- * and subsampling (jpeg_read_raw_data); RGB sources become 16-bit 4:4:4 YCbCr; alpha is dropped.
+ * and subsampling (jpeg_read_raw_data); RGB sources become 16-bit 4:4:4 YCbCr; where alpha says
+ * that there is nothing, there is nothing (process/alpha.h).
  * RAW becomes sRGB of 16 bits in the camera's white balance, scaled alike for every frame.
  * Errors: -EBADMSG corrupt or truncated (a JPEG that libjpeg had to repair counts as corrupt),
  * -ENOTSUP a kind we do not read (CMYK, float, palette TIFF...), -EFBIG over the limit, -ENOMEM,

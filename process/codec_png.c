@@ -7,6 +7,7 @@
 
 #include <png.h>
 
+#include "process/alpha.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
@@ -23,6 +24,7 @@ struct reader {
     uint8_t *rows; /* one row, or all of an interlaced picture */
     png_bytep *pointers;
     int bits, channels;
+    uint8_t *alpha; /* NULL: none; a byte a pixel, from the last channel */
 };
 
 static void on_error(png_structp png, png_const_charp text)
@@ -76,6 +78,14 @@ static void store_row(struct reader *reader, const uint8_t *row, size_t y)
 
     for (int i = 0; i < image->planes; i++)
         out[i] = (uint8_t *)image->plane[i] + y * image->stride_bytes[i];
+    if (reader->alpha) {
+        const uint8_t *in = row + image->planes * bytes;
+        if (__BYTE_ORDER == __LITTLE_ENDIAN)
+            in += bytes - 1; /* the upper byte says enough */
+        for (int x = 0; x < image->width; x++)
+            reader->alpha[y * (size_t)image->width + (size_t)x] =
+                in[(size_t)(x * reader->channels * bytes)];
+    }
     if (image->planes == 3) {
         for (int i = 0; i < 3; i++)
             pf_row_unpack((uint16_t *)out[i], row + i * bytes, reader->bits, reader->channels,
@@ -131,6 +141,8 @@ static void read_picture(struct reader *reader)
     bool colour = type & PNG_COLOR_MASK_COLOR;
     if (type == PNG_COLOR_TYPE_PALETTE)
         png_set_palette_to_rgb(png);
+    if (png_get_valid(png, info, PNG_INFO_tRNS))
+        png_set_tRNS_to_alpha(png);
     if (type == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) < 8)
         png_set_expand_gray_1_2_4_to_8(png);
     if (__BYTE_ORDER == __LITTLE_ENDIAN && png_get_bit_depth(png, info) == 16)
@@ -145,6 +157,11 @@ static void read_picture(struct reader *reader)
     if (reader->result < 0)
         png_longjmp(png, 1);
     reader->image->source_bits = reader->bits;
+    if (reader->channels > reader->image->planes) {
+        reader->alpha = malloc((size_t)width * height);
+        if (!reader->alpha)
+            leave(reader, ENOMEM, "out of memory for decoding");
+    }
 
     size_t row_bytes = png_get_rowbytes(png, info), rows = passes > 1 ? height : 1, all;
     if (__builtin_mul_overflow(row_bytes, rows, &all))
@@ -168,6 +185,11 @@ static void read_picture(struct reader *reader)
             store_row(reader, reader->pointers[y], y);
     }
     png_read_end(png, info);
+    if (reader->alpha)
+        reader->result =
+            pf_alpha_fill(reader->image, reader->alpha, false, reader->source->path, reader->err);
+    if (reader->result < 0)
+        png_longjmp(png, 1);
     keep_metadata(reader);
 }
 
@@ -201,6 +223,7 @@ int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_err
     }
     pf_image_free(reader->image);
     free(reader->rows);
+    free(reader->alpha);
     free(reader->pointers);
     if (reader->png)
         png_destroy_read_struct(&reader->png, &reader->info, NULL);

@@ -1,4 +1,5 @@
 /* TIFF, read by libtiff: grey or RGB of 8 or 16 bits, strips or tiles, any compression it knows. */
+#include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include <tiffio.h>
 
+#include "process/alpha.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
@@ -27,6 +29,8 @@ struct reader {
     uint32_t width, height;
     uint16_t bits, samples, photometric, planar;
     int components; /* read from the file: 1 or 3; further samples are alpha or unknown */
+    uint8_t *alpha; /* NULL: none; a byte a pixel, from the sample behind the components */
+    bool associated;
 };
 
 static int on_error(TIFF *tiff, void *context, const char *module, const char *format, va_list args)
@@ -178,6 +182,16 @@ static void store(struct reader *reader, const uint8_t *from, int component, uin
     size_t bytes = reader->bits / 8u;
     int step = separate ? 1 : reader->samples;
 
+    if (reader->alpha && (!separate || component == reader->components)) {
+        uint8_t *row = reader->alpha + (size_t)y * reader->width + x;
+        const uint8_t *in = separate ? from : from + (size_t)reader->components * bytes;
+        if (__BYTE_ORDER == __LITTLE_ENDIAN)
+            in += bytes - 1; /* the upper byte says enough */
+        for (uint32_t k = 0; k < count; k++)
+            row[k] = in[(size_t)k * (size_t)step * bytes];
+    }
+    if (component == reader->components)
+        return;
     for (int i = separate ? component : 0; i < (separate ? component + 1 : image->planes); i++) {
         uint8_t *row = (uint8_t *)image->plane[i] + (size_t)y * image->stride_bytes[i];
         const uint8_t *in = separate ? from : from + (size_t)i * bytes;
@@ -223,6 +237,11 @@ static int new_buffer(struct reader *reader, uint64_t size, uint64_t needed)
                                     reader->source->path);
 }
 
+static int separate_components(const struct reader *reader)
+{
+    return reader->components + (reader->alpha != NULL);
+}
+
 static int read_strips(struct reader *reader)
 {
     bool separate = reader->planar == PLANARCONFIG_SEPARATE && reader->samples > 1;
@@ -231,7 +250,7 @@ static int read_strips(struct reader *reader)
     int r = new_buffer(reader, TIFFScanlineSize64(reader->tiff), needed);
     if (r < 0)
         return r;
-    for (int component = 0; component < (separate ? reader->components : 1); component++) {
+    for (int component = 0; component < (separate ? separate_components(reader) : 1); component++) {
         for (uint32_t y = 0; y < reader->height; y++) {
             if (TIFFReadScanline(reader->tiff, reader->buffer, y, (uint16_t)component) != 1)
                 return describe(reader);
@@ -281,7 +300,7 @@ static int read_tiles(struct reader *reader)
         for (uint64_t x = 0; r == 0 && x < reader->width; x += width) {
             if (!separate)
                 r = read_tile(reader, (uint32_t)x, (uint32_t)y, width, height, -1);
-            for (int i = 0; separate && r == 0 && i < reader->components; i++)
+            for (int i = 0; separate && r == 0 && i < separate_components(reader); i++)
                 r = read_tile(reader, (uint32_t)x, (uint32_t)y, width, height, i);
         }
         uint64_t end = y + height < reader->height ? y + height : reader->height;
@@ -312,6 +331,21 @@ static int keep_metadata(struct reader *reader)
                            reader->err);
 }
 
+/* Other extra samples, such as a depth, are left alone. */
+static int expect_alpha(struct reader *reader)
+{
+    uint16_t count = 0, *kinds = NULL;
+    if (reader->samples <= reader->components ||
+        !TIFFGetField(reader->tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) || !count ||
+        (kinds[0] != EXTRASAMPLE_ASSOCALPHA && kinds[0] != EXTRASAMPLE_UNASSALPHA))
+        return 0;
+    reader->associated = kinds[0] == EXTRASAMPLE_ASSOCALPHA;
+    reader->alpha = malloc((size_t)reader->width * reader->height);
+    return reader->alpha ? 0
+                         : pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding",
+                                   reader->source->path);
+}
+
 static int read_picture(struct reader *reader)
 {
     if (!TIFFGetField(reader->tiff, TIFFTAG_IMAGEWIDTH, &reader->width) ||
@@ -326,12 +360,17 @@ static int read_picture(struct reader *reader)
         r = pf_image_new(&reader->image, (int)reader->width, (int)reader->height,
                          reader->components == 3 ? 16 : reader->bits, reader->components, 0, 0,
                          reader->err);
+    if (r == 0)
+        r = expect_alpha(reader);
     if (r < 0)
         return r;
     reader->image->source_bits = reader->bits;
     r = TIFFIsTiled(reader->tiff) ? read_tiles(reader) : read_strips(reader);
     if (r == 0 && reader->repaired)
         r = describe(reader);
+    if (r == 0 && reader->alpha)
+        r = pf_alpha_fill(reader->image, reader->alpha, reader->associated, reader->source->path,
+                          reader->err);
     return r < 0 ? r : keep_metadata(reader);
 }
 
@@ -357,6 +396,7 @@ int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_er
     }
     pf_image_free(reader.image);
     free(reader.buffer);
+    free(reader.alpha);
     if (reader.tiff)
         TIFFClose(reader.tiff);
     if (r != RAW)

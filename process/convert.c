@@ -1,5 +1,7 @@
 #include "process/convert.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The bodies are compiled for the plain architecture and, on x86-64, for AVX2 and FMA: plain loops
@@ -241,4 +243,55 @@ void pf_row_upsampled(void *out, const struct pf_image *image, int plane, int y,
     for (int x = 0; x < image->width; x++)
         full[x] += neutral(image->bits);
     round_row(out, image->bits, full, image->width);
+}
+
+/* Rows of chroma at the width of luma, `count` of them, to one row of means. */
+static void mean_chroma(void *out, const uint8_t *full, size_t full_bytes, int count, int bits,
+                        int shift_x, int width, int full_width)
+{
+    for (int x = 0; x < width; x++) {
+        int sum = 0, samples = 0;
+        for (int k = 0; k < count; k++)
+            for (int u = x << shift_x; u < (x + 1) << shift_x && u < full_width; u++, samples++) {
+                const uint8_t *row = full + (size_t)k * full_bytes;
+                sum += bits == 8 ? row[u] : ((const uint16_t *)(const void *)row)[u];
+            }
+        sum = (sum + samples / 2) / samples;
+        if (bits == 8)
+            ((uint8_t *)out)[x] = (uint8_t)sum;
+        else
+            ((uint16_t *)out)[x] = (uint16_t)sum;
+    }
+}
+
+int pf_image_with_chroma(struct pf_image **ret, const struct pf_image *image, int chroma_shift_x,
+                         int chroma_shift_y, struct pf_error *err)
+{
+    struct pf_image *made = NULL;
+    size_t row_bytes = image->stride_bytes[0];
+    uint8_t *full = malloc(2 * row_bytes);
+    float *scratch = malloc(pf_row_scratch_floats(image) * sizeof(float));
+    int r = full && scratch ? pf_image_new(&made, image->width, image->height, image->bits,
+                                           image->planes, chroma_shift_x, chroma_shift_y, err)
+                            : pf_fail(err, ENOMEM, "out of memory for another chroma subsampling");
+    if (r == 0) {
+        memcpy(made->plane[0], image->plane[0], row_bytes * (size_t)image->height);
+        made->source_bits = image->source_bits;
+        made->orientation = image->orientation;
+    }
+    for (int plane = 1; r == 0 && plane < made->planes; plane++)
+        for (int y = 0; y < pf_image_plane_height(made, plane); y++) {
+            int count = 0;
+            for (int v = y << chroma_shift_y; v < (y + 1) << chroma_shift_y && v < image->height;
+                 v++)
+                pf_row_upsampled(full + (size_t)count++ * row_bytes, image, plane, v, scratch);
+            mean_chroma((uint8_t *)made->plane[plane] + (size_t)y * made->stride_bytes[plane], full,
+                        row_bytes, count, image->bits, chroma_shift_x,
+                        pf_image_plane_width(made, plane), image->width);
+        }
+    free(full);
+    free(scratch);
+    if (r == 0)
+        *ret = made;
+    return r;
 }

@@ -32,4 +32,9 @@ void pf_row_to_8_bits(uint8_t *out, const struct pf_image *image, int plane, int
  * rows, so chroma halved vertically is interpolated as well. */
 void pf_row_upsampled(void *out, const struct pf_image *image, int plane, int y, float *scratch);
 
+/* The same picture with chroma of another size; without metadata, owned by the caller. Chroma is
+ * interpolated, or the mean of what it covers. -ENOMEM. */
+int pf_image_with_chroma(struct pf_image **ret, const struct pf_image *image, int chroma_shift_x,
+                         int chroma_shift_y, struct pf_error *err);
+
 #endif

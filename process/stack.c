@@ -10,11 +10,14 @@
 #include "config/base/time.h"
 #include "process/align.h"
 #include "process/backend.h"
+#include "process/convert.h"
 #include "process/homography.h"
 #include "process/judge.h"
 
 /* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
 #define LEAST_CONTRAST 1.5
+/* Of less than this no alignment can be sure: everything correlates with everything. */
+#define LEAST_SIDE 16
 /* Beyond this brightness a frame is no picture of the same thing, whatever its correlation. */
 #define MOST_GAIN 3.0
 /* The same for a colour beside the others: more than from daylight to the light of a bulb. */
@@ -135,16 +138,13 @@ static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
         set_aside(result, PF_CAUSE_UNLIKE, "is %s, the stack is %s",
                   frame->planes == 1 ? "grey" : "in colour",
                   stack->planes == 1 ? "grey" : "in colour");
-    else if (frame->chroma_shift_x != stack->chroma_shift_x ||
-             frame->chroma_shift_y != stack->chroma_shift_y)
-        set_aside(result, PF_CAUSE_UNLIKE, "has another chroma subsampling than the stack");
     else
         return true;
     return false;
 }
 
-int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
-                 struct pf_error *err)
+static int add_frame(struct pf_stack *stack, const struct pf_image *frame,
+                     struct pf_frame_result *ret, struct pf_error *err)
 {
     struct pf_frame_result result = {.verdict = PF_VERDICT_FUSED,
                                      .correlation = NAN,
@@ -153,7 +153,11 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
     pf_homography_identity(result.transform);
     int index = stack->added++;
     int64_t start = pf_monotonic_ms();
-    if (stack->shape && !fits(stack, frame, &result)) {
+    if (stack->settings.align != PF_ALIGN_NONE &&
+        (frame->width < LEAST_SIDE || frame->height < LEAST_SIDE))
+        set_aside(&result, PF_CAUSE_UNLIKE, "is too small to be aligned: %d x %d pixels",
+                  frame->width, frame->height);
+    if (result.cause || (stack->shape && !fits(stack, frame, &result))) {
         *ret = result;
         return 0;
     }
@@ -232,6 +236,23 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
     result.fuse_ms = (double)(pf_monotonic_ms() - aligned);
     *ret = result;
     return 0;
+}
+
+int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
+                 struct pf_error *err)
+{
+    struct pf_image *converted = NULL;
+    bool differs = stack->shape && frame->planes == 3 && stack->planes == 3 &&
+                   (frame->chroma_shift_x != stack->chroma_shift_x ||
+                    frame->chroma_shift_y != stack->chroma_shift_y);
+    /* A JPEG among TIFFs: the same picture, stored otherwise. */
+    int r = differs ? pf_image_with_chroma(&converted, frame, stack->chroma_shift_x,
+                                           stack->chroma_shift_y, err)
+                    : 0;
+    if (r == 0)
+        r = add_frame(stack, converted ? converted : frame, ret, err);
+    pf_image_free(converted);
+    return r;
 }
 
 static int with_metadata(struct pf_stack *stack, int r, struct pf_image *image,

@@ -92,8 +92,8 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
 
 int pf_stack_fused(const struct pf_stack *stack); /* number of frames fused so far */
 
-/* The stack as it is now, reduced by a power of two until at most max_width wide. Owned by the
- * caller. -ENODATA when nothing is fused yet. */
+/* The stack as it is now, reduced by a power of two until at most max_width wide, as far as the
+ * stack's levels go. Owned by the caller. -ENODATA when nothing is fused yet. */
 int pf_stack_preview(struct pf_stack *stack, int max_width, struct pf_image **ret,
                      struct pf_error *err);
 

@@ -194,7 +194,8 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
         return;
     }
     if (r < 0) {
-        facts = json_pack("{s:s, s:o}", "verdict", "aside", "reason", pf_json_bytes(err.text));
+        facts = json_pack("{s:s, s:s, s:o}", "verdict", "aside", "cause", "unreadable", "reason",
+                          pf_json_bytes(err.text));
         if (!facts) {
             command->fatal = (struct pf_error){.code = ENOMEM, .text = "out of memory"};
             pf_pipeline_stop(command->pipeline);

@@ -29,7 +29,7 @@ static inline uint32_t scramble(uint32_t h)
     return h ^ h >> 16;
 }
 
-/* Noise over the whole range, its corners included. */
+/* Noise over the whole range, its corners included; a fourth or second channel is alpha, opaque. */
 static inline struct raster noise_raster(int width, int height, int channels, int bits)
 {
     struct raster raster = {width, height, channels, bits, NULL};
@@ -41,6 +41,8 @@ static inline struct raster noise_raster(int width, int height, int channels, in
         uint32_t pick = value >> 28;
         uint32_t sample = pick == 0 ? 0 : pick == 1 ? 65535 : value & 65535;
         raster.samples[i] = (uint16_t)(bits == 8 ? (sample >> 8) * 257 : sample);
+        if (channels % 2 == 0 && (int)(i % (size_t)channels) == channels - 1)
+            raster.samples[i] = 65535;
     }
     return raster;
 }
@@ -206,7 +208,7 @@ static inline struct raster read_jpeg(const char *path, J_COLOR_SPACE space, boo
 struct tiff_kind {
     const char *mode; /* of TIFFOpen; NULL: "w" */
     int compression, predictor, photometric, planar, tile, orientation, rows_per_strip;
-    bool floating;
+    bool floating, associated;
 };
 
 static inline void write_tiff(const char *path, const struct raster *raster,
@@ -234,7 +236,7 @@ static inline void write_tiff(const char *path, const struct raster *raster,
                                               : PHOTOMETRIC_MINISBLACK;
     TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, photometric);
     int colours = photometric == PHOTOMETRIC_RGB ? 3 : photometric == PHOTOMETRIC_SEPARATED ? 4 : 1;
-    uint16_t extra = EXTRASAMPLE_UNASSALPHA;
+    uint16_t extra = kind->associated ? EXTRASAMPLE_ASSOCALPHA : EXTRASAMPLE_UNASSALPHA;
     if (raster->channels == colours + 1)
         TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, 1, &extra);
     if (photometric == PHOTOMETRIC_PALETTE) {

@@ -413,6 +413,67 @@ TEST(png_kinds)
             }
 }
 
+/* A ramp that ends in a transparent part full of noise, a row of half-covered pixels between them. */
+static struct raster with_holes(int channels, int bits, bool associated)
+{
+    enum { W = 60, H = 40, HALF = 40 };
+    struct raster raster = noise_raster(W, H, channels, bits);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            uint16_t *pixel = raster.samples + (size_t)(y * W + x) * (size_t)channels;
+            int alpha = x < HALF ? 65535 : x == HALF ? 128 * 257 : 0;
+            for (int c = 0; c < channels - 1 && x <= HALF; c++)
+                pixel[c] = (uint16_t)((100 + x) * 257 / (associated && x == HALF ? 2 : 1));
+            pixel[channels - 1] = (uint16_t)alpha;
+        }
+    return raster;
+}
+
+static void check_holes(struct pf_image *image, const struct raster *raster)
+{
+    for (int plane = 0; plane < image->planes; plane++)
+        for (int y = 0; y < raster->height; y++)
+            for (int x = 1; x < raster->width; x++) {
+                double unit = image->bits == 8 ? 1 : 257;
+                double here = plane_sample(image, plane, x, y) / unit;
+                double left = plane_sample(image, plane, x - 1, y) / unit;
+                double want = plane ? 128 : x <= 40 ? 100 + x : here;
+                if (fabs(here - want) > (x == 40 ? 2.5 : 0.6))
+                    FAIL("plane %d at %d, %d is %.1f and not %.1f", plane, x, y, here, want);
+                if (fabs(here - left) > 4) /* nothing of the noise, and no edge */
+                    FAIL("plane %d at %d, %d: from %.1f to %.1f", plane, x, y, left, here);
+            }
+    pf_image_free(image);
+}
+
+TEST(what_is_transparent_is_no_picture)
+{
+    struct pf_error err = {0};
+    for (int bits = 8; bits <= 16; bits += 8)
+        for (int channels = 2; channels <= 4; channels += 2) {
+            struct raster raster = with_holes(channels, bits, false);
+            int type = channels == 2 ? PNG_COLOR_TYPE_GRAY_ALPHA : PNG_COLOR_TYPE_RGB_ALPHA;
+            write_png(file_name("a.png"), &raster, type, bits, bits == 16);
+            check_holes(decode(file_name("a.png")), &raster);
+            for (int kind = 0; kind < 6; kind++) {
+                struct raster tiff = with_holes(channels, bits, kind % 2);
+                struct tiff_kind how = {.photometric = -1,
+                                        .associated = kind % 2,
+                                        .planar = kind / 2 == 1 ? PLANARCONFIG_SEPARATE : 0,
+                                        .tile = kind / 2 == 2 ? 16 : 0};
+                write_tiff(file_name("a.tif"), &tiff, &how);
+                check_holes(decode(file_name("a.tif")), &tiff);
+                free(tiff.samples);
+            }
+            for (int i = 0; i < raster.width * raster.height; i++)
+                raster.samples[(i + 1) * channels - 1] = 0;
+            write_png(file_name("a.png"), &raster, type, bits, false);
+            CHECK_EQ(refused(file_name("a.png"), &err), EBADMSG);
+            CHECK(strstr(err.text, "transparent everywhere"));
+            free(raster.samples);
+        }
+}
+
 TEST(content_tells_the_format_and_what_is_no_picture)
 {
     struct raster raster = smooth_raster(20, 10, 3, 8);
