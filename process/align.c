@@ -111,6 +111,8 @@ static int find(const struct aligner *aligner, enum pf_target target, bool known
         return by_correlation(aligner, target, false, LEAST_OVERLAP_BY_FEATURES, estimate, err);
     case PF_ALIGN_AUTO:
     case PF_ALIGN_ECC:
+    case PF_ALIGN_FLOW:
+    case PF_ALIGN_BSPLINE:
     case PF_ALIGN_NONE:
         break;
     }
@@ -133,9 +135,9 @@ static int align_by(const struct aligner *aligner, struct pf_frame_result *resul
         return r;
     bool chained = step.believed;
     if (chained)
-        pf_homography_compose(chain, step.h, place->predecessor);
+        pf_homography_compose(chain, step.h, place->predecessor->h);
     else
-        memcpy(chain, place->predecessor, sizeof(chain));
+        memcpy(chain, place->predecessor->h, sizeof(chain));
     result->correlation = step.correlation;
     if (chained && place->fused == 1) { /* the predecessor is the stack */
         memcpy(result->transform, chain, sizeof(chain));
@@ -167,14 +169,61 @@ static int align_by(const struct aligner *aligner, struct pf_frame_result *resul
     return 1;
 }
 
+/* A displacement field over what correlation has found; over the predecessor's transform where it
+ * has found nothing: a deformation may be all that there is. 1 accepted, 0 refused. */
+static int align_deforming(struct aligner *aligner, struct pf_frame_result *result,
+                           struct pf_field **ret_field, struct pf_error *err)
+{
+    const struct pf_place *place = aligner->place;
+    struct pf_warp start = {.field = place->predecessor->field};
+    struct pf_field *field = NULL;
+    struct pf_error trouble = {0};
+    struct pf_fit fit = {0};
+    struct estimate estimate = {.correlation = 0};
+    aligner->method = PF_ALIGN_ECC;
+    int r = align_by(aligner, result, err);
+    if (r < 0)
+        return r;
+    memcpy(start.h, r ? result->transform : place->predecessor->h, sizeof(start.h));
+    aligner->method = aligner->settings->align;
+    r = aligner->backend->deform(aligner->engine,
+                                 place->fused == 1 ? PF_TARGET_PREDECESSOR : PF_TARGET_STACK,
+                                 &start, &field, &fit, &trouble);
+    if (r == -ENOMEM)
+        return pf_fail(err, ENOMEM, "%s", trouble.text);
+    memcpy(result->transform, start.h, sizeof(start.h));
+    if (r < 0) {
+        bool unlike = r == -ENODATA || r == -EINVAL;
+        result->cause = unlike ? PF_CAUSE_UNLIKE : PF_CAUSE_FAILED;
+        snprintf(result->reason, REASON_SIZE, "%s: %.200s",
+                 unlike ? "does not match the stack" : "cannot be aligned", trouble.text);
+        return 0;
+    }
+    memcpy(estimate.h, start.h, sizeof(start.h));
+    believe(aligner, &estimate, &fit, LEAST_OVERLAP_BY_FEATURES);
+    result->correlation = estimate.correlation;
+    if (!estimate.believed) {
+        memcpy(result->reason, estimate.reason, REASON_SIZE);
+        pf_field_free(field);
+        return 0;
+    }
+    *ret_field = field;
+    return 1;
+}
+
 int pf_align_frame(const struct pf_backend *backend, void *engine,
                    const struct pf_stack_settings *settings, const struct pf_place *place,
-                   struct pf_frame_result *result, struct pf_error *err)
+                   struct pf_frame_result *result, struct pf_field **ret_field,
+                   struct pf_error *err)
 {
     struct aligner aligner = {backend, engine, settings, place, settings->align};
+    int r;
+    *ret_field = NULL;
+    result->cause = PF_CAUSE_UNLIKE;
     if (settings->align == PF_ALIGN_AUTO)
         aligner.method = PF_ALIGN_ECC;
-    int r = align_by(&aligner, result, err);
+    r = pf_align_is_non_rigid(settings->align) ? align_deforming(&aligner, result, ret_field, err)
+                                               : align_by(&aligner, result, err);
     if (r == 0 && settings->align == PF_ALIGN_AUTO) {
         struct pf_frame_result first = *result;
         aligner.method = PF_ALIGN_HYBRID;
@@ -189,6 +238,7 @@ int pf_align_frame(const struct pf_backend *backend, void *engine,
     if (r <= 0)
         return r;
     result->aligned_by = aligner.method;
+    result->cause = PF_CAUSE_NONE;
     result->reason[0] = '\0';
     return 1;
 }

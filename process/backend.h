@@ -46,6 +46,13 @@ struct pf_backend {
      * engine. */
     int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
                  struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
+    /* Non-rigid, by settings->align (FLOW, BSPLINE). The target is in the reference's geometry (the
+     * predecessor only where it is the reference); start: reference point -> frame point, as far as
+     * is known (borrowed). *ret_field: what goes with start->h, the caller's; ret is of both
+     * together. -ENOMEM; all other errors mean that nothing to be believed was found, and do no harm
+     * to the engine. */
+    int (*deform)(void *engine, enum pf_target target, const struct pf_warp *start,
+                  struct pf_field **ret_field, struct pf_fit *ret, struct pf_error *err);
     /* What makes the frame in hand look like the reference, see light.h; h: reference point -> frame
      * point. All 1 before anything is fused. -ENOMEM. */
     int (*compare_light)(void *engine, const double h[9], struct pf_light_match *ret,

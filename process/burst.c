@@ -91,14 +91,27 @@ static json_t *focus_facts(const struct pf_focus *focus)
 }
 
 static const char *const methods[] = {
-    [PF_ALIGN_AUTO] = NULL,     [PF_ALIGN_ECC] = "ecc",   [PF_ALIGN_ORB] = "orb",
-    [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift", [PF_ALIGN_HYBRID] = "hybrid",
-    [PF_ALIGN_NONE] = NULL};
+    [PF_ALIGN_AUTO] = NULL,     [PF_ALIGN_ECC] = "ecc",         [PF_ALIGN_ORB] = "orb",
+    [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift",       [PF_ALIGN_HYBRID] = "hybrid",
+    [PF_ALIGN_FLOW] = "flow",   [PF_ALIGN_BSPLINE] = "bspline", [PF_ALIGN_NONE] = NULL};
 
 static const char *const causes[] = {[PF_CAUSE_NONE] = NULL,
                                      [PF_CAUSE_UNLIKE] = "unlike",
                                      [PF_CAUSE_BLANK] = "blank",
-                                     [PF_CAUSE_SOFT] = "soft"};
+                                     [PF_CAUSE_SOFT] = "soft",
+                                     [PF_CAUSE_FAILED] = "failed"};
+
+static json_t *displacement_facts(const struct pf_displacement *displacement)
+{
+    if (!displacement->any)
+        return json_null();
+    json_t *grid = json_array();
+    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++)
+        json_array_append_new(grid, json_pack("[o, o]", number((double)displacement->grid[i][0]),
+                                              number((double)displacement->grid[i][1])));
+    return json_pack("{s:o, s:o, s:o}", "mean_px", number(displacement->mean_px), "most_px",
+                     number(displacement->most_px), "grid", grid);
+}
 
 static json_t *frame_facts(const struct pf_frame_result *result, const struct pf_image *image,
                            double decode_ms)
@@ -106,10 +119,12 @@ static json_t *frame_facts(const struct pf_frame_result *result, const struct pf
     bool fused = result->verdict == PF_VERDICT_FUSED;
     json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
     return json_pack(
-        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:s?, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "verdict",
-        fused ? "fused" : "aside", "cause", causes[result->cause], "reason", reason, "reference",
-        result->is_reference, "focus", result->measured ? focus_facts(&result->focus) : json_null(),
-        "transform", fused ? numbers(result->transform, 9) : json_null(), "aligned_by",
+        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}",
+        "verdict", fused ? "fused" : "aside", "cause", causes[result->cause], "reason", reason,
+        "reference", result->is_reference, "focus",
+        result->measured ? focus_facts(&result->focus) : json_null(), "transform",
+        fused ? numbers(result->transform, 9) : json_null(), "displacement",
+        displacement_facts(&result->displacement), "aligned_by",
         fused ? methods[result->aligned_by] : NULL, "correlation", number(result->correlation),
         "gain", fused ? number(result->light.gain) : json_null(), "balance",
         fused ? numbers(result->light.balance, 3) : json_null(), "width", image->width, "height",

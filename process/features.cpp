@@ -12,6 +12,8 @@
 #include <opencv2/features2d.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "process/opencv.h"
+
 struct pf_features {
     pf_features_kind kind;
     int width;
@@ -26,35 +28,6 @@ namespace
 const float ratio = 0.8f;
 /* Smaller pictures have no features: there is no room for a descriptor. */
 const int least_side = 40;
-
-/* Runs `work`; what it throws becomes an error. */
-template <typename Work> int guarded(struct pf_error *err, const char *what, Work work)
-{
-    try {
-        return work();
-    } catch (const std::bad_alloc &) {
-        return pf_fail(err, ENOMEM, "out of memory for %s", what);
-    } catch (const cv::Exception &e) {
-        if (e.code == cv::Error::StsNoMem)
-            return pf_fail(err, ENOMEM, "out of memory for %s", what);
-        return pf_fail(err, EIO, "%s: OpenCV: %s", what, e.err.c_str());
-    } catch (const std::exception &e) {
-        return pf_fail(err, EIO, "%s: %s", what, e.what());
-    } catch (...) {
-        return pf_fail(err, EIO, "%s: unknown exception", what);
-    }
-}
-
-/* OpenCV's setting is the process's, so it is made before each use. */
-void use_threads(int threads)
-{
-#ifdef __SANITIZE_THREAD__
-    (void)threads; /* cannot follow the locks of a library that was built without it */
-    cv::setNumThreads(1);
-#else
-    cv::setNumThreads(std::max(1, std::min(threads, cv::getNumberOfCPUs())));
-#endif
-}
 
 cv::Ptr<cv::Feature2D> detector(pf_features_kind kind)
 {
@@ -214,8 +187,8 @@ int pf_features_new(struct pf_features **ret, enum pf_features_kind kind, const 
         return pf_fail(err, ENOMEM, "out of memory for features");
     features->kind = kind;
     features->width = width;
-    int r = guarded(err, "finding features", [&]() {
-        use_threads(threads);
+    int r = pf_guarded(err, "finding features", [&]() {
+        pf_opencv_threads(threads);
         if (width < least_side || height < least_side)
             return 0;
         return find(features, pixels, width, height, equalise);
@@ -249,8 +222,8 @@ int pf_features_match(const struct pf_features *target, const struct pf_features
     double found[9];
     pf_features_fit result = {0, 0};
     std::memcpy(found, identity, sizeof(found));
-    int r = guarded(err, "matching features", [&]() {
-        use_threads(threads);
+    int r = pf_guarded(err, "matching features", [&]() {
+        pf_opencv_threads(threads);
         const Pairs pairs = pair(*target, *image);
         result.matches = (int)pairs.from.size();
         /* Places are good to a pixel or so; the places of blurred things a little less. */

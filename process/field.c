@@ -43,27 +43,27 @@ int pf_field_new(struct pf_field **ret, int width, int height, double spacing_px
     return 0;
 }
 
+int pf_field_copy(struct pf_field **ret, const struct pf_field *field, struct pf_error *err)
+{
+    struct pf_field *copy = NULL;
+    int r = pf_field_new_grid(&copy, field->columns, field->rows, err);
+    if (r < 0)
+        return r;
+    float(*nodes)[2] = copy->nodes;
+    memcpy(nodes, field->nodes,
+           (size_t)field->columns * (size_t)field->rows * sizeof(*field->nodes));
+    *copy = *field;
+    copy->nodes = nodes;
+    *ret = copy;
+    return 0;
+}
+
 struct pf_field *pf_field_free(struct pf_field *field)
 {
     if (field)
         free(field->nodes);
     free(field);
     return NULL;
-}
-
-/* The first of the four nodes around a coordinate, and their weights. */
-static int weights_at(double at, double origin, double spacing, int count, double w[4])
-{
-    double u = (at - origin) / spacing;
-    u = !(u > 1) ? 1 : u > count - 2 ? count - 2 : u;
-    int cell = (int)u;
-    cell = cell > count - 3 ? count - 3 : cell;
-    double t = u - cell, s = 1 - t;
-    w[0] = s * s * s / 6;
-    w[1] = (4 - 3 * t * t * (1 + s)) / 6;
-    w[2] = (4 - 3 * s * s * (1 + t)) / 6;
-    w[3] = t * t * t / 6;
-    return cell - 1;
 }
 
 /* Column `column` of the grid at a height between nodes. */
@@ -83,10 +83,10 @@ void pf_field_row(const struct pf_field *field, double x, double step, double y,
                   double (*ret)[2])
 {
     double down[4], across[4], column[4][2] = {{0}};
-    int row = weights_at(y, field->origin_y, field->spacing_y, field->rows, down), held = -8;
+    int row = pf_spline_weights(y, field->origin_y, field->spacing_y, field->rows, down), held = -8;
     for (int i = 0; i < count; i++) {
-        int first =
-            weights_at(x + step * i, field->origin_x, field->spacing_x, field->columns, across);
+        int first = pf_spline_weights(x + step * i, field->origin_x, field->spacing_x,
+                                      field->columns, across);
         if (first != held) /* points of a row stay in a cell for long */
             for (int k = 0; k < 4; k++)
                 column_at(field, first + k, row, down, column[k]);

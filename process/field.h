@@ -31,7 +31,24 @@ int pf_field_new(struct pf_field **ret, int width, int height, double spacing_px
                  struct pf_error *err);
 /* The same for any grid, `nodes` unset. -EINVAL below 4 x 4, -ENOMEM. */
 int pf_field_new_grid(struct pf_field **ret, int columns, int rows, struct pf_error *err);
+int pf_field_copy(struct pf_field **ret, const struct pf_field *field, struct pf_error *err);
 struct pf_field *pf_field_free(struct pf_field *field); /* NULL-safe, returns NULL */
+
+/* The first of the four nodes of a line around a coordinate, and their weights. */
+static inline int pf_spline_weights(double at, double origin, double spacing, int nodes,
+                                    double w[4])
+{
+    double u = (at - origin) / spacing;
+    u = !(u > 1) ? 1 : u > nodes - 2 ? nodes - 2 : u;
+    int cell = (int)u;
+    cell = cell > nodes - 3 ? nodes - 3 : cell;
+    double t = u - cell, s = 1 - t;
+    w[0] = s * s * s / 6;
+    w[1] = (4 - 3 * t * t * (1 + s)) / 6;
+    w[2] = (4 - 3 * s * s * (1 + t)) / 6;
+    w[3] = t * t * t / 6;
+    return cell - 1;
+}
 
 /* The displacement at a reference point. */
 void pf_field_at(const struct pf_field *field, double x, double y, double ret[2]);

@@ -29,7 +29,7 @@ struct pf_stack {
     struct pf_stack_settings settings;
     struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
     int width, height, planes, chroma_shift_x, chroma_shift_y;
-    double predecessor[9]; /* reference point -> predecessor point */
+    struct pf_warp predecessor; /* reference point -> predecessor point */
     struct pf_judge judge;
     int added, fused;
 };
@@ -58,6 +58,7 @@ struct pf_stack *pf_stack_free(struct pf_stack *stack)
     if (stack->backend)
         stack->backend->close(stack->engine);
     pf_image_free(stack->shape);
+    pf_field_free(stack->predecessor.field);
     free(stack);
     return NULL;
 }
@@ -98,7 +99,7 @@ static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_fram
     if (!stack->settings.judge)
         return false;
     struct pf_focus focus =
-        laid_over_reference(&result->focus, aligned ? result->transform : stack->predecessor,
+        laid_over_reference(&result->focus, aligned ? result->transform : stack->predecessor.h,
                             stack->width, stack->height);
     char reason[sizeof(result->reason)];
     if (!pf_judge_condemns(&stack->judge, &focus, reason, sizeof(reason)))
@@ -143,7 +144,26 @@ static bool fits(const struct pf_stack *stack, const struct pf_image *frame,
     return false;
 }
 
-static int add_frame(struct pf_stack *stack, const struct pf_image *frame,
+static struct pf_displacement displacement_of(const struct pf_field *field, int width, int height)
+{
+    struct pf_displacement result = {.any = field != NULL};
+    if (!field)
+        return result;
+    struct pf_field_shape shape = pf_field_look(field, width, height);
+    result.mean_px = shape.mean_px;
+    result.most_px = shape.most_px;
+    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++) {
+        double d[2];
+        pf_field_at(field, (i % PF_FOCUS_GRID + 0.5) * width / PF_FOCUS_GRID - 0.5,
+                    (i / PF_FOCUS_GRID + 0.5) * height / PF_FOCUS_GRID - 0.5, d);
+        result.grid[i][0] = (float)d[0];
+        result.grid[i][1] = (float)d[1];
+    }
+    return result;
+}
+
+/* `warp` is empty, and what is left in it is the caller's. */
+static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struct pf_warp *warp,
                      struct pf_frame_result *ret, struct pf_error *err)
 {
     struct pf_frame_result result = {.verdict = PF_VERDICT_FUSED,
@@ -184,15 +204,16 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame,
         struct pf_place place = {.width = stack->width,
                                  .height = stack->height,
                                  .fused = stack->fused,
-                                 .predecessor = stack->predecessor};
-        r = pf_align_frame(stack->backend, stack->engine, &stack->settings, &place, &result, err);
+                                 .predecessor = &stack->predecessor};
+        r = pf_align_frame(stack->backend, stack->engine, &stack->settings, &place, &result,
+                           &warp->field, err);
         if (r < 0)
             return r;
         aligned = pf_monotonic_ms();
         result.align_ms = (double)(aligned - measured);
         if (r == 0) {
-            result.cause = PF_CAUSE_UNLIKE;
-            condemned(stack, false, &result);
+            if (result.cause == PF_CAUSE_UNLIKE)
+                condemned(stack, false, &result);
             result.verdict = PF_VERDICT_ASIDE;
             pf_homography_identity(result.transform);
             *ret = result;
@@ -222,9 +243,8 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame,
         *ret = result;
         return 0;
     }
-    struct pf_warp warp = {.field = NULL};
-    memcpy(warp.h, result.transform, sizeof(warp.h));
-    r = stack->backend->fuse(stack->engine, &warp, &result.light, index, err);
+    memcpy(warp->h, result.transform, sizeof(warp->h));
+    r = stack->backend->fuse(stack->engine, warp, &result.light, index, err);
     if (r < 0)
         return r;
     stack->backend->keep(stack->engine);
@@ -232,7 +252,10 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame,
     struct pf_focus focus =
         laid_over_reference(&result.focus, result.transform, stack->width, stack->height);
     pf_judge_see(&stack->judge, &focus);
-    memcpy(stack->predecessor, result.transform, sizeof(stack->predecessor));
+    result.displacement = displacement_of(warp->field, stack->width, stack->height);
+    pf_field_free(stack->predecessor.field);
+    stack->predecessor = *warp;
+    warp->field = NULL;
     result.fuse_ms = (double)(pf_monotonic_ms() - aligned);
     *ret = result;
     return 0;
@@ -242,6 +265,7 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
                  struct pf_error *err)
 {
     struct pf_image *converted = NULL;
+    struct pf_warp warp = {.field = NULL};
     bool differs = stack->shape && frame->planes == 3 && stack->planes == 3 &&
                    (frame->chroma_shift_x != stack->chroma_shift_x ||
                     frame->chroma_shift_y != stack->chroma_shift_y);
@@ -250,7 +274,8 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
                                            stack->chroma_shift_y, err)
                     : 0;
     if (r == 0)
-        r = add_frame(stack, converted ? converted : frame, ret, err);
+        r = add_frame(stack, converted ? converted : frame, &warp, ret, err);
+    pf_field_free(warp.field);
     pf_image_free(converted);
     return r;
 }

@@ -16,6 +16,7 @@
 
 #include "config/base/error.h"
 #include "config/settings.h"
+#include "process/elastix.h"
 #include "process/image.h"
 #include "process/light.h"
 #include "process/pool.h"
@@ -46,6 +47,14 @@ enum pf_cause {
     PF_CAUSE_UNLIKE, /* another picture: size, kind, brightness, or not to be aligned */
     PF_CAUSE_BLANK,  /* no detail at all */
     PF_CAUSE_SOFT,   /* the judge's word */
+    PF_CAUSE_FAILED, /* what was to align it could not work: missing, died, too slow */
+};
+
+/* A displacement field in few numbers. */
+struct pf_displacement {
+    bool any; /* false: a homography says all */
+    double mean_px, most_px;
+    float grid[PF_FOCUS_GRID * PF_FOCUS_GRID][2]; /* at the centres of the cells, px: x, y */
 };
 
 struct pf_frame_result {
@@ -56,9 +65,10 @@ struct pf_frame_result {
     struct pf_focus focus;
     double transform[9]; /* homography, row by row: frame point ~ transform * reference point */
     double correlation;  /* rho of the accepted (or refused) alignment, -1..1; NAN: not measured */
-    /* ECC, ORB, AKAZE, SIFT or HYBRID; NONE where nothing had to be or could be aligned. */
+    /* The method; NONE where nothing had to be or could be aligned. */
     enum pf_align aligned_by;
-    struct pf_light_match light; /* reference = light * frame */
+    struct pf_displacement displacement; /* beside the homography */
+    struct pf_light_match light;         /* reference = light * frame */
     bool is_reference;
     double align_ms, fuse_ms, focus_ms;
 };
@@ -75,7 +85,15 @@ struct pf_stack_settings {
     double clip; /* `average`: standard deviations beyond which a sample is left out; 0: none is */
     bool depth;  /* keep what maps need */
     bool judge;  /* set aside what process/judge.h condemns */
+    double align_timeout_s;            /* of BSPLINE, for a frame */
+    struct pf_iteration_call iterated; /* called in the thread of pf_stack_add() */
 };
+
+/* Whether a method finds displacement fields. */
+static inline bool pf_align_is_non_rigid(enum pf_align align)
+{
+    return align == PF_ALIGN_FLOW || align == PF_ALIGN_BSPLINE;
+}
 
 struct pf_stack;
 

@@ -35,6 +35,7 @@ struct command {
     struct pf_burst *burst;
     struct pf_pipeline *pipeline;
     struct pf_progress progress;
+    double iterated_ms;    /* engine thread: when the steps of a long alignment were shown last */
     struct pf_error fatal; /* engine thread until the pipeline has ended */
 };
 
@@ -236,6 +237,19 @@ static void on_command(void *context, void *tag)
     (void)tag; /* this command queues frames only */
 }
 
+/* Engine thread: an alignment that takes long is at work. */
+static void on_iteration(void *context, const struct pf_iteration *iteration)
+{
+    struct command *command = context;
+    char note[80];
+    double now_ms = pf_now_ms();
+    if (now_ms < command->iterated_ms + 100)
+        return;
+    command->iterated_ms = now_ms;
+    snprintf(note, sizeof(note), "%s %d of %d", iteration->step, iteration->done, iteration->of);
+    pf_progress_phase(&command->progress, note);
+}
+
 /* Decodes, aligns and fuses all files but those that are out. */
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
@@ -243,6 +257,8 @@ static int fuse_pass(struct command *command, struct pf_error *err)
                                          .equalise = command->settings.equalise,
                                          .motion = (enum pf_motion)command->settings.motion,
                                          .min_correlation = command->settings.min_correlation,
+                                         .align_timeout_s = command->settings.align_timeout,
+                                         .iterated = {on_iteration, command},
                                          .fuse = (enum pf_fuse)command->settings.fuse,
                                          .clip = command->settings.clip,
                                          .judge = command->settings.judge};

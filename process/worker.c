@@ -22,6 +22,9 @@
 #include "process/burst.h"
 #include "process/pipeline.h"
 
+#define PROGRESS_MS 100 /* between two words on a long alignment */
+#define WARMING_MS  250
+
 struct open_burst {
     struct open_burst *next;
     char *name;
@@ -33,6 +36,8 @@ struct worker {
     struct pf_pool *pool;
     struct pf_pipeline *pipeline;
     struct open_burst *bursts; /* engine thread only */
+    const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
+    double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
     atomic_bool gone;          /* nobody reads our events any more */
 };
 
@@ -135,6 +140,7 @@ static int command_settings(const struct worker *worker, const json_t *command,
     ret->equalise = worker->settings.equalise;
     ret->motion = worker->settings.motion;
     ret->min_correlation = worker->settings.min_correlation;
+    ret->align_timeout = worker->settings.align_timeout;
     ret->judge = worker->settings.judge;
     ret->fuse = worker->settings.fuse;
     ret->clip = worker->settings.clip;
@@ -150,11 +156,26 @@ static int command_settings(const struct worker *worker, const json_t *command,
     return r == -ENOENT || r == -ERANGE ? -EINVAL : r;
 }
 
+/* Engine thread: an alignment that takes long is at work. */
+static void on_iteration(void *context, const struct pf_iteration *iteration)
+{
+    struct worker *worker = context;
+    double now_ms = pf_now_ms();
+    if (!worker->in_hand || now_ms < worker->told_ms + PROGRESS_MS)
+        return;
+    worker->told_ms = now_ms;
+    send_event(worker, "progress", worker->in_hand,
+               json_pack("{s:O, s:s, s:i, s:i, s:f, s:f}", "frame",
+                         json_object_get(worker->in_hand, "frame"), "step", iteration->step,
+                         "iteration", iteration->done, "of", iteration->of, "metric",
+                         iteration->metric, "elapsed_ms", now_ms - worker->begin_ms));
+}
+
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {"align",          "equalise",  "motion", "min_correlation",
-                                       "judge",          "fuse",      "clip",   "depth_map",
-                                       "confidence_map", "frame_map", NULL};
+    static const char *const keys[] = {
+        "align", "equalise", "motion",    "min_correlation", "align_timeout", "judge",
+        "fuse",  "clip",     "depth_map", "confidence_map",  "frame_map",     NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;
@@ -167,6 +188,8 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
                                       .equalise = settings.equalise,
                                       .motion = (enum pf_motion)settings.motion,
                                       .min_correlation = settings.min_correlation,
+                                      .align_timeout_s = settings.align_timeout,
+                                      .iterated = {on_iteration, worker},
                                       .fuse = (enum pf_fuse)settings.fuse,
                                       .clip = settings.clip,
                                       .depth = settings.depth_map || settings.confidence_map ||
@@ -373,8 +396,12 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
 
     int r = require_burst(worker, command, &burst, &err);
     bool open = r == 0;
+    worker->in_hand = command;
+    worker->begin_ms = pf_now_ms();
+    worker->told_ms = 0;
     if (open)
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
+    worker->in_hand = NULL;
     if (r == 0) {
         json_object_set(facts, "frame", frame);
         send_event(worker, "frame", command, facts);
@@ -502,6 +529,30 @@ static int limit_memory(int64_t mebibytes, struct pf_error *err)
     return 0;
 }
 
+static void on_warming(void *context, const struct pf_iteration *iteration)
+{
+    struct worker *worker = context;
+    double now_ms = pf_now_ms();
+    if (now_ms < worker->told_ms + WARMING_MS)
+        return;
+    worker->told_ms = now_ms;
+    send_event(worker, "warming", NULL,
+               json_pack("{s:s, s:i, s:i}", "step", iteration->step, "iteration", iteration->done,
+                         "of", iteration->of));
+}
+
+/* What would make the first frame the slow one. That it cannot be warmed up is said now; its frames
+ * will say it again. */
+static void warm_up(struct worker *worker)
+{
+    struct pf_iteration_call call = {on_warming, worker};
+    struct pf_error err = {0};
+    if (worker->settings.align == PF_ALIGN_BSPLINE &&
+        pf_elastix_warm_up(worker->settings.align_timeout, pf_pool_threads(worker->pool), &call,
+                           &err) < 0)
+        pf_log_error("align = bspline will set frames aside: %s", err.text);
+}
+
 static int run(struct worker *worker, struct pf_error *err)
 {
     static const struct pf_pipeline_calls template = {
@@ -519,6 +570,7 @@ static int run(struct worker *worker, struct pf_error *err)
         r = pf_pipeline_new(&worker->pipeline, &calls, &limits, err);
     if (r < 0)
         return r;
+    warm_up(worker);
     send_event(worker, "ready", NULL,
                json_pack("{s:s, s:i, s:s}", "device", "cpu", "threads",
                          pf_pool_threads(worker->pool), "version", pf_version()));

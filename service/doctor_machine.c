@@ -129,17 +129,20 @@ static void gpu(struct pf_report *report)
                       loaded ? ", " : "", driver);
 }
 
-static void programs(struct pf_report *report)
+static void programs(struct pf_report *report, const struct pf_settings *settings)
 {
+    bool needed = settings->align == PF_ALIGN_BSPLINE;
     const char *const elastix[] = {"elastix", "--version", NULL};
     char version[64] = "";
     if (run(elastix, version, sizeof(version)) == 0) {
         version[strcspn(version, "\n")] = '\0';
-        pf_report_add(report, PF_FINDING_OK, "elastix", NULL,
-                      "%s; no setting of this build uses it", version);
+        pf_report_add(report, PF_FINDING_OK, "elastix", NULL, "%s; --align bspline can use it",
+                      version);
     } else {
-        pf_report_add(report, PF_FINDING_OK, "elastix", NULL,
-                      "not installed; no setting of this build needs it");
+        pf_report_add(report, needed ? PF_FINDING_FAIL : PF_FINDING_OK, "elastix",
+                      needed ? "apt-get install --no-install-recommends elastix" : NULL,
+                      needed ? "not installed, and --align bspline needs it"
+                             : "not installed; only --align bspline needs it");
     }
 }
 
@@ -181,7 +184,7 @@ void pf_doctor_machine(struct pf_report *report, const struct pf_settings *setti
     processor(report, settings);
     memory(report);
     gpu(report);
-    programs(report);
+    programs(report, settings);
     libraries(report);
     wall_clock(report);
 }

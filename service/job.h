@@ -29,12 +29,13 @@ struct pf_job_frame {
     bool excluded; /* set aside by the service: not sent again */
     bool stray;    /* excluded because it is of a smaller group (process/stray.h) */
     int group;
-    char reason[256];   /* why it is excluded, or what the trouble with its file was last time */
-    int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
-    int attempts;       /* times it took the worker down */
-    char told;          /* the verdict that was logged last: 'f' fused, 'a' aside */
-    char *companion;    /* path of the RAW or JPEG of the same shot, NULL none known */
-    json_t *result;     /* the worker's "frame" event, NULL before */
+    char reason[256];    /* why it is excluded, or what the trouble with its file was last time */
+    int64_t trouble_ms;  /* since when its file cannot be read; 0: it could */
+    int attempts;        /* times it took the worker down */
+    int64_t progress_ms; /* how long the worker was at it when it said so last */
+    char told;           /* the verdict that was logged last: 'f' fused, 'a' aside */
+    char *companion;     /* path of the RAW or JPEG of the same shot, NULL none known */
+    json_t *result;      /* the worker's "frame" event, NULL before */
 };
 
 enum pf_job_stage {

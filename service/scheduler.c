@@ -78,8 +78,9 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
     if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
         job->key = NULL;
     json_t *object = pf_options_json(
-        scheduler->settings, "align equalise motion min_correlation judge fuse clip depth_map "
-                             "confidence_map frame_map");
+        scheduler->settings,
+        "align equalise motion min_correlation align_timeout judge fuse clip depth_map "
+        "confidence_map frame_map");
     json_t *head = job->key ? command("open", job) : NULL;
     if (object && head && !json_object_update(object, head))
         job->stage = PF_JOB_ACTIVE;
@@ -324,6 +325,15 @@ static void on_message(const json_t *event, void *context)
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
         if (frame)
             frame->decoding = true;
+    } else if (job && !strcmp(name, "progress")) {
+        struct pf_job_frame *frame =
+            pf_job_find(job, json_string_value(json_object_get(event, "frame")));
+        if (frame)
+            scheduler->handlers.progress(job, frame, event, scheduler->context);
+    } else if (!strcmp(name, "warming")) {
+        const char *step = json_string_value(json_object_get(event, "step"));
+        pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
+                    (int)json_integer_value(json_object_get(event, "iteration")));
     } else if (job && !strcmp(name, "frame")) {
         on_frame(scheduler, job, event);
     } else if (job && !strcmp(name, "preview")) {

@@ -23,6 +23,9 @@
 struct pf_scheduler_handlers {
     /* A frame is done: it has a result, or it is excluded. */
     void (*frame)(struct pf_job *job, struct pf_job_frame *frame, void *context);
+    /* The worker is at a frame for long; `event` (borrowed) is its `progress`. */
+    void (*progress)(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
+                     void *context);
     /* A frame took the worker down once more (frame->attempts is already counted). */
     void (*attempt)(struct pf_job *job, struct pf_job_frame *frame, const char *why, void *context);
     /* The file of a frame cannot be read now (code: positive errno). The job has lost its stack and

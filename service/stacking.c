@@ -149,6 +149,22 @@ static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *conte
     note_result(context, job, frame);
 }
 
+/* Every word for who wants to know; one now and then for the photographer. */
+static void on_progress(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
+                        void *context)
+{
+    const int64_t often_ms = 5000;
+    const char *step = json_string_value(json_object_get(event, "step"));
+    int64_t elapsed_ms = (int64_t)number(event, "elapsed_ms");
+    bool due = elapsed_ms / often_ms != frame->progress_ms / often_ms && elapsed_ms >= often_ms;
+    (void)job, (void)context;
+    frame->progress_ms = elapsed_ms;
+    pf_log(due ? PF_LOG_INFO : PF_LOG_DEBUG, "%s: %s: iteration %d of at most %d, %.1f s",
+           pf_base_name(frame->record->path), step ? step : "aligning",
+           (int)json_integer_value(json_object_get(event, "iteration")),
+           (int)json_integer_value(json_object_get(event, "of")), (double)elapsed_ms / 1e3);
+}
+
 static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const char *why,
                        void *context)
 {
@@ -298,6 +314,7 @@ static void on_unwritten(struct pf_job *job, int code, const char *reason, void 
 
 const struct pf_scheduler_handlers pf_stacking_handlers = {
     .frame = on_frame,
+    .progress = on_progress,
     .attempt = on_attempt,
     .unreadable = on_unreadable,
     .settled = on_settled,

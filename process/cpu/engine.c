@@ -1,3 +1,4 @@
+#include "process/cpu/deform.h"
 #include "process/cpu/fuse.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@ static void cpu_close(void *opaque)
     if (!engine)
         return;
     pf_alignment_close(&engine->alignment);
+    pf_anchors_free(engine->anchors);
     free(engine->memory);
     free(engine);
 }
@@ -217,6 +219,17 @@ static int cpu_match(void *opaque, enum pf_features_kind kind, enum pf_target ta
     return r < 0 ? r : pf_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
 }
 
+static int cpu_deform(void *opaque, enum pf_target target, const struct pf_warp *start,
+                      struct pf_field **ret_field, struct pf_fit *ret, struct pf_error *err)
+{
+    struct pf_cpu_engine *engine = opaque;
+    struct pf_source_plane luma = pf_cpu_source(engine->frame, 0, 1);
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    return r < 0 ? r
+                 : pf_alignment_deform(&engine->alignment, target, engine->anchors, &luma, start,
+                                       ret_field, ret, err);
+}
+
 const struct pf_backend pf_backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -224,6 +237,7 @@ const struct pf_backend pf_backend_cpu = {
     .load = cpu_load,
     .align = cpu_align,
     .match = cpu_match,
+    .deform = cpu_deform,
     .compare_light = cpu_compare_light,
     .fuse = pf_cpu_fuse,
     .keep = cpu_keep,

@@ -11,6 +11,7 @@
 
 #include "process/backend.h"
 #include "process/cpu/alignment.h"
+#include "process/cpu/anchors.h"
 #include "process/cpu/kernels.h"
 
 #define PF_CPU_MAX_LEVELS   10 /* Laplacian levels; one more for the rest */
@@ -31,6 +32,7 @@ struct pf_cpu_engine {
 
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
     struct pf_alignment alignment;
+    struct pf_anchors *anchors; /* NULL unless alignment is non-rigid; made with the first frame */
     struct pf_light_grid light, reference_light; /* of the frame in hand, of the reference */
 
     /* All below is made when the first frame is fused; `memory` owns it. */

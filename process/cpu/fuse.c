@@ -264,6 +264,11 @@ int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light_
         if (r < 0)
             return r;
         engine->reference_light = engine->light;
+        if (pf_align_is_non_rigid(engine->settings.align))
+            r = pf_anchors_new(&engine->anchors, engine->frame->width, engine->frame->height,
+                               engine->kernels, engine->pool, err);
+        if (r < 0)
+            return r;
     }
     double identity[9], mix[9];
     pf_homography_identity(identity);
@@ -276,6 +281,10 @@ int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light_
             4096,
             pf_field_look(warp->field, engine->frame->width, engine->frame->height).straight_px);
     job.covered = job.identity;
+    if (engine->anchors) {
+        struct pf_source_plane luma = pf_cpu_source(engine->frame, 0, 1);
+        pf_anchors_take(engine->anchors, &luma, warp);
+    }
     for (int plane = 0; plane < engine->planes; plane++) {
         job.plane = plane;
         job.level = 0;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "process/homography.h"
 #include "tests/gen/rows.h"
 
 struct pf_gen_options pf_gen_options_usual(void)
@@ -30,7 +31,7 @@ struct pf_gen_scene *pf_gen_burst_scene(const struct pf_gen_options *options)
 {
     double corner = hypot(options->width, options->height) / 2;
     double move = 1.5 * (options->shift_px + fabs(options->breathing) * corner +
-                         fabs(options->rotation_deg) * M_PI / 180 * corner);
+                         fabs(options->rotation_deg) * M_PI / 180 * corner + options->deform_px);
     return pf_gen_scene_new(options->kind, options->width, options->height, (int)ceil(move) + 10,
                             (float)options->blur_px, options->seed);
 }
@@ -58,6 +59,8 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
         double angle = turn * t + (i ? turn / 7 * wobble(&random) : 0);
         double flicker = i ? pf_gen_uniform(&random, -options->flicker, options->flicker) : 0;
         shot->focus = t;
+        shot->deform = pf_gen_deform_new(options->width, options->height, options->deform_px * t,
+                                         options->seed);
         shot->exposure = pow(1 + flicker, 2.2);
         for (int c = 0; c < 3; c += 2)
             shot->colour[c] =
@@ -73,15 +76,32 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
     return shots;
 }
 
+static json_t *displacement_json(const struct pf_gen_shot *shot)
+{
+    enum { CELLS = 16 };
+    json_t *grid = json_array();
+    for (int i = 0; i < CELLS * CELLS; i++) {
+        double x = (i % CELLS + 0.5) * shot->deform.width / CELLS - 0.5, plain[2], bent[2];
+        double y = (i / CELLS + 0.5) * shot->deform.height / CELLS - 0.5;
+        pf_homography_apply(shot->transform, x, y, &plain[0], &plain[1]);
+        pf_gen_deform_find(&shot->deform, shot->transform, x, y, bent);
+        json_array_append_new(grid, json_pack("[f, f]", bent[0] - plain[0], bent[1] - plain[1]));
+    }
+    return grid;
+}
+
 json_t *pf_gen_shot_json(const struct pf_gen_shot *shot, const char *file)
 {
     json_t *transform = json_array();
     for (int i = 0; i < 9; i++)
         json_array_append_new(transform, json_real(shot->transform[i]));
-    return json_pack("{s:s, s:f, s:f, s:[f, f, f], s:o}", "file", file, "focus", shot->focus,
-                     "gain", pow(shot->exposure, -1 / 2.2), "balance",
-                     pow(shot->colour[0], -1 / 2.2), pow(shot->colour[1], -1 / 2.2),
-                     pow(shot->colour[2], -1 / 2.2), "transform", transform);
+    json_t *json = json_pack("{s:s, s:f, s:f, s:[f, f, f], s:o}", "file", file, "focus",
+                             shot->focus, "gain", pow(shot->exposure, -1 / 2.2), "balance",
+                             pow(shot->colour[0], -1 / 2.2), pow(shot->colour[1], -1 / 2.2),
+                             pow(shot->colour[2], -1 / 2.2), "transform", transform);
+    if (shot->deform.reach_px > 0)
+        json_object_set_new(json, "displacement", displacement_json(shot));
+    return json;
 }
 
 uint16_t *pf_gen_burst_truth(const struct pf_gen_scene *scene, struct pf_gen_canvas *canvas)

@@ -20,6 +20,7 @@ struct pf_gen_options {
     double noise;        /* see struct pf_gen_shot */
     double flicker;      /* greatest change of brightness, as coded: 0.01 is one percent */
     double white_drift;  /* the same of red and of blue beside green */
+    double deform_px;    /* reach of the last frame's deformation, growing from 0 */
     double blur_px;      /* see pf_gen_scene_new; < 0 what suits the scene */
 };
 
@@ -32,7 +33,9 @@ struct pf_gen_scene *pf_gen_burst_scene(const struct pf_gen_options *options);
 /* The shots, `frames` of them; the caller frees. The first one is the reference: identity, 1. */
 struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options);
 
-/* Truth about a shot as JSON: file, transform, focus, gain as the engine defines them. */
+/* Truth about a shot as JSON: file, transform, focus, gain as the engine defines them, and of a
+ * deformed one `displacement`: beside the transform, at the centres of 16 x 16 cells of the
+ * reference, as the engine's. */
 json_t *pf_gen_shot_json(const struct pf_gen_shot *shot, const char *file);
 
 /* All-in-focus picture in the first frame's geometry, 16-bit RGB; the caller frees. */

@@ -50,7 +50,21 @@ struct develop {
     int channel, bits;
 };
 
-/* Canvas column of frame column x on canvas row v: both passes together are the affine map. */
+/* Canvas point of a frame point. */
+static inline void canvas_point(const struct develop *d, double x, double y, double ret[2])
+{
+    const double *m = d->back;
+    if (d->shot->deform.reach_px > 0) {
+        double by[2];
+        pf_gen_deform_at(&d->shot->deform, x, y, by);
+        x += by[0];
+        y += by[1];
+    }
+    ret[0] = m[0] * x + m[1] * y + m[2];
+    ret[1] = m[3] * x + m[4] * y + m[5];
+}
+
+/* Canvas column of frame column x on canvas row v: both passes together are the whole map. */
 static void across_rows(void *context, int begin, int end)
 {
     struct develop *d = context;
@@ -60,8 +74,13 @@ static void across_rows(void *context, int begin, int end)
         const float *from = d->canvas->light[d->channel] + (size_t)v * (size_t)canvas_width;
         float *to = d->rows + (size_t)v * (size_t)width;
         for (int x = 0; x < width; x++) {
-            double y = (v - m[3] * x - m[5]) / m[4];
-            double sx = m[0] * x + m[1] * y + m[2];
+            double y = (v - m[3] * x - m[5]) / m[4], at[2];
+            canvas_point(d, x, y, at);
+            for (int i = 0; i < 5 && d->shot->deform.reach_px > 0; i++) {
+                y += (v - at[1]) / m[4];
+                canvas_point(d, x, y, at);
+            }
+            double sx = at[0];
             int left = (int)floor(sx);
             const float *w = d->kernel[(int)((sx - left) * PHASES + 0.5)];
             left -= TAPS / 2 - 1;
@@ -78,11 +97,12 @@ static void down_rows(void *context, int begin, int end)
 {
     struct develop *d = context;
     int width = d->scene->width, canvas_height = d->canvas->height;
-    const double *m = d->back;
     for (int y = begin; y < end; y++) {
         float *to = d->plane[d->channel] + (size_t)y * (size_t)width;
         for (int x = 0; x < width; x++) {
-            double sy = m[3] * x + m[4] * y + m[5];
+            double at[2];
+            canvas_point(d, x, y, at);
+            double sy = at[1];
             int top = (int)floor(sy);
             const float *w = d->kernel[(int)((sy - top) * PHASES + 0.5)];
             top -= TAPS / 2 - 1;

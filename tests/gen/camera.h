@@ -7,15 +7,17 @@
 #ifndef PF_GEN_CAMERA_H
 #define PF_GEN_CAMERA_H
 
+#include "tests/gen/deform.h"
 #include "tests/gen/scene.h"
 
 struct pf_gen_shot {
-    double focus;        /* depth in focus */
-    double transform[9]; /* frame point ~ transform * reference point, row by row */
-    double exposure;     /* light of this frame / light of the first */
-    double colour[3];    /* the same of red, green and blue beside it */
-    double noise;        /* standard deviation at middle grey, levels of 255 */
-    uint32_t seed;       /* of the noise */
+    double focus;                /* depth in focus */
+    double transform[9];         /* frame point ~ transform * reference point, row by row */
+    struct pf_gen_deform deform; /* after the transform; reach 0: none */
+    double exposure;             /* light of this frame / light of the first */
+    double colour[3];            /* the same of red, green and blue beside it */
+    double noise;                /* standard deviation at middle grey, levels of 255 */
+    uint32_t seed;               /* of the noise */
 };
 
 /* Similarity about the frame's centre: scale, angle in radians, then shift in px. */

@@ -34,6 +34,7 @@ static void usage(FILE *to)
           "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
           "--flicker R\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
+          "          --deform PX (smooth, growing to the last frame)\n"
           "files:    --format jpeg|tiff|png|dng  --bits 8|16  --quality Q  --subsampling "
           "420|422|440|444\n"
           "          --name IMG_%04d  --first-number K\n"
@@ -87,6 +88,7 @@ enum key {
     NOISE,
     FLICKER,
     WHITE_DRIFT,
+    DEFORM,
     PACE,
     NO_TRUTH,
     NO_PICTURES,
@@ -130,6 +132,7 @@ static const struct option options[] = {
     {"blur", 1, NULL, BLUR},
     {"noise", 1, NULL, NOISE},
     {"flicker", 1, NULL, FLICKER},
+    {"deform", 1, NULL, DEFORM},
     {"white-drift", 1, NULL, WHITE_DRIFT},
     {"pace", 1, NULL, PACE},
     {"no-truth", 0, NULL, NO_TRUTH},
@@ -251,6 +254,8 @@ static bool take(struct command *command, int key, const char *value)
         return number(value, 0, 0.5, &burst->flicker);
     case WHITE_DRIFT:
         return number(value, 0, 0.5, &burst->white_drift);
+    case DEFORM:
+        return number(value, 0, 500, &burst->deform_px);
     case PACE:
         return number(value, 0, 3600, &command->pace_s);
     case THREADS:
