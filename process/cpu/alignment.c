@@ -43,23 +43,19 @@ void pf_alignment_keep(struct pf_alignment *alignment)
     alignment->current_features = NULL;
 }
 
-int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
-                       double h[9], struct pf_fit *ret, struct pf_error *err)
+int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
+                           bool search, double h[9], struct pf_fit *ret, struct pf_error *err)
 {
-    const struct pf_ecc_pyramid *other =
-        target == PF_TARGET_STACK ? &alignment->stack_view : &alignment->predecessor;
-    enum pf_motion motion = alignment->settings->motion;
     struct pf_ecc_fit fit, back_fit;
-    int r = pf_ecc_align(alignment->ecc, other, &alignment->current, motion, search,
-                         target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit, err);
+    int r = direction(context, false, search, target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit,
+                      err);
     if (r < 0)
         return r;
     /* Between a sharp and a blurred picture the estimate leans a little to one side; the same the
      * other way round leans to the other. */
     double back[9], forth[9];
     if (pf_homography_invert(back, h)) {
-        r = pf_ecc_align(alignment->ecc, &alignment->current, other, motion, false, 1, back,
-                         &back_fit, err);
+        r = direction(context, true, false, 1, back, &back_fit, err);
         if (r < 0)
             return r;
         if (back_fit.correlation > 0.9 * fit.correlation && pf_homography_invert(forth, back))
@@ -68,6 +64,29 @@ int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bo
     }
     *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
     return 0;
+}
+
+struct both_pictures {
+    struct pf_alignment *alignment;
+    const struct pf_ecc_pyramid *target;
+};
+
+static int one_way(void *context, bool back, bool search, int levels, double h[9],
+                   struct pf_ecc_fit *ret, struct pf_error *err)
+{
+    const struct both_pictures *both = context;
+    struct pf_alignment *alignment = both->alignment;
+    return pf_ecc_align(alignment->ecc, back ? &alignment->current : both->target,
+                        back ? both->target : &alignment->current, alignment->settings->motion,
+                        search, levels, h, ret, err);
+}
+
+int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
+                       double h[9], struct pf_fit *ret, struct pf_error *err)
+{
+    struct both_pictures both = {alignment, target == PF_TARGET_STACK ? &alignment->stack_view
+                                                                      : &alignment->predecessor};
+    return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
 }
 
 /* Where features are only a start for correlation, pictures of this width are enough: a quarter of

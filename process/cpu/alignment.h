@@ -26,6 +26,14 @@ void pf_alignment_close(struct pf_alignment *alignment); /* a zeroed one is allo
 void pf_alignment_next(struct pf_alignment *alignment);  /* forgets the frame in hand */
 void pf_alignment_keep(struct pf_alignment *alignment);  /* it becomes the predecessor */
 
+/* One direction of an alignment: the target to the frame in hand, or (`back`) the frame to the target;
+ * see pf_ecc_align. */
+typedef int pf_alignment_direction(void *context, bool back, bool search, int levels, double h[9],
+                                   struct pf_ecc_fit *ret, struct pf_error *err);
+/* The estimate of both directions together; h and the rest as those of a backend. */
+int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
+                           bool search, double h[9], struct pf_fit *ret, struct pf_error *err);
+
 /* As the functions of a backend. */
 int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
                        double h[9], struct pf_fit *ret, struct pf_error *err);

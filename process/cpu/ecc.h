@@ -17,6 +17,10 @@
 #include "process/cpu/kernels.h"
 #include "process/pool.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define PF_ECC_MAX_WIDTH  1600 /* pixels of the finest level, where a frame is larger */
 #define PF_ECC_MAX_LEVELS 12
 
@@ -77,5 +81,9 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
 int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, const double h[9], struct pf_ecc_fit *ret,
                  struct pf_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

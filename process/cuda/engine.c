@@ -1,7 +1,6 @@
 /* The backend that computes on an NVIDIA GPU. A frame stays on the device from its upload until it is
- * part of the stack; what comes back are the sums of the focus measure and a small picture of light,
- * which alignment on the processor works on. fuse() only queues its work: the next frame's upload runs
- * beside it. */
+ * part of the stack; what comes back are the sums of the focus measure and a few numbers of each
+ * alignment. fuse() only queues its work: the next frame's upload runs beside it. */
 #include "process/cuda/engine.h"
 
 #include <errno.h>
@@ -17,14 +16,13 @@ static void cuda_close(void *opaque)
     struct pf_cuda_engine *engine = opaque;
     if (!engine)
         return;
-    pf_alignment_close(&engine->alignment);
+    pf_cuda_alignment_close(&engine->alignment);
     if (engine->cuda) {
         pf_cuda_release(engine->cuda, engine->nodes);
         pf_cuda_release(engine->cuda, engine->arena);
         for (int i = 0; i < 2; i++)
             pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
         pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
-        pf_cuda_release_pinned(engine->cuda, engine->light_picture);
     }
     pf_cuda_free(engine->cuda);
     free(engine);
@@ -41,7 +39,7 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
     engine->fuser = pf_cpu_fuser(settings->fuse);
     int r = pf_cuda_new(&engine->cuda, err);
     if (r == 0)
-        r = pf_alignment_open(&engine->alignment, &engine->settings, pool, err);
+        r = pf_cuda_alignment_open(&engine->alignment, &engine->settings, pool, engine->cuda, err);
     if (r < 0) {
         cuda_close(engine);
         return r;
@@ -52,18 +50,6 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
 }
 
 /* --- memory --- */
-
-/* Size of the finest picture of alignment, after pf_ecc_halvings() halvings. */
-static void light_size(const struct pf_cuda_engine *engine, int *ret_width, int *ret_height)
-{
-    int width = engine->shape.width, height = engine->shape.height;
-    for (int i = pf_ecc_halvings(engine->shape.width); i > 0; i--) {
-        width = (width + 1) / 2;
-        height = (height + 1) / 2;
-    }
-    *ret_width = width;
-    *ret_height = height;
-}
 
 /* One allocation for all that frames of this kind need, with less to spare where there is less room. */
 static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
@@ -103,18 +89,15 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
     if (r < 0)
         return r;
     const struct pf_cuda_memory *memory = &engine->memory;
-    const struct pf_cuda_grid *view = &memory->size[0][view_level(engine)];
     engine->chunk_bytes = memory->raw_stride[0] > CHUNK_BYTES ? memory->raw_stride[0] : CHUNK_BYTES;
-    void *pinned[4] = {NULL};
-    const size_t bytes[4] = {(size_t)view->width * (size_t)view->height * sizeof(float),
-                             PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
+    void *pinned[3] = {NULL};
+    const size_t bytes[3] = {PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
                              engine->chunk_bytes, engine->chunk_bytes};
-    for (int i = 0; r == 0 && i < (engine->shares_memory ? 2 : 4); i++)
+    for (int i = 0; r == 0 && i < (engine->shares_memory ? 1 : 3); i++)
         r = pf_cuda_alloc_pinned(engine->cuda, &pinned[i], bytes[i], err);
-    engine->light_picture = pinned[0];
-    engine->cells_of_light = pinned[1];
-    engine->chunk[0] = pinned[2];
-    engine->chunk[1] = pinned[3];
+    engine->cells_of_light = pinned[0];
+    engine->chunk[0] = pinned[1];
+    engine->chunk[1] = pinned[2];
     if (r < 0)
         return r;
     pf_kernels(0); /* fills pf_lanczos */
@@ -200,8 +183,9 @@ static int share(struct pf_cuda_engine *engine, struct pf_error *err)
 
 /* --- the frame in hand --- */
 
-/* Pictures of light, down to the finest of alignment; it comes to the host. */
-static void make_light(struct pf_cuda_engine *engine, const struct pf_source_plane *luma)
+/* Pictures of light, down to the finest of alignment, which is the frame's from now on. Waits. */
+static int make_light(struct pf_cuda_engine *engine, const struct pf_source_plane *luma,
+                      double *ret_contrast, struct pf_error *err)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     int halvings = pf_ecc_halvings(luma->width), width = luma->width, height = luma->height;
@@ -223,8 +207,9 @@ static void make_light(struct pf_cuda_engine *engine, const struct pf_source_pla
         width = (width + 1) / 2;
         height = (height + 1) / 2;
     }
-    pf_cuda_download(engine->cuda, engine->light_picture, light,
-                     (size_t)width * (size_t)height * sizeof(float));
+    double scale = ldexp(1, halvings);
+    return pf_cuda_alignment_take(&engine->alignment, light, width, height, scale, (scale - 1) / 2,
+                                  ret_contrast, err);
 }
 
 /* What the sums of the device's cells say. */
@@ -258,23 +243,14 @@ static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
     pf_focus_of_cells(ret, sums, width, height);
 }
 
-static int take_light(struct pf_cuda_engine *engine, struct pf_ecc_pyramid *ret, int width,
-                      int height, double scale, double offset, struct pf_error *err)
-{
-    return pf_ecc_pyramid_of_light(ret, engine->light_picture, width, height, scale, offset,
-                                   pf_kernels(0), engine->pool, err);
-}
-
 static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
                      double *ret_contrast, struct pf_error *err)
 {
     struct pf_cuda_engine *engine = opaque;
-    int width, height;
     int r = engine->arena ? 0 : prepare(engine, frame, err);
     if (r < 0)
         return r;
     let_go(engine);
-    pf_alignment_next(&engine->alignment);
     engine->frame = frame;
     if (frame->bits != engine->shape.bits)
         r = pf_fail(err, EINVAL, "frames of %d and of %d bits in one stack", engine->shape.bits,
@@ -287,23 +263,16 @@ static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus
     pf_cuda_measure(engine->cuda, &luma, engine->memory.cells_of_light);
     pf_cuda_download(engine->cuda, engine->cells_of_light, engine->memory.cells_of_light,
                      PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(*engine->cells_of_light));
-    make_light(engine, &luma);
-    r = pf_cuda_wait(engine->cuda, err);
-    if (r < 0)
-        return r;
-    read_cells(engine, ret_focus);
-    light_size(engine, &width, &height);
-    double scale = ldexp(1, pf_ecc_halvings(frame->width));
-    r = take_light(engine, &engine->alignment.current, width, height, scale, (scale - 1) / 2, err);
+    r = make_light(engine, &luma, ret_contrast, err);
     if (r == 0)
-        *ret_contrast = pf_ecc_contrast(&engine->alignment.current);
+        read_cells(engine, ret_focus);
     return r;
 }
 
 static void cuda_keep(void *opaque)
 {
     struct pf_cuda_engine *engine = opaque;
-    pf_alignment_keep(&engine->alignment);
+    pf_cuda_alignment_keep(&engine->alignment);
     let_go(engine);
 }
 
@@ -314,16 +283,10 @@ static int make_stack_view(struct pf_cuda_engine *engine, struct pf_error *err)
     const struct pf_cuda_memory *memory = &engine->memory;
     int level = view_level(engine);
     const struct pf_cuda_grid *size = &memory->size[0][level];
-    pf_ecc_pyramid_free(&engine->alignment.stack_view);
     pf_cuda_collapse_plane(engine, 0, level);
     pf_cuda_light(engine->cuda, memory->light[0], memory->work[0][level], size);
-    pf_cuda_download(engine->cuda, engine->light_picture, memory->light[0],
-                     (size_t)size->width * (size_t)size->height * sizeof(float));
-    int r = pf_cuda_wait(engine->cuda, err);
-    if (r == 0)
-        r = take_light(engine, &engine->alignment.stack_view, size->width, size->height,
-                       ldexp(1, level), 0, err);
-    return r;
+    return pf_cuda_alignment_view(&engine->alignment, memory->light[0], size->width, size->height,
+                                  ldexp(1, level), 0, err);
 }
 
 static int cuda_align(void *opaque, enum pf_target target, bool search, double h[9],
@@ -331,7 +294,7 @@ static int cuda_align(void *opaque, enum pf_target target, bool search, double h
 {
     struct pf_cuda_engine *engine = opaque;
     int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
-    return r < 0 ? r : pf_alignment_align(&engine->alignment, target, search, h, ret, err);
+    return r < 0 ? r : pf_cuda_alignment_align(&engine->alignment, target, search, h, ret, err);
 }
 
 static int cuda_match(void *opaque, enum pf_features_kind kind, enum pf_target target, double h[9],
@@ -339,7 +302,9 @@ static int cuda_match(void *opaque, enum pf_features_kind kind, enum pf_target t
 {
     struct pf_cuda_engine *engine = opaque;
     int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
-    return r < 0 ? r : pf_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
+    return r < 0
+               ? r
+               : pf_cuda_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
 }
 
 static int cuda_compare_light(void *opaque, const double h[9], struct pf_light_match *ret,

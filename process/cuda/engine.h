@@ -2,9 +2,9 @@
 #ifndef PF_CUDA_ENGINE_H
 #define PF_CUDA_ENGINE_H
 
-#include "process/cpu/alignment.h"
 #include "process/cpu/engine.h"
 #include "process/cpu/fuse.h"
+#include "process/cuda/alignment.h"
 #include "process/cuda/memory.h"
 #include "process/cuda/runtime.h"
 
@@ -23,7 +23,7 @@ struct pf_cuda_engine {
     struct pf_cuda *cuda;
     bool shares_memory;
 
-    struct pf_alignment alignment;
+    struct pf_cuda_alignment alignment;
     struct pf_light_grid light, reference_light;
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
 
@@ -39,7 +39,6 @@ struct pf_cuda_engine {
     size_t chunk_bytes;
     char *chunk[2];                      /* pinned: a frame goes through them in turn */
     struct pf_cuda_cell *cells_of_light; /* pinned */
-    float *light_picture;                /* pinned */
     void *nodes;                         /* device: of a displacement field */
     size_t nodes_bytes;
 };
