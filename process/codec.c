@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,29 +80,50 @@ static int decode(struct pf_image **ret, struct pf_source *source, struct pf_err
     return pf_fail(err, ENOTSUP, "%s: not a JPEG, TIFF, PNG or RAW picture", source->path);
 }
 
-int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
-                    struct pf_error *err)
+int pf_source_open(struct pf_source *source, const char *path,
+                   const struct pf_decode_limits *limits, struct pf_error *err)
 {
     /* O_NONBLOCK: a named pipe in the place of a picture must not block for ever. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r = 0;
+    struct stat st = {0};
     if (fd < 0)
         return pf_fail_errno(err, errno, "opening %s", path);
-
-    int r;
-    struct stat st;
     if (fstat(fd, &st) < 0)
         r = pf_fail_errno(err, errno, "reading %s", path);
     else if (S_ISDIR(st.st_mode))
         r = pf_fail(err, EISDIR, "%s: a directory, not a picture", path);
     else if (!S_ISREG(st.st_mode))
         r = pf_fail(err, ENOTSUP, "%s: not a regular file", path);
-    else {
-        struct pf_source source = {
-            .fd = fd, .path = path, .size_bytes = st.st_size, .limits = limits};
-        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        r = decode(ret, &source, err);
+    if (r < 0) {
+        close(fd);
+        return r;
     }
-    close(fd);
+    *source =
+        (struct pf_source){.fd = fd, .path = path, .size_bytes = st.st_size, .limits = limits};
+    return 0;
+}
+
+int pf_source_memory(const void *bytes, size_t size_bytes, struct pf_error *err)
+{
+    struct pf_sink sink = {.fd = memfd_create("preview", MFD_CLOEXEC)};
+    if (sink.fd < 0)
+        return pf_fail_errno(err, errno, "a file in memory");
+    if (pf_sink_write(&sink, bytes, size_bytes))
+        return sink.fd;
+    close(sink.fd);
+    return pf_fail_errno(err, sink.error, "a file in memory");
+}
+
+int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
+                    struct pf_error *err)
+{
+    struct pf_source source;
+    int r = pf_source_open(&source, path, limits, err);
+    if (r < 0)
+        return r;
+    posix_fadvise(source.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    r = decode(ret, &source, err);
+    close(source.fd);
     return r;
 }
 

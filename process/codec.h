@@ -7,6 +7,8 @@
 #ifndef PF_CODEC_H
 #define PF_CODEC_H
 
+#include <stdbool.h>
+
 #include "config/base/error.h"
 #include "config/settings.h"
 #include "process/image.h"
@@ -25,11 +27,19 @@ struct pf_decode_limits {
 int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
                     struct pf_error *err);
 
+/* A small picture of the file without decoding it whole, where there is a short way: the thumbnail in
+ * a JPEG's EXIF if it shows the same, or the JPEG reduced while it is decoded, or the preview of a
+ * RAW file. 8 bits, its longer side not below `least_side` unless the picture is smaller, with
+ * orientation, without EXIF. -ENODATA: there is no short way; errors as in pf_image_decode(). */
+int pf_image_decode_quickly(struct pf_image **ret, const char *path, int least_side,
+                            const struct pf_decode_limits *limits, struct pf_error *err);
+
 struct pf_encode_options {
     enum pf_format format;
     int bits;         /* 8 or 16; JPEG is always 8 */
     int jpeg_quality; /* 1..100 */
     int threads;      /* may be used for row conversion */
+    bool fleeting;    /* a power cut may take it: the disk is not waited for */
 };
 
 /* Writes `image` to `path` (created, truncated), pixels turned upright by its orientation, EXIF

@@ -25,6 +25,14 @@ struct pf_source {
     const struct pf_decode_limits *limits;
 };
 
+/* Opens a file; source->fd is the caller's to close. errno of open, -EISDIR, -ENOTSUP for what is no
+ * regular file. */
+int pf_source_open(struct pf_source *source, const char *path,
+                   const struct pf_decode_limits *limits, struct pf_error *err);
+
+/* A file in memory with these bytes, to be closed by the caller; negative errno. */
+int pf_source_memory(const void *bytes, size_t size_bytes, struct pf_error *err);
+
 /* Reads up to `size` bytes; fewer only at the end of the file or on an error. */
 size_t pf_source_read(struct pf_source *source, void *bytes, size_t size);
 
@@ -38,6 +46,17 @@ int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_er
 int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 /* Any camera RAW; pf_decode_tiff() hands on those that are TIFF-shaped. */
 int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
+
+/* What a JPEG says of itself before its picture: size and EXIF block (the caller's; empty: none). */
+int pf_jpeg_head(struct pf_source *source, int *ret_width, int *ret_height,
+                 struct pf_blob *ret_exif, struct pf_error *err);
+/* The picture reduced by 1, 2, 4 or 8 while it is decoded, its longer side not below `least_side`; 8
+ * bits, full-size chroma, profile and orientation kept. */
+int pf_decode_jpeg_reduced(struct pf_image **ret, struct pf_source *source, int least_side,
+                           struct pf_error *err);
+/* The preview in a RAW file, a JPEG, in memory: *ret_fd is the caller's to close. -ENODATA: none. */
+int pf_raw_preview(struct pf_source *source, int *ret_fd, int *ret_orientation,
+                   struct pf_error *err);
 
 /* A file being written. */
 struct pf_sink {

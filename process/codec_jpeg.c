@@ -24,7 +24,9 @@ struct reader {
     jmp_buf jump;
     struct pf_source *source;
     struct pf_error *err;
-    int result; /* negative errno once failed */
+    int result;     /* negative errno once failed */
+    bool head_only; /* the picture is not read */
+    int least_side; /* it is reduced, but not below this; 0: it is not */
     struct pf_image *image;
     JSAMPLE *scratch; /* a row for what lies below the picture, or one converted row */
     JOCTET buffer[BUFFER_BYTES];
@@ -245,6 +247,50 @@ static void read_rgb(struct reader *reader)
     }
 }
 
+/* libjpeg reduces in the transform: most of the work falls away. */
+static void read_reduced(struct reader *reader)
+{
+    j_decompress_ptr info = &reader->info;
+    bool grey = info->jpeg_color_space == JCS_GRAYSCALE;
+    int side =
+        (int)(info->image_width > info->image_height ? info->image_width : info->image_height);
+    if (!grey && info->jpeg_color_space != JCS_YCbCr)
+        leave(reader, ENODATA, "a JPEG of unusual colours is not reduced");
+    info->scale_num = 1;
+    info->scale_denom = 8;
+    while (info->scale_denom > 1 && side / (int)info->scale_denom < reader->least_side)
+        info->scale_denom /= 2;
+    info->out_color_space = grey ? JCS_GRAYSCALE : JCS_YCbCr;
+    info->dct_method = JDCT_IFAST;
+    jpeg_calc_output_dimensions(info);
+    int planes = grey ? 1 : 3;
+    reader->result = pf_image_new(&reader->image, (int)info->output_width, (int)info->output_height,
+                                  8, planes, 0, 0, reader->err);
+    if (reader->result < 0)
+        longjmp(reader->jump, 1);
+    new_scratch(reader, (size_t)info->output_width * 3);
+    keep_metadata(reader);
+    jpeg_start_decompress(info);
+    while (info->output_scanline < info->output_height) {
+        size_t y = info->output_scanline;
+        if (jpeg_read_scanlines(info, &reader->scratch, 1) == 0)
+            leave(reader, EBADMSG, EOF_TEXT);
+        for (int i = 0; i < planes; i++) {
+            uint8_t *out = (uint8_t *)reader->image->plane[i] + y * reader->image->stride_bytes[i];
+            for (int x = 0; x < reader->image->width; x++)
+                out[x] = reader->scratch[planes * x + i];
+        }
+    }
+}
+
+static void read_head(struct reader *reader)
+{
+    reader->result = pf_image_new(&reader->image, 1, 1, 8, 1, 0, 0, reader->err);
+    if (reader->result < 0)
+        longjmp(reader->jump, 1);
+    keep_metadata(reader);
+}
+
 static void read_picture(struct reader *reader)
 {
     j_decompress_ptr info = &reader->info;
@@ -258,6 +304,14 @@ static void read_picture(struct reader *reader)
     if (reader->result < 0)
         longjmp(reader->jump, 1);
 
+    if (reader->head_only) {
+        read_head(reader);
+        return;
+    }
+    if (reader->least_side) {
+        read_reduced(reader);
+        return;
+    }
     bool planar = planar_shifts(info, &shift_x, &shift_y) == 0;
     switch (info->jpeg_color_space) {
     case JCS_GRAYSCALE:
@@ -283,13 +337,23 @@ static void read_picture(struct reader *reader)
     jpeg_finish_decompress(info); /* reads up to the end marker */
 }
 
-int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
+static struct reader *new_reader(struct pf_source *source, struct pf_error *err)
 {
     struct reader *reader = calloc(1, sizeof(*reader));
-    if (!reader)
-        return pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
+    if (!reader) {
+        pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
+        return NULL;
+    }
     reader->source = source;
     reader->err = err;
+    return reader;
+}
+
+/* Frees the reader; *ret and the size of the picture on success. */
+static int run_reader(struct reader *reader, struct pf_image **ret, int *ret_width, int *ret_height)
+{
+    if (!reader)
+        return -ENOMEM;
     reader->info.err = jpeg_std_error(&reader->errors);
     reader->errors.error_exit = on_error;
     reader->errors.emit_message = on_message;
@@ -314,10 +378,44 @@ int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_er
     if (r == 0) {
         *ret = reader->image;
         reader->image = NULL;
+        *ret_width = (int)reader->info.image_width;
+        *ret_height = (int)reader->info.image_height;
     }
     pf_image_free(reader->image);
     free(reader->scratch);
     jpeg_destroy_decompress(&reader->info);
     free(reader);
     return r;
+}
+
+int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
+{
+    int width, height;
+    return run_reader(new_reader(source, err), ret, &width, &height);
+}
+
+int pf_decode_jpeg_reduced(struct pf_image **ret, struct pf_source *source, int least_side,
+                           struct pf_error *err)
+{
+    int width, height;
+    struct reader *reader = new_reader(source, err);
+    if (reader)
+        reader->least_side = least_side;
+    return run_reader(reader, ret, &width, &height);
+}
+
+int pf_jpeg_head(struct pf_source *source, int *ret_width, int *ret_height,
+                 struct pf_blob *ret_exif, struct pf_error *err)
+{
+    struct pf_image *head = NULL;
+    struct reader *reader = new_reader(source, err);
+    if (reader)
+        reader->head_only = true;
+    int r = run_reader(reader, &head, ret_width, ret_height);
+    if (r < 0)
+        return r;
+    *ret_exif = head->exif;
+    head->exif = (struct pf_blob){0};
+    pf_image_free(head);
+    return 0;
 }

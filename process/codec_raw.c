@@ -301,3 +301,30 @@ int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_err
     libraw_close(reader.raw);
     return r;
 }
+
+int pf_raw_preview(struct pf_source *source, int *ret_fd, int *ret_orientation,
+                   struct pf_error *err)
+{
+    struct reader reader = {.source = source, .err = err, .raw = libraw_init(0)};
+    char path[32];
+    int r = reader.raw ? 0 : pf_fail(err, ENOMEM, "%s: out of memory", source->path), fd = -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", source->fd);
+    if (r == 0) {
+        const libraw_thumbnail_t *preview = &reader.raw->thumbnail;
+        set_up(&reader);
+        if (libraw_open_file(reader.raw, path) != LIBRAW_SUCCESS ||
+            libraw_unpack_thumb(reader.raw) != LIBRAW_SUCCESS || reader.damaged ||
+            preview->tformat != LIBRAW_THUMBNAIL_JPEG || !preview->tlength)
+            r = pf_fail(err, ENODATA, "%s: has no preview", source->path);
+        else
+            fd = pf_source_memory(preview->thumb, preview->tlength, err);
+        if (r == 0 && fd < 0)
+            r = fd;
+    }
+    if (r == 0) {
+        *ret_fd = fd;
+        *ret_orientation = orientation_of(reader.raw->sizes.flip);
+    }
+    libraw_close(reader.raw);
+    return r;
+}

@@ -76,7 +76,7 @@ static int write_file(const struct pf_encode_job *job, const char *path, struct 
         r = pf_fail_errno(err, sink.error, "writing %s", path);
     else if (r < 0)
         r = pf_fail(err, -r, "%s", inner.text);
-    else if (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)
+    else if (!job->options->fleeting && fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)
         r = pf_fail_errno(err, errno, "writing %s", path);
     if (close(fd) < 0 && r == 0)
         r = pf_fail_errno(err, errno, "writing %s", path);

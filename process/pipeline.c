@@ -64,6 +64,8 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
     job->decode_ms = pf_now_ms() - begin_ms;
+    if (r == 0 && pipeline->calls.decoded)
+        pipeline->calls.decoded(pipeline->calls.context, job->tag, job->image);
 
     pthread_mutex_lock(&pipeline->lock);
 }

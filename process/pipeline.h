@@ -20,6 +20,8 @@ struct pf_pipeline_calls {
     /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
      * decoding it. May be NULL. */
     int (*decoding)(void *context, const void *tag, struct pf_error *err);
+    /* Decode thread: it has been decoded. `image` is borrowed for the call. May be NULL. */
+    void (*decoded)(void *context, const void *tag, const struct pf_image *image);
     /* Engine thread. `image` is borrowed for the call; NULL when decoding failed, and then error is
      * set. */
     void (*frame)(void *context, void *tag, const struct pf_image *image,

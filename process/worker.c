@@ -21,6 +21,7 @@
 #include "config/settings.h"
 #include "process/burst.h"
 #include "process/pipeline.h"
+#include "process/thumbnail.h"
 
 #define PROGRESS_MS 100 /* between two words on a long alignment */
 #define WARMING_MS  250
@@ -32,13 +33,15 @@ struct open_burst {
 };
 
 struct worker {
-    struct pf_settings settings; /* constant once running */
+    struct pf_settings settings; /* constant once running, as the next */
+    struct pf_decode_limits limits;
     struct pf_pool *pool;
     struct pf_pipeline *pipeline;
     struct open_burst *bursts; /* engine thread only */
     const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
     double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
     atomic_bool gone;          /* nobody reads our events any more */
+    atomic_bool thumbless;     /* trouble with thumbnails has been told */
 };
 
 /* ---- events ---- */
@@ -378,11 +381,45 @@ static int check_identity(const json_t *command, struct pf_error *err)
     return r;
 }
 
+/* What came of a thumbnail: `facts` are consumed. Trouble is said once; a frame without is as good. */
+static void tell_thumbnail(struct worker *worker, const json_t *command, int r, json_t *facts,
+                           const struct pf_error *err)
+{
+    if (r > 0 && json_object_set(facts, "frame", json_object_get(command, "frame")) == 0)
+        send_event(worker, "thumbnail", command, facts);
+    else if ((r == -ENOSPC || r == -EROFS || r == -EACCES || r == -ENOENT) &&
+             !atomic_exchange(&worker->thumbless, true))
+        pf_log_warning("no thumbnails: %s", err->text);
+}
+
 static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
-    json_t *frame = json_object_get(tag, "frame");
-    send_event(context, "decoding", tag, json_pack("{s:O}", "frame", frame));
-    return check_identity(tag, err);
+    struct worker *worker = context;
+    json_t *frame = json_object_get(tag, "frame"), *facts = NULL;
+    send_event(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
+    int r = check_identity(tag, err);
+    char *prefix = pf_json_bytes_value(json_object_get(tag, "thumbnails"));
+    char *path = pf_json_bytes_value(json_object_get(tag, "path"));
+    if (r == 0 && prefix && path) {
+        struct pf_error why = {0};
+        int made = pf_thumbnail_before(path, prefix, &worker->limits, &facts, &why);
+        tell_thumbnail(worker, tag, made, facts, &why);
+    }
+    free(prefix);
+    free(path);
+    return r;
+}
+
+static void on_decoded(void *context, const void *tag, const struct pf_image *image)
+{
+    char *prefix = pf_json_bytes_value(json_object_get(tag, "thumbnails"));
+    for (int size = PF_THUMBNAIL_IS_SMALL; prefix && size <= PF_THUMBNAIL_IS_LARGE; size++) {
+        struct pf_error why = {0};
+        json_t *facts = NULL;
+        int made = pf_thumbnail_after(image, prefix, (enum pf_thumbnail_size)size, &facts, &why);
+        tell_thumbnail(context, tag, made, facts, &why);
+    }
+    free(prefix);
 }
 
 static void on_frame(void *context, void *tag, const struct pf_image *image,
@@ -555,10 +592,12 @@ static void warm_up(struct worker *worker)
 
 static int run(struct worker *worker, struct pf_error *err)
 {
-    static const struct pf_pipeline_calls template = {
-        .decoding = on_decoding, .frame = on_frame, .command = on_command, .discard = on_discard};
+    static const struct pf_pipeline_calls template = {.decoding = on_decoding,
+                                                      .decoded = on_decoded,
+                                                      .frame = on_frame,
+                                                      .command = on_command,
+                                                      .discard = on_discard};
     struct pf_pipeline_calls calls = template;
-    struct pf_decode_limits limits = {.max_pixels = worker->settings.max_megapixels * 1000000};
 
     /* Every arena reserves address space, which the limit counts. */
     mallopt(M_ARENA_MAX, 2);
@@ -566,8 +605,9 @@ static int run(struct worker *worker, struct pf_error *err)
     if (r == 0)
         r = pf_pool_new(&worker->pool, (int)worker->settings.threads, err);
     calls.context = worker;
+    worker->limits.max_pixels = worker->settings.max_megapixels * 1000000;
     if (r == 0)
-        r = pf_pipeline_new(&worker->pipeline, &calls, &limits, err);
+        r = pf_pipeline_new(&worker->pipeline, &calls, &worker->limits, err);
     if (r < 0)
         return r;
     warm_up(worker);

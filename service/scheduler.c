@@ -12,6 +12,7 @@
 #include "config/options.h"
 #include "service/child.h"
 #include "service/job_list.h"
+#include "service/thumbnails.h"
 #include "service/timer.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
@@ -98,6 +99,15 @@ static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_job_forget_stack(job);
 }
 
+static void add_thumbnails(const struct pf_scheduler *scheduler, const struct pf_job_frame *frame,
+                           json_t *object)
+{
+    char *prefix = pf_thumbnails_prefix(scheduler->settings->state, frame->record->id.text);
+    if (prefix)
+        json_object_set_new(object, "thumbnails", pf_json_bytes(prefix));
+    free(prefix);
+}
+
 static bool send_frames(struct pf_scheduler *scheduler)
 {
     struct pf_job *job = NULL;
@@ -109,6 +119,8 @@ static bool send_frames(struct pf_scheduler *scheduler)
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
+        if (scheduler->settings->thumbnails)
+            add_thumbnails(scheduler, frame, object);
         if (!tell(scheduler, object))
             return false;
         frame->step = PF_STEP_SENT;
@@ -334,6 +346,11 @@ static void on_message(const json_t *event, void *context)
         const char *step = json_string_value(json_object_get(event, "step"));
         pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
                     (int)json_integer_value(json_object_get(event, "iteration")));
+    } else if (job && !strcmp(name, "thumbnail")) {
+        struct pf_job_frame *frame =
+            pf_job_find(job, json_string_value(json_object_get(event, "frame")));
+        if (frame)
+            scheduler->handlers.thumbnail(job, frame, event, scheduler->context);
     } else if (job && !strcmp(name, "frame")) {
         on_frame(scheduler, job, event);
     } else if (job && !strcmp(name, "preview")) {

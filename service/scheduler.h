@@ -26,6 +26,9 @@ struct pf_scheduler_handlers {
     /* The worker is at a frame for long; `event` (borrowed) is its `progress`. */
     void (*progress)(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
                      void *context);
+    /* A thumbnail of a frame has been made; `event` is borrowed. */
+    void (*thumbnail)(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
+                      void *context);
     /* A frame took the worker down once more (frame->attempts is already counted). */
     void (*attempt)(struct pf_job *job, struct pf_job_frame *frame, const char *why, void *context);
     /* The file of a frame cannot be read now (code: positive errno). The job has lost its stack and

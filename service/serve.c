@@ -227,6 +227,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = make_preview_directory(service, err);
     if (!r)
+        r = pf_thumbnails_new(&service->thumbnails, settings->state, settings->thumbnails, err);
+    if (!r)
         r = build_loop(service, err);
     if (!r)
         r = pf_journal_next_burst(service->journal, &first_burst, err);
@@ -267,6 +269,7 @@ static void take_down(struct pf_service *service)
     free(service->sources);
     pf_scheduler_free(service->scheduler);
     pf_outbox_free(service->outbox);
+    pf_thumbnails_free(service->thumbnails);
     pf_ledger_free(service->ledger);
     pf_pairs_free(service->pairs);
     pf_grouper_free(service->grouper);

@@ -26,6 +26,7 @@
 #include "service/pairs.h"
 #include "service/scheduler.h"
 #include "service/source.h"
+#include "service/thumbnails.h"
 
 struct pf_service {
     struct event_base *base;
@@ -35,6 +36,7 @@ struct pf_service {
     struct pf_grouper *grouper;
     struct pf_scheduler *scheduler;
     struct pf_outbox *outbox;
+    struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;

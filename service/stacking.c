@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "process/coverage.h"
@@ -165,6 +166,19 @@ static void on_progress(struct pf_job *job, struct pf_job_frame *frame, const js
            (int)json_integer_value(json_object_get(event, "of")), (double)elapsed_ms / 1e3);
 }
 
+static void on_thumbnail(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
+                         void *context)
+{
+    struct pf_service *service = context;
+    char *path = pf_json_bytes_value(json_object_get(event, "path"));
+    (void)job;
+    if (path) {
+        pf_log_debug("%s: thumbnail %s", pf_base_name(frame->record->path), path);
+        pf_thumbnails_note(service->thumbnails, path);
+    }
+    free(path);
+}
+
 static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const char *why,
                        void *context)
 {
@@ -315,6 +329,7 @@ static void on_unwritten(struct pf_job *job, int code, const char *reason, void 
 const struct pf_scheduler_handlers pf_stacking_handlers = {
     .frame = on_frame,
     .progress = on_progress,
+    .thumbnail = on_thumbnail,
     .attempt = on_attempt,
     .unreadable = on_unreadable,
     .settled = on_settled,

@@ -358,3 +358,35 @@ test_skipped_plane_is_told_while_the_burst_runs()
     stop_service
     [ "$(grep -ac 'plane was skipped' service.err)" -eq 1 ] || fail "told more than once"
 }
+
+# A small one before the frame is decoded, then a larger one; within their space, or not at all.
+test_thumbnails_of_every_frame()
+{
+    need exiftool
+    make_burst burst --width 1000 --height 750 --orientation 6
+    mkdir_inbox
+    mkdir -p state/thumbnails
+    head -c 1M /dev/zero >state/thumbnails/old.jpg
+    touch -d '2020-01-01' state/thumbnails/old.jpg
+    serve --expected-frames 5 --thumbnails 1 --log-level debug
+    drop burst/*.jpg
+    await_stacks 1
+    local id
+    for id in $(jq -r '.frames[].identity' "$(published)/stack.json"); do
+        [ "$(exiftool -s3 -ImageSize "state/thumbnails/$id.small.jpg")" = 120x160 ] || fail "small"
+        [ "$(exiftool -s3 -ImageSize "state/thumbnails/$id.jpg")" = 600x800 ] || fail "large"
+        [ -z "$(exiftool -s3 -Make -Model "state/thumbnails/$id.jpg")" ] || fail "EXIF"
+    done
+    [ ! -e state/thumbnails/old.jpg ] || fail "the oldest is still there"
+    [ "$(ls state/thumbnails | wc -l)" = 10 ] || fail "$(ls state/thumbnails)"
+    # In this order: small, large, scored.
+    local first
+    first=$(basename "$(ls burst/*.jpg | head -1)")
+    [ "$(grep -aE "$first(: thumbnail| scored)" service.err | sed 's/.*small.jpg/S/; s/.*thumbnail.*/L/; s/.*scored.*/F/' |
+        tr -d '\n')" = SLF ] || fail "order: $(grep -a "$first" service.err)"
+    stop_service
+    serve --thumbnails 0
+    await_log 'worker ready'
+    [ ! -e state/thumbnails ] || fail "there should be none"
+    stop_service
+}

@@ -1,0 +1,27 @@
+/* The thumbnails that the worker makes (process/thumbnail.h): STATE/thumbnails, within its space.
+ *
+ * Service process, event loop thread. The files are a convenience that can be made again; when they
+ * are more than the setting `thumbnails` allows, the oldest go first, to nine tenths of it.
+ */
+#ifndef PF_THUMBNAILS_H
+#define PF_THUMBNAILS_H
+
+#include <stdint.h>
+
+#include "config/base/error.h"
+
+struct pf_thumbnails;
+
+/* Makes the directory and looks at what an earlier run has left there. most_mb 0: there are to be none;
+ * those that are there go, and *ret is NULL. -ENOMEM, errno of the directory. */
+int pf_thumbnails_new(struct pf_thumbnails **ret, const char *state, int64_t most_mb,
+                      struct pf_error *err);
+struct pf_thumbnails *pf_thumbnails_free(struct pf_thumbnails *thumbnails); /* NULL-safe, NULL */
+
+/* What the files of a frame begin with, as the worker's `add` takes it; heap, NULL on out of memory. */
+char *pf_thumbnails_prefix(const char *state, const char *identity);
+
+/* A file has been made there. NULL-safe. */
+void pf_thumbnails_note(struct pf_thumbnails *thumbnails, const char *path);
+
+#endif
