@@ -15,6 +15,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/time.h"
 #include "config/base/version.h"
 #include "config/settings.h"
 #include "process/burst.h"
