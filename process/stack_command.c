@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture/shot.h"
 #include "config/base/exit.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -124,12 +125,39 @@ static int take_files(struct command *command, int argc, char **argv, struct pf_
             file->path = argv[i];
         }
     }
-    if (!command->output)
-        return pf_fail(err, EINVAL, "say where the stack goes: -o OUT");
+    return command->output ? 0 : pf_fail(err, EINVAL, "say where the stack goes: -o OUT");
+}
+
+static int check_count(const struct command *command, struct pf_error *err)
+{
     if (command->count < FRAMES_MIN)
         return pf_fail(err, EINVAL, "a stack needs at least %d files, there %s %d", FRAMES_MIN,
                        command->count == 1 ? "is" : "are", command->count);
     return 0;
+}
+
+/* RAW and JPEG of one shot are one frame: the file that the setting `pair` does not want becomes the
+ * other's companion and leaves the list. */
+static void pair_files(struct command *command)
+{
+    enum pf_shot_kind wanted = command->settings.pair == PF_PAIR_RAW ? PF_SHOT_RAW : PF_SHOT_JPEG;
+    for (int i = 0; i < command->count; i++)
+        for (int k = i + 1; k < command->count; k++) {
+            struct pf_stack_file *file = &command->files[i], *other = &command->files[k];
+            if (!pf_shot_names_match(file->path, other->path))
+                continue;
+            pf_stack_file_identify(file);
+            pf_stack_file_identify(other);
+            if (!file->record || !other->record || !pf_shot_is_same(file->record, other->record))
+                continue;
+            struct pf_stack_file leaves = pf_shot_kind(file->record) == wanted ? *other : *file;
+            if (pf_shot_kind(file->record) != wanted)
+                *file = *other; /* in the place of the first */
+            file->companion = leaves.path;
+            pf_stack_file_clear(&leaves);
+            memmove(other, other + 1, (size_t)(--command->count - k) * sizeof(*other));
+            k--;
+        }
 }
 
 /* ---- where the result goes ---- */
@@ -470,6 +498,10 @@ int pf_stack_main(int argc, char **argv)
         r = take_files(&command, argc, argv, &err);
     if (r == 0)
         r = check_targets(&command, &err);
+    if (r == 0) {
+        pair_files(&command);
+        r = check_count(&command, &err);
+    }
     if (r < 0) {
         fprintf(stderr, "parfocal stack: %s\n", err.text);
         status = r == -ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;

@@ -46,6 +46,8 @@ static json_t *frame_object(const struct pf_stack_file *file)
 {
     char captured[PF_RECORD_CAPTURED_CHARS];
     json_t *frame = json_pack("{s:o}", "path", pf_json_bytes(file->path));
+    if (file->companion)
+        json_object_set_new(frame, "companion", pf_json_bytes(file->companion));
     if (file->identity.text[0])
         json_object_set_new(frame, "identity", json_string(file->identity.text));
     if (file->record && pf_record_captured(file->record, captured))

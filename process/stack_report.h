@@ -20,6 +20,7 @@ struct pf_stack_file {
     struct pf_record *record;    /* what its EXIF says; NULL: likewise */
     json_t *facts;               /* NULL until its turn */
     int group;                   /* see process/stray.h */
+    const char *companion;       /* the RAW or JPEG of the same shot, NULL none; borrowed */
 };
 
 /* Fills in identity and record, as far as the file has them. */

@@ -40,7 +40,7 @@ const struct pf_command pf_commands[] = {
      "  --json               write the sidecar to standard output: each frame's file, time,\n"
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
-     "engine output log_level", pf_stack_main},
+     "engine output pair log_level", pf_stack_main},
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
      "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"

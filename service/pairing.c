@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/shot.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
@@ -23,7 +24,7 @@ static bool find_stacked(struct pf_service *service, const struct pf_record *rec
     }
     for (size_t i = 0; i < frames.count && !found; i++) {
         const struct pf_journal_frame *frame = &frames.items[i];
-        found = pf_pairs_match(frame->record, record) &&
+        found = pf_shot_is_same(frame->record, record) &&
                 (frame->burst || pf_pairs_gave(service->pairs, &frame->record->id));
         if (found)
             *ret = frame->record->id;

@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/shot.h"
 #include "config/base/array.h"
 
 #define REMEMBERS 4096 /* given out; more than can be between the grouper and the journal */
-#define SECOND_MS 1000
-/* Offsets from UTC are multiples of a quarter of an hour. */
-#define OFFSETS_MS INT64_C(900000)
 
 struct waiting {
     struct pf_record *record;
@@ -24,15 +22,6 @@ struct pf_pairs {
     struct pf_identity gave[REMEMBERS];
     size_t given;
 };
-
-enum kind { KIND_OTHER, KIND_JPEG, KIND_RAW };
-
-static enum kind kind_of(const struct pf_record *record)
-{
-    if (!strcmp(record->format, "jpeg"))
-        return KIND_JPEG;
-    return strcmp(record->format, "tiff") && strcmp(record->format, "png") ? KIND_RAW : KIND_OTHER;
-}
 
 int pf_pairs_new(struct pf_pairs **ret, bool raw, int64_t hold_ms, struct pf_error *err)
 {
@@ -54,44 +43,6 @@ struct pf_pairs *pf_pairs_free(struct pf_pairs *pairs)
         free(pairs->waiting);
     free(pairs);
     return NULL;
-}
-
-/* Bytes of the path before the extension. */
-static size_t stem_bytes(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    return dot && (!slash || dot > slash) ? (size_t)(dot - path) : strlen(path);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return !a || !b || !strcmp(a, b);
-}
-
-static bool same_time(const struct pf_record *a, const struct pf_record *b)
-{
-    if (a->capture_ms < 0 || b->capture_ms < 0)
-        return false;
-    int64_t apart_ms = a->capture_ms - b->capture_ms;
-    if (apart_ms < 0)
-        apart_ms = -apart_ms;
-    /* A file that does not say its offset from UTC has the camera's local time. */
-    if (a->has_offset != b->has_offset) {
-        apart_ms %= OFFSETS_MS;
-        if (apart_ms > OFFSETS_MS / 2)
-            apart_ms = OFFSETS_MS - apart_ms;
-    }
-    return a->has_subsec && b->has_subsec ? apart_ms == 0 : apart_ms < SECOND_MS;
-}
-
-bool pf_pairs_match(const struct pf_record *a, const struct pf_record *b)
-{
-    enum kind kind_a = kind_of(a), kind_b = kind_of(b);
-    size_t stem = stem_bytes(a->path);
-    return kind_a != kind_b && kind_a != KIND_OTHER && kind_b != KIND_OTHER &&
-           stem == stem_bytes(b->path) && !memcmp(a->path, b->path, stem) && same_time(a, b) &&
-           same_text(a->make, b->make) && same_text(a->model, b->model) &&
-           same_text(a->serial, b->serial);
 }
 
 static struct pf_record *take(struct pf_pairs *pairs, size_t index)
@@ -122,7 +73,7 @@ static int wait(struct pf_pairs *pairs, struct pf_record *record, int64_t now_ms
 int pf_pairs_feed(struct pf_pairs *pairs, struct pf_record *record, bool partner_stacked,
                   int64_t now_ms, struct pf_pairs_answer *ret)
 {
-    enum kind kind = kind_of(record);
+    enum pf_shot_kind kind = pf_shot_kind(record);
     int r = 0;
     *ret = (struct pf_pairs_answer){0};
     if (partner_stacked) {
@@ -131,14 +82,14 @@ int pf_pairs_feed(struct pf_pairs *pairs, struct pf_record *record, bool partner
         return 0;
     }
     for (size_t i = 0; i < pairs->count; i++) {
-        if (!pf_pairs_match(pairs->waiting[i].record, record))
+        if (!pf_shot_is_same(pairs->waiting[i].record, record))
             continue;
         pairs->expected = true;
         ret->companion = take(pairs, i);
         ret->stack = give(pairs, record);
         return 0;
     }
-    if (pairs->expected && kind == (pairs->raw ? KIND_JPEG : KIND_RAW)) {
+    if (pairs->expected && kind == (pairs->raw ? PF_SHOT_JPEG : PF_SHOT_RAW)) {
         r = wait(pairs, record, now_ms);
         if (r == 0)
             return 0;

@@ -3,8 +3,7 @@
  * A pure function of frame records and a clock that the caller hands in: no I/O, no clock reads.
  * One thread at a time; the service's loop owns it, between the journal and the grouper.
  *
- * How it thinks. A RAW and a JPEG are a pair when folder and name up to the extension, capture time
- * and body are the same. The preferred one is stacked as soon as it comes, and its partner is its
+ * How it thinks. A RAW and a JPEG are a pair when they are of one shot (capture/shot.h). The preferred one is stacked as soon as it comes, and its partner is its
  * companion, whenever it comes. The other one waits for the preferred one for `hold_ms`, if it is
  * expected: until a wait has been in vain, and again since a pair has been seen. So whoever shoots
  * one format alone loses no time but once. When the preferred one comes too late, it is the
@@ -29,9 +28,6 @@ struct pf_pairs_answer {
 /* raw: RAW is preferred, else JPEG. -ENOMEM. */
 int pf_pairs_new(struct pf_pairs **ret, bool raw, int64_t hold_ms, struct pf_error *err);
 struct pf_pairs *pf_pairs_free(struct pf_pairs *pairs); /* NULL-safe, returns NULL */
-
-/* Whether the two are of one shot. Unknown times never match. */
-bool pf_pairs_match(const struct pf_record *a, const struct pf_record *b);
 
 /* Takes a record over. partner_stacked: one that matches has been given out for stacking before
  * (see pf_pairs_gave()). -ENOMEM: it could not wait, and is given out for stacking at once. */

@@ -72,3 +72,25 @@ test_late_partner_after_a_restart()
     [ "$(sqlite3 -readonly "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE state = 3")" = 5 ] ||
         fail "not five companions in the journal"
 }
+
+# The one-shot command decides as the service does.
+test_pairs_given_to_stack()
+{
+    both
+    rm both/IMG_0003.jpg # this shot is there as RAW alone
+    expect_status 0 "$PARFOCAL" stack both/* -o out.tif --json
+    jq -e '(.frames | map(.path)) == ["both/IMG_0001.jpg", "both/IMG_0002.jpg", "both/IMG_0003.dng",
+        "both/IMG_0004.jpg", "both/IMG_0005.jpg"] and .fused == 5 and .aside == 0 and
+        (.frames | map(.companion)) == ["both/IMG_0001.dng", "both/IMG_0002.dng", null,
+        "both/IMG_0004.dng", "both/IMG_0005.dng"]' out >/dev/null ||
+        fail "$(jq -c '.frames[] | [.path, .companion, .verdict, .reason]' out)"
+    expect_status 0 "$PARFOCAL" stack both/*.jpg both/*.dng -o out.tif --pair raw
+    grep -q 'out.tif: 5 of 5 frames' out || fail "$(cat out)"
+    ! grep -q 'jpg: fused' err || fail "a JPEG was stacked: $(cat err)"
+    # Alike in name alone they are two frames.
+    cp both/IMG_0005.jpg both/IMG_0001.jpg
+    expect_status 0 "$PARFOCAL" stack both/* -o out.tif
+    grep -q 'of 6 frames' out || fail "$(cat out)"
+    expect_status 2 "$PARFOCAL" stack both/IMG_0002.* -o out.tif
+    grep -q 'at least 2 files, there is 1' err || fail "$(cat err)"
+}

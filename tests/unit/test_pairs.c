@@ -1,5 +1,6 @@
 #include "service/pairs.h"
 
+#include "capture/shot.h"
 #include "tests/unit/test.h"
 
 static struct pf_record *record_of(const char *path, const char *format, int64_t capture_ms)
@@ -63,23 +64,23 @@ TEST(pairs_match_by_name_time_and_body)
     struct pf_record *jpeg = record_of("/a/IMG_1.JPG", "jpeg", 1000000000);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pf_record *other = record_of(cases[i].path, cases[i].format, cases[i].capture_ms);
-        if (pf_pairs_match(jpeg, other) != cases[i].match ||
-            pf_pairs_match(other, jpeg) != cases[i].match)
+        if (pf_shot_is_same(jpeg, other) != cases[i].match ||
+            pf_shot_is_same(other, jpeg) != cases[i].match)
             FAIL("%s of %lld", cases[i].path, (long long)cases[i].capture_ms);
         pf_record_free(other);
     }
     struct pf_record *raw = record_of("/a/IMG_1.CR2", "cr2", 1000000000 - 2 * 3600000);
     raw->has_offset = true; /* the JPEG has local time, two hours ahead */
-    CHECK(pf_pairs_match(jpeg, raw));
+    CHECK(pf_shot_is_same(jpeg, raw));
     raw->capture_ms += 70;
-    CHECK(!pf_pairs_match(jpeg, raw));
+    CHECK(!pf_shot_is_same(jpeg, raw));
     raw->has_subsec = false;
-    CHECK(pf_pairs_match(jpeg, raw));
+    CHECK(pf_shot_is_same(jpeg, raw));
     free(raw->serial);
     raw->serial = NULL;
-    CHECK(pf_pairs_match(jpeg, raw));
+    CHECK(pf_shot_is_same(jpeg, raw));
     raw->serial = strdup("4712");
-    CHECK(!pf_pairs_match(jpeg, raw));
+    CHECK(!pf_shot_is_same(jpeg, raw));
     pf_record_free(raw);
     pf_record_free(jpeg);
 }
