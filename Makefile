@@ -103,6 +103,8 @@ CUDA_O  := $(if $(HAVE_CUDA),$(KERNELS:%.cu=$(BUILD)/%.cu.o) $(BACKEND_O))
 FIBER_C := $(if $(findstring thread,$(SAN)),,$(wildcard tests/cuda/*.cu))
 FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cuda/test_%,$(FIBER_C))) \
            $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp)) $(BACKEND_O)
+# The whole program with a GPU of fibers, for tests that start it.
+ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
@@ -111,7 +113,7 @@ UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(UNITS) $(FIBERS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(UNITS) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -169,8 +171,9 @@ $(BUILD)/parfocal: $(BUILD)/service/main.o $(CUDA_O) $(BUILD)/libparfocal.a
 $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
+$(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
-$(GENERATE) $(UNITS) $(FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(GENERATE) $(UNITS) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
 $(CAMERA): $(CAMERA_O)

@@ -43,6 +43,7 @@ enum pf_align {
 };
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
 enum pf_fuse { PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE };
+enum pf_device_kind { PF_DEVICE_AUTO, PF_DEVICE_CPU, PF_DEVICE_CUDA };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
 enum pf_pair { PF_PAIR_JPEG, PF_PAIR_RAW };
 enum pf_card_setting { PF_CARD_SETTING_NEW, PF_CARD_SETTING_ALL };
@@ -113,6 +114,8 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
            "beside strong edges may speckle); or to their mean, which has no maps") \
     REAL(clip, 3, 0, 100, "sigmas", "engine", \
          "fuse = average leaves out what lies further from the mean so far; 0: nothing") \
+    CHOICE(device, "auto", 0, 0, "auto|cpu|cuda", "engine", \
+           "what computes: auto, an NVIDIA GPU where one works, else the processor; cuda, a GPU or nothing") \
     INT(threads, 0, 0, 256, "threads", "engine", \
         "threads of the engine; 0: one per core") \
     INT(max_megapixels, 400, 1, 10000, "MP", "engine", \

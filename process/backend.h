@@ -2,7 +2,8 @@
  *
  * Used by process/stack.c and align.c alone, in the worker, one thread at a time per engine. The
  * policy (which frame is the reference, what is refused, chaining and drift) is theirs; a backend
- * only computes. No type of a backend's library leaves it. Every function returns 0 or -errno.
+ * only computes. No type of a backend's library leaves it. Every function returns 0 or -errno;
+ * -EREMOTEIO says that the device has failed: nothing of this backend works any more in this process.
  */
 #ifndef PF_BACKEND_H
 #define PF_BACKEND_H
@@ -27,13 +28,18 @@ struct pf_fit {
 struct pf_backend {
     const char *name; /* "cpu", "cuda" */
 
+    /* Finds the device and makes it ready; *ret_name says which it is, in words. NULL: there is
+     * nothing to start. -ENODEV: there is none; other errors: it cannot be used. Once
+     * per process. */
+    int (*start)(char *ret_name, size_t size, struct pf_error *err);
+
     /* settings and pool are borrowed for the engine's life. */
     int (*open)(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
                 struct pf_error *err);
     void (*close)(void *engine); /* NULL allowed */
 
     /* Takes a frame in hand: measures it and prepares its alignment. `frame` is borrowed until the
-     * next load or keep. All frames of an engine that are fused have one size and plane layout. */
+     * next load, keep or drop. All frames of an engine that are fused have one size and plane layout. */
     int (*load)(void *engine, const struct pf_image *frame, struct pf_focus *ret_focus,
                 double *ret_contrast, struct pf_error *err);
     /* h: start on entry, result on success: target point -> point of the frame in hand.
@@ -46,7 +52,8 @@ struct pf_backend {
      * engine. */
     int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
                  struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
-    /* Non-rigid, by settings->align (FLOW, BSPLINE). The target is in the reference's geometry (the
+    /* NULL where it cannot be done: such stacks are another backend's. Non-rigid, by settings->align
+     * (FLOW, BSPLINE). The target is in the reference's geometry (the
      * predecessor only where it is the reference); start: reference point -> frame point, as far as
      * is known (borrowed). *ret_field: what goes with start->h, the caller's; ret is of both
      * together. -ENOMEM; all other errors mean that nothing to be believed was found, and do no harm
@@ -63,6 +70,8 @@ struct pf_backend {
                 int index, struct pf_error *err);
     /* The frame in hand becomes the predecessor. */
     void (*keep)(void *engine);
+    /* There is none in hand any more, if there was one. */
+    void (*drop)(void *engine);
 
     /* As in stack.h; something has been fused. The caller adds the metadata. */
     int (*preview)(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);

@@ -10,6 +10,7 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
+#include "process/backend.h"
 #include "process/coverage.h"
 
 #define PREVIEW_QUALITY 85
@@ -469,8 +470,18 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
     return 0;
 }
 
-json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms)
+const char *pf_burst_device(const struct pf_burst *burst)
 {
-    return json_pack("{s:s, s:i, s:s, s:o}", "device", "cpu", "threads", pf_pool_threads(pool),
+    return pf_stack_backend(burst->stack)->name;
+}
+
+const char *pf_burst_note(const struct pf_burst *burst)
+{
+    return pf_stack_note(burst->stack);
+}
+
+json_t *pf_burst_engine(const char *device, const struct pf_pool *pool, double finish_ms)
+{
+    return json_pack("{s:s, s:i, s:s, s:o}", "device", device, "threads", pf_pool_threads(pool),
                      "version", pf_version(), "finish_ms", number(finish_ms));
 }

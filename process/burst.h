@@ -57,7 +57,11 @@ struct pf_burst_output {
 int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
                    json_t **ret_output, struct pf_error *err);
 
+/* What computes: "cpu", "cuda"; why it is another one than was wanted, "" otherwise. */
+const char *pf_burst_device(const struct pf_burst *burst);
+const char *pf_burst_note(const struct pf_burst *burst);
+
 /* {device threads version finish_ms} */
-json_t *pf_burst_engine(const struct pf_pool *pool, double finish_ms);
+json_t *pf_burst_engine(const char *device, const struct pf_pool *pool, double finish_ms);
 
 #endif

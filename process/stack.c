@@ -27,6 +27,8 @@ struct pf_stack {
     const struct pf_backend *backend;
     void *engine;
     struct pf_stack_settings settings;
+    struct pf_pool *pool;   /* borrowed */
+    char note[300];         /* why another backend computes than was wanted */
     struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
     int width, height, planes, chroma_shift_x, chroma_shift_y;
     struct pf_warp predecessor; /* reference point -> predecessor point */
@@ -41,7 +43,13 @@ int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *setting
     if (!stack)
         return pf_fail(err, ENOMEM, "out of memory for a stack");
     stack->settings = *settings;
+    stack->pool = pool;
     stack->backend = settings->backend ? settings->backend : &pf_backend_cpu;
+    if (pf_align_is_non_rigid(settings->align) && !stack->backend->deform) {
+        stack->backend = &pf_backend_cpu;
+        snprintf(stack->note, sizeof(stack->note),
+                 "the GPU cannot align what deforms (align = flow, bspline)");
+    }
     int r = stack->backend->open(&stack->engine, &stack->settings, pool, err);
     if (r < 0) {
         pf_stack_free(stack);
@@ -61,6 +69,36 @@ struct pf_stack *pf_stack_free(struct pf_stack *stack)
     pf_field_free(stack->predecessor.field);
     free(stack);
     return NULL;
+}
+
+const struct pf_backend *pf_stack_backend(const struct pf_stack *stack)
+{
+    return stack->backend;
+}
+
+const char *pf_stack_note(const struct pf_stack *stack)
+{
+    return stack->note;
+}
+
+/* A frame in hand. Where a device has no room for such frames, before anything is fused, the
+ * processor takes over. */
+static int load(struct pf_stack *stack, const struct pf_image *frame, struct pf_focus *ret_focus,
+                double *ret_contrast, struct pf_error *err)
+{
+    struct pf_error trouble = {0};
+    int r = stack->backend->load(stack->engine, frame, ret_focus, ret_contrast, &trouble);
+    if (r == -ENOMEM && !stack->shape && stack->backend != &pf_backend_cpu) {
+        snprintf(stack->note, sizeof(stack->note), "%.250s", trouble.text);
+        pf_error_clear(&trouble);
+        stack->backend->close(stack->engine);
+        stack->engine = NULL;
+        stack->backend = &pf_backend_cpu;
+        r = stack->backend->open(&stack->engine, &stack->settings, stack->pool, &trouble);
+        if (r == 0)
+            r = stack->backend->load(stack->engine, frame, ret_focus, ret_contrast, &trouble);
+    }
+    return r < 0 ? pf_fail(err, -r, "%s", trouble.text) : 0;
 }
 
 int pf_stack_fused(const struct pf_stack *stack)
@@ -182,7 +220,7 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struc
         return 0;
     }
     double contrast = 0;
-    int r = stack->backend->load(stack->engine, frame, &result.focus, &contrast, err);
+    int r = load(stack, frame, &result.focus, &contrast, err);
     if (r < 0)
         return r;
     int64_t measured = pf_monotonic_ms(), aligned = measured;
@@ -275,6 +313,8 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
                     : 0;
     if (r == 0)
         r = add_frame(stack, converted ? converted : frame, &warp, ret, err);
+    if (stack->engine)
+        stack->backend->drop(stack->engine);
     pf_field_free(warp.field);
     pf_image_free(converted);
     return r;

@@ -108,6 +108,11 @@ struct pf_stack *pf_stack_free(struct pf_stack *stack); /* NULL-safe, returns NU
 int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
                  struct pf_error *err);
 
+/* The backend that computes: the processor's where the one that was wanted has no room for the frames;
+ * then, from the first frame on, why (else ""). */
+const struct pf_backend *pf_stack_backend(const struct pf_stack *stack);
+const char *pf_stack_note(const struct pf_stack *stack);
+
 int pf_stack_fused(const struct pf_stack *stack); /* number of frames fused so far */
 
 /* The stack as it is now, reduced by a power of two until at most max_width wide, as far as the

@@ -13,8 +13,10 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "config/settings.h"
+#include "process/backend.h"
 #include "process/burst.h"
 #include "process/coverage.h"
+#include "process/device.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
 #include "process/stack_report.h"
@@ -32,6 +34,7 @@ struct command {
     struct pf_stack_file *files;
     int count;
     struct pf_stray stray;
+    struct pf_device device;
     struct pf_pool *pool;
     struct pf_burst *burst;
     struct pf_pipeline *pipeline;
@@ -281,7 +284,8 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
 /* Decodes, aligns and fuses all files but those that are out. */
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
-    struct pf_stack_settings settings = {.align = (enum pf_align)command->settings.align,
+    struct pf_stack_settings settings = {.backend = command->device.backend,
+                                         .align = (enum pf_align)command->settings.align,
                                          .equalise = command->settings.equalise,
                                          .motion = (enum pf_motion)command->settings.motion,
                                          .min_correlation = command->settings.min_correlation,
@@ -346,7 +350,14 @@ static bool drop_strays(struct command *command)
 /* Decodes, aligns and fuses all files. 0 even when frames were set aside. */
 static int fuse_files(struct command *command, struct pf_error *err)
 {
-    int r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
+    int r = pf_device_choose(&command->device, (enum pf_device_kind)command->settings.device,
+                             (enum pf_fuse)command->settings.fuse, NULL, NULL, err);
+    if (r == 0 && command->device.unusable)
+        pf_progress_say(&command->progress,
+                        "parfocal stack: the GPU is not used: %s; the processor does the work",
+                        command->device.reason);
+    if (r == 0)
+        r = pf_pool_new(&command->pool, (int)command->settings.threads, err);
     if (r == 0)
         r = fuse_pass(command, err);
     while (r == 0 && drop_strays(command))
@@ -457,9 +468,15 @@ static int stack(struct command *command)
         finish_ms = pf_now_ms() - begin_ms;
     }
     pf_progress_end(&command->progress);
+    if (command->burst && *pf_burst_note(command->burst))
+        fprintf(stderr, "parfocal stack: %s; the processor did the work\n",
+                pf_burst_note(command->burst));
     if (r < 0)
-        fprintf(stderr, "parfocal stack: %s\n", err.text);
+        fprintf(stderr, "parfocal stack: %s%s\n", err.text,
+                r == -EREMOTEIO ? "; --device cpu does without the GPU" : "");
     struct pf_stack_report report = {.settings = &command->settings,
+                                     .device = command->burst ? pf_burst_device(command->burst)
+                                                              : pf_backend_cpu.name,
                                      .pool = command->pool,
                                      .files = command->files,
                                      .count = command->count,
@@ -477,7 +494,7 @@ static int stack(struct command *command)
                command->count, (pf_now_ms() - command->progress.begin_ms) / 1e3);
     json_decref(coverage);
     json_decref(output);
-    return r < 0 ? PF_EXIT_FAILURE : PF_EXIT_OK;
+    return r == -EREMOTEIO ? PF_EXIT_DEVICE : r < 0 ? PF_EXIT_FAILURE : PF_EXIT_OK;
 }
 
 int pf_stack_main(int argc, char **argv)

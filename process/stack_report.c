@@ -73,7 +73,8 @@ int pf_stack_report_print(const struct pf_stack_report *report)
             "align equalise motion min_correlation align_timeout judge fuse clip jpeg_quality"),
         "fused", fused, "aside", report->count - fused, "frames", frames, "output",
         report->output ? json_incref(report->output) : json_null(), "engine",
-        pf_burst_engine(report->pool, report->finish_ms), "total_ms", report->total_ms);
+        pf_burst_engine(report->device, report->pool, report->finish_ms), "total_ms",
+        report->total_ms);
     if (document && report->coverage)
         json_object_set(document, "coverage", report->coverage);
     if (document && report->failure)

@@ -30,6 +30,7 @@ void pf_stack_file_clear(struct pf_stack_file *file);
 
 struct pf_stack_report {
     const struct pf_settings *settings;
+    const char *device; /* what computed */
     const struct pf_pool *pool;
     const struct pf_stack_file *files;
     int count;

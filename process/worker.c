@@ -18,7 +18,9 @@
 #include "config/base/time.h"
 #include "config/base/version.h"
 #include "config/settings.h"
+#include "process/backend.h"
 #include "process/burst.h"
+#include "process/device.h"
 #include "process/pipeline.h"
 #include "process/results.h"
 #include "process/thumbnail.h"
@@ -35,6 +37,7 @@ struct open_burst {
 struct worker {
     struct pf_settings settings; /* constant once running, as the next */
     struct pf_decode_limits limits;
+    struct pf_device device;
     struct pf_pool *pool;
     struct pf_pipeline *pipeline;
     struct open_burst *bursts; /* engine thread only */
@@ -76,6 +79,25 @@ static void send_failed(struct worker *worker, const json_t *command, int r,
     if (event && frame)
         json_object_set_new(event, "frame", json_string(frame));
     send_event(worker, "failed", command, event);
+}
+
+/* A device that has failed takes the process with it: what it still does cannot be relied on. The
+ * service has all that it needs to begin again. */
+static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_error *err)
+{
+    if (r != -EREMOTEIO)
+        return;
+    send_event(worker, "lost", NULL,
+               json_pack("{s:s, s:o}", "device", worker->device.backend->name, "reason",
+                         pf_json_bytes(err->text)));
+    pf_log_error("%s", err->text);
+    _exit(PF_EXIT_DEVICE);
+}
+
+static void on_device_step(const char *step, void *context)
+{
+    struct worker *worker = context;
+    send_event(worker, "warming", NULL, json_pack("{s:s}", "step", step));
 }
 
 /* ---- bursts (engine thread) ---- */
@@ -187,7 +209,8 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
     int r = command_settings(worker, command, keys, &settings, err);
     if (r < 0)
         return r;
-    struct pf_stack_settings stack = {.align = (enum pf_align)settings.align,
+    struct pf_stack_settings stack = {.backend = worker->device.backend,
+                                      .align = (enum pf_align)settings.align,
                                       .equalise = settings.equalise,
                                       .motion = (enum pf_motion)settings.motion,
                                       .min_correlation = settings.min_correlation,
@@ -337,9 +360,14 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     worker->in_hand = command;
     worker->begin_ms = pf_now_ms();
     worker->told_ms = 0;
-    if (open)
+    if (open) {
+        bool noted = *pf_burst_note(burst);
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
+        if (!noted && *pf_burst_note(burst))
+            pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));
+    }
     worker->in_hand = NULL;
+    end_if_device_is_lost(worker, r, &err);
     if (r == 0) {
         json_object_set(facts, "frame", frame);
         send_event(worker, "frame", command, facts);
@@ -368,6 +396,7 @@ static void on_command(void *context, void *tag)
         r = do_finish(worker, command, &err);
     else
         close_burst(find_burst(worker, command));
+    end_if_device_is_lost(worker, r, &err);
     if (r < 0)
         send_failed(worker, command, r, &err);
     json_decref(command);
@@ -504,6 +533,9 @@ static int run(struct worker *worker, struct pf_error *err)
     mallopt(M_ARENA_MAX, 2);
     int r = limit_memory(worker->settings.worker_memory, err);
     if (r == 0)
+        r = pf_device_choose(&worker->device, (enum pf_device_kind)worker->settings.device,
+                             (enum pf_fuse)worker->settings.fuse, on_device_step, worker, err);
+    if (r == 0)
         r = pf_pool_new(&worker->pool, (int)worker->settings.threads, err);
     calls.context = worker;
     worker->limits.max_pixels = worker->settings.max_megapixels * 1000000;
@@ -513,7 +545,9 @@ static int run(struct worker *worker, struct pf_error *err)
         return r;
     warm_up(worker);
     send_event(worker, "ready", NULL,
-               json_pack("{s:s, s:i, s:s}", "device", "cpu", "threads",
+               json_pack("{s:s, s:s, s:o, s:i, s:s}", "device", worker->device.backend->name,
+                         "device_name", worker->device.name, "reason",
+                         pf_json_bytes(worker->device.reason), "threads",
                          pf_pool_threads(worker->pool), "version", pf_version()));
     return read_commands(worker);
 }

@@ -156,6 +156,23 @@ fail:
     return pf_fail(err, ENOMEM, "out of memory for a child process");
 }
 
+int pf_child_add_argument(struct pf_child *child, const char *argument)
+{
+    size_t count = 0;
+    while (child->argv[count])
+        count++;
+    char *copy = strdup(argument);
+    char **grown = copy ? realloc(child->argv, (count + 2) * sizeof(*grown)) : NULL;
+    if (!grown) {
+        free(copy);
+        return -ENOMEM;
+    }
+    child->argv = grown;
+    grown[count] = copy;
+    grown[count + 1] = NULL;
+    return 0;
+}
+
 struct pf_child *pf_child_free(struct pf_child *child)
 {
     if (!child)

@@ -41,6 +41,9 @@ struct pf_child;
 int pf_child_new(struct pf_child **ret, struct event_base *base, const char *const *arguments,
                  const struct pf_child_handlers *handlers, void *context, struct pf_error *err);
 
+/* One argument more, from the next start on. -ENOMEM. */
+int pf_child_add_argument(struct pf_child *child, const char *argument);
+
 /* Kills and reaps what still runs. NULL-safe, returns NULL. */
 struct pf_child *pf_child_free(struct pf_child *child);
 

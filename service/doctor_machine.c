@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/device.h"
 #include "service/doctor_report.h"
 
 extern char **environ;
@@ -108,25 +109,33 @@ static void memory(struct pf_report *report)
                       available_mib, total_mib, note);
 }
 
-static void gpu(struct pf_report *report)
+static void gpu(struct pf_report *report, const struct pf_settings *settings)
 {
     char driver[256] = "";
     glob_t nodes = {0};
+    struct pf_device device;
     /* Desktop and server cards, then the integrated ones of Jetson boards. */
     bool node = glob("/dev/nvidia[0-9]*", 0, NULL, &nodes) == 0;
     globfree(&nodes);
     node |= access("/dev/nvhost-gpu", F_OK) == 0 || access("/dev/nvgpu", F_OK) == 0;
     bool loaded = first_line("/proc/driver/nvidia/version", driver, sizeof(driver));
-    if (!node && !loaded)
-        pf_report_add(report, PF_FINDING_OK, "gpu", NULL, "none; the processor does the work");
-    else if (!node)
+    if (loaded && !node) {
         pf_report_add(report, PF_FINDING_WARN, "gpu", "nvidia-modprobe -u -c 0",
                       "NVIDIA driver without device nodes in /dev (%s)", driver);
+        return;
+    }
+    /* As the worker does it, without insisting. */
+    pf_device_choose(&device, PF_DEVICE_AUTO, (enum pf_fuse)settings->fuse, NULL, NULL, NULL);
+    if (!device.reason[0])
+        pf_report_add(
+            report, PF_FINDING_OK, "gpu", NULL, "%s%s", device.name,
+            settings->device == PF_DEVICE_CPU ? "; device = cpu: the processor does the work" : "");
+    else if (settings->device == PF_DEVICE_CUDA)
+        pf_report_add(report, PF_FINDING_FAIL, "gpu", "set device = auto", "device = cuda, but %s",
+                      device.reason);
     else
-        pf_report_add(report, PF_FINDING_OK, "gpu", NULL,
-                      "NVIDIA device%s%s; this build has no CUDA code yet: the processor does the "
-                      "work",
-                      loaded ? ", " : "", driver);
+        pf_report_add(report, device.unusable ? PF_FINDING_WARN : PF_FINDING_OK, "gpu", NULL,
+                      "%s; the processor does the work", device.reason);
 }
 
 static void programs(struct pf_report *report, const struct pf_settings *settings)
@@ -183,7 +192,7 @@ void pf_doctor_machine(struct pf_report *report, const struct pf_settings *setti
 {
     processor(report, settings);
     memory(report);
-    gpu(report);
+    gpu(report, settings);
     programs(report, settings);
     libraries(report);
     wall_clock(report);

@@ -4,10 +4,12 @@
 
 #include "config/settings.h"
 
-static const char exits[] = "\nexit status:\n"
-                            "  0  done\n"
-                            "  1  it could not be done; the reason is on standard error\n"
-                            "  2  wrong options, operands or configuration; nothing was begun\n";
+static const char exits[] =
+    "\nexit status:\n"
+    "  0  done\n"
+    "  1  it could not be done; the reason is on standard error\n"
+    "  2  wrong options, operands or configuration; nothing was begun\n"
+    "  3  the GPU has failed; the reason is on standard error, --device cpu helps\n";
 
 void pf_help_program(FILE *to)
 {

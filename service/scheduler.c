@@ -16,6 +16,7 @@
 #include "service/timer.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
+#define LOSSES_MAX     2    /* times the GPU may fail before the processor takes over */
 #define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */
 #define BACKOFF_MS     1000 /* before a job that failed is tried again, doubling */
 #define BACKOFF_MAX_MS 60000
@@ -29,6 +30,8 @@ struct pf_scheduler {
     struct event *turn, *watchdog;
     struct pf_job *jobs;
     bool ready, stopping, hung;
+    bool lost;      /* the worker has said that its GPU failed */
+    int losses;     /* of the GPU, since a stack was finished on it */
     size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
     int64_t hold_until_ms;
     int64_t wake_ms; /* when the turn's timer fires */
@@ -319,6 +322,18 @@ static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const 
     }
 }
 
+static void on_ready(struct pf_scheduler *scheduler, const json_t *event, const char *device)
+{
+    const char *gpu = json_string_value(json_object_get(event, "device_name"));
+    char *reason = pf_json_bytes_value(json_object_get(event, "reason"));
+    scheduler->ready = true;
+    pf_log_info("worker ready: %s%s%s, %d threads", device, gpu && *gpu ? ": " : "", gpu ? gpu : "",
+                (int)json_integer_value(json_object_get(event, "threads")));
+    if (reason && *reason)
+        pf_log_info("no GPU is used: %s; the processor does the work", reason);
+    free(reason);
+}
+
 static void on_message(const json_t *event, void *context)
 {
     struct pf_scheduler *scheduler = context;
@@ -329,9 +344,17 @@ static void on_message(const json_t *event, void *context)
         return;
     if (!strcmp(name, "ready")) {
         const char *device = json_string_value(json_object_get(event, "device"));
-        scheduler->ready = true;
-        pf_log_info("worker ready: %s, %d threads", device ? device : "cpu",
-                    (int)json_integer_value(json_object_get(event, "threads")));
+        on_ready(scheduler, event, device ? device : "cpu");
+    } else if (!strcmp(name, "warming")) {
+        const char *step = json_string_value(json_object_get(event, "step"));
+        const json_t *iteration = json_object_get(event, "iteration");
+        if (json_is_integer(iteration))
+            pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
+                        (int)json_integer_value(iteration));
+        else
+            pf_log_debug("worker warms up: %s", step ? step : "");
+    } else if (!strcmp(name, "lost")) {
+        scheduler->lost = true;
     } else if (job && !strcmp(name, "decoding")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
@@ -342,10 +365,6 @@ static void on_message(const json_t *event, void *context)
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
         if (frame)
             scheduler->handlers.progress(job, frame, event, scheduler->context);
-    } else if (!strcmp(name, "warming")) {
-        const char *step = json_string_value(json_object_get(event, "step"));
-        pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
-                    (int)json_integer_value(json_object_get(event, "iteration")));
     } else if (job && !strcmp(name, "thumbnail")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
@@ -358,6 +377,7 @@ static void on_message(const json_t *event, void *context)
     } else if (job && !strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
+        scheduler->losses = 0;
         pf_child_healthy(scheduler->worker);
         scheduler->handlers.finished(job, event, scheduler->context);
     } else if (job && !strcmp(name, "failed")) {
@@ -414,6 +434,22 @@ static void find_culprit(struct pf_scheduler *scheduler, const char *why)
     }
 }
 
+/* The GPU has failed, and no frame is to blame: all that was in the worker is replayed, with another
+ * worker, and after a second failure with the processor. */
+static void replay_without_blame(struct pf_scheduler *scheduler)
+{
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
+        job->preview_wanted = false;
+        pf_job_forget_stack(job);
+    }
+    if (++scheduler->losses != LOSSES_MAX)
+        return;
+    if (pf_child_add_argument(scheduler->worker, "--device=cpu") == 0)
+        pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
+                       "the work until the service is started anew",
+                       LOSSES_MAX);
+}
+
 static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_scheduler *scheduler = context;
@@ -424,8 +460,12 @@ static void on_ended(const char *why, int retry_ms, void *context)
         why = "it hung and was ended";
     if (!scheduler->stopping) {
         pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
-        find_culprit(scheduler, why);
+        if (scheduler->lost)
+            replay_without_blame(scheduler);
+        else
+            find_culprit(scheduler, why);
     }
+    scheduler->lost = false;
 }
 
 /* ---- for the owner ---- */

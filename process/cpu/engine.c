@@ -183,6 +183,12 @@ static void cpu_keep(void *opaque)
     engine->frame = NULL;
 }
 
+static void cpu_drop(void *opaque)
+{
+    struct pf_cpu_engine *engine = opaque;
+    engine->frame = NULL;
+}
+
 /* --- alignment --- */
 
 /* The stack's luma at the resolution of alignment, or the finest that the pyramid has. */
@@ -241,6 +247,7 @@ const struct pf_backend pf_backend_cpu = {
     .compare_light = cpu_compare_light,
     .fuse = pf_cpu_fuse,
     .keep = cpu_keep,
+    .drop = cpu_drop,
     .preview = pf_cpu_preview,
     .finish = pf_cpu_finish,
     .map = pf_cpu_map,

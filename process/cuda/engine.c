@@ -5,11 +5,101 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A chunk holds many rows, and so many bytes at least. */
 #define CHUNK_BYTES ((size_t)8 << 20)
+
+/* --- memory --- */
+
+static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, struct pf_error *err)
+{
+    size_t bytes = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
+    int r = bytes ? pf_cuda_alloc(engine->cuda, &engine->raw_arena, bytes, err) : 0;
+    if (r == 0)
+        pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, engine->raw_arena);
+    return r;
+}
+
+static void give_memory(struct pf_cuda_engine *engine)
+{
+    pf_cuda_release(engine->cuda, engine->arena);
+    pf_cuda_release(engine->cuda, engine->raw_arena);
+    engine->arena = engine->raw_arena = NULL;
+    for (int i = 0; i < 2; i++)
+        pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
+    pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
+    engine->chunk[0] = engine->chunk[1] = NULL;
+    engine->cells_of_light = NULL;
+}
+
+/* All that frames of this kind need, with less to spare where there is less room. */
+static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    int r = -ENOMEM;
+    for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
+        pf_error_clear(err);
+        size_t bytes = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL);
+        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes, err);
+        if (r == 0)
+            r = take_raw(engine, thrift, err);
+        if (r == 0)
+            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena);
+        else
+            give_memory(engine);
+    }
+    return r;
+}
+
+/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
+static int view_level(const struct pf_cuda_engine *engine)
+{
+    int level = pf_ecc_halvings(engine->shape.width);
+    return level > engine->memory.levels ? engine->memory.levels : level;
+}
+
+static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,
+                                     const struct pf_image *frame)
+{
+    return (struct pf_cuda_shape){.width = frame->width,
+                                  .height = frame->height,
+                                  .planes = frame->planes,
+                                  .bits = frame->bits,
+                                  .chroma_shift_x = frame->chroma_shift_x,
+                                  .chroma_shift_y = frame->chroma_shift_y,
+                                  .fuse = engine->settings.fuse,
+                                  .maps = engine->settings.depth,
+                                  .clip = engine->settings.clip > 0,
+                                  .shares_memory = engine->shares_memory};
+}
+
+static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
+                   struct pf_error *err)
+{
+    engine->shape = shape_of(engine, frame);
+    int r = take_device_memory(engine, err);
+    if (r < 0)
+        return r;
+    engine->chunk_bytes = 3 * (size_t)frame->width + 4096;
+    if (engine->chunk_bytes < CHUNK_BYTES)
+        engine->chunk_bytes = CHUNK_BYTES;
+    void *pinned[3] = {NULL};
+    const size_t bytes[3] = {PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
+                             engine->chunk_bytes, engine->chunk_bytes};
+    for (int i = 0; r == 0 && i < (engine->shares_memory ? 1 : 3); i++)
+        r = pf_cuda_alloc_pinned(engine->cuda, &pinned[i], bytes[i], err);
+    engine->cells_of_light = pinned[0];
+    engine->chunk[0] = pinned[1];
+    engine->chunk[1] = pinned[2];
+    if (r < 0)
+        return r;
+    pf_kernels(0); /* fills pf_lanczos */
+    pf_cuda_upload(engine->cuda, engine->memory.lanczos, pf_lanczos, sizeof(pf_lanczos));
+    pf_cuda_clear(engine);
+    return pf_cuda_wait(engine->cuda, err);
+}
 
 static void cuda_close(void *opaque)
 {
@@ -19,13 +109,20 @@ static void cuda_close(void *opaque)
     pf_cuda_alignment_close(&engine->alignment);
     if (engine->cuda) {
         pf_cuda_release(engine->cuda, engine->nodes);
-        pf_cuda_release(engine->cuda, engine->arena);
-        for (int i = 0; i < 2; i++)
-            pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
-        pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
+        give_memory(engine);
     }
     pf_cuda_free(engine->cuda);
     free(engine);
+}
+
+static int cuda_start(char *ret_name, size_t size, struct pf_error *err)
+{
+    struct pf_cuda_device device;
+    int r = pf_cuda_device_find(&device, err);
+    if (r == 0)
+        snprintf(ret_name, size, "%s, compute capability %d.%d, %zu of %zu MiB free", device.name,
+                 device.major, device.minor, device.free_bytes >> 20, device.memory_bytes >> 20);
+    return r;
 }
 
 static int cuda_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
@@ -49,63 +146,6 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
     return 0;
 }
 
-/* --- memory --- */
-
-/* One allocation for all that frames of this kind need, with less to spare where there is less room. */
-static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
-{
-    int r = -ENOMEM;
-    for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
-        pf_error_clear(err);
-        size_t bytes = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL);
-        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes, err);
-        if (r == 0)
-            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena);
-    }
-    return r;
-}
-
-/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
-static int view_level(const struct pf_cuda_engine *engine)
-{
-    int level = pf_ecc_halvings(engine->shape.width);
-    return level > engine->memory.levels ? engine->memory.levels : level;
-}
-
-static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
-                   struct pf_error *err)
-{
-    engine->shape = (struct pf_cuda_shape){.width = frame->width,
-                                           .height = frame->height,
-                                           .planes = frame->planes,
-                                           .bits = frame->bits,
-                                           .chroma_shift_x = frame->chroma_shift_x,
-                                           .chroma_shift_y = frame->chroma_shift_y,
-                                           .fuse = engine->settings.fuse,
-                                           .maps = engine->settings.depth,
-                                           .clip = engine->settings.clip > 0,
-                                           .shares_memory = engine->shares_memory};
-    int r = take_device_memory(engine, err);
-    if (r < 0)
-        return r;
-    const struct pf_cuda_memory *memory = &engine->memory;
-    engine->chunk_bytes = memory->raw_stride[0] > CHUNK_BYTES ? memory->raw_stride[0] : CHUNK_BYTES;
-    void *pinned[3] = {NULL};
-    const size_t bytes[3] = {PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
-                             engine->chunk_bytes, engine->chunk_bytes};
-    for (int i = 0; r == 0 && i < (engine->shares_memory ? 1 : 3); i++)
-        r = pf_cuda_alloc_pinned(engine->cuda, &pinned[i], bytes[i], err);
-    engine->cells_of_light = pinned[0];
-    engine->chunk[0] = pinned[1];
-    engine->chunk[1] = pinned[2];
-    if (r < 0)
-        return r;
-    pf_kernels(0); /* fills pf_lanczos */
-    pf_cuda_upload(engine->cuda, engine->memory.lanczos, pf_lanczos, sizeof(pf_lanczos));
-    pf_cuda_clear(engine);
-    return pf_cuda_wait(engine->cuda, err);
-}
-
 /* --- uploading --- */
 
 /* One plane through the pinned chunks in turn: while one is copied to the device, the other is filled. */
@@ -113,7 +153,7 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
 {
     const struct pf_image *frame = engine->frame;
     size_t row_bytes = (size_t)pf_image_plane_width(frame, plane) * (size_t)frame->bits / 8;
-    size_t stride = engine->memory.raw_stride[plane],
+    size_t stride = engine->raw.stride_bytes[plane],
            rows_left = pf_image_plane_height(frame, plane);
     size_t rows_per_chunk = engine->chunk_bytes / stride;
     const char *from = frame->plane[plane];
@@ -140,12 +180,12 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
 static int upload(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     int chunk = 0, r = 0;
-    engine->slot = (engine->slot + 1) % engine->memory.raw_count;
+    engine->slot = (engine->slot + 1) % engine->raw.count;
     /* Not before the last frame in this place has been warped. */
     pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
     for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++) {
-        engine->plane[plane] = engine->memory.raw[engine->slot][plane];
-        engine->stride_bytes[plane] = engine->memory.raw_stride[plane];
+        engine->plane[plane] = engine->raw.plane[engine->slot][plane];
+        engine->stride_bytes[plane] = engine->raw.stride_bytes[plane];
         r = upload_plane(engine, plane, &chunk, err);
     }
     pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_UPLOADED);
@@ -243,20 +283,37 @@ static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
     pf_focus_of_cells(ret, sums, width, height);
 }
 
+/* Memory for frames like this one: a frame that was set aside may have been of another kind, and one
+ * of a stack may have more bits than those before it. */
+static int make_room(struct pf_cuda_engine *engine, const struct pf_image *frame,
+                     struct pf_error *err)
+{
+    struct pf_cuda_shape shape = shape_of(engine, frame);
+    const struct pf_cuda_shape *known = &engine->shape;
+    if (!engine->arena || shape.width != known->width || shape.height != known->height ||
+        shape.planes != known->planes || shape.chroma_shift_x != known->chroma_shift_x ||
+        shape.chroma_shift_y != known->chroma_shift_y) {
+        give_memory(engine);
+        return prepare(engine, frame, err);
+    }
+    engine->shape.bits = shape.bits;
+    if (shape.bits <= engine->raw.bits || engine->shares_memory)
+        return 0;
+    pf_cuda_release(engine->cuda, engine->raw_arena);
+    engine->raw_arena = NULL;
+    return take_raw(engine, engine->memory.thrift, err);
+}
+
 static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
                      double *ret_contrast, struct pf_error *err)
 {
     struct pf_cuda_engine *engine = opaque;
-    int r = engine->arena ? 0 : prepare(engine, frame, err);
+    let_go(engine);
+    int r = make_room(engine, frame, err);
     if (r < 0)
         return r;
-    let_go(engine);
     engine->frame = frame;
-    if (frame->bits != engine->shape.bits)
-        r = pf_fail(err, EINVAL, "frames of %d and of %d bits in one stack", engine->shape.bits,
-                    frame->bits);
-    else
-        r = engine->shares_memory ? share(engine, err) : upload(engine, err);
+    r = engine->shares_memory ? share(engine, err) : upload(engine, err);
     if (r < 0)
         return r;
     struct pf_source_plane luma = pf_cuda_source(engine, 0, 1);
@@ -274,6 +331,11 @@ static void cuda_keep(void *opaque)
     struct pf_cuda_engine *engine = opaque;
     pf_cuda_alignment_keep(&engine->alignment);
     let_go(engine);
+}
+
+static void cuda_drop(void *opaque)
+{
+    let_go(opaque);
 }
 
 /* --- alignment --- */
@@ -320,6 +382,7 @@ static int cuda_compare_light(void *opaque, const double h[9], struct pf_light_m
 
 const struct pf_backend pf_backend_cuda = {
     .name = "cuda",
+    .start = cuda_start,
     .open = cuda_open,
     .close = cuda_close,
     .load = cuda_load,
@@ -328,6 +391,7 @@ const struct pf_backend pf_backend_cuda = {
     .compare_light = cuda_compare_light,
     .fuse = pf_cuda_fuse,
     .keep = cuda_keep,
+    .drop = cuda_drop,
     .preview = pf_cuda_preview,
     .finish = pf_cuda_finish,
     .map = pf_cuda_map_of,

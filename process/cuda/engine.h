@@ -27,11 +27,12 @@ struct pf_cuda_engine {
     struct pf_light_grid light, reference_light;
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
 
-    /* Made for the first frame; `arena` owns the device's memory. */
-    void *arena;
+    /* Made for the first frame; `arena` and `raw_arena` own the device's memory. */
+    void *arena, *raw_arena;
     struct pf_cuda_shape shape;
     struct pf_cuda_memory memory;
-    int slot;       /* of memory.raw, the frame in hand's */
+    struct pf_cuda_raw raw;
+    int slot;       /* of raw, the frame in hand's */
     void *plane[3]; /* of the frame in hand, as the device sees it */
     size_t stride_bytes[3];
     bool fused; /* something is in the stack */

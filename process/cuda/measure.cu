@@ -1,7 +1,13 @@
 /* Focus measure and light of a decoded luma plane, in one pass. */
 #include "process/cuda/samples.h"
 
-enum { LANES = 32, RUNS = 8, THREADS = LANES * RUNS, SUMS = sizeof(struct pf_cuda_cell) / 4 };
+enum {
+    LANES = 32,
+    RUNS = 8,
+    THREADS = LANES * RUNS,
+    PARTS = 4,
+    SUMS = sizeof(struct pf_cuda_cell) / 4
+};
 
 static __device__ __forceinline__ int cell_start(int cell, int length)
 {
@@ -22,7 +28,7 @@ static __global__ void measure(struct pf_source_plane luma, struct pf_cuda_cell 
     int left = cell_start(blockIdx.x, luma.width), right = cell_start(blockIdx.x + 1, luma.width);
     int top = cell_start(blockIdx.y, luma.height);
     int bottom = cell_start(blockIdx.y + 1, luma.height);
-    int rows = (bottom - top + RUNS - 1) / RUNS;
+    int runs = blockDim.y, rows = (bottom - top + runs - 1) / runs;
     int first = min(top + (int)threadIdx.y * rows, bottom), last = min(first + rows, bottom);
     const float norm = 1.0f / PF_GREY;
     float sum[SUMS] = {0};
@@ -58,24 +64,33 @@ static __global__ void measure(struct pf_source_plane luma, struct pf_cuda_cell 
             }
         }
     }
-    int thread = threadIdx.y * LANES + threadIdx.x;
+    int thread = threadIdx.y * LANES + threadIdx.x, threads = LANES * blockDim.y;
     for (int k = 0; k < SUMS; k++)
         sums[k][thread] = sum[k];
     __syncthreads();
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        if (thread < half)
-            for (int k = 0; k < SUMS; k++)
-                sums[k][thread] += sums[k][thread + half];
-        __syncthreads();
-    }
-    if (thread < SUMS)
-        ((float *)&cells[blockIdx.y * PF_CUDA_CELLS + blockIdx.x])[thread] = sums[thread][0];
+    int kind = thread / PARTS, part = thread % PARTS;
+    float all = 0;
+    if (kind < SUMS)
+        for (int i = part; i < threads; i += PARTS)
+            all += sums[kind][i];
+    __syncthreads();
+    if (kind < SUMS)
+        sums[kind][part] = all;
+    __syncthreads();
+    if (thread >= SUMS)
+        return;
+    all = 0;
+    for (int i = 0; i < PARTS; i++)
+        all += sums[thread][i];
+    ((float *)&cells[blockIdx.y * PF_CUDA_CELLS + blockIdx.x])[thread] = all;
 }
 
 void pf_cuda_measure(struct pf_cuda *cuda, const struct pf_source_plane *luma,
                      struct pf_cuda_cell *cells)
 {
-    PF_LAUNCH(measure, dim3(PF_CUDA_CELLS, PF_CUDA_CELLS), dim3(LANES, RUNS), 0,
+    /* No fewer rows a run than the two that are read beside it. */
+    int runs = min(max(luma->height / PF_CUDA_CELLS / 2, 1), (int)RUNS);
+    PF_LAUNCH(measure, dim3(PF_CUDA_CELLS, PF_CUDA_CELLS), dim3(LANES, runs), 0,
               cuda->lane[PF_CUDA_WORK], *luma, cells);
     pf_cuda_launched(cuda, "focus measure");
 }

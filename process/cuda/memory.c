@@ -97,15 +97,6 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
     memset(memory, 0, sizeof(*memory));
     memory->thrift = thrift;
     set_sizes(memory, shape);
-    memory->raw_count = shape->shares_memory ? 0 : thrift == PF_CUDA_AMPLE ? 2 : 1;
-    for (int plane = 0; plane < shape->planes; plane++) {
-        memory->raw_stride[plane] =
-            ((size_t)memory->size[plane][0].width * (size_t)shape->bits / 8 + ALIGNMENT - 1) /
-            ALIGNMENT * ALIGNMENT;
-        for (int i = 0; i < memory->raw_count; i++)
-            memory->raw[i][plane] =
-                take(&arena, memory->raw_stride[plane], (size_t)memory->size[plane][0].height);
-    }
     lay_out_stack(memory, shape, &arena);
     /* The luma's pyramid holds a chroma plane's as well. */
     bool second = shape->planes == 3 && thrift == PF_CUDA_AMPLE;
@@ -125,5 +116,25 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
     memory->lanczos = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
+    return arena.used;
+}
+
+size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
+                           enum pf_cuda_thrift thrift, char *base)
+{
+    struct arena arena = {.base = base};
+    memset(ret, 0, sizeof(*ret));
+    ret->bits = shape->bits;
+    ret->count = shape->shares_memory ? 0 : thrift == PF_CUDA_AMPLE ? 2 : 1;
+    for (int plane = 0; plane < shape->planes; plane++) {
+        int shift_x = plane ? shape->chroma_shift_x : 0,
+            shift_y = plane ? shape->chroma_shift_y : 0;
+        size_t width = (size_t)((shape->width + shift_x) >> shift_x);
+        size_t height = (size_t)((shape->height + shift_y) >> shift_y);
+        ret->stride_bytes[plane] =
+            (width * (size_t)shape->bits / 8 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        for (int i = 0; i < ret->count; i++)
+            ret->plane[i][plane] = take(&arena, ret->stride_bytes[plane], height);
+    }
     return arena.used;
 }

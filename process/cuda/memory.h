@@ -1,5 +1,5 @@
-/* The plan of a stack's memory on the device: what a frame's size and the method need, in one
- * allocation that is asked for before anything is done, and does not grow with the frames.
+/* The plan of a stack's memory on the device: what a frame's size and the method need, in
+ * allocations that are asked for before anything is done, and does not grow with the frames.
  *
  * Pure functions; the CUDA backend's (process/cuda/engine.c) and its tests'.
  */
@@ -27,11 +27,9 @@ enum pf_cuda_thrift {
 
 struct pf_cuda_memory {
     enum pf_cuda_thrift thrift;
-    int levels, weight_levels, winner_levels, raw_count;
+    int levels, weight_levels, winner_levels;
     struct pf_cuda_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
     struct pf_cuda_grid cells[PF_CPU_MAX_LEVELS];       /* of a luma level */
-    void *raw[2][3]; /* planes as decoded, rows raw_stride apart */
-    size_t raw_stride[3];
     int16_t
         *work[2][PF_CPU_MAX_LEVELS + 1]; /* Gaussian pyramids, of luma's size (second: chroma's) */
     int16_t *average[3][PF_CPU_MAX_LEVELS + 1];
@@ -50,8 +48,19 @@ struct pf_cuda_memory {
     float *lanczos;
 };
 
-/* Lays everything out from `base` (NULL: only adds up); returns the bytes that it takes. */
+/* Room for frames as decoded. */
+struct pf_cuda_raw {
+    int count; /* frames; 0 where they are read in the host's memory */
+    int bits;
+    void *plane[2][3]; /* rows stride_bytes apart */
+    size_t stride_bytes[3];
+};
+
+/* Lays everything but frames out from `base` (NULL: only adds up); returns the bytes that it takes. */
 size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
                        enum pf_cuda_thrift thrift, char *base);
+/* The same for frames as decoded, of the shape's bits. */
+size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
+                           enum pf_cuda_thrift thrift, char *base);
 
 #endif

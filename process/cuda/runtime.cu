@@ -36,11 +36,11 @@ int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
         cudaGetLastError();
         if (driver == 0)
             return pf_fail(err, ENODEV, "no NVIDIA driver is installed");
-        return pf_fail(err, ENODEV, "the NVIDIA driver is for CUDA %d.%d, CUDA %d.%d is needed",
+        return pf_fail(err, ENXIO, "the NVIDIA driver is for CUDA %d.%d, CUDA %d.%d is needed",
                        driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
     }
     if (error != cudaSuccess && error != cudaErrorNoDevice)
-        return pf_fail(err, ENODEV, "the NVIDIA driver does not answer: %s",
+        return pf_fail(err, ENXIO, "the NVIDIA driver does not answer: %s",
                        cudaGetErrorString(error));
     if (error == cudaErrorNoDevice || count == 0)
         return pf_fail(err, ENODEV, "no NVIDIA GPU is there");
@@ -57,7 +57,7 @@ int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
         error = cudaMemGetInfo(&free_bytes, &total_bytes); /* makes the context */
     cudaGetLastError();
     if (error != cudaSuccess)
-        return pf_fail(err, ENODEV, "the GPU %s cannot be used: %s", properties.name,
+        return pf_fail(err, ENXIO, "the GPU %s cannot be used: %s", properties.name,
                        cudaGetErrorString(error));
     memset(ret, 0, sizeof(*ret));
     snprintf(ret->name, sizeof(ret->name), "%s", properties.name);

@@ -26,8 +26,8 @@ struct pf_cuda_device {
     bool shares_memory; /* with the host: no copies are needed */
 };
 
-/* Looks for a device that can be used; makes its context, which takes a while. -ENODEV with the reason
- * in one line: no GPU, no driver or one that is too old, a device that is busy. */
+/* Looks for a device that can be used; makes its context, which takes a while. The reason in one
+ * line: -ENODEV, there is no GPU or no driver; -ENXIO, it is not to be used (too old a driver, busy). */
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err);
 
 struct pf_cuda;

@@ -75,7 +75,8 @@ static struct {
     unsigned barrier_generation;
 
     Fiber launcher, *running;
-    std::vector<Fiber *> all, idle;
+    /* As long as the program: who ends it must find them still held. */
+    std::vector<Fiber *> &all = *new std::vector<Fiber *>, &idle = *new std::vector<Fiber *>;
     bool failed;
 } world;
 

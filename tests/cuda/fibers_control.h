@@ -15,6 +15,7 @@ extern "C" {
 struct fibers_control {
     bool descending;     /* threads of a block, and blocks, take their turns from the last one */
     bool quiet;          /* troubles are kept in `trouble` but not printed */
+    bool gone;           /* there is no device */
     bool shares_memory;  /* with the host, as small boards have it */
     size_t memory_bytes; /* of the device; 0: 16 GB. cudaMalloc beyond it fails */
     long fail_after;     /* > 0: the call that counts it down to 0 fails, and all after it, as on a

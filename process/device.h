@@ -1,0 +1,30 @@
+/* Which device the engine computes on: chosen once, at start, and tried before it is relied on.
+ *
+ * Used by whoever opens stacks (the worker, the one-shot command) and by the doctor, from one thread.
+ */
+#ifndef PF_DEVICE_H
+#define PF_DEVICE_H
+
+#include <stdbool.h>
+
+#include "config/base/error.h"
+#include "config/settings.h"
+
+struct pf_backend;
+
+struct pf_device {
+    const struct pf_backend *backend; /* static */
+    char name[400];                   /* of a GPU, in words; "" for the processor */
+    char reason[768];                 /* why no GPU is used, "" when one is or none was wanted */
+    bool unusable;                    /* there is one, though */
+};
+
+/* A step of getting ready that may take seconds; `step` is a static text. */
+typedef void pf_device_progress(const char *step, void *context);
+
+/* auto: a GPU that works, else the processor, and `reason` says why. cuda: -ENODEV when none works.
+ * fuse: the method that is tried on it. progress may be NULL. */
+int pf_device_choose(struct pf_device *ret, enum pf_device_kind wanted, enum pf_fuse fuse,
+                     pf_device_progress *progress, void *context, struct pf_error *err);
+
+#endif

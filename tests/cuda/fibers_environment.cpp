@@ -1,0 +1,32 @@
+/* What a test says to the fibers of a program that it starts (tests/parfocal-on-fibers):
+ *   FIBERS_GONE=1           there is no device
+ *   FIBERS_MEMORY=BYTES     memory of the device
+ *   FIBERS_FAIL_AFTER=N     in a worker, the N-th call fails, and all after it
+ *   FIBERS_FAIL_ONCE=FILE   ... in the first one alone: it makes FILE
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/cuda/fibers_control.h"
+
+static long number(const char *name)
+{
+    const char *text = getenv(name);
+    return text ? atol(text) : 0;
+}
+
+__attribute__((constructor)) static void read_environment(int argc, char **argv)
+{
+    const char *once = getenv("FIBERS_FAIL_ONCE");
+    fibers.gone = number("FIBERS_GONE") != 0;
+    fibers.memory_bytes = (size_t)number("FIBERS_MEMORY");
+    if (argc < 2 || strcmp(argv[1], "process") != 0)
+        return;
+    int fd = once ? open(once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (!once || fd >= 0)
+        fibers.fail_after = number("FIBERS_FAIL_AFTER");
+    if (fd >= 0)
+        close(fd);
+}

@@ -1,0 +1,105 @@
+# The setting `device`, and what happens when the GPU fails. There is a GPU of fibers in
+# tests/parfocal-on-fibers, which does as the environment says (tests/cuda/fibers_environment.cpp).
+PARFOCAL=${BUILD:-build}/tests/parfocal-on-fibers
+. "${BASH_SOURCE%/*}/lib.sh"
+case $PARFOCAL in /*) ;; *) PARFOCAL=$ROOT/$PARFOCAL ;; esac
+. "${BASH_SOURCE%/*}/serve.bash"
+
+# Calls of the trial at start, and some of the first frames: what fails there fails in a burst.
+IN_A_BURST=400
+
+need_fibers()
+{
+    [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
+}
+
+small_burst()
+{
+    make_burst burst --frames 3 --width 160 --height 120
+}
+
+test_a_gpu_is_used_where_there_is_one()
+{
+    need_fibers
+    small_burst
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o a.tif --json
+    check out '.engine.device == "cuda" and .fused == 3'
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o b.tif --json --device cpu
+    check out '.engine.device == "cpu" and .fused == 3'
+    expect_status 0 "$PARFOCAL" doctor
+    grep -q 'ok .* gpu .*fibers' out || fail "doctor: $(grep gpu out)"
+}
+
+test_without_a_gpu_the_processor_works_and_says_so()
+{
+    need_fibers
+    small_burst
+    export FIBERS_GONE=1
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o a.tif --json
+    check out '.engine.device == "cpu" and .fused == 3'
+    expect_status 1 "$PARFOCAL" stack burst/*.jpg -o b.tif --device cuda
+    grep -q 'device = cuda: no NVIDIA GPU is there' err || fail "$(cat err)"
+    [ ! -e b.tif ] || fail "written without a GPU"
+    expect_status 1 "$PARFOCAL" doctor --device cuda
+    grep -q 'device = cuda, but no NVIDIA GPU is there' out || fail "doctor: $(grep gpu out)"
+    mkdir_inbox
+    serve --expected-frames 3
+    drop burst/*.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.engine.device == "cpu" and .fused == 3'
+    await_log 'no GPU is used: no NVIDIA GPU is there; the processor does the work'
+    stop_service
+}
+
+test_a_gpu_without_room_leaves_the_burst_to_the_processor()
+{
+    need_fibers
+    small_burst
+    FIBERS_MEMORY=100000 expect_status 0 "$PARFOCAL" stack burst/*.jpg -o a.tif --json
+    check out '.engine.device == "cpu" and .fused == 3'
+    grep -q 'the GPU is not used: the GPU has no room' err || fail "$(cat err)"
+    # Room for the trial, but not for these frames.
+    make_burst large --frames 2 --width 400 --height 300
+    FIBERS_MEMORY=1500000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
+    check out '.engine.device == "cpu" and .fused == 2'
+    grep -q 'the GPU has no room: .* the processor did the work' err || fail "$(cat err)"
+}
+
+test_a_gpu_that_fails_once_is_tried_again()
+{
+    need_fibers
+    small_burst
+    mkdir_inbox
+    FIBERS_FAIL_AFTER=$IN_A_BURST FIBERS_FAIL_ONCE=$T/failed serve --expected-frames 3
+    drop burst/*.jpg
+    await_stacks 1 60
+    check "$(published)/stack.json" '.engine.device == "cuda" and .fused == 3'
+    check "$(published)/stack.json" '[.frames[].attempts] | add == 0'
+    await_log 'CUDA: .*unspecified launch failure'
+    await_log 'the worker has ended: exited with status 3; a new one starts'
+    log_lacks 'the processor does the work'
+    stop_service
+}
+
+test_a_gpu_that_fails_twice_is_left_alone()
+{
+    need_fibers
+    small_burst
+    mkdir_inbox
+    FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3
+    drop burst/*.jpg
+    await_stacks 1 60
+    check "$(published)/stack.json" '.engine.device == "cpu" and .fused == 3'
+    check "$(published)/stack.json" '[.frames[].attempts] | add == 0'
+    await_log 'the GPU has failed 2 times without a stack between: the processor does the work'
+    [ "$(grep -c 'exited with status 3' service.err)" -eq 2 ] || fail "not two failures"
+    stop_service
+}
+
+test_a_gpu_that_fails_ends_stack_with_its_reason()
+{
+    need_fibers
+    small_burst
+    FIBERS_FAIL_AFTER=20 expect_status 0 "$PARFOCAL" process </dev/null
+    check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("CUDA: "))'
+}
