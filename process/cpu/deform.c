@@ -136,11 +136,10 @@ static int by_elastix(const struct pf_alignment *alignment, const struct pf_ecc_
 
 /* --- together --- */
 
-static int check(const struct pf_field *field, const struct pf_source_plane *luma,
-                 struct pf_error *err)
+int pf_deformation_check(const struct pf_field *field, int width, int height, struct pf_error *err)
 {
-    struct pf_field_shape shape = pf_field_look(field, luma->width, luma->height);
-    int longer = luma->width > luma->height ? luma->width : luma->height;
+    struct pf_field_shape shape = pf_field_look(field, width, height);
+    int longer = width > height ? width : height;
     if (!shape.finite)
         return pf_fail(err, ENODATA, "the displacement that was found is no number");
     if (!(shape.most_px <= MOST_REACH * longer))
@@ -202,11 +201,11 @@ static int find(struct pf_alignment *alignment, const struct pf_ecc_pyramid *tar
         r = extend(warp, more, luma, err);
     pf_field_free(more);
     if (r == 0)
-        r = check(warp->field, luma, err);
+        r = pf_deformation_check(warp->field, luma->width, luma->height, err);
     if (r == 0)
         r = pf_anchors_refine(anchors, luma, warp, &anchored, err);
     if (r == 0)
-        r = check(warp->field, luma, err);
+        r = pf_deformation_check(warp->field, luma->width, luma->height, err);
     if (r < 0)
         return r;
     fit->correlation = bring(alignment, target, 0, warp, room->pixels, room->valid, &fit->overlap);

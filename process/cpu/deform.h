@@ -11,6 +11,9 @@
 #include "process/cpu/alignment.h"
 #include "process/cpu/anchors.h"
 
+/* Whether a field that was found over a picture can be one: -ENODATA with the reason otherwise. */
+int pf_deformation_check(const struct pf_field *field, int width, int height, struct pf_error *err);
+
 /* As deform() of a backend. `anchors` were taken from what is fused; `luma` is the frame in hand. */
 int pf_alignment_deform(struct pf_alignment *alignment, enum pf_target target,
                         struct pf_anchors *anchors, const struct pf_source_plane *luma,

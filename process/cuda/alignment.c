@@ -4,6 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/align.h"
+#include "process/cpu/deform.h"
+
+#define NODES_ACROSS 20 /* of a B-spline, along the longer side */
+/* Pixels of the finest picture of a deformation: a quarter of the frame's width, or better. */
+#define DEFORM_MAX_WIDTH 5000
+/* A smaller share of the cells that flow finds alike both ways is chance. */
+#define LEAST_TRUSTED 0.5
+
 int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
                            const struct pf_stack_settings *settings, struct pf_pool *pool,
                            struct pf_cuda *cuda, struct pf_error *err)
@@ -20,12 +29,37 @@ void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
 {
     pf_alignment_close(&alignment->host);
     pf_cuda_ecc_free(alignment->ecc);
+    pf_cuda_deform_free(alignment->deform);
     if (alignment->cuda) {
         pf_cuda_pyramid_free(alignment->cuda, &alignment->current);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->predecessor);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->stack_view);
     }
     memset(alignment, 0, sizeof(*alignment));
+}
+
+int pf_cuda_alignment_halvings(struct pf_cuda_alignment *alignment, int width)
+{
+    int rigid = pf_ecc_halvings(width), halvings = rigid;
+    if (pf_align_is_non_rigid(alignment->settings->align))
+        while (halvings > 1 && width >> (halvings - 1) <= DEFORM_MAX_WIDTH)
+            halvings--;
+    alignment->finer = rigid - halvings;
+    return halvings;
+}
+
+/* What correlation sees of a picture. Borrows its memory. */
+static struct pf_cuda_pyramid rigid(const struct pf_cuda_alignment *alignment,
+                                    const struct pf_cuda_pyramid *pyramid)
+{
+    struct pf_cuda_pyramid part = *pyramid;
+    int skip = part.levels.count - 1 < alignment->finer ? part.levels.count - 1 : alignment->finer;
+    if (skip < 0)
+        skip = 0;
+    part.levels.count -= skip;
+    memmove(part.levels.level, part.levels.level + skip,
+            (size_t)part.levels.count * sizeof(part.levels.level[0]));
+    return part;
 }
 
 int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *light, int width,
@@ -65,9 +99,10 @@ static int one_way(void *context, bool back, bool search, int levels, double h[9
 {
     const struct both_pictures *both = context;
     const struct pf_cuda_alignment *alignment = both->alignment;
-    return pf_cuda_ecc_align(alignment->ecc, back ? &alignment->current : both->target,
-                             back ? both->target : &alignment->current, alignment->settings->motion,
-                             search, levels, h, ret, err);
+    struct pf_cuda_pyramid target = rigid(alignment, back ? &alignment->current : both->target);
+    struct pf_cuda_pyramid image = rigid(alignment, back ? both->target : &alignment->current);
+    return pf_cuda_ecc_align(alignment->ecc, &target, &image, alignment->settings->motion, search,
+                             levels, h, ret, err);
 }
 
 int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target target, bool search,
@@ -82,7 +117,8 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
 static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
                  const struct pf_cuda_pyramid *from, struct pf_error *err)
 {
-    const struct pf_ecc_level *finest = &from->levels.level[0];
+    struct pf_cuda_pyramid seen = rigid(alignment, from);
+    const struct pf_ecc_level *finest = &seen.levels.level[0];
     if (to->count || !from->levels.count)
         return 0;
     size_t bytes = (size_t)finest->width * (size_t)finest->height * sizeof(float);
@@ -109,4 +145,41 @@ int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_feature
     else if (r == 0)
         r = bring(alignment, &host->predecessor, &alignment->predecessor, err);
     return r < 0 ? r : pf_alignment_match(host, kind, target, h, ret, ret_count, err);
+}
+
+int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target target, int width,
+                             int height, const struct pf_warp *start, struct pf_field **ret_field,
+                             struct pf_fit *ret, struct pf_error *err)
+{
+    const struct pf_cuda_pyramid *other =
+        target == PF_TARGET_STACK ? &alignment->stack_view : &alignment->predecessor;
+    bool flow = alignment->settings->align == PF_ALIGN_FLOW;
+    struct pf_cuda_deform_options options = {
+        .method = flow ? PF_CUDA_FLOW : PF_CUDA_BSPLINE,
+        .spacing_px = (double)(width > height ? width : height) / NODES_ACROSS};
+    struct pf_cuda_deform_report report;
+    struct pf_field *field = NULL;
+    struct pf_ecc_fit before;
+    int r = alignment->deform ? 0 : pf_cuda_deform_new(&alignment->deform, alignment->cuda, err);
+    if (r == 0)
+        r = pf_cuda_ecc_judge(alignment->ecc, other, &alignment->current, start->h, &before, err);
+    if (r == 0)
+        r = pf_cuda_deform_run(alignment->deform, other, &alignment->current, start, &options,
+                               &field, &report, err);
+    if (r == 0 && flow && !(report.trusted >= LEAST_TRUSTED))
+        r = pf_fail(err, ENODATA, "only %.0f %% of it is found alike forth and back",
+                    100 * report.trusted);
+    if (r == 0)
+        r = pf_deformation_check(field, width, height, err);
+    if (r == 0 && !(report.fit.correlation > before.correlation - 0.01))
+        r = pf_fail(err, ENODATA,
+                    "the displacement that was found makes it worse: correlation %.3f after %.3f",
+                    report.fit.correlation, before.correlation);
+    if (r < 0) {
+        pf_field_free(field);
+        return r;
+    }
+    *ret_field = field;
+    *ret = (struct pf_fit){report.fit.correlation, report.fit.agreement, report.fit.overlap};
+    return 0;
 }

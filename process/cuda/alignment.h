@@ -1,5 +1,5 @@
 /* Alignment of the frame in hand on the device: pictures of light of it, of its predecessor and of the
- * stack, and what correlation finds in them there. Features are found on the processor: the pictures
+ * stack, and what correlation (ecc.h) and deformation (deform.h) find in them there. Features are found on the processor: the pictures
  * come to it when features are asked for.
  *
  * Used by the CUDA backend, in the worker, one thread at a time per object.
@@ -8,13 +8,15 @@
 #define PF_CUDA_ALIGNMENT_H
 
 #include "process/cpu/alignment.h"
-#include "process/cuda/ecc.h"
+#include "process/cuda/deform.h"
 
 struct pf_cuda_alignment {
     const struct pf_stack_settings *settings; /* borrowed */
     struct pf_pool *pool;                     /* borrowed */
     struct pf_cuda *cuda;                     /* borrowed */
     struct pf_cuda_ecc *ecc;
+    struct pf_cuda_deform *deform; /* NULL until it is wanted */
+    int finer;                     /* levels of the pictures that are finer than correlation's */
     struct pf_cuda_pyramid current, predecessor, stack_view; /* of the device */
     struct pf_alignment host; /* its pictures are those that features were asked of */
 };
@@ -24,6 +26,10 @@ int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
                            const struct pf_stack_settings *settings, struct pf_pool *pool,
                            struct pf_cuda *cuda, struct pf_error *err);
 void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment); /* a zeroed one is allowed */
+
+/* Halvings from a frame to the finest picture that this alignment needs; to be asked before the first
+ * picture is given. */
+int pf_cuda_alignment_halvings(struct pf_cuda_alignment *alignment, int width);
 
 /* The frame in hand's picture of light, on the device (see pf_cuda_pyramid_of_light), takes the place
  * of the last one. Waits until all is done that has been queued. */
@@ -41,5 +47,9 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,
                             enum pf_target target, double h[9], struct pf_fit *ret,
                             struct pf_features_fit *ret_count, struct pf_error *err);
+/* width, height: of a frame. */
+int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target target, int width,
+                             int height, const struct pf_warp *start, struct pf_field **ret_field,
+                             struct pf_fit *ret, struct pf_error *err);
 
 #endif

@@ -54,9 +54,9 @@ static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *er
 }
 
 /* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
-static int view_level(const struct pf_cuda_engine *engine)
+static int view_level(struct pf_cuda_engine *engine)
 {
-    int level = pf_ecc_halvings(engine->shape.width);
+    int level = pf_cuda_alignment_halvings(&engine->alignment, engine->shape.width);
     return level > engine->memory.levels ? engine->memory.levels : level;
 }
 
@@ -228,7 +228,8 @@ static int make_light(struct pf_cuda_engine *engine, const struct pf_source_plan
                       double *ret_contrast, struct pf_error *err)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    int halvings = pf_ecc_halvings(luma->width), width = luma->width, height = luma->height;
+    int halvings = pf_cuda_alignment_halvings(&engine->alignment, luma->width);
+    int width = luma->width, height = luma->height;
     float *light = memory->light[0];
     if (halvings == 0) {
         struct pf_cuda_planes samples = {
@@ -369,6 +370,16 @@ static int cuda_match(void *opaque, enum pf_features_kind kind, enum pf_target t
                : pf_cuda_alignment_match(&engine->alignment, kind, target, h, ret, ret_count, err);
 }
 
+static int cuda_deform(void *opaque, enum pf_target target, const struct pf_warp *start,
+                       struct pf_field **ret_field, struct pf_fit *ret, struct pf_error *err)
+{
+    struct pf_cuda_engine *engine = opaque;
+    int r = target == PF_TARGET_STACK ? make_stack_view(engine, err) : 0;
+    return r < 0 ? r
+                 : pf_cuda_alignment_deform(&engine->alignment, target, engine->shape.width,
+                                            engine->shape.height, start, ret_field, ret, err);
+}
+
 static int cuda_compare_light(void *opaque, const double h[9], struct pf_light_match *ret,
                               struct pf_error *err)
 {
@@ -388,6 +399,7 @@ const struct pf_backend pf_backend_cuda = {
     .load = cuda_load,
     .align = cuda_align,
     .match = cuda_match,
+    .deform = cuda_deform,
     .compare_light = cuda_compare_light,
     .fuse = pf_cuda_fuse,
     .keep = cuda_keep,

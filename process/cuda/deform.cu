@@ -1,0 +1,512 @@
+/* Non-rigid alignment on the device: the dense flow, and the order of all; see deform.h. */
+#include "process/cuda/deform.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/cpu/ecc_step.h"
+#include "process/cuda/deform_kernels.h"
+
+enum {
+    BLOCK = 128,
+    FLOW_CELL = 4,    /* pixels of the level */
+    FLOW_PASSES = 5,  /* over the pixels of a level */
+    FLOW_SWEEPS = 20, /* over the cells after each */
+    MOST_STEPS = 10,  /* Gauss-Newton steps of a level */
+    LEAST_SIDE = 48,  /* pixels of the coarsest level that is used */
+};
+/* Displacements of neighbouring cells of the flow differ by about so much, in pixels of the level. */
+#define FLOW_ROUGHNESS 0.5f
+/* Forth and back may differ by so much, in pixels of the level, before the cell loses half its say. */
+#define FLOW_DISAGREEMENT 0.3f
+
+/* ---- flow ---------------------------------------------------------------------------------------- */
+
+/* Cells of one colour of a chessboard take what they and their neighbours, of the other colour, say. */
+static __global__ void relax(struct pf_deform_pass pass, float stiffness, int colour)
+{
+    int row = (int)(blockIdx.y * blockDim.y + threadIdx.y);
+    int column = 2 * (int)(blockIdx.x * blockDim.x + threadIdx.x) + ((row + colour) & 1);
+    int columns = pass.grid.columns, rows = pass.grid.rows;
+    if (pass.state->done || row >= rows || column >= columns)
+        return;
+    size_t k = (size_t)row * columns + column;
+    float2 *d = pass.displacement + k;
+    float x = 0, y = 0, count = 0;
+    if (column > 0)
+        x += d[-1].x, y += d[-1].y, count++;
+    if (column < columns - 1)
+        x += d[1].x, y += d[1].y, count++;
+    if (row > 0)
+        x += d[-columns].x, y += d[-columns].y, count++;
+    if (row < rows - 1)
+        x += d[columns].x, y += d[columns].y, count++;
+    const struct pf_cell *cell = &pass.cells[k];
+    float xx = cell->xx + stiffness * count, yy = cell->yy + stiffness * count, xy = cell->xy;
+    float rx = cell->x + stiffness * x, ry = cell->y + stiffness * y;
+    float determinant = xx * yy - xy * xy;
+    if (determinant > 0)
+        *d = make_float2((yy * rx - xy * ry) / determinant, (xx * ry - xy * rx) / determinant);
+}
+
+/* Displacements of a coarser level for a finer one, whose pixels are `zoom` times as many. */
+static __global__ void refine(float2 *out, struct pf_cells grid, const float2 *coarse,
+                              struct pf_cells coarse_grid, float zoom)
+{
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (k >= grid.columns * grid.rows)
+        return;
+    int row = k / grid.columns, column = k - row * grid.columns;
+    /* From corner to corner, pixels lie where they lie. */
+    float x = ((float)column + 0.5f) * grid.width / zoom - 0.5f;
+    float y = ((float)row + 0.5f) * grid.height / zoom - 0.5f;
+    float2 d = pf_displacement_at(coarse, coarse_grid, x, y);
+    out[k] = make_float2(zoom * d.x, zoom * d.y);
+}
+
+/* Where going forth and coming back ends elsewhere than it began, a cell has less to say. What it says
+ * is then its displacement, with the information that it has and that its neighbours lent. */
+static __global__ void agree(struct pf_deform_pass forth, struct pf_deform_pass back,
+                             float stiffness)
+{
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (k >= forth.grid.columns * forth.grid.rows)
+        return;
+    int row = k / forth.grid.columns, column = k - row * forth.grid.columns;
+    float x = ((float)column + 0.5f) * forth.grid.width - 0.5f;
+    float y = ((float)row + 0.5f) * forth.grid.height - 0.5f;
+    float2 d = forth.displacement[k];
+    float dx, dy, bx, by;
+    pf_short_warp_at(forth.warp, x, y, &dx, &dy);
+    float there_x = x + dx + d.x, there_y = y + dy + d.y;
+    pf_short_warp_at(back.warp, there_x, there_y, &bx, &by);
+    float2 b = pf_displacement_at(back.displacement, back.grid, there_x, there_y);
+    float ex = there_x + bx + b.x - x, ey = there_y + by + b.y - y;
+    float apart = (ex * ex + ey * ey) / (FLOW_DISAGREEMENT * FLOW_DISAGREEMENT);
+    float trust = 1 / (1 + apart * apart);
+    struct pf_cell *cell = &forth.cells[k];
+    if (!(trust > 0.5f)) {
+        cell->xx = cell->xy = cell->yy = cell->x = cell->y = 0;
+        return;
+    }
+    atomicAdd(&forth.state->trusted, 1u);
+    cell->xx = trust * (cell->xx + 0.1f * stiffness);
+    cell->xy = trust * cell->xy;
+    cell->yy = trust * (cell->yy + 0.1f * stiffness);
+    cell->x = cell->xx * d.x + cell->xy * d.y;
+    cell->y = cell->xy * d.x + cell->yy * d.y;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+struct pf_cuda_deform {
+    struct pf_cuda *cuda;
+    struct pf_deform_state *state, *back_state; /* device */
+    struct pf_deform_state *here;               /* pinned */
+    void *memory;
+    size_t capacity;
+    struct pf_cell *cells[2];        /* forth, back */
+    float2 *displacement[2], *spare; /* spare: of the next level */
+    float2 *nodes, *room;
+    float2 *begin[2]; /* of the host: displacements that a search begins with, forth and back */
+};
+
+int pf_cuda_deform_new(struct pf_cuda_deform **ret, struct pf_cuda *cuda, struct pf_error *err)
+{
+    struct pf_cuda_deform *deform = (struct pf_cuda_deform *)calloc(1, sizeof(*deform));
+    if (!deform)
+        return pf_fail(err, ENOMEM, "out of memory for alignment");
+    deform->cuda = cuda;
+    int r = pf_cuda_alloc(cuda, (void **)&deform->state, 2 * sizeof(*deform->state), err);
+    if (r == 0)
+        r = pf_cuda_alloc_pinned(cuda, (void **)&deform->here, sizeof(*deform->here), err);
+    if (r < 0) {
+        pf_cuda_deform_free(deform);
+        return r;
+    }
+    deform->back_state = deform->state + 1;
+    *ret = deform;
+    return 0;
+}
+
+struct pf_cuda_deform *pf_cuda_deform_free(struct pf_cuda_deform *deform)
+{
+    if (deform) {
+        pf_cuda_release(deform->cuda, deform->state);
+        pf_cuda_release(deform->cuda, deform->memory);
+        pf_cuda_release_pinned(deform->cuda, deform->here);
+        free(deform->begin[0]);
+        free(deform->begin[1]);
+    }
+    free(deform);
+    return NULL;
+}
+
+/* Room for the finest grid; of both directions for a flow. */
+static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid, bool both,
+                   struct pf_error *err)
+{
+    size_t cells = (size_t)grid->columns * (size_t)grid->rows;
+    size_t nodes = (size_t)pf_node_columns(grid) * (size_t)pf_node_rows(grid);
+    size_t ways = both ? 2 : 1;
+    size_t pairs = (ways + 1) * cells + nodes + 5 * nodes + cells;
+    size_t bytes = pairs * sizeof(float2) + ways * cells * sizeof(struct pf_cell);
+    if (bytes > deform->capacity) {
+        pf_cuda_release(deform->cuda, deform->memory);
+        deform->capacity = 0;
+        deform->memory = NULL;
+        int r = pf_cuda_alloc(deform->cuda, &deform->memory, bytes, err);
+        if (r < 0)
+            return r;
+        deform->capacity = bytes;
+    }
+    float2 *at = (float2 *)deform->memory;
+    deform->spare = at;
+    deform->displacement[0] = at += cells;
+    deform->displacement[1] = both ? at += cells : NULL;
+    deform->nodes = at += cells;
+    deform->room = at += nodes;
+    at += 5 * nodes + cells;
+    deform->cells[0] = (struct pf_cell *)at;
+    deform->cells[1] = both ? deform->cells[0] + cells : NULL;
+    return 0;
+}
+
+/* ---- the order of all ------------------------------------------------------------------------------ */
+
+#define LAUNCH(kernel, blocks, threads, what, ...)                                                 \
+    do {                                                                                           \
+        PF_LAUNCH(kernel, blocks, threads, 0, deform->cuda->lane[PF_CUDA_WORK], __VA_ARGS__);      \
+        pf_cuda_launched(deform->cuda, what);                                                      \
+    } while (0)
+
+static unsigned cell_blocks(const struct pf_cells *grid)
+{
+    return pf_pieces(grid->columns * grid->rows, BLOCK);
+}
+
+static struct pf_ecc_scale scale_of(const struct pf_ecc_level *level)
+{
+    struct pf_ecc_scale scale = {level->scale, level->offset};
+    return scale;
+}
+
+static struct pf_deform_pass pass_of(struct pf_cuda_deform *deform,
+                                     const struct pf_ecc_level *target,
+                                     const struct pf_ecc_level *image, const double h[9],
+                                     const struct pf_cells *grid, int way)
+{
+    struct pf_deform_pass pass;
+    memset(&pass, 0, sizeof(pass));
+    double warp[9];
+    pf_ecc_to_level(h, scale_of(target), scale_of(image), warp);
+    pass.target = target->pixels;
+    pass.image = image->pixels;
+    pass.width = target->width;
+    pass.height = target->height;
+    pass.image_width = image->width;
+    pass.image_height = image->height;
+    pass.warp = pf_short_warp_of(warp, target->width, target->height);
+    pass.grid = *grid;
+    pass.cells = deform->cells[way];
+    pass.displacement = deform->displacement[way];
+    pass.state = way ? deform->back_state : deform->state;
+    return pass;
+}
+
+static void look_at(struct pf_cuda_deform *deform, const struct pf_deform_pass &pass)
+{
+    pf_cuda_look(deform->cuda, &pass);
+    pf_cuda_summarise(deform->cuda, &pass, false);
+}
+
+static void begin_pass(struct pf_cuda_deform *deform, const struct pf_deform_pass &pass)
+{
+    pf_cuda_begin_level(deform->cuda, &pass);
+    look_at(deform, pass);
+}
+
+static struct pf_cells flow_grid(const struct pf_ecc_level *level)
+{
+    struct pf_cells grid = {
+        (int)pf_pieces(level->width, FLOW_CELL * PF_CELLS_PER_NODE) * PF_CELLS_PER_NODE,
+        (int)pf_pieces(level->height, FLOW_CELL * PF_CELLS_PER_NODE) * PF_CELLS_PER_NODE, FLOW_CELL,
+        FLOW_CELL};
+    return grid;
+}
+
+/* Nodes about spacing_px apart, the same on all levels. */
+static struct pf_cells spline_grid(const struct pf_ecc_level *finest, double spacing_px)
+{
+    double width = finest->width * finest->scale, height = finest->height * finest->scale;
+    int across = (int)fmax(1, ceil(width / spacing_px - 0.01));
+    int down = (int)fmax(1, ceil(height / spacing_px - 0.01));
+    struct pf_cells grid = {across * PF_CELLS_PER_NODE, down * PF_CELLS_PER_NODE, 0, 0};
+    return grid;
+}
+
+/* Cells of the same grid in pixels of another level. */
+static void scale_grid(struct pf_cells *grid, const struct pf_ecc_level *finest,
+                       const struct pf_ecc_level *level)
+{
+    double zoom = finest->scale / level->scale;
+    grid->width = (float)(zoom * finest->width / grid->columns);
+    grid->height = (float)(zoom * finest->height / grid->rows);
+}
+
+static float flow_stiffness(void)
+{
+    return 1 / (FLOW_ROUGHNESS * FLOW_ROUGHNESS);
+}
+
+static int coarsest_of(const struct pf_cuda_pyramid *target, const struct pf_cuda_pyramid *image)
+{
+    int count =
+        target->levels.count < image->levels.count ? target->levels.count : image->levels.count;
+    while (count > 1 && (target->levels.level[count - 1].width < LEAST_SIDE ||
+                         target->levels.level[count - 1].height < LEAST_SIDE))
+        count--;
+    return count - 1;
+}
+
+/* The cells of the coarsest level begin with a field, or (NULL) with nothing; on the way back with about
+ * its opposite. */
+static int begin_with(struct pf_cuda_deform *deform, const struct pf_field *field,
+                      const struct pf_cells *grid, const struct pf_ecc_level *target,
+                      const struct pf_ecc_level *image, int way, struct pf_error *err)
+{
+    size_t cells = (size_t)grid->columns * (size_t)grid->rows;
+    if (!field) {
+        pf_cuda_fill(deform->cuda, deform->displacement[way], 0, cells * sizeof(float2));
+        return 0;
+    }
+    float2 *begin = (float2 *)realloc(deform->begin[way], cells * sizeof(float2));
+    if (!begin)
+        return pf_fail(err, ENOMEM, "out of memory for alignment");
+    deform->begin[way] = begin;
+    double zoom = (way ? -1 : 1) / image->scale;
+    for (int j = 0; j < grid->rows; j++)
+        for (int i = 0; i < grid->columns; i++) {
+            double d[2];
+            pf_field_at(
+                field, target->scale * ((i + 0.5) * (double)grid->width - 0.5) + target->offset,
+                target->scale * ((j + 0.5) * (double)grid->height - 0.5) + target->offset, d);
+            begin[(size_t)j * grid->columns + i] =
+                make_float2((float)(zoom * d[0]), (float)(zoom * d[1]));
+        }
+    pf_cuda_upload(deform->cuda, deform->displacement[way], begin, cells * sizeof(float2));
+    return 0;
+}
+
+/* One direction of the flow, coarse to fine; the last pass is of the finest level. */
+static int flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                const struct pf_cuda_pyramid *image, const double h[9],
+                const struct pf_field *field, int way, struct pf_deform_pass *ret,
+                struct pf_error *err)
+{
+    int coarsest = coarsest_of(target, image);
+    struct pf_deform_pass pass;
+    struct pf_cells grid = {0, 0, 0, 0};
+    for (int number = coarsest; number >= 0; number--) {
+        const struct pf_ecc_level *level = &target->levels.level[number];
+        struct pf_cells before = grid;
+        grid = flow_grid(level);
+        if (number == coarsest) {
+            int r = begin_with(deform, field, &grid, level, &image->levels.level[number], way, err);
+            if (r < 0)
+                return r;
+        } else {
+            LAUNCH(refine, dim3(cell_blocks(&grid)), dim3(BLOCK), "flow: a finer level",
+                   deform->spare, grid, deform->displacement[way], before, 2.0f);
+            float2 *swap = deform->spare;
+            deform->spare = deform->displacement[way];
+            deform->displacement[way] = swap;
+        }
+        pass = pass_of(deform, level, &image->levels.level[number], h, &grid, way);
+        begin_pass(deform, pass);
+        dim3 threads(32, 4);
+        dim3 blocks(pf_pieces((grid.columns + 1) / 2, 32), pf_pieces(grid.rows, 4));
+        for (int i = 0; i < FLOW_PASSES; i++) {
+            look_at(deform, pass);
+            for (int sweep = 0; sweep < 2 * FLOW_SWEEPS; sweep++)
+                LAUNCH(relax, blocks, threads, "flow: relaxing", pass, flow_stiffness(), sweep & 1);
+        }
+    }
+    look_at(deform, pass);
+    *ret = pass;
+    return 0;
+}
+
+/* Displacements of the finest level become the nodes that fit them best. */
+static int run_flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                    const struct pf_cuda_pyramid *image, const struct pf_warp *start,
+                    float smoothness, struct pf_cells *ret_grid, struct pf_error *err)
+{
+    double inverse[9];
+    if (!pf_homography_invert(inverse, start->h))
+        return pf_fail(err, ENODATA, "the homography to start from has no inverse");
+    struct pf_cells grid = flow_grid(&target->levels.level[0]);
+    struct pf_cells back_grid = flow_grid(&image->levels.level[0]);
+    struct pf_cells larger = {grid.columns > back_grid.columns ? grid.columns : back_grid.columns,
+                              grid.rows > back_grid.rows ? grid.rows : back_grid.rows, 0, 0};
+    int r = reserve(deform, &larger, true, err);
+    if (r < 0)
+        return r;
+    struct pf_deform_pass forth, back;
+    r = flow(deform, target, image, start->h, start->field, 0, &forth, err);
+    if (r == 0)
+        r = flow(deform, image, target, inverse, start->field, 1, &back, err);
+    if (r < 0)
+        return r;
+    LAUNCH(agree, dim3(cell_blocks(&grid)), dim3(BLOCK), "flow: forth and back", forth, back,
+           flow_stiffness());
+    pf_cuda_fill(deform->cuda, deform->nodes, 0,
+                 sizeof(float2) * (size_t)pf_node_columns(&grid) * (size_t)pf_node_rows(&grid));
+    pf_cuda_solve_nodes(deform->cuda, deform->nodes, forth.cells, &grid, smoothness, deform->room,
+                        deform->state);
+    pf_cuda_spread_nodes(deform->cuda, deform->displacement[0], deform->nodes, &grid,
+                         deform->state);
+    *ret_grid = grid;
+    return 0;
+}
+
+static __global__ void double_nodes(float2 *nodes, int count, float zoom)
+{
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (k < count)
+        nodes[k] = make_float2(zoom * nodes[k].x, zoom * nodes[k].y);
+}
+
+static int run_spline(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                      const struct pf_cuda_pyramid *image, const struct pf_warp *start,
+                      double spacing_px, float smoothness, struct pf_cells *ret_grid,
+                      struct pf_error *err)
+{
+    const struct pf_ecc_level *finest = &target->levels.level[0];
+    struct pf_cells grid = spline_grid(finest, spacing_px);
+    int r = reserve(deform, &grid, false, err);
+    if (r < 0)
+        return r;
+    int nodes = pf_node_columns(&grid) * pf_node_rows(&grid);
+    pf_cuda_fill(deform->cuda, deform->nodes, 0, sizeof(float2) * (size_t)nodes);
+    int coarsest = coarsest_of(target, image);
+    for (int number = coarsest; number >= 0; number--) {
+        const struct pf_ecc_level *level = &target->levels.level[number];
+        scale_grid(&grid, finest, level);
+        struct pf_deform_pass pass =
+            pass_of(deform, level, &image->levels.level[number], start->h, &grid, 0);
+        if (number == coarsest) {
+            r = begin_with(deform, start->field, &grid, level, &image->levels.level[number], 0,
+                           err);
+            if (r < 0)
+                return r;
+        } else {
+            LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK),
+                   "spline: a finer level", deform->nodes, nodes, 2.0f);
+            pf_cuda_begin_level(deform->cuda, &pass);
+            pf_cuda_spread_nodes(deform->cuda, pass.displacement, deform->nodes, &grid, pass.state);
+        }
+        begin_pass(deform, pass);
+        for (int step = 0; step < MOST_STEPS; step++) {
+            pf_cuda_look(deform->cuda, &pass);
+            pf_cuda_solve_nodes(deform->cuda, deform->nodes, pass.cells, &grid, smoothness,
+                                deform->room, pass.state);
+            pf_cuda_spread_nodes(deform->cuda, pass.displacement, deform->nodes, &grid, pass.state);
+            pf_cuda_summarise(deform->cuda, &pass, true);
+        }
+    }
+    *ret_grid = grid;
+    return 0;
+}
+
+/* The field that the nodes are, in pixels of the full-size frame. */
+static int field_of(struct pf_cuda_deform *deform, const struct pf_cells *grid,
+                    const struct pf_ecc_level *target, const struct pf_ecc_level *image,
+                    struct pf_field **ret, struct pf_error *err)
+{
+    struct pf_field *field = NULL;
+    int r = pf_field_new_grid(&field, pf_node_columns(grid), pf_node_rows(grid), err);
+    if (r < 0)
+        return r;
+    size_t nodes = (size_t)field->columns * (size_t)field->rows;
+    field->spacing_x = target->scale * PF_CELLS_PER_NODE * (double)grid->width;
+    field->spacing_y = target->scale * PF_CELLS_PER_NODE * (double)grid->height;
+    field->origin_x = target->offset - 0.5 * target->scale - field->spacing_x;
+    field->origin_y = target->offset - 0.5 * target->scale - field->spacing_y;
+    pf_cuda_download(deform->cuda, field->nodes, deform->nodes, nodes * sizeof(*field->nodes));
+    r = pf_cuda_wait(deform->cuda, err);
+    if (r < 0) {
+        pf_field_free(field);
+        return r;
+    }
+    for (size_t i = 0; i < nodes; i++) {
+        field->nodes[i][0] *= (float)image->scale;
+        field->nodes[i][1] *= (float)image->scale;
+    }
+    *ret = field;
+    return 0;
+}
+
+/* How well homography and nodes fit on a level; the nodes are of the finest. */
+static int judge(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                 const struct pf_cuda_pyramid *image, const double h[9],
+                 const struct pf_cells *finest_grid, int number, struct pf_error *err)
+{
+    const struct pf_ecc_level *finest = &target->levels.level[0];
+    const struct pf_ecc_level *level = &target->levels.level[number];
+    int nodes = pf_node_columns(finest_grid) * pf_node_rows(finest_grid);
+    float zoom = (float)(finest->scale / level->scale);
+    struct pf_cells grid = *finest_grid;
+    grid.width *= zoom;
+    grid.height *= zoom;
+    struct pf_deform_pass pass = pass_of(deform, level, &image->levels.level[number], h, &grid, 0);
+    LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK), "judging a field",
+           deform->nodes, nodes, zoom);
+    pf_cuda_begin_level(deform->cuda, &pass);
+    pf_cuda_spread_nodes(deform->cuda, pass.displacement, deform->nodes, &grid, pass.state);
+    look_at(deform, pass);
+    LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK), "judging a field",
+           deform->nodes, nodes, 1 / zoom);
+    pf_cuda_download(deform->cuda, deform->here, deform->state, sizeof(*deform->here));
+    return pf_cuda_wait(deform->cuda, err);
+}
+
+int pf_cuda_deform_run(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                       const struct pf_cuda_pyramid *image, const struct pf_warp *start,
+                       const struct pf_cuda_deform_options *options, struct pf_field **ret,
+                       struct pf_cuda_deform_report *ret_report, struct pf_error *err)
+{
+    struct pf_cells grid;
+    memset(deform->here, 0, sizeof(*deform->here));
+    pf_cuda_fill(deform->cuda, deform->state, 0, 2 * sizeof(*deform->state));
+    float smoothness = (float)(options->smoothness > 0 ? options->smoothness : 0.003);
+    int r =
+        options->method == PF_CUDA_FLOW
+            ? run_flow(deform, target, image, start, smoothness, &grid, err)
+            : run_spline(deform, target, image, start, options->spacing_px, smoothness, &grid, err);
+    if (r < 0)
+        return r;
+    struct pf_cuda_deform_report report;
+    memset(&report, 0, sizeof(report));
+    int coarse = pf_ecc_level_of_width(&target->levels, 400);
+    coarse = coarse < image->levels.count ? coarse : image->levels.count - 1;
+    r = judge(deform, target, image, start->h, &grid, coarse, err);
+    if (r < 0)
+        return r;
+    report.fit.agreement = deform->here->correlation;
+    report.steps = deform->here->steps;
+    report.trusted = (double)deform->here->trusted / ((double)grid.columns * grid.rows);
+    r = judge(deform, target, image, start->h, &grid, 0, err);
+    if (r < 0)
+        return r;
+    report.fit.correlation = deform->here->correlation;
+    report.fit.overlap = deform->here->overlap;
+    if (!(report.fit.overlap > 0) || (options->method == PF_CUDA_FLOW && report.trusted == 0))
+        return pf_fail(err, ENODATA, "the pictures have nothing in common");
+    r = field_of(deform, &grid, &target->levels.level[0], &image->levels.level[0], ret, err);
+    if (r == 0)
+        *ret_report = report;
+    return r;
+}
