@@ -1,6 +1,7 @@
 #include "capture/camera.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <poll.h>
@@ -60,7 +61,7 @@ void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms)
 
 static bool is_pending(const struct pf_camera *camera)
 {
-    return pf_camera_pending(camera) ||
+    return pf_camera_pending(camera) || camera->bracket.state != PF_BRACKET_NONE ||
            (camera->lost_ms && pf_monotonic_ms() - camera->lost_ms < RETURN_MS);
 }
 
@@ -167,6 +168,7 @@ static void connect(struct pf_camera *camera)
     camera->next_check_ms = camera->next_battery_ms = now_ms;
     camera->compare_ms = PF_CAMERA_NEVER_MS;
     camera->quiet_since_ms = now_ms;
+    pf_camera_bracket_link(camera);
     status_of_link(camera);
     announce(camera);
 }
@@ -213,6 +215,9 @@ static int rest_ms(struct pf_camera *camera, int64_t since_ms)
     const struct pf_camera_file *file = pf_camera_next_wanted(camera);
     if (file && file->due_ms - pf_monotonic_ms() < left_ms)
         left_ms = file->due_ms - pf_monotonic_ms();
+    if (camera->bracket.state != PF_BRACKET_NONE && camera->bracket.state != PF_BRACKET_WAIT &&
+        camera->bracket.due_ms - pf_monotonic_ms() < left_ms)
+        left_ms = camera->bracket.due_ms - pf_monotonic_ms();
     return left_ms > 0 ? (int)left_ms : 0;
 }
 
@@ -291,6 +296,8 @@ static void work(struct pf_camera *camera)
         events++;
     if (!camera->gp || camera->failure)
         return;
+    if (pf_camera_bracket_go(camera) || !camera->gp || camera->failure)
+        return;
     int64_t now_ms = pf_monotonic_ms();
     struct pf_camera_file *file = pf_camera_next_wanted(camera);
     if (file && file->due_ms <= now_ms)
@@ -331,21 +338,25 @@ static void take_command(void *context, const char *name, const json_t *command)
         if (path)
             pf_camera_recorded(camera, path);
         free(path);
+    } else if (!strcmp(name, "ask")) {
+        pf_camera_take_ask(camera, command);
+    } else if (!strcmp(name, "cancel")) {
+        pf_camera_bracket_cancel(camera, json_integer_value(json_object_get(command, "id")));
     } else {
         pf_log_warning("unknown command \"%s\"", name);
     }
 }
 
-static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, bool has_input,
+static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int input_fd,
                 struct pf_error *err)
 {
     int wait_ms = 0;
     while (!camera->failure) {
-        struct pollfd input = {.fd = has_input ? STDIN_FILENO : -1, .events = POLLIN};
+        struct pollfd input = {.fd = input_fd, .events = POLLIN};
         if (poll(&input, 1, wait_ms) < 0 && errno != EINTR)
             return pf_fail_errno(err, errno, "waiting for input");
         if (input.revents) {
-            int r = pf_input_read(reader, take_command, camera, err);
+            int r = pf_input_read(input_fd, reader, take_command, camera, err);
             if (r <= 0)
                 return r;
         }
@@ -369,6 +380,18 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, bool h
         return 0; /* nobody listens any more */
     *err = camera->failure_error;
     return camera->failure;
+}
+
+/* libgphoto2 2.5.30 closes descriptor 0 whenever it closes a PTP/IP camera (ptp_ptpip_disconnect: one
+ * of three is never set): our input moves away from there. */
+static int move_input(struct pf_error *err)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "moving the input");
+    close(STDIN_FILENO);
+    pf_camera_fill_stdin();
+    return fd;
 }
 
 /* libgphoto2 keeps who we are to a PTP/IP camera, and what its drivers were told, in HOME: a
@@ -397,6 +420,7 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
                                .battery_percent = -1};
     struct pf_jsonl_reader *reader = NULL;
     bool has_input;
+    int input_fd = -1;
     setlocale(LC_MESSAGES, "C"); /* the words of settings are the camera's, not translations */
     int r = make_home(settings, source, err);
     if (r < 0)
@@ -410,8 +434,13 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     if (r < 0)
         goto out;
     camera.started = pf_input_is_by_hand(&has_input);
-    r = loop(&camera, reader, has_input, err);
+    if (has_input)
+        r = input_fd = move_input(err);
+    if (r >= 0)
+        r = loop(&camera, reader, input_fd, err);
 out:
+    if (input_fd >= 0)
+        close(input_fd);
     pf_camera_close(&camera);
     if (camera.context)
         gp_context_unref(camera.context);
@@ -422,5 +451,6 @@ out:
     free(camera.id);
     free(camera.directory);
     free(camera.memory_path);
+    free(camera.last_stem);
     return r;
 }

@@ -80,6 +80,20 @@ static struct pf_camera_file *get(struct pf_camera *camera, const char *folder, 
     return file;
 }
 
+/* A picture that was not there before: another shot, unless it is the RAW or JPEG of the last one. */
+static void count_shot(struct pf_camera *camera, const char *folder, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char *stem = NULL;
+    if (asprintf(&stem, "%s/%.*s", folder, (int)(dot ? dot - name : (ptrdiff_t)strlen(name)),
+                 name) < 0)
+        stem = NULL;
+    if (!stem || !camera->last_stem || strcmp(stem, camera->last_stem) != 0)
+        camera->shots_seen++;
+    free(camera->last_stem);
+    camera->last_stem = stem;
+}
+
 static bool in_memory(const struct pf_camera_file *file)
 {
     return !strcmp(file->folder, "/");
@@ -148,9 +162,12 @@ void pf_camera_added(struct pf_camera *camera, const char *folder, const char *n
         pf_log_debug("%s/%s: no picture; it is left alone", folder, name);
         return;
     }
+    bool is_new = !find(camera, folder, name);
     struct pf_camera_file *file = get(camera, folder, name);
     if (!file)
         return;
+    if (is_new)
+        count_shot(camera, folder, name);
     if (file->state == PF_CAMERA_SENT || file->state == PF_CAMERA_RECORDED) {
         int64_t size_bytes = file->size_bytes;
         if (pf_camera_refresh(camera, file) >= 0 && file->size_bytes == size_bytes)
@@ -200,6 +217,7 @@ static int take_listed(struct listing *listing, const char *folder, const char *
     struct pf_camera *camera = listing->camera;
     if (pf_name_kind(name) != PF_NAME_IMAGE)
         return GP_OK;
+    bool is_new = !find(camera, folder, name);
     struct pf_camera_file *file = get(camera, folder, name);
     if (!file)
         return GP_ERROR_NO_MEMORY;
@@ -215,6 +233,8 @@ static int take_listed(struct listing *listing, const char *folder, const char *
         fprintf(listing->before, "%s\n", file->path);
         answer = PF_CARD_BEFORE;
     }
+    if (answer == PF_CARD_NEW && is_new)
+        count_shot(camera, folder, name);
     if (answer == PF_CARD_RECORDED && camera->settings->delete_from_card)
         file->state = PF_CAMERA_RECORDED;
     else if (answer == PF_CARD_BEFORE ||

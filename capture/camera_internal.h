@@ -4,6 +4,8 @@
  *   camera_link.c    finding, opening and closing the camera; what its errors mean
  *   camera_files.c   files on the card: wanted, compared, deleted
  *   camera_fetch.c   one file: from the card to a frame record
+ *   camera_ask.c     what the service asks of the camera: settings, one shot
+ *   camera_bracket.c a focus bracket, driven
  *
  * A function that cannot go on (no memory, reader gone) leaves the reason in `failure`, which ends
  * the loop. Times are CLOCK_MONOTONIC in ms.
@@ -41,6 +43,30 @@ struct pf_camera_file {
     int attempts;
 };
 
+enum pf_bracket_state {
+    PF_BRACKET_NONE,
+    PF_BRACKET_TRIGGER,
+    PF_BRACKET_WAIT, /* for the picture */
+    PF_BRACKET_STEP,
+    PF_BRACKET_RETURN,
+};
+
+struct pf_camera_bracket {
+    enum pf_bracket_state state;
+    int64_t id; /* of the ask */
+    int frames, step;
+    int64_t settle_ms;
+    const struct pf_focus_maker *maker;
+    int taken, steps; /* shots seen; steps away from the start */
+    int64_t due_ms;   /* nothing is done before */
+    int64_t since_ms; /* what is waited for is waited for since then */
+    int shots_before; /* pf_camera::shots_seen when it was triggered */
+    bool live_view;   /* is on */
+    bool compared;    /* the card was, for the shot that is waited for */
+    bool stuck;       /* the way back has failed */
+    char error[256];  /* why it ends early */
+};
+
 struct pf_camera {
     const struct pf_settings *settings; /* borrowed */
     const char *source, *which;         /* borrowed; "" any, else port or serial number */
@@ -73,6 +99,9 @@ struct pf_camera {
     int64_t quiet_since_ms; /* the last event or fetch */
     bool announced;         /* `scanned` was told */
     int64_t spool_files;
+    int shots_seen; /* pictures, RAW and JPEG of a shot counted once */
+    char *last_stem;
+    struct pf_camera_bracket bracket;
     char *memory_path; /* the last picture from the camera's memory, for its RAW or JPEG */
     int64_t memory_capture_ms;
 
@@ -98,6 +127,8 @@ void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
 /* Finds and opens it; on success port, model, serial, id and directory are set. */
 int pf_camera_open(struct pf_camera *camera, struct pf_error *err);
 void pf_camera_close(struct pf_camera *camera);
+/* Gives descriptor 0 back what libgphoto2 has closed, before anything else gets that number. */
+void pf_camera_fill_stdin(void);
 /* Describes an error of libgphoto2, with what can be done about it. Returns a negative errno. */
 int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *doing,
                       struct pf_error *err);
@@ -123,6 +154,20 @@ void pf_camera_recorded(struct pf_camera *camera, const char *path);
 /* Deletes one file that may go; false when there is none. */
 bool pf_camera_delete_one(struct pf_camera *camera);
 void pf_camera_free_files(struct pf_camera *camera);
+
+/* camera_ask.c */
+void pf_camera_take_ask(struct pf_camera *camera, const json_t *ask);
+/* Answers what was asked; consumed. "done" is true in the last one. */
+void pf_camera_answer(struct pf_camera *camera, int64_t id, json_t *answer);
+void pf_camera_refuse(struct pf_camera *camera, int64_t id, const char *why);
+
+/* camera_bracket.c */
+void pf_camera_bracket_begin(struct pf_camera *camera, const json_t *ask);
+void pf_camera_bracket_cancel(struct pf_camera *camera, int64_t id);
+/* The link is there anew, the card was compared. */
+void pf_camera_bracket_link(struct pf_camera *camera);
+/* Does what is due; false when there is nothing. */
+bool pf_camera_bracket_go(struct pf_camera *camera);
 
 /* camera_fetch.c */
 /* Fetches a wanted file that is due; what becomes of it is in its state. */

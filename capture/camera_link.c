@@ -1,5 +1,6 @@
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,12 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     return -err->code;
 }
 
+void pf_camera_fill_stdin(void)
+{
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0 && open("/dev/null", O_RDONLY) > STDIN_FILENO)
+        pf_log_error("descriptor 0 cannot be filled");
+}
+
 void pf_camera_close(struct pf_camera *camera)
 {
     if (!camera->gp)
@@ -262,5 +269,6 @@ void pf_camera_close(struct pf_camera *camera)
     pf_camera_alive(camera, 0);
     gp_camera_exit(camera->gp, camera->context);
     gp_camera_free(camera->gp);
+    pf_camera_fill_stdin();
     camera->gp = NULL;
 }

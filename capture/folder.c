@@ -174,7 +174,7 @@ static int loop(struct pf_folder *folder, struct pf_jsonl_reader *reader, bool h
             return pf_fail_errno(err, errno, "waiting for events");
         int r = 0;
         if (fds[INPUT].revents) {
-            r = pf_input_read(reader, take_command, folder, err);
+            r = pf_input_read(STDIN_FILENO, reader, take_command, folder, err);
             if (r <= 0)
                 return r;
         }

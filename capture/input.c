@@ -19,12 +19,12 @@ bool pf_input_is_by_hand(bool *ret_has_input)
     return isatty(STDIN_FILENO);
 }
 
-int pf_input_read(struct pf_jsonl_reader *reader,
+int pf_input_read(int fd, struct pf_jsonl_reader *reader,
                   void (*take)(void *context, const char *name, const json_t *command),
                   void *context, struct pf_error *err)
 {
     char bytes[65536];
-    ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+    ssize_t n = read(fd, bytes, sizeof(bytes));
     if (n < 0)
         return errno == EINTR || errno == EAGAIN ? 1
                : errno == ECONNRESET             ? 0

@@ -15,8 +15,8 @@
  * *ret_has_input: there is something to read. */
 bool pf_input_is_by_hand(bool *ret_has_input);
 
-/* Reads what is there and tells each command (borrowed). 1 go on, 0 end of input, negative errno. */
-int pf_input_read(struct pf_jsonl_reader *reader,
+/* Reads what is there at `fd` and tells each command (borrowed). 1 go on, 0 end of input, negative errno. */
+int pf_input_read(int fd, struct pf_jsonl_reader *reader,
                   void (*take)(void *context, const char *name, const json_t *command),
                   void *context, struct pf_error *err);
 

@@ -57,7 +57,8 @@ static void on_batch(void *context)
         pf_timer_set(service->grouper_timer, 0);
 }
 
-const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch};
+const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch,
+                                                      pf_asking_answer};
 
 /* ---- the grouper ---- */
 
@@ -126,8 +127,10 @@ void pf_intake_advance(struct pf_service *service)
     pf_timer_set(service->grouper_timer, wait_ms > 0 ? wait_ms : 1);
 }
 
-void pf_intake_finish(struct pf_service *service)
+void pf_intake_finish(struct pf_service *service, const struct pf_identity *with)
 {
+    struct pf_journal_frames frames = {0};
+    int64_t burst = 0;
     struct pf_error err = {0};
     /* What has arrived belongs to them. */
     pf_ledger_flush(service->ledger);
@@ -136,7 +139,11 @@ void pf_intake_finish(struct pf_service *service)
         return;
     }
     pf_pairing_advance(service, INT64_MAX);
-    if (pf_grouper_finish(service->grouper, 0, pf_monotonic_ms(), &err) < 0)
+    if (with && pf_journal_frame(service->journal, with, &frames, &err) == 0) {
+        burst = frames.items[0].burst;
+        pf_journal_frames_free(&frames);
+    }
+    if (pf_grouper_finish(service->grouper, burst, pf_monotonic_ms(), &err) < 0)
         pf_log_error("%s", err.text);
     if (!take_decisions(service))
         pf_log_info("no burst is open that could be finished");

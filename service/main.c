@@ -14,6 +14,7 @@
 #include "config/settings_table.h"
 #include "process/stack_command.h"
 #include "process/worker.h"
+#include "service/camera_command.h"
 #include "service/doctor.h"
 #include "service/help.h"
 #include "service/serve.h"
@@ -41,6 +42,28 @@ const struct pf_command pf_commands[] = {
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
      "engine output pair log_level", pf_stack_main},
+    {"bracket", "--frames N --step S [--settle MS] [--dry-run] [OPTIONS]",
+     "drive a camera's focus through a bracket",
+     "Live view on, then shot by shot: trigger, wait for the picture, one step, settle; at last back\n"
+     "to the start. The service on the same state directory does it and stacks the burst at once;\n"
+     "without one the frames wait in the spool. Ctrl-C stops it in order.\n"
+     "  --frames N           shots, 2 to 10000\n"
+     "  --step S             by which the focus moves between two, in the maker's measure: motor steps\n"
+     "                       (Nikon), or the size 1 to 3 of a step (Canon EOS, OM System, Panasonic\n"
+     "                       1 to 2); positive is towards far, negative towards near\n"
+     "  --settle MS          wait after each step [500]\n"
+     "  --dry-run            say what would be done, shoot nothing\n"
+     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
+     "", pf_bracket_main},
+    {"camera", "list | get NAME | set NAME VALUE | trigger [OPTIONS]",
+     "a camera's own settings, and one shot",
+     "  list                 every setting of the camera with its value\n"
+     "  get NAME             its value and what it may be\n"
+     "  set NAME VALUE       sets it; names and values are the maker's, never translated\n"
+     "  trigger              takes a picture\n"
+     "A running service on the same state directory is asked, since it owns the camera.\n"
+     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
+     "", pf_camera_main},
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
      "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"

@@ -58,7 +58,7 @@ static void on_finish(evutil_socket_t signal, short what, void *context)
     struct pf_service *service = context;
     (void)signal, (void)what;
     if (!service->stopping)
-        pf_intake_finish(service);
+        pf_intake_finish(service, NULL);
 }
 
 static void on_retry_failed(evutil_socket_t signal, short what, void *context)
@@ -248,6 +248,10 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
                              service, err);
     if (r < 0)
         return r;
+    r = pf_control_new(&service->control, service->base, settings->state, &pf_asking_handlers,
+                       service, err);
+    if (r < 0)
+        return r;
     pf_log_info("parfocal %s; results go to %s", pf_version(), settings->outbox);
     pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
     r = pf_restore(service, err);
@@ -264,6 +268,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
 
 static void take_down(struct pf_service *service)
 {
+    pf_control_free(service->control);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_free(service->sources[i]);
     free(service->sources);

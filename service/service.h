@@ -9,6 +9,7 @@
  *
  * intake.c    frames and bursts: from the record to the job
  * stacking.c  jobs: from the worker's results to the published stack
+ * asking.c    what a person asks of a camera, through the control socket
  * restore.c   at start: the journal's bursts back into the grouper and the scheduler
  * serve.c     settings, children, signals
  */
@@ -19,6 +20,7 @@
 #include <stdbool.h>
 
 #include "config/settings.h"
+#include "service/control.h"
 #include "service/grouper.h"
 #include "service/journal.h"
 #include "service/ledger.h"
@@ -37,6 +39,7 @@ struct pf_service {
     struct pf_scheduler *scheduler;
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
+    struct pf_control *control;
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
@@ -61,8 +64,12 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry);
 void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 /* Lets time pass in the grouper and sets its timer. */
 void pf_intake_advance(struct pf_service *service);
-/* Someone says that the open bursts are finished. */
-void pf_intake_finish(struct pf_service *service);
+/* Someone says that the open bursts are finished; the burst that holds this frame (NULL: all). */
+void pf_intake_finish(struct pf_service *service, const struct pf_identity *with);
+
+/* asking.c */
+extern const struct pf_control_handlers pf_asking_handlers; /* context: struct pf_service */
+void pf_asking_answer(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 
 /* pairing.c */
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the

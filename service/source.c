@@ -37,7 +37,9 @@ struct pf_source {
     int64_t look_ms; /* between two looks when polling, and until a file has settled */
 
     bool is_camera, fetching;
-    struct event *silence; /* a camera's: fires when it has said nothing for too long */
+    struct pf_identity last; /* frame that it told; empty: none */
+    int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
+    struct event *silence;   /* a camera's: fires when it has said nothing for too long */
     int64_t silence_ms;
 };
 
@@ -151,6 +153,16 @@ static void on_rejected(struct pf_source *source, const json_t *event)
     free(path);
 }
 
+static void on_answer(struct pf_source *source, const json_t *event)
+{
+    int64_t id = json_integer_value(json_object_get(event, "id"));
+    if (id != source->asked)
+        return;
+    if (json_is_true(json_object_get(event, "done")))
+        source->asked = 0;
+    source->handlers.answer(source, id, event, source->context);
+}
+
 static void on_message(const json_t *event, void *context)
 {
     struct pf_source *source = context;
@@ -161,12 +173,16 @@ static void on_message(const json_t *event, void *context)
     watch_silence(source, json_integer_value(json_object_get(event, "patience_ms")));
     if (!strcmp(name, "frame")) {
         struct pf_record *record = NULL;
-        if (pf_record_from_json(event, &record, &err) < 0)
+        if (pf_record_from_json(event, &record, &err) < 0) {
             pf_log_error("source %s: %s", source->name, err.text);
-        else
+        } else {
+            source->last = record->id;
             source->handlers.frame(record, source->context);
+        }
     } else if (!strcmp(name, "rejected")) {
         on_rejected(source, event);
+    } else if (!strcmp(name, "answer")) {
+        on_answer(source, event);
     } else if (!strcmp(name, "status")) {
         on_status(source, event);
     } else if (!strcmp(name, "scanned")) {
@@ -186,7 +202,11 @@ static void on_batch(void *context)
 static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_source *source = context;
+    int64_t asked = source->asked;
     source->present = source->fetching = false;
+    source->asked = 0;
+    if (asked)
+        source->handlers.answer(source, asked, NULL, source->context);
     if (source->silence)
         event_del(source->silence);
     if (retry_ms >= 0)
@@ -271,6 +291,37 @@ void pf_source_recorded(struct pf_source *source, const char *path)
     if (source->is_camera && source->started)
         pf_child_send(source->child,
                       json_pack("{s:s, s:o}", "cmd", "recorded", "path", pf_json_bytes(path)));
+}
+
+const struct pf_identity *pf_source_last_frame(const struct pf_source *source)
+{
+    return source->last.text[0] ? &source->last : NULL;
+}
+
+bool pf_source_is_camera(const struct pf_source *source)
+{
+    return source->is_camera;
+}
+
+int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask)
+{
+    int r = source->asked ? -EBUSY : !source->started ? -ENOTCONN : 0;
+    if (!r && ask &&
+        !(json_object_set_new(ask, "cmd", json_string("ask")) |
+          json_object_set_new(ask, "id", json_integer(id))))
+        r = pf_child_send(source->child, ask);
+    else
+        json_decref(ask);
+    if (!r)
+        source->asked = id;
+    return r;
+}
+
+void pf_source_cancel(struct pf_source *source, int64_t id)
+{
+    if (source->asked == id)
+        pf_child_send(source->child,
+                      json_pack("{s:s, s:I}", "cmd", "cancel", "id", (json_int_t)id));
 }
 
 void pf_source_scan(struct pf_source *source)

@@ -24,6 +24,8 @@ struct pf_source_handlers {
     void (*rejected)(const char *source, const char *path, int64_t size_bytes, int64_t mtime_ns,
                      const char *reason, void *context); /* borrowed */
     void (*batch)(void *context); /* all that has arrived so far has been told */
+    /* What was asked under this number: an answer (borrowed), NULL: its process has ended. */
+    void (*answer)(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 };
 
 /* name: as configured, "folder:DIR" or "camera[:WHICH]". Borrowed and outliving it: base, journal, settings (outbox
@@ -36,6 +38,12 @@ struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, return
 const char *pf_source_name(const struct pf_source *source);
 /* The journal has what this file holds: a camera's card may give it up. */
 void pf_source_recorded(struct pf_source *source, const char *path);
+/* The frame that it told last; NULL none. */
+const struct pf_identity *pf_source_last_frame(const struct pf_source *source);
+bool pf_source_is_camera(const struct pf_source *source);
+/* Asks a camera; `ask` is consumed. One thing at a time: -EBUSY, -ENOTCONN while it is started. */
+int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask);
+void pf_source_cancel(struct pf_source *source, int64_t id);
 /* Asks it to look again at everything. */
 void pf_source_scan(struct pf_source *source);
 /* A scan since then has found files: one that is missing there is gone, and not its whole mount. */

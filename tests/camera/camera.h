@@ -50,7 +50,7 @@ struct object {
     unsigned format;
     int64_t time_s;
     int64_t complete_ms; /* when served_size becomes size; 0: it is */
-    bool deleted;
+    bool in_memory, deleted;
 };
 
 struct event {
@@ -79,15 +79,16 @@ struct camera {
     const char *serial, *model;
     char **files; /* pictures, in order of name */
     size_t file_count, next_file;
-    bool pairs;       /* each shot takes the next two: JPEG and RAW of one name */
-    bool to_memory;   /* shots go to the camera's memory and are gone with the session */
+    bool pairs;     /* each shot takes the next two: JPEG and RAW of one name */
+    bool to_memory; /* this shot goes to the camera's memory: gone when fetched, or with the link */
     unsigned counter; /* of file names */
     int64_t clock_s;  /* the camera's own; one second per shot */
     bool full;
     unsigned battery;
     int focus;          /* position, in driven steps */
     int steps_per_file; /* 0: pictures come in order; else the focus chooses */
-    bool live_view;
+    int drives;         /* how often it was driven */
+    bool live_view, at_end, told_properties;
 
     struct object *objects;
     size_t object_count;

@@ -16,6 +16,7 @@ enum {
     EVENT_OBJECT_INFO_CHANGED = 0x4007,
     EVENT_STORE_FULL = 0x400a,
     EVENT_CAPTURE_COMPLETE = 0x400d,
+    EVENT_ADDED_IN_MEMORY = 0xc101,
     SETTLE_MS = 400, /* from a size that is too small to the one that is right */
 };
 
@@ -119,8 +120,10 @@ static void add_file(struct camera *camera, const char *file, bool lost)
         object->served_size = object->size * 6 / 10;
         object->complete_ms = now_ms() + SETTLE_MS;
     }
+    object->in_memory = camera->to_memory;
     if (!lost)
-        tell(camera, EVENT_OBJECT_ADDED, object->handle);
+        tell(camera, object->in_memory ? EVENT_ADDED_IN_MEMORY : EVENT_OBJECT_ADDED,
+             object->handle);
 }
 
 /* Index of the picture that the focus chooses. */

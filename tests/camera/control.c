@@ -23,7 +23,7 @@ static void answer(struct camera *camera, const char *text)
  *   unplug | plug      nobody answers any more, until it does
  *   format             the card is emptied
  *   rewind             the counter of names begins again
- *   focus              says the focus position
+ *   focus              says the focus position and how often it was driven
  *   left               says how many shots are still due
  *   count CODE         says how often the operation (hexadecimal) was asked
  *   sessions | downloads           say how many there were
@@ -78,7 +78,7 @@ static void obey(struct camera *camera, char *line)
     } else if (!strcmp(word, "rewind")) {
         camera->counter = 0;
     } else if (!strcmp(word, "focus")) {
-        snprintf(text, sizeof(text), "%d", camera->focus);
+        snprintf(text, sizeof(text), "%d %d", camera->focus, camera->drives);
     } else if (!strcmp(word, "left")) {
         snprintf(text, sizeof(text), "%d", camera->shots_due);
     } else if (!strcmp(word, "count")) {

@@ -197,8 +197,6 @@ int main(int argc, char **argv)
             camera.model = value;
         else if (!strcmp(argv[i], "--steps"))
             camera.steps_per_file = atoi(value);
-        else if (!strcmp(argv[i], "--memory"))
-            camera.to_memory = atoi(value);
         else if (!strcmp(argv[i], "--log"))
             log = value;
         else if (!strcmp(argv[i], "--profile"))

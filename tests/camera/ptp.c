@@ -38,6 +38,7 @@ enum {
     SET_PROPERTY,
     GET_PARTIAL_OBJECT = 0x101b,
     BATTERY_LEVEL = 0x5001,
+    NIKON_LIVE_VIEW_STATUS = 0xd1a2,
 };
 
 static const uint16_t operations[] = {
@@ -100,7 +101,7 @@ static uint64_t free_bytes(const struct camera *camera)
 {
     uint64_t used = 0;
     for (size_t i = 0; i < camera->object_count; i++)
-        if (!camera->objects[i].deleted)
+        if (!camera->objects[i].deleted && !camera->objects[i].in_memory)
             used += camera->objects[i].size;
     return camera->full || used > CARD_BYTES ? 0 : CARD_BYTES - used;
 }
@@ -130,7 +131,7 @@ static void object_handles(struct camera *camera, uint32_t tid, const uint32_t *
     put_u32(&out, 0);
     for (size_t i = 0; i < camera->object_count; i++) {
         const struct object *object = &camera->objects[i];
-        if (object->deleted || (parameters[2] && object->parent != parent))
+        if (object->deleted || object->in_memory || (parameters[2] && object->parent != parent))
             continue;
         put_u32(&out, object->handle);
         count++;
@@ -179,8 +180,8 @@ static void object_info(struct camera *camera, uint32_t tid, const struct object
     send(camera, tid, &out);
 }
 
-static void object(struct camera *camera, uint32_t tid, const struct object *object,
-                   uint64_t offset, uint64_t size)
+static void object(struct camera *camera, uint32_t tid, struct object *object, uint64_t offset,
+                   uint64_t size)
 {
     int fd = open(object->file, O_RDONLY | O_CLOEXEC);
     void *bytes = fd < 0 ? MAP_FAILED : mmap(NULL, object->size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -194,6 +195,7 @@ static void object(struct camera *camera, uint32_t tid, const struct object *obj
     camera->downloads += !offset;
     ptpip_send_object(camera, tid, (char *)bytes + offset, size);
     munmap(bytes, object->size);
+    object->deleted |= object->in_memory;
     uint32_t sent = (uint32_t)size;
     ptpip_respond(camera, OK, tid, &sent, 1);
 }
@@ -215,6 +217,11 @@ static void delete_object(struct camera *camera, uint32_t tid, uint32_t handle)
 static void property(struct camera *camera, uint32_t tid, uint32_t code, bool description)
 {
     struct bytes out = {0};
+    if (code == NIKON_LIVE_VIEW_STATUS && !description) {
+        put_u8(&out, camera->live_view);
+        send(camera, tid, &out);
+        return;
+    }
     if (code != BATTERY_LEVEL) {
         respond(camera, PROPERTY_NOT_SUPPORTED, tid);
         return;
@@ -244,7 +251,7 @@ void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32
                 const struct bytes *data)
 {
     struct bytes out = {0};
-    const struct object *of = card_object(camera, parameters[0]);
+    struct object *of = card_object(camera, parameters[0]);
     switch (code) {
     case GET_DEVICE_INFO:
         device_info(camera, tid);
@@ -252,6 +259,7 @@ void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32
     case OPEN_SESSION:
         camera->sessions++;
         camera->event_count = 0;
+        camera->told_properties = camera->live_view = false;
         respond(camera, OK, tid);
         break;
     case CLOSE_SESSION:
@@ -290,6 +298,9 @@ void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32
         respond(camera, camera->full ? STORE_FULL : OK, tid);
         if (!camera->full)
             card_shoot(camera);
+        break;
+    case SET_PROPERTY:
+        respond(camera, OK, tid);
         break;
     case GET_PROPERTY_DESCRIPTION:
     case GET_PROPERTY:

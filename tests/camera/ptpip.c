@@ -108,8 +108,8 @@ void ptpip_hang_up(struct camera *camera)
     camera->greeted = camera->event_greeted = camera->pending = false;
     camera->data_in.size = 0;
     /* What was in its memory alone is gone with the session. */
-    for (size_t i = 0; camera->to_memory && i < camera->object_count; i++)
-        camera->objects[i].deleted |= camera->objects[i].file != NULL;
+    for (size_t i = 0; i < camera->object_count; i++)
+        camera->objects[i].deleted |= camera->objects[i].in_memory;
 }
 
 static void greet(struct camera *camera)

@@ -296,7 +296,7 @@ test_wrong_options()
 {
     expect_status 2 "$PARFOCAL" serve
     grep -q -- '--source folder:' err || fail "does not say how: $(cat err)"
-    expect_status 2 "$PARFOCAL" serve --source camera:x
+    expect_status 2 "$PARFOCAL" serve --source camera:
     expect_status 2 "$PARFOCAL" serve --source folder:a --source folder:a
     expect_status 2 "$PARFOCAL" serve --source folder:a --gap soon
     expect_status 2 "$PARFOCAL" serve --source folder:a operand

@@ -1,0 +1,262 @@
+#include "service/control.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+
+#define CLIENTS_MAX 16
+
+struct client {
+    struct client *next;
+    struct pf_control *control;
+    struct bufferevent *channel;
+    struct pf_jsonl_reader *reader;
+    int64_t id;  /* of what it has asked; 0 nothing yet */
+    bool ending; /* it goes when it has read its answer */
+};
+
+struct pf_control {
+    struct evconnlistener *listener;
+    struct pf_control_handlers handlers;
+    void *context;
+    struct client *clients;
+    size_t client_count;
+    int64_t next_id;
+    char *path;
+};
+
+/* A path of any length fits: it is given by the descriptor of its directory. */
+static int address_in(const char *state, struct sockaddr_un *ret, struct pf_error *err)
+{
+    int fd = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "state directory %s", state);
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" PF_CONTROL_NAME, fd);
+    return fd;
+}
+
+static void free_client(struct client *client)
+{
+    struct client **at = &client->control->clients;
+    while (*at != client)
+        at = &(*at)->next;
+    *at = client->next;
+    client->control->client_count--;
+    bufferevent_free(client->channel);
+    pf_jsonl_reader_free(client->reader);
+    free(client);
+}
+
+static void say(struct client *client, const json_t *object)
+{
+    char *line = json_dumps(object, JSON_COMPACT);
+    if (line) {
+        bufferevent_write(client->channel, line, strlen(line));
+        bufferevent_write(client->channel, "\n", 1);
+    }
+    free(line);
+    client->ending |= json_is_true(json_object_get(object, "done"));
+}
+
+static void refuse(struct client *client, const char *why)
+{
+    json_t *answer = json_object();
+    json_object_set_new(answer, "done", json_true());
+    json_object_set_new(answer, "error", pf_json_bytes(why));
+    say(client, answer);
+    json_decref(answer);
+}
+
+static void take(struct client *client, const json_t *command)
+{
+    struct pf_control *control = client->control;
+    char why[768] = "unknown command", *source;
+    const char *name = json_string_value(json_object_get(command, "cmd"));
+    json_t *ask = json_object_get(command, "ask");
+    if (client->id) { /* one at a time */
+        if (name && !strcmp(name, "cancel"))
+            control->handlers.cancel(client->id, control->context);
+        return;
+    }
+    client->id = ++control->next_id;
+    source = pf_json_bytes_value(json_object_get(command, "source"));
+    if (!name || strcmp(name, "ask") != 0 || !json_is_object(ask) ||
+        !control->handlers.ask(source, client->id, json_incref(ask), why, control->context))
+        refuse(client, why);
+    free(source);
+}
+
+static void on_read(struct bufferevent *channel, void *context)
+{
+    struct client *client = context;
+    struct pf_error err = {0};
+    char bytes[4096];
+    size_t n;
+    while ((n = bufferevent_read(channel, bytes, sizeof(bytes))) > 0) {
+        if (pf_jsonl_reader_feed(client->reader, bytes, n, &err) < 0) {
+            free_client(client);
+            return;
+        }
+    }
+    json_t *command;
+    int r;
+    while ((r = pf_jsonl_reader_next(client->reader, &command, &err))) {
+        if (r < 0)
+            continue;
+        take(client, command);
+        json_decref(command);
+    }
+}
+
+static void on_written(struct bufferevent *channel, void *context)
+{
+    struct client *client = context;
+    if (client->ending && !evbuffer_get_length(bufferevent_get_output(channel)))
+        free_client(client);
+}
+
+static void on_end(struct bufferevent *channel, short what, void *context)
+{
+    struct client *client = context;
+    struct pf_control *control = client->control;
+    (void)channel;
+    if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
+        return;
+    if (client->id && !client->ending)
+        control->handlers.cancel(client->id, control->context);
+    free_client(client);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int length, void *context)
+{
+    struct pf_control *control = context;
+    struct client *client = control->client_count < CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
+    (void)address, (void)length;
+    if (!client || pf_jsonl_reader_new(&client->reader) < 0) {
+        free(client);
+        close(fd);
+        return;
+    }
+    client->channel =
+        bufferevent_socket_new(evconnlistener_get_base(listener), fd, BEV_OPT_CLOSE_ON_FREE);
+    if (!client->channel) {
+        pf_jsonl_reader_free(client->reader);
+        free(client);
+        close(fd);
+        return;
+    }
+    client->control = control;
+    client->next = control->clients;
+    control->clients = client;
+    control->client_count++;
+    bufferevent_setcb(client->channel, on_read, on_written, on_end, client);
+    bufferevent_enable(client->channel, EV_READ | EV_WRITE);
+}
+
+int pf_control_new(struct pf_control **ret, struct event_base *base, const char *state,
+                   const struct pf_control_handlers *handlers, void *context, struct pf_error *err)
+{
+    struct sockaddr_un address;
+    int directory = address_in(state, &address, err), fd = -1, r = 0;
+    if (directory < 0)
+        return directory;
+    struct pf_control *control = calloc(1, sizeof(*control));
+    if (!control || asprintf(&control->path, "%s/" PF_CONTROL_NAME, state) < 0) {
+        r = pf_fail(err, ENOMEM, "out of memory for the control socket");
+        goto out;
+    }
+    control->handlers = *handlers;
+    control->context = context;
+    unlink(address.sun_path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    mode_t mask = umask(077);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, CLIENTS_MAX) < 0)
+        r = pf_fail_errno(err, errno, "control socket %s", control->path);
+    umask(mask);
+    if (!r) {
+        control->listener =
+            evconnlistener_new(base, on_accept, control, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+        if (!control->listener)
+            r = pf_fail(err, ENOMEM, "out of memory for the control socket");
+    }
+out:
+    close(directory);
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        pf_control_free(control);
+        return r;
+    }
+    *ret = control;
+    return 0;
+}
+
+struct pf_control *pf_control_free(struct pf_control *control)
+{
+    if (!control)
+        return NULL;
+    while (control->clients)
+        free_client(control->clients);
+    if (control->listener) {
+        evconnlistener_free(control->listener);
+        unlink(control->path);
+    }
+    free(control->path);
+    free(control);
+    return NULL;
+}
+
+static struct client *find(struct pf_control *control, int64_t id)
+{
+    for (struct client *client = control->clients; client; client = client->next)
+        if (client->id == id && !client->ending)
+            return client;
+    return NULL;
+}
+
+void pf_control_answer(struct pf_control *control, int64_t id, const json_t *answer)
+{
+    struct client *client = find(control, id);
+    if (client)
+        say(client, answer);
+}
+
+void pf_control_lost(struct pf_control *control, int64_t id)
+{
+    struct client *client = find(control, id);
+    if (client)
+        refuse(client, "the process of the source has ended; it is started again");
+}
+
+int pf_control_connect(const char *state, struct pf_error *err)
+{
+    struct sockaddr_un address;
+    int directory = address_in(state, &address, err);
+    if (directory < 0)
+        return directory;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
+        close(directory);
+        return fd;
+    }
+    int code = errno;
+    close(directory);
+    if (fd >= 0)
+        close(fd);
+    return pf_fail_errno(err, code, "%s/" PF_CONTROL_NAME, state);
+}
