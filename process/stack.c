@@ -45,11 +45,6 @@ int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *setting
     stack->settings = *settings;
     stack->pool = pool;
     stack->backend = settings->backend ? settings->backend : &pf_backend_cpu;
-    if (pf_align_is_non_rigid(settings->align) && !stack->backend->deform) {
-        stack->backend = &pf_backend_cpu;
-        snprintf(stack->note, sizeof(stack->note),
-                 "the GPU cannot align what deforms (align = flow, bspline)");
-    }
     int r = stack->backend->open(&stack->engine, &stack->settings, pool, err);
     if (r < 0) {
         pf_stack_free(stack);

@@ -12,6 +12,8 @@
 /* A chunk holds many rows, and so many bytes at least. */
 #define CHUNK_BYTES ((size_t)8 << 20)
 
+#define SPARE_PICTURES 12 /* of light: three pyramids and what correlation works with */
+
 /* --- memory --- */
 
 static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, struct pf_error *err)
@@ -35,6 +37,25 @@ static void give_memory(struct pf_cuda_engine *engine)
     engine->cells_of_light = NULL;
 }
 
+/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
+static int view_level(struct pf_cuda_engine *engine)
+{
+    int level = pf_cuda_alignment_halvings(&engine->alignment, engine->shape.width);
+    return level > engine->memory.levels ? engine->memory.levels : level;
+}
+
+/* Alignment takes its memory when it knows the pictures: there must be room for it. */
+static int look_for_spare_room(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    const struct pf_cuda_grid *view = &engine->memory.size[0][view_level(engine)];
+    void *spare = NULL;
+    size_t bytes = ((size_t)1 << 18) +
+                   SPARE_PICTURES * sizeof(float) * (size_t)view->width * (size_t)view->height;
+    int r = pf_cuda_alloc(engine->cuda, &spare, bytes, err);
+    pf_cuda_release(engine->cuda, spare);
+    return r;
+}
+
 /* All that frames of this kind need, with less to spare where there is less room. */
 static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
 {
@@ -46,18 +67,13 @@ static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *er
         if (r == 0)
             r = take_raw(engine, thrift, err);
         if (r == 0)
+            r = look_for_spare_room(engine, err);
+        if (r == 0)
             pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena);
         else
             give_memory(engine);
     }
     return r;
-}
-
-/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
-static int view_level(struct pf_cuda_engine *engine)
-{
-    int level = pf_cuda_alignment_halvings(&engine->alignment, engine->shape.width);
-    return level > engine->memory.levels ? engine->memory.levels : level;
 }
 
 static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,

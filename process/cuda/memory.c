@@ -52,8 +52,38 @@ static void set_sizes(struct pf_cuda_memory *memory, const struct pf_cuda_shape 
         memory->cells[level] = memory->size[0][level + 1];
 }
 
-static void lay_out_weights(struct pf_cuda_memory *memory, struct arena *arena)
+size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid *cells, char *base)
 {
+    struct arena arena = {.base = base};
+    struct pf_cuda_grid size = *cells;
+    memset(ret, 0, sizeof(*ret));
+    ret->smooth = take(&arena, samples_of(&size), sizeof(float));
+    for (int l = 0; l < PF_CUDA_MAP_LEVELS; l++) {
+        struct pf_cuda_map_level *level = &ret->level[l];
+        level->size = size;
+        level->place = take(&arena, samples_of(&size), sizeof(float));
+        level->confidence = take(&arena, samples_of(&size), sizeof(float));
+        level->frame = take(&arena, samples_of(&size), sizeof(uint16_t));
+        ret->levels = l + 1;
+        if (size.width == 1 && size.height == 1)
+            break;
+        size = half_of(&size);
+    }
+    return arena.used;
+}
+
+/* What a frame needs on its way, and a map has when no frame is under way. */
+static void lay_out_way(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
+                        struct arena *arena)
+{
+    size_t begin = arena->used;
+    memory->maps = arena->base ? arena->base + begin : NULL;
+    /* The luma's pyramid holds a chroma plane's as well. */
+    bool second = shape->planes == 3 && memory->thrift == PF_CUDA_AMPLE;
+    for (int i = 0; i < 1 + second; i++)
+        for (int level = 0; level <= memory->levels; level++)
+            memory->work[i][level] =
+                take(arena, samples_of(&memory->size[i][level]), sizeof(int16_t));
     if (memory->weight_levels)
         memory->modified_laplacian =
             take(arena, samples_of(&memory->cells[0]), sizeof(*memory->modified_laplacian));
@@ -62,6 +92,21 @@ static void lay_out_weights(struct pf_cuda_memory *memory, struct arena *arena)
         if (level + 1 < memory->weight_levels)
             memory->energy[level] = take(arena, cells, sizeof(float));
         memory->share[level] = take(arena, cells, sizeof(float));
+    }
+    struct pf_cuda_grid half = half_of(&memory->size[0][0]), quarter = half_of(&half);
+    bool small = pf_ecc_halvings(shape->width) == 0;
+    memory->light[0] = take(arena, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
+    memory->light[1] = take(arena, samples_of(&quarter), sizeof(float));
+    struct pf_cuda_maps maps;
+    size_t needed = shape->maps ? pf_cuda_lay_out_maps(&maps, &memory->cells[0], NULL) : 0;
+    if (arena->used - begin < needed)
+        arena->used = begin + needed;
+}
+
+static void lay_out_weights(struct pf_cuda_memory *memory, struct arena *arena)
+{
+    for (int level = 0; level < memory->weight_levels; level++) {
+        size_t cells = samples_of(&memory->cells[level]);
         memory->log_total[level] = take(arena, cells, sizeof(float));
         if (level >= memory->winner_levels)
             continue;
@@ -98,19 +143,12 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
     memory->thrift = thrift;
     set_sizes(memory, shape);
     lay_out_stack(memory, shape, &arena);
-    /* The luma's pyramid holds a chroma plane's as well. */
-    bool second = shape->planes == 3 && thrift == PF_CUDA_AMPLE;
-    for (int i = 0; i < 1 + second; i++)
-        for (int level = 0; level <= memory->levels; level++)
-            memory->work[i][level] =
-                take(&arena, samples_of(&memory->size[i][level]), sizeof(int16_t));
+    lay_out_way(memory, shape, &arena);
     lay_out_weights(memory, &arena);
-    struct pf_cuda_grid half = half_of(&memory->size[0][0]), quarter = half_of(&half);
-    bool small = pf_ecc_halvings(shape->width) == 0;
-    memory->light[0] = take(&arena, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
-    memory->light[1] = take(&arena, samples_of(&quarter), sizeof(float));
     memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
     memory->exported = take(&arena, memory->export_stride, (size_t)shape->height);
+    if (shape->maps)
+        memory->rank = take(&arena, PF_CUDA_MOST_FRAMES, sizeof(*memory->rank));
     memory->cells_of_light =
         take(&arena, PF_CUDA_CELLS * PF_CUDA_CELLS, sizeof(*memory->cells_of_light));
     memory->noise = take(&arena, 1, sizeof(*memory->noise));

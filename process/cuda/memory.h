@@ -19,6 +19,8 @@ struct pf_cuda_shape {
     bool shares_memory; /* frames are read where they lie in the host's memory */
 };
 
+#define PF_CUDA_MOST_FRAMES 65536
+
 enum pf_cuda_thrift {
     PF_CUDA_AMPLE,  /* the next frame is uploaded while this one is fused; chroma planes together */
     PF_CUDA_FRUGAL, /* one frame at a time, one plane at a time */
@@ -42,6 +44,8 @@ struct pf_cuda_memory {
     float *light[2];    /* pictures of light: half size, quarter size */
     uint16_t *exported; /* what goes to the host: one plane of 16 bits, rows export_stride apart */
     size_t export_stride;
+    char *maps; /* room for a map's pyramid, where a frame on its way has its own */
+    int *rank;  /* of PF_CUDA_MOST_FRAMES frames */
     struct pf_cuda_cell *cells_of_light;
     struct pf_cuda_noise *noise;
     int *bins;
@@ -56,6 +60,16 @@ struct pf_cuda_raw {
     size_t stride_bytes[3];
 };
 
+/* The push-pull pyramid of a map, down to a single cell. */
+#define PF_CUDA_MAP_LEVELS 24
+struct pf_cuda_maps {
+    int levels;
+    struct pf_cuda_map_level level[PF_CUDA_MAP_LEVELS];
+    float *smooth;
+};
+
+/* Lays a map's pyramid over cells out; returns the bytes that it takes. */
+size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid *cells, char *base);
 /* Lays everything but frames out from `base` (NULL: only adds up); returns the bytes that it takes. */
 size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
                        enum pf_cuda_thrift thrift, char *base);

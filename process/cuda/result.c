@@ -4,8 +4,6 @@
 
 #include "process/cuda/engine.h"
 
-enum { MAP_LEVELS = 24 };
-
 static size_t samples_of(const struct pf_cuda_grid *grid)
 {
     return (size_t)grid->pitch * (size_t)grid->height;
@@ -61,41 +59,8 @@ int pf_cuda_preview(void *opaque, int max_width, struct pf_image **ret, struct p
 
 /* --- maps --- */
 
-/* The push-pull pyramid lies in memory of its own: it is asked for once, at the end of a burst. */
-struct maps {
-    int levels;
-    struct pf_cuda_map_level level[MAP_LEVELS];
-    float *smooth;
-    int *rank;
-    char *memory;
-};
-
-static size_t lay_out_maps(struct maps *maps, const struct pf_cuda_grid *cells, int count)
-{
-    size_t used = 0;
-    struct pf_cuda_grid size = *cells;
-    maps->smooth = (float *)(maps->memory + used);
-    used += samples_of(&size) * sizeof(float);
-    maps->rank = (int *)(maps->memory + used);
-    used += ((size_t)count * sizeof(int) + 255) / 256 * 256;
-    for (int l = 0; l < MAP_LEVELS; l++) {
-        size_t samples = samples_of(&size);
-        maps->level[l].size = size;
-        maps->level[l].place = (float *)(maps->memory + used);
-        maps->level[l].confidence = maps->level[l].place + samples;
-        maps->level[l].frame = (uint16_t *)(maps->level[l].confidence + samples);
-        used += (samples * (2 * sizeof(float) + sizeof(uint16_t)) + 255) / 256 * 256;
-        maps->levels = l + 1;
-        if (size.width == 1 && size.height == 1)
-            break;
-        size.width = (size.width + 1) / 2;
-        size.height = (size.height + 1) / 2;
-        size.pitch = (size.width + 63) / 64 * 64;
-    }
-    return used;
-}
-
-static void take_winners(struct pf_cuda_engine *engine, struct maps *maps, int level, int highest)
+static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int level,
+                         int highest)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     const struct pf_weighing *weighing = engine->fuser->weighing;
@@ -103,7 +68,7 @@ static void take_winners(struct pf_cuda_engine *engine, struct maps *maps, int l
         .best = memory->best[level],
         .log_total = memory->log_total[level],
         .winner = memory->winner[level],
-        .rank = maps->rank,
+        .rank = memory->rank,
         .highest = highest,
         .level = level,
         .power = weighing->power,
@@ -116,7 +81,7 @@ static void take_winners(struct pf_cuda_engine *engine, struct maps *maps, int l
     pf_cuda_map_winners(engine->cuda, &maps->level[level], &job);
 }
 
-static void fill(struct pf_cuda_engine *engine, struct maps *maps, int highest)
+static void fill(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int highest)
 {
     int winners = engine->memory.winner_levels;
     for (int l = 0; l < maps->levels; l++) {
@@ -138,21 +103,15 @@ int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, st
     int width = engine->shape.width, height = engine->shape.height, highest = 1;
     for (int i = 0; i < count; i++)
         highest = rank[i] > highest ? rank[i] : highest;
-    struct maps maps = {0};
+    struct pf_cuda_maps maps;
     struct pf_image *image = NULL;
-    int r = pf_image_new(&image, width, height, 16, 1, 0, 0, err);
+    int r = count > PF_CUDA_MOST_FRAMES ? pf_fail(err, EFBIG, "a map of %d frames, %d are possible",
+                                                  count, PF_CUDA_MOST_FRAMES)
+                                        : pf_image_new(&image, width, height, 16, 1, 0, 0, err);
     if (r < 0)
         return r;
-    size_t bytes = lay_out_maps(&maps, &memory->cells[0], count);
-    void *room = NULL;
-    r = pf_cuda_alloc(engine->cuda, &room, bytes, err);
-    if (r < 0) {
-        pf_image_free(image);
-        return r;
-    }
-    maps.memory = room;
-    lay_out_maps(&maps, &memory->cells[0], count);
-    pf_cuda_upload(engine->cuda, maps.rank, rank, (size_t)count * sizeof(*rank));
+    pf_cuda_lay_out_maps(&maps, &memory->cells[0], memory->maps);
+    pf_cuda_upload(engine->cuda, memory->rank, rank, (size_t)count * sizeof(*rank));
     fill(engine, &maps, highest);
     if (map == PF_MAP_FRAME) {
         pf_cuda_map_frames(engine->cuda, memory->exported, memory->export_stride, width, height,
@@ -170,7 +129,6 @@ int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, st
     }
     fetch(engine, image, 0);
     r = pf_cuda_wait(engine->cuda, err);
-    pf_cuda_release(engine->cuda, maps.memory);
     if (r < 0) {
         pf_image_free(image);
         return r;

@@ -40,3 +40,159 @@ TEST(cuda_stack_of_a_tiny_picture_is_the_processors)
     struct kind kind = {17, 9, 8, 3, 1, 1, 2};
     compare_backends(&kind, PF_FUSE_PYRAMID, 50);
 }
+
+/* Of a stack with maps, frames included. */
+static double mebibytes(int width, int height, int bits, int shift, enum pf_fuse fuse,
+                        enum pf_cuda_thrift thrift)
+{
+    struct pf_cuda_shape shape = {};
+    struct pf_cuda_memory memory;
+    struct pf_cuda_raw raw;
+    shape.width = width;
+    shape.height = height;
+    shape.planes = 3;
+    shape.bits = bits;
+    shape.chroma_shift_x = shape.chroma_shift_y = shift;
+    shape.fuse = fuse;
+    shape.maps = shape.clip = true;
+    return (double)(pf_cuda_lay_out(&memory, &shape, thrift, NULL) +
+                    pf_cuda_lay_out_raw(&raw, &shape, thrift, NULL)) /
+           1048576;
+}
+
+TEST(cuda_memory_of_300_megapixels_fits_on_a_card_of_16_gigabytes)
+{
+    /* What a driver leaves of 16 GB, less a gigabyte for the maps and others. */
+    const double room = 15 * 1024 - 1024;
+    CHECK(mebibytes(20000, 15000, 8, 1, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) < room / 2);
+    CHECK(mebibytes(20000, 15000, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) < room);
+    CHECK(mebibytes(20000, 15000, 16, 0, PF_FUSE_SOFT_DEPTH, PF_CUDA_AMPLE) < room);
+    CHECK(mebibytes(20000, 15000, 16, 0, PF_FUSE_AVERAGE, PF_CUDA_FRUGAL) < room);
+    /* With less room, less is taken; and a JPEG of 24 MP fits on the smallest of today's. */
+    CHECK(mebibytes(20000, 15000, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_FRUGAL) <
+          mebibytes(20000, 15000, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) - 1024);
+    CHECK(mebibytes(6000, 4000, 8, 1, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) < 1024);
+}
+
+#ifdef PF_FIBERS
+TEST(cuda_stack_with_little_memory_is_the_same)
+{
+    struct kind kind = {161, 120, 8, 3, 1, 1, 2};
+    fibers.memory_bytes = 0;
+    compare_backends(&kind, PF_FUSE_PYRAMID, 50);
+    /* Less than that took: one frame and one plane at a time. */
+    size_t ample = fibers.most_allocated_bytes;
+    fibers.most_allocated_bytes = 0;
+    fibers.memory_bytes = ample - 1000;
+    compare_backends(&kind, PF_FUSE_PYRAMID, 50);
+    CHECK(fibers.most_allocated_bytes < ample - 1000);
+}
+
+TEST(cuda_stack_where_memory_is_shared_is_the_same)
+{
+    struct kind kind = {161, 120, 8, 3, 1, 1, 3}, deep = {120, 90, 16, 3, 0, 0, 2};
+    fibers.shares_memory = true;
+    compare_backends(&kind, PF_FUSE_PYRAMID, 50);
+    compare_backends(&deep, PF_FUSE_AVERAGE, 60);
+}
+
+/* A stack of two frames, the second of which comes to nothing at the given call. */
+static int fail_at(long calls)
+{
+    struct kind kind = {120, 90, 8, 3, 1, 1, 2};
+    struct pf_stack_settings settings = {};
+    struct pf_stack *stack = NULL;
+    struct pf_frame_result result;
+    struct pf_image *image = NULL;
+    struct pf_error err = {};
+    settings.backend = &pf_backend_cuda;
+    settings.align = PF_ALIGN_ECC;
+    settings.motion = PF_MOTION_SIMILARITY;
+    settings.min_correlation = 0.5;
+    fibers.quiet = true;
+    fibers.fail_after = calls;
+    int r = pf_stack_open(&stack, &settings, NULL, &err);
+    for (int i = 0; i < kind.frames && r == 0; i++) {
+        struct pf_image *frame = burst_frame(&kind, i);
+        r = pf_stack_add(stack, frame, &result, &err);
+        pf_image_free(frame);
+    }
+    if (r == 0)
+        r = pf_stack_finish(stack, &image, &err);
+    pf_image_free(image);
+    pf_stack_free(stack);
+    return r < 0 && strncmp(err.text, "CUDA: ", 6) != 0 ? -EINVAL : r;
+}
+
+TEST(cuda_stack_on_a_device_that_fails_ends_with_the_reason)
+{
+    fibers.fail_after = 0;
+    long before = fibers.calls;
+    CHECK_EQ(fail_at(0), 0);
+    long calls = fibers.calls - before;
+    /* From its first call on until shortly before its memory is given back. A device fails for good:
+     * each in a process of its own. */
+    for (int i = 0; i < 6; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0)
+            _exit(fail_at(1 + calls * 3 / 4 * i / 5) == -EREMOTEIO ? 0 : 1);
+        int status = 0;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+}
+
+TEST(cuda_stack_without_room_goes_to_the_processor)
+{
+    struct kind kind = {161, 120, 8, 3, 1, 1, 2};
+    struct pf_stack_settings settings = {};
+    struct pf_stack *stack = NULL;
+    struct pf_frame_result result;
+    struct pf_error err = {};
+    settings.backend = &pf_backend_cuda;
+    settings.align = PF_ALIGN_NONE;
+    fibers.memory_bytes = 100000;
+    CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
+    struct pf_image *frame = burst_frame(&kind, 0);
+    CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
+    CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+    CHECK(pf_stack_backend(stack) == &pf_backend_cpu);
+    CHECK(strstr(pf_stack_note(stack), "the GPU has no room"));
+    pf_image_free(frame);
+    pf_stack_free(stack);
+}
+#endif
+
+/* A blank frame of another size is set aside before the stack has a size; then 8 and 16 bits meet. */
+TEST(cuda_stack_takes_frames_of_several_kinds)
+{
+    const struct kind kinds[] = {{140, 100, 8, 3, 1, 1, 1},
+                                 {161, 120, 8, 3, 1, 1, 1},
+                                 {161, 120, 16, 3, 1, 1, 1},
+                                 {161, 120, 16, 3, 0, 0, 1},
+                                 {161, 120, 8, 3, 1, 1, 1}};
+    struct pf_image *results[2];
+    for (int i = 0; i < 2; i++) {
+        struct pf_stack_settings settings = {};
+        struct pf_stack *stack = NULL;
+        struct pf_error err = {};
+        settings.backend = i ? &pf_backend_cuda : &pf_backend_cpu;
+        settings.align = PF_ALIGN_NONE;
+        CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
+        for (int k = 0; k < 5; k++) {
+            struct pf_frame_result result;
+            struct pf_image *frame = burst_frame(&kinds[k], 0);
+            if (k == 0)
+                memset(frame->plane[0], 90, frame->stride_bytes[0] * (size_t)frame->height);
+            CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
+            CHECK_EQ(result.verdict, k ? PF_VERDICT_FUSED : PF_VERDICT_ASIDE);
+            pf_image_free(frame);
+        }
+        CHECK_OK(pf_stack_finish(stack, &results[i], &err), &err);
+        pf_stack_free(stack);
+    }
+    CHECK(psnr(results[0], results[1]) >= 50);
+    pf_image_free(results[0]);
+    pf_image_free(results[1]);
+}

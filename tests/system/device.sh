@@ -59,8 +59,8 @@ test_a_gpu_without_room_leaves_the_burst_to_the_processor()
     check out '.engine.device == "cpu" and .fused == 3'
     grep -q 'the GPU is not used: the GPU has no room' err || fail "$(cat err)"
     # Room for the trial, but not for these frames.
-    make_burst large --frames 2 --width 400 --height 300
-    FIBERS_MEMORY=1500000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
+    make_burst large --frames 2 --width 640 --height 480
+    FIBERS_MEMORY=3000000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
     check out '.engine.device == "cpu" and .fused == 2'
     grep -q 'the GPU has no room: .* the processor did the work' err || fail "$(cat err)"
 }
