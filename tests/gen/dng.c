@@ -24,7 +24,7 @@ static float light_of(uint16_t sample)
     return value <= 0.04045f ? value / 12.92f : powf((value + 0.055f) / 1.055f, 2.4f);
 }
 
-void pf_gen_dng_fields(TIFF *tiff, const char *model)
+void pf_gen_dng_fields(TIFF *tiff, const char *model, bool dng)
 {
     /* XYZ of D65 to linear sRGB. */
     static const float matrix[9] = {3.2406f, -1.5372f, -0.4986f, -0.9689f, 1.8758f,
@@ -33,11 +33,13 @@ void pf_gen_dng_fields(TIFF *tiff, const char *model)
     static const float black[1] = {BLACK};
     static const uint32_t white[1] = {WHITE};
     TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, CFA);
+    TIFFSetField(tiff, TIFFTAG_CFAREPEATPATTERNDIM, pattern_size);
+    TIFFSetField(tiff, TIFFTAG_CFAPATTERN, 4, RGGB);
+    if (!dng)
+        return;
     TIFFSetField(tiff, TIFFTAG_DNGVERSION, "\1\4\0\0");
     TIFFSetField(tiff, TIFFTAG_DNGBACKWARDVERSION, "\1\1\0\0");
     TIFFSetField(tiff, TIFFTAG_UNIQUECAMERAMODEL, model);
-    TIFFSetField(tiff, TIFFTAG_CFAREPEATPATTERNDIM, pattern_size);
-    TIFFSetField(tiff, TIFFTAG_CFAPATTERN, 4, RGGB);
     TIFFSetField(tiff, TIFFTAG_BLACKLEVEL, 1, black);
     TIFFSetField(tiff, TIFFTAG_WHITELEVEL, 1, white);
     TIFFSetField(tiff, TIFFTAG_CALIBRATIONILLUMINANT1, D65);
@@ -45,11 +47,12 @@ void pf_gen_dng_fields(TIFF *tiff, const char *model)
     TIFFSetField(tiff, TIFFTAG_ASSHOTNEUTRAL, 3, neutral);
 }
 
-void pf_gen_dng_row(uint16_t *to, const uint16_t *rgb, int width, int y)
+void pf_gen_dng_row(uint16_t *to, const uint16_t *rgb, int width, int y, bool dng)
 {
+    int black = dng ? BLACK : 0, white = dng ? WHITE : 65535;
     for (int x = 0; x < width; x++) {
         int channel = RGGB[2 * (y & 1) + (x & 1)];
         float light = light_of(rgb[3 * (size_t)x + (size_t)channel]) * neutral[channel];
-        to[x] = (uint16_t)lrintf(BLACK + light * (WHITE - BLACK));
+        to[x] = (uint16_t)lrintf((float)black + light * (float)(white - black));
     }
 }

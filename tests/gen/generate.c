@@ -35,7 +35,7 @@ static void usage(FILE *to)
           "--flicker R\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
           "          --deform PX (smooth, growing to the last frame)\n"
-          "files:    --format jpeg|tiff|png|dng  --bits 8|16  --quality Q  --subsampling "
+          "files:    --format jpeg|tiff|png|dng|nef|arw  --bits 8|16  --quality Q  --subsampling "
           "420|422|440|444\n"
           "          --name IMG_%04d  --first-number K\n"
           "EXIF:     --no-exif --start 2026-01-02T03:04:05[.678]  --interval SECONDS  --no-subsec\n"
@@ -202,7 +202,7 @@ static bool take(struct command *command, int key, const char *value)
         burst->kind = (enum pf_gen_kind)index;
         return good;
     case FORMAT:
-        good = choice(value, "jpeg|tiff|png|dng", &index);
+        good = choice(value, "jpeg|tiff|png|dng|nef|arw", &index);
         command->encoding.format = (enum pf_gen_format)index;
         return good;
     case WIDTH:
@@ -371,7 +371,7 @@ static int write_frames(const struct command *command, const struct pf_gen_scene
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         int length = asprintf(&name, command->name, command->first_number + i);
 #pragma GCC diagnostic pop
-        static const char *const extensions[] = {"jpg", "tif", "png", "dng"};
+        static const char *const extensions[] = {"jpg", "tif", "png", "dng", "nef", "arw"};
         if (length < 0 || asprintf(&path, "%s/%s.%s", command->out, name,
                                    extensions[command->encoding.format]) < 0) {
             free(shots);
@@ -436,7 +436,7 @@ int main(int argc, char **argv)
         return stop("bits", "8 or 16");
     if (command.encoding.format == PF_GEN_JPEG)
         command.encoding.bits = 8;
-    if (command.encoding.format == PF_GEN_DNG)
+    if (command.encoding.format >= PF_GEN_DNG)
         command.encoding.bits = 16;
     pf_gen_options_settle(&command.burst);
 

@@ -124,7 +124,7 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
                       const struct pf_gen_encoding *encoding, const struct pf_gen_exif *exif,
                       struct pf_error *err)
 {
-    bool raw = encoding->format == PF_GEN_DNG;
+    bool raw = encoding->format >= PF_GEN_DNG, dng = encoding->format == PF_GEN_DNG;
     size_t row_samples = (size_t)width * (size_t)encoding->channels;
     uint8_t *row = malloc(2 * row_samples);
     TIFF *tiff = row ? TIFFOpen(path, "w") : NULL;
@@ -138,7 +138,7 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
     TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, raw ? 1 : encoding->channels);
     TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
     if (raw)
-        pf_gen_dng_fields(tiff, exif && exif->model ? exif->model : "Generator");
+        pf_gen_dng_fields(tiff, exif && exif->model ? exif->model : "Generator", dng);
     else
         TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC,
                      encoding->channels == 1 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
@@ -157,7 +157,7 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
     for (int y = 0; y < height && good; y++) {
         const uint16_t *from = samples + (size_t)y * row_samples;
         if (raw)
-            pf_gen_dng_row((uint16_t *)(void *)row, from, width, y);
+            pf_gen_dng_row((uint16_t *)(void *)row, from, width, y, dng);
         else if (encoding->bits == 16)
             memcpy(row, from, 2 * row_samples);
         else
@@ -237,7 +237,7 @@ int pf_gen_picture_write(const char *path, const uint16_t *samples, int width, i
     int rc;
     if (encoding->format == PF_GEN_JPEG)
         rc = write_jpeg(part, samples, width, height, encoding, exif, err);
-    else if (encoding->format == PF_GEN_TIFF || encoding->format == PF_GEN_DNG)
+    else if (encoding->format == PF_GEN_TIFF || encoding->format >= PF_GEN_DNG)
         rc = write_tiff(part, samples, width, height, encoding, exif, err);
     else
         rc = write_png(part, samples, width, height, encoding, exif, err);

@@ -11,7 +11,7 @@
 
 #include "config/base/error.h"
 
-enum pf_gen_format { PF_GEN_JPEG, PF_GEN_TIFF, PF_GEN_PNG, PF_GEN_DNG };
+enum pf_gen_format { PF_GEN_JPEG, PF_GEN_TIFF, PF_GEN_PNG, PF_GEN_DNG, PF_GEN_NEF, PF_GEN_ARW };
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */
 struct pf_gen_exif {

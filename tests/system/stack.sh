@@ -423,6 +423,29 @@ test_stack_of_dngs()
     grep -q 'IMG_0002.dng: set aside' err || fail "$(cat err)"
 }
 
+# What has no tags of DNG: LibRaw knows the body, its sensor's colours and white.
+test_stack_of_nefs_and_arws()
+{
+    need jq exiftool
+    "$GENERATE" --out in --width 320 --height 240 --frames 4 --format nef --no-truth \
+        --make "NIKON CORPORATION" --model "NIKON D850" >/dev/null
+    "$GENERATE" --out in --width 320 --height 240 --frames 4 --format arw --no-truth \
+        --make SONY --model ILCE-7M2 >/dev/null
+    local kind
+    for kind in nef arw; do
+        expect_status 0 "$PARFOCAL" stack in/*.$kind -o out.tif --json
+        jq -e '.fused == 4 and (.frames | all(.captured | startswith("2026-01-02T03:04")))' out \
+            >/dev/null || fail "$kind: $(jq -c '.frames[] | [.verdict, .reason, .captured]' out)"
+        [ "$(identified out.tif ImageSize)" = 320x240 ] || fail "size of the stack"
+        [ "$(identified out.tif BitsPerSample)" = "16 16 16" ] || fail "bits of the stack"
+        [ "$(identified out.tif ProfileDescription)" = "sRGB built-in" ] || fail "colour profile"
+        [ "$(identified out.tif Model)" = "$(identified in/IMG_0001.$kind Model)" ] || fail "EXIF"
+        head -c 90000 in/IMG_0002.$kind >cut.$kind
+        expect_status 0 "$PARFOCAL" stack in/IMG_000[13].$kind cut.$kind -o out.tif
+        grep -q "set aside: cut.$kind" err || fail "a truncated $kind: $(cat err)"
+    done
+}
+
 # Two inner frames left out: told on the terminal and in the report, with the map of who won.
 test_skipped_plane_is_named()
 {

@@ -9,6 +9,7 @@
 #include <libexif/exif-mem.h>
 
 #include "config/base/jsonl.h"
+#include "tests/gen/picture.h"
 #include "tests/unit/codec_files.h"
 #include "tests/unit/test.h"
 
@@ -166,6 +167,90 @@ TEST(thumbnail_of_the_exif_is_taken_if_it_is_sane)
         free(dark.samples);
     }
     free(picture.samples);
+}
+
+static void put_number(FILE *file, uint32_t number, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        fputc((int)(number >> 8 * i & 255), file);
+}
+
+static uint32_t number_at(const uint8_t *at, int bytes)
+{
+    return bytes ? number_at(at + 1, bytes - 1) << 8 | at[0] : 0;
+}
+
+/* Chains a directory with a preview behind the only one of a RAW file that is shaped like a TIFF. */
+static void add_preview(const char *path, const char *preview)
+{
+    static const uint32_t tags[4][2] = {{254, 1}, {259, 6}, {513, 0}, {514, 0}};
+    struct bytes raw = slurp(path), small = slurp(preview);
+    uint32_t first = number_at(raw.data + 4, 4);
+    uint32_t next = first + 2 + 12 * number_at(raw.data + first, 2);
+    uint32_t at = (uint32_t)(raw.size + small.size);
+    for (int i = 0; i < 4; i++)
+        raw.data[next + (uint32_t)i] = (uint8_t)(at >> 8 * i);
+    FILE *file = fopen(path, "wb");
+    fwrite(raw.data, 1, raw.size, file);
+    fwrite(small.data, 1, small.size, file);
+    put_number(file, 4, 2);
+    for (int i = 0; i < 4; i++) {
+        put_number(file, tags[i][0], 2);
+        put_number(file, 4, 2);
+        put_number(file, 1, 4);
+        put_number(file,
+                   i == 2   ? (uint32_t)raw.size
+                   : i == 3 ? (uint32_t)small.size
+                            : tags[i][1],
+                   4);
+    }
+    put_number(file, 0, 4);
+    CHECK_EQ(fclose(file), 0);
+    free(raw.data);
+    free(small.data);
+}
+
+/* NEF and ARW: the preview of the file, which is told from its picture by being black, turned as the
+ * camera was held; without one there is no short way. */
+TEST(thumbnail_of_a_raw_is_its_preview)
+{
+    static const enum pf_gen_format formats[] = {PF_GEN_NEF, PF_GEN_ARW};
+    struct raster picture = smooth_raster(640, 480, 3, 16), dark = smooth_raster(320, 240, 3, 8);
+    char path[4200], preview[4200];
+    snprintf(path, sizeof(path), "%s", file_name("a.nef"));
+    snprintf(preview, sizeof(preview), "%s", file_name("p.jpg"));
+    memset(dark.samples, 0, (size_t)320 * 240 * 3 * 2);
+    write_jpeg_of(preview, &dark);
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        struct pf_gen_encoding encoding = {formats[i], 16, 3, 0, 0, 0};
+        struct pf_gen_exif exif = {.present = true,
+                                   .orientation = 6,
+                                   .make = formats[i] == PF_GEN_NEF ? "NIKON CORPORATION" : "SONY",
+                                   .model = formats[i] == PF_GEN_NEF ? "NIKON D850" : "ILCE-7M2"};
+        struct pf_error err = {0};
+        json_t *facts = NULL;
+        CHECK_OK(pf_gen_picture_write(path, picture.samples, 640, 480, &encoding, &exif, &err),
+                 &err);
+        CHECK_EQ(pf_thumbnail_before(path, file_name("p"), &limits, &facts, &err), -ENODATA);
+        add_preview(path, preview);
+        struct pf_error none = {0};
+        int r = pf_thumbnail_before(path, file_name("p"), &limits, &facts, &none);
+        CHECK_OK(r < 0 ? r : 0, &none);
+        CHECK_EQ(json_integer_value(json_object_get(facts, "width")), 120);
+        CHECK_EQ(json_integer_value(json_object_get(facts, "height")), 160);
+        const char *made = json_string_value(json_object_get(facts, "path"));
+        struct pf_image *image = decode(made), *whole = decode(path);
+        CHECK(luma(image, 0.5, 0.5) < 8);
+        CHECK(luma(whole, 0.5, 0.5) > 60);
+        CHECK_EQ(whole->orientation, 6);
+        CHECK_EQ(whole->width, 640);
+        pf_image_free(image);
+        pf_image_free(whole);
+        unlink(made);
+        json_decref(facts);
+    }
+    free(picture.samples);
+    free(dark.samples);
 }
 
 TEST(thumbnail_of_what_is_no_picture)
