@@ -113,7 +113,7 @@ int find(const cv::Mat &fixed, const cv::Mat &moving, double scale, double offse
                        100 * *ret_agreement, 100 * PF_FLOW_LEAST_AGREEMENT);
     pf_field *field = nullptr;
     int r = pf_field_new(&field, (int)(scale * fixed.cols), (int)(scale * fixed.rows),
-                         3 * cell * scale, err);
+                         5 * cell * scale, err);
     if (r == 0)
         r = pf_field_fit(field, points.data(), (int)points.size(), smoothness, err);
     if (r < 0) {

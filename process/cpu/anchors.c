@@ -379,7 +379,7 @@ static int refine_once(struct job *job, struct pf_warp *warp, double *room,
     *ret_median = median_distance(job->points, count, room);
     if (count < LEAST_FOUND || 10 * count < count_of(anchors))
         return 0;
-    int r = pf_field_new(&more, anchors->width, anchors->height, 1.5 * anchors->spacing_px, err);
+    int r = pf_field_new(&more, anchors->width, anchors->height, 1.2 * anchors->spacing_px, err);
     if (r == 0)
         r = pf_field_fit(more, job->points, count, SMOOTHNESS, err);
     if (r == 0)
