@@ -508,13 +508,13 @@ static void on_warming(void *context, const struct pf_iteration *iteration)
                          "of", iteration->of));
 }
 
-/* What would make the first frame the slow one. That it cannot be warmed up is said now; its frames
- * will say it again. */
+/* What would make the first frame the slow one; a GPU's backend needs no elastix. That it cannot be
+ * warmed up is said now; its frames will say it again. */
 static void warm_up(struct worker *worker)
 {
     struct pf_iteration_call call = {on_warming, worker};
     struct pf_error err = {0};
-    if (worker->settings.align == PF_ALIGN_BSPLINE &&
+    if (worker->settings.align == PF_ALIGN_BSPLINE && worker->device.backend == &pf_backend_cpu &&
         pf_elastix_warm_up(worker->settings.align_timeout, pf_pool_threads(worker->pool), &call,
                            &err) < 0)
         pf_log_error("align = bspline will set frames aside: %s", err.text);
