@@ -143,3 +143,13 @@ bool pf_job_regroup(struct pf_job *job)
     }
     return true;
 }
+
+bool pf_job_waits_for_file(int code)
+{
+    static const int codes[] = {ENOENT,   ENOTDIR,   EIO,    ESTALE,    EACCES,       EPERM,
+                                ENOTCONN, ETIMEDOUT, ENODEV, EHOSTDOWN, EHOSTUNREACH, ENXIO};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (code == codes[i])
+            return true;
+    return false;
+}

@@ -104,6 +104,10 @@ const char *pf_job_reason(const struct pf_job_frame *frame);
 size_t pf_job_fused_count(const struct pf_job *job);
 bool pf_job_settled(const struct pf_job *job); /* every frame is done */
 
+/* Whether an errno is trouble of a file that may be over later (a mount is away), and none of the
+ * picture. */
+bool pf_job_waits_for_file(int code);
+
 /* The worker has lost the stack: all frames that are not excluded go to it again. */
 void pf_job_forget_stack(struct pf_job *job);
 

@@ -102,15 +102,6 @@ static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_job_forget_stack(job);
 }
 
-static void add_thumbnails(const struct pf_scheduler *scheduler, const struct pf_job_frame *frame,
-                           json_t *object)
-{
-    char *prefix = pf_thumbnails_prefix(scheduler->settings->state, frame->record->id.text);
-    if (prefix)
-        json_object_set_new(object, "thumbnails", pf_json_bytes(prefix));
-    free(prefix);
-}
-
 static bool send_frames(struct pf_scheduler *scheduler)
 {
     struct pf_job *job = NULL;
@@ -122,8 +113,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
-        if (scheduler->settings->thumbnails)
-            add_thumbnails(scheduler, frame, object);
+        pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!tell(scheduler, object))
             return false;
         frame->step = PF_STEP_SENT;
@@ -274,16 +264,6 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     scheduler->handlers.frame(job, frame, scheduler->context);
 }
 
-static bool is_trouble_of_the_file(int code)
-{
-    static const int codes[] = {ENOENT,   ENOTDIR,   EIO,    ESTALE,    EACCES,       EPERM,
-                                ENOTCONN, ETIMEDOUT, ENODEV, EHOSTDOWN, EHOSTUNREACH, ENXIO};
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        if (code == codes[i])
-            return true;
-    return false;
-}
-
 /* Opening or finishing went wrong on the worker's side. */
 static void count_failure(struct pf_scheduler *scheduler, struct pf_job *job, const char *reason)
 {
@@ -309,7 +289,7 @@ static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const 
     } else if (!strcmp(cmd, "add") && frame) {
         drop(scheduler, job);
         pause_job(job);
-        if (is_trouble_of_the_file(code))
+        if (pf_job_waits_for_file(code))
             scheduler->handlers.unreadable(job, frame, code, reason, scheduler->context);
         else
             blame(scheduler, job, frame, reason);

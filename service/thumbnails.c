@@ -11,6 +11,7 @@
 
 #include "config/base/array.h"
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 
 struct pf_thumbnails {
@@ -121,10 +122,14 @@ struct pf_thumbnails *pf_thumbnails_free(struct pf_thumbnails *thumbnails)
     return NULL;
 }
 
-char *pf_thumbnails_prefix(const char *state, const char *identity)
+void pf_thumbnails_ask(const struct pf_settings *settings, const char *identity, json_t *command)
 {
     char *prefix = NULL;
-    return asprintf(&prefix, "%s/thumbnails/%s", state, identity) < 0 ? NULL : prefix;
+    if (!settings->thumbnails ||
+        asprintf(&prefix, "%s/thumbnails/%s", settings->state, identity) < 0)
+        return;
+    json_object_set_new(command, "thumbnails", pf_json_bytes(prefix));
+    free(prefix);
 }
 
 void pf_thumbnails_note(struct pf_thumbnails *thumbnails, const char *path)

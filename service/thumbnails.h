@@ -6,9 +6,11 @@
 #ifndef PF_THUMBNAILS_H
 #define PF_THUMBNAILS_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "config/base/error.h"
+#include "config/settings.h"
 
 struct pf_thumbnails;
 
@@ -18,8 +20,9 @@ int pf_thumbnails_new(struct pf_thumbnails **ret, const char *state, int64_t mos
                       struct pf_error *err);
 struct pf_thumbnails *pf_thumbnails_free(struct pf_thumbnails *thumbnails); /* NULL-safe, NULL */
 
-/* What the files of a frame begin with, as the worker's `add` takes it; heap, NULL on out of memory. */
-char *pf_thumbnails_prefix(const char *state, const char *identity);
+/* Adds to the worker's `add` what the names of the frame's thumbnails begin with, if there are to be
+ * any. */
+void pf_thumbnails_ask(const struct pf_settings *settings, const char *identity, json_t *command);
 
 /* A file has been made there. NULL-safe. */
 void pf_thumbnails_note(struct pf_thumbnails *thumbnails, const char *path);
