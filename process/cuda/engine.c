@@ -91,6 +91,20 @@ static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,
                                   .shares_memory = engine->shares_memory};
 }
 
+static int take_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    int r = 0;
+    engine->chunk_bytes = 3 * (size_t)engine->shape.width + 4096;
+    if (engine->chunk_bytes < CHUNK_BYTES)
+        engine->chunk_bytes = CHUNK_BYTES;
+    for (int i = 0; r == 0 && i < 2; i++) {
+        void *chunk = NULL;
+        r = pf_cuda_alloc_pinned(engine->cuda, &chunk, engine->chunk_bytes, err);
+        engine->chunk[i] = chunk;
+    }
+    return r;
+}
+
 static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
                    struct pf_error *err)
 {
@@ -98,17 +112,12 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
     int r = take_device_memory(engine, err);
     if (r < 0)
         return r;
-    engine->chunk_bytes = 3 * (size_t)frame->width + 4096;
-    if (engine->chunk_bytes < CHUNK_BYTES)
-        engine->chunk_bytes = CHUNK_BYTES;
-    void *pinned[3] = {NULL};
-    const size_t bytes[3] = {PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell),
-                             engine->chunk_bytes, engine->chunk_bytes};
-    for (int i = 0; r == 0 && i < (engine->shares_memory ? 1 : 3); i++)
-        r = pf_cuda_alloc_pinned(engine->cuda, &pinned[i], bytes[i], err);
-    engine->cells_of_light = pinned[0];
-    engine->chunk[0] = pinned[1];
-    engine->chunk[1] = pinned[2];
+    void *cells = NULL;
+    r = pf_cuda_alloc_pinned(engine->cuda, &cells,
+                             PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell), err);
+    engine->cells_of_light = cells;
+    if (r == 0 && !engine->shares_memory)
+        r = take_chunks(engine, err);
     if (r < 0)
         return r;
     pf_kernels(0); /* fills pf_lanczos */
@@ -214,14 +223,19 @@ static size_t plane_bytes(const struct pf_image *frame, int plane)
     return frame->stride_bytes[plane] * (size_t)pf_image_plane_height(frame, plane);
 }
 
-/* The frame in hand is the caller's again. */
-static void let_go(struct pf_cuda_engine *engine)
+static void unshare(struct pf_cuda_engine *engine)
 {
     for (int plane = 0; engine->shares_memory && engine->frame && plane < engine->frame->planes;
          plane++)
         if (engine->plane[plane])
             pf_cuda_unshare(engine->cuda, engine->frame->plane[plane]);
     memset(engine->plane, 0, sizeof(engine->plane));
+}
+
+/* The frame in hand is the caller's again. */
+static void let_go(struct pf_cuda_engine *engine)
+{
+    unshare(engine);
     engine->frame = NULL;
 }
 
@@ -235,6 +249,26 @@ static int share(struct pf_cuda_engine *engine, struct pf_error *err)
                           plane_bytes(frame, plane), err);
     }
     return r;
+}
+
+/* The frame's planes where the device sees them. */
+static int bring(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    if (engine->shares_memory) {
+        struct pf_error why = {0};
+        int r = share(engine, &why);
+        if (r != -EAGAIN)
+            return r < 0 ? pf_fail(err, -r, "%s", why.text) : 0;
+        /* Memory that cannot be shared: frames are copied from now on, as elsewhere. */
+        unshare(engine);
+        engine->shares_memory = engine->shape.shares_memory = false;
+        r = take_raw(engine, engine->memory.thrift, err);
+        if (r == 0)
+            r = take_chunks(engine, err);
+        if (r < 0)
+            return r;
+    }
+    return upload(engine, err);
 }
 
 /* --- the frame in hand --- */
@@ -330,7 +364,7 @@ static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus
     if (r < 0)
         return r;
     engine->frame = frame;
-    r = engine->shares_memory ? share(engine, err) : upload(engine, err);
+    r = bring(engine, err);
     if (r < 0)
         return r;
     struct pf_source_plane luma = pf_cuda_source(engine, 0, 1);

@@ -178,15 +178,19 @@ void pf_cuda_release_pinned(struct pf_cuda *cuda, void *memory)
 int pf_cuda_share(struct pf_cuda *cuda, void **ret_device, void *memory, size_t size_bytes,
                   struct pf_error *err)
 {
+    if (cuda->error != cudaSuccess)
+        return fail(err, cuda->error, cuda->what);
     cudaError_t error = cudaHostRegister(memory, size_bytes, cudaHostRegisterMapped);
     if (error == cudaSuccess) {
         error = cudaHostGetDevicePointer(ret_device, memory, 0);
         if (error != cudaSuccess)
             cudaHostUnregister(memory);
     }
-    if (pf_cuda_note(cuda, error, "sharing memory"))
+    if (error == cudaSuccess)
         return 0;
-    return fail(err, cuda->error, cuda->what);
+    cudaGetLastError(); /* a device that has failed says so again */
+    return pf_fail(err, EAGAIN, "memory cannot be shared with the GPU: %s",
+                   cudaGetErrorString(error));
 }
 
 void pf_cuda_unshare(struct pf_cuda *cuda, void *memory)

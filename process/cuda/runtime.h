@@ -42,7 +42,7 @@ void pf_cuda_release(struct pf_cuda *cuda, void *memory); /* waits; NULL allowed
 int pf_cuda_alloc_pinned(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err);
 void pf_cuda_release_pinned(struct pf_cuda *cuda, void *memory); /* waits; NULL allowed */
 /* Where device and host share their memory: the caller's memory as the device sees it, without a
- * copy, until it is let go. */
+ * copy, until it is let go. -EAGAIN: it cannot be shared (whole pages are, each once). */
 int pf_cuda_share(struct pf_cuda *cuda, void **ret_device, void *memory, size_t size_bytes,
                   struct pf_error *err);
 void pf_cuda_unshare(struct pf_cuda *cuda, void *memory); /* waits */

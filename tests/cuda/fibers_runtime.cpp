@@ -268,6 +268,14 @@ cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned flags)
         return last_error;
     if (!memory || !bytes || allocations.count(static_cast<char *>(memory)))
         return fail(cudaErrorInvalidValue);
+    /* Whole pages are registered, each once. */
+    const uintptr_t page = 4095;
+    uintptr_t begin = (uintptr_t)memory & ~page, end = ((uintptr_t)memory + bytes + page) & ~page;
+    for (const auto &other : allocations)
+        if (other.second.registered &&
+            begin < (((uintptr_t)other.first + other.second.bytes + page) & ~page) &&
+            ((uintptr_t)other.first & ~page) < end)
+            return fail(cudaErrorHostMemoryAlreadyRegistered);
     allocations[static_cast<char *>(memory)] = {bytes, true, true};
     return cudaSuccess;
 }

@@ -19,6 +19,7 @@ enum cudaError_t {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600,
+    cudaErrorHostMemoryAlreadyRegistered = 712,
     cudaErrorIllegalAddress = 700,
     cudaErrorLaunchFailure = 719,
 };
