@@ -156,11 +156,10 @@ static int remember(struct pf_burst *burst, const char *identity)
 static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
                  const struct pf_image *image, json_t *facts, struct pf_error *err)
 {
-    struct pf_focus focus = result->focus;
+    struct pf_focus focus;
     json_t *coverage = NULL;
-    const double *h = result->transform;
-    pf_focus_grid_warp(focus.grid, result->focus.grid, h, image->width, image->height);
-    pf_focus_grid_warp(focus.gradient, result->focus.gradient, h, image->width, image->height);
+    pf_focus_lay(&focus, &result->focus, result->transform, image->width, image->height,
+                 result->light.gain);
     int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
     if (r == 0)
         r = pf_burst_coverage(burst, NULL, false, &coverage, err);

@@ -2,32 +2,36 @@
  * focal plane was skipped. Told while the subject is still there.
  *
  * Pure but for memory; one thread at a time. Works on the focus grids of the fused frames, laid over
- * the reference; two kilobytes a frame. Frames come in any order, a report says in which to read them.
+ * the reference; five kilobytes a frame. Frames come in any order, a report says in which to read
+ * them.
  *
- * What it rests on: passing through focus, the sharpness of a cell above the noise follows
- * 1 / (1 + d^2) closely, where d is the distance of its depth from the frame's focal plane, in units
- * of the distance at which half is left (measured on generated and real brackets, with the modified
- * Laplacian).
- * - Two neighbours' distance: the middle of the ratios of sharpness, over the cells that one of the
- *   two has sharpest. A plane was skipped where it is both PF_COVERAGE_STEP of the middle of all
- *   neighbours' distances and so wide that a cell sharp in one has lost half in the other
- *   (PF_COVERAGE_NEAR), or wider than PF_COVERAGE_FAR, where between them half is lost.
- * - Defocus takes from the modified Laplacian before it takes from the gradient, so that their ratio
- *   says how sharp a cell is, whatever its contrast. A cell that the first or last frame has
- *   sharpest, with less than PF_COVERAGE_SOFT of the middle ratio of the cells that inner frames
- *   have sharpest, lies outside: no frame has it sharp.
- * Between dense hairs, where every cell holds several depths, curves are wide and a skipped plane
- * can go unnoticed; few false alarms were preferred.
+ * What it rests on: process/focal_planes.h finds where the focal planes lie and how fast sharpness
+ * falls beside them. That needs a picture in which it falls neither within one step of the bracket
+ * nor hardly at all: of the full size and the reduced ones (struct pf_focus) the finest whose half width
+ * is PF_COVERAGE_WIDE steps, so that brackets of all sizes and steps look alike.
+ * - A plane was skipped where a step is PF_COVERAGE_STEP times the usual one, in that picture and in
+ *   the next coarser one, and so wide that something is lost: PF_COVERAGE_LOSS half widths of the
+ *   picture at full size, a quarter of the sharpness midway between the two. Cells must speak for
+ *   it from both sides; in a flat picture nobody can know.
+ * - A cell lies outside when the curve through its sharpness has its peak more than a step before the
+ *   first frame or beyond the last one, and so far that the nearest frame has lost half of it; and
+ *   when what is seen of it is coarser than what inner frames show elsewhere: of its sharpness in
+ *   the next finer picture less than PF_COVERAGE_SOFT of the usual share is left. One that is nearly
+ *   as blurred in all frames (its sharpness never falls to a PF_COVERAGE_FALL'th) is a background
+ *   that was not meant, and is left alone.
  */
 #ifndef PF_COVERAGE_H
 #define PF_COVERAGE_H
 
 #include "process/focus_grid.h"
 
-#define PF_COVERAGE_NEAR 1.05
-#define PF_COVERAGE_FAR  2.2
-#define PF_COVERAGE_STEP 1.4
-#define PF_COVERAGE_SOFT 0.65
+#define PF_COVERAGE_WIDE  1.5
+#define PF_COVERAGE_BLUNT 6.0 /* steps of half width: beyond, no step can be told */
+#define PF_COVERAGE_STEP  1.4
+#define PF_COVERAGE_LOSS  1.05
+#define PF_COVERAGE_LOST  1.0 /* half widths at full size */
+#define PF_COVERAGE_FALL  3
+#define PF_COVERAGE_SOFT  0.75
 
 struct pf_coverage; /* what has been fused so far */
 
@@ -58,7 +62,7 @@ struct pf_coverage_report {
 };
 
 /* rank[frame]: place of a caller's number; NULL: the numbers are the order. The report's arrays are
- * the caller's (pf_coverage_report_free). With fewer than four frames nothing is found missing.
+ * the caller's (pf_coverage_report_free). With fewer than five frames nothing is found missing.
  * -ENOMEM. */
 int pf_coverage_report(const struct pf_coverage *coverage, const int *rank,
                        struct pf_coverage_report *ret, struct pf_error *err);

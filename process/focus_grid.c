@@ -33,6 +33,22 @@ void pf_focus_grid_warp(float ret[PF_FOCUS_CELLS], const float grid[PF_FOCUS_CEL
     }
 }
 
+void pf_focus_lay(struct pf_focus *ret, const struct pf_focus *focus, const double h[9], int width,
+                  int height, double gain)
+{
+    *ret = *focus;
+    pf_focus_grid_warp(ret->grid, focus->grid, h, width, height);
+    for (int k = 0; k < PF_FOCUS_REDUCED; k++)
+        pf_focus_grid_warp(ret->reduced[k], focus->reduced[k], h, width, height);
+    for (int k = 0; k < 2; k++)
+        pf_focus_grid_warp(ret->direction[k], focus->direction[k], h, width, height);
+    for (int c = 0; c < PF_FOCUS_CELLS; c++) {
+        ret->grid[c] *= (float)gain;
+        for (int k = 0; k < PF_FOCUS_REDUCED; k++)
+            ret->reduced[k][c] *= (float)gain;
+    }
+}
+
 static int ascending(const void *left, const void *right)
 {
     float a = *(const float *)left, b = *(const float *)right;

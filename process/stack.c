@@ -114,26 +114,15 @@ static void set_aside(struct pf_frame_result *result, enum pf_cause cause, const
     result->cause = cause;
 }
 
-/* The frame's focus numbers where the reference has the same things. */
-static struct pf_focus laid_over_reference(const struct pf_focus *focus, const double h[9],
-                                           int width, int height)
-{
-    struct pf_focus warped = *focus;
-    pf_focus_grid_warp(warped.grid, focus->grid, h, width, height);
-    for (int k = 0; k < 2; k++)
-        pf_focus_grid_warp(warped.direction[k], focus->direction[k], h, width, height);
-    return warped;
-}
-
 /* True when the judge sets the frame aside. One that could not be aligned is looked at where the
  * frame before it was: what is sharp nowhere often fits nowhere, and that says less. */
 static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_frame_result *result)
 {
     if (!stack->settings.judge)
         return false;
-    struct pf_focus focus =
-        laid_over_reference(&result->focus, aligned ? result->transform : stack->predecessor.h,
-                            stack->width, stack->height);
+    struct pf_focus focus;
+    pf_focus_lay(&focus, &result->focus, aligned ? result->transform : stack->predecessor.h,
+                 stack->width, stack->height, 1);
     char reason[sizeof(result->reason)];
     if (!pf_judge_condemns(&stack->judge, &focus, reason, sizeof(reason)))
         return false;
@@ -282,8 +271,8 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struc
         return r;
     stack->backend->keep(stack->engine);
     stack->fused++;
-    struct pf_focus focus =
-        laid_over_reference(&result.focus, result.transform, stack->width, stack->height);
+    struct pf_focus focus;
+    pf_focus_lay(&focus, &result.focus, result.transform, stack->width, stack->height, 1);
     pf_judge_see(&stack->judge, &focus);
     result.displacement = displacement_of(warp->field, stack->width, stack->height);
     pf_field_free(stack->predecessor.field);

@@ -21,16 +21,17 @@
 #include "process/light.h"
 #include "process/pool.h"
 
-#define PF_FOCUS_GRID 16
+#define PF_FOCUS_GRID    16
+#define PF_FOCUS_REDUCED 4 /* pictures */
 
 struct pf_focus {
     /* Means over the frame, grey levels of 255 (squared for the first two). */
     double laplacian_variance, tenengrad, modified_laplacian;
     /* Modified Laplacian per cell, row by row, of PF_FOCUS_GRID x PF_FOCUS_GRID equal cells. */
     float grid[PF_FOCUS_GRID * PF_FOCUS_GRID];
-    /* Root of the mean squared gradient (Sobel) per cell, grey levels: falls with defocus as well, but
-     * later. */
-    float gradient[PF_FOCUS_GRID * PF_FOCUS_GRID];
+    /* The same of the pictures of light that alignment sees (process/cpu/ecc.h), coded by its square
+     * root: finest first, each one half of the one before; 0 where there is none so small. */
+    float reduced[PF_FOCUS_REDUCED][PF_FOCUS_GRID * PF_FOCUS_GRID];
     /* Which way the gradients lean, per cell: mean gx^2 - gy^2 and 2 gx gy over that of gx^2 + gy^2;
      * (0, 0) all ways alike, (1, 0) all along x. */
     float direction[2][PF_FOCUS_GRID * PF_FOCUS_GRID];

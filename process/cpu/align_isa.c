@@ -49,6 +49,21 @@ static void light_row(float *restrict out, const int16_t *restrict samples, int 
         out[x] = 255 * pf_light((float)samples[x] * (1.0f / PF_WHITE));
 }
 
+static void root_row(float *restrict out, const float *restrict light, int count)
+{
+    for (int x = 0; x < count; x++)
+        out[x] = sqrtf(255 * (light[x] > 0 ? light[x] : 0));
+}
+
+static float bend_sum(const float *const rows[3], int begin, int end)
+{
+    const float *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2];
+    float sum = 0;
+    for (int x = begin; x < end; x++)
+        sum += fabsf(2 * b[x] - b[x - 1] - b[x + 1]) + fabsf(2 * b[x] - a[x] - c[x]);
+    return sum;
+}
+
 static inline bool sample_segment(float *restrict out, double x, double y, double dx, double dy,
                                   const float *image, int stride, int width, int height)
 {
@@ -200,6 +215,8 @@ void ISA(align_kernels)(struct pf_kernels *set)
     set->halve_row = halve_row;
     set->halve_source_row = halve_source_row;
     set->light_row = light_row;
+    set->root_row = root_row;
+    set->bend_sum = bend_sum;
     set->sample_row = sample_row;
     set->fit_row = fit_row;
     set->step_row = step_row;

@@ -43,6 +43,64 @@ void pf_alignment_keep(struct pf_alignment *alignment)
     alignment->current_features = NULL;
 }
 
+struct measure_job {
+    const struct pf_kernels *kernels;
+    const struct pf_ecc_level *level;
+    float *rows; /* three per thread */
+    float *cells;
+};
+
+/* begin..end are rows of focus cells. */
+static void measure_rows(void *context, int begin, int end, int thread)
+{
+    const struct measure_job *job = context;
+    int width = job->level->width, height = job->level->height;
+    float *ring = job->rows + (size_t)thread * 3 * (size_t)width;
+    for (int cell_y = begin; cell_y < end; cell_y++) {
+        int first = cell_y * height / PF_FOCUS_GRID, last = (cell_y + 1) * height / PF_FOCUS_GRID;
+        float *cells = job->cells + (size_t)cell_y * PF_FOCUS_GRID;
+        first = first < 1 ? 1 : first;
+        last = last > height - 1 ? height - 1 : last;
+        for (int y = first - 1; y <= last; y++) {
+            job->kernels->root_row(ring + (size_t)(y % 3) * (size_t)width,
+                                   job->level->pixels + (size_t)y * (size_t)width, width);
+            if (y <= first)
+                continue;
+            const float *const rows[3] = {ring + (size_t)((y + 1) % 3) * (size_t)width,
+                                          ring + (size_t)((y + 2) % 3) * (size_t)width,
+                                          ring + (size_t)(y % 3) * (size_t)width};
+            for (int cell_x = 0; cell_x < PF_FOCUS_GRID; cell_x++) {
+                int left = cell_x * width / PF_FOCUS_GRID;
+                int right = (cell_x + 1) * width / PF_FOCUS_GRID;
+                cells[cell_x] += job->kernels->bend_sum(rows, left < 1 ? 1 : left,
+                                                        right > width - 1 ? width - 1 : right);
+            }
+        }
+    }
+}
+
+int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *ret,
+                         struct pf_error *err)
+{
+    const struct pf_ecc_pyramid *pyramid = &alignment->current;
+    struct measure_job job = {.kernels = pf_kernels(0)};
+    size_t row = 3 * (size_t)pyramid->level[0].width * sizeof(*job.rows);
+    job.rows = malloc((size_t)pf_pool_threads(alignment->pool) * row);
+    if (!job.rows)
+        return pf_fail(err, ENOMEM, "out of memory for the focus measure");
+    for (int k = 0; k < PF_FOCUS_REDUCED && k < pyramid->count; k++) {
+        job.level = &pyramid->level[k];
+        job.cells = ret->reduced[k];
+        pf_pool_run(alignment->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
+        float pixels =
+            (float)job.level->width * (float)job.level->height / PF_FOCUS_GRID / PF_FOCUS_GRID;
+        for (int c = 0; c < PF_FOCUS_GRID * PF_FOCUS_GRID; c++)
+            job.cells[c] /= pixels;
+    }
+    free(job.rows);
+    return 0;
+}
+
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
                            bool search, double h[9], struct pf_fit *ret, struct pf_error *err)
 {

@@ -26,6 +26,10 @@ void pf_alignment_close(struct pf_alignment *alignment); /* a zeroed one is allo
 void pf_alignment_next(struct pf_alignment *alignment);  /* forgets the frame in hand */
 void pf_alignment_keep(struct pf_alignment *alignment);  /* it becomes the predecessor */
 
+/* Fills in ret->reduced from `current`. -ENOMEM. */
+int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *ret,
+                         struct pf_error *err);
+
 /* One direction of an alignment: the target to the frame in hand, or (`back`) the frame to the target;
  * see pf_ecc_align. */
 typedef int pf_alignment_direction(void *context, bool back, bool search, int levels, double h[9],

@@ -115,7 +115,6 @@ void pf_focus_of_cells(struct pf_focus *ret,
         all.tenengrad += cell->tenengrad;
         all.modified_laplacian += cell->modified_laplacian;
         ret->grid[i] = (float)(cell->modified_laplacian / cell_pixels);
-        ret->gradient[i] = (float)sqrt(cell->tenengrad / cell_pixels);
         if (cell->tenengrad > 0) {
             ret->direction[0][i] = (float)(cell->along / cell->tenengrad);
             ret->direction[1][i] = (float)(cell->aslant / cell->tenengrad);
@@ -173,7 +172,8 @@ static int cpu_load(void *opaque, const struct pf_image *frame, struct pf_focus 
     if (r < 0)
         return r;
     *ret_contrast = pf_ecc_contrast(&engine->alignment.current);
-    return measure(engine, ret_focus, err);
+    r = measure(engine, ret_focus, err);
+    return r < 0 ? r : pf_alignment_measure(&engine->alignment, ret_focus, err);
 }
 
 static void cpu_keep(void *opaque)

@@ -114,10 +114,14 @@ struct pf_kernels {
     /* Focus measure over columns [begin, end) of the middle one of three rows. */
     void (*focus_row)(struct pf_focus_sums *sums, const int16_t *const rows[3], int begin, int end);
 
+    /* Modified Laplacian over columns [begin, end) of the middle one of three rows, summed. */
+    float (*bend_sum)(const float *const rows[3], int begin, int end);
+
     /* Light, not encoded values: defocus is linear in light (blurred in encoded values, the bright
      * side of an edge would grow). Light is 0..255 here, by a cubic fit of the sRGB transfer function. */
     float (*light_sum)(const int16_t *samples, int count); /* each 0..1 */
     void (*light_row)(float *out, const int16_t *samples, int count);
+    void (*root_row)(float *out, const float *light, int count); /* coded: sqrt(255 light), 0..255 */
     /* Means of the light of 2 x 2 samples of a decoded plane; of 2 x 2 samples of a level. */
     void (*halve_source_row)(float *out, int out_count, int y,
                              const struct pf_source_plane *source);

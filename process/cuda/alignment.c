@@ -124,7 +124,7 @@ static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
     size_t bytes = (size_t)finest->width * (size_t)finest->height * sizeof(float);
     float *light = malloc(bytes);
     if (!light)
-        return pf_fail(err, ENOMEM, "out of memory for features");
+        return pf_fail(err, ENOMEM, "out of memory for a picture of light");
     pf_cuda_download(alignment->cuda, light, finest->pixels, bytes);
     int r = pf_cuda_wait(alignment->cuda, err);
     if (r == 0)
@@ -132,6 +132,13 @@ static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
                                     finest->offset, pf_kernels(0), alignment->pool, err);
     free(light);
     return r;
+}
+
+int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_focus *ret,
+                              struct pf_error *err)
+{
+    int r = bring(alignment, &alignment->host.current, &alignment->current, err);
+    return r < 0 ? r : pf_alignment_measure(&alignment->host, ret, err);
 }
 
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,

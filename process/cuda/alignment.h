@@ -42,6 +42,8 @@ int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *lig
 void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment); /* it becomes the predecessor */
 
 /* As the functions of a backend. */
+int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_focus *ret,
+                              struct pf_error *err); /* as pf_alignment_measure */
 int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target target, bool search,
                             double h[9], struct pf_fit *ret, struct pf_error *err);
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,

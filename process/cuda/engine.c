@@ -372,9 +372,10 @@ static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus
     pf_cuda_download(engine->cuda, engine->cells_of_light, engine->memory.cells_of_light,
                      PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(*engine->cells_of_light));
     r = make_light(engine, &luma, ret_contrast, err);
-    if (r == 0)
-        read_cells(engine, ret_focus);
-    return r;
+    if (r < 0)
+        return r;
+    read_cells(engine, ret_focus);
+    return pf_cuda_alignment_measure(&engine->alignment, ret_focus, err);
 }
 
 static void cuda_keep(void *opaque)

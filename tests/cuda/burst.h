@@ -148,6 +148,9 @@ static inline void compare_backends(const struct kind *kind, enum pf_fuse fuse, 
         for (int k = 0; k < PF_FOCUS_GRID * PF_FOCUS_GRID; k++) {
             CHECK_NEAR(a->focus.grid[k], b->focus.grid[k], 1e-4 * (1 + a->focus.grid[k]));
             CHECK_NEAR(a->focus.direction[0][k], b->focus.direction[0][k], 1e-3);
+            for (int m = 0; m < PF_FOCUS_REDUCED; m++)
+                CHECK_NEAR(a->focus.reduced[m][k], b->focus.reduced[m][k],
+                           1e-3 * (1 + a->focus.reduced[m][k]));
         }
     }
     double apart = psnr(here.stack, there.stack), small = psnr(here.preview, there.preview);

@@ -271,6 +271,31 @@ TEST(kernels_warp_matches_lanczos_formula)
         }
 }
 
+TEST(kernels_measure_light)
+{
+    int set = 0;
+    srand(7);
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        float light[3][WIDEST], roots[3][WIDEST];
+        const float *const rows[3] = {roots[0], roots[1], roots[2]};
+        int w = (int)width;
+        for (int k = 0; k < 3; k++) {
+            for (int x = 0; x < w; x++)
+                light[k][x] = (float)(rand() % 2560) / 10 - 1;
+            kernels->root_row(roots[k], light[k], w);
+            for (int x = 0; x < w; x++)
+                CHECK_NEAR(roots[k][x], sqrt(255 * fmax((double)light[k][x], 0)), 1e-3);
+        }
+        double sum = 0;
+        for (int x = 1; x < w - 1; x++)
+            sum +=
+                fabs(2 * (double)roots[1][x] - (double)roots[1][x - 1] - (double)roots[1][x + 1]) +
+                fabs(2 * (double)roots[1][x] - (double)roots[0][x] - (double)roots[2][x]);
+        CHECK_NEAR(kernels->bend_sum(rows, 1, w - 1), sum, 1e-5 * sum + 1e-3);
+    }
+}
+
 TEST(kernels_alpha_row_mixes_cells)
 {
     int set = 0;
