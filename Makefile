@@ -108,7 +108,7 @@ ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all programs run test bench gpu-check lint format install clean help packages FORCE
+.PHONY: all programs run test bench gpu-check gpu-programs lint format install clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -193,8 +193,39 @@ bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 	@packaging/need-packages.sh $(DEB_BENCH)
 	@tests/bench/run $(BUILD)
 
+# Needs a compiler, the CUDA Toolkit and a GPU, and none of the packages: so it has its own rules.
+GPU       := $(BUILD)/gpu
+GPU_ARCH  ?= native
+GPU_C     := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
+             focus_grid image judge light pool stack warp)) \
+             $(addprefix config/base/,$(addsuffix .c,array error time)) tests/cuda/without_libraries.c \
+             $(wildcard process/cpu/*.c process/cuda/*.c)
+GPU_LIB   := $(patsubst %.c,$(GPU)/%.o,$(filter-out %_isa.c,$(GPU_C))) $(KERNELS:%.cu=$(GPU)/%.o) \
+             $(foreach isa,$(ISAS),$(patsubst %.c,$(GPU)/%.$(isa).o,$(filter %_isa.c,$(GPU_C))))
+GPU_TESTS := $(patsubst tests/cuda/%.cu,$(GPU)/%,$(wildcard tests/cuda/test_cuda_*.cu)) $(GPU)/gpu_times
+GPU_CC     = $(call SAY,CC)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -I. -g -O3 -pthread -MMD -MP -c -o $@ $<
+$(GPU)/flags: FORCE
+	$(call if_changed,$(CC) $(HAVE_CUDA) $(NVCC_FLAGS) $(GPU_ARCH))
+$(GPU)/%.o: %.c $(GPU)/flags
+	$(GPU_CC)
+$(GPU)/%_isa.base.o: %_isa.c $(GPU)/flags
+	$(GPU_CC) $(ISA_FLAGS) -DPF_ISA=base
+$(GPU)/%_isa.v3.o: %_isa.c $(GPU)/flags
+	$(GPU_CC) $(ISA_FLAGS) -DPF_ISA=v3 -march=x86-64-v3
+$(GPU)/%.o: CUDA_ARCH = $(GPU_ARCH)
+$(GPU)/%.o: %.cu $(GPU)/flags
+	$(COMPILE_CUDA)
+$(GPU)/test_%: $(GPU)/tests/cuda/test_%.o $(GPU_LIB)
+	$(GPU_LINK)
+$(GPU)/gpu_times: $(GPU)/tests/bench/gpu_times.o $(GPU_LIB)
+	$(GPU_LINK)
+GPU_LINK   = $(call SAY,LD)$(CXX) -pthread -o $@ $(filter %.o,$^) $(CUDA_LIBS) -lm
+gpu-programs: $(GPU_TESTS)
+
 gpu-check:
-	@echo "gpu-check: there is no CUDA code in parfocal yet, so there is nothing to check." >&2; exit 1
+	@tests/cuda/gpu-check.sh can '$(HAVE_CUDA)'
+	+@$(MAKE) --no-print-directory gpu-programs
+	@tests/cuda/gpu-check.sh run $(GPU)
 
 C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp' '*.cu')
 # cppcheck does not know that a negative errno is negative, nor our calling order: these of its

@@ -44,6 +44,8 @@ template <class T> static inline T *device_copy(const T *from, size_t count)
     GPU(cudaMalloc(&to, count * sizeof(T)));
     if (from)
         GPU(cudaMemcpy(to, from, count * sizeof(T), cudaMemcpyHostToDevice));
+    /* A short copy may still be on its way, and a queue of its own does not wait for it. */
+    GPU(cudaDeviceSynchronize());
     return to;
 }
 
@@ -51,6 +53,7 @@ template <class T> static inline T *device_copy(const T *from, size_t count)
 template <class T> static inline void fetch(T *to, T *from, size_t count)
 {
     GPU(cudaGetLastError());
+    GPU(cudaDeviceSynchronize());
     GPU(cudaMemcpy(to, from, count * sizeof(T), cudaMemcpyDeviceToHost));
     GPU(cudaFree(from));
 }
