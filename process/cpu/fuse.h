@@ -24,6 +24,9 @@ struct pf_weighing {
     float floor, floor_decay; /* grey levels of 255 at level 0; factor from level to level */
     float noise;              /* bound of what is noise, times its mean energy; 0: none */
     float coupling;           /* of a level to the finer one */
+    /* How much the brightness of its surroundings counts against a frame's energy, see
+     * kernels.h; 0: not at all. */
+    float spill;
     float power;
     float sigma[3]; /* of smoothing, in pixels of levels 0, 1, 2 and further */
 };

@@ -90,6 +90,20 @@ float pf_weights_floor(const struct pf_weighing *weighing, int level)
     return weighing->floor * powf(weighing->floor_decay, (float)level);
 }
 
+/* At the finest level a cell stands for itself, so that bright hairs are not lost; further down the
+ * edge of a bright disc reaches as far as energies are smoothed. */
+static void spill(const struct pf_fuse_job *job, int y, float *energy)
+{
+    const struct pf_cpu_engine *engine = job->engine;
+    struct pf_grid cells = pf_half(engine->size[0][job->level]);
+    int reach = job->level ? 1 : 0;
+    const int16_t *rows[3];
+    for (int k = 0; k < 3; k++)
+        rows[k] = engine->work[job->level + 1] +
+                  (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
+    job->kernels->spill_row(energy, rows, cells.width, engine->fuser->weighing->spill);
+}
+
 /* Smoothed energies of a piece of the level's cells, with the finer level's added. */
 static void energy_rows(void *context, int begin, int end, int thread)
 {
@@ -140,6 +154,8 @@ static void energy_rows(void *context, int begin, int end, int thread)
         }
         job->kernels->energy_row(energy, cells.width, noise, least, floor, weighing->coupling,
                                  upper, lower, fine_width);
+        if (weighing->spill > 0)
+            spill(job, y, energy);
     }
 }
 

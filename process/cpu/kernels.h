@@ -48,6 +48,18 @@ struct pf_hessian_sums {
     double g[3][5];
 };
 
+/* Defocus spreads light: beside a highlight a frame out of focus is brighter than the one in focus,
+ * and the edge of the disc that it makes of the highlight is stronger than most texture in the
+ * dark. So contrast counts relative to brightness, which lasts where defocus keeps the mean of the
+ * light, and falls where it brings light in. This is the brightness, 1 for white; the term in its
+ * denominator keeps noise in the dark from deciding. */
+#define PF_SPILL_DARK 8 /* grey levels */
+static inline float pf_spill(float sample)
+{
+    float grey = sample * (1.0f / PF_GREY);
+    return ((grey > 0 ? grey : 0) + PF_SPILL_DARK) * (1.0f / (255 + PF_SPILL_DARK));
+}
+
 /* Output samples that warp_row takes together: between the exact ends of such a piece, source
  * coordinates run straight. */
 #define PF_WARP_SEGMENT 32
@@ -98,6 +110,10 @@ struct pf_kernels {
     void (*energy_row)(float *energy, int count, float noise, float least, float floor,
                        float coupling, const float *fine_upper, const float *fine_lower,
                        int fine_count);
+    /* energy -= spill * log2 of how bright it is around a cell, see pf_spill. rows: the next
+     * level's samples, which are one per cell, above, at and below the cell; all three the same
+     * where only the cell itself is to count, and then without the cells beside it. */
+    void (*spill_row)(float *energy, const int16_t *const rows[3], int count, float spill);
     /* Online softmax: weight 2^(power * energy - penalty[x]) (penalty NULL: none) joins the log2
      * total; energy is replaced by alpha, the new weight's share of the new total. */
     void (*softmax_row)(float *energy, float *log_total, int count, float power,

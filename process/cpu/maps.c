@@ -29,11 +29,12 @@ struct map_level {
 };
 
 struct map_job {
-    const struct pf_cpu_engine *engine;
+    struct pf_cpu_engine *engine;
     const int *rank;
     int highest, levels, level;
     struct map_level level_of[MAX_LEVELS];
-    float *smooth; /* depth: the finest level's places, smoothed */
+    const int16_t *light; /* of the stack, one sample per cell of the finest level */
+    float *smooth;        /* depth: the finest level's places, smoothed */
     struct pf_image *image;
     enum pf_map map;
 };
@@ -41,6 +42,15 @@ struct map_job {
 static bool has_winners(const struct map_job *job, int level)
 {
     return level < PF_CPU_DEPTH_LEVELS && level < job->engine->weight_levels;
+}
+
+static float light_of(const struct map_job *job, size_t cell)
+{
+    struct pf_grid finest = job->level_of[0].size;
+    size_t width = (size_t)job->level_of[job->level].size.width;
+    int x = (int)(cell % width) << job->level, y = (int)(cell / width) << job->level;
+    return job->light[(size_t)(y < finest.height ? y : finest.height - 1) * (size_t)finest.width +
+                      (size_t)(x < finest.width ? x : finest.width - 1)];
 }
 
 /* What a level's own winners say. */
@@ -61,7 +71,10 @@ static void winner_rows(void *context, int begin, int end, int thread)
         /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
          * even the winner shows no more than noise. */
         float share = exp2f(fminf(0, engine->best[l][i] - engine->log_total[l][i]));
-        float energy = exp2f(fminf(60, engine->best[l][i] / weighing->power - nothing));
+        float energy = engine->best[l][i] / weighing->power - nothing;
+        if (weighing->spill > 0) /* brightness has a part in the weights, but is no detail */
+            energy += (float)(l + 1) * weighing->spill * log2f(pf_spill(light_of(job, i)));
+        energy = exp2f(fminf(60, energy));
         float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
         int rank = job->rank[engine->winner[l][i]];
         level->confidence[i] = share * share * share * detail;
@@ -312,6 +325,8 @@ static int make_levels(struct map_job *job)
 static void fill(struct map_job *job)
 {
     struct pf_pool *pool = job->engine->pool;
+    pf_cpu_collapse(job->engine, 0, 1, job->engine->work[1]);
+    job->light = job->engine->work[1];
     for (int l = 0; l < job->levels; l++) {
         struct map_level *level = &job->level_of[l];
         job->level = l;

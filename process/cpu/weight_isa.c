@@ -88,6 +88,33 @@ static void energy_row(float *restrict energy, int count, float noise, float lea
         energy[x] += 2 * share * (fine_upper[fine_count - 1] + fine_lower[fine_count - 1]);
 }
 
+static inline int16_t brighter(int16_t a, int16_t b)
+{
+    return a > b ? a : b;
+}
+
+static void spill_row(float *restrict energy, const int16_t *const rows[3], int count, float spill)
+{
+    const int16_t *a = rows[0], *b = rows[1], *c = rows[2];
+    if (a == b && b == c) {
+        for (int x = 0; x < count; x++)
+            energy[x] -= spill * fast_log2(pf_spill((float)b[x]));
+        return;
+    }
+    for (int x = 1; x < count - 1; x++) {
+        int16_t left = brighter(brighter(a[x - 1], b[x - 1]), c[x - 1]);
+        int16_t here = brighter(brighter(a[x], b[x]), c[x]);
+        int16_t right = brighter(brighter(a[x + 1], b[x + 1]), c[x + 1]);
+        energy[x] -= spill * fast_log2(pf_spill((float)brighter(brighter(left, right), here)));
+    }
+    for (int end = 0; end < 2 && end < count; end++) {
+        int x = end ? count - 1 : 0, beside = end ? count - 2 : 1 < count ? 1 : 0;
+        int16_t most = brighter(brighter(a[x], b[x]), c[x]);
+        most = brighter(brighter(brighter(a[beside], b[beside]), c[beside]), most);
+        energy[x] -= spill * fast_log2(pf_spill((float)most));
+    }
+}
+
 static inline __attribute__((always_inline)) void join(float *energy, float *log_total,
                                                        float weight)
 {
@@ -155,6 +182,7 @@ void ISA(weight_kernels)(struct pf_kernels *set)
     set->filter_rows = filter_rows;
     set->filter_row = filter_row;
     set->energy_row = energy_row;
+    set->spill_row = spill_row;
     set->softmax_row = softmax_row;
     set->winner_row = winner_row;
     set->alpha_row = alpha_row;

@@ -138,12 +138,16 @@ struct pf_cuda_weigh {
     float noise_share; /* of the noise of the finest level that this one has */
     float least_share; /* the same, times the bound of what counts as noise */
     float floor, coupling, power;
-    bool covered;           /* the frame has a picture everywhere */
-    struct pf_cuda_map map; /* of the luma */
-    double scale;           /* samples of level 0 per sample of this level */
-    double right, bottom;   /* last column and row of the frame */
-    float no_cover;         /* penalty where there is no picture */
-    uint16_t index;         /* of the frame among all */
+    const int16_t *light;           /* luma of the next level: one sample per cell */
+    struct pf_cuda_grid light_size; /* of the same columns and rows as `cells` */
+    float spill;                    /* see kernels.h; 0: `light` is not looked at */
+    int spill_reach;                /* cells aside whose brightness counts, 0 or 1 */
+    bool covered;                   /* the frame has a picture everywhere */
+    struct pf_cuda_map map;         /* of the luma */
+    double scale;                   /* samples of level 0 per sample of this level */
+    double right, bottom;           /* last column and row of the frame */
+    float no_cover;                 /* penalty where there is no picture */
+    uint16_t index;                 /* of the frame among all */
 };
 void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *weigh);
 
@@ -182,6 +186,9 @@ struct pf_cuda_map_winners {
     const int *rank; /* of each frame */
     int highest, level;
     float power;
+    const int16_t *light; /* the stack's, one sample per cell of the finest level */
+    struct pf_cuda_grid light_size;
+    float spill;                       /* 0: `light` is not looked at */
     const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
     float least_share[PF_CUDA_WINNER_LEVELS],
         floor[PF_CUDA_WINNER_LEVELS]; /* of the levels so far */

@@ -33,7 +33,14 @@ static __global__ void winners_say(struct pf_cuda_map_level level, struct pf_cud
      * the winner shows no more than noise. */
     float best = job.best[at];
     float share = exp2f(fminf(0, best - job.log_total[at]));
-    float energy = exp2f(fminf(60, best / job.power - nothing));
+    float energy = best / job.power - nothing;
+    if (job.spill > 0)
+        energy += (job.level + 1) * job.spill *
+                  log2f(pf_spill_of(
+                      job.light[(size_t)min(y << job.level, job.light_size.height - 1) *
+                                    job.light_size.pitch +
+                                min(x << job.level, job.light_size.width - 1)]));
+    energy = exp2f(fminf(60, energy));
     float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
     int rank = job.rank[job.winner[at]];
     float confidence = share * share * share * detail;

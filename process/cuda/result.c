@@ -74,6 +74,9 @@ static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *map
         .power = weighing->power,
         .noise = weighing->noise > 0 ? memory->noise : NULL,
     };
+    job.spill = weighing->spill;
+    job.light = (const int16_t *)memory->exported;
+    job.light_size = memory->size[0][1];
     for (int k = 0; k <= level; k++) {
         job.least_share[k] = weighing->noise * pf_weights_noise_share(k);
         job.floor[k] = pf_weights_floor(weighing, k);
@@ -110,6 +113,10 @@ int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, st
                                         : pf_image_new(&image, width, height, 16, 1, 0, 0, err);
     if (r < 0)
         return r;
+    /* The maps take the frame's place, so the stack's light waits where they will be exported. */
+    pf_cuda_collapse_plane(engine, 0, 1);
+    pf_cuda_copy(engine->cuda, memory->exported, memory->work[0][1],
+                 samples_of(&memory->size[0][1]) * sizeof(int16_t));
     pf_cuda_lay_out_maps(&maps, &memory->cells[0], memory->maps);
     pf_cuda_upload(engine->cuda, memory->rank, rank, (size_t)count * sizeof(*rank));
     fill(engine, &maps, highest);

@@ -23,6 +23,13 @@ static __device__ __forceinline__ float pf_light(float value)
     return value * (0.012522878f + value * (0.682171111f + value * 0.305306011f));
 }
 
+/* As pf_spill of kernels.h. */
+static __device__ __forceinline__ float pf_spill_of(int16_t sample)
+{
+    return ((float)max(sample, 0) * (1.0f / PF_GREY) + PF_SPILL_DARK) *
+           (1.0f / (255 + PF_SPILL_DARK));
+}
+
 static __device__ __forceinline__ float pf_load(const struct pf_source_plane &source, int x, int y)
 {
     const char *row = (const char *)source.samples + (size_t)y * source.stride_bytes;

@@ -146,6 +146,16 @@ static __global__ void weigh(struct pf_cuda_weigh job)
             int near = pf_within(2 * x, finer.width), far = pf_within(2 * x + 1, finer.width);
             value += 0.25f * job.coupling * (upper[near] + upper[far] + lower[near] + lower[far]);
         }
+        if (job.spill > 0) {
+            int16_t most = 0;
+            for (int k = -job.spill_reach; k <= job.spill_reach; k++) {
+                const int16_t *row =
+                    job.light + (size_t)pf_within(y + k, height) * job.light_size.pitch;
+                for (int i = -job.spill_reach; i <= job.spill_reach; i++)
+                    most = max(most, row[pf_within(x + i, width)]);
+            }
+            value -= job.spill * log2f(pf_spill_of(most));
+        }
         if (job.energy)
             job.energy[at] = value;
         float weight = job.power * value;

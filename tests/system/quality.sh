@@ -43,7 +43,7 @@ test_quality_backdrop()
 
 test_quality_glare()
 {
-    quality_of glare 28.5 0.954 0.6
+    quality_of glare 33.6 0.974 0.6
 }
 
 # In fs_pcb the black bars of the barcode are evenly black: methods that decide pixel by pixel fill

@@ -195,6 +195,35 @@ TEST(kernels_energy_and_softmax)
     }
 }
 
+TEST(spill_counts_contrast_relative_to_the_brightness_around)
+{
+    static const int some[] = {1, 2, 3, 17, 64, 129};
+    for (int set = 0; pf_kernels(set); set++) {
+        for (size_t k = 0; k < sizeof(some) / sizeof(*some); k++) {
+            int width = some[k];
+            int16_t samples[3][130];
+            float energy[130], cell[130];
+            for (int y = 0; y < 3; y++)
+                for (int x = 0; x < width; x++)
+                    samples[y][x] = (int16_t)(rand() % PF_WHITE - 200);
+            for (int x = 0; x < width; x++)
+                energy[x] = cell[x] = (float)x;
+            const int16_t *around[3] = {samples[0], samples[1], samples[2]};
+            const int16_t *alone[3] = {samples[1], samples[1], samples[1]};
+            pf_kernels(set)->spill_row(energy, around, width, 1.5f);
+            pf_kernels(set)->spill_row(cell, alone, width, 1.5f);
+            for (int x = 0; x < width; x++) {
+                double most = 0, own = fmax(samples[1][x], 0);
+                for (int i = 0; i < 9; i++)
+                    if (x + i % 3 - 1 >= 0 && x + i % 3 - 1 < width)
+                        most = fmax(most, samples[i / 3][x + i % 3 - 1]);
+                CHECK_NEAR(energy[x], x - 1.5 * log2((most / PF_GREY + 8) / 263), 1e-4);
+                CHECK_NEAR(cell[x], x - 1.5 * log2((own / PF_GREY + 8) / 263), 1e-4);
+            }
+        }
+    }
+}
+
 static double lanczos_at(double d)
 {
     d = fabs(d);
