@@ -210,8 +210,50 @@ static void hessian_row(struct pf_hessian_sums *sums, const float *restrict gx,
             sums->g[k][j] += s[k][j];
 }
 
+static void compare_row(float *restrict mean, float *restrict error, const float *target,
+                        const float *sample, int width, float *restrict scratch)
+{
+    const float *restrict t0 = target, *restrict t1 = target + width, *restrict t2 = t1 + width;
+    const float *restrict s0 = sample, *restrict s1 = sample + width, *restrict s2 = s1 + width;
+    float *restrict difference = scratch + width;
+    for (int x = 0; x < width; x++) {
+        float t = 0.25f * (t0[x] + t2[x]) + 0.5f * t1[x],
+              s = 0.25f * (s0[x] + s2[x]) + 0.5f * s1[x];
+        scratch[x] = 0.5f * (t + s);
+        difference[x] = t - s;
+    }
+    for (int x = 1; x < width - 1; x++) {
+        mean[x] = 0.25f * (scratch[x - 1] + scratch[x + 1]) + 0.5f * scratch[x];
+        error[x] = 0.25f * (difference[x - 1] + difference[x + 1]) + 0.5f * difference[x];
+    }
+}
+
+static void block_row(float sums[PF_BLOCK_SUMS][8], const float *const mean[3],
+                      const float *restrict error, float v, float centre)
+{
+    float q[8][PF_BLOCK];
+    const float *restrict above = mean[0], *restrict here = mean[1], *restrict below = mean[2];
+    for (int x = 0; x < PF_BLOCK; x++) {
+        float bend = here[x - 1] + here[x + 1] + above[x] + below[x] - 4 * here[x];
+        q[0][x] = 0.5f * (here[x + 1] - here[x - 1]);
+        q[1][x] = 0.5f * (below[x] - above[x]);
+        q[2][x] = bend;
+        q[3][x] = bend * ((float)x * (2.0f / (PF_BLOCK - 1)) - 1);
+        q[4][x] = bend * v;
+        q[5][x] = 1;
+        q[6][x] = here[x] - centre;
+        q[7][x] = error[x];
+    }
+    for (int i = 0, pair = 0; i < 8; i++)
+        for (int j = 0; j <= i; j++, pair++)
+            for (int part = 0; part < 8; part++)
+                sums[pair][part] += q[i][part] * q[j][part] + q[i][part + 8] * q[j][part + 8];
+}
+
 void ISA(align_kernels)(struct pf_kernels *set)
 {
+    set->compare_row = compare_row;
+    set->block_row = block_row;
     set->halve_row = halve_row;
     set->halve_source_row = halve_source_row;
     set->light_row = light_row;

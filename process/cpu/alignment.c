@@ -101,15 +101,21 @@ int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *
     return 0;
 }
 
+/* Where the stack is the target, the chain of steps has given a start that the coarse levels could
+ * not better. */
+static int levels_of(enum pf_target target, bool search)
+{
+    return target == PF_TARGET_STACK && !search ? 2 : 0;
+}
+
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
                            bool search, double h[9], struct pf_fit *ret, struct pf_error *err)
 {
     struct pf_ecc_fit fit, back_fit;
-    int r = direction(context, false, search, target == PF_TARGET_STACK && !search ? 2 : 0, h, &fit,
-                      err);
+    int r = direction(context, false, search, levels_of(target, search), h, &fit, err);
     if (r < 0)
         return r;
-    /* Between a sharp and a blurred picture the estimate leans a little to one side; the same the
+    /* Between a sharp and a blurred picture correlation leans a little to one side; the same the
      * other way round leans to the other. */
     double back[9], forth[9];
     if (pf_homography_invert(back, h)) {
@@ -144,7 +150,13 @@ int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bo
 {
     struct both_pictures both = {alignment, target == PF_TARGET_STACK ? &alignment->stack_view
                                                                       : &alignment->predecessor};
-    return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    if (!pf_ecc_by_blocks(both.target))
+        return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    struct pf_ecc_fit fit; /* blocks favour neither picture */
+    int r = one_way(&both, false, search, levels_of(target, search), h, &fit, err);
+    if (r == 0)
+        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
+    return r;
 }
 
 /* Where features are only a start for correlation, pictures of this width are enough: a quarter of

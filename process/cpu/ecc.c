@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/cpu/ecc_blocks.h"
 #include "process/cpu/ecc_step.h"
+
+/* Levels up to this width are aligned by correlation, larger ones by blocks. */
+#define CORRELATION_WIDTH 400
 
 enum { ROWS_PER_PIECE = 16, PARAMETERS = PF_ECC_PARAMETERS };
 
@@ -22,6 +26,7 @@ struct pf_ecc {
         double hessian[PARAMETERS * PARAMETERS];
     } * pieces;
     int piece_capacity;
+    struct pf_ecc_blocks *blocks;
 };
 
 int pf_ecc_new(struct pf_ecc **ret, const struct pf_kernels *kernels, struct pf_pool *pool,
@@ -32,6 +37,11 @@ int pf_ecc_new(struct pf_ecc **ret, const struct pf_kernels *kernels, struct pf_
         return pf_fail(err, ENOMEM, "out of memory for alignment");
     ecc->kernels = kernels;
     ecc->pool = pool;
+    int r = pf_ecc_blocks_new(&ecc->blocks, err);
+    if (r < 0) {
+        pf_ecc_free(ecc);
+        return r;
+    }
     *ret = ecc;
     return 0;
 }
@@ -41,6 +51,7 @@ struct pf_ecc *pf_ecc_free(struct pf_ecc *ecc)
     if (ecc) {
         free(ecc->memory);
         free(ecc->pieces);
+        pf_ecc_blocks_free(ecc->blocks);
     }
     free(ecc);
     return NULL;
@@ -271,6 +282,44 @@ static struct pf_ecc_fit_numbers align_level(struct level_job *job, enum pf_moti
     return best_fit;
 }
 
+/* Moves job->warp to where the blocks of the level want it; back when correlation speaks against it.
+ * ret: of the last warp that was measured, which is the result's but for less than the tolerance. */
+static int refine_level(struct level_job *job, enum pf_motion motion, double tolerance_px,
+                        struct pf_ecc_fit_numbers *ret, struct pf_error *err)
+{
+    enum { STEPS = 5 };
+    struct pf_ecc *ecc = job->ecc;
+    struct pf_ecc_blocks_view view = {.kernels = ecc->kernels,
+                                      .pool = ecc->pool,
+                                      .target = job->target,
+                                      .image = job->image,
+                                      .sample = ecc->sample,
+                                      .frame = job->frame,
+                                      .motion = motion};
+    struct pf_ecc_fit_numbers first = measure_fit(job);
+    *ret = first;
+    for (int step = 0; step < STEPS; step++) {
+        double delta[9], before[9];
+        memcpy(before, job->warp, sizeof(before));
+        memcpy(view.warp, job->warp, sizeof(before));
+        int r = pf_ecc_blocks_step(ecc->blocks, &view, step > 0, delta, err);
+        if (r <= 0)
+            return r;
+        pf_homography_compose(job->warp, job->warp, delta);
+        double moved = pf_homography_corner_distance(before, job->warp, job->target->width,
+                                                     job->target->height);
+        if (moved < tolerance_px)
+            return 0;
+        struct pf_ecc_fit_numbers fit = measure_fit(job);
+        if (!(fit.correlation > first.correlation - 0.02)) {
+            memcpy(job->warp, before, sizeof(before));
+            return 0;
+        }
+        *ret = fit;
+    }
+    return 0;
+}
+
 static struct pf_ecc_fit_numbers judge_level(struct pf_ecc *ecc,
                                              const struct pf_ecc_pyramid *target,
                                              const struct pf_ecc_pyramid *image, int level,
@@ -298,6 +347,11 @@ int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
     return 0;
 }
 
+bool pf_ecc_by_blocks(const struct pf_ecc_pyramid *target)
+{
+    return target->level[0].scale > 1 && target->level[0].width > CORRELATION_WIDTH;
+}
+
 int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
                  double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
@@ -323,7 +377,13 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         enum pf_motion here = level == count - 1 && count > 2 && motion > PF_MOTION_SIMILARITY
                                   ? PF_MOTION_SIMILARITY
                                   : motion;
-        fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
+        bool by_blocks = pf_ecc_by_blocks(target) && job.target->width > CORRELATION_WIDTH;
+        if (!by_blocks || level == count - 1)
+            fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
+        if (by_blocks)
+            r = refine_level(&job, here, level ? 0.03 : 0.01, &fit, err);
+        if (r < 0)
+            return r;
         pf_ecc_to_full(job.warp, scale_of(job.target), scale_of(job.image), h);
         if (level == judge)
             ret->agreement = fit.correlation;

@@ -4,7 +4,8 @@
  * correlation of target and warped image, which ignores gain and offset of the brightness:
  * Evangelidis & Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient
  * Maximization", PAMI 2008, in its inverse compositional form (Baker & Matthews 2004): gradients
- * and Hessian belong to the target and are made once per level.
+ * and Hessian belong to the target and are made once per level. That is the start; the finest levels
+ * of all but small pictures are aligned by blocks from there, see ecc_blocks.h.
  *
  * Runs in the worker, one thread at a time per object; uses the pool. Everything is borrowed
  * except what a free function takes back.
@@ -57,6 +58,10 @@ int pf_ecc_halvings(int width);
 int pf_ecc_level_of_width(const struct pf_ecc_pyramid *pyramid, int width);
 /* Standard deviation of the light at about 200 pixels' width, 0..255. */
 double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
+
+/* Whether the finest levels are aligned by blocks (ecc_blocks.h), whichever picture is the target.
+ * Small pictures, which alignment does not reduce, are not: to them defocus is wide beside a block. */
+bool pf_ecc_by_blocks(const struct pf_ecc_pyramid *target);
 
 struct pf_ecc_fit {
     double correlation; /* at the finest level, -1..1 */

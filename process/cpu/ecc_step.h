@@ -99,6 +99,22 @@ struct pf_ecc_frame {
     double centre_x, centre_y, radius; /* of the target's level, in its columns */
 };
 
+/* The eight parameters as a map in columns and rows; false when they are no small step. */
+PF_ANYWHERE static inline bool pf_ecc_step_map(const struct pf_ecc_frame *frame,
+                                               const double d[PF_ECC_PARAMETERS], double ret[9])
+{
+    for (int k = 0; k < PF_ECC_PARAMETERS; k++)
+        if (!(fabs(d[k]) < 0.5)) /* also NaN: half the picture's width is no refinement */
+            return false;
+    double r = frame->radius, cx = frame->centre_x, cy = frame->centre_y;
+    const double normalise[9] = {1 / r, 0, -cx / r, 0, 1 / r, -cy / r, 0, 0, 1};
+    const double back[9] = {r, 0, cx, 0, r, cy, 0, 0, 1};
+    const double delta[9] = {1 + d[1], d[2], d[0], d[4], 1 + d[5], d[3], d[6], d[7], 1};
+    pf_homography_compose(ret, delta, normalise);
+    pf_homography_compose(ret, back, ret);
+    return true;
+}
+
 /* hessian: products of the steepest descent images, summed, lower triangle; step: the same times the
  * error. ret: the step of the target's coordinates, as a map in columns and rows; false when there is
  * none. */
@@ -129,16 +145,7 @@ pf_ecc_next_step(const double hessian[PF_ECC_PARAMETERS * PF_ECC_PARAMETERS],
     for (int i = 0; i < count; i++)
         for (int k = 0; k < N; k++)
             d[k] += basis[i][k] * b[i];
-    for (int k = 0; k < N; k++)
-        if (!(fabs(d[k]) < 0.5)) /* also NaN: half the picture's width is no refinement */
-            return false;
-    double r = frame->radius, cx = frame->centre_x, cy = frame->centre_y;
-    const double normalise[9] = {1 / r, 0, -cx / r, 0, 1 / r, -cy / r, 0, 0, 1};
-    const double back[9] = {r, 0, cx, 0, r, cy, 0, 0, 1};
-    const double delta[9] = {1 + d[1], d[2], d[0], d[4], 1 + d[5], d[3], d[6], d[7], 1};
-    pf_homography_compose(ret, delta, normalise);
-    pf_homography_compose(ret, back, ret);
-    return true;
+    return pf_ecc_step_map(frame, d, ret);
 }
 
 /* Full-size x = scale * column + offset, y alike. */

@@ -64,6 +64,10 @@ static inline float pf_spill(float sample)
  * coordinates run straight. */
 #define PF_WARP_SEGMENT 32
 
+/* Side of a block that alignment looks at by itself, and the number of sums of its products. */
+#define PF_BLOCK      16
+#define PF_BLOCK_SUMS 36
+
 struct pf_kernels {
     const char *name;
 
@@ -156,6 +160,17 @@ struct pf_kernels {
                      float sample_mean, float target_mean, float x0, float dx);
     void (*hessian_row)(struct pf_hessian_sums *sums, const float *gx, const float *gy, int count,
                         float x0, float dx);
+    /* Mean and difference (target - sample) of two pictures of one width, smoothed by 1 2 1 both
+     * ways: `target` and `sample` are the first of three rows, the result is for the second, without
+     * its first and last column. scratch holds two rows. */
+    void (*compare_row)(float *mean, float *error, const float *target, const float *sample,
+                        int width, float *scratch);
+    /* One row of a block: adds the products of (gx, gy, b, u b, v b, 1, m - centre, error) with one
+     * another, lower triangle row by row, in eight parts; m is the mean, gx, gy and b its gradient
+     * and Laplacian, u and v run from -1 to 1 over the block. mean: rows above, here and below, with
+     * one sample more on both sides. */
+    void (*block_row)(float sums[PF_BLOCK_SUMS][8], const float *const mean[3], const float *error,
+                      float v, float centre);
 };
 
 /* Lanczos weights of the six samples around a point: row i is for a point that lies

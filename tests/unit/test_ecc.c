@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "process/cpu/ecc.h"
+#include "tests/unit/bracket.h"
 #include "tests/unit/test.h"
 #include "tests/unit/texture.h"
 
@@ -130,4 +131,30 @@ TEST(ecc_strangers_do_not_correlate)
     pf_ecc_pyramid_free(&image);
     pf_image_free(a);
     pf_image_free(b);
+}
+
+/* Focus that moves over a board of print: 0.3 px of the full picture, were each pixel alike. */
+TEST(ecc_defocus_that_changes_over_the_picture_is_no_shift)
+{
+    enum { FIRST = 0, LAST = 1, WIDE = 1080, HIGH = 720 };
+    struct bracket bracket = bracket_open(PF_GEN_BOARD, WIDE, HIGH, 10, 2);
+    double h[9], back[9], truth[9];
+    struct pf_image *a = bracket_frame(&bracket, FIRST, ITS_OWN_FOCUS, 0);
+    struct pf_image *b = bracket_frame(&bracket, LAST, ITS_OWN_FOCUS, 0);
+    struct pf_ecc_pyramid target = pyramid_of(a), image = pyramid_of(b);
+    struct pf_ecc *ecc = NULL;
+    struct pf_ecc_fit fit;
+    CHECK(pf_ecc_by_blocks(&target));
+    CHECK(pf_homography_invert(back, bracket.shots[FIRST].transform));
+    pf_homography_compose(truth, bracket.shots[LAST].transform, back);
+    pf_homography_identity(h);
+    CHECK_EQ(pf_ecc_new(&ecc, pf_kernels(0), NULL, NULL), 0);
+    CHECK_EQ(pf_ecc_align(ecc, &target, &image, PF_MOTION_SIMILARITY, true, 0, h, &fit, NULL), 0);
+    CHECK_NEAR(pf_homography_corner_distance(h, truth, WIDE, HIGH), 0, 0.1);
+    pf_ecc_free(ecc);
+    pf_ecc_pyramid_free(&target);
+    pf_ecc_pyramid_free(&image);
+    pf_image_free(a);
+    pf_image_free(b);
+    bracket_close(&bracket);
 }

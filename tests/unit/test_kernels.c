@@ -347,3 +347,66 @@ TEST(kernels_alpha_row_mixes_cells)
             CHECK(out[i] == upper[i]);
     }
 }
+
+TEST(kernels_compare_row_is_the_smoothed_mean_and_difference)
+{
+    int set = 0;
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        float target[3 * WIDEST], sample[3 * WIDEST], mean[WIDEST], error[WIDEST];
+        float scratch[2 * WIDEST];
+        int w = (int)width;
+        for (int i = 0; i < 3 * w; i++) {
+            target[i] = (float)(rand() % 256);
+            sample[i] = (float)(rand() % 256);
+        }
+        kernels->compare_row(mean, error, target, sample, w, scratch);
+        for (int x = 1; x < w - 1; x++) {
+            double t = 0, s = 0;
+            for (int j = 0; j < 3; j++)
+                for (int i = 0; i < 3; i++) {
+                    double weight = (j == 1 ? 2 : 1) * (i == 1 ? 2 : 1) / 16.0;
+                    t += weight * (double)target[j * w + x - 1 + i];
+                    s += weight * (double)sample[j * w + x - 1 + i];
+                }
+            CHECK(fabs((t + s) / 2 - (double)mean[x]) < 1e-3);
+            CHECK(fabs(t - s - (double)error[x]) < 1e-3);
+        }
+    }
+}
+
+TEST(kernels_block_row_sums_products)
+{
+    enum { SIDE = PF_BLOCK + 2 };
+    int set = 0;
+    EACH_SET(kernels)
+    {
+        float mean[3][SIDE], error[PF_BLOCK], sums[PF_BLOCK_SUMS][8] = {{0}};
+        const float *const rows[3] = {mean[0] + 1, mean[1] + 1, mean[2] + 1};
+        for (int i = 0; i < 3 * SIDE; i++)
+            mean[i / SIDE][i % SIDE] = (float)(rand() % 256);
+        for (int x = 0; x < PF_BLOCK; x++)
+            error[x] = (float)(rand() % 64 - 32);
+        kernels->block_row(sums, rows, error, 0.5f, 100);
+        double wanted[8][8] = {{0}};
+        for (int x = 0; x < PF_BLOCK; x++) {
+            double here = (double)rows[1][x], left = (double)rows[1][x - 1];
+            double right = (double)rows[1][x + 1], above = (double)rows[0][x];
+            double below = (double)rows[2][x], bend = left + right + above + below - 4 * here;
+            double u = 2.0 * x / (PF_BLOCK - 1) - 1;
+            const double q[8] = {
+                (right - left) / 2, (below - above) / 2, bend, u * bend, bend / 2, 1,
+                here - 100,         (double)error[x]};
+            for (int i = 0; i < 8; i++)
+                for (int j = 0; j <= i; j++)
+                    wanted[i][j] += q[i] * q[j];
+        }
+        for (int i = 0, pair = 0; i < 8; i++)
+            for (int j = 0; j <= i; j++, pair++) {
+                double sum = 0;
+                for (int part = 0; part < 8; part++)
+                    sum += (double)sums[pair][part];
+                CHECK(fabs(sum - wanted[i][j]) < 1e-4 * (1000 + fabs(wanted[i][j])));
+            }
+    }
+}
