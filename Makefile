@@ -77,7 +77,7 @@ HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA)),,$(NVCC))
 ifeq ($(CUDA)$(HAVE_CUDA)$(SAN),1)
 $(error CUDA=1, but nvcc is neither on the PATH nor in /usr/local/cuda/bin; NVCC= says where it is)
 endif
-NVCC_FLAGS = -std=c++17 -O3 -lineinfo -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin $(CXX) \
+NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin $(CXX) \
             -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers
 CUDA_LIBS  = $(addprefix -L,$(wildcard $(dir $(realpath $(HAVE_CUDA)))../lib64)) -lcudart_static -ldl -lrt
 
