@@ -6,7 +6,8 @@
  * results are the same every time, and on every card.
  *
  * Coordinates, meanings and defaults are those of the CPU's; results differ by the rounding of sums,
- * about 0.001 px. Errors: -ENOMEM, -EREMOTEIO (see runtime.h). No CUDA type is seen here.
+ * about 0.001 px, except where the CPU aligns the finest levels by blocks (pf_ecc_by_blocks): that is
+ * not done here, so defocus that changes over the picture leans on these results more. Errors: -ENOMEM, -EREMOTEIO (see runtime.h). No CUDA type is seen here.
  */
 #ifndef PF_CUDA_ECC_H
 #define PF_CUDA_ECC_H
