@@ -23,7 +23,9 @@ enum {
     EVENTS_MAX = 64, /* in a row, before a file is fetched */
     TRY_MS = 500,    /* to connect again, doubling */
     TRY_MAX_MS = 30000,
-    SCAN_MS = 5000, /* to look for a camera that is not there */
+    BUSY_MS = 300,   /* to list a card again of which the camera was too busy to tell */
+    BUSY_TRIES = 20, /* in a row */
+    SCAN_MS = 5000,  /* to look for a camera that is not there */
     ALIVE_MS = 1000,
     QUIET_MS = 1000, /* without an event, before a card is compared for what may have been lost */
     COMPARE_SHARE = 20, /* comparing may take this part of the time */
@@ -157,12 +159,21 @@ static void connect(struct pf_camera *camera)
     }
     pf_camera_scan_spool(camera);
     r = camera->failure ? GP_OK : pf_camera_compare(camera);
+    if (r == GP_ERROR_CAMERA_BUSY && camera->busy_tries++ < BUSY_TRIES) {
+        /* What it was busy for is missing in every list of this link; it is shooting, and soon has
+         * time: no reason to back off. */
+        camera->lost_ms = camera->lost_ms ? camera->lost_ms : pf_monotonic_ms();
+        pf_camera_close(camera);
+        camera->next_try_ms = pf_monotonic_ms() + BUSY_MS;
+        return;
+    }
     if (r < 0) {
         pf_camera_lost(camera, r, "listing the card");
         return;
     }
     now_ms = pf_monotonic_ms();
     camera->try_wait_ms = 0;
+    camera->busy_tries = 0;
     camera->lost_ms = 0;
     camera->free_kb = -1;
     camera->next_check_ms = camera->next_battery_ms = now_ms;

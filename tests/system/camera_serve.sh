@@ -110,20 +110,30 @@ test_killed_in_the_middle()
     journal_is_card
 }
 
-# Faults at random, as a long tether on a bad day has them.
+# Faults at random, as a long tether on a bad day has them: busy, lost events, short sizes, links that
+# drop. The whole of it, about a minute a seed:
+#     FAULT_SEEDS="$(seq -s' ' 20)" FAULT_FRAMES=100 FAULT_MS=200 tests/system/camera_serve.sh faults
 test_a_burst_with_faults_at_random()
 {
+    local seed frames=${FAULT_FRAMES:-30}
     need sqlite3
-    make_burst files --frames 30
-    camera body files
-    serve_camera --expected-frames 30
-    tell faults 10 1
-    tell shoot 30 100
-    await_stacks 1 90
-    stop_service
-    log_lacks 'has ended' # errors do not end a camera's process
-    stacked 30
-    journal_is_card
+    make_burst files --frames "$frames"
+    for seed in ${FAULT_SEEDS:-1}; do
+        echo "seed $seed"
+        rm -rf outbox state spool body.ports service.err
+        camera body files
+        serve_camera --expected-frames "$frames"
+        tell faults 10 "$seed"
+        tell shoot "$frames" "${FAULT_MS:-100}"
+        await_stacks 1 180
+        stop_service
+        journal_is_card
+        stop body
+        log_lacks 'has ended' # errors do not end a camera's process
+        stacked "$frames"
+        echo "seed $seed: $(grep -c 'opened again' service.err) links lost," \
+            "$(grep -c 'it is compared\|is compared$' service.err) comparisons"
+    done | tee "${FAULT_LOG:-seeds}"
 }
 
 test_no_camera_but_folders()
