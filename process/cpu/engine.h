@@ -14,12 +14,24 @@
 #include "process/cpu/anchors.h"
 #include "process/cpu/kernels.h"
 
-#define PF_CPU_MAX_LEVELS   10 /* Laplacian levels; one more for the rest */
-#define PF_CPU_DEPTH_LEVELS 4  /* finest levels that remember their winners */
-#define PF_CPU_BLUR_REACH   6  /* cells, the most that smoothing of energies looks aside */
+#define PF_CPU_MAX_LEVELS 10
+#define PF_CPU_BLUR_REACH 6 /* cells, the most that smoothing of energies looks aside */
 
 struct pf_grid {
     int width, height;
+};
+
+/* A stack is blended in parts: its finest Laplacian level; and all the rest twice, for where some
+ * frame shows fine detail and for where none does. Result and previews choose between the two. */
+enum pf_part { PF_PART_FINEST, PF_PART_SHARP, PF_PART_SOFT, PF_CPU_PARTS };
+
+/* Weights of a part on its grid of cells: of level 0, of level 1. */
+#define PF_AROUND_LEVEL 4 /* whose cells are what is around */
+struct pf_shares {
+    float *alpha;     /* the frame in hand's share of all weights so far */
+    float *log_total; /* log2 of the sum of weights */
+    float *best;      /* highest log2 weight so far; NULL without maps */
+    uint16_t *winner; /* whose it was */
 };
 
 struct pf_fuser; /* a method of fusing, see fuse.h */
@@ -39,21 +51,23 @@ struct pf_cpu_engine {
     void *memory;
     int levels, planes;
     int chroma_shift_x, chroma_shift_y;
-    struct pf_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
-    int16_t *work[PF_CPU_MAX_LEVELS + 1];          /* Gaussian pyramid of one plane */
-    /* The stack: Laplacian levels, then the rest; one level alone in methods without a pyramid. */
-    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];
+    struct pf_grid size[3][PF_CPU_MAX_LEVELS + 2]; /* of a plane's level */
+    int16_t *work[PF_CPU_MAX_LEVELS + 2];          /* Gaussian pyramid of one plane */
+    /* The stack, by planes; a method without levels has the first part alone. */
+    int16_t *average[3][PF_CPU_PARTS];
     /* The stack of `average`: per sample mean, sum of squared deviations (NULL: no clipping) and
      * number of frames. */
     float *mean[3], *deviations[3];
     uint16_t *frames[3];
     float noise;       /* of the reference, see pf_fuse_job; negative: unknown yet */
-    int weight_levels; /* levels with weights of their own; 0 where a method has none */
-    float *alpha[PF_CPU_MAX_LEVELS];       /* energy, then the frame's share */
-    float *log_total[PF_CPU_MAX_LEVELS];   /* log2 of the sum of weights */
-    float *best[PF_CPU_DEPTH_LEVELS];      /* highest log2 weight so far; NULL without maps */
-    uint16_t *winner[PF_CPU_DEPTH_LEVELS]; /* whose it was */
-    char *scratch;                         /* one slice per thread */
+    int weight_levels; /* levels that give evidence; 0 where a method has no weights */
+    int parts;         /* of the stack that have weights */
+    /* Of the frame in hand, by level: the sums of each level and all coarser ones; the sums of the
+     * fine levels, and their means around. */
+    float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1];
+    float *most; /* most that the finest two levels have said so far for any frame, level 1 */
+    struct pf_shares shares[PF_CPU_PARTS];
+    char *scratch; /* one slice per thread */
     size_t scratch_bytes;
 };
 

@@ -37,7 +37,7 @@ int pf_fuse_levels(int width, int height)
 {
     int longer = width > height ? width : height, shorter = width > height ? height : width;
     int levels = 6;
-    while (levels < PF_CPU_MAX_LEVELS && longer >> levels > 96)
+    while (levels < PF_CPU_MAX_LEVELS && longer >> (levels + 1) >= 24)
         levels++;
     while (levels > 1 && shorter >> levels < 2)
         levels--;
@@ -54,7 +54,7 @@ void *pf_arena_take(struct pf_arena *arena, size_t count, size_t size)
 static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 {
     engine->fuser->lay_out(engine, arena);
-    for (int level = 0; level <= engine->levels; level++)
+    for (int level = 0; level <= engine->levels + 1; level++)
         engine->work[level] =
             pf_arena_take(arena, pf_samples_of(engine->size[0][level]), sizeof(int16_t));
     engine->scratch =
@@ -71,7 +71,7 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
     for (int plane = 0; plane < frame->planes; plane++) {
         engine->size[plane][0] = (struct pf_grid){pf_image_plane_width(frame, plane),
                                                   pf_image_plane_height(frame, plane)};
-        for (int level = 1; level <= engine->levels; level++)
+        for (int level = 1; level <= engine->levels + 1; level++)
             engine->size[plane][level] = pf_half(engine->size[plane][level - 1]);
     }
     /* Per thread: the cells of a piece with what smoothing sees around it, one padded row, and rows
@@ -246,13 +246,13 @@ void pf_fuse_reduce(struct pf_fuse_job *job)
                 PF_FUSE_ROWS_PER_PIECE, reduce_rows, job);
 }
 
-void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16_t *out)
+void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, int to, int16_t *out)
 {
     struct pf_fuse_job job = {.engine = engine, .kernels = engine->kernels, .plane = plane};
-    for (job.level = 0; job.level < level; job.level++)
+    for (job.level = from; job.level < to; job.level++)
         pf_fuse_reduce(&job);
-    if (out != engine->work[level])
-        memcpy(out, engine->work[level], pf_samples_of(engine->size[plane][level]) * sizeof(*out));
+    if (from < to && out != engine->work[to])
+        memcpy(out, engine->work[to], pf_samples_of(engine->size[plane][to]) * sizeof(*out));
 }
 
 int pf_cpu_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light_match *light,

@@ -18,17 +18,26 @@ struct pf_arena {
 };
 void *pf_arena_take(struct pf_arena *arena, size_t count, size_t size);
 
-/* How energies become weights: (energy + floor) to the power, where an energy that noise alone may
- * have counts as one with all such; see the design page, section 3. */
+/* How energies become weights. What a level says for a frame, its evidence, is log2(energy + floor)
+ * in cells of 2 x 2 samples, where an energy that noise alone may have counts as one with all such.
+ * The finest detail is weighed by level 0 alone. All that is coarser is weighed by a sum over
+ * levels, twice: where a frame shows fine detail, the fine levels alone have a say, and those around
+ * a little, because an out-of-focus highlight has more of what coarse levels measure than the sharp
+ * one; where no frame does, the coarse levels are all there is to decide by. */
+#define PF_EVIDENCE_LEVELS 5
+#define PF_COARSE_LEVEL    3 /* the first that is coarse */
 struct pf_weighing {
     float floor, floor_decay; /* grey levels of 255 at level 0; factor from level to level */
     float noise;              /* bound of what is noise, times its mean energy; 0: none */
-    float coupling;           /* of a level to the finer one */
-    /* How much the brightness of its surroundings counts against a frame's energy, see
-     * kernels.h; 0: not at all. */
+    float power;              /* weight = 2^(power * evidence) */
+    /* Of the levels, the last one for all further: of smoothing, in the level's samples; and what
+     * their evidence counts in the sum. */
+    float sigma[PF_EVIDENCE_LEVELS], evidence[PF_EVIDENCE_LEVELS];
+    float around;   /* what the mean evidence of the surroundings counts, of fine levels */
+    float sharp[2]; /* evidence of levels 0 and 1 above none: no fine detail up to, all from */
+    /* How much the brightness of its surroundings counts against a frame's energy, see kernels.h;
+     * 0: not at all. */
     float spill;
-    float power;
-    float sigma[3]; /* of smoothing, in pixels of levels 0, 1, 2 and further */
 };
 
 /* A frame on its way into the stack. */
@@ -40,6 +49,7 @@ struct pf_fuse_job {
     int straight_px; /* pixels of a row over which the warp's field runs straight */
     int index;
     int plane, level;
+    enum pf_part part;
     struct pf_source_plane source; /* the same plane of the frame */
     float taps[2 * PF_CPU_BLUR_REACH + 1];
     int reach;
@@ -88,8 +98,10 @@ void pf_fuse_path(const struct pf_fuse_job *job, int from, int x, int y, int ste
 
 /* fuse.c: makes work[job->level + 1] of a plane from work[job->level]. */
 void pf_fuse_reduce(struct pf_fuse_job *job);
-/* Brings a plane from work[0] down to `level`, into out. */
-void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16_t *out);
+/* Brings a plane from work[from], or from out itself where that is `to`, down to level `to`, into
+ * out. */
+void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, int to,
+                            int16_t *out);
 
 #define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
 #define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
@@ -99,15 +111,24 @@ void pf_fuse_reduce_to(struct pf_cpu_engine *engine, int plane, int level, int16
 int pf_weights_taps(const struct pf_weighing *weighing, int level,
                     float taps[2 * PF_CPU_BLUR_REACH + 1]);
 float pf_weights_noise_share(int level);
-/* Memory for `levels` levels of weights; the same, empty. */
-void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels);
+/* Memory for the evidence of `levels` levels and the weights of the first `parts` parts; the same,
+ * empty. */
+void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels,
+                        int parts);
 void pf_weights_clear(struct pf_cpu_engine *engine);
-/* Energies of work[], level by level, then each level's shares in alpha[]. */
+/* From work[] of the luma: the frame's share of each part. */
 void pf_weights_weigh(struct pf_fuse_job *job);
 /* What noise may reach at a level, and the floor beneath it; grey levels. */
 float pf_weights_least(const struct pf_cpu_engine *engine, int level);
 float pf_weights_floor(const struct pf_weighing *weighing, int level);
-/* The shares of job->level at one row of a plane. */
-void pf_weights_row(const struct pf_fuse_job *job, int y, float *out);
+/* What a level's evidence counts. */
+float pf_weights_counts(const struct pf_weighing *weighing, int level);
+/* The sum of the evidence of level 0, or 0 and 1, where a frame shows nothing. */
+float pf_weights_nothing(const struct pf_cpu_engine *engine, int last);
+/* The grid of cells of level 0 or 1 at row y of a plane's level. */
+void pf_weights_row(const struct pf_cpu_engine *engine, const float *cells, int cell_level,
+                    int plane, int level, int y, float *out);
+/* How much of the sharp part the stack has, in cells of level 1: row y of them. */
+void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out);
 
 #endif

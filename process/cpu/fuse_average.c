@@ -114,7 +114,7 @@ static void collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t
     for (size_t i = 0; i < samples; i++)
         full[i] = (int16_t)((int)(engine->mean[plane][i] + 65536.5f) - 65536);
     if (level)
-        pf_fuse_reduce_to(engine, plane, level, out);
+        pf_fuse_reduce_between(engine, plane, 0, level, out);
 }
 
 const struct pf_fuser pf_fuser_average = {

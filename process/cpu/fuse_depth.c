@@ -7,14 +7,14 @@
 #include "process/cpu/fuse.h"
 
 static const struct pf_weighing weighing = {
-    .floor = 0.25f, .floor_decay = 1, .power = 8, .sigma = {4, 4, 4}};
+    .floor = 0.25f, .floor_decay = 1, .power = 8, .sigma = {4}, .evidence = {1}};
 
 static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 {
     for (int plane = 0; plane < engine->planes; plane++)
         engine->average[plane][0] =
             pf_arena_take(arena, pf_samples_of(engine->size[plane][0]), sizeof(int16_t));
-    pf_weights_lay_out(engine, arena, 1);
+    pf_weights_lay_out(engine, arena, 1, 1);
 }
 
 static void clear(struct pf_cpu_engine *engine)
@@ -33,7 +33,7 @@ static void blend_rows(void *context, int begin, int end, int thread)
     float *alpha = pf_fuse_scratch(job, thread);
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
-        pf_weights_row(job, y, alpha);
+        pf_weights_row(engine, engine->shares[PF_PART_FINEST].alpha, 0, job->plane, 0, y, alpha);
         job->kernels->blend_row(engine->average[job->plane][0] + at, engine->work[0] + at, alpha,
                                 width);
     }
@@ -53,7 +53,7 @@ static void collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t
     memcpy(level ? engine->work[0] : out, engine->average[plane][0],
            pf_samples_of(engine->size[plane][0]) * sizeof(*out));
     if (level)
-        pf_fuse_reduce_to(engine, plane, level, out);
+        pf_fuse_reduce_between(engine, plane, 0, level, out);
 }
 
 const struct pf_fuser pf_fuser_soft_depth = {.weighing = &weighing,

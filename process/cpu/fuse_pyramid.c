@@ -1,149 +1,191 @@
-/* `pyramid`: the soft Laplacian pyramid, see the design page, section 3. Each level of the stack is
- * a weighted mean of the frames' Laplacian levels (Burt & Adelson 1983), with weights from the
- * modified Laplacian (Nayar & Nakagawa 1994) of the same level and all finer ones. */
+/* `pyramid`: soft selection over scales. The stack is a Laplacian pyramid (Burt & Adelson 1983) of
+ * two levels, the finest detail and all the rest, each a weighted mean of the frames' own. Weights
+ * come from the modified Laplacian (Nayar & Nakagawa 1994) of all levels down to a few cells a
+ * picture: which frame a place is taken from is decided over scales, but blended at the finest,
+ * since what a coarse level takes from a frame spreads over tens of pixels, and beside an object
+ * in front brings that frame's blurred background with it. */
 #include <string.h>
 
 #include "process/cpu/fuse.h"
 
-/* Found on generated bursts (seeds 1 and 3): little smoothing at the finest level keeps to hairs and edges, much at
- * the coarser ones keeps even surfaces beside strong edges clean. A higher bound of noise gains on
- * bursts whose background is never in focus, and loses faint texture on real ones. */
-static const struct pf_weighing weighing = {.floor = 2,
-                                            .floor_decay = 0.45f,
+/* Found on generated bursts and real brackets. Little smoothing keeps to hairs and edges; levels 1
+ * and 2 count less, as the finest has spoken for them, the coarsest ones more: they decide alone
+ * where no frame is sharp. */
+static const struct pf_weighing weighing = {.floor = 3,
+                                            .floor_decay = 0.7f,
                                             .noise = 1.3f,
-                                            .coupling = 1,
-                                            .spill = 1.75f,
                                             .power = 12,
-                                            .sigma = {1.5f, 3, 4}};
+                                            .sigma = {1.5f, 1.5f, 1, 1, 1},
+                                            .evidence = {1, 0.7f, 0.7f, 1, 2},
+                                            .around = 0.3f,
+                                            .sharp = {1, 2.5f},
+                                            .spill = 1.75f};
+
+/* A chroma plane of half the size both ways has no detail as fine as luma's finest: it is all rest. */
+static bool is_rest(const struct pf_cpu_engine *engine, int plane)
+{
+    return plane && engine->chroma_shift_x && engine->chroma_shift_y;
+}
+
+static int rest_level(const struct pf_cpu_engine *engine, int plane)
+{
+    return is_rest(engine, plane) ? 0 : 1;
+}
+
+/* Of a part; none of what the plane does not have. */
+static size_t samples_of(const struct pf_cpu_engine *engine, int plane, enum pf_part part)
+{
+    if (part == PF_PART_FINEST && is_rest(engine, plane))
+        return 0;
+    return pf_samples_of(
+        engine->size[plane][part == PF_PART_FINEST ? 0 : rest_level(engine, plane)]);
+}
 
 static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 {
     for (int plane = 0; plane < engine->planes; plane++)
-        for (int level = 0; level <= engine->levels; level++)
-            engine->average[plane][level] =
-                pf_arena_take(arena, pf_samples_of(engine->size[plane][level]), sizeof(int16_t));
-    pf_weights_lay_out(engine, arena, engine->levels);
+        for (int part = 0; part < PF_CPU_PARTS; part++)
+            engine->average[plane][part] =
+                pf_arena_take(arena, samples_of(engine, plane, part), sizeof(int16_t));
+    pf_weights_lay_out(engine, arena, engine->levels + 1, PF_CPU_PARTS);
 }
 
 static void clear(struct pf_cpu_engine *engine)
 {
     for (int plane = 0; plane < engine->planes; plane++)
-        for (int level = 0; level <= engine->levels; level++)
-            memset(engine->average[plane][level], 0,
-                   pf_samples_of(engine->size[plane][level]) * sizeof(int16_t));
+        for (int part = 0; part < PF_CPU_PARTS; part++)
+            memset(engine->average[plane][part], 0,
+                   samples_of(engine, plane, part) * sizeof(int16_t));
     pf_weights_clear(engine);
 }
 
-static void blend_rows(void *context, int begin, int end, int thread)
+/* Rows of the next level around row y of a level, for expand_row. */
+static void rows_below(const int16_t *rows[3], const int16_t *coarse, struct pf_grid size, int y)
+{
+    for (int k = 0; k < 3; k++)
+        rows[k] = coarse + (size_t)pf_clamp(y / 2 - 1 + k, 0, size.height - 1) * (size_t)size.width;
+}
+
+static void blend_detail_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid fine = engine->size[job->plane][job->level];
-    struct pf_grid coarse = engine->size[job->plane][job->level + 1];
-    const int16_t *below = engine->work[job->level + 1];
+    struct pf_grid fine = engine->size[job->plane][0], coarse = engine->size[job->plane][1];
     size_t pitch = ((size_t)engine->size[0][0].width + 31) / 16 * 16;
     int32_t *line = pf_fuse_scratch(job, thread), *expanded = line + pitch;
     float *alpha = (float *)(expanded + pitch);
     for (int y = begin; y < end; y++) {
         const int16_t *rows[3];
-        for (int k = 0; k < 3; k++)
-            rows[k] = below +
-                      (size_t)pf_clamp(y / 2 - 1 + k, 0, coarse.height - 1) * (size_t)coarse.width;
         size_t at = (size_t)y * (size_t)fine.width;
+        rows_below(rows, engine->work[1], coarse, y);
         job->kernels->expand_row(expanded, fine.width, rows, coarse.width, y & 1, line);
-        pf_weights_row(job, y, alpha);
-        job->kernels->blend_laplacian_row(engine->average[job->plane][job->level] + at,
-                                          engine->work[job->level] + at, expanded, alpha,
-                                          fine.width);
+        pf_weights_row(engine, engine->shares[PF_PART_FINEST].alpha, 0, job->plane, 0, y, alpha);
+        job->kernels->blend_laplacian_row(engine->average[job->plane][PF_PART_FINEST] + at,
+                                          engine->work[0] + at, expanded, alpha, fine.width);
     }
 }
 
-/* What is below the last Laplacian level takes the shares of that level. Its samples and the cells
- * are the same in number for luma; a chroma plane's rest takes the nearest cell. */
-static void blend_rest(struct pf_fuse_job *job)
+static void blend_rest_rows(void *context, int begin, int end, int thread)
 {
+    const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid size = engine->size[job->plane][engine->levels];
-    struct pf_grid cells = pf_half(engine->size[0][engine->levels - 1]);
-    float *alpha = pf_fuse_scratch(job, 0);
-    for (int y = 0; y < size.height; y++) {
-        const float *row = engine->alpha[engine->levels - 1] +
-                           (size_t)((int64_t)y * cells.height / size.height) * (size_t)cells.width;
-        for (int x = 0; x < size.width; x++)
-            alpha[x] = row[(int64_t)x * cells.width / size.width];
-        size_t at = (size_t)y * (size_t)size.width;
-        job->kernels->blend_row(engine->average[job->plane][engine->levels] + at,
-                                engine->work[engine->levels] + at, alpha, size.width);
+    int level = rest_level(engine, job->plane), width = engine->size[job->plane][level].width;
+    float *alpha = pf_fuse_scratch(job, thread);
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        for (int part = PF_PART_SHARP; part <= PF_PART_SOFT; part++) {
+            pf_weights_row(engine, engine->shares[part].alpha, 1, job->plane, level, y, alpha);
+            job->kernels->blend_row(engine->average[job->plane][part] + at,
+                                    engine->work[level] + at, alpha, width);
+        }
     }
 }
 
 static void fuse_plane(struct pf_fuse_job *job)
 {
     struct pf_cpu_engine *engine = job->engine;
-    for (job->level = 0; job->level < engine->levels; job->level++)
+    int rest = rest_level(engine, job->plane);
+    int deepest = job->plane == 0 ? engine->levels + 1 : rest; /* a level below the last evidence */
+    for (job->level = 0; job->level < deepest; job->level++)
         pf_fuse_reduce(job);
     if (job->plane == 0)
         pf_weights_weigh(job);
-    for (job->level = 0; job->level < engine->levels; job->level++)
-        pf_pool_run(engine->pool, engine->size[job->plane][job->level].height,
-                    PF_FUSE_ROWS_PER_PIECE, blend_rows, job);
-    blend_rest(job);
+    if (rest)
+        pf_pool_run(engine->pool, engine->size[job->plane][0].height, PF_FUSE_ROWS_PER_PIECE,
+                    blend_detail_rows, job);
+    pf_pool_run(engine->pool, engine->size[job->plane][rest].height, PF_FUSE_ROWS_PER_PIECE,
+                blend_rest_rows, job);
 }
 
 struct collapse_job {
     struct pf_cpu_engine *engine;
-    int plane, level;
-    struct pf_grid coarse_size;
-    const int16_t *coarse;
-    int16_t *out;
-    int low, high;
+    int plane, level; /* of the rest */
+    float *sharp;     /* cells of level 1 */
+    int16_t *rest, *out;
 };
+
+static void sharp_rows(void *context, int begin, int end, int thread)
+{
+    const struct collapse_job *job = context;
+    int width = pf_half(job->engine->size[0][1]).width;
+    (void)thread;
+    for (int y = begin; y < end; y++)
+        pf_weights_sharp_row(job->engine, y, job->sharp + (size_t)y * (size_t)width);
+}
+
+static void mix_rows(void *context, int begin, int end, int thread)
+{
+    const struct collapse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = engine->size[job->plane][job->level].width;
+    float *share = (float *)(engine->scratch + (size_t)thread * engine->scratch_bytes);
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        memcpy(job->rest + at, engine->average[job->plane][PF_PART_SOFT] + at,
+               (size_t)width * sizeof(*job->rest));
+        pf_weights_row(engine, job->sharp, 1, job->plane, job->level, y, share);
+        engine->kernels->blend_row(job->rest + at, engine->average[job->plane][PF_PART_SHARP] + at,
+                                   share, width);
+    }
+}
 
 static void collapse_rows(void *context, int begin, int end, int thread)
 {
     const struct collapse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid size = engine->size[job->plane][job->level], coarse = job->coarse_size;
+    struct pf_grid size = engine->size[job->plane][0], coarse = engine->size[job->plane][1];
     size_t pitch = ((size_t)engine->size[0][0].width + 31) / 16 * 16;
     int32_t *line = (int32_t *)(engine->scratch + (size_t)thread * engine->scratch_bytes);
     int32_t *expanded = line + pitch;
     for (int y = begin; y < end; y++) {
         const int16_t *rows[3];
-        for (int k = 0; k < 3; k++)
-            rows[k] = job->coarse +
-                      (size_t)pf_clamp(y / 2 - 1 + k, 0, coarse.height - 1) * (size_t)coarse.width;
         size_t at = (size_t)y * (size_t)size.width;
+        rows_below(rows, job->rest, coarse, y);
         engine->kernels->expand_row(expanded, size.width, rows, coarse.width, y & 1, line);
-        engine->kernels->collapse_row(job->out + at, engine->average[job->plane][job->level] + at,
-                                      expanded, size.width, job->low, job->high);
+        engine->kernels->collapse_row(job->out + at,
+                                      engine->average[job->plane][PF_PART_FINEST] + at, expanded,
+                                      size.width, job->plane ? -PF_WHITE : 0, PF_WHITE);
     }
 }
 
 static void collapse(struct pf_cpu_engine *engine, int plane, int level, int16_t *out)
 {
-    struct collapse_job job = {
-        .engine = engine, .plane = plane, .low = INT16_MIN, .high = INT16_MAX};
-    struct pf_grid rest = engine->size[plane][engine->levels];
-    if (level == engine->levels) {
-        memcpy(out, engine->average[plane][level],
-               (size_t)rest.width * (size_t)rest.height * sizeof(*out));
-        return;
-    }
-    /* Two buffers in turn hold the levels between; the last one is `out`. The frame's own pyramid
-     * is not in use now, but belongs to luma sizes, which chroma never exceeds. */
-    const int16_t *coarse = engine->average[plane][engine->levels];
-    for (job.level = engine->levels - 1; job.level >= level; job.level--) {
-        job.coarse = coarse;
-        job.coarse_size = engine->size[plane][job.level + 1];
-        job.out = job.level == level ? out : engine->work[job.level];
-        if (job.level == 0) {
-            job.low = plane ? -PF_WHITE : 0;
-            job.high = PF_WHITE;
-        }
-        pf_pool_run(engine->pool, engine->size[plane][job.level].height, PF_FUSE_ROWS_PER_PIECE,
+    /* The frame's evidence and pyramid are not in use between frames. */
+    struct collapse_job job = {.engine = engine,
+                               .plane = plane,
+                               .level = rest_level(engine, plane),
+                               .sharp = engine->evidence[1],
+                               .out = out};
+    job.rest = level == job.level ? out : engine->work[job.level];
+    pf_pool_run(engine->pool, pf_half(engine->size[0][1]).height, PF_FUSE_ROWS_PER_PIECE,
+                sharp_rows, &job);
+    pf_pool_run(engine->pool, engine->size[plane][job.level].height, PF_FUSE_ROWS_PER_PIECE,
+                mix_rows, &job);
+    if (level < job.level)
+        pf_pool_run(engine->pool, engine->size[plane][0].height, PF_FUSE_ROWS_PER_PIECE,
                     collapse_rows, &job);
-        coarse = job.out;
-    }
+    else
+        pf_fuse_reduce_between(engine, plane, job.level, level, out);
 }
 
 const struct pf_fuser pf_fuser_pyramid = {.weighing = &weighing,

@@ -1,43 +1,59 @@
 /* Weights: each frame's sharpness in cells of every level, and what share of the stack it earns.
  * The softmax over frames is online, in logarithms: order-free, nothing overflows. */
 #include <math.h>
+#include <string.h>
 
 #include "process/cpu/fuse.h"
 
-static int winner_levels(const struct pf_cpu_engine *engine)
+static int cell_level(enum pf_part part)
 {
-    if (!engine->settings.depth)
-        return 0;
-    return engine->weight_levels < PF_CPU_DEPTH_LEVELS ? engine->weight_levels
-                                                       : PF_CPU_DEPTH_LEVELS;
+    return part == PF_PART_FINEST ? 0 : 1;
 }
 
-void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels)
+static size_t cells_of(const struct pf_cpu_engine *engine, int level)
+{
+    return pf_samples_of(pf_half(engine->size[0][level]));
+}
+
+void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels, int parts)
 {
     engine->weight_levels = levels;
-    for (int level = 0; level < levels; level++) {
-        size_t cells = pf_samples_of(pf_half(engine->size[0][level]));
-        engine->alpha[level] = pf_arena_take(arena, cells, sizeof(float));
-        engine->log_total[level] = pf_arena_take(arena, cells, sizeof(float));
-        if (level >= winner_levels(engine))
+    engine->parts = parts;
+    for (int level = 0; level < levels; level++)
+        engine->evidence[level] = pf_arena_take(arena, cells_of(engine, level), sizeof(float));
+    for (int level = 1; level <= PF_AROUND_LEVEL && level < levels && parts > 1; level++)
+        engine->fine_evidence[level] = pf_arena_take(arena, cells_of(engine, level), sizeof(float));
+    if (parts > 1)
+        engine->most = pf_arena_take(arena, cells_of(engine, 1), sizeof(float));
+    for (int part = 0; part < parts; part++) {
+        size_t cells = cells_of(engine, cell_level(part));
+        struct pf_shares *shares = &engine->shares[part];
+        shares->alpha = part == PF_PART_FINEST  ? engine->evidence[0]
+                        : part == PF_PART_SHARP ? engine->fine_evidence[1]
+                                                : engine->evidence[1];
+        shares->log_total = pf_arena_take(arena, cells, sizeof(float));
+        if (!engine->settings.depth)
             continue;
-        engine->best[level] = pf_arena_take(arena, cells, sizeof(float));
-        engine->winner[level] = pf_arena_take(arena, cells, sizeof(uint16_t));
+        shares->best = pf_arena_take(arena, cells, sizeof(float));
+        shares->winner = pf_arena_take(arena, cells, sizeof(uint16_t));
     }
 }
 
 void pf_weights_clear(struct pf_cpu_engine *engine)
 {
     engine->noise = -1;
-    for (int level = 0; level < engine->weight_levels; level++) {
-        size_t count = pf_samples_of(pf_half(engine->size[0][level]));
+    for (int part = 0; part < engine->parts; part++) {
+        struct pf_shares *shares = &engine->shares[part];
+        size_t count = cells_of(engine, cell_level(part));
         for (size_t i = 0; i < count; i++)
-            engine->log_total[level][i] = -1e30f;
-        for (size_t i = 0; i < count && level < winner_levels(engine); i++) {
-            engine->best[level][i] = -1e30f;
-            engine->winner[level][i] = 0;
+            shares->log_total[i] = -1e30f;
+        for (size_t i = 0; i < count && shares->best; i++) {
+            shares->best[i] = -1e30f;
+            shares->winner[i] = 0;
         }
     }
+    for (size_t i = 0; engine->most && i < cells_of(engine, 1); i++)
+        engine->most[i] = -1e30f;
 }
 
 /* The energy that noise alone gives the plane in work[0]: what the quietest tenth of its parts has.
@@ -90,22 +106,23 @@ float pf_weights_floor(const struct pf_weighing *weighing, int level)
     return weighing->floor * powf(weighing->floor_decay, (float)level);
 }
 
-/* At the finest level a cell stands for itself, so that bright hairs are not lost; further down the
- * edge of a bright disc reaches as far as energies are smoothed. */
-static void spill(const struct pf_fuse_job *job, int y, float *energy)
+float pf_weights_counts(const struct pf_weighing *weighing, int level)
 {
-    const struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid cells = pf_half(engine->size[0][job->level]);
-    int reach = job->level ? 1 : 0;
-    const int16_t *rows[3];
-    for (int k = 0; k < 3; k++)
-        rows[k] = engine->work[job->level + 1] +
-                  (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
-    job->kernels->spill_row(energy, rows, cells.width, engine->fuser->weighing->spill);
+    return weighing->evidence[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)];
 }
 
-/* Smoothed energies of a piece of the level's cells, with the finer level's added. */
-static void energy_rows(void *context, int begin, int end, int thread)
+float pf_weights_nothing(const struct pf_cpu_engine *engine, int last)
+{
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    float sum = 0;
+    for (int level = 0; level <= last; level++)
+        sum += pf_weights_counts(weighing, level) *
+               log2f(pf_weights_least(engine, level) + pf_weights_floor(weighing, level));
+    return sum;
+}
+
+/* Smoothed energies of a piece of the level's cells, as evidence. */
+static void evidence_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
@@ -117,6 +134,7 @@ static void energy_rows(void *context, int begin, int end, int thread)
     float noise = job->noise * pf_weights_noise_share(job->level);
     float least = pf_weights_least(engine, job->level);
     float floor = pf_weights_floor(weighing, job->level);
+    float counts = pf_weights_counts(weighing, job->level);
     float *raw = pf_fuse_scratch(job, thread);
     float *padded = raw + (size_t)(end - begin + 2 * reach) * pitch + PF_CPU_BLUR_REACH;
 
@@ -139,24 +157,133 @@ static void energy_rows(void *context, int begin, int end, int thread)
             padded[-k] = padded[0];
             padded[cells.width - 1 + k] = padded[cells.width - 1];
         }
-        float *energy = engine->alpha[job->level] + (size_t)y * (size_t)cells.width;
+        float *energy = engine->evidence[job->level] + (size_t)y * (size_t)cells.width;
         job->kernels->filter_row(energy, padded, job->taps, tap_count, cells.width);
 
-        const float *upper = NULL, *lower = NULL;
-        int fine_width = 0;
-        if (job->level) {
-            struct pf_grid fine = pf_half(engine->size[0][job->level - 1]);
-            fine_width = fine.width;
-            upper = engine->alpha[job->level - 1] +
-                    (size_t)pf_clamp(2 * y, 0, fine.height - 1) * (size_t)fine.width;
-            lower = engine->alpha[job->level - 1] +
-                    (size_t)pf_clamp(2 * y + 1, 0, fine.height - 1) * (size_t)fine.width;
-        }
-        job->kernels->energy_row(energy, cells.width, noise, least, floor, weighing->coupling,
-                                 upper, lower, fine_width);
-        if (weighing->spill > 0)
-            spill(job, y, energy);
+        job->kernels->evidence_row(energy, cells.width, noise, least, floor, counts);
     }
+}
+
+/* Adds `share` of a row of the coarser level's grid, laid over row y of this one's: a cell's centre
+ * lies an eighth or three of a coarse cell beside the nearest coarse centre. */
+static void gather(const struct pf_fuse_job *job, float *row, const float *coarse_grid, float share,
+                   int y)
+{
+    struct pf_grid cells = pf_half(job->engine->size[0][job->level]), coarse = pf_half(cells);
+    int near = y / 2, far = pf_clamp(y & 1 ? near + 1 : near - 1, 0, coarse.height - 1);
+    job->kernels->gather_row(row, cells.width, coarse_grid + (size_t)near * (size_t)coarse.width,
+                             coarse_grid + (size_t)far * (size_t)coarse.width,
+                             y & 1 ? 0.375f : 0.125f, share, coarse.width);
+}
+
+static void gather_coarse_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = pf_half(engine->size[0][job->level]).width;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        float *row = engine->evidence[job->level] + (size_t)y * (size_t)width;
+        if (job->level == PF_COARSE_LEVEL - 1)
+            memcpy(engine->fine_evidence[job->level] + (size_t)y * (size_t)width, row,
+                   (size_t)width * sizeof(*row));
+        gather(job, row, engine->evidence[job->level + 1], 1, y);
+    }
+}
+
+/* A row of cells gets the means of 2 x 2 of a finer level's added. */
+static void add_halved(const struct pf_fuse_job *job, float *row, const float *finer, int y)
+{
+    struct pf_grid fine = pf_half(job->engine->size[0][job->level - 1]);
+    int below = pf_clamp(2 * y + 1, 0, fine.height - 1);
+    job->kernels->add_halved_row(row, pf_half(fine).width,
+                                 finer + (size_t)(2 * y) * (size_t)fine.width,
+                                 finer + (size_t)below * (size_t)fine.width, fine.width);
+}
+
+/* The most that levels 0 and 1 have said for any frame. */
+static void most_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = pf_half(engine->size[0][1]).width;
+    float *sum = pf_fuse_scratch(job, thread);
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        memcpy(sum, engine->evidence[1] + at, (size_t)width * sizeof(*sum));
+        add_halved(job, sum, engine->evidence[0], y);
+        for (int x = 0; x < width; x++)
+            engine->most[at + (size_t)x] = fmaxf(engine->most[at + (size_t)x], sum[x]);
+    }
+}
+
+/* What brightness takes from the evidence. At the finest level a cell stands for itself, so that
+ * bright hairs are not lost; further down the edge of a bright disc reaches as far as energies are
+ * smoothed. */
+static void spill_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_grid cells = pf_half(engine->size[0][job->level]);
+    int reach = job->level ? 1 : 0;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        const int16_t *rows[3];
+        for (int k = 0; k < 3; k++)
+            rows[k] =
+                engine->work[job->level + 1] +
+                (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
+        job->kernels->spill_row(engine->evidence[job->level] + (size_t)y * (size_t)cells.width,
+                                rows, cells.width,
+                                weighing->spill * pf_weights_counts(weighing, job->level));
+    }
+}
+
+/* Level 1, where the sums end: the finest level's evidence joins. */
+static void gather_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = pf_half(engine->size[0][1]).width;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        size_t at = (size_t)y * (size_t)width;
+        float *row = engine->evidence[1] + at, *fine = engine->fine_evidence[1] + at;
+        add_halved(job, row, engine->evidence[0], y);
+        memcpy(fine, row, (size_t)width * sizeof(*row));
+        if (engine->weight_levels <= 2)
+            continue;
+        gather(job, row, engine->evidence[2], 1, y);
+        gather(job, fine,
+               engine->weight_levels > 3 ? engine->fine_evidence[2] : engine->evidence[2], 1, y);
+    }
+}
+
+/* The means of the fine levels' sums at the next level; and back, in place of the sums there. */
+static void halve_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    float *cells = job->engine->fine_evidence[job->level];
+    size_t width = (size_t)pf_half(job->engine->size[0][job->level]).width;
+    (void)thread;
+    memset(cells + (size_t)begin * width, 0, (size_t)(end - begin) * width * sizeof(*cells));
+    for (int y = begin; y < end; y++)
+        add_halved(job, cells + (size_t)y * width, job->engine->fine_evidence[job->level - 1], y);
+}
+
+static void spread_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    float *cells = job->engine->fine_evidence[job->level];
+    size_t width = (size_t)pf_half(job->engine->size[0][job->level]).width;
+    float share = job->level > 1 ? 1 : job->engine->fuser->weighing->around;
+    (void)thread;
+    if (job->level > 1)
+        memset(cells + (size_t)begin * width, 0, (size_t)(end - begin) * width * sizeof(*cells));
+    for (int y = begin; y < end; y++)
+        gather(job, cells + (size_t)y * width, job->engine->fine_evidence[job->level + 1], share,
+               y);
 }
 
 /* Where the frame has no picture (cell centres that it maps outside), it must not count. */
@@ -185,28 +312,28 @@ static void share_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid cells = pf_half(engine->size[0][job->level]);
+    const struct pf_shares *shares = &engine->shares[job->part];
+    int width = pf_half(engine->size[0][job->level]).width;
     float power = engine->fuser->weighing->power;
     for (int y = begin; y < end; y++) {
-        size_t at = (size_t)y * (size_t)cells.width;
-        float *energy = engine->alpha[job->level] + at;
-        const float *penalty = penalty_of(job, y, cells.width, pf_fuse_scratch(job, thread));
-        if (job->level < PF_CPU_DEPTH_LEVELS && engine->best[job->level])
-            job->kernels->winner_row(energy, engine->best[job->level] + at,
-                                     engine->winner[job->level] + at, cells.width, power, penalty,
-                                     (uint16_t)job->index);
-        job->kernels->softmax_row(energy, engine->log_total[job->level] + at, cells.width, power,
-                                  penalty);
+        size_t at = (size_t)y * (size_t)width;
+        float *evidence = shares->alpha + at;
+        const float *penalty = penalty_of(job, y, width, pf_fuse_scratch(job, thread));
+        if (shares->best)
+            job->kernels->winner_row(evidence, shares->best + at, shares->winner + at, width, power,
+                                     penalty, (uint16_t)job->index);
+        job->kernels->softmax_row(evidence, shares->log_total + at, width, power, penalty);
     }
 }
 
-void pf_weights_row(const struct pf_fuse_job *job, int y, float *out)
+void pf_weights_row(const struct pf_cpu_engine *engine, const float *cells, int cell_level,
+                    int plane, int level, int y, float *out)
 {
-    struct pf_cpu_engine *engine = job->engine;
-    struct pf_grid size = engine->size[job->plane][job->level];
-    struct pf_grid cells = pf_half(engine->size[0][job->level]);
-    int factor_x = job->plane && engine->chroma_shift_x ? 1 : 2;
-    int factor_y = job->plane && engine->chroma_shift_y ? 1 : 2;
+    int width = engine->size[plane][level].width;
+    struct pf_grid grid = pf_half(engine->size[0][cell_level]);
+    /* A chroma plane's level may be as coarse as the cells are. */
+    int factor_x = plane && engine->chroma_shift_x && level == cell_level ? 1 : 2;
+    int factor_y = plane && engine->chroma_shift_y && level == cell_level ? 1 : 2;
     int upper = y, lower = y;
     float mix = 0;
     if (factor_y == 2) {
@@ -214,19 +341,30 @@ void pf_weights_row(const struct pf_fuse_job *job, int y, float *out)
         lower = upper + 1;
         mix = (y & 1) ? 0.25f : 0.75f;
     }
-    upper = pf_clamp(upper, 0, cells.height - 1);
-    lower = pf_clamp(lower, 0, cells.height - 1);
-    const float *alpha = engine->alpha[job->level];
-    job->kernels->alpha_row(out, size.width, alpha + (size_t)upper * (size_t)cells.width,
-                            alpha + (size_t)lower * (size_t)cells.width, mix, cells.width,
-                            factor_x);
+    upper = pf_clamp(upper, 0, grid.height - 1);
+    lower = pf_clamp(lower, 0, grid.height - 1);
+    engine->kernels->alpha_row(out, width, cells + (size_t)upper * (size_t)grid.width,
+                               cells + (size_t)lower * (size_t)grid.width, mix, grid.width,
+                               factor_x);
+}
+
+void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
+{
+    const float *sharp = engine->fuser->weighing->sharp;
+    int width = pf_half(engine->size[0][1]).width;
+    float from = pf_weights_nothing(engine, 1) + sharp[0], factor = 1 / (sharp[1] - sharp[0]);
+    const float *most = engine->most + (size_t)y * (size_t)width;
+    for (int x = 0; x < width; x++) {
+        float share = (most[x] - from) * factor;
+        out[x] = share < 0 ? 0 : share > 1 ? 1 : share;
+    }
 }
 
 int pf_weights_taps(const struct pf_weighing *weighing, int level,
                     float taps[2 * PF_CPU_BLUR_REACH + 1])
 {
     /* In cells, which are two samples wide; their own mean of 2 x 2 is part of the smoothing. */
-    double sigma = (double)weighing->sigma[level < 2 ? level : 2] / 2, sum = 0;
+    double sigma = (double)weighing->sigma[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)] / 2, sum = 0;
     sigma = sqrt(sigma * sigma - 1.0 / 12);
     int reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
     for (int k = -reach; k <= reach; k++)
@@ -236,24 +374,43 @@ int pf_weights_taps(const struct pf_weighing *weighing, int level,
     return reach;
 }
 
+/* All rows of the cells of job->level. */
+static void run_cells(struct pf_fuse_job *job,
+                      void (*rows)(void *context, int begin, int end, int thread))
+{
+    pf_pool_run(job->engine->pool, pf_half(job->engine->size[0][job->level]).height,
+                PF_FUSE_ROWS_PER_PIECE, rows, job);
+}
+
 void pf_weights_weigh(struct pf_fuse_job *job)
 {
     struct pf_cpu_engine *engine = job->engine;
     job->noise = engine->fuser->weighing->noise > 0 ? noise_of(job) : 0;
     if (engine->noise < 0)
         engine->noise = job->noise < PF_MOST_NOISE ? job->noise : PF_MOST_NOISE;
-    for (int level = 0; level <= engine->weight_levels; level++) {
-        /* A level's energies are needed by the next one before they become shares. */
-        if (level < engine->weight_levels) {
-            job->level = level;
-            job->reach = pf_weights_taps(engine->fuser->weighing, level, job->taps);
-            pf_pool_run(engine->pool, pf_half(engine->size[0][level]).height,
-                        PF_FUSE_ROWS_PER_PIECE, energy_rows, job);
-        }
-        if (level > 0) {
-            job->level = level - 1;
-            pf_pool_run(engine->pool, pf_half(engine->size[0][level - 1]).height,
-                        PF_FUSE_ROWS_PER_PIECE, share_rows, job);
-        }
+    for (job->level = 0; job->level < engine->weight_levels; job->level++) {
+        job->reach = pf_weights_taps(engine->fuser->weighing, job->level, job->taps);
+        run_cells(job, evidence_rows);
+    }
+    if (engine->parts > 1) {
+        int around = engine->weight_levels - 1;
+        around = around < PF_AROUND_LEVEL ? around : PF_AROUND_LEVEL;
+        job->level = 1;
+        run_cells(job, most_rows);
+        for (job->level = 0; job->level < engine->weight_levels; job->level++)
+            run_cells(job, spill_rows);
+        for (job->level = engine->weight_levels - 2; job->level >= 2; job->level--)
+            run_cells(job, gather_coarse_rows);
+        job->level = 1;
+        run_cells(job, gather_rows);
+        for (job->level = 2; job->level <= around; job->level++)
+            run_cells(job, halve_rows);
+        for (job->level = around - 1; job->level >= 1; job->level--)
+            run_cells(job, spread_rows);
+    }
+    for (int part = 0; part < engine->parts; part++) {
+        job->part = part;
+        job->level = cell_level(part);
+        run_cells(job, share_rows);
     }
 }

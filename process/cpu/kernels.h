@@ -60,6 +60,10 @@ static inline float pf_spill(float sample)
     return ((grey > 0 ? grey : 0) + PF_SPILL_DARK) * (1.0f / (255 + PF_SPILL_DARK));
 }
 
+/* Maps: the finest grid of weights sees few pixels, and brightness has a part in them; its word counts
+ * so much beside that of the next grid. */
+#define PF_MAP_FINEST_TRUST 0.3f
+
 /* Output samples that warp_row takes together: between the exact ends of such a piece, source
  * coordinates run straight. */
 #define PF_WARP_SEGMENT 32
@@ -109,15 +113,20 @@ struct pf_kernels {
     /* out[x] = sum taps[k] * in[x - tap_count / 2 + k]; `in` has tap_count / 2 samples on both sides */
     void (*filter_row)(float *out, const float *in, const float *taps, int tap_count, int count);
 
-    /* energy = log2((max(energy^4 - noise^4, 0) + least^4)^(1/4) + floor) + coupling * mean of the 2 x 2 finer
-     * energies (fine rows may be NULL at the finest level). */
-    void (*energy_row)(float *energy, int count, float noise, float least, float floor,
-                       float coupling, const float *fine_upper, const float *fine_lower,
-                       int fine_count);
-    /* energy -= spill * log2 of how bright it is around a cell, see pf_spill. rows: the next
+    /* energy = counts * log2((max(energy^4 - noise^4, 0) + least^4)^(1/4) + floor) */
+    void (*evidence_row)(float *energy, int count, float noise, float least, float floor,
+                         float counts);
+    /* sum += share of a row of a coarser grid between two of its rows, near * (1 - mix) + far * mix,
+     * where column x lies at coarse column x / 2 - 1/8 (x even) or (x - 1) / 2 + 3/8 (odd). */
+    void (*gather_row)(float *sum, int count, const float *near_row, const float *far_row,
+                       float mix, float share, int coarse_count);
+    /* evidence -= spill * log2 of how bright it is around a cell, see pf_spill. rows: the next
      * level's samples, which are one per cell, above, at and below the cell; all three the same
      * where only the cell itself is to count, and then without the cells beside it. */
-    void (*spill_row)(float *energy, const int16_t *const rows[3], int count, float spill);
+    void (*spill_row)(float *evidence, const int16_t *const rows[3], int count, float spill);
+    /* sum += means of 2 x 2 finer ones; fine_count is 2 * count or one less. */
+    void (*add_halved_row)(float *sum, int count, const float *upper, const float *lower,
+                           int fine_count);
     /* Online softmax: weight 2^(power * energy - penalty[x]) (penalty NULL: none) joins the log2
      * total; energy is replaced by alpha, the new weight's share of the new total. */
     void (*softmax_row)(float *energy, float *log_total, int count, float power,
@@ -141,7 +150,8 @@ struct pf_kernels {
      * side of an edge would grow). Light is 0..255 here, by a cubic fit of the sRGB transfer function. */
     float (*light_sum)(const int16_t *samples, int count); /* each 0..1 */
     void (*light_row)(float *out, const int16_t *samples, int count);
-    void (*root_row)(float *out, const float *light, int count); /* coded: sqrt(255 light), 0..255 */
+    void (*root_row)(float *out, const float *light,
+                     int count); /* coded: sqrt(255 light), 0..255 */
     /* Means of the light of 2 x 2 samples of a decoded plane; of 2 x 2 samples of a level. */
     void (*halve_source_row)(float *out, int out_count, int y,
                              const struct pf_source_plane *source);

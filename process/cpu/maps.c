@@ -29,28 +29,18 @@ struct map_level {
 };
 
 struct map_job {
-    struct pf_cpu_engine *engine;
+    const struct pf_cpu_engine *engine;
     const int *rank;
     int highest, levels, level;
     struct map_level level_of[MAX_LEVELS];
-    const int16_t *light; /* of the stack, one sample per cell of the finest level */
-    float *smooth;        /* depth: the finest level's places, smoothed */
+    float *smooth; /* depth: the finest level's places, smoothed */
     struct pf_image *image;
     enum pf_map map;
 };
 
 static bool has_winners(const struct map_job *job, int level)
 {
-    return level < PF_CPU_DEPTH_LEVELS && level < job->engine->weight_levels;
-}
-
-static float light_of(const struct map_job *job, size_t cell)
-{
-    struct pf_grid finest = job->level_of[0].size;
-    size_t width = (size_t)job->level_of[job->level].size.width;
-    int x = (int)(cell % width) << job->level, y = (int)(cell / width) << job->level;
-    return job->light[(size_t)(y < finest.height ? y : finest.height - 1) * (size_t)finest.width +
-                      (size_t)(x < finest.width ? x : finest.width - 1)];
+    return level == 0 || (level == 1 && job->engine->parts > 1);
 }
 
 /* What a level's own winners say. */
@@ -60,24 +50,30 @@ static void winner_rows(void *context, int begin, int end, int thread)
     const struct pf_cpu_engine *engine = job->engine;
     const struct pf_weighing *weighing = engine->fuser->weighing;
     const struct map_level *level = &job->level_of[job->level];
-    int l = job->level;
     (void)thread;
-    /* A level's energy holds the logarithms of all finer ones. */
-    float nothing = 0;
-    for (int k = 0; k <= l; k++)
-        nothing += log2f(pf_weights_least(engine, k) + pf_weights_floor(weighing, k));
+    float nothing = pf_weights_nothing(engine, engine->most ? 1 : 0);
     size_t width = (size_t)level->size.width;
+    size_t coarse = (size_t)pf_half(engine->size[0][1]).width;
+    float trust = job->level || !engine->most ? 1 : PF_MAP_FINEST_TRUST;
     for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
+        /* What the stack's rest mostly is there. */
+        enum pf_part part = PF_PART_FINEST;
+        if (job->level) {
+            if (i % width == 0)
+                pf_weights_sharp_row(engine, (int)(i / width), level->confidence + i);
+            part = level->confidence[i] > 0.5f ? PF_PART_SHARP : PF_PART_SOFT;
+        }
+        /* The same place among the cells of level 1. */
+        size_t shown_at = job->level ? i : i / width / 2 * coarse + i % width / 2;
+        const struct pf_shares *shares = &engine->shares[part];
         /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
-         * even the winner shows no more than noise. */
-        float share = exp2f(fminf(0, engine->best[l][i] - engine->log_total[l][i]));
-        float energy = engine->best[l][i] / weighing->power - nothing;
-        if (weighing->spill > 0) /* brightness has a part in the weights, but is no detail */
-            energy += (float)(l + 1) * weighing->spill * log2f(pf_spill(light_of(job, i)));
-        energy = exp2f(fminf(60, energy));
+         * the fine levels show no more than noise. */
+        float share = exp2f(fminf(0, shares->best[i] - shares->log_total[i]));
+        float shown = engine->most ? engine->most[shown_at] : shares->best[i] / weighing->power;
+        float energy = exp2f(fminf(60, shown - nothing));
         float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
-        int rank = job->rank[engine->winner[l][i]];
-        level->confidence[i] = share * share * share * detail;
+        int rank = job->rank[shares->winner[i]];
+        level->confidence[i] = share * share * share * detail * trust;
         level->place[i] = level->confidence[i] * (float)rank / (float)job->highest;
         level->frame[i] = (uint16_t)rank;
     }
@@ -325,8 +321,6 @@ static int make_levels(struct map_job *job)
 static void fill(struct map_job *job)
 {
     struct pf_pool *pool = job->engine->pool;
-    pf_cpu_collapse(job->engine, 0, 1, job->engine->work[1]);
-    job->light = job->engine->work[1];
     for (int l = 0; l < job->levels; l++) {
         struct map_level *level = &job->level_of[l];
         job->level = l;

@@ -66,26 +66,39 @@ static void filter_row(float *restrict out, const float *restrict in, const floa
     }
 }
 
-static void energy_row(float *restrict energy, int count, float noise, float least, float floor,
-                       float coupling, const float *restrict fine_upper,
-                       const float *restrict fine_lower, int fine_count)
+static void evidence_row(float *restrict energy, int count, float noise, float least, float floor,
+                         float counts)
 {
     float removed = noise * noise * noise * noise;
     least = least * least * least * least;
     for (int x = 0; x < count; x++) {
         float squared = energy[x] * energy[x];
         float rest = squared * squared - removed;
-        energy[x] = fast_log2(sqrtf(sqrtf((rest > 0 ? rest : 0) + least)) + floor);
+        energy[x] = counts * fast_log2(sqrtf(sqrtf((rest > 0 ? rest : 0) + least)) + floor);
     }
-    if (!fine_upper)
-        return;
-    float share = coupling * 0.25f;
+}
+
+static void gather_row(float *restrict sum, int count, const float *restrict near_row,
+                       const float *restrict far_row, float mix, float share, int coarse_count)
+{
+    for (int x = 0; x < count; x++) {
+        int here = x / 2, beside = x & 1 ? here + 1 : here - 1;
+        beside = beside < 0 ? 0 : beside < coarse_count ? beside : coarse_count - 1;
+        float t = x & 1 ? 0.375f : 0.125f;
+        float a = near_row[here] + mix * (far_row[here] - near_row[here]);
+        float b = near_row[beside] + mix * (far_row[beside] - near_row[beside]);
+        sum[x] += share * (a + t * (b - a));
+    }
+}
+
+static void add_halved_row(float *restrict sum, int count, const float *restrict upper,
+                           const float *restrict lower, int fine_count)
+{
     int inner = fine_count / 2 < count ? fine_count / 2 : count;
     for (int x = 0; x < inner; x++)
-        energy[x] += share * (fine_upper[2 * x] + fine_upper[2 * x + 1] + fine_lower[2 * x] +
-                              fine_lower[2 * x + 1]);
+        sum[x] += 0.25f * (upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]);
     for (int x = inner; x < count; x++)
-        energy[x] += 2 * share * (fine_upper[fine_count - 1] + fine_lower[fine_count - 1]);
+        sum[x] += 0.5f * (upper[fine_count - 1] + lower[fine_count - 1]);
 }
 
 static inline int16_t brighter(int16_t a, int16_t b)
@@ -181,8 +194,10 @@ void ISA(weight_kernels)(struct pf_kernels *set)
 {
     set->filter_rows = filter_rows;
     set->filter_row = filter_row;
-    set->energy_row = energy_row;
+    set->evidence_row = evidence_row;
+    set->gather_row = gather_row;
     set->spill_row = spill_row;
+    set->add_halved_row = add_halved_row;
     set->softmax_row = softmax_row;
     set->winner_row = winner_row;
     set->alpha_row = alpha_row;

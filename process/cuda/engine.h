@@ -51,6 +51,8 @@ void pf_cuda_clear(struct pf_cuda_engine *engine); /* makes the stack's memory a
 struct pf_source_plane pf_cuda_source(const struct pf_cuda_engine *engine, int plane, double gain);
 /* A plane of the stack at a level, into work[0][level]. */
 void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level);
+/* What levels 0..last say where there is nothing but noise. */
+struct pf_cuda_nothing pf_cuda_nothing_of(const struct pf_cuda_engine *engine, int last);
 
 /* result.c */
 int pf_cuda_preview(void *engine, int max_width, struct pf_image **ret, struct pf_error *err);

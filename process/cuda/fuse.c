@@ -46,13 +46,20 @@ static struct pf_cuda_planes work_of(const struct pf_cuda_engine *engine, struct
                                    .size = memory->size[group.first][level]};
 }
 
+static int rest_level(const struct pf_cuda_engine *engine, int plane)
+{
+    return pf_cuda_is_rest(&engine->shape, plane) ? 0 : 1;
+}
+
+/* A part of the stack; of a method without levels the first is all. */
 static struct pf_cuda_planes average_of(const struct pf_cuda_engine *engine, struct group group,
-                                        int level)
+                                        enum pf_part part)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
+    int level = part == PF_PART_FINEST ? 0 : rest_level(engine, group.first);
     struct pf_cuda_planes planes = {.count = group.count, .size = memory->size[group.first][level]};
     for (int i = 0; i < group.count; i++)
-        planes.samples[i] = memory->average[group.first + i][level];
+        planes.samples[i] = memory->average[group.first + i][part];
     return planes;
 }
 
@@ -65,11 +72,13 @@ void pf_cuda_clear(struct pf_cuda_engine *engine)
 {
     struct pf_cuda_memory *memory = &engine->memory;
     for (int plane = 0; plane < engine->shape.planes; plane++) {
-        for (int level = 0; level <= memory->levels; level++)
-            if (memory->average[plane][level])
-                pf_cuda_fill(engine->cuda, memory->average[plane][level], 0,
-                             (size_t)memory->size[plane][level].pitch *
-                                 (size_t)memory->size[plane][level].height * sizeof(int16_t));
+        for (int part = 0; part < memory->parts; part++) {
+            struct pf_cuda_planes average = average_of(engine, (struct group){plane, 1}, part);
+            if (average.samples[0])
+                pf_cuda_fill(engine->cuda, average.samples[0], 0,
+                             (size_t)average.size.pitch * (size_t)average.size.height *
+                                 sizeof(int16_t));
+        }
         size_t samples =
             (size_t)memory->size[plane][0].pitch * (size_t)memory->size[plane][0].height;
         if (memory->mean[plane])
@@ -79,13 +88,17 @@ void pf_cuda_clear(struct pf_cuda_engine *engine)
         if (memory->frames[plane])
             pf_cuda_fill(engine->cuda, memory->frames[plane], 0, samples * sizeof(uint16_t));
     }
-    for (int level = 0; level < memory->weight_levels; level++) {
-        size_t cells = (size_t)memory->cells[level].pitch * (size_t)memory->cells[level].height;
-        pf_cuda_fill(engine->cuda, memory->log_total[level], NO_WEIGHT, cells * sizeof(float));
-        if (level >= memory->winner_levels)
+    for (int part = 0; part < memory->parts; part++) {
+        const struct pf_cuda_grid *grid = &memory->cells[part == PF_PART_FINEST ? 0 : 1];
+        size_t cells = (size_t)grid->pitch * (size_t)grid->height;
+        struct pf_shares *shares = &memory->shares[part];
+        pf_cuda_fill(engine->cuda, shares->log_total, NO_WEIGHT, cells * sizeof(float));
+        if (part == PF_PART_SHARP)
+            pf_cuda_fill(engine->cuda, memory->most, NO_WEIGHT, cells * sizeof(float));
+        if (!shares->best)
             continue;
-        pf_cuda_fill(engine->cuda, memory->best[level], NO_WEIGHT, cells * sizeof(float));
-        pf_cuda_fill(engine->cuda, memory->winner[level], 0, cells * sizeof(uint16_t));
+        pf_cuda_fill(engine->cuda, shares->best, NO_WEIGHT, cells * sizeof(float));
+        pf_cuda_fill(engine->cuda, shares->winner, 0, cells * sizeof(uint16_t));
     }
     pf_cuda_fill(engine->cuda, memory->noise, 0xbf, sizeof(*memory->noise)); /* below 0: unknown */
 }
@@ -172,95 +185,160 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
 
 /* --- weights --- */
 
-static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, bool covered,
-                  int index, int level)
+static void take_evidence(struct pf_cuda_engine *engine, int level)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     const struct pf_weighing *weighing = engine->fuser->weighing;
-    struct pf_cuda_weigh job = {
+    struct pf_cuda_evidence job = {
         .cells = memory->cells[level],
         .raw = memory->modified_laplacian,
-        .energy = memory->energy[level],
-        .share = memory->share[level],
-        .log_total = memory->log_total[level],
+        .evidence = memory->evidence[level],
+        .noise = weighing->noise > 0 ? memory->noise : NULL,
         .noise_share = pf_weights_noise_share(level),
         .least_share = weighing->noise * pf_weights_noise_share(level),
         .floor = pf_weights_floor(weighing, level),
-        .coupling = weighing->coupling,
-        .spill = weighing->spill,
-        .spill_reach = level ? 1 : 0,
-        .light = memory->work[0][level + 1],
-        .light_size = memory->size[0][level + 1],
-        .power = weighing->power,
-        .covered = covered,
-        .map = *map,
-        .scale = ldexp(1, level),
-        .right = engine->shape.width - 1,
-        .bottom = engine->shape.height - 1,
-        .no_cover = PF_NO_COVER,
-        .index = (uint16_t)index,
+        .counts = pf_weights_counts(weighing, level),
     };
     job.reach = pf_weights_taps(weighing, level, job.taps);
-    if (weighing->noise > 0)
-        job.noise = memory->noise;
-    if (level) {
-        job.finer = memory->cells[level - 1];
-        job.finer_energy = memory->energy[level - 1];
-    }
-    if (level < memory->winner_levels) {
-        job.best = memory->best[level];
-        job.winner = memory->winner[level];
-    }
-    pf_cuda_weigh(engine->cuda, &job);
+    pf_cuda_evidence(engine->cuda, &job);
 }
 
-/* The group's pyramid; with luma each level's weights as soon as its modified Laplacian is there. */
-static void reduce_and_weigh(struct pf_cuda_engine *engine, struct group group,
-                             const struct pf_cuda_map *map, bool covered, int index)
+/* The group's pyramid; with luma each level's evidence as soon as its modified Laplacian is there. */
+static void reduce_and_look(struct pf_cuda_engine *engine, struct group group)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    int levels = engine->settings.fuse == PF_FUSE_PYRAMID ? memory->levels
-                 : group.first == 0                       ? memory->weight_levels
-                                                          : 0;
+    int levels = group.first == 0                           ? memory->weight_levels
+                 : engine->settings.fuse == PF_FUSE_PYRAMID ? rest_level(engine, group.first)
+                                                            : 0;
     for (int level = 0; level < levels; level++) {
         struct pf_cuda_planes fine = work_of(engine, group, level);
         struct pf_cuda_planes coarse = work_of(engine, group, level + 1);
-        bool weighs = group.first == 0 && level < memory->weight_levels;
-        pf_cuda_reduce(engine->cuda, &fine, &coarse, weighs ? memory->modified_laplacian : NULL);
-        if (!weighs)
+        pf_cuda_reduce(engine->cuda, &fine, &coarse,
+                       group.first == 0 ? memory->modified_laplacian : NULL);
+        if (group.first)
             continue;
         if (level == 0 && engine->fuser->weighing->noise > 0)
             pf_cuda_noise_of(engine->cuda, memory->modified_laplacian, &memory->cells[0],
                              PF_MOST_NOISE, memory->bins, memory->noise);
-        weigh(engine, map, covered, index, level);
+        take_evidence(engine, level);
+    }
+}
+
+/* The sums of the evidence over levels: of all, and of the fine ones and those around. */
+static void sum_up(struct pf_cuda_engine *engine)
+{
+    struct pf_cuda *cuda = engine->cuda;
+    const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    int levels = memory->weight_levels;
+    int around = levels - 1 < PF_AROUND_LEVEL ? levels - 1 : PF_AROUND_LEVEL;
+    pf_cuda_most(cuda, memory->most, &memory->cells[1], memory->evidence[1], memory->evidence[0],
+                 &memory->cells[0]);
+    for (int level = 0; level < levels; level++)
+        pf_cuda_spill(cuda, memory->evidence[level], &memory->cells[level],
+                      memory->work[0][level + 1], memory->size[0][level + 1].pitch, level ? 1 : 0,
+                      weighing->spill * pf_weights_counts(weighing, level));
+    for (int level = levels - 2; level >= 2; level--) {
+        const struct pf_cuda_grid *cells = &memory->cells[level];
+        if (level == PF_COARSE_LEVEL - 1)
+            pf_cuda_copy(cuda, memory->fine_evidence[level], memory->evidence[level],
+                         (size_t)cells->pitch * (size_t)cells->height * sizeof(float));
+        pf_cuda_gather(cuda, memory->evidence[level], memory->evidence[level], cells,
+                       memory->evidence[level + 1], &memory->cells[level + 1], 1);
+    }
+    struct pf_cuda_sums sums = {
+        .cells = memory->cells[1],
+        .fine_cells = memory->cells[0],
+        .finest = memory->evidence[0],
+        .evidence = memory->evidence[1],
+        .fine = memory->fine_evidence[1],
+    };
+    if (levels > 2) {
+        sums.coarse_cells = memory->cells[2];
+        sums.coarse = memory->evidence[2];
+        sums.coarse_fine =
+            levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : memory->evidence[2];
+    }
+    pf_cuda_sums(cuda, &sums);
+    for (int level = 2; level <= around; level++)
+        pf_cuda_halve_cells(cuda, memory->fine_evidence[level], &memory->cells[level],
+                            memory->fine_evidence[level - 1], &memory->cells[level - 1]);
+    for (int level = around - 1; level >= 1; level--)
+        pf_cuda_gather(cuda, memory->fine_evidence[level],
+                       level > 1 ? NULL : memory->fine_evidence[level], &memory->cells[level],
+                       memory->fine_evidence[level + 1], &memory->cells[level + 1],
+                       level > 1 ? 1 : weighing->around);
+}
+
+static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, bool covered,
+                  int index)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    if (memory->parts > 1)
+        sum_up(engine);
+    for (int part = 0; part < memory->parts; part++) {
+        int level = part == PF_PART_FINEST ? 0 : 1;
+        const struct pf_shares *shares = &memory->shares[part];
+        struct pf_cuda_weigh job = {
+            .cells = memory->cells[level],
+            .share = shares->alpha,
+            .log_total = shares->log_total,
+            .best = shares->best,
+            .winner = shares->winner,
+            .power = engine->fuser->weighing->power,
+            .covered = covered,
+            .map = *map,
+            .scale = ldexp(1, level),
+            .right = engine->shape.width - 1,
+            .bottom = engine->shape.height - 1,
+            .no_cover = PF_NO_COVER,
+            .index = (uint16_t)index,
+        };
+        pf_cuda_weigh(engine->cuda, &job);
     }
 }
 
 /* --- the methods --- */
 
+/* Samples of a plane's level to a cell of a grid, one way: as pf_weights_row() has it. */
+static int factor(int shift, int level, int cell_level)
+{
+    return shift && level == cell_level ? 1 : 2;
+}
+
+static void blend_cells(struct pf_cuda_engine *engine, const struct pf_cuda_planes *average,
+                        const struct pf_cuda_planes *sample, const float *shares, int plane,
+                        int level)
+{
+    pf_cuda_blend(engine->cuda, average, sample, shares, &engine->memory.cells[1],
+                  factor(plane && engine->shape.chroma_shift_x, level, 1),
+                  factor(plane && engine->shape.chroma_shift_y, level, 1));
+}
+
 static void blend_pyramid(struct pf_cuda_engine *engine, struct group group)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    int factor_x = group.first && engine->shape.chroma_shift_x ? 1 : 2;
-    int factor_y = group.first && engine->shape.chroma_shift_y ? 1 : 2;
-    for (int level = 0; level < memory->levels; level++) {
-        struct pf_cuda_planes average = average_of(engine, group, level);
-        struct pf_cuda_planes fine = work_of(engine, group, level);
-        struct pf_cuda_planes coarse = work_of(engine, group, level + 1);
-        pf_cuda_blend_laplacian(engine->cuda, &average, &fine, &coarse, memory->share[level],
-                                &memory->cells[level], factor_x, factor_y);
+    int level = rest_level(engine, group.first);
+    struct pf_cuda_planes rest = work_of(engine, group, level);
+    if (level) {
+        struct pf_cuda_planes finest = average_of(engine, group, PF_PART_FINEST);
+        struct pf_cuda_planes fine = work_of(engine, group, 0);
+        pf_cuda_blend_laplacian(engine->cuda, &finest, &fine, &rest,
+                                memory->shares[PF_PART_FINEST].alpha, &memory->cells[0],
+                                factor(group.first && engine->shape.chroma_shift_x, 0, 0),
+                                factor(group.first && engine->shape.chroma_shift_y, 0, 0));
     }
-    struct pf_cuda_planes rest = average_of(engine, group, memory->levels);
-    struct pf_cuda_planes sample = work_of(engine, group, memory->levels);
-    pf_cuda_blend_rest(engine->cuda, &rest, &sample, memory->share[memory->levels - 1],
-                       &memory->cells[memory->levels - 1]);
+    for (int part = PF_PART_SHARP; part <= PF_PART_SOFT; part++) {
+        struct pf_cuda_planes average = average_of(engine, group, part);
+        blend_cells(engine, &average, &rest, memory->shares[part].alpha, group.first, level);
+    }
 }
 
 static void blend_depth(struct pf_cuda_engine *engine, struct group group)
 {
     struct pf_cuda_planes average = average_of(engine, group, 0);
     struct pf_cuda_planes sample = work_of(engine, group, 0);
-    pf_cuda_blend(engine->cuda, &average, &sample, engine->memory.share[0],
+    pf_cuda_blend(engine->cuda, &average, &sample, engine->memory.shares[PF_PART_FINEST].alpha,
                   &engine->memory.cells[0], group.first && engine->shape.chroma_shift_x ? 1 : 2,
                   group.first && engine->shape.chroma_shift_y ? 1 : 2);
 }
@@ -305,7 +383,9 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
         warp_group(engine, group, warp, as_it_lies, mix);
         if (i == count - 1) /* the frame as decoded is not needed any more */
             pf_cuda_mark(engine->cuda, PF_CUDA_WORK, PF_MARK_FREE + engine->slot);
-        reduce_and_weigh(engine, group, &map, as_it_lies, index);
+        reduce_and_look(engine, group);
+        if (group.first == 0)
+            weigh(engine, &map, as_it_lies, index);
         if (engine->settings.fuse == PF_FUSE_PYRAMID)
             blend_pyramid(engine, group);
         else if (engine->settings.fuse == PF_FUSE_SOFT_DEPTH)
@@ -321,9 +401,9 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
 
 /* --- the stack as it is --- */
 
-static void reduce_work(struct pf_cuda_engine *engine, struct group group, int level)
+static void reduce_work(struct pf_cuda_engine *engine, struct group group, int from, int level)
 {
-    for (int l = 0; l < level; l++) {
+    for (int l = from; l < level; l++) {
         struct pf_cuda_planes fine = work_of(engine, group, l);
         struct pf_cuda_planes coarse = work_of(engine, group, l + 1);
         pf_cuda_reduce(engine->cuda, &fine, &coarse, NULL);
@@ -339,23 +419,44 @@ void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
     if (engine->settings.fuse == PF_FUSE_AVERAGE) {
         pf_cuda_mean_round(engine->cuda, memory->work[0][0], memory->mean[plane],
                            &memory->size[plane][0]);
-        reduce_work(engine, group, level);
+        reduce_work(engine, group, 0, level);
         return;
     }
     if (engine->settings.fuse == PF_FUSE_SOFT_DEPTH) {
         pf_cuda_copy(engine->cuda, memory->work[0][0], memory->average[plane][0], bytes);
-        reduce_work(engine, group, level);
+        reduce_work(engine, group, 0, level);
         return;
     }
-    struct pf_cuda_planes coarse = average_of(engine, group, memory->levels);
-    if (level == memory->levels)
-        pf_cuda_copy(engine->cuda, memory->work[0][level], coarse.samples[0],
-                     (size_t)coarse.size.pitch * (size_t)coarse.size.height * sizeof(int16_t));
-    for (int l = memory->levels - 1; l >= level; l--) {
-        struct pf_cuda_planes detail = average_of(engine, group, l);
-        struct pf_cuda_planes out = work_of(engine, group, l);
-        int low = l ? INT16_MIN : plane ? -PF_WHITE : 0;
-        pf_cuda_collapse(engine->cuda, &out, &detail, &coarse, low, l ? INT16_MAX : PF_WHITE);
-        coarse = out;
+    /* The frame's evidence and pyramid are not in use between frames. */
+    int rest_at = rest_level(engine, plane);
+    float *sharp = memory->evidence[1];
+    struct pf_cuda_nothing nothing = pf_cuda_nothing_of(engine, 1);
+    pf_cuda_sharp(engine->cuda, sharp, memory->most, &memory->cells[1], &nothing,
+                  engine->fuser->weighing->sharp);
+    struct pf_cuda_planes rest = work_of(engine, group, rest_at);
+    struct pf_cuda_planes soft = average_of(engine, group, PF_PART_SOFT);
+    struct pf_cuda_planes part = average_of(engine, group, PF_PART_SHARP);
+    pf_cuda_copy(engine->cuda, rest.samples[0], soft.samples[0],
+                 (size_t)soft.size.pitch * (size_t)soft.size.height * sizeof(int16_t));
+    blend_cells(engine, &rest, &part, sharp, plane, rest_at);
+    if (level >= rest_at) {
+        reduce_work(engine, group, rest_at, level);
+        return;
     }
+    struct pf_cuda_planes detail = average_of(engine, group, PF_PART_FINEST);
+    struct pf_cuda_planes out = work_of(engine, group, 0);
+    pf_cuda_collapse(engine->cuda, &out, &detail, &rest, plane ? -PF_WHITE : 0, PF_WHITE);
+}
+
+struct pf_cuda_nothing pf_cuda_nothing_of(const struct pf_cuda_engine *engine, int last)
+{
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_cuda_nothing nothing = {.noise = weighing->noise > 0 ? engine->memory.noise : NULL,
+                                      .levels = last + 1};
+    for (int k = 0; k <= last; k++) {
+        nothing.least_share[k] = weighing->noise * pf_weights_noise_share(k);
+        nothing.floor[k] = pf_weights_floor(weighing, k);
+        nothing.counts[k] = pf_weights_counts(weighing, k);
+    }
+    return nothing;
 }

@@ -96,10 +96,6 @@ void pf_cuda_blend_laplacian(struct pf_cuda *cuda, const struct pf_cuda_planes *
 void pf_cuda_blend(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
                    const struct pf_cuda_planes *sample, const float *shares,
                    const struct pf_cuda_grid *cells, int factor_x, int factor_y);
-/* The same with the share of the nearest cell: for what is below the last Laplacian level. */
-void pf_cuda_blend_rest(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
-                        const struct pf_cuda_planes *sample, const float *shares,
-                        const struct pf_cuda_grid *cells);
 /* out = detail + expanded coarse, in low..high; `out` may be `detail`. */
 void pf_cuda_collapse(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                       const struct pf_cuda_planes *detail, const struct pf_cuda_planes *coarse,
@@ -123,33 +119,74 @@ struct pf_cuda_noise {
 void pf_cuda_noise_of(struct pf_cuda *cuda, const float *energy, const struct pf_cuda_grid *cells,
                       float most, int *bins, struct pf_cuda_noise *noise);
 
-/* One level's weights, from the modified Laplacian of its cells to the frame's shares. */
-struct pf_cuda_weigh {
-    struct pf_cuda_grid cells, finer;
+/* One level's evidence, from the modified Laplacian of its cells. */
+struct pf_cuda_evidence {
+    struct pf_cuda_grid cells;
     const float *raw;                  /* modified Laplacian of the level's cells */
-    const float *finer_energy;         /* NULL at the finest level */
     const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
-    float *energy;                     /* for the next level; NULL: there is none */
-    float *share, *log_total;          /* log_total: running, -1e30 in an empty stack */
-    float *best; /* NULL: nobody asks who wins; else running, -1e30 at first */
-    uint16_t *winner;
+    float *evidence;
     float taps[2 * PF_CUDA_MOST_REACH + 1]; /* smoothing, in cells */
     int reach;
     float noise_share; /* of the noise of the finest level that this one has */
     float least_share; /* the same, times the bound of what counts as noise */
-    float floor, coupling, power;
-    const int16_t *light;           /* luma of the next level: one sample per cell */
-    struct pf_cuda_grid light_size; /* of the same columns and rows as `cells` */
-    float spill;                    /* see kernels.h; 0: `light` is not looked at */
-    int spill_reach;                /* cells aside whose brightness counts, 0 or 1 */
-    bool covered;                   /* the frame has a picture everywhere */
-    struct pf_cuda_map map;         /* of the luma */
-    double scale;                   /* samples of level 0 per sample of this level */
-    double right, bottom;           /* last column and row of the frame */
-    float no_cover;                 /* penalty where there is no picture */
-    uint16_t index;                 /* of the frame among all */
+    float floor, counts;
+};
+void pf_cuda_evidence(struct pf_cuda *cuda, const struct pf_cuda_evidence *job);
+
+/* out = base (NULL: 0; may be out) + share of the coarser level's cells, laid over. */
+void pf_cuda_gather(struct pf_cuda *cuda, float *out, const float *base,
+                    const struct pf_cuda_grid *cells, const float *coarse,
+                    const struct pf_cuda_grid *coarse_cells, float share);
+/* out = means of 2 x 2 of the finer level's cells. */
+void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_grid *cells,
+                         const float *fine, const struct pf_cuda_grid *fine_cells);
+
+/* most = the larger of it and of what levels 0 and 1 say together; on the cells of level 1. */
+void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *cells,
+                  const float *evidence, const float *finest,
+                  const struct pf_cuda_grid *finest_cells);
+/* evidence -= spill * log2 of how bright it is around: of the most in `reach` (0, 1) cells aside.
+ * light: luma of the next level, one sample per cell, rows light_pitch apart. See kernels.h. */
+void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
+                   const int16_t *light, int light_pitch, int reach, float spill);
+
+/* Level 1, where the sums end: the finest level's evidence joins. */
+struct pf_cuda_sums {
+    struct pf_cuda_grid cells, fine_cells, coarse_cells;
+    const float *finest;               /* evidence of level 0 */
+    const float *coarse, *coarse_fine; /* sums of level 2; NULL: there is none */
+    float *evidence, *fine;
+};
+void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job);
+
+/* A part's evidence becomes the frame's share of it. */
+struct pf_cuda_weigh {
+    struct pf_cuda_grid cells;
+    float *share;     /* evidence on entry */
+    float *log_total; /* running, -1e30 in an empty stack */
+    float *best;      /* NULL: nobody asks who wins; else running, -1e30 at first */
+    uint16_t *winner;
+    float power;
+    bool covered;           /* the frame has a picture everywhere */
+    struct pf_cuda_map map; /* of the luma */
+    double scale;           /* samples of level 0 per sample of the cells' level */
+    double right, bottom;   /* last column and row of the frame */
+    float no_cover;         /* penalty where there is no picture */
+    uint16_t index;         /* of the frame among all */
 };
 void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *weigh);
+
+/* What the fine levels say where there is nothing but noise. */
+#define PF_CUDA_FINE_LEVELS 2
+struct pf_cuda_nothing {
+    const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
+    int levels;
+    float least_share[PF_CUDA_FINE_LEVELS], floor[PF_CUDA_FINE_LEVELS], counts[PF_CUDA_FINE_LEVELS];
+};
+/* out: how much of the sharp part the stack has; sharp: see struct pf_weighing. */
+void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
+                   const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
+                   const float sharp[2]);
 
 /* --- `average` --- */
 
@@ -169,8 +206,6 @@ void pf_cuda_mean_round(struct pf_cuda *cuda, int16_t *out, const float *mean,
 
 /* --- maps: process/cpu/maps.c has the reasons --- */
 
-#define PF_CUDA_WINNER_LEVELS 4
-
 /* One level of the push-pull pyramid, on the grid of cells. */
 struct pf_cuda_map_level {
     struct pf_cuda_grid size;
@@ -179,19 +214,23 @@ struct pf_cuda_map_level {
     uint16_t *frame;   /* place of the winner in capture order */
 };
 
-/* What a level's own winners say. */
-struct pf_cuda_map_winners {
+/* Who won a part. */
+struct pf_cuda_winners {
     const float *best, *log_total;
     const uint16_t *winner;
+};
+/* What a level's own winners say. */
+struct pf_cuda_map_winners {
+    struct pf_cuda_winners part, soft; /* soft: where `sharp` is at most a half; level 1 */
+    const float *sharp;                /* NULL: `part` everywhere */
+    const float
+        *most; /* what fine levels show, on the cells of level 1; NULL: what the winner does */
+    struct pf_cuda_grid most_size;
+    int level;
     const int *rank; /* of each frame */
-    int highest, level;
+    int highest;
     float power;
-    const int16_t *light; /* the stack's, one sample per cell of the finest level */
-    struct pf_cuda_grid light_size;
-    float spill;                       /* 0: `light` is not looked at */
-    const struct pf_cuda_noise *noise; /* NULL: nothing counts as noise */
-    float least_share[PF_CUDA_WINNER_LEVELS],
-        floor[PF_CUDA_WINNER_LEVELS]; /* of the levels so far */
+    struct pf_cuda_nothing nothing;
 };
 void pf_cuda_map_winners(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
                          const struct pf_cuda_map_winners *winners);

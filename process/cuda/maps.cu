@@ -23,27 +23,21 @@ static __global__ void winners_say(struct pf_cuda_map_level level, struct pf_cud
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
     if (x >= level.size.width || y >= level.size.height)
         return;
-    float nothing = 0;
-    for (int k = 0; k < PF_CUDA_WINNER_LEVELS; k++)
-        if (k <= job.level)
-            nothing +=
-                log2f((job.noise ? job.least_share[k] * job.noise->reference : 0) + job.floor[k]);
     size_t at = (size_t)y * level.size.pitch + x;
-    /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where even
-     * the winner shows no more than noise. */
-    float best = job.best[at];
-    float share = exp2f(fminf(0, best - job.log_total[at]));
-    float energy = best / job.power - nothing;
-    if (job.spill > 0)
-        energy += (job.level + 1) * job.spill *
-                  log2f(pf_spill_of(
-                      job.light[(size_t)min(y << job.level, job.light_size.height - 1) *
-                                    job.light_size.pitch +
-                                min(x << job.level, job.light_size.width - 1)]));
-    energy = exp2f(fminf(60, energy));
+    /* What the stack's rest mostly is there. */
+    struct pf_cuda_winners part = job.sharp && !(job.sharp[at] > 0.5f) ? job.soft : job.part;
+    /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where the
+     * fine levels show no more than noise. */
+    float best = part.best[at];
+    float share = exp2f(fminf(0, best - part.log_total[at]));
+    int half = job.level ? 0 : 1;
+    float shown = job.most ? job.most[(size_t)(y >> half) * job.most_size.pitch + (x >> half)]
+                           : best / job.power;
+    float energy = exp2f(fminf(60, shown - pf_nothing(job.nothing)));
     float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
-    int rank = job.rank[job.winner[at]];
-    float confidence = share * share * share * detail;
+    int rank = job.rank[part.winner[at]];
+    float trust = job.level || !job.most ? 1 : PF_MAP_FINEST_TRUST;
+    float confidence = share * share * share * detail * trust;
     level.confidence[at] = confidence;
     level.place[at] = confidence * (float)rank / (float)job.highest;
     level.frame[at] = (uint16_t)rank;

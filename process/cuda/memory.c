@@ -36,19 +36,19 @@ static void set_sizes(struct pf_cuda_memory *memory, const struct pf_cuda_shape 
 {
     bool pyramid = shape->fuse == PF_FUSE_PYRAMID;
     memory->levels = pf_fuse_levels(shape->width, shape->height);
-    memory->weight_levels = pyramid ? memory->levels : shape->fuse == PF_FUSE_SOFT_DEPTH ? 1 : 0;
-    memory->winner_levels = !shape->maps                                  ? 0
-                            : memory->weight_levels < PF_CPU_DEPTH_LEVELS ? memory->weight_levels
-                                                                          : PF_CPU_DEPTH_LEVELS;
+    memory->weight_levels = pyramid                             ? memory->levels + 1
+                            : shape->fuse == PF_FUSE_SOFT_DEPTH ? 1
+                                                                : 0;
+    memory->parts = pyramid ? PF_CPU_PARTS : memory->weight_levels;
     for (int plane = 0; plane < shape->planes; plane++) {
         int shift_x = plane ? shape->chroma_shift_x : 0,
             shift_y = plane ? shape->chroma_shift_y : 0;
         memory->size[plane][0] =
             grid_of((shape->width + shift_x) >> shift_x, (shape->height + shift_y) >> shift_y);
-        for (int level = 1; level <= memory->levels; level++)
+        for (int level = 1; level <= memory->levels + 1; level++)
             memory->size[plane][level] = half_of(&memory->size[plane][level - 1]);
     }
-    for (int level = 0; level < memory->levels; level++)
+    for (int level = 0; level <= memory->levels; level++)
         memory->cells[level] = memory->size[0][level + 1];
 }
 
@@ -81,18 +81,18 @@ static void lay_out_way(struct pf_cuda_memory *memory, const struct pf_cuda_shap
     /* The luma's pyramid holds a chroma plane's as well. */
     bool second = shape->planes == 3 && memory->thrift == PF_CUDA_AMPLE;
     for (int i = 0; i < 1 + second; i++)
-        for (int level = 0; level <= memory->levels; level++)
+        for (int level = 0; level <= memory->levels + 1; level++)
             memory->work[i][level] =
                 take(arena, samples_of(&memory->size[i][level]), sizeof(int16_t));
     if (memory->weight_levels)
         memory->modified_laplacian =
             take(arena, samples_of(&memory->cells[0]), sizeof(*memory->modified_laplacian));
-    for (int level = 0; level < memory->weight_levels; level++) {
-        size_t cells = samples_of(&memory->cells[level]);
-        if (level + 1 < memory->weight_levels)
-            memory->energy[level] = take(arena, cells, sizeof(float));
-        memory->share[level] = take(arena, cells, sizeof(float));
-    }
+    for (int level = 0; level < memory->weight_levels; level++)
+        if (level != 1) /* a map needs that one */
+            memory->evidence[level] = take(arena, samples_of(&memory->cells[level]), sizeof(float));
+    for (int level = 1; level <= PF_AROUND_LEVEL && level < memory->weight_levels; level++)
+        memory->fine_evidence[level] =
+            take(arena, samples_of(&memory->cells[level]), sizeof(float));
     struct pf_cuda_grid half = half_of(&memory->size[0][0]), quarter = half_of(&half);
     bool small = pf_ecc_halvings(shape->width) == 0;
     memory->light[0] = take(arena, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
@@ -103,22 +103,35 @@ static void lay_out_way(struct pf_cuda_memory *memory, const struct pf_cuda_shap
         arena->used = begin + needed;
 }
 
-static void lay_out_weights(struct pf_cuda_memory *memory, struct arena *arena)
+static void lay_out_weights(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
+                            struct arena *arena)
 {
-    for (int level = 0; level < memory->weight_levels; level++) {
-        size_t cells = samples_of(&memory->cells[level]);
-        memory->log_total[level] = take(arena, cells, sizeof(float));
-        if (level >= memory->winner_levels)
-            continue;
-        memory->best[level] = take(arena, cells, sizeof(float));
-        memory->winner[level] = take(arena, cells, sizeof(uint16_t));
+    if (memory->parts > 1) {
+        memory->evidence[1] = take(arena, samples_of(&memory->cells[1]), sizeof(float));
+        memory->most = take(arena, samples_of(&memory->cells[1]), sizeof(float));
     }
+    for (int part = 0; part < memory->parts; part++) {
+        struct pf_shares *shares = &memory->shares[part];
+        size_t cells = samples_of(&memory->cells[part == PF_PART_FINEST ? 0 : 1]);
+        shares->alpha = part == PF_PART_FINEST  ? memory->evidence[0]
+                        : part == PF_PART_SHARP ? memory->fine_evidence[1]
+                                                : memory->evidence[1];
+        shares->log_total = take(arena, cells, sizeof(float));
+        if (!shape->maps)
+            continue;
+        shares->best = take(arena, cells, sizeof(float));
+        shares->winner = take(arena, cells, sizeof(uint16_t));
+    }
+}
+
+bool pf_cuda_is_rest(const struct pf_cuda_shape *shape, int plane)
+{
+    return plane && shape->chroma_shift_x && shape->chroma_shift_y;
 }
 
 static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
                           struct arena *arena)
 {
-    int stack_levels = shape->fuse == PF_FUSE_PYRAMID ? memory->levels : 0;
     for (int plane = 0; plane < shape->planes; plane++) {
         size_t samples = samples_of(&memory->size[plane][0]);
         if (shape->fuse == PF_FUSE_AVERAGE) {
@@ -128,9 +141,11 @@ static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_sh
             memory->frames[plane] = take(arena, samples, sizeof(uint16_t));
             continue;
         }
-        for (int level = 0; level <= stack_levels; level++)
-            memory->average[plane][level] =
-                take(arena, samples_of(&memory->size[plane][level]), sizeof(int16_t));
+        bool is_rest = memory->parts > 1 && pf_cuda_is_rest(shape, plane);
+        for (int part = is_rest ? PF_PART_SHARP : PF_PART_FINEST; part < memory->parts; part++)
+            memory->average[plane][part] = take(
+                arena, samples_of(&memory->size[plane][part != PF_PART_FINEST && !is_rest ? 1 : 0]),
+                sizeof(int16_t));
     }
 }
 
@@ -144,7 +159,7 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
     set_sizes(memory, shape);
     lay_out_stack(memory, shape, &arena);
     lay_out_way(memory, shape, &arena);
-    lay_out_weights(memory, &arena);
+    lay_out_weights(memory, shape, &arena);
     memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
     memory->exported = take(&arena, memory->export_stride, (size_t)shape->height);
     if (shape->maps)

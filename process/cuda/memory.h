@@ -29,18 +29,17 @@ enum pf_cuda_thrift {
 
 struct pf_cuda_memory {
     enum pf_cuda_thrift thrift;
-    int levels, weight_levels, winner_levels;
-    struct pf_cuda_grid size[3][PF_CPU_MAX_LEVELS + 1]; /* of a plane's level */
-    struct pf_cuda_grid cells[PF_CPU_MAX_LEVELS];       /* of a luma level */
+    int levels, weight_levels, parts;
+    struct pf_cuda_grid size[3][PF_CPU_MAX_LEVELS + 2]; /* of a plane's level */
+    struct pf_cuda_grid cells[PF_CPU_MAX_LEVELS + 1];   /* of a luma level */
     int16_t
-        *work[2][PF_CPU_MAX_LEVELS + 1]; /* Gaussian pyramids, of luma's size (second: chroma's) */
-    int16_t *average[3][PF_CPU_MAX_LEVELS + 1];
+        *work[2][PF_CPU_MAX_LEVELS + 2]; /* Gaussian pyramids, of luma's size (second: chroma's) */
+    int16_t *average[3][PF_CPU_PARTS];
     float *mean[3], *deviations[3];
     uint16_t *frames[3];
     float *modified_laplacian; /* of the level in hand */
-    float *energy[PF_CPU_MAX_LEVELS], *share[PF_CPU_MAX_LEVELS], *log_total[PF_CPU_MAX_LEVELS];
-    float *best[PF_CPU_DEPTH_LEVELS];
-    uint16_t *winner[PF_CPU_DEPTH_LEVELS];
+    float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1], *most;
+    struct pf_shares shares[PF_CPU_PARTS];
     float *light[2];    /* pictures of light: half size, quarter size */
     uint16_t *exported; /* what goes to the host: one plane of 16 bits, rows export_stride apart */
     size_t export_stride;
@@ -70,6 +69,10 @@ struct pf_cuda_maps {
 
 /* Lays a map's pyramid over cells out; returns the bytes that it takes. */
 size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid *cells, char *base);
+
+/* `pyramid`: whether a plane has no part for the finest detail; see process/cpu/fuse_pyramid.c. */
+bool pf_cuda_is_rest(const struct pf_cuda_shape *shape, int plane);
+
 /* Lays everything but frames out from `base` (NULL: only adds up); returns the bytes that it takes. */
 size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
                        enum pf_cuda_thrift thrift, char *base);

@@ -120,12 +120,7 @@ static __global__ void blend(struct pf_cuda_planes average, struct pf_cuda_plane
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
     if (x >= sample.size.width || y >= sample.size.height)
         return;
-    float share;
-    if (factor_x)
-        share = share_at(shares, cells, x, y, factor_x, factor_y);
-    else
-        share = shares[(size_t)((long long)y * cells.height / sample.size.height) * cells.pitch +
-                       (long long)x * cells.width / sample.size.width];
+    float share = share_at(shares, cells, x, y, factor_x, factor_y);
     size_t at = (size_t)y * sample.size.pitch + x;
     float old = (float)pf_plane(average)[at];
     pf_plane(average)[at] = pf_round_to_sample(old + share * ((float)pf_plane(sample)[at] - old));
@@ -154,13 +149,6 @@ void pf_cuda_blend(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
     PF_LAUNCH(blend, blocks_for(&sample->size, sample->count), dim3(COLUMNS, ROWS), 0,
               cuda->lane[PF_CUDA_WORK], *average, *sample, shares, *cells, factor_x, factor_y);
     pf_cuda_launched(cuda, "blend");
-}
-
-void pf_cuda_blend_rest(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
-                        const struct pf_cuda_planes *sample, const float *shares,
-                        const struct pf_cuda_grid *cells)
-{
-    pf_cuda_blend(cuda, average, sample, shares, cells, 0, 0);
 }
 
 /* ---- collapse and export ---- */

@@ -64,29 +64,30 @@ static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *map
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_shares *part = &memory->shares[level ? PF_PART_SHARP : PF_PART_FINEST];
     struct pf_cuda_map_winners job = {
-        .best = memory->best[level],
-        .log_total = memory->log_total[level],
-        .winner = memory->winner[level],
+        .part = {part->best, part->log_total, part->winner},
         .rank = memory->rank,
         .highest = highest,
-        .level = level,
         .power = weighing->power,
-        .noise = weighing->noise > 0 ? memory->noise : NULL,
+        .nothing = pf_cuda_nothing_of(engine, memory->most ? 1 : 0),
+        .most = memory->most,
+        .level = level,
+        .most_size = memory->cells[1],
     };
-    job.spill = weighing->spill;
-    job.light = (const int16_t *)memory->exported;
-    job.light_size = memory->size[0][1];
-    for (int k = 0; k <= level; k++) {
-        job.least_share[k] = weighing->noise * pf_weights_noise_share(k);
-        job.floor[k] = pf_weights_floor(weighing, k);
+    if (level) {
+        const struct pf_shares *soft = &memory->shares[PF_PART_SOFT];
+        pf_cuda_sharp(engine->cuda, memory->evidence[1], memory->most, &memory->cells[1],
+                      &job.nothing, weighing->sharp);
+        job.soft = (struct pf_cuda_winners){soft->best, soft->log_total, soft->winner};
+        job.sharp = memory->evidence[1];
     }
     pf_cuda_map_winners(engine->cuda, &maps->level[level], &job);
 }
 
 static void fill(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int highest)
 {
-    int winners = engine->memory.winner_levels;
+    int winners = engine->memory.parts > 1 ? 2 : 1;
     for (int l = 0; l < maps->levels; l++) {
         if (l < winners)
             take_winners(engine, maps, l, highest);
@@ -113,10 +114,6 @@ int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, st
                                         : pf_image_new(&image, width, height, 16, 1, 0, 0, err);
     if (r < 0)
         return r;
-    /* The maps take the frame's place, so the stack's light waits where they will be exported. */
-    pf_cuda_collapse_plane(engine, 0, 1);
-    pf_cuda_copy(engine->cuda, memory->exported, memory->work[0][1],
-                 samples_of(&memory->size[0][1]) * sizeof(int16_t));
     pf_cuda_lay_out_maps(&maps, &memory->cells[0], memory->maps);
     pf_cuda_upload(engine->cuda, memory->rank, rank, (size_t)count * sizeof(*rank));
     fill(engine, &maps, highest);

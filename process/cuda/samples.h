@@ -17,6 +17,15 @@ static __device__ __forceinline__ int16_t *pf_plane(const struct pf_cuda_planes 
     return blockIdx.z ? planes.samples[1] : planes.samples[0];
 }
 
+static __device__ __forceinline__ float pf_nothing(const struct pf_cuda_nothing &nothing)
+{
+    float sum = 0, reference = nothing.noise ? nothing.noise->reference : 0;
+    for (int k = 0; k < PF_CUDA_FINE_LEVELS; k++)
+        if (k < nothing.levels)
+            sum += nothing.counts[k] * log2f(nothing.least_share[k] * reference + nothing.floor[k]);
+    return sum;
+}
+
 /* Encoded value 0..1 to light 0..1: the CPU's cubic fit of the sRGB transfer function. */
 static __device__ __forceinline__ float pf_light(float value)
 {

@@ -1,5 +1,6 @@
 /* Weights: each frame's sharpness in cells of every level, and what share of the stack it earns; as
- * process/cpu/fuse_weights.c. */
+ * process/cpu/fuse_weights.c. Sums over cells are small beside the evidence of the finest level: their
+ * grids have a quarter of its cells and less. */
 #include "process/cuda/samples.h"
 
 /* ---- the energy that noise alone gives a frame ---- */
@@ -64,7 +65,7 @@ void pf_cuda_noise_of(struct pf_cuda *cuda, const float *energy, const struct pf
     pf_cuda_launched(cuda, "noise");
 }
 
-/* ---- energies and shares ---- */
+/* ---- evidence ---- */
 
 enum {
     COLUMNS = 32,
@@ -73,42 +74,17 @@ enum {
     REACH = PF_CUDA_MOST_REACH,
 };
 
-static __device__ bool inside(const struct pf_cuda_weigh &job, int x, int y)
-{
-    double px, py, margin = job.scale;
-    return pf_map_sample(job.map, job.scale * (2 * x + 0.5), job.scale * (2 * y + 0.5), &px, &py) &&
-           px >= margin && py >= margin && px <= job.right - margin && py <= job.bottom - margin;
-}
-
-/* The weight joins the logarithm of the sum of all; its share of the new sum comes back. */
-static __device__ __forceinline__ float join(float *log_total, float weight)
-{
-    float total = *log_total, difference = weight - total;
-    float t = exp2f(fmaxf(-fabsf(difference), -126.0f));
-    *log_total = fmaxf(weight, total) + log2f(1 + t);
-    return (difference < 0 ? t : 1) / (1 + t);
-}
-
-static __global__ void weigh(struct pf_cuda_weigh job)
+static __global__ void evidence(struct pf_cuda_evidence job)
 {
     __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
     __shared__ float columns[ROWS][COLUMNS + 2 * REACH]; /* smoothed down the columns */
-    __shared__ int all_inside;
     int width = job.cells.width, height = job.cells.height, reach = job.reach;
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
-    int thread = threadIdx.y * COLUMNS + threadIdx.x;
-    if (thread == 0)
-        all_inside = 1;
     for (int j = threadIdx.y; j < ROWS + 2 * reach; j += RUNS)
         for (int i = threadIdx.x; i < COLUMNS + 2 * reach; i += COLUMNS)
             raw[j][i] = job.raw[(size_t)pf_within(top - reach + j, height) * job.cells.pitch +
                                 pf_within(left - reach + i, width)];
     __syncthreads();
-    /* Without a field the frame's outline is convex: a block whose corners lie inside lies inside. */
-    if (thread < 4 && !job.covered &&
-        (job.map.nodes ||
-         !inside(job, left + (thread & 1 ? COLUMNS - 1 : 0), top + (thread & 2 ? ROWS - 1 : 0))))
-        all_inside = 0;
     for (int j = threadIdx.y; j < ROWS; j += RUNS)
         for (int i = threadIdx.x; i < COLUMNS + 2 * reach; i += COLUMNS) {
             float sum = job.taps[reach] * raw[j + reach][i];
@@ -129,49 +105,224 @@ static __global__ void weigh(struct pf_cuda_weigh job)
         int y = top + j;
         if (x >= width || y >= height)
             continue;
-        size_t at = (size_t)y * job.cells.pitch + x;
         float value = job.taps[reach] * columns[j][threadIdx.x + reach];
         for (int k = 0; k < reach; k++)
             value += job.taps[k] *
                      (columns[j][threadIdx.x + k] + columns[j][threadIdx.x + 2 * reach - k]);
         float squared = value * value;
         value = fmaxf(squared * squared - removed, 0) + least;
-        value = log2f(sqrtf(sqrtf(value)) + job.floor);
-        if (job.finer_energy) {
-            const struct pf_cuda_grid &finer = job.finer;
-            const float *upper =
-                job.finer_energy + (size_t)pf_within(2 * y, finer.height) * finer.pitch;
-            const float *lower =
-                job.finer_energy + (size_t)pf_within(2 * y + 1, finer.height) * finer.pitch;
-            int near = pf_within(2 * x, finer.width), far = pf_within(2 * x + 1, finer.width);
-            value += 0.25f * job.coupling * (upper[near] + upper[far] + lower[near] + lower[far]);
-        }
-        if (job.spill > 0) {
-            int16_t most = 0;
-            for (int k = -job.spill_reach; k <= job.spill_reach; k++) {
-                const int16_t *row =
-                    job.light + (size_t)pf_within(y + k, height) * job.light_size.pitch;
-                for (int i = -job.spill_reach; i <= job.spill_reach; i++)
-                    most = max(most, row[pf_within(x + i, width)]);
-            }
-            value -= job.spill * log2f(pf_spill_of(most));
-        }
-        if (job.energy)
-            job.energy[at] = value;
-        float weight = job.power * value;
-        if (!job.covered && !all_inside && !inside(job, x, y))
-            weight -= job.no_cover;
-        if (job.best && weight > job.best[at]) {
-            job.best[at] = weight;
-            job.winner[at] = job.index;
-        }
-        job.share[at] = join(&job.log_total[at], weight);
+        job.evidence[(size_t)y * job.cells.pitch + x] =
+            job.counts * log2f(sqrtf(sqrtf(value)) + job.floor);
     }
+}
+
+void pf_cuda_evidence(struct pf_cuda *cuda, const struct pf_cuda_evidence *job)
+{
+    PF_LAUNCH(evidence,
+              dim3(pf_pieces(job->cells.width, COLUMNS), pf_pieces(job->cells.height, ROWS)),
+              dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], *job);
+    pf_cuda_launched(cuda, "evidence");
+}
+
+/* ---- sums over levels ---- */
+
+/* A cell's centre lies an eighth or three of a coarse cell beside the nearest coarse centre. */
+static __device__ __forceinline__ float laid_over(const float *coarse,
+                                                  const struct pf_cuda_grid &cells, int x, int y)
+{
+    int near_x = pf_within(x / 2, cells.width), near_y = pf_within(y / 2, cells.height);
+    int far_x = pf_within(x & 1 ? x / 2 + 1 : x / 2 - 1, cells.width);
+    int far_y = pf_within(y & 1 ? y / 2 + 1 : y / 2 - 1, cells.height);
+    float tx = x & 1 ? 0.375f : 0.125f, ty = y & 1 ? 0.375f : 0.125f;
+    const float *near_row = coarse + (size_t)near_y * cells.pitch;
+    const float *far_row = coarse + (size_t)far_y * cells.pitch;
+    float here = near_row[near_x] + ty * (far_row[near_x] - near_row[near_x]);
+    float beside = near_row[far_x] + ty * (far_row[far_x] - near_row[far_x]);
+    return here + tx * (beside - here);
+}
+
+static __device__ __forceinline__ float mean_of_four(const float *fine,
+                                                     const struct pf_cuda_grid &cells, int x, int y)
+{
+    const float *upper = fine + (size_t)pf_within(2 * y, cells.height) * cells.pitch;
+    const float *lower = fine + (size_t)pf_within(2 * y + 1, cells.height) * cells.pitch;
+    int left = pf_within(2 * x, cells.width), right = pf_within(2 * x + 1, cells.width);
+    return 0.25f * (upper[left] + upper[right] + lower[left] + lower[right]);
+}
+
+static __global__ void gather(float *out, const float *base, struct pf_cuda_grid cells,
+                              const float *coarse, struct pf_cuda_grid coarse_cells, float share)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x >= cells.width || y >= cells.height)
+        return;
+    size_t at = (size_t)y * cells.pitch + x;
+    out[at] = (base ? base[at] : 0) + share * laid_over(coarse, coarse_cells, x, y);
+}
+
+static dim3 blocks_for(const struct pf_cuda_grid *cells)
+{
+    return dim3(pf_pieces(cells->width, COLUMNS), pf_pieces(cells->height, RUNS));
+}
+
+void pf_cuda_gather(struct pf_cuda *cuda, float *out, const float *base,
+                    const struct pf_cuda_grid *cells, const float *coarse,
+                    const struct pf_cuda_grid *coarse_cells, float share)
+{
+    PF_LAUNCH(gather, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], out,
+              base, *cells, coarse, *coarse_cells, share);
+    pf_cuda_launched(cuda, "sum over levels");
+}
+
+static __global__ void halve_cells(float *out, struct pf_cuda_grid cells, const float *fine,
+                                   struct pf_cuda_grid fine_cells)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x < cells.width && y < cells.height)
+        out[(size_t)y * cells.pitch + x] = mean_of_four(fine, fine_cells, x, y);
+}
+
+void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_grid *cells,
+                         const float *fine, const struct pf_cuda_grid *fine_cells)
+{
+    PF_LAUNCH(halve_cells, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], out,
+              *cells, fine, *fine_cells);
+    pf_cuda_launched(cuda, "means of cells");
+}
+
+static __global__ void raise_most(float *most, struct pf_cuda_grid cells, const float *evidence,
+                                  const float *finest, struct pf_cuda_grid finest_cells)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x >= cells.width || y >= cells.height)
+        return;
+    size_t at = (size_t)y * cells.pitch + x;
+    most[at] = fmaxf(most[at], evidence[at] + mean_of_four(finest, finest_cells, x, y));
+}
+
+void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *cells,
+                  const float *evidence, const float *finest,
+                  const struct pf_cuda_grid *finest_cells)
+{
+    PF_LAUNCH(raise_most, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], most,
+              *cells, evidence, finest, *finest_cells);
+    pf_cuda_launched(cuda, "most evidence");
+}
+
+static __global__ void spill_over(float *evidence, struct pf_cuda_grid cells, const int16_t *light,
+                                  int light_pitch, int reach, float spill)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x >= cells.width || y >= cells.height)
+        return;
+    int most = INT16_MIN;
+    for (int j = -reach; j <= reach; j++)
+        for (int i = -reach; i <= reach; i++)
+            most = max(most, (int)light[(size_t)pf_within(y + j, cells.height) * light_pitch +
+                                        pf_within(x + i, cells.width)]);
+    evidence[(size_t)y * cells.pitch + x] -= spill * log2f(pf_spill_of((int16_t)most));
+}
+
+void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
+                   const int16_t *light, int light_pitch, int reach, float spill)
+{
+    PF_LAUNCH(spill_over, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK],
+              evidence, *cells, light, light_pitch, reach, spill);
+    pf_cuda_launched(cuda, "brightness around");
+}
+
+static __global__ void sums(struct pf_cuda_sums job)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x >= job.cells.width || y >= job.cells.height)
+        return;
+    size_t at = (size_t)y * job.cells.pitch + x;
+    float value = job.evidence[at] + mean_of_four(job.finest, job.fine_cells, x, y), fine = value;
+    if (job.coarse) {
+        value += laid_over(job.coarse, job.coarse_cells, x, y);
+        fine += laid_over(job.coarse_fine, job.coarse_cells, x, y);
+    }
+    job.evidence[at] = value;
+    job.fine[at] = fine;
+}
+
+void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job)
+{
+    PF_LAUNCH(sums, blocks_for(&job->cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK],
+              *job);
+    pf_cuda_launched(cuda, "sums of evidence");
+}
+
+/* ---- shares ---- */
+
+static __device__ bool inside(const struct pf_cuda_weigh &job, int x, int y)
+{
+    double px, py, margin = job.scale;
+    return pf_map_sample(job.map, job.scale * (2 * x + 0.5), job.scale * (2 * y + 0.5), &px, &py) &&
+           px >= margin && py >= margin && px <= job.right - margin && py <= job.bottom - margin;
+}
+
+/* The weight joins the logarithm of the sum of all; its share of the new sum comes back. */
+static __device__ __forceinline__ float join(float *log_total, float weight)
+{
+    float total = *log_total, difference = weight - total;
+    float t = exp2f(fmaxf(-fabsf(difference), -126.0f));
+    *log_total = fmaxf(weight, total) + log2f(1 + t);
+    return (difference < 0 ? t : 1) / (1 + t);
+}
+
+static __global__ void weigh(struct pf_cuda_weigh job)
+{
+    __shared__ int all_inside;
+    int left = blockIdx.x * COLUMNS, top = blockIdx.y * RUNS;
+    int thread = threadIdx.y * COLUMNS + threadIdx.x;
+    if (thread == 0)
+        all_inside = 1;
+    __syncthreads();
+    /* Without a field the frame's outline is convex: a block whose corners lie inside lies inside. */
+    if (thread < 4 && !job.covered &&
+        (job.map.nodes ||
+         !inside(job, left + (thread & 1 ? COLUMNS - 1 : 0), top + (thread & 2 ? RUNS - 1 : 0))))
+        all_inside = 0;
+    __syncthreads();
+    int x = left + threadIdx.x, y = top + threadIdx.y;
+    if (x >= job.cells.width || y >= job.cells.height)
+        return;
+    size_t at = (size_t)y * job.cells.pitch + x;
+    float weight = job.power * job.share[at];
+    if (!job.covered && !all_inside && !inside(job, x, y))
+        weight -= job.no_cover;
+    if (job.best && weight > job.best[at]) {
+        job.best[at] = weight;
+        job.winner[at] = job.index;
+    }
+    job.share[at] = join(&job.log_total[at], weight);
 }
 
 void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *job)
 {
-    PF_LAUNCH(weigh, dim3(pf_pieces(job->cells.width, COLUMNS), pf_pieces(job->cells.height, ROWS)),
-              dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], *job);
+    PF_LAUNCH(weigh, blocks_for(&job->cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK],
+              *job);
     pf_cuda_launched(cuda, "weights");
+}
+
+/* ---- which part the stack has ---- */
+
+static __global__ void sharp_cells(float *out, const float *most, struct pf_cuda_grid cells,
+                                   struct pf_cuda_nothing nothing, float from, float factor)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
+    if (x >= cells.width || y >= cells.height)
+        return;
+    size_t at = (size_t)y * cells.pitch + x;
+    out[at] = fminf(fmaxf((most[at] - pf_nothing(nothing) - from) * factor, 0), 1);
+}
+
+void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
+                   const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
+                   const float sharp[2])
+{
+    PF_LAUNCH(sharp_cells, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], out,
+              most, *cells, *nothing, sharp[0], 1 / (sharp[1] - sharp[0]));
+    pf_cuda_launched(cuda, "choice of parts");
 }

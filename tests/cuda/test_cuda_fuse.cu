@@ -419,17 +419,6 @@ TEST(cuda_blends_are_the_cpus)
             pf_cuda_blend(cuda, &average.on_device, &fine.on_device, device_shares, &cells, factor,
                           factor);
             check_plane(&average, 1, "blend");
-            GPU(cudaMemcpy(average.on_device.samples[0], average.host,
-                           room(&average.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
-            for (int y = 0; y < height; y++) {
-                for (int x = 0; x < width; x++)
-                    alpha[x] = shares[(size_t)(y * cells.height / height) * cells.pitch +
-                                      x * cells.width / width];
-                kernels->blend_row(average.host + (size_t)y * average.size.pitch, row_of(&fine, y),
-                                   alpha, width);
-            }
-            pf_cuda_blend_rest(cuda, &average.on_device, &fine.on_device, device_shares, &cells);
-            check_plane(&average, 1, "blend of the rest");
             GPU(cudaFree(device_shares));
             free(shares);
             free(alpha);
@@ -473,16 +462,15 @@ TEST(cuda_collapse_is_the_cpus)
 
 /* ---- weights ---- */
 
-TEST(cuda_weights_are_the_cpus)
+/* Logarithms are good to 2e-6 on the CPU; sums over levels and the power of 12 make 1e-4 of it. */
+TEST(cuda_evidence_is_the_cpus)
 {
-    /* Logarithms are good to 2e-6 on the CPU; times the power of 12 that is 2.4e-5 of a weight. */
     for (int i = 0; i < SIZES; i++)
         for (int order = 0; order < order_count(); order++) {
             take_order(order);
             struct pf_cuda *cuda = new_queue();
             const struct pf_kernels *kernels = reference();
-            struct pf_cuda_weigh job = {};
-            job.finer = grid_of(sizes[i].width, sizes[i].height);
+            struct pf_cuda_evidence job = {};
             job.cells = grid_of(half(sizes[i].width), half(sizes[i].height));
             size_t count = room(&job.cells);
             int width = job.cells.width, height = job.cells.height;
@@ -495,21 +483,164 @@ TEST(cuda_weights_are_the_cpus)
             job.noise_share = 0.3f;
             job.least_share = 0.3f * 1.3f;
             job.floor = 1.5f;
-            job.coupling = 1;
+            job.counts = 0.7f;
+            float *raw = random_floats(count, 0, 12);
+            float *evidence = (float *)malloc(count * sizeof(float));
+            struct pf_cuda_noise noise = {1.7f, 1.1f};
+            job.raw = device_copy(raw, count);
+            job.noise = device_copy(&noise, 1);
+            job.evidence = device_copy<float>(NULL, count);
+            pf_cuda_evidence(cuda, &job);
+
+            float *line = (float *)malloc((width + 2 * PF_CUDA_MOST_REACH) * sizeof(float));
+            float *padded = line + PF_CUDA_MOST_REACH;
+            for (int y = 0; y < height; y++) {
+                const float *rows[2 * PF_CUDA_MOST_REACH + 1];
+                size_t at = (size_t)y * job.cells.pitch;
+                for (int k = 0; k <= 2 * job.reach; k++)
+                    rows[k] = raw + (size_t)clamped(y - job.reach + k, height) * job.cells.pitch;
+                kernels->filter_rows(padded, rows, job.taps, 2 * job.reach + 1, width);
+                for (int k = 1; k <= job.reach; k++) {
+                    padded[-k] = padded[0];
+                    padded[width - 1 + k] = padded[width - 1];
+                }
+                kernels->filter_row(evidence + at, padded, job.taps, 2 * job.reach + 1, width);
+                kernels->evidence_row(evidence + at, width, job.noise_share * noise.frame,
+                                      job.least_share * noise.reference, job.floor, job.counts);
+            }
+            check_floats(job.evidence, evidence, &job.cells, 1e-5f, "evidence");
+            GPU(cudaFree((void *)job.raw));
+            GPU(cudaFree((void *)job.noise));
+            GPU(cudaFree(job.evidence));
+            free(raw);
+            free(evidence);
+            free(line);
+            finish(cuda);
+        }
+}
+
+/* A coarse grid laid over row y of a finer one, by the CPU. */
+static void gather_cpu(float *row, const struct pf_cuda_grid *cells, const float *coarse,
+                       const struct pf_cuda_grid *coarse_cells, float share, int y)
+{
+    int near = y / 2, far = clamped(y & 1 ? near + 1 : near - 1, coarse_cells->height);
+    reference()->gather_row(row, cells->width, coarse + (size_t)near * coarse_cells->pitch,
+                            coarse + (size_t)far * coarse_cells->pitch, y & 1 ? 0.375f : 0.125f,
+                            share, coarse_cells->width);
+}
+
+TEST(cuda_sums_over_levels_are_the_cpus)
+{
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            const struct pf_kernels *kernels = reference();
+            struct pf_cuda_sums job = {};
+            job.fine_cells = grid_of(sizes[i].width, sizes[i].height);
+            job.cells = grid_of(half(sizes[i].width), half(sizes[i].height));
+            job.coarse_cells = grid_of(half(job.cells.width), half(job.cells.height));
+            size_t count = room(&job.cells);
+            int width = job.cells.width, height = job.cells.height;
+            float *finest = random_floats(room(&job.fine_cells), 0, 8);
+            float *evidence = random_floats(count, 0, 8), *most = random_floats(count, 4, 14);
+            float *coarse = random_floats(room(&job.coarse_cells), 0, 20);
+            float *coarse_fine = random_floats(room(&job.coarse_cells), 0, 4);
+            float *fine = (float *)malloc(count * sizeof(float));
+            float *halved = (float *)calloc(count, sizeof(float));
+            float *spread = (float *)calloc(count, sizeof(float));
+            job.finest = device_copy(finest, room(&job.fine_cells));
+            job.coarse = device_copy(coarse, room(&job.coarse_cells));
+            job.coarse_fine = device_copy(coarse_fine, room(&job.coarse_cells));
+            job.evidence = device_copy(evidence, count);
+            job.fine = device_copy<float>(NULL, count);
+            float *device_most = device_copy(most, count);
+            float *device_halved = device_copy<float>(NULL, count);
+            float *device_spread = device_copy<float>(NULL, count);
+            pf_cuda_most(cuda, device_most, &job.cells, job.evidence, job.finest, &job.fine_cells);
+            pf_cuda_sums(cuda, &job);
+            pf_cuda_halve_cells(cuda, device_halved, &job.cells, job.finest, &job.fine_cells);
+            pf_cuda_gather(cuda, device_spread, NULL, &job.cells, job.coarse, &job.coarse_cells,
+                           0.3f);
+
+            for (int y = 0; y < height; y++) {
+                size_t at = (size_t)y * job.cells.pitch;
+                const float *upper = finest + (size_t)(2 * y) * job.fine_cells.pitch;
+                const float *lower = finest + (size_t)clamped(2 * y + 1, job.fine_cells.height) *
+                                                  job.fine_cells.pitch;
+                kernels->add_halved_row(evidence + at, width, upper, lower, job.fine_cells.width);
+                kernels->add_halved_row(halved + at, width, upper, lower, job.fine_cells.width);
+                for (int x = 0; x < width; x++)
+                    most[at + x] = fmaxf(most[at + x], evidence[at + x]);
+                memcpy(fine + at, evidence + at, (size_t)width * sizeof(float));
+                gather_cpu(evidence + at, &job.cells, coarse, &job.coarse_cells, 1, y);
+                gather_cpu(fine + at, &job.cells, coarse_fine, &job.coarse_cells, 1, y);
+                gather_cpu(spread + at, &job.cells, coarse, &job.coarse_cells, 0.3f, y);
+            }
+            check_floats(job.evidence, evidence, &job.cells, 1e-5f, "sum of all levels");
+            check_floats(job.fine, fine, &job.cells, 1e-5f, "sum of fine levels");
+            check_floats(device_most, most, &job.cells, 1e-5f, "most");
+            check_floats(device_halved, halved, &job.cells, 1e-5f, "means of cells");
+            check_floats(device_spread, spread, &job.cells, 1e-5f, "cells laid over");
+            void *all[] = {(void *)job.finest, (void *)job.coarse, (void *)job.coarse_fine,
+                           job.evidence,       job.fine,           device_most,
+                           device_halved,      device_spread};
+            for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+                GPU(cudaFree(all[k]));
+            void *mine[] = {finest, evidence, most, coarse, coarse_fine, fine, halved, spread};
+            for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
+                free(mine[k]);
+            finish(cuda);
+        }
+}
+
+TEST(cuda_brightness_takes_what_the_cpus_does)
+{
+    for (int i = 0; i < SIZES; i++)
+        for (int reach = 0; reach <= 1; reach++) {
+            struct pf_cuda *cuda = new_queue();
+            int width = sizes[i].width, height = sizes[i].height;
+            struct plane light = new_plane(width, height);
+            struct pf_cuda_grid cells = grid_of(width, height);
+            float *evidence = random_floats(room(&cells), 0, 8);
+            float *on_device = device_copy(evidence, room(&cells));
+            pf_cuda_spill(cuda, on_device, &cells, light.on_device.samples[0], light.size.pitch,
+                          reach, 1.75f);
+            for (int y = 0; y < height; y++) {
+                const int16_t *rows[3];
+                for (int k = 0; k < 3; k++)
+                    rows[k] = row_of(&light, clamped(y + reach * (k - 1), height));
+                if (reach && rows[0] == rows[2])
+                    continue; /* of one row the CPU cannot tell whether neighbours count */
+                reference()->spill_row(evidence + (size_t)y * cells.pitch, rows, width, 1.75f);
+            }
+            if (!reach || height > 1)
+                check_floats(on_device, evidence, &cells, 1e-4f, "brightness around");
+            GPU(cudaFree(on_device));
+            free(evidence);
+            free_plane(&light);
+            finish(cuda);
+        }
+}
+
+TEST(cuda_shares_are_the_cpus)
+{
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            const struct pf_kernels *kernels = reference();
+            struct pf_cuda_weigh job = {};
+            job.cells = grid_of(half(sizes[i].width), half(sizes[i].height));
+            size_t count = room(&job.cells);
+            int width = job.cells.width, height = job.cells.height;
             job.power = 12;
             job.index = 7;
             job.no_cover = 1000;
-            float *raw = random_floats(count, 0, 12),
-                  *finer = random_floats(room(&job.finer), -2, 8);
+            float *share = random_floats(count, 0, 8);
             float *total = random_floats(count, 20, 90), *best = random_floats(count, 20, 90);
-            float *energy = (float *)malloc(count * sizeof(float));
-            uint16_t *winner = (uint16_t *)calloc(count, sizeof(uint16_t)), *got = winner + 0;
-            struct pf_cuda_noise noise = {1.7f, 1.1f};
-            job.raw = device_copy(raw, count);
-            job.finer_energy = device_copy(finer, room(&job.finer));
-            job.noise = device_copy(&noise, 1);
-            job.energy = device_copy<float>(NULL, count);
-            job.share = device_copy<float>(NULL, count);
+            uint16_t *winner = (uint16_t *)calloc(count, sizeof(uint16_t));
+            job.share = device_copy(share, count);
             job.log_total = device_copy(total, count);
             job.best = device_copy(best, count);
             job.winner = device_copy(winner, count);
@@ -521,27 +652,9 @@ TEST(cuda_weights_are_the_cpus)
             job.bottom = 4 * height - 2;
             pf_cuda_weigh(cuda, &job);
 
-            float *line = (float *)malloc((width + 2 * PF_CUDA_MOST_REACH) * sizeof(float));
-            float *padded = line + PF_CUDA_MOST_REACH;
             float *penalty = (float *)malloc(width * sizeof(float));
-            float *share = (float *)malloc(count * sizeof(float));
             for (int y = 0; y < height; y++) {
-                const float *rows[2 * PF_CUDA_MOST_REACH + 1];
                 size_t at = (size_t)y * job.cells.pitch;
-                for (int k = 0; k <= 2 * job.reach; k++)
-                    rows[k] = raw + (size_t)clamped(y - job.reach + k, height) * job.cells.pitch;
-                kernels->filter_rows(padded, rows, job.taps, 2 * job.reach + 1, width);
-                for (int k = 1; k <= job.reach; k++) {
-                    padded[-k] = padded[0];
-                    padded[width - 1 + k] = padded[width - 1];
-                }
-                kernels->filter_row(energy + at, padded, job.taps, 2 * job.reach + 1, width);
-                kernels->energy_row(
-                    energy + at, width, job.noise_share * noise.frame,
-                    job.least_share * noise.reference, job.floor, job.coupling,
-                    finer + (size_t)clamped(2 * y, job.finer.height) * job.finer.pitch,
-                    finer + (size_t)clamped(2 * y + 1, job.finer.height) * job.finer.pitch,
-                    job.finer.width);
                 for (int x = 0; x < width; x++) {
                     double u = 2 * (2 * x + 0.5), v = 2 * (2 * y + 0.5);
                     double px = h[0] * u + h[1] * v + h[2], py = h[3] * u + h[4] * v + h[5];
@@ -549,12 +662,10 @@ TEST(cuda_weights_are_the_cpus)
                                      ? 0
                                      : job.no_cover;
                 }
-                memcpy(share + at, energy + at, width * sizeof(float));
                 kernels->winner_row(share + at, best + at, winner + at, width, job.power, penalty,
                                     job.index);
                 kernels->softmax_row(share + at, total + at, width, job.power, penalty);
             }
-            check_floats(job.energy, energy, &job.cells, 1e-5f, "energy");
             check_floats(job.log_total, total, &job.cells, 1e-4f, "sum of weights");
             check_floats(job.best, best, &job.cells, 1e-4f, "best");
             check_floats(job.share, share, &job.cells, 1e-4f, "share");
@@ -563,15 +674,12 @@ TEST(cuda_weights_are_the_cpus)
                            cudaMemcpyDeviceToHost));
             for (int y = 0; y < height; y++)
                 for (int x = 0; x < width; x++)
-                    CHECK_EQ(device_winner[y * job.cells.pitch + x], got[y * job.cells.pitch + x]);
-            void *all[] = {(void *)job.raw,   (void *)job.finer_energy,
-                           (void *)job.noise, job.energy,
-                           job.share,         job.log_total,
-                           job.best,          job.winner};
+                    CHECK_EQ(device_winner[y * job.cells.pitch + x],
+                             winner[y * job.cells.pitch + x]);
+            void *all[] = {job.share, job.log_total, job.best, job.winner};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
-            void *mine[] = {raw,    finer, total,   best,  energy,
-                            winner, line,  penalty, share, device_winner};
+            void *mine[] = {share, total, best, winner, penalty, device_winner};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
             finish(cuda);

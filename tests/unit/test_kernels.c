@@ -160,13 +160,13 @@ TEST(kernels_modified_laplacian)
     }
 }
 
-TEST(kernels_energy_and_softmax)
+TEST(kernels_evidence_and_softmax)
 {
     int set = 0;
     srand(5);
     EACH_SET(kernels) EACH_WIDTH(width)
     {
-        float energy[WIDEST], total[WIDEST], fine[2][2 * WIDEST];
+        float energy[WIDEST], total[WIDEST];
         double expected_total[WIDEST];
         int w = (int)width;
         for (int x = 0; x < w; x++) {
@@ -178,13 +178,11 @@ TEST(kernels_energy_and_softmax)
             double weight[WIDEST];
             for (int x = 0; x < w; x++) {
                 energy[x] = (float)(rand() % 1000) * 0.01f;
-                fine[0][2 * x] = fine[0][2 * x + 1] = fine[1][2 * x] = fine[1][2 * x + 1] = 0.5f;
                 double e =
-                    log2(pow(fmax(pow((double)energy[x], 4) - 16, 0) + pow(1.5, 4), 0.25) + 0.25) +
-                    2 * 0.5;
-                weight[x] = exp2(6 * e);
+                    log2(pow(fmax(pow((double)energy[x], 4) - 16, 0) + pow(1.5, 4), 0.25) + 0.25);
+                weight[x] = exp2(6 * 1.5 * e);
             }
-            kernels->energy_row(energy, w, 2, 1.5f, 0.25f, 2, fine[0], fine[1], 2 * w);
+            kernels->evidence_row(energy, w, 2, 1.5f, 0.25f, 1.5f);
             kernels->softmax_row(energy, total, w, 6, NULL);
             for (int x = 0; x < w; x++) {
                 expected_total[x] += weight[x];
@@ -192,6 +190,35 @@ TEST(kernels_energy_and_softmax)
                 CHECK(fabs(log2(expected_total[x]) - (double)total[x]) < 1e-3);
             }
         }
+    }
+}
+
+/* A grid that grows evenly stays one when it is laid over a finer grid or made coarser. */
+TEST(kernels_grids_are_laid_over_one_another)
+{
+    int set = 0;
+    EACH_SET(kernels) EACH_WIDTH(width)
+    {
+        int w = (int)width, coarse = (w + 1) / 2;
+        float near_row[WIDEST], far_row[WIDEST], sum[WIDEST], halved[WIDEST];
+        for (int x = 0; x < coarse; x++) {
+            near_row[x] = (float)x;
+            far_row[x] = (float)x + 8;
+            halved[x] = 5;
+        }
+        for (int x = 0; x < w; x++)
+            sum[x] = 1;
+        kernels->gather_row(sum, w, near_row, far_row, 0.25f, 0.5f, coarse);
+        for (int x = 0; x < w; x++) {
+            double u = x / 2.0 - 0.125;
+            u = u < 0 ? 0 : u > coarse - 1 ? coarse - 1 : u;
+            CHECK(fabs(1 + 0.5 * (u + 2) - (double)sum[x]) < 1e-4);
+        }
+        for (int x = 0; x < w; x++)
+            sum[x] = (float)x;
+        kernels->add_halved_row(halved, coarse, sum, sum, w);
+        for (int x = 0; x < coarse; x++)
+            CHECK(fabs(5 + (2 * x + 1 < w ? 2 * x + 0.5 : 2.0 * x) - (double)halved[x]) < 1e-4);
     }
 }
 
