@@ -22,13 +22,15 @@ add()
     say add "$1" "frame: \"$2\", path: \"$3\""
 }
 
-# The worker on the commands of the file `commands`, events to `events`.
+# The worker on the commands of the file `commands`, events to `events`; without the warming up that
+# comes before the first of them on machines where there is something to warm up.
 work()
 {
     local status=0
-    timeout 120 "$PARFOCAL" process "$@" <commands >events 2>log || status=$?
+    timeout 120 "$PARFOCAL" process "$@" <commands >all_events 2>log || status=$?
     [ $status -eq 0 ] || { cat log; fail "status $status"; }
-    jq -es 'all(type == "object")' events >/dev/null || fail "events are not objects"
+    jq -es 'all(type == "object")' all_events >/dev/null || fail "events are not objects"
+    jq -c 'select(.event != "warming")' all_events >events
 }
 
 # holds JQ: of the array of all events
