@@ -201,46 +201,8 @@ static void add_halved(const struct pf_fuse_job *job, float *row, const float *f
                                  finer + (size_t)below * (size_t)fine.width, fine.width);
 }
 
-/* The most that levels 0 and 1 have said for any frame. */
-static void most_rows(void *context, int begin, int end, int thread)
-{
-    const struct pf_fuse_job *job = context;
-    struct pf_cpu_engine *engine = job->engine;
-    int width = pf_half(engine->size[0][1]).width;
-    float *sum = pf_fuse_scratch(job, thread);
-    for (int y = begin; y < end; y++) {
-        size_t at = (size_t)y * (size_t)width;
-        memcpy(sum, engine->evidence[1] + at, (size_t)width * sizeof(*sum));
-        add_halved(job, sum, engine->evidence[0], y);
-        for (int x = 0; x < width; x++)
-            engine->most[at + (size_t)x] = fmaxf(engine->most[at + (size_t)x], sum[x]);
-    }
-}
-
-/* What brightness takes from the evidence. At the finest level a cell stands for itself, so that
- * bright hairs are not lost; further down the edge of a bright disc reaches as far as energies are
- * smoothed. */
-static void spill_rows(void *context, int begin, int end, int thread)
-{
-    const struct pf_fuse_job *job = context;
-    struct pf_cpu_engine *engine = job->engine;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
-    struct pf_grid cells = pf_half(engine->size[0][job->level]);
-    int reach = job->level ? 1 : 0;
-    (void)thread;
-    for (int y = begin; y < end; y++) {
-        const int16_t *rows[3];
-        for (int k = 0; k < 3; k++)
-            rows[k] =
-                engine->work[job->level + 1] +
-                (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
-        job->kernels->spill_row(engine->evidence[job->level] + (size_t)y * (size_t)cells.width,
-                                rows, cells.width,
-                                weighing->spill * pf_weights_counts(weighing, job->level));
-    }
-}
-
-/* Level 1, where the sums end: the finest level's evidence joins. */
+/* Level 1, where the sums end. Of all levels, the finest included; and the most that levels 0 and 1
+ * have said for any frame. */
 static void gather_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
@@ -249,14 +211,52 @@ static void gather_rows(void *context, int begin, int end, int thread)
     (void)thread;
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
-        float *row = engine->evidence[1] + at, *fine = engine->fine_evidence[1] + at;
+        float *row = engine->evidence[1] + at;
+        memcpy(engine->fine_evidence[1] + at, row, (size_t)width * sizeof(*row));
         add_halved(job, row, engine->evidence[0], y);
-        memcpy(fine, row, (size_t)width * sizeof(*row));
-        if (engine->weight_levels <= 2)
-            continue;
-        gather(job, row, engine->evidence[2], 1, y);
-        gather(job, fine,
-               engine->weight_levels > 3 ? engine->fine_evidence[2] : engine->evidence[2], 1, y);
+        for (int x = 0; x < width; x++)
+            engine->most[at + (size_t)x] = fmaxf(engine->most[at + (size_t)x], row[x]);
+        if (engine->weight_levels > 2)
+            gather(job, row, engine->evidence[2], 1, y);
+    }
+}
+
+/* Of the fine levels alone, when brightness has taken its part of them. */
+static void gather_fine_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    int width = pf_half(engine->size[0][1]).width;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        float *row = engine->fine_evidence[1] + (size_t)y * (size_t)width;
+        add_halved(job, row, engine->evidence[0], y);
+        if (engine->weight_levels > PF_COARSE_LEVEL)
+            gather(job, row, engine->fine_evidence[2], 1, y);
+    }
+}
+
+/* What brightness takes from the evidence of the fine levels. At the finest level a cell stands for
+ * itself, so that bright hairs are not lost; further down the edge of a bright disc reaches as far as
+ * energies are smoothed. Where only coarse levels decide, nothing is taken: out of focus, even
+ * surfaces would be patched together from the darkest frames. */
+static void spill_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_grid cells = pf_half(engine->size[0][job->level]);
+    float *evidence = job->level ? engine->fine_evidence[job->level] : engine->evidence[0];
+    int reach = job->level ? 1 : 0;
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        const int16_t *rows[3];
+        for (int k = 0; k < 3; k++)
+            rows[k] =
+                engine->work[job->level + 1] +
+                (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
+        job->kernels->spill_row(evidence + (size_t)y * (size_t)cells.width, rows, cells.width,
+                                weighing->spill * pf_weights_counts(weighing, job->level));
     }
 }
 
@@ -395,14 +395,15 @@ void pf_weights_weigh(struct pf_fuse_job *job)
     if (engine->parts > 1) {
         int around = engine->weight_levels - 1;
         around = around < PF_AROUND_LEVEL ? around : PF_AROUND_LEVEL;
-        job->level = 1;
-        run_cells(job, most_rows);
-        for (job->level = 0; job->level < engine->weight_levels; job->level++)
-            run_cells(job, spill_rows);
         for (job->level = engine->weight_levels - 2; job->level >= 2; job->level--)
             run_cells(job, gather_coarse_rows);
         job->level = 1;
         run_cells(job, gather_rows);
+        for (job->level = 0; job->level < PF_COARSE_LEVEL && job->level < engine->weight_levels - 1;
+             job->level++)
+            run_cells(job, spill_rows);
+        job->level = 1;
+        run_cells(job, gather_fine_rows);
         for (job->level = 2; job->level <= around; job->level++)
             run_cells(job, halve_rows);
         for (job->level = around - 1; job->level >= 1; job->level--)

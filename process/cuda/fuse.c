@@ -232,12 +232,6 @@ static void sum_up(struct pf_cuda_engine *engine)
     const struct pf_weighing *weighing = engine->fuser->weighing;
     int levels = memory->weight_levels;
     int around = levels - 1 < PF_AROUND_LEVEL ? levels - 1 : PF_AROUND_LEVEL;
-    pf_cuda_most(cuda, memory->most, &memory->cells[1], memory->evidence[1], memory->evidence[0],
-                 &memory->cells[0]);
-    for (int level = 0; level < levels; level++)
-        pf_cuda_spill(cuda, memory->evidence[level], &memory->cells[level],
-                      memory->work[0][level + 1], memory->size[0][level + 1].pitch, level ? 1 : 0,
-                      weighing->spill * pf_weights_counts(weighing, level));
     for (int level = levels - 2; level >= 2; level--) {
         const struct pf_cuda_grid *cells = &memory->cells[level];
         if (level == PF_COARSE_LEVEL - 1)
@@ -246,19 +240,25 @@ static void sum_up(struct pf_cuda_engine *engine)
         pf_cuda_gather(cuda, memory->evidence[level], memory->evidence[level], cells,
                        memory->evidence[level + 1], &memory->cells[level + 1], 1);
     }
-    struct pf_cuda_sums sums = {
-        .cells = memory->cells[1],
-        .fine_cells = memory->cells[0],
-        .finest = memory->evidence[0],
-        .evidence = memory->evidence[1],
-        .fine = memory->fine_evidence[1],
-    };
-    if (levels > 2) {
-        sums.coarse_cells = memory->cells[2];
-        sums.coarse = memory->evidence[2];
-        sums.coarse_fine =
-            levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : memory->evidence[2];
-    }
+    const struct pf_cuda_grid *cells = &memory->cells[1];
+    pf_cuda_most(cuda, memory->most, cells, memory->evidence[1], memory->evidence[0],
+                 &memory->cells[0]);
+    pf_cuda_copy(cuda, memory->fine_evidence[1], memory->evidence[1],
+                 (size_t)cells->pitch * (size_t)cells->height * sizeof(float));
+    struct pf_cuda_sums sums = {.cells = *cells,
+                                .fine_cells = memory->cells[0],
+                                .coarse_cells = memory->cells[2 < levels ? 2 : 1],
+                                .finest = memory->evidence[0],
+                                .coarse = levels > 2 ? memory->evidence[2] : NULL,
+                                .evidence = memory->evidence[1]};
+    pf_cuda_sums(cuda, &sums);
+    for (int level = 0; level < PF_COARSE_LEVEL && level < levels - 1; level++)
+        pf_cuda_spill(cuda, level ? memory->fine_evidence[level] : memory->evidence[0],
+                      &memory->cells[level], memory->work[0][level + 1],
+                      memory->size[0][level + 1].pitch, level ? 1 : 0,
+                      weighing->spill * pf_weights_counts(weighing, level));
+    sums.coarse = levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : NULL;
+    sums.evidence = memory->fine_evidence[1];
     pf_cuda_sums(cuda, &sums);
     for (int level = 2; level <= around; level++)
         pf_cuda_halve_cells(cuda, memory->fine_evidence[level], &memory->cells[level],

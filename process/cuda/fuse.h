@@ -150,12 +150,12 @@ void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *
 void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
                    const int16_t *light, int light_pitch, int reach, float spill);
 
-/* Level 1, where the sums end: the finest level's evidence joins. */
+/* Level 1, where the sums end: the finest level's evidence joins, and the sums of level 2. */
 struct pf_cuda_sums {
     struct pf_cuda_grid cells, fine_cells, coarse_cells;
-    const float *finest;               /* evidence of level 0 */
-    const float *coarse, *coarse_fine; /* sums of level 2; NULL: there is none */
-    float *evidence, *fine;
+    const float *finest; /* evidence of level 0 */
+    const float *coarse; /* NULL: there is none */
+    float *evidence;
 };
 void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job);
 

@@ -237,13 +237,10 @@ static __global__ void sums(struct pf_cuda_sums job)
     if (x >= job.cells.width || y >= job.cells.height)
         return;
     size_t at = (size_t)y * job.cells.pitch + x;
-    float value = job.evidence[at] + mean_of_four(job.finest, job.fine_cells, x, y), fine = value;
-    if (job.coarse) {
+    float value = job.evidence[at] + mean_of_four(job.finest, job.fine_cells, x, y);
+    if (job.coarse)
         value += laid_over(job.coarse, job.coarse_cells, x, y);
-        fine += laid_over(job.coarse_fine, job.coarse_cells, x, y);
-    }
     job.evidence[at] = value;
-    job.fine[at] = fine;
 }
 
 void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job)

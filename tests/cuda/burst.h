@@ -161,7 +161,8 @@ static inline void compare_backends(const struct kind *kind, enum pf_fuse fuse, 
     if (pf_fuse_has_maps(fuse)) {
         CHECK(psnr(here.map[PF_MAP_DEPTH], there.map[PF_MAP_DEPTH]) >= 35);
         CHECK(psnr(here.map[PF_MAP_CONFIDENCE], there.map[PF_MAP_CONFIDENCE]) >= 40);
-        CHECK_NEAR(frames_apart(here.map[PF_MAP_FRAME], there.map[PF_MAP_FRAME]), 0, 0.01);
+        /* Where two frames are as good as each other, the last bits of a transform decide. */
+        CHECK_NEAR(frames_apart(here.map[PF_MAP_FRAME], there.map[PF_MAP_FRAME]), 0, 0.02);
     }
     forget(&here);
     forget(&there);

@@ -545,15 +545,11 @@ TEST(cuda_sums_over_levels_are_the_cpus)
             float *finest = random_floats(room(&job.fine_cells), 0, 8);
             float *evidence = random_floats(count, 0, 8), *most = random_floats(count, 4, 14);
             float *coarse = random_floats(room(&job.coarse_cells), 0, 20);
-            float *coarse_fine = random_floats(room(&job.coarse_cells), 0, 4);
-            float *fine = (float *)malloc(count * sizeof(float));
             float *halved = (float *)calloc(count, sizeof(float));
             float *spread = (float *)calloc(count, sizeof(float));
             job.finest = device_copy(finest, room(&job.fine_cells));
             job.coarse = device_copy(coarse, room(&job.coarse_cells));
-            job.coarse_fine = device_copy(coarse_fine, room(&job.coarse_cells));
             job.evidence = device_copy(evidence, count);
-            job.fine = device_copy<float>(NULL, count);
             float *device_most = device_copy(most, count);
             float *device_halved = device_copy<float>(NULL, count);
             float *device_spread = device_copy<float>(NULL, count);
@@ -572,22 +568,18 @@ TEST(cuda_sums_over_levels_are_the_cpus)
                 kernels->add_halved_row(halved + at, width, upper, lower, job.fine_cells.width);
                 for (int x = 0; x < width; x++)
                     most[at + x] = fmaxf(most[at + x], evidence[at + x]);
-                memcpy(fine + at, evidence + at, (size_t)width * sizeof(float));
                 gather_cpu(evidence + at, &job.cells, coarse, &job.coarse_cells, 1, y);
-                gather_cpu(fine + at, &job.cells, coarse_fine, &job.coarse_cells, 1, y);
                 gather_cpu(spread + at, &job.cells, coarse, &job.coarse_cells, 0.3f, y);
             }
             check_floats(job.evidence, evidence, &job.cells, 1e-5f, "sum of all levels");
-            check_floats(job.fine, fine, &job.cells, 1e-5f, "sum of fine levels");
             check_floats(device_most, most, &job.cells, 1e-5f, "most");
             check_floats(device_halved, halved, &job.cells, 1e-5f, "means of cells");
             check_floats(device_spread, spread, &job.cells, 1e-5f, "cells laid over");
-            void *all[] = {(void *)job.finest, (void *)job.coarse, (void *)job.coarse_fine,
-                           job.evidence,       job.fine,           device_most,
-                           device_halved,      device_spread};
+            void *all[] = {(void *)job.finest, (void *)job.coarse, job.evidence,
+                           device_most,        device_halved,      device_spread};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
-            void *mine[] = {finest, evidence, most, coarse, coarse_fine, fine, halved, spread};
+            void *mine[] = {finest, evidence, most, coarse, halved, spread};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
             finish(cuda);
