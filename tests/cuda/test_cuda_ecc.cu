@@ -99,7 +99,8 @@ TEST(cuda_pyramid_of_light_is_the_cpus)
             check_pyramids_alike(&view.host, &view.device, 1e-4 * 255 / 16);
             /* Made again, smaller: in the same memory. */
             const float *memory = view.device.memory;
-            CHECK_OK(pf_cuda_pyramid_of_light(queue, &view.device, memory + 1, 1, 1, 1, 0, &err), &err);
+            CHECK_OK(pf_cuda_pyramid_of_light(queue, &view.device, memory + 1, 1, 1, 1, 0, &err),
+                     &err);
             CHECK(view.device.memory == memory && view.device.levels.count == 1);
             free_view(&view);
         }
