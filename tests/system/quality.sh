@@ -23,27 +23,27 @@ quality_of()
 
 test_quality_textured()
 {
-    quality_of textured 41.2 0.984 0.3
+    quality_of textured 41.4 0.984 0.3
 }
 
 test_quality_bristles()
 {
-    quality_of bristles 36.4 0.975 0.3
+    quality_of bristles 36.7 0.975 0.3
 }
 
 test_quality_board()
 {
-    quality_of board 34.5 0.980 0.6
+    quality_of board 35.1 0.981 0.4
 }
 
 test_quality_backdrop()
 {
-    quality_of backdrop 43.1 0.9895 0.6
+    quality_of backdrop 44.3 0.9895 0.4
 }
 
 test_quality_glare()
 {
-    quality_of glare 33.6 0.974 0.6
+    quality_of glare 33.9 0.972 0.3
 }
 
 # In fs_pcb the black bars of the barcode are evenly black: methods that decide pixel by pixel fill
