@@ -73,13 +73,21 @@ LIBS      = $(PKG_LIBS) -lraw_r $(OPENCV) -lstdc++ -lm
 CUDA      ?= auto
 CUDA_ARCH ?= all
 NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
-HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA)),,$(NVCC))
+# A toolkit may come without its static run-time, which is what the program is linked with.
+CUDA_ROOT := $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
+CUDART    := $(if $(NVCC),$(firstword $(wildcard $(addsuffix /libcudart_static.a,$(CUDA_ROOT)/lib64 \
+             $(CUDA_ROOT)/lib $(CUDA_ROOT)/targets/*/lib /usr/lib/$(MACHINE)-linux-gnu))))
+HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA)),,$(if $(CUDART),$(NVCC)))
 ifeq ($(CUDA)$(HAVE_CUDA)$(SAN),1)
-$(error CUDA=1, but nvcc is neither on the PATH nor in /usr/local/cuda/bin; NVCC= says where it is)
+$(error CUDA=1, but $(if $(NVCC),$(NVCC) has no libcudart_static.a beside it,nvcc is neither on the \
+    PATH nor in /usr/local/cuda/bin); NVCC= says which one to take)
 endif
-NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin $(CXX) \
+ifeq ($(CUDA)$(SAN)$(if $(NVCC),nvcc)$(HAVE_CUDA),autonvcc)
+$(info without CUDA: $(NVCC) has no libcudart_static.a beside it)
+endif
+NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin '$(CXX)' \
             -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers
-CUDA_LIBS  = $(addprefix -L,$(wildcard $(dir $(realpath $(HAVE_CUDA)))../lib64)) -lcudart_static -ldl -lrt
+CUDA_LIBS  = $(CUDART) -ldl -lrt
 
 # ---- what is made of what -------------------------------------------------------------------
 ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
