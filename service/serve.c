@@ -223,7 +223,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     const struct pf_settings *settings = &service->settings;
     char tag[TAG_CHARS + 1];
     int64_t first_burst;
-    int r = pf_journal_open(&service->journal, settings->state, err);
+    int r = pf_events_new(&service->events, err);
+    if (!r)
+        r = pf_journal_open(&service->journal, settings->state, err);
     if (!r)
         r = make_preview_directory(service, err);
     if (!r)
@@ -279,6 +281,7 @@ static void take_down(struct pf_service *service)
     pf_pairs_free(service->pairs);
     pf_grouper_free(service->grouper);
     pf_journal_close(service->journal);
+    pf_events_free(service->events);
     for (size_t i = 0; i < service->held_count; i++)
         pf_record_free(service->held[i]);
     free(service->held);

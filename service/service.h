@@ -21,6 +21,7 @@
 
 #include "config/settings.h"
 #include "service/control.h"
+#include "service/events.h"
 #include "service/grouper.h"
 #include "service/journal.h"
 #include "service/ledger.h"
@@ -33,6 +34,7 @@
 struct pf_service {
     struct event_base *base;
     struct pf_settings settings; /* outbox and state absolute */
+    struct pf_events *events;
     struct pf_journal *journal;
     struct pf_ledger *ledger;
     struct pf_grouper *grouper;
