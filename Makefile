@@ -15,6 +15,7 @@
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
+#   service/page/*                       -> service/page_files.c, built into parfocal
 #   process/cuda/X.c                     with them: the backend
 #   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
 #   tests/cuda/test_cuda_X.cu            -> tests/test_cuda_X; others there help them
@@ -92,10 +93,11 @@ CUDA_LIBS  = $(CUDART) -ldl -lrt
 # ---- what is made of what -------------------------------------------------------------------
 ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
 ISA_C   := $(filter %_isa.c,$(ALL_C))
+PAGE    := $(sort $(wildcard $(addprefix service/page/,*.html *.css *.js *.svg *.webmanifest)))
 ISAS    := base $(if $(filter x86_64,$(MACHINE)),v3)
 OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C) service/main.c,$(ALL_C))) \
            $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_C))) \
-           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard process/*.cpp))
+           $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard process/*.cpp)) $(BUILD)/service/page_files.o
 GEN_C   := $(wildcard tests/gen/*.c)
 HELP_C  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 GEN_O   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/gen/generate.c,$(GEN_C)) $(HELP_C))
@@ -162,6 +164,13 @@ $(BUILD)/fibers/%.o: %.cu $(BUILD)/flags
 	$(COMPILE_CXX)
 # Fibers jump from stack to stack, which is what _FORTIFY_SOURCE is there to forbid.
 $(BUILD)/tests/cuda/%: EXTRA = -DPF_FIBERS -U_FORTIFY_SOURCE
+# What the browser is given; the list changes when a file comes or goes.
+$(BUILD)/page-list: FORCE
+	$(call if_changed,$(PAGE))
+$(BUILD)/service/page_files.c: $(PAGE) $(BUILD)/page-list packaging/embed-page.sh
+	$(call SAY,GZIP)mkdir -p $(@D) && packaging/embed-page.sh $(PAGE) >$@
+$(BUILD)/service/page_files.o: $(BUILD)/service/page_files.c $(BUILD)/flags
+	$(COMPILE)
 # The processor's kernels may reorder sums and know no NaN traps: what lets their loops be vectors.
 ISA_FLAGS := -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
 $(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
