@@ -43,6 +43,7 @@ enum pf_align {
 };
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
 enum pf_fuse { PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE };
+enum pf_resample { PF_RESAMPLE_LANCZOS, PF_RESAMPLE_BICUBIC };
 enum pf_device_kind { PF_DEVICE_AUTO, PF_DEVICE_CPU, PF_DEVICE_CUDA };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
 enum pf_pair { PF_PAIR_JPEG, PF_PAIR_RAW };
@@ -109,11 +110,16 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "a frame whose correlation after alignment is lower is set aside") \
     BOOL(judge, true, 0, 0, "", "engine", \
          "set aside frames that are sharp nowhere or blurred by motion") \
+    BOOL(coverage, true, 0, 0, "", "engine", \
+         "say which focal planes were skipped, and which parts no frame has sharp") \
     CHOICE(fuse, "pyramid", 0, 0, "pyramid|soft-depth|average", "engine", \
            "how frames are fused: by a soft Laplacian pyramid; pixel by pixel by sharpness (even surfaces " \
            "beside strong edges may speckle); or to their mean, which has no maps") \
     REAL(clip, 3, 0, 100, "sigmas", "engine", \
          "fuse = average leaves out what lies further from the mean so far; 0: nothing") \
+    CHOICE(resample, "lanczos", 0, 0, "lanczos|bicubic", "engine", \
+           "how the one resampling of each frame weighs the pixels: lanczos, 6 x 6 of them, keeps the finest " \
+           "detail; bicubic, 4 x 4, rings less beside hard edges") \
     CHOICE(device, "auto", 0, 0, "auto|cpu|cuda", "engine", \
            "what computes: auto, an NVIDIA GPU where one works, else the processor; cuda, a GPU or nothing") \
     INT(threads, 0, 0, 256, "threads", "engine", \

@@ -147,9 +147,10 @@ static int make_levels(struct filling *filling)
     return 0;
 }
 
-int pf_alpha_fill(struct pf_image *image, const uint8_t *alpha, bool associated, const char *path,
+int pf_alpha_fill(struct pf_image *image, uint8_t **alpha_of, bool associated, const char *path,
                   struct pf_error *err)
 {
+    const uint8_t *alpha = *alpha_of;
     size_t pixels = (size_t)image->width * (size_t)image->height, opaque = 0, clear = 0;
     for (size_t i = 0; i < pixels; i++) {
         opaque += alpha[i] == 255;
@@ -172,6 +173,9 @@ int pf_alpha_fill(struct pf_image *image, const uint8_t *alpha, bool associated,
         for (int l = filling.levels - 2; l >= 0; l--)
             fill_level(&filling.level[l], &filling.level[l + 1], image->planes);
         fill_picture(&filling);
+        free(image->cover);
+        image->cover = *alpha_of;
+        *alpha_of = NULL;
     } else {
         r = pf_fail(err, ENOMEM, "%s: out of memory for its transparent parts", path);
     }

@@ -18,9 +18,9 @@
 struct pf_burst {
     struct pf_stack *stack;
     struct pf_pool *pool;
-    struct pf_coverage *coverage;
-    bool has_maps; /* the method knows which frame is sharp where */
-    char **added;  /* identities, in the order of pf_stack_add() */
+    struct pf_coverage *coverage; /* NULL: nobody wants to know */
+    bool has_maps;                /* the method knows which frame is sharp where */
+    char **added;                 /* identities, in the order of pf_stack_add() */
     int count, capacity;
     int aside;
 };
@@ -33,7 +33,7 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
     burst->has_maps = pf_fuse_has_maps(settings->fuse);
-    int r = pf_coverage_new(&burst->coverage, err);
+    int r = settings->coverage ? pf_coverage_new(&burst->coverage, err) : 0;
     if (r == 0)
         r = pf_stack_open(&burst->stack, settings, pool, err);
     if (r < 0) {
@@ -158,6 +158,8 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
 {
     struct pf_focus focus;
     json_t *coverage = NULL;
+    if (!burst->coverage)
+        return 0;
     pf_focus_lay(&focus, &result->focus, result->transform, image->width, image->height,
                  result->light.gain);
     int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
@@ -332,6 +334,10 @@ int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool wh
                       struct pf_error *err)
 {
     struct pf_coverage_report report;
+    if (!burst->coverage) {
+        *ret = json_null();
+        return 0;
+    }
     int *rank = order ? ranks(burst, order) : NULL;
     int r = order && !rank ? pf_fail(err, ENOMEM, "out of memory for the coverage")
                            : pf_coverage_report(burst->coverage, rank, &report, err);

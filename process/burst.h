@@ -34,7 +34,7 @@ int pf_burst_fused(const struct pf_burst *burst);
 int pf_burst_aside(const struct pf_burst *burst);
 
 /* What the frames cover (process/coverage.h), as in PROTOCOL.md: detail skipped before beyond; with
- * `whole` also curve and winner. order as in struct pf_burst_output; winners are places in it. */
+ * `whole` also curve and winner. null where the setting `coverage` is off. order as in struct pf_burst_output; winners are places in it. */
 int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool whole, json_t **ret,
                       struct pf_error *err);
 

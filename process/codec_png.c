@@ -187,7 +187,7 @@ static void read_picture(struct reader *reader)
     png_read_end(png, info);
     if (reader->alpha)
         reader->result =
-            pf_alpha_fill(reader->image, reader->alpha, false, reader->source->path, reader->err);
+            pf_alpha_fill(reader->image, &reader->alpha, false, reader->source->path, reader->err);
     if (reader->result < 0)
         png_longjmp(png, 1);
     keep_metadata(reader);

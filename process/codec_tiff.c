@@ -369,7 +369,7 @@ static int read_picture(struct reader *reader)
     if (r == 0 && reader->repaired)
         r = describe(reader);
     if (r == 0 && reader->alpha)
-        r = pf_alpha_fill(reader->image, reader->alpha, reader->associated, reader->source->path,
+        r = pf_alpha_fill(reader->image, &reader->alpha, reader->associated, reader->source->path,
                           reader->err);
     return r < 0 ? r : keep_metadata(reader);
 }

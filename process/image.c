@@ -65,6 +65,7 @@ struct pf_image *pf_image_free(struct pf_image *image)
         return NULL;
     for (int i = 0; i < 3; i++)
         free(image->plane[i]);
+    free(image->cover);
     free(image->icc.bytes);
     free(image->exif.bytes);
     free(image);

@@ -29,9 +29,11 @@ struct pf_image {
     int source_bits;                    /* bits a sample of the file it came from, 8 or 16 */
     void *plane[3];
     size_t stride_bytes[3]; /* multiple of 64; rows are 64-byte aligned */
-    int orientation;        /* EXIF 1..8 */
-    struct pf_blob icc;     /* ICC profile as in the file */
-    struct pf_blob exif;    /* TIFF-shaped EXIF block, without "Exif\0\0" */
+    uint8_t *
+        cover; /* a byte a pixel, row by row: 255 is covered, 0 transparent; NULL: all is covered */
+    int orientation;     /* EXIF 1..8 */
+    struct pf_blob icc;  /* ICC profile as in the file */
+    struct pf_blob exif; /* TIFF-shaped EXIF block, without "Exif\0\0" */
 };
 
 /* Allocates planes, unset content. -ENOMEM, -EINVAL for sizes below 1 x 1. */

@@ -83,12 +83,31 @@ struct pf_stack_settings {
     enum pf_motion motion;
     double min_correlation;
     enum pf_fuse fuse;
+    enum pf_resample resample;
     double clip; /* `average`: standard deviations beyond which a sample is left out; 0: none is */
     bool depth;  /* keep what maps need */
     bool judge;  /* set aside what process/judge.h condemns */
-    double align_timeout_s;            /* of BSPLINE, for a frame */
+    bool coverage;          /* say what the frames cover, process/coverage.h (the burst does) */
+    double align_timeout_s; /* of BSPLINE, for a frame */
     struct pf_iteration_call iterated; /* called in the thread of pf_stack_add() */
 };
+
+/* What the settings say of the engine; backend, depth and iterated are the caller's. */
+static inline struct pf_stack_settings pf_stack_settings_of(const struct pf_settings *settings)
+{
+    return (struct pf_stack_settings){
+        .align = (enum pf_align)settings->align,
+        .equalise = settings->equalise,
+        .motion = (enum pf_motion)settings->motion,
+        .min_correlation = settings->min_correlation,
+        .fuse = (enum pf_fuse)settings->fuse,
+        .resample = (enum pf_resample)settings->resample,
+        .clip = settings->clip,
+        .judge = settings->judge,
+        .coverage = settings->coverage,
+        .align_timeout_s = settings->align_timeout,
+    };
+}
 
 /* Whether a method finds displacement fields. */
 static inline bool pf_align_is_non_rigid(enum pf_align align)

@@ -284,20 +284,13 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
 /* Decodes, aligns and fuses all files but those that are out. */
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
-    struct pf_stack_settings settings = {.backend = command->device.backend,
-                                         .align = (enum pf_align)command->settings.align,
-                                         .equalise = command->settings.equalise,
-                                         .motion = (enum pf_motion)command->settings.motion,
-                                         .min_correlation = command->settings.min_correlation,
-                                         .align_timeout_s = command->settings.align_timeout,
-                                         .iterated = {on_iteration, command},
-                                         .fuse = (enum pf_fuse)command->settings.fuse,
-                                         .clip = command->settings.clip,
-                                         .judge = command->settings.judge};
+    struct pf_stack_settings settings = pf_stack_settings_of(&command->settings);
     struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000};
     struct pf_pipeline_calls calls = {
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 
+    settings.backend = command->device.backend;
+    settings.iterated = (struct pf_iteration_call){on_iteration, command};
     for (int map = 0; map < PF_MAP_COUNT; map++)
         settings.depth |= command->map[map] != NULL;
     command->burst = pf_burst_free(command->burst);

@@ -68,9 +68,8 @@ int pf_stack_report_print(const struct pf_stack_report *report)
     }
     json_t *document = json_pack(
         "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-        pf_options_json(
-            report->settings,
-            "align equalise motion min_correlation align_timeout judge fuse clip jpeg_quality"),
+        pf_options_json(report->settings, "align equalise motion min_correlation align_timeout "
+                                          "judge coverage fuse resample clip jpeg_quality"),
         "fused", fused, "aside", report->count - fused, "frames", frames, "output",
         report->output ? json_incref(report->output) : json_null(), "engine",
         pf_burst_engine(report->device, report->pool, report->finish_ms), "total_ms",

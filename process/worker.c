@@ -167,7 +167,9 @@ static int command_settings(const struct worker *worker, const json_t *command,
     ret->min_correlation = worker->settings.min_correlation;
     ret->align_timeout = worker->settings.align_timeout;
     ret->judge = worker->settings.judge;
+    ret->coverage = worker->settings.coverage;
     ret->fuse = worker->settings.fuse;
+    ret->resample = worker->settings.resample;
     ret->clip = worker->settings.clip;
     ret->depth_map = worker->settings.depth_map;
     ret->confidence_map = worker->settings.confidence_map;
@@ -199,8 +201,8 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
     static const char *const keys[] = {
-        "align", "equalise", "motion",    "min_correlation", "align_timeout", "judge",
-        "fuse",  "clip",     "depth_map", "confidence_map",  "frame_map",     NULL};
+        "align", "equalise", "motion", "min_correlation", "align_timeout",  "judge",     "coverage",
+        "fuse",  "resample", "clip",   "depth_map",       "confidence_map", "frame_map", NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;
@@ -209,18 +211,10 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
     int r = command_settings(worker, command, keys, &settings, err);
     if (r < 0)
         return r;
-    struct pf_stack_settings stack = {.backend = worker->device.backend,
-                                      .align = (enum pf_align)settings.align,
-                                      .equalise = settings.equalise,
-                                      .motion = (enum pf_motion)settings.motion,
-                                      .min_correlation = settings.min_correlation,
-                                      .align_timeout_s = settings.align_timeout,
-                                      .iterated = {on_iteration, worker},
-                                      .fuse = (enum pf_fuse)settings.fuse,
-                                      .clip = settings.clip,
-                                      .depth = settings.depth_map || settings.confidence_map ||
-                                               settings.frame_map,
-                                      .judge = settings.judge};
+    struct pf_stack_settings stack = pf_stack_settings_of(&settings);
+    stack.backend = worker->device.backend;
+    stack.iterated = (struct pf_iteration_call){on_iteration, worker};
+    stack.depth = settings.depth_map || settings.confidence_map || settings.frame_map;
     pf_settings_free(&settings);
 
     struct open_burst *open = calloc(1, sizeof(*open));

@@ -81,10 +81,10 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
     free(job->key);
     if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
         job->key = NULL;
-    json_t *object = pf_options_json(
-        scheduler->settings,
-        "align equalise motion min_correlation align_timeout judge fuse clip depth_map "
-        "confidence_map frame_map");
+    json_t *object =
+        pf_options_json(scheduler->settings, "align equalise motion min_correlation align_timeout "
+                                             "judge coverage fuse resample clip depth_map "
+                                             "confidence_map frame_map");
     json_t *head = job->key ? command("open", job) : NULL;
     if (object && head && !json_object_update(object, head))
         job->stage = PF_JOB_ACTIVE;

@@ -94,8 +94,8 @@ json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings)
         "burst", job->name, "version", job->version, "complete", job->complete, "camera",
         camera_object(order[0]), "first", time_of(order[0]), "last", time_of(order[job->count - 1]),
         "settings",
-        pf_options_json(settings, "align equalise motion min_correlation align_timeout judge fuse "
-                                  "clip format jpeg_quality depth_map "
+        pf_options_json(settings, "align equalise motion min_correlation align_timeout judge "
+                                  "coverage fuse resample clip format jpeg_quality depth_map "
                                   "confidence_map frame_map"),
         "fused", (json_int_t)fused, "aside", (json_int_t)(job->count - fused), "frames", frames);
     free(order);

@@ -158,6 +158,7 @@ static struct part part_of(const struct pf_fuse_job *job, int from, double scale
                         .source = pf_cpu_source(job->engine->frame, from, scale),
                         .identity = job->identity && here.x == there.x && here.y == there.y,
                         .share = (float)share};
+    part.source.bicubic = job->engine->settings.resample == PF_RESAMPLE_BICUBIC;
     pf_homography_compose(part.h, job->warp->h, to_pixels);
     pf_homography_compose(part.h, to_samples, part.h);
     return part;

@@ -5,7 +5,8 @@
  * What that cannot do, where a clipped mean over all frames at hand can: a frame is judged by those
  * before it, so the first few always count, an outlier among them stays in and widens what
  * is let in after it, and another order of the frames may give a slightly different picture. A plain
- * mean has none of this. There are no weights, and so neither depth nor any other map.
+ * mean has none of this. What is transparent in a frame is no sample of it; where no frame has shown
+ * anything yet, the last one's filling stands in. There are no weights, and so neither depth nor any other map.
  */
 #include <math.h>
 #include <string.h>
@@ -80,24 +81,69 @@ static void clipped_row(float *restrict mean, float *restrict deviations, uint16
     }
 }
 
+static void filled_row(float *restrict mean, const uint16_t *restrict frames,
+                       const int16_t *restrict sample, int count)
+{
+    for (int x = 0; x < count; x++)
+        mean[x] = frames[x] ? mean[x] : (float)sample[x];
+}
+
+/* Columns [left, right) of row y. */
+static void join(const struct pf_fuse_job *job, int y, int left, int right, bool shown)
+{
+    struct pf_cpu_engine *engine = job->engine;
+    size_t at = (size_t)y * (size_t)engine->size[job->plane][0].width + (size_t)left;
+    float *mean = engine->mean[job->plane] + at;
+    uint16_t *frames = engine->frames[job->plane] + at;
+    const int16_t *sample = engine->work[0] + at;
+    if (!shown)
+        filled_row(mean, frames, sample, right - left);
+    else if (engine->deviations[job->plane])
+        clipped_row(mean, engine->deviations[job->plane] + at, frames, sample, right - left,
+                    (float)engine->settings.clip);
+    else
+        average_row(mean, frames, sample, right - left);
+}
+
+/* Which of the columns the frame shows something in: all four pixels around the place are covered. */
+static void look_at_cover(const struct pf_fuse_job *job, int y, int left, int right, bool *shown)
+{
+    enum { PIECE = 64 };
+    const struct pf_image *frame = job->engine->frame;
+    double at[PIECE][2];
+    for (int begin = left; begin < right; begin += PIECE) {
+        int count = right - begin < PIECE ? right - begin : PIECE;
+        pf_fuse_path(job, 0, begin, y, 1, count, at);
+        for (int i = 0; i < count; i++) {
+            shown[begin + i] = true;
+            for (int corner = 0; corner < 4; corner++) {
+                int px = pf_clamp((int)floor(at[i][0]) + (corner & 1), 0, frame->width - 1);
+                int py = pf_clamp((int)floor(at[i][1]) + (corner >> 1), 0, frame->height - 1);
+                shown[begin + i] &=
+                    frame->cover[(size_t)py * (size_t)frame->width + (size_t)px] == 255;
+            }
+        }
+    }
+}
+
 static void join_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
-    struct pf_cpu_engine *engine = job->engine;
-    int width = engine->size[job->plane][0].width;
-    (void)thread;
+    int width = job->engine->size[job->plane][0].width;
+    bool *shown = pf_fuse_scratch(job, thread);
     for (int y = begin; y < end; y++) {
         int left, right;
         covered_columns(job, y, width, &left, &right);
-        size_t at = (size_t)y * (size_t)width + (size_t)left;
-        float *mean = engine->mean[job->plane] + at;
-        uint16_t *frames = engine->frames[job->plane] + at;
-        const int16_t *sample = engine->work[0] + at;
-        if (engine->deviations[job->plane])
-            clipped_row(mean, engine->deviations[job->plane] + at, frames, sample, right - left,
-                        (float)engine->settings.clip);
-        else
-            average_row(mean, frames, sample, right - left);
+        if (!job->engine->frame->cover) {
+            join(job, y, left, right, true);
+            continue;
+        }
+        look_at_cover(job, y, left, right, shown);
+        for (int run = left; left < right; left = run) {
+            while (run < right && shown[run] == shown[left])
+                run++;
+            join(job, y, left, run, shown[left]);
+        }
     }
 }
 

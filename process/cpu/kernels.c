@@ -28,29 +28,41 @@ static struct pf_kernels sets[2];
 static int set_count;
 
 float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
+float pf_bicubic[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
 
 static double sinc(double x)
 {
     return fabs(x) < 1e-9 ? 1 : sin(M_PI * x) / (M_PI * x);
 }
 
-static void fill_lanczos(void)
+static double lanczos(double x)
+{
+    return fabs(x) < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
+static double bicubic(double x)
+{
+    x = fabs(x);
+    return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((2.5 - 0.5 * x) * x - 4) * x + 2 : 0;
+}
+
+static void fill(float table[][PF_LANCZOS_ROW], double (*weight)(double x))
 {
     for (int i = 0; i < 2 * PF_LANCZOS_STEPS + 2; i++) {
         double weights[PF_LANCZOS_TAPS], sum = 0;
         for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
-            double x = (double)PF_LANCZOS_FROM + (double)i / PF_LANCZOS_STEPS - (k - 2);
-            weights[k] = fabs(x) < 3 ? sinc(x) * sinc(x / 3) : 0;
+            weights[k] = weight((double)PF_LANCZOS_FROM + (double)i / PF_LANCZOS_STEPS - (k - 2));
             sum += weights[k];
         }
         for (int k = 0; k < PF_LANCZOS_TAPS; k++)
-            pf_lanczos[i][k] = (float)(weights[k] / sum);
+            table[i][k] = (float)(weights[k] / sum);
     }
 }
 
 static void fill_sets(void)
 {
-    fill_lanczos();
+    fill(pf_lanczos, lanczos);
+    fill(pf_bicubic, bicubic);
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("x86-64-v3"))

@@ -25,6 +25,7 @@ struct pf_source_plane {
     int bits;     /* 8 or 16 */
     float scale;  /* engine unit per sample unit, brightness gain included */
     float offset; /* sample value that is 0 in the engine (chroma: its centre) */
+    bool bicubic; /* resampled by pf_bicubic instead of pf_lanczos */
 };
 
 /* Sums of one row of samples for the focus measure, in grey levels of 255. */
@@ -75,7 +76,7 @@ static inline float pf_spill(float sample)
 struct pf_kernels {
     const char *name;
 
-    /* Warp (Lanczos, three lobes; Duchon 1979): output row `y`, all of width `count`,
+    /* Warp (Lanczos, three lobes: Duchon 1979; or cubic convolution: Keys 1981): output row `y`, all of width `count`,
      * through the homography `h` (output point -> source point). Borders replicate. */
     void (*warp_row)(int16_t *out, int count, int y, const double h[9],
                      const struct pf_source_plane *source);
@@ -192,6 +193,8 @@ struct pf_kernels {
 #define PF_LANCZOS_FROM  -0.5f
 #define PF_LANCZOS_TO    1.5f
 extern float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
+/* The same of cubic convolution (a = -1/2), of whose six weights at most four are not zero. */
+extern float pf_bicubic[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
 
 /* The sets this processor runs, the best one first; index from 0, NULL past the last. */
 const struct pf_kernels *pf_kernels(int index);

@@ -26,13 +26,20 @@ static inline const void *row_of(const struct pf_source_plane *source, int y)
     return (const char *)source->samples + (size_t)y * source->stride_bytes;
 }
 
+typedef const float table_of_weights[PF_LANCZOS_ROW];
+
+static inline table_of_weights *table_of(const struct pf_source_plane *source)
+{
+    return source->bicubic ? pf_bicubic : pf_lanczos;
+}
+
 /* The weights of a sample at offset t from its third tap, by the table; t within its range. */
-static inline void lanczos(float t, float w[PF_LANCZOS_ROW])
+static inline void weights_at(table_of_weights *table, float t, float w[PF_LANCZOS_ROW])
 {
     float at = (t - PF_LANCZOS_FROM) * PF_LANCZOS_STEPS;
     int index = (int)at;
     float share = at - (float)index;
-    const float *below = pf_lanczos[index], *above = pf_lanczos[index + 1];
+    const float *below = table[index], *above = table[index + 1];
     for (int k = 0; k < PF_LANCZOS_ROW; k++)
         w[k] = below[k] + share * (above[k] - below[k]);
 }
@@ -50,8 +57,8 @@ static float sample_anywhere(const struct pf_source_plane *source, double x, dou
     y = y < -4 ? -4 : y > source->height + 4.0 ? source->height + 4.0 : y;
     double floor_x = floor(x), floor_y = floor(y);
     float wx[PF_LANCZOS_ROW], wy[PF_LANCZOS_ROW], sum = 0;
-    lanczos((float)(x - floor_x), wx);
-    lanczos((float)(y - floor_y), wy);
+    weights_at(table_of(source), (float)(x - floor_x), wx);
+    weights_at(table_of(source), (float)(y - floor_y), wy);
     for (int j = 0; j < PF_LANCZOS_TAPS; j++) {
         const void *row = row_of(source, clamp_index((long)floor_y - 2 + j, source->height));
         float line = 0;
@@ -92,7 +99,8 @@ static inline void positions(float from, float step, int count, float *at, float
 /* Weights for offsets that run evenly by `step` from t0. They are smooth: over a short way a
  * parabola through three of the table's values is as good as the table. Offsets beyond the table
  * belong to other cells; what comes of them is not used. */
-static inline void weights_along(float t0, float step, int count, float w[PF_LANCZOS_TAPS][COLUMNS])
+static inline void weights_along(table_of_weights *table, float t0, float step, int count,
+                                 float w[PF_LANCZOS_TAPS][COLUMNS])
 {
     int block = count;
     while (block > 2 && fabsf(step) * (float)block > 0.35f)
@@ -100,9 +108,10 @@ static inline void weights_along(float t0, float step, int count, float w[PF_LAN
     for (int begin = 0; begin < count; begin += block) {
         float first[PF_LANCZOS_ROW], middle[PF_LANCZOS_ROW], last[PF_LANCZOS_ROW];
         float from = t0 + step * (float)begin, way = step * (float)block;
-        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from)), first);
-        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + 0.5f * way)), middle);
-        lanczos(larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + way)), last);
+        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from)), first);
+        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + 0.5f * way)),
+                   middle);
+        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + way)), last);
         int here = count - begin < block ? count - begin : block;
         float norm = 1 / (float)block;
         for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
@@ -148,13 +157,14 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
         base_y + (double)y_high + PF_LANCZOS_TAPS / 2 > source->height - 1)
         return false;
 
+    table_of_weights *table = table_of(source);
     float w[PF_LANCZOS_TAPS][COLUMNS], column[COLUMNS];
     size_t sample_bytes = bits == 8 ? 1 : 2;
     for (float cell = y_low; cell <= y_high; cell++) {
         const char *row =
             (const char *)row_of(source, (int)base_y + (int)cell - 2) + (size_t)left * sample_bytes;
         float part[COLUMNS] = {0};
-        weights_along(at_y[0] - cell, slope, COLUMNS, w);
+        weights_along(table, at_y[0] - cell, slope, COLUMNS, w);
         for (int k = 0; k < PF_LANCZOS_TAPS; k++, row += source->stride_bytes)
             for (int j = 0; j < COLUMNS; j++)
                 part[j] += w[k][j] * load(row, j, bits);
@@ -164,7 +174,7 @@ static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT
     for (float cell = x_low; cell <= x_high; cell++) {
         const float *from = column + (int)(cell - x_low);
         float part[SEGMENT] = {0};
-        weights_along(at_x[0] - cell, drift, SEGMENT, w);
+        weights_along(table, at_x[0] - cell, drift, SEGMENT, w);
         for (int k = 0; k < PF_LANCZOS_TAPS; k++)
             for (int i = 0; i < SEGMENT; i++)
                 part[i] += w[k][i] * from[i + k];

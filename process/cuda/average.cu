@@ -10,6 +10,21 @@ static __device__ bool has_picture(const struct pf_cuda_mean &job, int x, int y)
     return px >= 0 && py >= 0 && px <= job.size.width - 1 && py <= job.size.height - 1;
 }
 
+/* All four pixels around the place are covered. */
+static __device__ bool is_shown(const struct pf_cuda_mean &job, int x, int y)
+{
+    double px, py;
+    pf_map_sample(job.pixels, x, y, &px, &py);
+    int left = (int)floor(px), top = (int)floor(py);
+    bool shown = true;
+    for (int corner = 0; corner < 4; corner++) {
+        int column = pf_within(left + (corner & 1), job.frame_width);
+        int row = pf_within(top + (corner >> 1), job.frame_height);
+        shown = shown && job.cover[(size_t)row * job.frame_width + column] == 255;
+    }
+    return shown;
+}
+
 static __global__ void mean_join(struct pf_cuda_mean job, const int16_t *samples)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
@@ -21,6 +36,11 @@ static __global__ void mean_join(struct pf_cuda_mean job, const int16_t *samples
     unsigned frames = job.frames[at];
     float mean = job.mean[at], sample = (float)samples[at], before = sample - mean;
     float deviations = 0;
+    if (job.cover && !is_shown(job, x, y)) {
+        if (!frames)
+            job.mean[at] = sample;
+        return;
+    }
     if (job.deviations) {
         deviations = job.deviations[at];
         float variance = fmaxf(deviations / fmaxf((float)frames - 1, 1),

@@ -159,7 +159,7 @@ static struct pf_cuda_map map_of(const struct pf_cuda_engine *engine, const stru
 static void warp_group(struct pf_cuda_engine *engine, struct group group,
                        const struct pf_warp *warp, bool as_it_lies, const double mix[9])
 {
-    const float *lanczos = engine->memory.lanczos;
+    const float *taps = engine->memory.taps;
     struct pf_cuda_planes out = work_of(engine, group, 0);
     struct pf_cuda_map map = map_of(engine, warp, group.first, group.first);
     struct pf_source_plane source[2];
@@ -167,7 +167,7 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
         int plane = group.first + i;
         source[i] = pf_cuda_source(engine, plane, mix[4 * plane]);
     }
-    pf_cuda_warp(engine->cuda, &out, source, as_it_lies ? NULL : &map, lanczos);
+    pf_cuda_warp(engine->cuda, &out, source, as_it_lies ? NULL : &map, taps);
     for (int i = 0; i < group.count; i++) {
         int plane = group.first + i;
         struct pf_cuda_planes one = {.count = 1, .samples = {out.samples[i]}, .size = out.size};
@@ -177,8 +177,8 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
             struct pf_source_plane other = pf_cuda_source(engine, from, 1);
             map = map_of(engine, warp, plane, from);
             bool alike = other.width == one.size.width && other.height == one.size.height;
-            pf_cuda_warp_share(engine->cuda, &one, &other, as_it_lies && alike ? NULL : &map,
-                               lanczos, (float)mix[3 * plane + from], plane ? -PF_WHITE : 0);
+            pf_cuda_warp_share(engine->cuda, &one, &other, as_it_lies && alike ? NULL : &map, taps,
+                               (float)mix[3 * plane + from], plane ? -PF_WHITE : 0);
         }
     }
 }
@@ -343,10 +343,14 @@ static void blend_depth(struct pf_cuda_engine *engine, struct group group)
                   group.first && engine->shape.chroma_shift_y ? 1 : 2);
 }
 
-static void join_mean(struct pf_cuda_engine *engine, struct group group,
+static void join_mean(struct pf_cuda_engine *engine, struct group group, const struct pf_warp *warp,
                       const struct pf_cuda_map *map, bool covered)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
+    const struct pf_image *frame = engine->frame;
+    if (frame->cover && group.first == 0)
+        pf_cuda_upload(engine->cuda, memory->cover, frame->cover,
+                       (size_t)frame->width * (size_t)frame->height);
     for (int i = 0; i < group.count; i++) {
         int plane = group.first + i;
         struct pf_cuda_mean mean = {.mean = memory->mean[plane],
@@ -355,6 +359,10 @@ static void join_mean(struct pf_cuda_engine *engine, struct group group,
                                     .size = memory->size[plane][0],
                                     .map = *map,
                                     .covered = covered,
+                                    .cover = frame->cover ? memory->cover : NULL,
+                                    .pixels = map_of(engine, warp, plane, 0),
+                                    .frame_width = frame->width,
+                                    .frame_height = frame->height,
                                     .clip = (float)engine->settings.clip,
                                     .least_deviation = PF_AVERAGE_LEAST_DEVIATION,
                                     .seed_frames = PF_AVERAGE_SEED_FRAMES};
@@ -391,7 +399,7 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
         else if (engine->settings.fuse == PF_FUSE_SOFT_DEPTH)
             blend_depth(engine, group);
         else
-            join_mean(engine, group, &map, as_it_lies);
+            join_mean(engine, group, warp, &map, as_it_lies);
     }
     engine->fused = true;
     /* What lies in the host's memory is the caller's again after this. */

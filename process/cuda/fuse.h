@@ -64,15 +64,15 @@ struct pf_cuda_map {
     int straight; /* samples of a row over which the field runs straight */
 };
 
-/* Decoded planes (alike but for scale; samples on the device) into engine samples: Lanczos with three
- * lobes, borders replicated. map NULL: as they lie. lanczos: the table pf_lanczos on the device. */
+/* Decoded planes (alike but for scale; samples on the device) into engine samples, borders replicated.
+ * map NULL: as they lie. taps: the table pf_lanczos or pf_bicubic on the device. */
 void pf_cuda_warp(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                   const struct pf_source_plane *source, const struct pf_cuda_map *map,
-                  const float *lanczos);
+                  const float *taps);
 /* The same, and a share of it is added to one plane, within low..PF_WHITE. */
 void pf_cuda_warp_share(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                         const struct pf_source_plane *source, const struct pf_cuda_map *map,
-                        const float *lanczos, float share, int low);
+                        const float *taps, float share, int low);
 
 /* Light 0..255 for alignment, rows without gaps: means of 2 x 2 samples of a decoded luma plane, of 2 x 2
  * values of light, and of each sample of the engine. Halving rounds up. */
@@ -196,6 +196,9 @@ struct pf_cuda_mean {
     struct pf_cuda_grid size;
     struct pf_cuda_map map;
     bool covered;
+    const uint8_t *cover;      /* of the frame's pixels, 255 is covered; NULL: all are */
+    struct pf_cuda_map pixels; /* to them */
+    int frame_width, frame_height;
     float clip, least_deviation;
     int seed_frames;
 };

@@ -132,6 +132,8 @@ bool pf_cuda_is_rest(const struct pf_cuda_shape *shape, int plane)
 static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
                           struct arena *arena)
 {
+    if (shape->fuse == PF_FUSE_AVERAGE)
+        memory->cover = take(arena, (size_t)shape->width, (size_t)shape->height);
     for (int plane = 0; plane < shape->planes; plane++) {
         size_t samples = samples_of(&memory->size[plane][0]);
         if (shape->fuse == PF_FUSE_AVERAGE) {
@@ -168,7 +170,7 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
         take(&arena, PF_CUDA_CELLS * PF_CUDA_CELLS, sizeof(*memory->cells_of_light));
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
-    memory->lanczos = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
+    memory->taps = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
     return arena.used;
 }
 

@@ -37,6 +37,7 @@ struct pf_cuda_memory {
     int16_t *average[3][PF_CPU_PARTS];
     float *mean[3], *deviations[3];
     uint16_t *frames[3];
+    uint8_t *cover;            /* `average`: of the frame in hand, without gaps between rows */
     float *modified_laplacian; /* of the level in hand */
     float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1], *most;
     struct pf_shares shares[PF_CPU_PARTS];
@@ -48,7 +49,7 @@ struct pf_cuda_memory {
     struct pf_cuda_cell *cells_of_light;
     struct pf_cuda_noise *noise;
     int *bins;
-    float *lanczos;
+    float *taps; /* of resampling: pf_lanczos or pf_bicubic */
 };
 
 /* Room for frames as decoded. */

@@ -59,8 +59,8 @@ static __device__ struct segment segment_at(const struct pf_cuda_map &map, int x
 }
 
 /* Weights of the six samples around a point that lies `t` (0..1) behind the third of them. */
-static __device__ __forceinline__ void lanczos(const float *table, float t,
-                                               float w[PF_LANCZOS_TAPS])
+static __device__ __forceinline__ void weights_at(const float *table, float t,
+                                                  float w[PF_LANCZOS_TAPS])
 {
     float at = (t - PF_LANCZOS_FROM) * PF_LANCZOS_STEPS;
     int index = (int)at;
@@ -98,8 +98,8 @@ static __global__ void warp(struct sources sources, struct pf_cuda_map map,
         float whole_x = floorf(px), whole_y = floorf(py);
         int left = segment.x + (int)whole_x - 2, top = segment.y + (int)whole_y - 2;
         float wx[PF_LANCZOS_TAPS], wy[PF_LANCZOS_TAPS], sum = 0;
-        lanczos(table, px - whole_x, wx);
-        lanczos(table, py - whole_y, wy);
+        weights_at(table, px - whole_x, wx);
+        weights_at(table, py - whole_y, wy);
         int column[PF_LANCZOS_TAPS];
         for (int k = 0; k < PF_LANCZOS_TAPS; k++)
             column[k] = pf_within(left + k, source.width);

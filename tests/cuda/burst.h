@@ -11,6 +11,8 @@ extern "C" {
 
 struct kind {
     int width, height, bits, planes, shift_x, shift_y, frames;
+    bool holes; /* every frame has a transparent part, full of white */
+    bool bicubic;
 };
 
 static inline void put(struct pf_image *image, int plane, int x, int y, double value)
@@ -43,6 +45,16 @@ static inline struct pf_image *burst_frame(const struct kind *kind, int index)
                 double value = texture_at(7u + plane, px, py, sharp ? 0 : 12);
                 double warm = plane == 2 ? 6.0 * (index % 2) : 0;
                 put(frame, plane, x, y, plane ? 128 + warm + (value - 128) * 0.5 : value * gain);
+            }
+    }
+    if (kind->holes) {
+        size_t row = (size_t)kind->width;
+        frame->cover = (uint8_t *)malloc(row * (size_t)kind->height);
+        memset(frame->cover, 255, row * (size_t)kind->height);
+        for (int y = kind->height / 4; y < kind->height / 2; y++)
+            for (int x = 10 * index; x < 10 * index + kind->width / 5; x++) {
+                frame->cover[(size_t)y * row + (size_t)x] = (uint8_t)(x == 10 * index ? 128 : 0);
+                put(frame, 0, x, y, 255);
             }
     }
     return frame;
@@ -91,6 +103,7 @@ static inline struct outcome stack_on(const struct pf_backend *backend, const st
     settings.min_correlation = 0.5;
     settings.fuse = fuse;
     settings.clip = 3;
+    settings.resample = kind->bicubic ? PF_RESAMPLE_BICUBIC : PF_RESAMPLE_LANCZOS;
     settings.depth = true;
     CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
     for (int i = 0; i < kind->frames; i++) {

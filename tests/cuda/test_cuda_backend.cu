@@ -33,6 +33,8 @@ TEST(cuda_other_methods_are_the_processors)
     struct kind kind = {163, 121, 8, 3, 1, 1, 6};
     compare_backends(&kind, PF_FUSE_SOFT_DEPTH, 50);
     compare_backends(&kind, PF_FUSE_AVERAGE, 60);
+    kind.holes = kind.bicubic = true;
+    compare_backends(&kind, PF_FUSE_AVERAGE, 60);
 }
 
 TEST(cuda_stack_of_a_tiny_picture_is_the_processors)

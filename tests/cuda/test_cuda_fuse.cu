@@ -196,15 +196,17 @@ TEST(cuda_warp_is_the_cpus)
                               {1, 0, 5000, 0, 1, -3000, 0, 0, 1}};
     for (int i = 0; i < SIZES; i++)
         for (int order = 0; order < order_count(); order++)
-            for (int kind = 0; kind < 4; kind++) {
+            for (int kind = 0; kind < 5; kind++) {
+                bool bicubic = kind == 4;
                 take_order(order);
                 struct pf_cuda *cuda = new_queue();
                 struct decoded source = new_decoded(sizes[i].width, sizes[i].height,
                                                     kind & 1 ? 16 : 8, kind & 2, kind ? 1.1f : 1);
                 struct plane out = new_plane(sizes[i].width, sizes[i].height);
                 const struct pf_kernels *kernels = reference();
-                float *table =
-                    device_copy(&pf_lanczos[0][0], sizeof(pf_lanczos) / sizeof(pf_lanczos[0][0]));
+                source.host.bicubic = bicubic;
+                float *table = device_copy(bicubic ? &pf_bicubic[0][0] : &pf_lanczos[0][0],
+                                           sizeof(pf_lanczos) / sizeof(pf_lanczos[0][0]));
                 for (int y = 0; y < out.size.height; y++)
                     kernels->convert_row(out.host + (size_t)y * out.size.pitch, out.size.width, y,
                                          &source.host);

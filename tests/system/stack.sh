@@ -463,6 +463,10 @@ test_skipped_plane_is_named()
         fail "$(cat err)"
     jq -e '.coverage.skipped == [["in/IMG_0004.jpg", "in/IMG_0007.jpg"]] and
         (.coverage.winner | max) < 8' out >/dev/null || fail "$(jq -c .coverage out)"
+    expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.jpg --json --no-coverage --resample bicubic
+    ! grep -q 'skipped' err || fail "coverage that is off: $(cat err)"
+    jq -e '.coverage == null and .settings.coverage == false and .settings.resample == "bicubic"' out \
+        >/dev/null || fail "$(jq -c '[.coverage, .settings]' out)"
 }
 
 test_frame_sharp_nowhere_is_set_aside_unless_told_otherwise()

@@ -443,6 +443,9 @@ static void check_holes(struct pf_image *image, const struct raster *raster)
                 if (fabs(here - left) > 4) /* nothing of the noise, and no edge */
                     FAIL("plane %d at %d, %d: from %.1f to %.1f", plane, x, y, left, here);
             }
+    CHECK(image->cover != NULL);
+    for (int x = 0; x < raster->width; x++)
+        CHECK_EQ(image->cover[3 * raster->width + x], x < 40 ? 255 : x == 40 ? 128 : 0);
     pf_image_free(image);
 }
 

@@ -211,6 +211,35 @@ TEST(fuse_average_counts_only_frames_that_cover)
     pf_stack_free(stack);
 }
 
+/* What is transparent in a frame is no part of the mean, whatever it is filled with; the first frame's
+ * filling gives way to the first that shows something, and stays where none does. */
+TEST(fuse_average_leaves_out_what_is_transparent)
+{
+    struct pf_stack *stack = open_stack(PF_FUSE_AVERAGE, 3, false, NULL);
+    for (int i = 0; i < 3; i++) {
+        struct pf_image *frame = texture_frame(SEED, WIDTH, HEIGHT, identity, 12, 1);
+        frame->cover = malloc((size_t)WIDTH * HEIGHT);
+        CHECK(frame->cover != NULL);
+        memset(frame->cover, 255, (size_t)WIDTH * HEIGHT);
+        for (int y = 40; y < 80; y++)
+            for (int x = 40 * i + 20; x < 40 * i + 80; x++) {
+                frame->cover[y * WIDTH + x] = (uint8_t)(x % 2 ? 0 : 254);
+                *pixel(frame, x, y) = 250;
+            }
+        for (int y = 100; y < 110; y++) {
+            memset(&frame->cover[y * WIDTH + 10], 0, 10);
+            memset(pixel(frame, 10, y), 200, 10);
+        }
+        add(stack, frame);
+    }
+    struct pf_image *image = finish(stack);
+    CHECK(distance(image, 0, 0, WIDTH, 98, 12) < 0.5);
+    CHECK(distance(image, 24, 0, WIDTH, HEIGHT, 12) < 0.5);
+    CHECK_NEAR(value(image, 15, 105) / 257.0, 200, 4);
+    pf_image_free(image);
+    pf_stack_free(stack);
+}
+
 /* Share of the pixels of each third, without its borders, that have the number it should have. */
 static double rightly_numbered(const struct pf_image *map)
 {

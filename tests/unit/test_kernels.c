@@ -259,8 +259,17 @@ static double lanczos_at(double d)
                     : 3 * sin(M_PI * d) * sin(M_PI * d / 3) / (M_PI * M_PI * d * d);
 }
 
-/* Small motions take the fast way, large ones and borders the slow one: one formula for all. */
-TEST(kernels_warp_matches_lanczos_formula)
+static double bicubic_at(double d)
+{
+    d = fabs(d);
+    return d < 1   ? 1.5 * d * d * d - 2.5 * d * d + 1
+           : d < 2 ? -0.5 * d * d * d + 2.5 * d * d - 4 * d + 2
+                   : 0;
+}
+
+/* Small motions take the fast way, large ones and borders the slow one: one formula for all. The fast
+ * way's parabolas follow the pieces of cubic convolution, whose second derivative jumps, less well. */
+static void check_warp(bool bicubic, double (*weight_at)(double d))
 {
     static const struct {
         double h[9];
@@ -293,7 +302,8 @@ TEST(kernels_warp_matches_lanczos_formula)
                                              .width = WIDTH,
                                              .height = HEIGHT,
                                              .bits = bits,
-                                             .scale = bits == 8 ? PF_GREY : PF_GREY / 257.0f};
+                                             .scale = bits == 8 ? PF_GREY : PF_GREY / 257.0f,
+                                             .bicubic = bicubic};
             for (int y = 0; y < HEIGHT; y++) {
                 int16_t out[WIDTH], along[WIDTH];
                 double path[WIDTH / PF_WARP_SEGMENT + 2][2];
@@ -315,16 +325,26 @@ TEST(kernels_warp_matches_lanczos_formula)
                     double fx = floor(px), fy = floor(py), sum = 0, weights = 0;
                     for (int j = -2; j < 4; j++)
                         for (int i = -2; i < 4; i++) {
-                            double w = lanczos_at(px - fx - i) * lanczos_at(py - fy - j);
+                            double w = weight_at(px - fx - i) * weight_at(py - fy - j);
                             sum += w * bytes[at((int)fy + j, HEIGHT)][at((int)fx + i, WIDTH)];
                             weights += w;
                         }
                     sum /= weights;
                     sum = sum < 0 ? 0 : sum > 255 ? 255 : sum;
-                    CHECK_NEAR(out[x] / (double)PF_GREY, sum, maps[m].within);
+                    CHECK_NEAR(out[x] / (double)PF_GREY, sum, maps[m].within * (bicubic ? 3 : 1));
                 }
             }
         }
+}
+
+TEST(kernels_warp_matches_lanczos_formula)
+{
+    check_warp(false, lanczos_at);
+}
+
+TEST(kernels_warp_matches_bicubic_formula)
+{
+    check_warp(true, bicubic_at);
 }
 
 TEST(kernels_measure_light)
