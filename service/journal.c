@@ -183,6 +183,7 @@ static int find_or_make_database(struct pf_journal *journal, const char *directo
 static int set_up(struct pf_journal *journal, struct pf_error *err)
 {
     struct stat st;
+    int version = 0;
     if (stat(journal->path, &st) == 0 && st.st_size == 0)
         return pf_fail(err, EUCLEAN,
                        "journal %s is damaged: it is empty (it is left as it is: restore a copy, "
@@ -191,14 +192,14 @@ static int set_up(struct pf_journal *journal, struct pf_error *err)
     int r = open_database(journal, journal->path, 0, err);
     if (!r) {
         sqlite3_busy_timeout(journal->db, 5000); /* someone looks at it with the sqlite3 command */
-        r = pf_journal_check(journal, err);
+        r = pf_journal_check(journal, &version, err);
     }
     if (!r)
         r = configure(journal,
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                       "PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864",
                       err);
-    return r;
+    return r < 0 ? r : pf_journal_migrate(journal, version, err);
 }
 
 static void know_boot(struct pf_journal *journal)

@@ -4,58 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x70666f63 /* "pfoc", in the header of the file */
-
-/* The numbers of states are those of the enums in journal.h. */
-static const char schema[] =
-    "CREATE TABLE bursts ("
-    "  number INTEGER PRIMARY KEY,"
-    "  id TEXT NOT NULL UNIQUE,"
-    "  state INTEGER NOT NULL,"
-    "  wanted INTEGER NOT NULL DEFAULT 0,"    /* version that the last completion asked for */
-    "  published INTEGER NOT NULL DEFAULT 0," /* last version that is out */
-    "  reason TEXT,"                          /* why it ended */
-    "  detail TEXT,"                          /* why it failed or is no stack */
-    "  opened_wall_ms INTEGER NOT NULL,"
-    "  changed_wall_ms INTEGER NOT NULL);"
-    "CREATE INDEX bursts_by_state ON bursts (state, number);"
-    "CREATE INDEX bursts_by_change ON bursts (changed_wall_ms, number);"
-    "CREATE TABLE frames ("
-    "  number INTEGER PRIMARY KEY AUTOINCREMENT," /* as they were recorded */
-    "  id TEXT NOT NULL UNIQUE,"                  /* of the content */
-    "  record TEXT NOT NULL,"                     /* as capture sent it, JSON */
-    "  arrival_ms INTEGER NOT NULL,"              /* CLOCK_MONOTONIC of that boot */
-    "  boot TEXT NOT NULL,"
-    "  wall_offset_ms INTEGER NOT NULL,"
-    "  recorded_wall_ms INTEGER NOT NULL,"
-    "  state INTEGER NOT NULL,"
-    "  attempts INTEGER NOT NULL DEFAULT 0,"
-    "  burst INTEGER REFERENCES bursts (number)," /* one at the most */
-    "  place INTEGER,"                            /* as they joined, from 1 */
-    "  late INTEGER NOT NULL DEFAULT 0,"
-    "  reason TEXT,"
-    "  scores TEXT);"
-    "CREATE UNIQUE INDEX frames_by_burst ON frames (burst, place) WHERE burst IS NOT NULL;"
-    "CREATE INDEX frames_loose ON frames (number) WHERE burst IS NULL;"
-    "CREATE TABLE files ("
-    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  source BLOB NOT NULL,"
-    "  path BLOB NOT NULL,"
-    "  size_bytes INTEGER NOT NULL,"
-    "  mtime_ns INTEGER NOT NULL,"
-    "  ctime_ns INTEGER NOT NULL,"
-    "  inode INTEGER NOT NULL,"
-    "  frame INTEGER REFERENCES frames (number)," /* NULL: rejected */
-    "  reason TEXT,"
-    "  UNIQUE (source, path));"
-    "CREATE INDEX files_by_frame ON files (frame);"
-    "CREATE TABLE versions ("
-    "  burst INTEGER NOT NULL REFERENCES bursts (number),"
-    "  version INTEGER NOT NULL,"
-    "  directory BLOB NOT NULL,"
-    "  published_wall_ms INTEGER NOT NULL,"
-    "  PRIMARY KEY (burst, version)) WITHOUT ROWID;";
 
 static const char *const queries[] = {
 #define PF_JOURNAL_QUERY_TEXT(name, text) [PF_QUERY_##name] = text,
@@ -189,7 +138,8 @@ int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_e
 
 /* ---- transactions ---- */
 
-static int exec(struct pf_journal *journal, const char *sql, const char *what, struct pf_error *err)
+int pf_journal_exec(struct pf_journal *journal, const char *sql, const char *what,
+                    struct pf_error *err)
 {
     int result = sqlite3_exec(journal->db, sql, NULL, NULL, NULL);
     return result == SQLITE_OK
@@ -209,14 +159,14 @@ int pf_journal_enter(struct pf_journal *journal, struct pf_error *err)
     if (batch_is_lost(journal))
         return pf_fail(err, journal->lost.code ? journal->lost.code : EIO, "%s",
                        journal->lost.text);
-    return exec(journal, "SAVEPOINT step", "beginning", err);
+    return pf_journal_exec(journal, "SAVEPOINT step", "beginning", err);
 }
 
 int pf_journal_leave(struct pf_journal *journal, int r, struct pf_error *err)
 {
     struct pf_error problem = {0};
     if (!r)
-        r = exec(journal, "RELEASE step", "committing", &problem);
+        r = pf_journal_exec(journal, "RELEASE step", "committing", &problem);
     if (problem.code)
         pf_fail(err, problem.code, "%s", problem.text);
     if (r < 0 && !sqlite3_get_autocommit(journal->db)) {
@@ -234,7 +184,7 @@ int pf_journal_begin(struct pf_journal *journal, struct pf_error *err)
 {
     if (journal->in_batch)
         return pf_fail(err, EBUSY, "journal %s: a batch is open already", journal->path);
-    int r = exec(journal, "BEGIN IMMEDIATE", "beginning", err);
+    int r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
     if (r < 0)
         return r;
     journal->in_batch = true;
@@ -249,7 +199,7 @@ int pf_journal_commit(struct pf_journal *journal, struct pf_error *err)
     bool lost = batch_is_lost(journal);
     int r =
         lost ? pf_fail(err, journal->lost.code ? journal->lost.code : EIO, "%s", journal->lost.text)
-             : exec(journal, "COMMIT", "committing", err);
+             : pf_journal_exec(journal, "COMMIT", "committing", err);
     if (r < 0)
         pf_journal_rollback(journal);
     journal->in_batch = false;
@@ -284,14 +234,13 @@ static int ask(struct pf_journal *journal, const char *sql, char *answer, size_t
 
 int pf_journal_create(struct pf_journal *journal, struct pf_error *err)
 {
-    char sql[sizeof(schema) + 128];
-    sqlite3_snprintf(sizeof(sql), sql,
-                     "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT",
-                     APPLICATION_ID, SCHEMA_VERSION, schema);
-    return exec(journal, sql, "creating its tables", err);
+    char sql[64];
+    sqlite3_snprintf(sizeof(sql), sql, "PRAGMA application_id = %d", APPLICATION_ID);
+    int r = pf_journal_exec(journal, sql, "creating its tables", err);
+    return r < 0 ? r : pf_journal_migrate(journal, 0, err);
 }
 
-int pf_journal_check(struct pf_journal *journal, struct pf_error *err)
+int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_error *err)
 {
     char application[16], version[16], health[256];
     int r = ask(journal, "PRAGMA application_id", application, sizeof(application), err);
@@ -304,15 +253,17 @@ int pf_journal_check(struct pf_journal *journal, struct pf_error *err)
                        "%s is not a journal of parfocal, or a damaged one; it is left as it is: "
                        "move it away, or name another state directory",
                        journal->path);
-    if (atoi(version) > SCHEMA_VERSION)
+    if (atoi(version) > pf_journal_newest())
         return pf_fail(err, ENOTSUP,
                        "journal %s was written by a newer parfocal (version %s, this one knows %d)",
-                       journal->path, version, SCHEMA_VERSION);
+                       journal->path, version, pf_journal_newest());
     r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
     if (!r && strcmp(health, "ok"))
         r = pf_fail(err, EUCLEAN,
                     "journal %s is damaged: %s (it is left as it is: restore a copy, or move it "
                     "away to begin a new one)",
                     journal->path, health);
+    if (!r)
+        *ret_version = atoi(version);
     return r;
 }

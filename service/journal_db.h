@@ -51,6 +51,24 @@
                      " detail = CASE ?2 WHEN 2 THEN NULL ELSE detail END WHERE number = ?1")       \
     X(ADD_VERSION, "INSERT INTO versions (burst, version, directory, published_wall_ms)"           \
                    " VALUES (?1, ?2, ?3, ?4)")                                                     \
+    X(ADD_DELIVERY, "INSERT INTO deliveries (id, hook, target, event, due_wall_ms,"                \
+                    " created_wall_ms, changed_wall_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5)")      \
+    X(TRIM_DELIVERIES, "DELETE FROM deliveries WHERE state <> 0 AND number <="                     \
+                       " (SELECT max(number) FROM deliveries) - ?1")                               \
+    X(DELIVERY_RESULT, "UPDATE deliveries SET state = ?2, tries = tries + ?3, failures = CASE ?2"  \
+                       " WHEN 1 THEN 0 ELSE failures + ?3 END, due_wall_ms = ?4, error = ?5,"      \
+                       " changed_wall_ms = ?6 WHERE number = ?1")                                  \
+    X(RETRY_DELIVERY, "UPDATE deliveries SET state = 0, failures = 0, due_wall_ms = ?2,"           \
+                      " changed_wall_ms = ?2 WHERE id = ?1 AND state <> 1")                        \
+    X(DELIVERY_OF_ID, "SELECT number, state FROM deliveries WHERE id = ?1")                        \
+    X(NEXT_DELIVERY, "SELECT min(due_wall_ms) FROM deliveries WHERE state = 0 AND"                 \
+                     " due_wall_ms > ?1")                                                          \
+    X(COUNT_DELIVERIES, "SELECT count(*) FROM deliveries WHERE state = ?1")                        \
+    X(DUE_DELIVERIES,                                                                              \
+      PF_JOURNAL_DELIVERY " WHERE state = 0 AND (due_wall_ms <= ?1 OR"                             \
+                          " due_wall_ms > ?2) ORDER BY due_wall_ms, number LIMIT ?3")              \
+    X(RECENT_DELIVERIES, PF_JOURNAL_DELIVERY " WHERE number > 0 ORDER BY number DESC LIMIT ?1")    \
+    X(DELIVERY, PF_JOURNAL_DELIVERY " WHERE number = ?1")                                          \
     X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \
     X(BURSTS_IN, PF_JOURNAL_BURST " WHERE state = ?1 ORDER BY number")                             \
     X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")
@@ -58,6 +76,9 @@
 #define PF_JOURNAL_FRAME                                                                           \
     "SELECT number, record, arrival_ms, boot, wall_offset_ms, state, burst, attempts, late,"       \
     " reason, scores FROM frames"
+#define PF_JOURNAL_DELIVERY                                                                        \
+    "SELECT number, id, hook, target, event, state, tries, failures, due_wall_ms, error,"          \
+    " created_wall_ms, changed_wall_ms FROM deliveries"
 #define PF_JOURNAL_BURST                                                                           \
     "SELECT number, id, state, wanted, published,"                                                 \
     " (SELECT count(*) FROM frames WHERE burst = bursts.number), reason, detail,"                  \
@@ -105,9 +126,20 @@ int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_e
 int pf_journal_enter(struct pf_journal *journal, struct pf_error *err);
 int pf_journal_leave(struct pf_journal *journal, int r, struct pf_error *err);
 
+/* Statements without rows; `what` is for the message. */
+int pf_journal_exec(struct pf_journal *journal, const char *sql, const char *what,
+                    struct pf_error *err);
+
 /* Makes the tables of a new, empty database. */
 int pf_journal_create(struct pf_journal *journal, struct pf_error *err);
-/* -EUCLEAN when it is not a journal of ours, undamaged; -ENOTSUP when it is newer than we are. */
-int pf_journal_check(struct pf_journal *journal, struct pf_error *err);
+/* -EUCLEAN when it is not a journal of ours, undamaged; -ENOTSUP when it is newer than we are.
+ * *ret_version: of its schema, 1 or more. */
+int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_error *err);
+
+/* journal_migrate.c */
+/* Schema that this program writes. */
+int pf_journal_newest(void);
+/* Brings the tables from that schema (0: there are none) to the newest, all or nothing of it. */
+int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error *err);
 
 #endif

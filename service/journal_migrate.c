@@ -1,0 +1,103 @@
+#include <stdlib.h>
+
+#include "config/base/log.h"
+#include "service/journal_db.h"
+
+/* Step n leads from schema n to n + 1, and the first one makes the tables. A step that has been in a
+ * release is never changed: what comes later is a step of its own at the end, and a journal of the
+ * version before it is kept as tests/unit/journal_vN.sql. The numbers of states are those of the enums
+ * in journal.h and deliveries.h. */
+static const char *const steps[] = {
+    "CREATE TABLE bursts ("
+    "  number INTEGER PRIMARY KEY,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  state INTEGER NOT NULL,"
+    "  wanted INTEGER NOT NULL DEFAULT 0,"    /* version that the last completion asked for */
+    "  published INTEGER NOT NULL DEFAULT 0," /* last version that is out */
+    "  reason TEXT,"                          /* why it ended */
+    "  detail TEXT,"                          /* why it failed or is no stack */
+    "  opened_wall_ms INTEGER NOT NULL,"
+    "  changed_wall_ms INTEGER NOT NULL);"
+    "CREATE INDEX bursts_by_state ON bursts (state, number);"
+    "CREATE INDEX bursts_by_change ON bursts (changed_wall_ms, number);"
+    "CREATE TABLE frames ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT," /* as they were recorded */
+    "  id TEXT NOT NULL UNIQUE,"                  /* of the content */
+    "  record TEXT NOT NULL,"                     /* as capture sent it, JSON */
+    "  arrival_ms INTEGER NOT NULL,"              /* CLOCK_MONOTONIC of that boot */
+    "  boot TEXT NOT NULL,"
+    "  wall_offset_ms INTEGER NOT NULL,"
+    "  recorded_wall_ms INTEGER NOT NULL,"
+    "  state INTEGER NOT NULL,"
+    "  attempts INTEGER NOT NULL DEFAULT 0,"
+    "  burst INTEGER REFERENCES bursts (number)," /* one at the most */
+    "  place INTEGER,"                            /* as they joined, from 1 */
+    "  late INTEGER NOT NULL DEFAULT 0,"
+    "  reason TEXT,"
+    "  scores TEXT);"
+    "CREATE UNIQUE INDEX frames_by_burst ON frames (burst, place) WHERE burst IS NOT NULL;"
+    "CREATE INDEX frames_loose ON frames (number) WHERE burst IS NULL;"
+    "CREATE TABLE files ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  source BLOB NOT NULL,"
+    "  path BLOB NOT NULL,"
+    "  size_bytes INTEGER NOT NULL,"
+    "  mtime_ns INTEGER NOT NULL,"
+    "  ctime_ns INTEGER NOT NULL,"
+    "  inode INTEGER NOT NULL,"
+    "  frame INTEGER REFERENCES frames (number)," /* NULL: rejected */
+    "  reason TEXT,"
+    "  UNIQUE (source, path));"
+    "CREATE INDEX files_by_frame ON files (frame);"
+    "CREATE TABLE versions ("
+    "  burst INTEGER NOT NULL REFERENCES bursts (number),"
+    "  version INTEGER NOT NULL,"
+    "  directory BLOB NOT NULL,"
+    "  published_wall_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (burst, version)) WITHOUT ROWID;",
+
+    /* What hooks have been told and are to be told. */
+    "CREATE TABLE deliveries ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE," /* by which a receiver knows a repeat */
+    "  hook TEXT NOT NULL,"
+    "  target BLOB NOT NULL," /* as configured */
+    "  event TEXT NOT NULL,"  /* JSON */
+    "  state INTEGER NOT NULL DEFAULT 0,"
+    "  tries INTEGER NOT NULL DEFAULT 0,"
+    "  failures INTEGER NOT NULL DEFAULT 0," /* in a row, since somebody last asked for it */
+    "  due_wall_ms INTEGER NOT NULL,"        /* not before */
+    "  error TEXT,"
+    "  created_wall_ms INTEGER NOT NULL,"
+    "  changed_wall_ms INTEGER NOT NULL);"
+    "CREATE INDEX deliveries_by_state ON deliveries (state, due_wall_ms, number);",
+};
+
+int pf_journal_newest(void)
+{
+    return (int)(sizeof(steps) / sizeof(steps[0]));
+}
+
+int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error *err)
+{
+    char number[64];
+    int newest = pf_journal_newest();
+    if (version >= newest)
+        return 0;
+    int r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
+    if (r < 0)
+        return r;
+    for (int step = version; !r && step < newest; step++)
+        r = pf_journal_exec(journal, steps[step],
+                            step ? "bringing its tables up to date" : "creating its tables", err);
+    sqlite3_snprintf(sizeof(number), number, "PRAGMA user_version = %d", newest);
+    if (!r)
+        r = pf_journal_exec(journal, number, "bringing its tables up to date", err);
+    if (!r)
+        r = pf_journal_exec(journal, "COMMIT", "bringing its tables up to date", err);
+    if (r < 0 && !sqlite3_get_autocommit(journal->db))
+        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    if (!r && version)
+        pf_log_info("journal %s: brought from version %d to %d", journal->path, version, newest);
+    return r;
+}
