@@ -458,6 +458,16 @@ static int finish_stream(struct pf_grouper *grouper, struct pf_stream *stream, i
     return 0;
 }
 
+int64_t pf_grouper_closes_at(const struct pf_grouper *grouper, int64_t burst)
+{
+    for (size_t i = 0; i < grouper->stream_count; i++) {
+        const struct pf_grouper_burst *found = pf_stream_find(grouper->streams[i], burst);
+        if (found)
+            return found->open ? closes_at(grouper, found) : INT64_MAX;
+    }
+    return INT64_MAX;
+}
+
 int pf_grouper_finish(struct pf_grouper *grouper, int64_t burst, int64_t now_ms,
                       struct pf_error *err)
 {

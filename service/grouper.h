@@ -101,6 +101,10 @@ int pf_grouper_advance(struct pf_grouper *grouper, int64_t now_ms, struct pf_err
 /* When advance() has something to do next; INT64_MAX: nothing is waiting. */
 int64_t pf_grouper_deadline(const struct pf_grouper *grouper);
 
+/* When an open burst completes by silence unless another frame comes; INT64_MAX: it is unknown or not
+ * open. */
+int64_t pf_grouper_closes_at(const struct pf_grouper *grouper, int64_t burst);
+
 /* Takes the next decision off the queue, oldest first; false when there is none. */
 bool pf_grouper_next(struct pf_grouper *grouper, struct pf_decision *ret);
 

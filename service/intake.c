@@ -1,11 +1,14 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/base/array.h"
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
+#include "service/describe.h"
 #include "service/service.h"
 #include "service/timer.h"
 
@@ -19,6 +22,10 @@ static void on_frame(struct pf_record *record, void *context)
 {
     struct pf_service *service = context;
     pf_ledger_add(service->ledger, PF_ENTRY_RECORD)->record = record;
+    pf_events_publish(service->events, "frame.seen",
+                      json_pack("{s:s, s:o, s:o}", "frame", record->id.text, "name",
+                                pf_json_bytes(pf_base_name(record->path)), "source",
+                                pf_json_bytes(record->source)));
 }
 
 static void on_rejected(const char *source, const char *path, int64_t size_bytes, int64_t mtime_ns,
@@ -57,7 +64,25 @@ static void on_batch(void *context)
         pf_timer_set(service->grouper_timer, 0);
 }
 
-const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch,
+static void on_changed(struct pf_source *source, void *context)
+{
+    struct pf_service *service = context;
+    const char *why = pf_source_trouble(source);
+    char id[32];
+    size_t number = 0;
+    while (number < service->source_count && service->sources[number] != source)
+        number++;
+    snprintf(id, sizeof(id), "source.%zu", number);
+    if (why)
+        pf_trouble_on(service->troubles, true, id, NULL, "%s: %s", pf_source_name(source), why);
+    else
+        pf_trouble_off(service->troubles, id);
+    json_t *object = pf_source_json(source);
+    json_object_set_new(object, "source", json_integer((json_int_t)number));
+    pf_events_publish(service->events, "source", json_pack("{s:o}", "source", object));
+}
+
+const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_batch, on_changed,
                                                       pf_asking_answer};
 
 /* ---- the grouper ---- */
@@ -114,6 +139,7 @@ void pf_intake_advance(struct pf_service *service)
             pf_back_off_ms(service->grouper_backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
     }
     take_decisions(service);
+    pf_tell_deadlines(service);
     int64_t deadline_ms = pf_grouper_deadline(service->grouper);
     if (pf_pairs_deadline(service->pairs) < deadline_ms)
         deadline_ms = pf_pairs_deadline(service->pairs);
@@ -179,6 +205,8 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
     for (size_t i = 0; i < service->source_count; i++)
         if (!strcmp(pf_source_name(service->sources[i]), record->source))
             pf_source_recorded(service->sources[i], record->path);
+    pf_events_publish(service->events, "frame.recorded",
+                      json_pack("{s:o}", "frame", pf_describe_record(service, record)));
     if (entry->seen == PF_JOURNAL_NEW) {
         pf_log_info("frame %s: %.1f MB, %d x %d", name, (double)record->size_bytes / 1e6,
                     record->width, record->height);
@@ -221,6 +249,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         return -err->code;
     if (decision->kind == PF_DECISION_NOT_A_STACK) {
         pf_log_info("burst %s is not a stack: %s", job->name, decision->why);
+        pf_tell_burst(service, "burst.not_a_stack", job->burst, NULL);
         pf_scheduler_remove(service->scheduler, job);
         return 0;
     }
@@ -233,6 +262,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         if (!job->complete)
             return pf_fail(err, ENOMEM, "out of memory");
         pf_log_info("burst %s complete: %zu frames (%s)", job->name, job->count, reason);
+        pf_tell_burst(service, "burst.complete", job->burst, NULL);
     } else {
         struct pf_record *record = entry->record;
         entry->record = NULL;
@@ -244,8 +274,18 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         free(job->complete);
         job->complete = NULL;
         job->version = 0;
+        struct pf_identity id = record->id;
         if (pf_job_add(job, record, err) < 0)
             return -err->code;
+        if (decision->opened || decision->late)
+            pf_tell_burst(service, "burst.opened", job->burst, NULL);
+        pf_events_publish(
+            service->events, "frame.joined",
+            json_pack("{s:s, s:o, s:b, s:b, s:I}", "burst", job->name, "frame",
+                      pf_describe_job_frame(service, job, pf_job_find(job, id.text), false),
+                      "opened", decision->opened, "late", decision->late, "frames",
+                      (json_int_t)decision->frames));
+        pf_tell_deadlines(service);
     }
     pf_scheduler_poke(service->scheduler);
     return 0;
@@ -258,6 +298,12 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry)
         return; /* nothing was written, so that nothing follows */
     if (entry->kind == PF_ENTRY_RECORD)
         recorded(service, entry);
+    else if (entry->kind == PF_ENTRY_REJECT)
+        pf_events_publish(
+            service->events, "frame.rejected",
+            json_pack("{s:o, s:o, s:o, s:o}", "name", pf_json_bytes(pf_base_name(entry->path)),
+                      "path", pf_json_bytes(entry->path), "source", pf_json_bytes(entry->source),
+                      "reason", pf_json_bytes(entry->reason)));
     else if (entry->kind == PF_ENTRY_DECISION && act(service, entry, &err) < 0)
         pf_log_error("burst %lld: %s; it waits for the next start",
                      (long long)entry->decision.burst, err.text);

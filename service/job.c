@@ -98,6 +98,14 @@ size_t pf_job_fused_count(const struct pf_job *job)
     return fused;
 }
 
+size_t pf_job_aside_count(const struct pf_job *job)
+{
+    size_t aside = 0;
+    for (size_t i = 0; i < job->count; i++)
+        aside += job->frames[i].step == PF_STEP_DONE && !pf_job_fused(&job->frames[i]);
+    return aside;
+}
+
 bool pf_job_settled(const struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++)

@@ -25,9 +25,10 @@ struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */
     enum pf_job_step step;
-    bool decoding; /* the worker has named it as the one in hand */
-    bool excluded; /* set aside by the service: not sent again */
-    bool stray;    /* excluded because it is of a smaller group (process/stray.h) */
+    bool decoding;  /* the worker has named it as the one in hand */
+    bool excluded;  /* set aside by the service: not sent again */
+    bool discarded; /* excluded by hand */
+    bool stray;     /* excluded because it is of a smaller group (process/stray.h) */
     int group;
     char reason[256];    /* why it is excluded, or what the trouble with its file was last time */
     int64_t trouble_ms;  /* since when its file cannot be read; 0: it could */
@@ -76,6 +77,10 @@ struct pf_job {
     int64_t backoff_ms;    /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
+    int previews; /* how many have been made: the number of the one that is there */
+
+    const char *stage_told;   /* static text, NULL none */
+    int64_t deadline_told_ms; /* CLOCK_MONOTONIC */
 
     json_t *coverage;      /* what the worker found last, NULL before */
     json_t *coverage_told; /* object whose keys say what of it was logged; NULL: nothing */
@@ -102,6 +107,7 @@ bool pf_job_fused(const struct pf_job_frame *frame);
 /* "" when fused or without a result. */
 const char *pf_job_reason(const struct pf_job_frame *frame);
 size_t pf_job_fused_count(const struct pf_job *job);
+size_t pf_job_aside_count(const struct pf_job *job);
 bool pf_job_settled(const struct pf_job *job); /* every frame is done */
 
 /* Whether an errno is trouble of a file that may be over later (a mount is away), and none of the

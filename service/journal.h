@@ -206,4 +206,48 @@ int pf_journal_bursts_in(struct pf_journal *journal, enum pf_burst_state state,
 int pf_journal_recent_bursts(struct pf_journal *journal, size_t limit,
                              struct pf_journal_bursts *ret, struct pf_error *err);
 
+/* ---- what people ask (journal_view.c) ---- */
+
+/* As pf_journal_burst(), by id. */
+int pf_journal_burst_by_id(struct pf_journal *journal, const char *id,
+                           struct pf_journal_bursts *ret, struct pf_error *err);
+
+struct pf_journal_search {
+    int64_t before;         /* numbers below this one */
+    int state;              /* enum pf_burst_state; -1: any */
+    int64_t from_ms, to_ms; /* shot in between; INT64_MIN and INT64_MAX: any time */
+    const char *camera;     /* part of make, model, serial number or lens in any case; NULL: any */
+    int aside;              /* 1: with frames that were set aside, 0: without, -1: any */
+    size_t limit;
+};
+/* Newest first. */
+int pf_journal_search_bursts(struct pf_journal *journal, const struct pf_journal_search *search,
+                             struct pf_journal_bursts *ret, struct pf_error *err);
+
+struct pf_journal_facts {
+    size_t fused, aside;
+    struct pf_record *first, *last;     /* in capture time; NULL without frames */
+    char middle[PF_IDENTITY_CHARS + 1]; /* a fused frame about the middle, "" none */
+};
+void pf_journal_facts_free(struct pf_journal_facts *facts);
+int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_journal_facts *ret,
+                           struct pf_error *err);
+
+struct pf_journal_version {
+    int version;
+    const char *directory; /* bytes; borrowed, valid during the call */
+    int64_t published_wall_ms;
+};
+/* Published versions, oldest first. What visit returns, when it is not 0, ends the walk and is
+ * returned; it must not call the journal. */
+int pf_journal_versions(struct pf_journal *journal, int64_t burst,
+                        int (*visit)(void *context, const struct pf_journal_version *version),
+                        void *context, struct pf_error *err);
+
+/* The frames that were recorded last before number `before`, in a state (-1: any), newest first.
+ * *ret_next: what to ask for the next page with; 0: there is none. */
+int pf_journal_recent_frames(struct pf_journal *journal, int state, int64_t before, size_t limit,
+                             struct pf_journal_frames *ret, int64_t *ret_next,
+                             struct pf_error *err);
+
 #endif

@@ -253,8 +253,8 @@ static int read_burst(sqlite3_stmt *row, struct pf_journal_burst *burst, struct 
     return r ? r : pf_journal_text(row, 8, &burst->directory, err);
 }
 
-static int read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
-                       struct pf_journal_bursts *ret, struct pf_error *err)
+int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
+                           struct pf_journal_bursts *ret, struct pf_error *err)
 {
     struct pf_journal_bursts bursts = {0};
     size_t capacity = 0;
@@ -289,7 +289,7 @@ int pf_journal_burst(struct pf_journal *journal, int64_t number, struct pf_journ
     struct pf_journal_bursts bursts = {0};
     int r = pf_journal_bind(journal, &rows, PF_QUERY_BURST, err, "i", number);
     if (!r)
-        r = read_bursts(journal, rows, &bursts, err);
+        r = pf_journal_read_bursts(journal, rows, &bursts, err);
     if (!r && !bursts.count)
         r = pf_fail(err, ENOENT, "burst %lld is not there", (long long)number);
     if (!r)
@@ -302,7 +302,7 @@ int pf_journal_bursts_in(struct pf_journal *journal, enum pf_burst_state state,
 {
     sqlite3_stmt *rows = NULL;
     int r = pf_journal_bind(journal, &rows, PF_QUERY_BURSTS_IN, err, "i", (int64_t)state);
-    return r < 0 ? r : read_bursts(journal, rows, ret, err);
+    return r < 0 ? r : pf_journal_read_bursts(journal, rows, ret, err);
 }
 
 int pf_journal_recent_bursts(struct pf_journal *journal, size_t limit,
@@ -310,5 +310,5 @@ int pf_journal_recent_bursts(struct pf_journal *journal, size_t limit,
 {
     sqlite3_stmt *rows = NULL;
     int r = pf_journal_bind(journal, &rows, PF_QUERY_RECENT_BURSTS, err, "i", (int64_t)limit);
-    return r < 0 ? r : read_bursts(journal, rows, ret, err);
+    return r < 0 ? r : pf_journal_read_bursts(journal, rows, ret, err);
 }

@@ -71,7 +71,33 @@
     X(DELIVERY, PF_JOURNAL_DELIVERY " WHERE number = ?1")                                          \
     X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \
     X(BURSTS_IN, PF_JOURNAL_BURST " WHERE state = ?1 ORDER BY number")                             \
-    X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")
+    X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")      \
+    X(BURST_BY_ID, PF_JOURNAL_BURST " WHERE id = ?1")                                              \
+    X(SEARCH_BURSTS, PF_JOURNAL_BURST                                                              \
+      " WHERE number < ?1 AND (?2 < 0 OR state = ?2)"                                              \
+      " AND (?3 = -9223372036854775808 OR (SELECT max(" PF_JOURNAL_SHOT ") FROM frames"            \
+      " WHERE burst = bursts.number) >= ?3)"                                                       \
+      " AND (?4 = 9223372036854775807 OR (SELECT min(" PF_JOURNAL_SHOT ") FROM frames"             \
+      " WHERE burst = bursts.number) <= ?4)"                                                       \
+      " AND (?5 IS NULL OR EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"               \
+      " AND place = 1 AND instr(lower(coalesce(json_extract(record, '$.make'), '') || ' ' ||"      \
+      " coalesce(json_extract(record, '$.model'), '') || ' ' ||"                                   \
+      " coalesce(json_extract(record, '$.serial'), '') || ' ' ||"                                  \
+      " coalesce(json_extract(record, '$.lens'), '')), lower(?5)) > 0))"                           \
+      " AND (?6 < 0 OR ?6 = EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"              \
+      " AND state = 3)) ORDER BY number DESC LIMIT ?7")                                            \
+    X(BURST_FACTS,                                                                                 \
+      "SELECT coalesce(sum(state = 2), 0), coalesce(sum(state = 3), 0),"                           \
+      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY " PF_JOURNAL_SHOT ", place LIMIT 1)," \
+      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY " PF_JOURNAL_SHOT                     \
+      " DESC, place DESC LIMIT 1),"                                                                \
+      " (SELECT id FROM frames WHERE burst = ?1 ORDER BY state = 2 DESC,"                          \
+      " abs(place - (SELECT count(*) FROM frames WHERE burst = ?1) / 2) LIMIT 1)"                  \
+      " FROM frames WHERE burst = ?1")                                                             \
+    X(VERSIONS, "SELECT version, CAST(directory AS TEXT), published_wall_ms FROM versions"         \
+                " WHERE burst = ?1 ORDER BY version")                                              \
+    X(RECENT_FRAMES, PF_JOURNAL_FRAME                                                              \
+      " WHERE number < ?1 AND (?2 < 0 OR state = ?2) ORDER BY number DESC LIMIT ?3")
 
 #define PF_JOURNAL_FRAME                                                                           \
     "SELECT number, record, arrival_ms, boot, wall_offset_ms, state, burst, attempts, late,"       \
@@ -84,6 +110,11 @@
     " (SELECT count(*) FROM frames WHERE burst = bursts.number), reason, detail,"                  \
     " (SELECT directory FROM versions WHERE burst = bursts.number AND version = published),"       \
     " opened_wall_ms, changed_wall_ms FROM bursts"
+
+/* When it was shot by the camera's clock, else when it was recorded by ours. */
+#define PF_JOURNAL_SHOT                                                                            \
+    "CASE WHEN json_extract(record, '$.capture_ms') >= 0"                                          \
+    " THEN json_extract(record, '$.capture_ms') ELSE recorded_wall_ms END"
 
 enum pf_journal_query {
 #define PF_JOURNAL_QUERY_NAME(name, text) PF_QUERY_##name,
@@ -120,6 +151,12 @@ int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, stru
                    const char *types, ...);
 /* Column as heap text, NULL for SQL's NULL. -ENOMEM. */
 int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
+
+/* The rows of a statement of PF_JOURNAL_BURST or PF_JOURNAL_FRAME; they are the caller's. */
+int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
+                           struct pf_journal_bursts *ret, struct pf_error *err);
+int pf_journal_read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
+                           struct pf_journal_frames *ret, struct pf_error *err);
 
 /* Around every change: all or nothing of it. leave() takes the result so far and returns the final
  * one; outside a batch it is what commits. */

@@ -196,8 +196,8 @@ static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     return r ? r : read_paths(journal, sqlite3_column_int64(row, 0), frame, err);
 }
 
-static int read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
-                       struct pf_journal_frames *ret, struct pf_error *err)
+int pf_journal_read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
+                           struct pf_journal_frames *ret, struct pf_error *err)
 {
     struct pf_journal_frames frames = {0};
     size_t capacity = 0;
@@ -230,7 +230,7 @@ int pf_journal_loose_frames(struct pf_journal *journal, struct pf_journal_frames
 {
     sqlite3_stmt *rows = NULL;
     int r = pf_journal_bind(journal, &rows, PF_QUERY_LOOSE_FRAMES, err, "");
-    return r < 0 ? r : read_frames(journal, rows, ret, err);
+    return r < 0 ? r : pf_journal_read_frames(journal, rows, ret, err);
 }
 
 int pf_journal_burst_frames(struct pf_journal *journal, int64_t burst,
@@ -238,7 +238,7 @@ int pf_journal_burst_frames(struct pf_journal *journal, int64_t burst,
 {
     sqlite3_stmt *rows = NULL;
     int r = pf_journal_bind(journal, &rows, PF_QUERY_BURST_FRAMES, err, "i", burst);
-    return r < 0 ? r : read_frames(journal, rows, ret, err);
+    return r < 0 ? r : pf_journal_read_frames(journal, rows, ret, err);
 }
 
 int pf_journal_namesakes(struct pf_journal *journal, const char *source, const char *path,
@@ -259,7 +259,7 @@ int pf_journal_namesakes(struct pf_journal *journal, const char *source, const c
     if (!r)
         r = pf_journal_bind(journal, &rows, PF_QUERY_NAMESAKES, err, "bbb", source, first, last);
     if (!r)
-        r = read_frames(journal, rows, ret, err);
+        r = pf_journal_read_frames(journal, rows, ret, err);
     free(first);
     free(last);
     return r;
@@ -277,7 +277,7 @@ int pf_journal_frame(struct pf_journal *journal, const struct pf_identity *frame
     struct pf_journal_frames frames = {0};
     int r = pf_journal_bind(journal, &rows, PF_QUERY_FRAME, err, "t", frame->text);
     if (!r)
-        r = read_frames(journal, rows, &frames, err);
+        r = pf_journal_read_frames(journal, rows, &frames, err);
     if (!r && !frames.count)
         r = unknown_frame(frame, err);
     if (!r)

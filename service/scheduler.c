@@ -30,9 +30,13 @@ struct pf_scheduler {
     struct event *turn, *watchdog;
     struct pf_job *jobs;
     bool ready, stopping, hung;
-    bool lost;      /* the worker has said that its GPU failed */
-    int losses;     /* of the GPU, since a stack was finished on it */
-    size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
+    json_t *warming;     /* what it said last while it warms up, NULL nothing */
+    json_t *facts;       /* of a worker that is ready, else NULL */
+    char *ended;         /* why it has ended, NULL: it runs */
+    int64_t retry_at_ms; /* when another one is started; CLOCK_MONOTONIC */
+    bool lost;           /* the worker has said that its GPU failed */
+    int losses;          /* of the GPU, since a stack was finished on it */
+    size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
     int64_t hold_until_ms;
     int64_t wake_ms; /* when the turn's timer fires */
 };
@@ -307,6 +311,9 @@ static void on_ready(struct pf_scheduler *scheduler, const json_t *event, const 
     const char *gpu = json_string_value(json_object_get(event, "device_name"));
     char *reason = pf_json_bytes_value(json_object_get(event, "reason"));
     scheduler->ready = true;
+    json_decref(scheduler->facts);
+    scheduler->facts = json_deep_copy(event);
+    scheduler->handlers.worker(scheduler->context);
     pf_log_info("worker ready: %s%s%s, %d threads", device, gpu && *gpu ? ": " : "", gpu ? gpu : "",
                 (int)json_integer_value(json_object_get(event, "threads")));
     if (reason && *reason)
@@ -328,6 +335,9 @@ static void on_message(const json_t *event, void *context)
     } else if (!strcmp(name, "warming")) {
         const char *step = json_string_value(json_object_get(event, "step"));
         const json_t *iteration = json_object_get(event, "iteration");
+        json_decref(scheduler->warming);
+        scheduler->warming = json_deep_copy(event);
+        scheduler->handlers.worker(scheduler->context);
         if (json_is_integer(iteration))
             pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
                         (int)json_integer_value(iteration));
@@ -338,8 +348,10 @@ static void on_message(const json_t *event, void *context)
     } else if (job && !strcmp(name, "decoding")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
-        if (frame)
+        if (frame) {
             frame->decoding = true;
+            scheduler->handlers.decoding(job, frame, scheduler->context);
+        }
     } else if (job && !strcmp(name, "progress")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
@@ -354,6 +366,8 @@ static void on_message(const json_t *event, void *context)
         on_frame(scheduler, job, event);
     } else if (job && !strcmp(name, "preview")) {
         job->preview_asked = false;
+        job->previews++;
+        scheduler->handlers.previewed(job, event, scheduler->context);
     } else if (job && !strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
@@ -376,7 +390,13 @@ static void on_started(void *context)
 {
     struct pf_scheduler *scheduler = context;
     scheduler->ready = false;
+    json_decref(scheduler->warming);
+    json_decref(scheduler->facts);
+    free(scheduler->ended);
+    scheduler->warming = scheduler->facts = NULL;
+    scheduler->ended = NULL;
     watch(scheduler);
+    scheduler->handlers.worker(scheduler->context);
 }
 
 /* The last frame that it named as in hand is to blame. Where several were under way that is a guess:
@@ -438,6 +458,9 @@ static void on_ended(const char *why, int retry_ms, void *context)
     event_del(scheduler->watchdog);
     if (hung)
         why = "it hung and was ended";
+    free(scheduler->ended);
+    scheduler->ended = strdup(why);
+    scheduler->retry_at_ms = retry_ms < 0 ? INT64_MAX : pf_monotonic_ms() + retry_ms;
     if (!scheduler->stopping) {
         pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
         if (scheduler->lost)
@@ -446,6 +469,8 @@ static void on_ended(const char *why, int retry_ms, void *context)
             find_culprit(scheduler, why);
     }
     scheduler->lost = false;
+    if (!scheduler->stopping)
+        scheduler->handlers.worker(scheduler->context);
 }
 
 /* ---- for the owner ---- */
@@ -505,6 +530,9 @@ struct pf_scheduler *pf_scheduler_free(struct pf_scheduler *scheduler)
     if (!scheduler)
         return NULL;
     pf_child_free(scheduler->worker);
+    json_decref(scheduler->warming);
+    json_decref(scheduler->facts);
+    free(scheduler->ended);
     if (scheduler->turn)
         event_free(scheduler->turn);
     if (scheduler->watchdog)
@@ -579,6 +607,36 @@ void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms)
 {
     scheduler->hold_until_ms = pf_monotonic_ms() + ms;
     pf_scheduler_poke(scheduler);
+}
+
+static void copy_fact(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+    const char *text = json_string_value(value);
+    json_object_set(to, key, value && !(text && !*text) ? value : json_null());
+}
+
+json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
+{
+    const json_t *facts = scheduler->facts, *warming = facts ? NULL : scheduler->warming;
+    bool ended = scheduler->ended != NULL, waits = ended && scheduler->retry_at_ms != INT64_MAX;
+    int64_t wall_ms = pf_wall_ms() - pf_monotonic_ms();
+    json_t *worker = json_object();
+    const char *state = ended ? "ended" : facts ? "ready" : warming ? "warming" : "starting";
+    json_object_set_new(worker, "state", json_string(state));
+    copy_fact(worker, facts, "device");
+    copy_fact(worker, facts, "device_name");
+    copy_fact(worker, facts, "threads");
+    copy_fact(worker, facts, "reason");
+    copy_fact(worker, warming, "step");
+    copy_fact(worker, warming, "iteration");
+    copy_fact(worker, warming, "of");
+    if (ended)
+        json_object_set_new(worker, "reason", pf_json_bytes(scheduler->ended));
+    json_object_set_new(worker, "losses", json_integer(scheduler->losses));
+    json_object_set_new(worker, "retry_at_ms",
+                        waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
+    return worker;
 }
 
 void pf_scheduler_reap(struct pf_scheduler *scheduler)

@@ -29,6 +29,12 @@ struct pf_scheduler_handlers {
     /* A thumbnail of a frame has been made; `event` is borrowed. */
     void (*thumbnail)(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
                       void *context);
+    /* The worker has this frame in hand. */
+    void (*decoding)(struct pf_job *job, struct pf_job_frame *frame, void *context);
+    /* There is another preview (job->previews counts); `event` is borrowed. */
+    void (*previewed)(struct pf_job *job, const json_t *event, void *context);
+    /* The worker has changed: pf_scheduler_worker(). */
+    void (*worker)(void *context);
     /* A frame took the worker down once more (frame->attempts is already counted). */
     void (*attempt)(struct pf_job *job, struct pf_job_frame *frame, const char *why, void *context);
     /* The file of a frame cannot be read now (code: positive errno). The job has lost its stack and
@@ -74,6 +80,9 @@ void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, const char *reason);
 /* No job is settled before that much time has passed (the outbox cannot be written). */
 void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms);
+
+/* The worker as it is, as service/http/openapi.json has it; new, NULL on out of memory. */
+json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler);
 
 void pf_scheduler_reap(struct pf_scheduler *scheduler); /* for every SIGCHLD */
 void pf_scheduler_stop(struct pf_scheduler *scheduler);

@@ -103,6 +103,11 @@ static void on_blocked(bool blocked, void *context)
     struct pf_service *service = context;
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_pause(service->sources[i], blocked);
+    if (blocked)
+        pf_trouble_on(service->troubles, true, "journal", NULL,
+                      "the journal cannot be written; frames wait until it can");
+    else
+        pf_trouble_off(service->troubles, "journal");
 }
 
 /* ---- building up and taking down ---- */
@@ -225,6 +230,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
     if (!r)
+        r = pf_troubles_new(&service->troubles, service->events, err);
+    if (!r)
         r = pf_journal_open(&service->journal, settings->state, err);
     if (!r)
         r = make_preview_directory(service, err);
@@ -281,6 +288,7 @@ static void take_down(struct pf_service *service)
     pf_pairs_free(service->pairs);
     pf_grouper_free(service->grouper);
     pf_journal_close(service->journal);
+    pf_troubles_free(service->troubles);
     pf_events_free(service->events);
     for (size_t i = 0; i < service->held_count; i++)
         pf_record_free(service->held[i]);

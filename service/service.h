@@ -30,11 +30,13 @@
 #include "service/scheduler.h"
 #include "service/source.h"
 #include "service/thumbnails.h"
+#include "service/troubles.h"
 
 struct pf_service {
     struct event_base *base;
     struct pf_settings settings; /* outbox and state absolute */
     struct pf_events *events;
+    struct pf_troubles *troubles;
     struct pf_journal *journal;
     struct pf_ledger *ledger;
     struct pf_grouper *grouper;
@@ -90,6 +92,8 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context);
  * again when outbox_timer fires. */
 void pf_stacking_find(struct pf_service *service, struct pf_job *job);
 void pf_stacking_find_again(struct pf_service *service);
+/* A burst has failed, now or in an earlier run: it is a trouble that can be retried. */
+void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason);
 /* Someone says that failed bursts are to be tried again. */
 void pf_stacking_retry_failed(struct pf_service *service);
 

@@ -36,6 +36,9 @@ struct pf_source {
     bool scanned, polling;             /* since the child began */
     int64_t look_ms; /* between two looks when polling, and until a file has settled */
 
+    json_t *status; /* what it said last of itself; NULL: nothing yet */
+    char *ended;    /* why its process has ended; NULL: it runs */
+    json_t *doing;  /* what it was asked, with how far it is; NULL nothing */
     bool is_camera, fetching;
     struct pf_identity last; /* frame that it told; empty: none */
     int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
@@ -118,6 +121,10 @@ static void on_started(void *context)
     struct pf_error err = {0};
     forget_known(source);
     source->started = source->scanned = source->fetching = false;
+    json_decref(source->status);
+    free(source->ended);
+    source->status = NULL;
+    source->ended = NULL;
     watch_silence(source, 0);
     int r = pf_journal_known(source->journal, source->name, keep_known, source, &err);
     if (r < 0)
@@ -139,6 +146,9 @@ static void on_status(struct pf_source *source, const json_t *event)
     source->present = source->is_camera || (state && strcmp(state, "missing") != 0);
     source->fetching = json_is_true(json_object_get(event, "pending"));
     source->polling = mode && !strcmp(mode, "polling");
+    json_decref(source->status);
+    source->status = json_deep_copy(event);
+    source->handlers.changed(source, source->context);
 }
 
 static void on_rejected(struct pf_source *source, const json_t *event)
@@ -158,8 +168,14 @@ static void on_answer(struct pf_source *source, const json_t *event)
     int64_t id = json_integer_value(json_object_get(event, "id"));
     if (id != source->asked)
         return;
-    if (json_is_true(json_object_get(event, "done")))
+    if (json_is_true(json_object_get(event, "done"))) {
         source->asked = 0;
+        json_decref(source->doing);
+        source->doing = NULL;
+    } else if (source->doing) {
+        json_object_set(source->doing, "taken", json_object_get(event, "taken"));
+        json_object_set(source->doing, "frames", json_object_get(event, "frames"));
+    }
     source->handlers.answer(source, id, event, source->context);
 }
 
@@ -205,6 +221,10 @@ static void on_ended(const char *why, int retry_ms, void *context)
     int64_t asked = source->asked;
     source->present = source->fetching = false;
     source->asked = 0;
+    json_decref(source->doing);
+    source->doing = NULL;
+    free(source->ended);
+    source->ended = strdup(why);
     if (asked)
         source->handlers.answer(source, asked, NULL, source->context);
     if (source->silence)
@@ -212,6 +232,8 @@ static void on_ended(const char *why, int retry_ms, void *context)
     if (retry_ms >= 0)
         pf_log_error("source %s has ended: %s; it starts again in %.1f s", source->name, why,
                      retry_ms / 1e3);
+    if (retry_ms >= 0)
+        source->handlers.changed(source, source->context);
 }
 
 int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
@@ -276,6 +298,9 @@ struct pf_source *pf_source_free(struct pf_source *source)
     forget_known(source);
     if (source->silence)
         event_free(source->silence);
+    json_decref(source->status);
+    json_decref(source->doing);
+    free(source->ended);
     free(source->name);
     free(source);
     return NULL;
@@ -306,15 +331,67 @@ bool pf_source_is_camera(const struct pf_source *source)
 int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask)
 {
     int r = source->asked ? -EBUSY : !source->started ? -ENOTCONN : 0;
+    json_t *doing = json_deep_copy(ask);
     if (!r && ask &&
         !(json_object_set_new(ask, "cmd", json_string("ask")) |
           json_object_set_new(ask, "id", json_integer(id))))
         r = pf_child_send(source->child, ask);
     else
         json_decref(ask);
-    if (!r)
-        source->asked = id;
-    return r;
+    if (r < 0) {
+        json_decref(doing);
+        return r;
+    }
+    source->asked = id;
+    json_decref(source->doing);
+    source->doing = doing;
+    return 0;
+}
+
+int64_t pf_source_asked(const struct pf_source *source)
+{
+    return source->asked;
+}
+
+const char *pf_source_trouble(const struct pf_source *source)
+{
+    const char *state = json_string_value(json_object_get(source->status, "state"));
+    const char *reason = json_string_value(json_object_get(source->status, "reason"));
+    if (source->ended)
+        return source->ended;
+    if (!state || !strcmp(state, "ok"))
+        return NULL;
+    return reason && *reason ? reason : state;
+}
+
+json_t *pf_source_json(const struct pf_source *source)
+{
+    static const char *const keys[] = {"mode",  "reason", "watches", "pending",
+                                       "model", "serial", "port"};
+    const json_t *state = json_object_get(source->status, "state");
+    json_t *object = json_object();
+    json_object_set_new(object, "name", pf_json_bytes(source->name));
+    json_object_set_new(object, "kind", json_string(source->is_camera ? "camera" : "folder"));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        json_t *value = json_object_get(source->status, keys[i]);
+        const char *text = json_string_value(value);
+        json_object_set(object, keys[i], value && !(text && !*text) ? value : json_null());
+    }
+    if (source->ended) {
+        json_object_set_new(object, "state", json_string("ended"));
+        json_object_set_new(object, "reason", pf_json_bytes(source->ended));
+    } else {
+        json_object_set_new(object, "state",
+                            state ? json_deep_copy(state) : json_string("starting"));
+    }
+    json_object_set_new(object, "scanned_ms",
+                        source->scanned_ms
+                            ? json_integer(source->scanned_ms + pf_wall_ms() - pf_monotonic_ms())
+                            : json_null());
+    json_object_set_new(object, "files",
+                        source->scanned ? json_integer(source->scanned_files) : json_null());
+    json_object_set_new(object, "ask", source->doing ? json_deep_copy(source->doing) : json_null());
+    return object;
 }
 
 void pf_source_cancel(struct pf_source *source, int64_t id)

@@ -24,6 +24,7 @@ struct pf_source_handlers {
     void (*rejected)(const char *source, const char *path, int64_t size_bytes, int64_t mtime_ns,
                      const char *reason, void *context); /* borrowed */
     void (*batch)(void *context); /* all that has arrived so far has been told */
+    void (*changed)(struct pf_source *source, void *context); /* pf_source_json() */
     /* What was asked under this number: an answer (borrowed), NULL: its process has ended. */
     void (*answer)(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 };
@@ -43,6 +44,12 @@ const struct pf_identity *pf_source_last_frame(const struct pf_source *source);
 bool pf_source_is_camera(const struct pf_source *source);
 /* Asks a camera; `ask` is consumed. One thing at a time: -EBUSY, -ENOTCONN while it is started. */
 int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask);
+/* What it was asked and has not answered yet; 0 nothing. */
+int64_t pf_source_asked(const struct pf_source *source);
+/* How it is, as service/http/openapi.json has Source, without its number; new, NULL on out of memory. */
+json_t *pf_source_json(const struct pf_source *source);
+/* What keeps it from working well, borrowed; NULL: nothing. */
+const char *pf_source_trouble(const struct pf_source *source);
 void pf_source_cancel(struct pf_source *source, int64_t id);
 /* Asks it to look again at everything. */
 void pf_source_scan(struct pf_source *source);

@@ -10,6 +10,7 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "process/coverage.h"
+#include "service/describe.h"
 #include "service/service.h"
 #include "service/sidecar.h"
 #include "service/timer.h"
@@ -79,7 +80,7 @@ static const char *name_of(const struct pf_job *job, const json_t *identity)
     return frame ? pf_base_name(frame->record->path) : "a frame";
 }
 
-static void log_outside(struct pf_job *job, const char *side)
+static void log_outside(struct pf_service *service, struct pf_job *job, const char *side)
 {
     size_t detail = (size_t)number(job->coverage, "detail");
     size_t cells = json_array_size(json_object_get(job->coverage, side));
@@ -89,11 +90,16 @@ static void log_outside(struct pf_job *job, const char *side)
                        job->name, cells, detail,
                        strcmp(side, "before") ? "beyond that of the last"
                                               : "before that of the first");
+    else
+        return;
+    pf_events_publish(service->events, "burst.outside",
+                      json_pack("{s:s, s:s, s:I, s:I}", "burst", job->name, "side", side, "cells",
+                                (json_int_t)cells, "detail", (json_int_t)detail));
 }
 
 /* What the photographer can still shoot, while the subject is there. What lies beyond the last frame
  * is told when there will be no further one. */
-static void log_coverage(struct pf_job *job)
+static void log_coverage(struct pf_service *service, struct pf_job *job)
 {
     const json_t *skipped = json_object_get(job->coverage, "skipped");
     size_t i;
@@ -103,14 +109,19 @@ static void log_coverage(struct pf_job *job)
         const json_t *from = json_array_get(pair, 0), *to = json_array_get(pair, 1);
         char key[2 * PF_IDENTITY_CHARS + 2];
         snprintf(key, sizeof(key), "%s %s", json_string_value(from), json_string_value(to));
-        if (untold(job, key))
-            pf_log_warning("a focal plane was skipped between %s and %s", name_of(job, from),
-                           name_of(job, to));
+        if (!untold(job, key))
+            continue;
+        pf_log_warning("a focal plane was skipped between %s and %s", name_of(job, from),
+                       name_of(job, to));
+        pf_events_publish(service->events, "burst.skipped",
+                          json_pack("{s:s, s:O, s:O, s:o, s:o}", "burst", job->name, "from", from,
+                                    "to", to, "from_name", pf_json_bytes(name_of(job, from)),
+                                    "to_name", pf_json_bytes(name_of(job, to))));
     }
     if (pf_job_fused_count(job) >= OUTSIDE_FRAMES || job->complete)
-        log_outside(job, "before");
+        log_outside(service, job, "before");
     if (job->complete)
-        log_outside(job, "beyond");
+        log_outside(service, job, "beyond");
 }
 
 static void log_published(const struct pf_job *job, const char *directory)
@@ -145,9 +156,15 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
 
 static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
 {
+    struct pf_service *service = context;
     log_frame(job, frame);
-    log_coverage(job);
-    note_result(context, job, frame);
+    pf_tell_job_frame(service, pf_job_fused(frame) ? "frame.scored" : "frame.aside", job, frame);
+    if (job->coverage && pf_job_fused(frame))
+        pf_events_publish(
+            service->events, "burst.coverage",
+            json_pack("{s:s, s:o}", "burst", job->name, "coverage", json_deep_copy(job->coverage)));
+    log_coverage(service, job);
+    note_result(service, job, frame);
 }
 
 /* Every word for who wants to know; one now and then for the photographer. */
@@ -157,8 +174,13 @@ static void on_progress(struct pf_job *job, struct pf_job_frame *frame, const js
     const int64_t often_ms = 5000;
     const char *step = json_string_value(json_object_get(event, "step"));
     int64_t elapsed_ms = (int64_t)number(event, "elapsed_ms");
+    struct pf_service *service = context;
+    json_t *data = json_deep_copy(event);
+    json_object_del(data, "event");
+    if (data)
+        json_object_set_new(data, "burst", json_string(job->name));
+    pf_events_publish(service->events, "frame.progress", data);
     bool due = elapsed_ms / often_ms != frame->progress_ms / often_ms && elapsed_ms >= often_ms;
-    (void)job, (void)context;
     frame->progress_ms = elapsed_ms;
     pf_log(due ? PF_LOG_INFO : PF_LOG_DEBUG, "%s: %s: iteration %d of at most %d, %.1f s",
            pf_base_name(frame->record->path), step ? step : "aligning",
@@ -171,12 +193,51 @@ static void on_thumbnail(struct pf_job *job, struct pf_job_frame *frame, const j
 {
     struct pf_service *service = context;
     char *path = pf_json_bytes_value(json_object_get(event, "path"));
-    (void)job;
-    if (path) {
+    const char *size = json_string_value(json_object_get(event, "size"));
+    if (path && size) {
+        pf_events_publish(
+            service->events, "frame.thumbnail",
+            json_pack("{s:s, s:s, s:s, s:o, s:O, s:O}", "burst", job->name, "frame",
+                      frame->record->id.text, "size", size, "link",
+                      pf_describe_link("frames/%s/%s.jpg", frame->record->id.text, size), "width",
+                      json_object_get(event, "width"), "height", json_object_get(event, "height")));
         pf_log_debug("%s: thumbnail %s", pf_base_name(frame->record->path), path);
         pf_thumbnails_note(service->thumbnails, path);
     }
     free(path);
+}
+
+static void on_decoding(struct pf_job *job, struct pf_job_frame *frame, void *context)
+{
+    struct pf_service *service = context;
+    pf_events_publish(service->events, "frame.decoding",
+                      json_pack("{s:s, s:s}", "burst", job->name, "frame", frame->record->id.text));
+    pf_tell_stage(service, job);
+}
+
+static void on_previewed(struct pf_job *job, const json_t *event, void *context)
+{
+    struct pf_service *service = context;
+    pf_events_publish(
+        service->events, "preview",
+        json_pack("{s:s, s:i, s:o, s:O, s:O}", "burst", job->name, "preview", job->previews, "link",
+                  pf_describe_link("bursts/%s/preview.jpg?n=%d", job->name, job->previews), "width",
+                  json_object_get(event, "width"), "height", json_object_get(event, "height")));
+}
+
+static void on_worker(void *context)
+{
+    struct pf_service *service = context;
+    if (!service->scheduler) /* it is being made */
+        return;
+    json_t *worker = pf_scheduler_worker(service->scheduler);
+    const char *state = json_string_value(json_object_get(worker, "state"));
+    if (state && !strcmp(state, "ended"))
+        pf_trouble_on(service->troubles, true, "worker", NULL, "the worker has ended: %s",
+                      json_string_value(json_object_get(worker, "reason")));
+    else if (state && !strcmp(state, "ready"))
+        pf_trouble_off(service->troubles, "worker");
+    pf_events_publish(service->events, "worker", json_pack("{s:o}", "worker", worker));
 }
 
 static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const char *why,
@@ -283,7 +344,7 @@ static void on_settled(struct pf_job *job, void *context)
 {
     struct pf_service *service = context;
     size_t fused = pf_job_fused_count(job);
-    log_coverage(job);
+    log_coverage(service, job);
     if (pf_job_regroup(job)) {
         leave_strays_out(service, job);
         return;
@@ -296,6 +357,7 @@ static void on_settled(struct pf_job *job, void *context)
     if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
                       NULL) == 0)
         job->out = PF_OUT_PREPARING;
+    pf_tell_stage(service, job);
 }
 
 static void on_finished(struct pf_job *job, const json_t *event, void *context)
@@ -305,6 +367,7 @@ static void on_finished(struct pf_job *job, const json_t *event, void *context)
     int r = pf_outbox_ask(service->outbox, PF_OUTBOX_PUBLISH, job->burst, job->name,
                           job->out_version, NULL);
     job->out = r < 0 ? PF_OUT_NOWHERE : PF_OUT_PUBLISHING;
+    pf_tell_stage(service, job);
 }
 
 static void outbox_trouble(struct pf_service *service, int code, const char *text)
@@ -314,6 +377,8 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
                      "again by itself",
                      text);
     service->outbox_errno = code;
+    pf_trouble_on(service->troubles, true, "outbox", NULL, "the outbox cannot be written: %s",
+                  text);
     service->outbox_backoff_ms =
         pf_back_off_ms(service->outbox_backoff_ms, OUTBOX_BACKOFF_MS, OUTBOX_BACKOFF_MAX_MS);
     pf_scheduler_hold(service->scheduler, service->outbox_backoff_ms);
@@ -330,6 +395,9 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .frame = on_frame,
     .progress = on_progress,
     .thumbnail = on_thumbnail,
+    .decoding = on_decoding,
+    .previewed = on_previewed,
+    .worker = on_worker,
     .attempt = on_attempt,
     .unreadable = on_unreadable,
     .settled = on_settled,
@@ -427,6 +495,22 @@ void pf_stacking_retry_failed(struct pf_service *service)
     pf_journal_bursts_free(&bursts);
 }
 
+static void forget_trouble(struct pf_service *service, const char *burst)
+{
+    char id[PF_BURST_ID_MAX + 8];
+    snprintf(id, sizeof(id), "burst.%s", burst);
+    pf_trouble_off(service->troubles, id);
+}
+
+void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason)
+{
+    char id[PF_BURST_ID_MAX + 8], retry[PF_BURST_ID_MAX + 32];
+    snprintf(id, sizeof(id), "burst.%s", burst);
+    snprintf(retry, sizeof(retry), "/api/v1/bursts/%s/retry", burst);
+    pf_trouble_on(service->troubles, false, id, retry, "burst %s failed: %s", burst,
+                  reason ? reason : "");
+}
+
 /* From its files, with all its frames: those that were set aside get another chance. */
 static void retry_burst(struct pf_service *service, int64_t burst)
 {
@@ -443,6 +527,8 @@ static void retry_burst(struct pf_service *service, int64_t burst)
     }
     pf_log_info("burst %s is tried again: %zu frames", job->name, job->count);
     pf_scheduler_add(service->scheduler, job);
+    forget_trouble(service, job->name);
+    pf_tell_burst(service, "burst.again", burst, NULL);
 }
 
 /* ---- what the ledger has written ---- */
@@ -452,11 +538,26 @@ static void published(struct pf_service *service, const struct pf_entry *entry, 
     if (service->outbox_errno)
         pf_log_info("the outbox can be written again");
     service->outbox_errno = service->outbox_backoff_ms = 0;
+    pf_trouble_off(service->troubles, "outbox");
     pf_scheduler_hold(service->scheduler, 0);
     if (entry->adopted)
         pf_log_info("stack found: %s was published already", entry->path);
     else if (job)
         log_published(job, entry->path);
+    json_t *more =
+        json_pack("{s:i, s:o}", "version", entry->version, "directory", pf_json_bytes(entry->path));
+    if (job && !entry->adopted)
+        json_object_set_new(more, "lag_ms", json_integer(pf_monotonic_ms() - job->last_arrival_ms));
+    if (job)
+        forget_trouble(service, job->name);
+    pf_tell_burst(service, "burst.published", entry->burst, more);
+}
+
+static void failed(struct pf_service *service, const struct pf_job *job, const char *reason)
+{
+    pf_log_error("burst %s failed: %s", job->name, reason);
+    pf_stacking_tell_failed(service, job->name, reason);
+    pf_tell_burst(service, "burst.failed", job->burst, NULL);
 }
 
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
@@ -467,7 +568,7 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
     else if (entry->kind == PF_ENTRY_PUBLISHED && !entry->refused)
         published(service, entry, job);
     else if (entry->kind == PF_ENTRY_FAILED && job && !entry->refused)
-        pf_log_error("burst %s failed: %s", job->name, entry->reason);
+        failed(service, job, entry->reason);
     if (!job || (entry->kind != PF_ENTRY_PUBLISHED && entry->kind != PF_ENTRY_FAILED))
         return;
     /* What an earlier run has published says nothing of the version that is under way now. */

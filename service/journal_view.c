@@ -1,0 +1,115 @@
+/* What people ask of the journal: pages of bursts and frames, and facts of one of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/journal_db.h"
+
+int pf_journal_burst_by_id(struct pf_journal *journal, const char *id,
+                           struct pf_journal_bursts *ret, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    struct pf_journal_bursts bursts = {0};
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_BURST_BY_ID, err, "t", id);
+    if (!r)
+        r = pf_journal_read_bursts(journal, rows, &bursts, err);
+    if (!r && !bursts.count)
+        r = pf_fail(err, ENOENT, "there is no burst of this name");
+    if (!r)
+        *ret = bursts;
+    return r;
+}
+
+int pf_journal_search_bursts(struct pf_journal *journal, const struct pf_journal_search *search,
+                             struct pf_journal_bursts *ret, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_SEARCH_BURSTS, err, "iiiitii", search->before,
+                            (int64_t)search->state, search->from_ms, search->to_ms, search->camera,
+                            (int64_t)search->aside, (int64_t)search->limit);
+    return r < 0 ? r : pf_journal_read_bursts(journal, rows, ret, err);
+}
+
+void pf_journal_facts_free(struct pf_journal_facts *facts)
+{
+    pf_record_free(facts->first);
+    pf_record_free(facts->last);
+    *facts = (struct pf_journal_facts){0};
+}
+
+/* The record in a column, NULL for SQL's NULL. */
+static int read_record(sqlite3_stmt *row, int column, struct pf_record **ret, struct pf_error *err)
+{
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    int r = object ? pf_record_from_json(object, ret, err) : 0;
+    json_decref(object);
+    return r;
+}
+
+int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_journal_facts *ret,
+                           struct pf_error *err)
+{
+    sqlite3_stmt *row = NULL;
+    struct pf_journal_facts facts = {0};
+    int r = pf_journal_bind(journal, &row, PF_QUERY_BURST_FACTS, err, "i", burst);
+    if (!r)
+        r = pf_journal_step(journal, row, err);
+    if (r < 0)
+        return r;
+    facts.fused = (size_t)sqlite3_column_int64(row, 0);
+    facts.aside = (size_t)sqlite3_column_int64(row, 1);
+    const char *middle = (const char *)sqlite3_column_text(row, 4);
+    if (middle && strlen(middle) == PF_IDENTITY_CHARS)
+        memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
+    r = read_record(row, 2, &facts.first, err);
+    if (!r)
+        r = read_record(row, 3, &facts.last, err);
+    pf_journal_done(row);
+    if (r < 0)
+        pf_journal_facts_free(&facts);
+    else
+        *ret = facts;
+    return r;
+}
+
+int pf_journal_versions(struct pf_journal *journal, int64_t burst,
+                        int (*visit)(void *context, const struct pf_journal_version *version),
+                        void *context, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_VERSIONS, err, "i", burst);
+    while (!r && (r = pf_journal_step(journal, rows, err)) == 1) {
+        struct pf_journal_version version = {
+            .version = sqlite3_column_int(rows, 0),
+            .directory = (const char *)sqlite3_column_text(rows, 1),
+            .published_wall_ms = sqlite3_column_int64(rows, 2),
+        };
+        r = visit(context, &version);
+        if (r)
+            break;
+    }
+    pf_journal_done(rows);
+    return r;
+}
+
+int pf_journal_recent_frames(struct pf_journal *journal, int state, int64_t before, size_t limit,
+                             struct pf_journal_frames *ret, int64_t *ret_next, struct pf_error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_RECENT_FRAMES, err, "iii", before,
+                            (int64_t)state, (int64_t)limit);
+    if (!r)
+        r = pf_journal_read_frames(journal, rows, ret, err);
+    *ret_next = 0;
+    if (!r && ret->count == limit && limit) {
+        struct pf_error ignored = {0};
+        sqlite3_stmt *row = NULL;
+        const char *last = ret->items[limit - 1].record->id.text;
+        if (pf_journal_bind(journal, &row, PF_QUERY_FRAME_NUMBER, &ignored, "t", last) == 0 &&
+            pf_journal_step(journal, row, &ignored) == 1)
+            *ret_next = sqlite3_column_int64(row, 0);
+        pf_journal_done(row);
+    }
+    return r;
+}
