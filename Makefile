@@ -35,7 +35,8 @@ MAKEFLAGS += --no-builtin-rules $(JOBS)
 DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
              libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
-             libopencv-features2d-dev libopencv-calib3d-dev libopencv-video-dev libgphoto2-dev
+             libopencv-features2d-dev libopencv-calib3d-dev libopencv-video-dev libgphoto2-dev \
+             libseccomp-dev
 # align = bspline runs elastix; nothing else needs it, and doctor says where it is missing.
 DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
@@ -44,7 +45,7 @@ DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client uti
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
-             libxxhash lcms2 libgphoto2
+             libxxhash lcms2 libgphoto2 libseccomp
 # Debian's opencv4.pc names every module there is.
 OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 

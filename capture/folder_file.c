@@ -9,6 +9,7 @@
 #include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/limits.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 
@@ -18,6 +19,10 @@ enum {
     TROUBLE_MS = 1000, /* between two tries, doubling */
     TROUBLE_MAX_MS = 60000,
     TRAILER_RESTS = 10, /* settling times granted to what is announced behind the picture */
+    /* What looking at a file may take, its hash included, of which a second does gigabytes. */
+    LOOK_BYTES = 256 << 20,
+    LOOK_CPU_S = 30,
+    LOOK_CPU_BYTES = 20 << 20,
 };
 
 void pf_folder_fail(struct pf_folder *folder, int code, const char *what)
@@ -299,7 +304,11 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     }
     struct pf_frame frame;
     struct pf_error err = {0};
+    if (folder->settings->sandbox)
+        pf_limits_allow(LOOK_BYTES, LOOK_CPU_S + st.st_size / LOOK_CPU_BYTES);
     int r = pf_frame_look(file->path, folder->source, &stamp, &frame, &err);
+    if (folder->settings->sandbox)
+        pf_limits_lift();
     if (r < 0) {
         pf_folder_fail(folder, -r, err.text);
         return;

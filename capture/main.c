@@ -7,6 +7,7 @@
 #include "capture/folder.h"
 #include "config/base/exit.h"
 #include "config/base/log.h"
+#include "config/base/sandbox.h"
 #include "config/settings.h"
 
 /* The one operand, a source; NULL when the command line is something else. */
@@ -36,6 +37,18 @@ static const char *source_operand(int argc, char **argv, struct pf_error *err)
     return NULL;
 }
 
+/* A camera's files are not confined: in Landlock's hands a process cannot see who else holds one. */
+static int confine(const char *source, struct pf_error *err)
+{
+    static const char *const nowhere[] = {NULL};
+    bool folder = pf_settings_folder(source);
+    struct pf_sandbox sandbox = {.role = folder ? PF_SANDBOX_FOLDER : PF_SANDBOX_CAMERA,
+                                 .writable = folder ? nowhere : NULL,
+                                 .network = strstr(source, "ptpip:")};
+    int r = pf_sandbox_files(&sandbox, err);
+    return r < 0 ? r : pf_sandbox_calls(&sandbox, err);
+}
+
 int pf_capture_main(int argc, char **argv)
 {
     struct pf_error err = {0};
@@ -53,7 +66,9 @@ int pf_capture_main(int argc, char **argv)
                     *at = '?'; /* a name must not forge a log line */
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
             const char *folder = pf_settings_folder(source);
-            int r = folder ? pf_folder_run(&settings, folder, &err)
+            int r = settings.sandbox ? confine(source, &err) : 0;
+            if (r == 0)
+                r = folder ? pf_folder_run(&settings, folder, &err)
                            : pf_camera_run(&settings, source, &err);
             status = r == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
         }

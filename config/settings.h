@@ -150,6 +150,9 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "times a frame may take the worker down before it is set aside") \
     REAL(worker_timeout, 120, 1, 86400, "s", "service", \
          "a worker that has said nothing this long, plus a second per megapixel in hand, is restarted") \
+    BOOL(sandbox, true, 0, 0, "", "service", \
+         "the children that read pictures and talk to cameras give up what they do not need: system calls, " \
+         "sockets, writing elsewhere, memory and time beyond a frame's; no: for debugging") \
     CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", \
            "what is logged")
 /* clang-format on */

@@ -41,6 +41,8 @@ int pf_source_check_size(const struct pf_source *source, uint64_t width, uint64_
         return pf_fail(err, EFBIG, "%s: declares %llu x %llu pixels, more than the limit of %lld",
                        source->path, (unsigned long long)width, (unsigned long long)height,
                        (long long)source->limits->max_pixels);
+    if (source->limits->declared)
+        source->limits->declared(source->limits->context, (int64_t)pixels);
     return 0;
 }
 

@@ -15,6 +15,10 @@
 
 struct pf_decode_limits {
     int64_t max_pixels;
+    /* Told what a picture declares, once it is known to be within the limit and before anything is
+     * allocated for it; the thread that decodes. May be NULL. */
+    void (*declared)(void *context, int64_t pixels);
+    void *context;
 };
 
 /* Decodes a whole file, told by its content and not by its name. JPEG keeps its own YCbCr planes

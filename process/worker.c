@@ -15,11 +15,13 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/sandbox.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
 #include "config/settings.h"
 #include "process/backend.h"
 #include "process/burst.h"
+#include "process/confine.h"
 #include "process/device.h"
 #include "process/pipeline.h"
 #include "process/results.h"
@@ -44,7 +46,8 @@ struct worker {
     const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
     double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
     atomic_bool gone;          /* nobody reads our events any more */
-    atomic_bool thumbless;     /* trouble with thumbnails has been told */
+    struct pf_confine confine;
+    atomic_bool thumbless; /* trouble with thumbnails has been told */
 };
 
 /* ---- events ---- */
@@ -92,6 +95,17 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
                          pf_json_bytes(err->text)));
     pf_log_error("%s", err->text);
     _exit(PF_EXIT_DEVICE);
+}
+
+/* A directory that was made, or mounted over, since the worker confined itself is beyond it: another
+ * worker can write there. Nothing is to blame. */
+static void end_if_confined(struct worker *worker, int r, const char *dir)
+{
+    if ((r != -EACCES && r != -EPERM && r != -EROFS && r != -EXDEV) || !pf_sandbox_is_stale(dir))
+        return;
+    send_event(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
+    pf_log_info("%s is another directory than when the worker began; it begins anew", dir);
+    _exit(PF_EXIT_OK);
 }
 
 static void on_device_step(const char *step, void *context)
@@ -208,6 +222,8 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
     struct pf_settings settings;
     if (*at)
         return pf_fail(err, EEXIST, "burst %s is open already", name);
+    if (!worker->bursts)
+        pf_confine_forget(&worker->confine);
     int r = command_settings(worker, command, keys, &settings, err);
     if (r < 0)
         return r;
@@ -267,6 +283,8 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
     json_t *event = NULL;
     r = dir ? pf_results_write(burst, worker->pool, command, dir, &settings, &event, err)
             : pf_fail(err, EINVAL, "finish needs a dir");
+    if (dir)
+        end_if_confined(worker, r, dir);
     if (r == 0)
         send_event(worker, "finished", command, event);
     free(dir);
@@ -315,6 +333,7 @@ static int on_decoding(void *context, const void *tag, struct pf_error *err)
     struct worker *worker = context;
     json_t *frame = json_object_get(tag, "frame"), *facts = NULL;
     send_event(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
+    pf_confine_renew(&worker->confine);
     int r = check_identity(tag, err);
     char *prefix = pf_json_bytes_value(json_object_get(tag, "thumbnails"));
     char *path = pf_json_bytes_value(json_object_get(tag, "path"));
@@ -349,6 +368,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     struct pf_error err = {0};
     struct pf_burst *burst = NULL;
 
+    pf_confine_renew(&worker->confine);
     int r = require_burst(worker, command, &burst, &err);
     bool open = r == 0;
     worker->in_hand = command;
@@ -382,6 +402,7 @@ static void on_command(void *context, void *tag)
     struct pf_error err = {0};
     int r = 0;
 
+    pf_confine_renew(&worker->confine);
     if (strcmp(cmd, "open") == 0)
         r = do_open(worker, command, &err);
     else if (strcmp(cmd, "preview") == 0)
@@ -527,16 +548,23 @@ static int run(struct worker *worker, struct pf_error *err)
     mallopt(M_ARENA_MAX, 2);
     int r = limit_memory(worker->settings.worker_memory, err);
     if (r == 0)
+        r = pf_confine_files(&worker->confine, err);
+    if (r == 0)
         r = pf_device_choose(&worker->device, (enum pf_device_kind)worker->settings.device,
                              (enum pf_fuse)worker->settings.fuse, on_device_step, worker, err);
+    if (r == 0)
+        r = pf_confine_calls(&worker->confine, worker->device.backend, err);
     if (r == 0)
         r = pf_pool_new(&worker->pool, (int)worker->settings.threads, err);
     calls.context = worker;
     worker->limits.max_pixels = worker->settings.max_megapixels * 1000000;
+    worker->limits.declared = pf_confine_declared;
+    worker->limits.context = &worker->confine;
     if (r == 0)
         r = pf_pipeline_new(&worker->pipeline, &calls, &worker->limits, err);
     if (r < 0)
         return r;
+    worker->confine.threads = pf_pool_threads(worker->pool);
     warm_up(worker);
     send_event(worker, "ready", NULL,
                json_pack("{s:s, s:s, s:o, s:i, s:s}", "device", worker->device.backend->name,
@@ -557,9 +585,14 @@ int pf_process_main(int argc, char **argv)
         return PF_EXIT_FAILURE;
     }
     int r = pf_settings_take_options(&worker.settings, &argc, argv, &err);
-    if (r == 0 && argc > 1)
-        r = argv[1][0] == '-' ? pf_settings_unknown_option(argv[1], &err)
-                              : pf_fail(&err, EINVAL, "no operands are taken: %.100s", argv[1]);
+    for (int i = 1; r == 0 && i < argc; i++)
+        if (argv[i][0] != '/')
+            r = argv[i][0] == '-'
+                    ? pf_settings_unknown_option(argv[i], &err)
+                    : pf_fail(&err, EINVAL, "%.200s: a directory to write in, as an absolute path",
+                              argv[i]);
+    worker.confine.settings = &worker.settings;
+    worker.confine.writable = argv + 1;
     if (r < 0) {
         fprintf(stderr, "parfocal process: %s\n", err.text);
         status = PF_EXIT_USAGE;

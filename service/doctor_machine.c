@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config/base/sandbox.h"
 #include "process/device.h"
 #include "service/doctor_report.h"
 
@@ -173,6 +174,26 @@ static void libraries(struct pf_report *report)
         pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", version);
 }
 
+static void sandbox(struct pf_report *report, const struct pf_settings *settings)
+{
+    struct pf_sandbox_probe probe;
+    char words[160];
+    pf_sandbox_probe(&probe);
+    pf_sandbox_words(&probe, words, sizeof(words));
+    if (!settings->sandbox)
+        pf_report_add(
+            report, PF_FINDING_WARN, "sandbox", "set sandbox = yes",
+            "sandbox = no: a picture that takes over its decoder can do what this user can");
+    else if (!probe.seccomp)
+        pf_report_add(report, PF_FINDING_WARN, "sandbox",
+                      "let the container use seccomp and Landlock (docker: no --security-opt "
+                      "seccomp= of its own)",
+                      "of the children that read pictures: %s", words);
+    else
+        pf_report_add(report, PF_FINDING_OK, "sandbox", NULL,
+                      "of the children that read pictures: %s", words);
+}
+
 static void wall_clock(struct pf_report *report)
 {
     char text[64];
@@ -195,5 +216,6 @@ void pf_doctor_machine(struct pf_report *report, const struct pf_settings *setti
     gpu(report, settings);
     programs(report, settings);
     libraries(report);
+    sandbox(report, settings);
     wall_clock(report);
 }

@@ -80,12 +80,12 @@ const struct pf_command pf_commands[] = {
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
      "each source. A camera is the first that is found, the one at PORT as libgphoto2 writes it\n"
      "(usb:001,004, ptpip:192.168.1.1:15740:15740), or the one with this SERIAL number.\n",
-     "capture log_level", pf_capture_main},
-    {"process", "[OPTIONS]",
+     "capture sandbox log_level", pf_capture_main},
+    {"process", "[OPTIONS] [DIR...]",
      "the role that knows pixels: reads commands, makes stacks",
      "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` starts\n"
-     "it.\n",
-     "engine output maps worker_memory log_level", pf_process_main},
+     "it. With directories it can write beneath these alone.\n",
+     "engine output maps worker_memory sandbox log_level", pf_process_main},
     {"help", "[COMMAND]", "this, or the help of a command", "", "", help_main},
     {0},
 };

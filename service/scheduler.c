@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
@@ -35,6 +36,7 @@ struct pf_scheduler {
     char *ended;         /* why it has ended, NULL: it runs */
     int64_t retry_at_ms; /* when another one is started; CLOCK_MONOTONIC */
     bool lost;           /* the worker has said that its GPU failed */
+    bool confined;       /* it has said that a directory is beyond its sandbox by now */
     int losses;          /* of the GPU, since a stack was finished on it */
     size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
     int64_t hold_until_ms;
@@ -345,6 +347,8 @@ static void on_message(const json_t *event, void *context)
             pf_log_debug("worker warms up: %s", step ? step : "");
     } else if (!strcmp(name, "lost")) {
         scheduler->lost = true;
+    } else if (!strcmp(name, "confined")) {
+        scheduler->confined = true;
     } else if (job && !strcmp(name, "decoding")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
@@ -434,14 +438,19 @@ static void find_culprit(struct pf_scheduler *scheduler, const char *why)
     }
 }
 
-/* The GPU has failed, and no frame is to blame: all that was in the worker is replayed, with another
- * worker, and after a second failure with the processor. */
+/* No frame is to blame: all that was in the worker is replayed, with another worker. */
 static void replay_without_blame(struct pf_scheduler *scheduler)
 {
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         job->preview_wanted = false;
         pf_job_forget_stack(job);
     }
+}
+
+/* After a second failure of the GPU the processor replays. */
+static void count_loss(struct pf_scheduler *scheduler)
+{
+    replay_without_blame(scheduler);
     if (++scheduler->losses != LOSSES_MAX)
         return;
     if (pf_child_add_argument(scheduler->worker, "--device=cpu") == 0)
@@ -461,16 +470,32 @@ static void on_ended(const char *why, int retry_ms, void *context)
     free(scheduler->ended);
     scheduler->ended = strdup(why);
     scheduler->retry_at_ms = retry_ms < 0 ? INT64_MAX : pf_monotonic_ms() + retry_ms;
-    if (!scheduler->stopping) {
+    if (!scheduler->stopping && scheduler->confined) {
+        replay_without_blame(scheduler);
+    } else if (!scheduler->stopping) {
         pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
         if (scheduler->lost)
-            replay_without_blame(scheduler);
+            count_loss(scheduler);
         else
             find_culprit(scheduler, why);
     }
-    scheduler->lost = false;
+    scheduler->lost = scheduler->confined = false;
     if (!scheduler->stopping)
         scheduler->handlers.worker(scheduler->context);
+}
+
+/* Where the worker may write. */
+static int add_directories(struct pf_options *options, const struct pf_settings *settings,
+                           struct pf_error *err)
+{
+    static const char *const names[] = {"preview", "thumbnails"};
+    int r = pf_options_add(options, settings->outbox, err);
+    for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
+        char *path = pf_path_join(settings->state, names[i]);
+        r = path ? pf_options_add(options, path, err) : pf_fail(err, ENOMEM, "out of memory");
+        free(path);
+    }
+    return r;
 }
 
 /* ---- for the owner ---- */
@@ -494,7 +519,11 @@ int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
     if (!r)
         r = pf_options_add_key(&options, settings, "worker_memory", err);
     if (!r)
+        r = pf_options_add_key(&options, settings, "sandbox", err);
+    if (!r)
         r = pf_options_add_key(&options, settings, "log_level", err);
+    if (!r)
+        r = add_directories(&options, settings, err);
     if (r < 0)
         goto fail;
     if (!scheduler) {

@@ -11,6 +11,7 @@
 #include "config/base/exit.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/sandbox.h"
 #include "config/base/version.h"
 #include "service/service.h"
 #include "service/timer.h"
@@ -222,6 +223,22 @@ static int make_preview_directory(const struct pf_service *service, struct pf_er
     return r;
 }
 
+/* Once, and not by each child that is started. */
+static void tell_sandbox(const struct pf_settings *settings)
+{
+    struct pf_sandbox_probe probe;
+    char words[160];
+    pf_sandbox_probe(&probe);
+    pf_sandbox_words(&probe, words, sizeof(words));
+    if (!settings->sandbox)
+        pf_log_warning(
+            "sandbox = no: a picture that takes over its decoder can do what this user can");
+    else if (!probe.seccomp || !probe.landlock)
+        pf_log_warning("the sandbox has gaps here: %s", words);
+    else
+        pf_log_debug("sandbox: %s", words);
+}
+
 static int build(struct pf_service *service, const struct pf_grouper_settings *grouper,
                  struct pf_error *err)
 {
@@ -252,6 +269,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
                           pf_stacking_answer, service, err);
+    /* Before there is a worker, whose sandbox knows only directories that are there. */
+    if (!r)
+        pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
     if (!r)
         r = pf_scheduler_new(&service->scheduler, service->base, settings, &pf_stacking_handlers,
                              service, err);
@@ -262,7 +282,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (r < 0)
         return r;
     pf_log_info("parfocal %s; results go to %s", pf_version(), settings->outbox);
-    pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
+    tell_sandbox(settings);
     r = pf_restore(service, err);
     service->sources = calloc(settings->source.count, sizeof(*service->sources));
     if (!r && !service->sources)

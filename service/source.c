@@ -248,7 +248,7 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         .ended = on_ended,
     };
     /* The outbox and the state directory may lie inside the folder: the child leaves them out. */
-    static const char *const keys[] = {"outbox", "state", "log_level"};
+    static const char *const keys[] = {"outbox", "state", "sandbox", "log_level"};
     struct pf_options options = {0};
     int r = 0;
     struct pf_source *source = calloc(1, sizeof(*source));

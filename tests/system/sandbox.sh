@@ -1,0 +1,190 @@
+#!/bin/bash
+# The children's sandbox around the real program (config/base/sandbox.h; from inside: test_sandbox).
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+
+# A field of /proc/PID/status.
+of_status()
+{
+    sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
+}
+
+need_seccomp()
+{
+    grep -q '^Seccomp:' /proc/self/status || skip 'no seccomp in this kernel'
+    ! "$PARFOCAL" doctor 2>/dev/null | grep -q 'not filtered' || skip 'seccomp cannot be used here'
+}
+
+need_landlock()
+{
+    "$PARFOCAL" doctor 2>/dev/null | grep -q 'Landlock [0-9]' || skip 'no Landlock in this kernel'
+}
+
+test_children_of_the_service_are_confined()
+{
+    local role pid
+    need_seccomp
+    make_burst burst
+    mkdir_inbox
+    serve --source camera:ptpip:127.0.0.1:1:1 # nobody is there
+    await_log 'worker ready'
+    wait_for 10 eval '[ "$(child_pid capture | wc -l)" = 2 ]'
+    for role in capture process; do
+        for pid in $(child_pid $role); do
+            wait_for 10 eval '[ "$(of_status '"$pid"' Seccomp)" = 2 ]'
+            [ "$(of_status "$pid" NoNewPrivs)" = 1 ] || fail "$role: new privileges"
+            # Of root's capabilities those that reach files; a camera's process sees other processes.
+            case $(of_status "$pid" CapEff) in
+            *00000000000000 | *00000000000006 | *0000000000080006) ;;
+            *) fail "$role: capabilities $(of_status "$pid" CapEff)" ;;
+            esac
+        done
+    done
+    drop burst/*.jpg
+    await_stacks 1
+    # Memory and time are counted from what the worker had when the last frame came.
+    if [ -z "$SAN" ]; then
+        grep -Eq '^Max data size +[0-9]+ ' "/proc/$(child_pid process)/limits" || fail 'no memory limit'
+        grep -Eq '^Max cpu time +[0-9]+ ' "/proc/$(child_pid process)/limits" || fail 'no time limit'
+    fi
+    stop_service
+    log_lacks 'Function not implemented|has ended|set aside'
+}
+
+test_it_can_be_turned_off()
+{
+    mkdir_inbox
+    serve --no-sandbox
+    await_log 'worker ready'
+    log_says 'sandbox = no' || fail 'it is not said'
+    [ "$(of_status "$(child_pid process)" Seccomp)" = 0 ] || fail 'the worker is confined'
+    [ "$(of_status "$(child_pid capture)" NoNewPrivs)" = 0 ] || fail 'the source is confined'
+    stop_service
+    expect_status 0 "$PARFOCAL" doctor --no-sandbox
+    grep -q '^warn  sandbox .*sandbox = no' out || fail "$(cat out)"
+}
+
+# The rules hold for the directory that was there when the worker began.
+test_an_outbox_that_is_mounted_over_is_written_to()
+{
+    need_landlock
+    [ "$(id -u)" -eq 0 ] || skip 'needs root to mount'
+    mkdir_inbox
+    mkdir outbox
+    make_burst first
+    make_burst second --seed 5 --start 2026-01-02T04:00:00 --name second-%02d
+    serve --expected-frames 5
+    drop first/*.jpg
+    await_stacks 1
+    mount -t tmpfs -o size=64m none outbox || skip 'no tmpfs can be mounted'
+    drop second/*.jpg
+    await_stacks 1 60
+    log_says 'outbox.* is another directory than when the worker began' || fail 'it did not notice'
+    check "$(published)/stack.json" '.fused == 5 and .aside == 0 and all(.frames[]; .attempts == 0)'
+    stop_service
+    umount outbox
+    await_stacks 1
+}
+
+test_the_outbox_is_made_before_the_worker()
+{
+    mkdir_inbox
+    make_burst burst
+    mkdir outbox # of other tests; here it is another one
+    serve --outbox "$T/not/yet"
+    drop burst/*.jpg
+    await_log 'stack published: .*/not/yet/' 30
+    stop_service
+    log_lacks 'begins anew|has ended'
+}
+
+# every way through the engine, under the filter
+test_all_methods_and_formats_within_it()
+{
+    need jq
+    need_seccomp
+    local format align fuse i=0 j=0
+    for format in jpeg tiff png dng; do
+        "$GENERATE" --out "in-$format" --no-truth --scene textured --width 320 --height 240 \
+            --frames 3 --format $format >/dev/null
+    done
+    {
+        for align in ecc orb akaze sift hybrid flow none; do
+            for fuse in pyramid soft-depth average; do
+                # Each method of aligning once, each of fusing several times.
+                [ $((j++ % 2)) = 0 ] || continue
+                i=$((i + 1))
+                set -- jpeg tiff png dng
+                shift $((i % 4))
+                set -- in-$1/*
+                mkdir -p "out/$i"
+                jq -nc --arg a "$align" --arg f "$fuse" --arg b "b$i" \
+                    '{cmd: "open", burst: $b, align: $a, fuse: $f, equalise: true}'
+                for file; do
+                    jq -nc --arg p "$T/$file" --arg b "b$i" --arg t "$T/out/$i/thumb-${file##*/}" \
+                        '{cmd: "add", burst: $b, frame: $p, path: $p, thumbnails: $t}'
+                done
+                set -- tiff png jpeg
+                shift $((i % 3))
+                jq -nc --arg b "b$i" --arg d "$T/out/$i" --arg f "$1" '{cmd: "preview", burst: $b,
+                    path: ($d + "/preview.jpg"), max_width: 100}, {cmd: "finish", burst: $b, dir: $d,
+                    format: $f, order: [], sidecar: {}, frame_map: true, confidence_map: true},
+                    {cmd: "drop", burst: $b}'
+            done
+        done
+    } >commands
+    "$PARFOCAL" process "$T/out" <commands >events 2>log || { cat log; fail 'the worker ended'; }
+    ! grep -aE 'not implemented|not permitted|denied' events log || fail 'something was refused'
+    jq -es "[.[] | select(.event == \"finished\")] | length == $i" events >/dev/null ||
+        { jq -c 'select(.event == "failed")' events; fail 'not all finished'; }
+    jq -es '[.[] | select(.event == "thumbnail")] | length > 30' events >/dev/null || fail 'thumbnails'
+}
+
+# A picture that declares too much takes no memory: of each kind one of 60000 x 60000.
+test_image_bombs_are_refused_before_anything_is_allocated()
+{
+    need jq python3
+    python3 - <<'P'
+import struct, zlib
+side = 60000
+def chunk(kind, data):
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+open('bomb.png', 'wb').write(b'\x89PNG\r\n\x1a\n' +
+    chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 16, 6, 0, 0, 0)) +
+    chunk(b'IDAT', zlib.compress(bytes(100000))) + chunk(b'IEND', b''))
+open('bomb.jpg', 'wb').write(b'\xff\xd8\xff\xdb\x00\x43\x00' + b'\1' * 64 + b'\xff\xc0\x00\x11\x08' +
+    struct.pack('>HH', side, side) + b'\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00' +
+    b'\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x3f\x00' + bytes(1000) + b'\xff\xd9')
+def tiff(name, extra):
+    tags = sorted([(256, 4, side), (257, 4, side), (258, 3, 16), (259, 3, 1), (277, 3, 1),
+                   (273, 4, 4096), (278, 4, side), (279, 4, 0xfffffff0)] + extra)
+    data = b'II*\0' + struct.pack('<I', 8) + struct.pack('<H', len(tags))
+    for tag, kind, value in tags:
+        data += struct.pack('<HHII', tag, kind, 1, value)
+    open(name, 'wb').write(data + bytes(10000))
+tiff('bomb.tif', [(262, 3, 1)])
+tiff('bomb.dng', [(262, 3, 32803), (50706, 1, 0x00000401), (254, 4, 0), (33421, 3, 0x00020002)])
+P
+    {
+        for kind in png jpg tif dng; do
+            jq -nc --arg k $kind --arg p "$T/bomb.$kind" '{cmd: "open", burst: $k},
+                {cmd: "add", burst: $k, frame: $k, path: $p, thumbnails: ($p + ".thumb")}'
+        done
+    } >commands
+    # Beyond the program and its libraries nearly nothing is to be had.
+    mkfifo pipe
+    start worker sh -c "exec '$PARFOCAL' process --threads 1 <'$T/pipe'"
+    exec 7>pipe
+    cat commands >&7
+    all_answered() { [ "$(jq -s '[.[] | select(.event == "frame" or .event == "failed")] | length' worker.out)" = 4 ]; }
+    wait_for 20 all_answered
+    local peak
+    peak=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$started/status")
+    exec 7>&-
+    jq -es '[.[] | select(.event == "frame")] | length == 4 and
+        all(.verdict == "aside" and (.cause == "unreadable"))' worker.out >/dev/null ||
+        { cat worker.out; fail 'a bomb was taken'; }
+    jq -es '[.[] | select(.event == "frame" and (.reason | test("60000 x 60000 pixels, more than the limit")))] |
+        length == 4' worker.out >/dev/null || { jq -c .reason worker.out; fail 'for another reason'; }
+    [ -n "$SAN" ] || [ "$peak" -lt 200000 ] || fail "the worker's memory went up to $peak kB"
+}
