@@ -1,9 +1,10 @@
-# parfocal: make [run | test | bench | gpu-check | lint | install | clean | help]
+# parfocal: make [run | test | bench | fuzz | gpu-check | lint | install | clean | help]
 #
 #   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
 #   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
 #   BUILD=DIR                            builds elsewhere
 #   CUDA=auto|0|1                        with the GPU's kernels: if nvcc is there, no, yes
+#   fuzz ONLY=PATTERN SECONDS=60         libFuzzer on the targets that match, so long each
 #   NVCC= CUDA_ARCH=all                  which nvcc; sm_90 and the like build faster than all
 #   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
 #
@@ -14,6 +15,7 @@
 #   tests/unit/test_X.c                                 -> tests/test_X; others help them
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
+#   tests/fuzz/fuzz_X.c                  with replay.c  -> tests/test_fuzz_X; with libFuzzer: make fuzz
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
 #   service/page/*                       -> service/page_files.c, built into parfocal
 #   process/cuda/X.c                     with them: the backend
@@ -44,6 +46,7 @@ DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client uti
              libimage-exiftool-perl sqlite3
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
+DEB_FUZZ  := clang-14 libclang-rt-14-dev
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
              libxxhash lcms2 libgphoto2 libseccomp
 # Debian's opencv4.pc names every module there is.
@@ -118,13 +121,16 @@ FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cud
 ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
+REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
-.PHONY: all programs run test bench gpu-check gpu-programs lint format install clean help packages FORCE
+.PHONY: all programs run test bench fuzz fuzzers gpu-check gpu-programs lint format install clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(UNITS) $(FIBERS) $(ON_FIBERS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(UNITS) $(REPLAYS) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -191,7 +197,8 @@ $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
-$(GENERATE) $(UNITS) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
+$(GENERATE) $(UNITS) $(REPLAYS) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
 $(CAMERA): $(CAMERA_O)
@@ -210,6 +217,21 @@ test: programs
 bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 	@packaging/need-packages.sh $(DEB_BENCH)
 	@tests/bench/run $(BUILD)
+
+# The same sources by clang, with coverage for libFuzzer, into build/fuzz.
+SECONDS  ?= 60
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CC  := $(FUZZ_SAN) -fsanitize=fuzzer-no-link -Wno-unknown-pragmas -Wno-unknown-warning-option
+FUZZERS  := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz_%,$(FUZZ_C))
+$(FUZZERS): $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_O) \
+        $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+	$(call SAY,LD)$(CXX) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+fuzzers: $(FUZZERS)
+fuzz:
+	@packaging/need-packages.sh $(DEB_FUZZ)
+	+@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang-14 CXX=clang++-14 CUDA=0 SAN= HARDENED= \
+	    CFLAGS='$(FUZZ_CC)' LDFLAGS='$(FUZZ_SAN)' fuzzers
+	@ONLY='$(ONLY)' FUZZ_SECONDS='$(SECONDS)' tests/fuzz/run build/fuzz
 
 # Needs a compiler, the CUDA Toolkit and a GPU, and none of the packages: so it has its own rules.
 GPU       := $(BUILD)/gpu
