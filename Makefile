@@ -15,6 +15,7 @@
 #   tests/unit/test_X.c                                 -> tests/test_X; others help them
 #   tests/gen/*.c                                       -> tests/generate (its main: generate.c)
 #   tests/bench/X.c                                     -> tests/X
+#   tests/torture/X.c                                   -> tests/torture/X
 #   tests/fuzz/fuzz_X.c                  with replay.c  -> tests/test_fuzz_X; with libFuzzer: make fuzz
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
 #   service/page/*                       -> service/page_files.c, built into parfocal
@@ -123,6 +124,7 @@ FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
+TORTURE := $(patsubst tests/torture/%.c,$(BUILD)/tests/torture/%,$(wildcard tests/torture/*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
 .PHONY: all programs run test bench fuzz fuzzers gpu-check gpu-programs lint format install clean help packages FORCE
@@ -130,7 +132,7 @@ REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(UNITS) $(REPLAYS) $(FIBERS) $(ON_FIBERS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -197,8 +199,9 @@ $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
+$(TORTURE): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o
 $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
-$(GENERATE) $(UNITS) $(REPLAYS) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
 $(CAMERA): $(CAMERA_O)

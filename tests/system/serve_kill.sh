@@ -38,7 +38,7 @@ idle()
         [ "$(sqlite3 "$T/copy/journal.sqlite" "SELECT count(*) FROM bursts WHERE state IN (0, 1)")" = 0 ]
 }
 
-test_kill_at_any_moment()
+test_row22_kill_at_any_moment()
 {
     need sqlite3 jq
     local seed=${PARFOCAL_SEED:-$RANDOM} i frames=() kills=0 service=0 capture=0 worker=0 target
@@ -101,7 +101,7 @@ test_kill_at_any_moment()
 
 # The moments that random kills seldom hit: at each sync of the journal, and at the rename into the
 # outbox, in turn.
-test_kill_at_every_commit()
+test_row22_kill_at_every_commit()
 {
     need strace
     [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"

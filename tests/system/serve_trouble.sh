@@ -52,7 +52,7 @@ test_a_missing_source_is_waited_for()
     stop_service
 }
 
-test_outbox_full_resumes_by_itself()
+test_row18_outbox_full_resumes_by_itself()
 {
     [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
     make_burst burst
@@ -74,7 +74,7 @@ test_outbox_full_resumes_by_itself()
     [ -z "$leftovers" ] || fail "left over: $leftovers"
 }
 
-test_outbox_read_only_resumes_by_itself()
+test_row19_outbox_read_only_resumes_by_itself()
 {
     [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
     make_burst burst
@@ -96,7 +96,7 @@ test_outbox_read_only_resumes_by_itself()
     [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
 }
 
-test_journal_full_resumes_by_itself()
+test_row18_journal_full_resumes_by_itself()
 {
     [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
     make_burst burst
@@ -225,7 +225,7 @@ test_a_worker_that_dies_is_replaced()
 }
 
 # The folder goes away while a burst is half-built, and the worker with it: nothing is given up.
-test_inputs_that_are_away_are_waited_for()
+test_row14_inputs_that_are_away_are_waited_for()
 {
     make_burst burst
     mkdir_inbox
@@ -325,7 +325,7 @@ test_children_die_with_the_service()
     wait_for 10 gone
 }
 
-test_wall_clock_jumps_do_not_matter()
+test_row20_wall_clock_jumps_do_not_matter()
 {
     need faketime
     [ -z "$SAN" ] || skip "libfaketime and the sanitizers do not go together"

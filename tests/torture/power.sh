@@ -1,0 +1,56 @@
+# Power loss: the file system that holds the state directory and the outbox is ended at random moments,
+# and nothing that it has not on disk is there afterwards.
+# time limit: 3000
+. "${BASH_SOURCE%/*}/../system/lib.sh"
+. "${BASH_SOURCE%/*}/../system/serve.bash"
+. "${BASH_SOURCE%/*}/torture.bash"
+
+mount_disk()
+{
+    mount -o loop "$T/disk.img" "$T/disk"
+}
+
+# A dying process may hold it for a moment.
+unmount_disk()
+{
+    wait_for 30 eval "umount '$T/disk' 2>/dev/null"
+}
+
+test_row23_power_loss()
+{
+    need sqlite3 jq mkfs.ext4
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    rounds 5 200
+    truncate -s 96M disk.img
+    mkfs.ext4 -q disk.img
+    mkdir disk
+    mount_disk 2>why || skip "cannot mount a loop device: $(cat why)"
+    DISK=$T/disk
+    at_end tail -n 30 "$T/service.err"
+    local round moment at published=0
+    for ((round = 1; round <= ROUNDS; round++)); do
+        begin
+        make_a_burst
+        printf '%s\n' "${made[@]##*/}" >>dropped
+        moment=$((RANDOM % 900))
+        await_begin
+        # The frames come while it happens, one after the other.
+        drop "${made[0]}"
+        at=$(now_ms)
+        { for file in "${made[@]:1}"; do drop "$file" && sleep "0.0$((RANDOM % 9))"; done; } &
+        sleep "0.$(printf %03d $moment)"
+        "$BUILD/tests/torture/shutdown" "$DISK" || skip "the file system cannot be ended here"
+        echo "round $round: after $moment ms ($(($(now_ms) - at)))"
+        note_promises # said before or after: what was said must hold
+        end_at_once
+        wait $! || true
+        unmount_disk
+        mount_disk
+        check_promises
+    done
+    published=$(wc -l <promised.outputs)
+    finish_all
+    unmount_disk
+    echo "outputs promised before the last round: $published"
+    tell "row 23: power loss (FS_IOC_SHUTDOWN without log flush), loop ext4"
+}

@@ -1,0 +1,182 @@
+# For the torture tests: sourced after ../system/lib.sh and ../system/serve.bash.
+#
+# Each test hurts the service ROUNDS times and looks after every round whether what had been promised
+# is there. Short versions run in `make test`; `make torture` sets TORTURE=1 (long ones), and TABLE,
+# a file that gets a line for each test. Moments are random by $PARFOCAL_SEED (printed).
+#
+#   rounds SHORT LONG            sets ROUNDS; ROUNDS=N of the environment wins
+#   begin [OPTIONS]              the service on $T/inbox, $DISK/outbox and $DISK/state
+#   await_begin                  until it takes frames; how long that took goes to $T/recovery
+#   drop_burst                   makes a burst of 5 small frames and drops them
+#   note_promises                what the service has promised until now, from its log
+#   check_promises               every recorded frame and published output is there
+#   finish_all [OPTIONS]         lets the service end its work undisturbed; then all that was dropped is
+#                                in the newest version of exactly one burst
+#   tell WHAT                    fails when something was lost, and adds a line to the table
+
+TORTURE=${TORTURE:-}
+
+rounds()
+{
+    ROUNDS=${ROUNDS:-$([ -z "$TORTURE" ] && echo "$1" || echo "$2")}
+    local seed=${PARFOCAL_SEED:-$RANDOM}
+    echo "PARFOCAL_SEED=$seed"
+    RANDOM=$seed
+    lost=0 twice=0 burst_number=0 DISK=$T
+    mkdir_inbox
+    : >promised.frames >promised.outputs >recovery >dropped
+}
+
+now_ms()
+{
+    echo $(($(date +%s%N) / 1000000))
+}
+
+begin()
+{
+    begun_ms=$(now_ms)
+    start service "${UNDER[@]}" "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$DISK/outbox" \
+        --state "$DISK/state" --settle 0.02 --gap 3 --hold 0.2 --rescan-interval 0.5 --retries 100 \
+        --expected-frames 5 --format jpeg --no-depth-map --threads 1 --thumbnails 0 "$@"
+}
+UNDER=()
+
+await_begin()
+{
+    await_log 'capture folder.*inotify, ok' "${1:-60}"
+    echo $(($(now_ms) - begun_ms)) >>"$T/recovery"
+}
+
+# The service and whatever belongs to it, at once.
+end_at_once()
+{
+    local pid
+    pid=$(cat "$T/service.pid")
+    kill -KILL -- "-$pid" 2>/dev/null || true
+    stop service KILL
+    wait_for 30 eval "! pgrep -s $pid >/dev/null"
+}
+
+make_a_burst() # $made: its files
+{
+    burst_number=$((burst_number + 1))
+    local name
+    name=$(printf 'B%04d' $burst_number)
+    make_burst "made/$name" --width 48 --height 32 --serial $burst_number --seed $burst_number \
+        --name "${name}_%02d" --start "2026-01-02T$(printf '%02d:%02d' $((burst_number / 60 % 24)) $((burst_number % 60))):00"
+    made=("$T/made/$name"/*.jpg)
+}
+
+drop_burst()
+{
+    make_a_burst
+    drop "${made[@]}"
+    printf '%s\n' "${made[@]##*/}" >>"$T/dropped"
+}
+
+note_promises()
+{
+    [ -e "$T/service.err" ] || return 0
+    sed -nE 's/.* frame (B[0-9_]+\.jpg): .*/\1/p' "$T/service.err" >>"$T/promised.frames"
+    sed -nE 's/.*stack (published|found): (.*) \([0-9]+ frames.*/\2/p' "$T/service.err" >>"$T/promised.outputs"
+    sort -u -o "$T/promised.frames" "$T/promised.frames"
+    sort -u -o "$T/promised.outputs" "$T/promised.outputs"
+}
+
+output_is_whole() # DIRECTORY
+{
+    local name size
+    read -r name size < <(jq -r '.output.stack | "\(.name) \(.size_bytes)"' "$1/stack.json" 2>/dev/null) &&
+        [ "$(stat -c %s "$1/$name" 2>/dev/null)" = "$size" ] &&
+        [ "$(tail -c 2 "$1/$name" | od -An -tx1 | tr -d ' ')" = ffd9 ]
+}
+
+ask_journal() # SQL, of a copy, as the service would find it
+{
+    rm -rf "$T/copy"
+    mkdir "$T/copy"
+    cp "$DISK/state"/journal.sqlite* "$T/copy/" && rm -f "$T/copy/journal.sqlite-shm" &&
+        sqlite3 "$T/copy/journal.sqlite" "$1"
+}
+
+check_promises()
+{
+    local missing dir
+    note_promises
+    if [ -s "$T/promised.frames" ]; then
+        ask_journal "SELECT CAST(path AS TEXT) FROM files WHERE frame IS NOT NULL" | sed 's,.*/,,' |
+            sort -u >"$T/known.frames" || true
+        missing=$(comm -23 "$T/promised.frames" "$T/known.frames")
+        if [ -n "$missing" ]; then
+            echo "lost frames: "$missing
+            lost=$((lost + $(wc -w <<<"$missing")))
+        fi
+    fi
+    # Those that the journal takes for published as well, whether that was told or not.
+    [ ! -e "$DISK/state/journal.sqlite" ] ||
+        ask_journal "SELECT CAST(directory AS TEXT) FROM versions" >>"$T/promised.outputs"
+    sort -u -o "$T/promised.outputs" "$T/promised.outputs"
+    while read -r dir; do
+        output_is_whole "$dir" && continue
+        echo "lost output: $dir"
+        lost=$((lost + 1))
+    done <"$T/promised.outputs"
+}
+
+all_is_done()
+{
+    [ "$(ask_journal "SELECT count(*) FROM bursts WHERE state IN (0, 1)" 2>/dev/null)" = 0 ] &&
+        [ "$(ask_journal "SELECT count(*) FROM frames WHERE burst IS NOT NULL")" -ge "$(wc -l <"$T/dropped")" ]
+}
+
+finish_all()
+{
+    local at_ms
+    begin "$@"
+    at_ms=$(now_ms)
+    await_begin
+    wait_for 120 all_is_done
+    echo "undisturbed, all was done after $(($(now_ms) - at_ms)) ms"
+    stop service
+    [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
+    check_promises
+    local json
+    json=$(find "$DISK/outbox" -mindepth 2 -maxdepth 2 -name stack.json)
+    # shellcheck disable=SC2086
+    jq -r '. as $s | .frames[] | "\($s.burst) \($s.version) \(.path | split("/")[-1])"' $json >"$T/stacked"
+    # Of each frame the bursts it is in; of each burst only one output of a version.
+    awk '{ print $3, $1 }' "$T/stacked" | sort -u | cut -d' ' -f1 >"$T/in_bursts"
+    sort -u "$T/dropped" | comm -23 - <(sort -u "$T/in_bursts") >"$T/nowhere"
+    if [ -s "$T/nowhere" ]; then
+        echo "in no output: $(tr '\n' ' ' <"$T/nowhere")"
+        lost=$((lost + $(wc -l <"$T/nowhere")))
+    fi
+    twice=$((twice + $(sort "$T/in_bursts" | uniq -d | wc -l)))
+    # shellcheck disable=SC2086
+    twice=$((twice + $(jq -r '"\(.burst) \(.version)"' $json | sort | uniq -d | wc -l)))
+    # A version of its own only for other frames.
+    # shellcheck disable=SC2086
+    twice=$((twice + $(jq -c '[.burst, ([.frames[].identity] | sort)]' $json | sort | uniq -d | wc -l)))
+    [ -z "$(find "$DISK/outbox" -maxdepth 1 -name '.*' -mindepth 1)" ] || fail "left over: $(ls -A "$DISK/outbox")"
+}
+
+recovery_text()
+{
+    sort -n "$T/recovery" | awk '{ v[NR] = $1 } END {
+        printf "%.2f s, at most %.2f s", v[int((NR + 1) / 2)] / 1000, v[NR] / 1000 }'
+}
+
+add_line() # FAILURE ROUNDS LOST TWICE RECOVERY
+{
+    local line
+    line=$(printf '| %s | %s | %s | %s | %s |' "$@")
+    echo "$line"
+    [ -z "${TABLE:-}" ] || echo "$line" >>"$TABLE"
+}
+
+tell() # WHAT [ROUNDS]
+{
+    add_line "$1" "${2:-$ROUNDS}" "$lost" "$twice" "$(recovery_text)"
+    [ $lost -eq 0 ] || fail "$lost lost"
+    [ $twice -eq 0 ] || fail "$twice stacked twice"
+}
