@@ -43,6 +43,11 @@ static void no_batch(void *context)
     (void)context;
 }
 
+static void no_change(struct pf_source *source, void *context)
+{
+    (void)source, (void)context;
+}
+
 static void on_camera_answer(struct pf_source *source, int64_t id, const json_t *answer,
                              void *context)
 {
@@ -61,10 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                       on_ended};
     static const char *const arguments[] = {"capture", NULL};
     struct pf_grouper_settings settings = {.gap_ms = 8000, .hold_ms = 1500, .min_frames = 3};
-    struct pf_source source = {
-        .name = "folder:in",
-        .handlers = {on_frame, on_rejected_frame, no_batch, on_camera_answer},
-        .asked = 7};
+    struct pf_source source = {.name = "folder:in",
+                               .handlers = {.frame = on_frame,
+                                            .rejected = on_rejected_frame,
+                                            .batch = no_batch,
+                                            .changed = no_change,
+                                            .answer = on_camera_answer},
+                               .asked = 7};
     struct pf_error err = {0};
     fuzz_quiet();
     struct event_base *base = event_base_new();
