@@ -39,6 +39,7 @@ enum pf_align {
     PF_ALIGN_HYBRID,
     PF_ALIGN_FLOW,
     PF_ALIGN_BSPLINE,
+    PF_ALIGN_SYN,
     PF_ALIGN_NONE
 };
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
@@ -95,11 +96,12 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "fewer frames are not a stack") \
     INT(expected_frames, 0, 0, 100000, "frames", "bursts", \
         "a burst completes at this count; 0: unknown") \
-    CHOICE(align, "auto", 0, 0, "auto|ecc|orb|akaze|sift|hybrid|flow|bspline|none", "engine", \
+    CHOICE(align, "auto", 0, 0, "auto|ecc|orb|akaze|sift|hybrid|flow|bspline|syn|none", "engine", \
            "how frames are aligned: ecc, enhanced correlation; orb, akaze, sift, by features, for large " \
            "motions; hybrid, features that ecc refines; auto, ecc, and hybrid where it fails; flow, " \
-           "bspline, for things that deform, fast (optical flow) or accurately (elastix); none, a rig " \
-           "that does not move") \
+           "bspline, for things that deform, fast (optical flow) or accurately (elastix); syn, for things " \
+           "that deform much, on a GPU (diffeomorphic; flow takes its place elsewhere); none, a rig that " \
+           "does not move") \
     REAL(align_timeout, 60, 0.1, 86400, "s", "engine", \
          "align = bspline sets a frame aside that takes longer") \
     BOOL(equalise, false, 0, 0, "", "engine", \

@@ -113,6 +113,7 @@ static int find(const struct aligner *aligner, enum pf_target target, bool known
     case PF_ALIGN_ECC:
     case PF_ALIGN_FLOW:
     case PF_ALIGN_BSPLINE:
+    case PF_ALIGN_SYN:
     case PF_ALIGN_NONE:
         break;
     }
@@ -186,6 +187,8 @@ static int align_deforming(struct aligner *aligner, struct pf_frame_result *resu
         return r;
     memcpy(start.h, r ? result->transform : place->predecessor->h, sizeof(start.h));
     aligner->method = aligner->settings->align;
+    if (aligner->method == PF_ALIGN_SYN && !aligner->backend->has_syn)
+        aligner->method = PF_ALIGN_FLOW;
     r = aligner->backend->deform(aligner->engine,
                                  place->fused == 1 ? PF_TARGET_PREDECESSOR : PF_TARGET_STACK,
                                  &start, &field, &fit, &trouble);

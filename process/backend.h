@@ -52,7 +52,8 @@ struct pf_backend {
      * engine. */
     int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
                  struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
-    /* Non-rigid, by settings->align (FLOW, BSPLINE). The target is in the reference's geometry (the
+    bool has_syn; /* deform() knows PF_ALIGN_SYN; otherwise it takes that for FLOW */
+    /* Non-rigid, by settings->align (FLOW, BSPLINE, SYN). The target is in the reference's geometry (the
      * predecessor only where it is the reference); start: reference point -> frame point, as far as
      * is known (borrowed). *ret_field: what goes with start->h, the caller's; ret is of both
      * together. -ENOMEM; all other errors mean that nothing to be believed was found, and do no harm

@@ -94,7 +94,8 @@ static json_t *focus_facts(const struct pf_focus *focus)
 static const char *const methods[] = {
     [PF_ALIGN_AUTO] = NULL,     [PF_ALIGN_ECC] = "ecc",         [PF_ALIGN_ORB] = "orb",
     [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift",       [PF_ALIGN_HYBRID] = "hybrid",
-    [PF_ALIGN_FLOW] = "flow",   [PF_ALIGN_BSPLINE] = "bspline", [PF_ALIGN_NONE] = NULL};
+    [PF_ALIGN_FLOW] = "flow",   [PF_ALIGN_BSPLINE] = "bspline", [PF_ALIGN_SYN] = "syn",
+    [PF_ALIGN_NONE] = NULL};
 
 static const char *const causes[] = {[PF_CAUSE_NONE] = NULL,
                                      [PF_CAUSE_UNLIKE] = "unlike",

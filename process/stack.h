@@ -112,7 +112,7 @@ static inline struct pf_stack_settings pf_stack_settings_of(const struct pf_sett
 /* Whether a method finds displacement fields. */
 static inline bool pf_align_is_non_rigid(enum pf_align align)
 {
-    return align == PF_ALIGN_FLOW || align == PF_ALIGN_BSPLINE;
+    return align == PF_ALIGN_FLOW || align == PF_ALIGN_BSPLINE || align == PF_ALIGN_SYN;
 }
 
 struct pf_stack;

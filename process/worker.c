@@ -529,6 +529,8 @@ static void warm_up(struct worker *worker)
 {
     struct pf_iteration_call call = {on_warming, worker};
     struct pf_error err = {0};
+    if (worker->settings.align == PF_ALIGN_SYN && !worker->device.backend->has_syn)
+        pf_log_info("align = syn needs a GPU: flow takes its place");
     if (worker->settings.align == PF_ALIGN_BSPLINE && worker->device.backend == &pf_backend_cpu &&
         pf_elastix_warm_up(worker->settings.align_timeout, pf_pool_threads(worker->pool), &call,
                            &err) < 0)

@@ -194,9 +194,9 @@ static int find(struct pf_alignment *alignment, const struct pf_ecc_pyramid *tar
     double overlap, before = begin(alignment, target, warp, room, &overlap);
     if (!(overlap >= LEAST_OVERLAP))
         return pf_fail(err, ENODATA, "covers only %.0f %% of it", 100 * overlap);
-    int r = alignment->settings->align == PF_ALIGN_FLOW
-                ? by_flow(alignment, &target->level[0], room->pixels, &more, err)
-                : by_elastix(alignment, &target->level[0], room->pixels, &more, err);
+    int r = alignment->settings->align == PF_ALIGN_BSPLINE
+                ? by_elastix(alignment, &target->level[0], room->pixels, &more, err)
+                : by_flow(alignment, &target->level[0], room->pixels, &more, err);
     if (r == 0)
         r = extend(warp, more, luma, err);
     pf_field_free(more);

@@ -160,10 +160,12 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
 {
     const struct pf_cuda_pyramid *other =
         target == PF_TARGET_STACK ? &alignment->stack_view : &alignment->predecessor;
-    bool flow = alignment->settings->align == PF_ALIGN_FLOW;
+    static const enum pf_cuda_deform_method methods[] = {[PF_ALIGN_FLOW] = PF_CUDA_FLOW,
+                                                         [PF_ALIGN_BSPLINE] = PF_CUDA_BSPLINE,
+                                                         [PF_ALIGN_SYN] = PF_CUDA_SYN};
+    enum pf_cuda_deform_method method = methods[alignment->settings->align];
     struct pf_cuda_deform_options options = {
-        .method = flow ? PF_CUDA_FLOW : PF_CUDA_BSPLINE,
-        .spacing_px = (double)(width > height ? width : height) / NODES_ACROSS};
+        .method = method, .spacing_px = (double)(width > height ? width : height) / NODES_ACROSS};
     struct pf_cuda_deform_report report;
     struct pf_field *field = NULL;
     struct pf_ecc_fit before;
@@ -173,7 +175,7 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
     if (r == 0)
         r = pf_cuda_deform_run(alignment->deform, other, &alignment->current, start, &options,
                                &field, &report, err);
-    if (r == 0 && flow && !(report.trusted >= LEAST_TRUSTED))
+    if (r == 0 && method != PF_CUDA_BSPLINE && !(report.trusted >= LEAST_TRUSTED))
         r = pf_fail(err, ENODATA, "only %.0f %% of it is found alike forth and back",
                     100 * report.trusted);
     if (r == 0)

@@ -8,6 +8,7 @@
 
 #include "process/cpu/ecc_step.h"
 #include "process/cuda/deform_kernels.h"
+#include "process/cuda/deform_syn.h"
 
 enum {
     BLOCK = 128,
@@ -15,8 +16,11 @@ enum {
     FLOW_PASSES = 5,  /* over the pixels of a level */
     FLOW_SWEEPS = 20, /* over the cells after each */
     MOST_STEPS = 10,  /* Gauss-Newton steps of a level */
+    SYN_STEPS = 20,   /* of a level */
+    STIFFER = 4,      /* rounds of making a field stiffer until it does not fold */
     LEAST_SIDE = 48,  /* pixels of the coarsest level that is used */
 };
+#define FOLDS 0.1 /* a field stretches by so much at the least */
 /* Displacements of neighbouring cells of the flow differ by about so much, in pixels of the level. */
 #define FLOW_ROUGHNESS 0.5f
 /* Forth and back may differ by so much, in pixels of the level, before the cell loses half its say. */
@@ -110,6 +114,8 @@ struct pf_cuda_deform {
     struct pf_cell *cells[2];        /* forth, back */
     float2 *displacement[2], *spare; /* spare: of the next level */
     float2 *nodes, *room;
+    struct pf_syn_room syn;
+    float *trust;     /* of syn's cells */
     float2 *begin[2]; /* of the host: displacements that a search begins with, forth and back */
 };
 
@@ -145,14 +151,17 @@ struct pf_cuda_deform *pf_cuda_deform_free(struct pf_cuda_deform *deform)
 }
 
 /* Room for the finest grid; of both directions for a flow. */
-static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid, bool both,
-                   struct pf_error *err)
+static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid,
+                   enum pf_cuda_deform_method method, struct pf_error *err)
 {
+    bool both = method == PF_CUDA_FLOW, syn = method == PF_CUDA_SYN;
     size_t cells = (size_t)grid->columns * (size_t)grid->rows;
     size_t nodes = (size_t)pf_node_columns(grid) * (size_t)pf_node_rows(grid);
     size_t ways = both ? 2 : 1;
     size_t pairs = (ways + 1) * cells + nodes + 5 * nodes + cells;
     size_t bytes = pairs * sizeof(float2) + ways * cells * sizeof(struct pf_cell);
+    if (syn)
+        bytes += pf_syn_bytes(cells) + cells * sizeof(float);
     if (bytes > deform->capacity) {
         pf_cuda_release(deform->cuda, deform->memory);
         deform->capacity = 0;
@@ -171,6 +180,11 @@ static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid, b
     at += 5 * nodes + cells;
     deform->cells[0] = (struct pf_cell *)at;
     deform->cells[1] = both ? deform->cells[0] + cells : NULL;
+    if (syn) {
+        void *after = deform->cells[0] + cells;
+        pf_syn_lay_out(&deform->syn, cells, after);
+        deform->trust = (float *)((char *)after + pf_syn_bytes(cells));
+    }
     return 0;
 }
 
@@ -339,7 +353,44 @@ static int flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *tar
     return 0;
 }
 
-/* Displacements of the finest level become the nodes that fit them best. */
+/* The field that the nodes are, in pixels of the full-size frame. */
+static int field_of(struct pf_cuda_deform *deform, const struct pf_cells *grid,
+                    const struct pf_ecc_level *target, const struct pf_ecc_level *image,
+                    struct pf_field **ret, struct pf_error *err)
+{
+    struct pf_field *field = NULL;
+    int r = pf_field_new_grid(&field, pf_node_columns(grid), pf_node_rows(grid), err);
+    if (r < 0)
+        return r;
+    size_t nodes = (size_t)field->columns * (size_t)field->rows;
+    field->spacing_x = target->scale * PF_CELLS_PER_NODE * (double)grid->width;
+    field->spacing_y = target->scale * PF_CELLS_PER_NODE * (double)grid->height;
+    field->origin_x = target->offset - 0.5 * target->scale - field->spacing_x;
+    field->origin_y = target->offset - 0.5 * target->scale - field->spacing_y;
+    pf_cuda_download(deform->cuda, field->nodes, deform->nodes, nodes * sizeof(*field->nodes));
+    r = pf_cuda_wait(deform->cuda, err);
+    if (r < 0) {
+        pf_field_free(field);
+        return r;
+    }
+    for (size_t i = 0; i < nodes; i++) {
+        field->nodes[i][0] *= (float)image->scale;
+        field->nodes[i][1] *= (float)image->scale;
+    }
+    *ret = field;
+    return 0;
+}
+
+/* What the cells of the finest level say becomes the nodes that fit it best. */
+static void fit_nodes(struct pf_cuda_deform *deform, const struct pf_cells *grid, float smoothness)
+{
+    pf_cuda_fill(deform->cuda, deform->nodes, 0,
+                 sizeof(float2) * (size_t)pf_node_columns(grid) * (size_t)pf_node_rows(grid));
+    pf_cuda_solve_nodes(deform->cuda, deform->nodes, deform->cells[0], grid, smoothness,
+                        deform->room, deform->state);
+    pf_cuda_spread_nodes(deform->cuda, deform->displacement[0], deform->nodes, grid, deform->state);
+}
+
 static int run_flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
                     const struct pf_cuda_pyramid *image, const struct pf_warp *start,
                     float smoothness, struct pf_cells *ret_grid, struct pf_error *err)
@@ -351,7 +402,7 @@ static int run_flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid 
     struct pf_cells back_grid = flow_grid(&image->levels.level[0]);
     struct pf_cells larger = {grid.columns > back_grid.columns ? grid.columns : back_grid.columns,
                               grid.rows > back_grid.rows ? grid.rows : back_grid.rows, 0, 0};
-    int r = reserve(deform, &larger, true, err);
+    int r = reserve(deform, &larger, PF_CUDA_FLOW, err);
     if (r < 0)
         return r;
     struct pf_deform_pass forth, back;
@@ -362,13 +413,55 @@ static int run_flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid 
         return r;
     LAUNCH(agree, dim3(cell_blocks(&grid)), dim3(BLOCK), "flow: forth and back", forth, back,
            flow_stiffness());
-    pf_cuda_fill(deform->cuda, deform->nodes, 0,
-                 sizeof(float2) * (size_t)pf_node_columns(&grid) * (size_t)pf_node_rows(&grid));
-    pf_cuda_solve_nodes(deform->cuda, deform->nodes, forth.cells, &grid, smoothness, deform->room,
-                        deform->state);
-    pf_cuda_spread_nodes(deform->cuda, deform->displacement[0], deform->nodes, &grid,
-                         deform->state);
+    fit_nodes(deform, &grid, smoothness);
     *ret_grid = grid;
+    return 0;
+}
+
+static int run_syn(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
+                   const struct pf_cuda_pyramid *image, const struct pf_warp *start,
+                   float smoothness, struct pf_cells *ret_grid, struct pf_error *err)
+{
+    struct pf_cells grid = flow_grid(&target->levels.level[0]);
+    int coarsest = coarsest_of(target, image), r = reserve(deform, &grid, PF_CUDA_SYN, err);
+    if (r < 0)
+        return r;
+    struct pf_deform_pass pass;
+    for (int number = coarsest; number >= 0; number--) {
+        const struct pf_ecc_level *level = &target->levels.level[number];
+        struct pf_cells before = grid;
+        grid = flow_grid(level);
+        pass = pass_of(deform, level, &image->levels.level[number], start->h, &grid, 0);
+        if (number == coarsest) {
+            r = begin_with(deform, start->field, &grid, level, &image->levels.level[number], 0,
+                           err);
+            if (r < 0)
+                return r;
+            pf_syn_begin(deform->cuda, &deform->syn, &pass);
+        } else {
+            pf_syn_refine(deform->cuda, &deform->syn, &pass, &before);
+        }
+        pf_syn_run(deform->cuda, &deform->syn, &pass, SYN_STEPS);
+    }
+    pf_syn_join(deform->cuda, &deform->syn, &pass, deform->trust);
+    begin_pass(deform, pass);
+    look_at(deform, pass);
+    pf_syn_say(deform->cuda, &pass, deform->trust, flow_stiffness());
+    *ret_grid = grid;
+    /* Its cells do not fold, but a spline that passes them closely may, where they know little. */
+    for (int round = 0; round < STIFFER; round++, smoothness *= 10) {
+        fit_nodes(deform, &grid, smoothness);
+        struct pf_field *field = NULL;
+        r = field_of(deform, &grid, &target->levels.level[0], &image->levels.level[0], &field, err);
+        if (r < 0)
+            return r;
+        const struct pf_ecc_level *finest = &target->levels.level[0];
+        struct pf_field_shape shape = pf_field_look(field, (int)(finest->width * finest->scale),
+                                                    (int)(finest->height * finest->scale));
+        pf_field_free(field);
+        if (shape.finite && shape.least_jacobian > FOLDS)
+            break;
+    }
     return 0;
 }
 
@@ -386,7 +479,7 @@ static int run_spline(struct pf_cuda_deform *deform, const struct pf_cuda_pyrami
 {
     const struct pf_ecc_level *finest = &target->levels.level[0];
     struct pf_cells grid = spline_grid(finest, spacing_px);
-    int r = reserve(deform, &grid, false, err);
+    int r = reserve(deform, &grid, PF_CUDA_BSPLINE, err);
     if (r < 0)
         return r;
     int nodes = pf_node_columns(&grid) * pf_node_rows(&grid);
@@ -418,34 +511,6 @@ static int run_spline(struct pf_cuda_deform *deform, const struct pf_cuda_pyrami
         }
     }
     *ret_grid = grid;
-    return 0;
-}
-
-/* The field that the nodes are, in pixels of the full-size frame. */
-static int field_of(struct pf_cuda_deform *deform, const struct pf_cells *grid,
-                    const struct pf_ecc_level *target, const struct pf_ecc_level *image,
-                    struct pf_field **ret, struct pf_error *err)
-{
-    struct pf_field *field = NULL;
-    int r = pf_field_new_grid(&field, pf_node_columns(grid), pf_node_rows(grid), err);
-    if (r < 0)
-        return r;
-    size_t nodes = (size_t)field->columns * (size_t)field->rows;
-    field->spacing_x = target->scale * PF_CELLS_PER_NODE * (double)grid->width;
-    field->spacing_y = target->scale * PF_CELLS_PER_NODE * (double)grid->height;
-    field->origin_x = target->offset - 0.5 * target->scale - field->spacing_x;
-    field->origin_y = target->offset - 0.5 * target->scale - field->spacing_y;
-    pf_cuda_download(deform->cuda, field->nodes, deform->nodes, nodes * sizeof(*field->nodes));
-    r = pf_cuda_wait(deform->cuda, err);
-    if (r < 0) {
-        pf_field_free(field);
-        return r;
-    }
-    for (size_t i = 0; i < nodes; i++) {
-        field->nodes[i][0] *= (float)image->scale;
-        field->nodes[i][1] *= (float)image->scale;
-    }
-    *ret = field;
     return 0;
 }
 
@@ -482,10 +547,18 @@ int pf_cuda_deform_run(struct pf_cuda_deform *deform, const struct pf_cuda_pyram
     memset(deform->here, 0, sizeof(*deform->here));
     pf_cuda_fill(deform->cuda, deform->state, 0, 2 * sizeof(*deform->state));
     float smoothness = (float)(options->smoothness > 0 ? options->smoothness : 0.003);
-    int r =
-        options->method == PF_CUDA_FLOW
-            ? run_flow(deform, target, image, start, smoothness, &grid, err)
-            : run_spline(deform, target, image, start, options->spacing_px, smoothness, &grid, err);
+    int r = 0;
+    switch (options->method) {
+    case PF_CUDA_FLOW:
+        r = run_flow(deform, target, image, start, smoothness, &grid, err);
+        break;
+    case PF_CUDA_BSPLINE:
+        r = run_spline(deform, target, image, start, options->spacing_px, smoothness, &grid, err);
+        break;
+    case PF_CUDA_SYN:
+        r = run_syn(deform, target, image, start, smoothness, &grid, err);
+        break;
+    }
     if (r < 0)
         return r;
     struct pf_cuda_deform_report report;
@@ -503,7 +576,7 @@ int pf_cuda_deform_run(struct pf_cuda_deform *deform, const struct pf_cuda_pyram
         return r;
     report.fit.correlation = deform->here->correlation;
     report.fit.overlap = deform->here->overlap;
-    if (!(report.fit.overlap > 0) || (options->method == PF_CUDA_FLOW && report.trusted == 0))
+    if (!(report.fit.overlap > 0) || (options->method != PF_CUDA_BSPLINE && report.trusted == 0))
         return pf_fail(err, ENODATA, "the pictures have nothing in common");
     r = field_of(deform, &grid, &target->levels.level[0], &image->levels.level[0], ret, err);
     if (r == 0)

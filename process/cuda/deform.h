@@ -1,6 +1,6 @@
 /* Non-rigid alignment on the device: a displacement field on top of a homography.
  *
- * Called by the CUDA backend and its tests, one thread at a time per queue. Two methods share their
+ * Called by the CUDA backend and its tests, one thread at a time per queue. The methods share their
  * pass over the pixels, which sums up in each cell of a grid what the cell says about its motion: the
  * products of the gradients (information) and those of gradient and difference, after gain and offset
  * of the whole picture, with less say for pixels that differ much (Cauchy weights; Holland & Welsch
@@ -25,19 +25,20 @@
 extern "C" {
 #endif
 
-enum pf_cuda_deform_method { PF_CUDA_FLOW, PF_CUDA_BSPLINE };
+enum pf_cuda_deform_method { PF_CUDA_FLOW, PF_CUDA_BSPLINE, PF_CUDA_SYN };
 
 struct pf_cuda_deform_options {
     enum pf_cuda_deform_method method;
     double
-        spacing_px; /* bspline: between nodes, full-size pixels; flow has 16 of the finest level */
+        spacing_px; /* bspline: between nodes, full-size pixels; flow and syn have 16 of the finest level */
     double smoothness; /* how stiff: 0 as is good for most */
 };
 
 struct pf_cuda_deform_report {
     struct pf_ecc_fit fit; /* of the homography and the field together */
     int steps;             /* Gauss-Newton steps that were made, of all levels */
-    double trusted;        /* flow: share of the cells that forth and back agree on */
+    double
+        trusted; /* flow: share of the cells that forth and back agree on; syn: that can be undone */
 };
 
 struct pf_cuda_deform; /* memory on the device */

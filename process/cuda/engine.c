@@ -452,6 +452,7 @@ const struct pf_backend pf_backend_cuda = {
     .load = cuda_load,
     .align = cuda_align,
     .match = cuda_match,
+    .has_syn = true,
     .deform = cuda_deform,
     .compare_light = cuda_compare_light,
     .fuse = pf_cuda_fuse,

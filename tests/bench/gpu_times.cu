@@ -290,11 +290,15 @@ static void time_kernels(const struct bench &bench, int width, int height)
         }
         struct pf_cuda_deform *deform = NULL;
         check(pf_cuda_deform_new(&deform, cuda, &err), err);
-        for (int method = PF_CUDA_FLOW; kind == 1 && method <= PF_CUDA_BSPLINE; method++) {
+        for (int method = PF_CUDA_FLOW; kind == 1 && method <= PF_CUDA_SYN; method++) {
             struct pf_cuda_deform_options options = {(enum pf_cuda_deform_method)method,
                                                      std::max(width, height) / 20.0, 0};
             time_stage(
-                bench, method == PF_CUDA_FLOW ? "flow" : "bspline", both,
+                bench,
+                method == PF_CUDA_FLOW      ? "flow"
+                : method == PF_CUDA_BSPLINE ? "bspline"
+                                            : "syn",
+                both,
                 [&](int i) {
                     struct pf_warp start = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, NULL};
                     struct pf_field *field = NULL;

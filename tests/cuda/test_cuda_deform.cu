@@ -92,7 +92,7 @@ static struct pf_cuda_pyramid pyramid_of(struct pf_image *frame)
 }
 
 struct errors {
-    double mean_px, most_px;
+    double mean_px, most_px, least_jacobian;
     struct pf_cuda_deform_report report;
 };
 
@@ -141,6 +141,7 @@ static struct errors errors_of(enum pf_cuda_deform_method method, const double h
         pf_cuda_deform_run(deform, &target, &image, &begin, &options, &field, &errors.report, &err),
         &err);
     measure(&errors, field, h, start, bend, strangers);
+    errors.least_jacobian = pf_field_look(field, WIDTH, HEIGHT).least_jacobian;
     pf_field_free(field);
     pf_cuda_deform_free(deform);
     pf_cuda_pyramid_free(queue, &target);
@@ -178,6 +179,39 @@ TEST(cuda_flow_finds_a_known_deformation)
     pf_cuda_free(queue);
 }
 
+TEST(cuda_syn_finds_a_known_deformation)
+{
+    static const struct bend bend = {3, 150};
+    open_queue();
+    for (int order = 0; order < order_count(); order++) {
+        take_order(order);
+        struct errors errors = errors_of(PF_CUDA_SYN, SHIFTED, SHIFTED, &bend, 0, 0.9, 0);
+        CHECK(errors.mean_px <= 0.15);
+        CHECK(errors.most_px <= 0.8);
+        CHECK(errors.report.fit.correlation > 0.99);
+        CHECK(errors.report.trusted > 0.95);
+    }
+    pf_cuda_free(queue);
+}
+
+/* Displacements of 9 px that turn round within 60. */
+TEST(cuda_syn_follows_what_bends_much_and_does_not_fold)
+{
+    static const struct bend bend = {9, 130};
+    open_queue();
+    /* bspline's errors here are 0.24 px on average, flow's 0.40 */
+    struct errors bent = errors_of(PF_CUDA_SYN, SHIFTED, SHIFTED, &bend, 0, 0.9, 0);
+    CHECK(bent.mean_px <= 0.10 && bent.most_px <= 1.5);
+    CHECK(bent.report.trusted > 0.99);
+    CHECK(bent.least_jacobian > 0.2);
+    /* Beside a stranger less is asked. */
+    static const struct bend less = {5, 150};
+    struct errors strange = errors_of(PF_CUDA_SYN, SHIFTED, SHIFTED, &less, 0, 1, 3);
+    CHECK(strange.mean_px <= 0.10 && strange.most_px <= 1.5);
+    CHECK(strange.least_jacobian > 0.1);
+    pf_cuda_free(queue);
+}
+
 TEST(cuda_deformation_is_found_through_defocus_and_beside_strangers)
 {
     static const struct bend bend = {2, 180};
@@ -203,7 +237,7 @@ TEST(cuda_deformation_survives_what_shows_nothing)
     double identity[9];
     pf_homography_identity(identity);
     open_queue();
-    for (int method = PF_CUDA_FLOW; method <= PF_CUDA_BSPLINE; method++) {
+    for (int method = PF_CUDA_FLOW; method <= PF_CUDA_SYN; method++) {
         struct pf_cuda_pyramid flat = pyramid_of(bent_frame(identity, &none, 0, 0, 0));
         struct pf_cuda_deform *deform = NULL;
         struct pf_field *field = NULL;
@@ -238,7 +272,7 @@ TEST(cuda_engine_finds_a_deformation)
     double identity[9];
     struct pf_error err = {0};
     pf_homography_identity(identity);
-    for (int align = PF_ALIGN_FLOW; align <= PF_ALIGN_BSPLINE; align++) {
+    for (int align = PF_ALIGN_FLOW; align <= PF_ALIGN_SYN; align++) {
         struct pf_stack_settings settings;
         memset(&settings, 0, sizeof(settings));
         settings.align = (enum pf_align)align;

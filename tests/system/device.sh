@@ -30,6 +30,17 @@ test_a_gpu_is_used_where_there_is_one()
     grep -q 'ok .* gpu .*fibers' out || fail "doctor: $(grep gpu out)"
 }
 
+test_syn_is_the_gpus_and_flow_takes_its_place_elsewhere()
+{
+    need_fibers
+    make_burst burst --frames 2 --width 240 --height 180 --blur 0 --deform 3
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o a.tif --json --align syn --fuse average
+    check out '.engine.device == "cuda" and .fused == 2 and .frames[1].aligned_by == "syn"'
+    check out '.frames[1].displacement.most_px > 0.5'
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o b.tif --json --align syn --fuse average --device cpu
+    check out '.engine.device == "cpu" and .fused == 2 and .frames[1].aligned_by == "flow"'
+}
+
 test_without_a_gpu_the_processor_works_and_says_so()
 {
     need_fibers
