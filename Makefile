@@ -44,7 +44,7 @@ DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-de
 DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
              e2fsprogs \
-             libimage-exiftool-perl sqlite3
+             libimage-exiftool-perl sqlite3 python3 systemd mandoc man-db
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 DEB_FUZZ  := clang-14 libclang-rt-14-dev

@@ -39,6 +39,8 @@ struct pf_scheduler {
     bool confined;       /* it has said that a directory is beyond its sandbox by now */
     int losses;          /* of the GPU, since a stack was finished on it */
     size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
+    bool busy;           /* it has work, or is not ready for it */
+    int64_t progress_ms; /* when it last said something of its work, or got busy */
     int64_t hold_until_ms;
     int64_t wake_ms; /* when the turn's timer fires */
 };
@@ -48,6 +50,9 @@ static void watch(struct pf_scheduler *scheduler)
     int64_t pixels;
     bool busy = pf_jobs_frames_sent(scheduler->jobs, &pixels) || pf_jobs_writing(scheduler->jobs) ||
                 !scheduler->ready;
+    if (busy && !scheduler->busy)
+        scheduler->progress_ms = pf_monotonic_ms();
+    scheduler->busy = busy;
     if (!pf_child_running(scheduler->worker) || !busy) {
         event_del(scheduler->watchdog);
         return;
@@ -331,6 +336,8 @@ static void on_message(const json_t *event, void *context)
     struct pf_job *job = pf_jobs_find_key(scheduler->jobs, key);
     if (!name)
         return;
+    if (strcmp(name, "warming") != 0)
+        scheduler->progress_ms = pf_monotonic_ms();
     if (!strcmp(name, "ready")) {
         const char *device = json_string_value(json_object_get(event, "device"));
         on_ready(scheduler, event, device ? device : "cpu");
@@ -666,6 +673,20 @@ json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
     json_object_set_new(worker, "retry_at_ms",
                         waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
     return worker;
+}
+
+bool pf_scheduler_ready(const struct pf_scheduler *scheduler)
+{
+    return scheduler->ready;
+}
+
+int64_t pf_scheduler_stuck_ms(const struct pf_scheduler *scheduler, int64_t *ret_pixels)
+{
+    int64_t pixels;
+    pf_jobs_frames_sent(scheduler->jobs, &pixels);
+    if (ret_pixels)
+        *ret_pixels = pixels;
+    return scheduler->busy ? pf_monotonic_ms() - scheduler->progress_ms : 0;
 }
 
 void pf_scheduler_reap(struct pf_scheduler *scheduler)

@@ -84,6 +84,11 @@ void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms);
 /* The worker as it is, as service/http/openapi.json has it; new, NULL on out of memory. */
 json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler);
 
+bool pf_scheduler_ready(const struct pf_scheduler *scheduler);
+/* How long the worker has had something to do, or has not got ready, without a word of progress; 0
+ * when it has nothing to do. *ret_pixels (may be NULL): of the frames that it has in hand. */
+int64_t pf_scheduler_stuck_ms(const struct pf_scheduler *scheduler, int64_t *ret_pixels);
+
 void pf_scheduler_reap(struct pf_scheduler *scheduler); /* for every SIGCHLD */
 void pf_scheduler_stop(struct pf_scheduler *scheduler);
 bool pf_scheduler_stopped(const struct pf_scheduler *scheduler);

@@ -46,6 +46,7 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
     if (service->stopping)
         return;
     service->stopping = true;
+    pf_notify_stopping(service->notify);
     pf_log_info("stopping (%s)", strsignal(signal));
     event_del(service->grouper_timer);
     for (size_t i = 0; i < service->source_count; i++)
@@ -257,6 +258,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = build_loop(service, err);
     if (!r)
+        r = pf_notify_new(&service->notify, service->base, service, err);
+    if (!r)
         r = pf_journal_next_burst(service->journal, &first_burst, err);
     if (!r)
         r = pf_grouper_new(&service->grouper, grouper, first_burst, err);
@@ -297,6 +300,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
 
 static void take_down(struct pf_service *service)
 {
+    pf_notify_free(service->notify);
     pf_control_free(service->control);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_free(service->sources[i]);

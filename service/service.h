@@ -25,6 +25,7 @@
 #include "service/grouper.h"
 #include "service/journal.h"
 #include "service/ledger.h"
+#include "service/notify.h"
 #include "service/outbox.h"
 #include "service/pairs.h"
 #include "service/scheduler.h"
@@ -44,6 +45,7 @@ struct pf_service {
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_control *control;
+    struct pf_notify *notify; /* NULL: nobody wants to know */
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
