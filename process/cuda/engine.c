@@ -29,7 +29,8 @@ static void give_memory(struct pf_cuda_engine *engine)
 {
     pf_cuda_release(engine->cuda, engine->arena);
     pf_cuda_release(engine->cuda, engine->raw_arena);
-    engine->arena = engine->raw_arena = NULL;
+    pf_cuda_release_pinned(engine->cuda, engine->sums);
+    engine->arena = engine->raw_arena = engine->sums = NULL;
     for (int i = 0; i < 2; i++)
         pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
     pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
@@ -62,14 +63,17 @@ static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *er
     int r = -ENOMEM;
     for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
         pf_error_clear(err);
-        size_t bytes = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL);
-        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes, err);
+        struct pf_cuda_bytes bytes =
+            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
+        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes.device, err);
+        if (r == 0 && bytes.host)
+            r = pf_cuda_alloc_pinned(engine->cuda, &engine->sums, bytes.host, err);
         if (r == 0)
             r = take_raw(engine, thrift, err);
         if (r == 0)
             r = look_for_spare_room(engine, err);
         if (r == 0)
-            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena);
+            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena, engine->sums);
         else
             give_memory(engine);
     }

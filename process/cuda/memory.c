@@ -151,15 +151,15 @@ static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_sh
     }
 }
 
-size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
-                       enum pf_cuda_thrift thrift, char *base)
+struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
+                                     enum pf_cuda_thrift thrift, char *base, char *host)
 {
-    struct arena arena = {.base = base};
+    struct arena arena = {.base = base}, host_arena = {.base = host};
     struct pf_cuda_memory *memory = ret;
     memset(memory, 0, sizeof(*memory));
     memory->thrift = thrift;
     set_sizes(memory, shape);
-    lay_out_stack(memory, shape, &arena);
+    lay_out_stack(memory, shape, thrift == PF_CUDA_SCANT ? &host_arena : &arena);
     lay_out_way(memory, shape, &arena);
     lay_out_weights(memory, shape, &arena);
     memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
@@ -171,7 +171,7 @@ size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *s
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
     memory->taps = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
-    return arena.used;
+    return (struct pf_cuda_bytes){arena.used, host_arena.used};
 }
 
 size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,

@@ -24,6 +24,8 @@ struct pf_cuda_shape {
 enum pf_cuda_thrift {
     PF_CUDA_AMPLE,  /* the next frame is uploaded while this one is fused; chroma planes together */
     PF_CUDA_FRUGAL, /* one frame at a time, one plane at a time */
+    PF_CUDA_SCANT,  /* and the stack's sums lie in the host's memory, where the device reads and
+                       writes them once a frame, in order */
     PF_CUDA_THRIFTS,
 };
 
@@ -74,9 +76,14 @@ size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid 
 /* `pyramid`: whether a plane has no part for the finest detail; see process/cpu/fuse_pyramid.c. */
 bool pf_cuda_is_rest(const struct pf_cuda_shape *shape, int plane);
 
-/* Lays everything but frames out from `base` (NULL: only adds up); returns the bytes that it takes. */
-size_t pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
-                       enum pf_cuda_thrift thrift, char *base);
+struct pf_cuda_bytes {
+    size_t device, host; /* host: pinned */
+};
+
+/* Lays everything but frames out from `base` and, with SCANT, `host` (NULL: only adds up); returns the
+ * bytes that it takes. */
+struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
+                                     enum pf_cuda_thrift thrift, char *base, char *host);
 /* The same for frames as decoded, of the shape's bits. */
 size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
                            enum pf_cuda_thrift thrift, char *base);

@@ -219,7 +219,8 @@ void pf_cuda_download(struct pf_cuda *cuda, void *to, const void *from, size_t s
 
 void pf_cuda_copy(struct pf_cuda *cuda, void *to, const void *from, size_t size_bytes)
 {
-    copy(cuda, to, from, size_bytes, cudaMemcpyDeviceToDevice, "copying on the device");
+    /* Of pinned memory the device knows where it lies. */
+    copy(cuda, to, from, size_bytes, cudaMemcpyDefault, "copying on the device");
 }
 
 void pf_cuda_fill(struct pf_cuda *cuda, void *to, int byte, size_t size_bytes)

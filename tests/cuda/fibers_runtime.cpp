@@ -365,7 +365,8 @@ static cudaError_t set(void *to, size_t pitch, int value, size_t width_bytes, si
 {
     if (!fibers_call(false))
         return last_error;
-    if (width_bytes && height && !on_device(to))
+    /* Pinned memory of the host may be filled, too. */
+    if (width_bytes && height && !allocation_of(to))
         return fail(cudaErrorInvalidValue);
     for (size_t y = 0; y < height; y++)
         memset(static_cast<char *>(to) + y * pitch, value, width_bytes);

@@ -57,7 +57,7 @@ static double mebibytes(int width, int height, int bits, int shift, enum pf_fuse
     shape.chroma_shift_x = shape.chroma_shift_y = shift;
     shape.fuse = fuse;
     shape.maps = shape.clip = true;
-    return (double)(pf_cuda_lay_out(&memory, &shape, thrift, NULL) +
+    return (double)(pf_cuda_lay_out(&memory, &shape, thrift, NULL, NULL).device +
                     pf_cuda_lay_out_raw(&raw, &shape, thrift, NULL)) /
            1048576;
 }
@@ -74,6 +74,9 @@ TEST(cuda_memory_of_300_megapixels_fits_on_a_card_of_16_gigabytes)
     CHECK(mebibytes(20000, 15000, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_FRUGAL) <
           mebibytes(20000, 15000, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) - 1024);
     CHECK(mebibytes(6000, 4000, 8, 1, PF_FUSE_PYRAMID, PF_CUDA_AMPLE) < 1024);
+    /* With the sums in the host's memory, on a card of 6 GB, or of 8 at 16 bits without subsampling. */
+    CHECK(mebibytes(17320, 17320, 8, 1, PF_FUSE_PYRAMID, PF_CUDA_SCANT) < 5 * 1024 - 512);
+    CHECK(mebibytes(17320, 17320, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_SCANT) < 7 * 1024 - 512);
 }
 
 #ifdef PF_FIBERS
@@ -88,6 +91,13 @@ TEST(cuda_stack_with_little_memory_is_the_same)
     fibers.memory_bytes = ample - 1000;
     compare_backends(&kind, PF_FUSE_PYRAMID, 50);
     CHECK(fibers.most_allocated_bytes < ample - 1000);
+    /* Still less: the sums are the host's. */
+    size_t frugal = fibers.most_allocated_bytes;
+    fibers.most_allocated_bytes = 0;
+    fibers.memory_bytes = frugal - 1000;
+    compare_backends(&kind, PF_FUSE_PYRAMID, 50);
+    CHECK(fibers.most_allocated_bytes < frugal - 1000);
+    compare_backends(&kind, PF_FUSE_AVERAGE, 60);
 }
 
 TEST(cuda_stack_where_memory_is_shared_is_the_same)
