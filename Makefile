@@ -18,6 +18,7 @@
 #   tests/torture/X.c                                   -> tests/torture/X
 #   tests/fuzz/fuzz_X.c                  with replay.c  -> tests/test_fuzz_X; with libFuzzer: make fuzz
 #   tests/camera/*.c                                    -> tests/camera/camera, a camera for tests
+#   tests/receiver/*.c                                  -> tests/receiver/receiver, who is posted to
 #   service/page/*                       -> service/page_files.c, built into parfocal
 #   process/cuda/X.c                     with them: the backend
 #   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
@@ -39,7 +40,7 @@ DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-de
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
              libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
              libopencv-features2d-dev libopencv-calib3d-dev libopencv-video-dev libgphoto2-dev \
-             libseccomp-dev
+             libseccomp-dev libcurl4-openssl-dev libssl-dev
 # align = bspline runs elastix; nothing else needs it, and doctor says where it is missing.
 DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
@@ -49,7 +50,7 @@ DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 DEB_FUZZ  := clang-14 libclang-rt-14-dev
 PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
-             libxxhash lcms2 libgphoto2 libseccomp
+             libxxhash lcms2 libgphoto2 libseccomp libcurl libcrypto
 # Debian's opencv4.pc names every module there is.
 OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 
@@ -109,6 +110,7 @@ GEN_O   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/gen/generate.c,$(GEN_C
 GENERATE := $(if $(GEN_C),$(BUILD)/tests/generate)
 CAMERA_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/camera/*.c))
 CAMERA  := $(BUILD)/tests/camera/camera
+RECEIVER := $(BUILD)/tests/receiver/receiver
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 KERNELS := $(wildcard process/cuda/*.cu)
 # The backend that launches them is C, and is there where they are.
@@ -132,7 +134,7 @@ REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
 packages:
 	@packaging/need-packages.sh $(DEB_BUILD)
@@ -205,6 +207,9 @@ $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(
 	$(LINK)
 
 $(CAMERA): $(CAMERA_O)
+	$(LINK)
+$(RECEIVER): MORE_LIBS = -levent_extra -levent_openssl -lssl
+$(RECEIVER): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/receiver/*.c))
 	$(LINK)
 
 -include $(shell [ ! -d $(BUILD) ] || find $(BUILD) -name '*.d' -not -path '$(BUILD)/san-*')

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/words.h"
 #include "config/settings_table.h"
 
 static void *value_of(struct pf_settings *settings, const struct pf_setting *row)
@@ -118,6 +119,17 @@ static int set_bool(struct pf_settings *settings, const struct pf_setting *row, 
                    comment_hint(value));
 }
 
+static int check_hook(const struct pf_setting *row, const char *value, struct pf_error *err)
+{
+    char **words = NULL;
+    struct pf_error problem = {0};
+    if (pf_settings_is_url(value))
+        return 0;
+    int r = pf_words(value, &words, &problem);
+    pf_words_free(words);
+    return r < 0 ? pf_fail(err, problem.code, "%s = %.200s: %s", row->key, value, problem.text) : 0;
+}
+
 /* What a text may be, beyond not being empty. */
 static int check_text(const struct pf_setting *row, const char *value, struct pf_error *err)
 {
@@ -128,8 +140,10 @@ static int check_text(const struct pf_setting *row, const char *value, struct pf
     if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value) &&
         !pf_settings_camera(value))
         return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
-    if (!*value)
+    if (!*value && *row->initial)
         return pf_fail(err, EINVAL, "%s: must not be empty (%s)", row->key, row->help);
+    if (row->type == PF_SETTING_LIST && !strcmp(row->section, "hooks"))
+        return check_hook(row, value, err);
     return 0;
 }
 
@@ -277,6 +291,11 @@ const char *pf_settings_camera(const char *source)
         return NULL;
     source += length;
     return !*source ? source : *source == ':' && source[1] ? source + 1 : NULL;
+}
+
+bool pf_settings_is_url(const char *hook)
+{
+    return !strncasecmp(hook, "http://", 7) || !strncasecmp(hook, "https://", 8);
 }
 
 int pf_settings_gap(const char *text, int64_t *ret_gap_ms, bool *ret_fixed, struct pf_error *err)

@@ -16,8 +16,10 @@
  *   BOOL   bool key
  * The option of a key is --key with '_' written '-'.
  *
+ * A TEXT may be empty where its default is.
+ *
  * A section is of use to whole commands: `engine` goes to the worker and to `parfocal stack`,
- * `output` as well, `maps` (which are asked for otherwise there) and `service` not. service/main.c
+ * `output` as well, `maps` (which are asked for otherwise there), `service` and `hooks` not. service/main.c
  * says which sections, and which keys beside them, a command's help explains.
  */
 #ifndef PF_SETTINGS_H
@@ -155,6 +157,29 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     BOOL(sandbox, true, 0, 0, "", "service", \
          "the children that read pictures and talk to cameras give up what they do not need: system calls, " \
          "sockets, writing elsewhere, memory and time beyond a frame's; no: for debugging") \
+    LIST(on_burst, "", 0, 0, "COMMAND|URL", "hooks", \
+         "when a stack is out: a program with its arguments, which gets the event as JSON on its standard " \
+         "input, or an http:// or https:// address that it is posted to; may be given several times") \
+    LIST(on_failure, "", 0, 0, "COMMAND|URL", "hooks", \
+         "the same when a burst has failed") \
+    LIST(on_stop, "", 0, 0, "COMMAND|URL", "hooks", \
+         "the same when the service stops in order") \
+    BOOL(hook_shell, false, 0, 0, "", "hooks", \
+         "programs of hooks are command lines of /bin/sh; otherwise they are split into words, and nothing " \
+         "in them is expanded") \
+    REAL(hook_timeout, 30, 0.1, 86400, "s", "hooks", \
+         "a hook that takes longer has failed; a program is ended with all its processes") \
+    INT(hook_retries, 10, 0, 1000, "", "hooks", \
+        "times that a hook that failed is tried again before it is given up") \
+    REAL(hook_backoff, 5, 0.05, 3600, "s", "hooks", \
+         "pause before the first of these tries; it doubles up to an hour") \
+    INT(hook_parallel, 2, 1, 64, "hooks", "hooks", \
+        "hooks that run at the same time") \
+    TEXT(hook_secret_file, "", 0, 0, "FILE", "hooks", \
+         "file with the secret that signs what is posted (webhook-signature, see service/PROTOCOL.md); " \
+         "empty: it is not signed") \
+    TEXT(hook_ca_file, "", 0, 0, "FILE", "hooks", \
+         "certificates (PEM) that https addresses of hooks may be signed with; empty: those of the system") \
     CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", \
            "what is logged")
 /* clang-format on */
@@ -213,6 +238,9 @@ const char *pf_settings_folder(const char *source);
 /* What is behind "camera:" in a source, "" of "camera" alone, borrowed; NULL when it is another one. A
  * port holds a ':' ("usb:001,004", "ptpip:127.0.0.1:15740:15741"), a serial number does not. */
 const char *pf_settings_camera(const char *source);
+
+/* Whether a hook is an address to post to; else it is a program. */
+bool pf_settings_is_url(const char *hook);
 
 /* gap as text -> milliseconds; *ret_fixed is true when a plain number of seconds was given. The
  * presets are where the limit begins: auto and flash 8 s, in-camera 2 s, rail 20 s. -EINVAL. */

@@ -66,7 +66,7 @@ int pf_journal_deliveries_next(struct pf_journal *journal, int64_t now_wall_ms, 
 int pf_journal_deliveries_recent(struct pf_journal *journal, size_t limit,
                                  struct pf_delivery_list *ret, struct pf_error *err);
 /* One, as a list of one. -ENOENT. */
-int pf_journal_delivery(struct pf_journal *journal, int64_t number, struct pf_delivery_list *ret,
+int pf_journal_delivery(struct pf_journal *journal, const char *id, struct pf_delivery_list *ret,
                         struct pf_error *err);
 int pf_journal_deliveries_count(struct pf_journal *journal, enum pf_delivery_state state,
                                 int64_t *ret, struct pf_error *err);

@@ -38,6 +38,7 @@ struct pf_job *pf_job_free(struct pf_job *job)
     free(job->key);
     free(job->complete);
     json_decref(job->coverage);
+    json_decref(job->files);
     json_decref(job->coverage_told);
     free(job);
     return NULL;

@@ -68,7 +68,7 @@
       PF_JOURNAL_DELIVERY " WHERE state = 0 AND (due_wall_ms <= ?1 OR"                             \
                           " due_wall_ms > ?2) ORDER BY due_wall_ms, number LIMIT ?3")              \
     X(RECENT_DELIVERIES, PF_JOURNAL_DELIVERY " WHERE number > 0 ORDER BY number DESC LIMIT ?1")    \
-    X(DELIVERY, PF_JOURNAL_DELIVERY " WHERE number = ?1")                                          \
+    X(DELIVERY, PF_JOURNAL_DELIVERY " WHERE id = ?1")                                              \
     X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \
     X(BURSTS_IN, PF_JOURNAL_BURST " WHERE state = ?1 ORDER BY number")                             \
     X(RECENT_BURSTS, PF_JOURNAL_BURST " ORDER BY changed_wall_ms DESC, number DESC LIMIT ?1")      \

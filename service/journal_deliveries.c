@@ -183,16 +183,16 @@ int pf_journal_deliveries_recent(struct pf_journal *journal, size_t limit,
     return r < 0 ? r : read_deliveries(journal, rows, ret, err);
 }
 
-int pf_journal_delivery(struct pf_journal *journal, int64_t number, struct pf_delivery_list *ret,
+int pf_journal_delivery(struct pf_journal *journal, const char *id, struct pf_delivery_list *ret,
                         struct pf_error *err)
 {
     sqlite3_stmt *rows = NULL;
     struct pf_delivery_list list = {0};
-    int r = pf_journal_bind(journal, &rows, PF_QUERY_DELIVERY, err, "i", number);
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_DELIVERY, err, "t", id);
     if (!r)
         r = read_deliveries(journal, rows, &list, err);
     if (!r && !list.count)
-        r = pf_fail(err, ENOENT, "delivery %lld is not there", (long long)number);
+        r = pf_fail(err, ENOENT, "delivery %.40s is not there", id);
     if (!r)
         *ret = list;
     return r;

@@ -30,6 +30,7 @@ static struct pf_entry *free_entry(struct pf_entry *entry)
     free(entry->path);
     free(entry->reason);
     json_decref(entry->scores);
+    json_decref(entry->event);
     free(entry);
     return NULL;
 }
@@ -54,8 +55,20 @@ static int apply_decision(struct pf_journal *journal, struct pf_entry *entry, st
     return 0;
 }
 
+/* One delivery for each target. */
+static int tell(struct pf_journal *journal, const struct pf_entry *entry, struct pf_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; !r && entry->targets && i < entry->targets->count; i++)
+        r = entry->event ? pf_journal_deliver(journal, entry->hook, entry->targets->items[i],
+                                              entry->event, err)
+                         : pf_fail(err, ENOMEM, "out of memory for a hook");
+    return r;
+}
+
 static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_error *err)
 {
+    int r;
     int attempts;
     switch (entry->kind) {
     case PF_ENTRY_RECORD:
@@ -71,13 +84,22 @@ static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_e
     case PF_ENTRY_ATTEMPT:
         return pf_journal_frame_attempt(journal, &entry->frame, &attempts, err);
     case PF_ENTRY_PUBLISHED:
-        return pf_journal_published(journal, entry->burst, entry->version, entry->path, err);
+        r = pf_journal_published(journal, entry->burst, entry->version, entry->path, err);
+        return r < 0 ? r : tell(journal, entry, err);
     case PF_ENTRY_FAILED:
-        return pf_journal_failed(journal, entry->burst, entry->version, entry->reason, err);
+        r = pf_journal_failed(journal, entry->burst, entry->version, entry->reason, err);
+        return r < 0 ? r : tell(journal, entry, err);
     case PF_ENTRY_COMPANION:
         return pf_journal_companion(journal, &entry->record->id, &entry->frame, err);
     case PF_ENTRY_RETRY:
         return pf_journal_retry(journal, entry->burst, err);
+    case PF_ENTRY_TELL:
+        return tell(journal, entry, err);
+    case PF_ENTRY_TOLD:
+        return pf_journal_delivery_result(journal, entry->delivery, entry->delivery_state,
+                                          entry->tried, entry->due_wall_ms, entry->reason, err);
+    case PF_ENTRY_TELL_AGAIN:
+        return pf_journal_delivery_retry(journal, entry->name, err);
     }
     return 0;
 }

@@ -13,19 +13,23 @@
 #include <stdbool.h>
 
 #include "capture/record.h"
+#include "config/settings.h"
+#include "service/deliveries.h"
 #include "service/grouper.h"
-#include "service/journal.h"
 
 enum pf_entry_kind {
-    PF_ENTRY_RECORD,    /* record; `seen` is set */
-    PF_ENTRY_REJECT,    /* text: source, path, reason; size_bytes, mtime_ns */
-    PF_ENTRY_DECISION,  /* decision; record (JOINED); `name` and `version` are set */
-    PF_ENTRY_RESULT,    /* burst, frame, fused, reason, scores */
-    PF_ENTRY_ATTEMPT,   /* frame */
-    PF_ENTRY_PUBLISHED, /* burst, version, path (directory), adopted */
-    PF_ENTRY_FAILED,    /* burst, version, reason */
-    PF_ENTRY_RETRY,     /* burst */
-    PF_ENTRY_COMPANION, /* record; frame: the one it belongs to */
+    PF_ENTRY_RECORD,     /* record; `seen` is set */
+    PF_ENTRY_REJECT,     /* text: source, path, reason; size_bytes, mtime_ns */
+    PF_ENTRY_DECISION,   /* decision; record (JOINED); `name` and `version` are set */
+    PF_ENTRY_RESULT,     /* burst, frame, fused, reason, scores */
+    PF_ENTRY_ATTEMPT,    /* frame */
+    PF_ENTRY_PUBLISHED,  /* burst, version, path (directory), adopted */
+    PF_ENTRY_FAILED,     /* burst, version, reason */
+    PF_ENTRY_RETRY,      /* burst */
+    PF_ENTRY_COMPANION,  /* record; frame: the one it belongs to */
+    PF_ENTRY_TELL,       /* hook, targets, event; PUBLISHED and FAILED may have them as well */
+    PF_ENTRY_TOLD,       /* delivery, delivery_state, tried, due_wall_ms, reason */
+    PF_ENTRY_TELL_AGAIN, /* name: the delivery's id */
 };
 
 struct pf_entry {
@@ -44,6 +48,13 @@ struct pf_entry {
     char *source, *path, *reason;
     int64_t size_bytes, mtime_ns;
     json_t *scores;
+    const char *hook;              /* static text */
+    const struct pf_list *targets; /* borrowed: of the settings */
+    json_t *event;
+    int64_t delivery;
+    enum pf_delivery_state delivery_state;
+    bool tried;
+    int64_t due_wall_ms;
 };
 
 struct pf_ledger;

@@ -20,7 +20,8 @@
 
 static void end_when_stopped(struct pf_service *service)
 {
-    bool stopped = service->stopping && pf_scheduler_stopped(service->scheduler);
+    bool stopped = service->stopping && pf_scheduler_stopped(service->scheduler) &&
+                   pf_hooks_stopped(service->hooks);
     for (size_t i = 0; i < service->source_count; i++)
         stopped = stopped && pf_source_stopped(service->sources[i]);
     if (stopped)
@@ -35,7 +36,14 @@ static void on_child(evutil_socket_t signal, short what, void *context)
         pf_source_reap(service->sources[i]);
     if (service->scheduler)
         pf_scheduler_reap(service->scheduler);
+    if (service->hooks)
+        pf_hooks_reap(service->hooks);
     end_when_stopped(service);
+}
+
+static void on_hooks_stopped(void *context)
+{
+    end_when_stopped(context);
 }
 
 /* Half-built bursts are left to the journal: the next start goes on with them. */
@@ -52,6 +60,7 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_stop(service->sources[i]);
     pf_scheduler_stop(service->scheduler);
+    pf_hooks_stop(service->hooks, on_hooks_stopped, service);
     end_when_stopped(service);
 }
 
@@ -95,8 +104,10 @@ static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
 
 static void on_committed(struct pf_entry *entry, void *context)
 {
-    pf_intake_committed(context, entry);
-    pf_stacking_committed(context, entry);
+    struct pf_service *service = context;
+    pf_intake_committed(service, entry);
+    pf_stacking_committed(service, entry);
+    pf_hooks_committed(service->hooks, entry);
 }
 
 /* What cannot be recorded is not taken: the children wait in their writes. */
@@ -268,6 +279,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_ledger_new(&service->ledger, service->base, service->journal, on_committed,
                           on_blocked, service, err);
+    if (!r)
+        r = pf_hooks_new(&service->hooks, service->base, settings, service->journal,
+                         service->ledger, service->events, err);
     make_tag(service, tag);
     if (!r)
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
@@ -307,6 +321,7 @@ static void take_down(struct pf_service *service)
     free(service->sources);
     pf_scheduler_free(service->scheduler);
     pf_outbox_free(service->outbox);
+    pf_hooks_free(service->hooks);
     pf_thumbnails_free(service->thumbnails);
     pf_ledger_free(service->ledger);
     pf_pairs_free(service->pairs);

@@ -23,6 +23,7 @@
 #include "service/control.h"
 #include "service/events.h"
 #include "service/grouper.h"
+#include "service/hooks.h"
 #include "service/journal.h"
 #include "service/ledger.h"
 #include "service/notify.h"
@@ -44,6 +45,7 @@ struct pf_service {
     struct pf_scheduler *scheduler;
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
+    struct pf_hooks *hooks;
     struct pf_control *control;
     struct pf_notify *notify; /* NULL: nobody wants to know */
     struct pf_source **sources;

@@ -11,6 +11,7 @@
 #include "config/base/time.h"
 #include "process/coverage.h"
 #include "service/describe.h"
+#include "service/hook_event.h"
 #include "service/service.h"
 #include "service/sidecar.h"
 #include "service/timer.h"
@@ -306,6 +307,8 @@ static void fail_job(struct pf_service *service, struct pf_job *job, const char 
     entry->burst = job->burst;
     entry->version = job->version;
     entry->reason = strdup(reason);
+    pf_hooks_order(service->hooks, entry, "on_failure",
+                   pf_hook_event_failed(job, job->version, reason));
     job->out = PF_OUT_FAILED;
 }
 
@@ -363,7 +366,8 @@ static void on_settled(struct pf_job *job, void *context)
 static void on_finished(struct pf_job *job, const json_t *event, void *context)
 {
     struct pf_service *service = context;
-    (void)event;
+    json_decref(job->files);
+    job->files = json_incref(json_object_get(event, "files"));
     int r = pf_outbox_ask(service->outbox, PF_OUTBOX_PUBLISH, job->burst, job->name,
                           job->out_version, NULL);
     job->out = r < 0 ? PF_OUT_NOWHERE : PF_OUT_PUBLISHING;
@@ -440,6 +444,19 @@ static void prepared(struct pf_service *service, struct pf_job *job, const char 
     pf_scheduler_poke(service->scheduler);
 }
 
+/* Its name is known to the journal where its job is gone. */
+static void order_hook(struct pf_service *service, struct pf_entry *entry, const struct pf_job *job)
+{
+    struct pf_journal_bursts bursts = {0};
+    struct pf_error err = {0};
+    const char *name = job ? job->name : pf_base_name(entry->path);
+    if (!job && pf_journal_burst(service->journal, entry->burst, &bursts, &err) == 0)
+        name = bursts.items[0].id;
+    pf_hooks_order(service->hooks, entry, "on_burst",
+                   pf_hook_event_published(job, name, entry->version, entry->path));
+    pf_journal_bursts_free(&bursts);
+}
+
 void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
 {
     struct pf_service *service = context;
@@ -474,6 +491,7 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
         entry->version = answer->version;
         entry->path = strdup(answer->path);
         entry->adopted = answer->request == PF_OUTBOX_FIND;
+        order_hook(service, entry, job);
         break;
     }
     }

@@ -106,7 +106,7 @@ TEST(deliveries_life)
     CHECK_EQ(recent.items[1].state, PF_DELIVERY_DONE);
     CHECK(!recent.items[1].error);
     pf_deliveries_free(&recent);
-    CHECK_EQ(pf_journal_delivery(journal, 99, &recent, NULL), -ENOENT);
+    CHECK_EQ(pf_journal_delivery(journal, "99", &recent, NULL), -ENOENT);
     pf_journal_close(journal);
 }
 

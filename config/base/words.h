@@ -1,0 +1,16 @@
+/* A command line as text -> its words, without a shell.
+ *
+ * Callable from any process and thread. Words are parted by blanks; '...' keeps everything, "..."
+ * everything but \" and \\, and a backslash outside of quotes the next byte. Nothing is expanded.
+ */
+#ifndef PF_WORDS_H
+#define PF_WORDS_H
+
+#include "config/base/error.h"
+
+/* NULL-terminated, the caller's (pf_words_free). -EINVAL: a quote is not closed, or there is no word;
+ * -ENOMEM. */
+int pf_words(const char *text, char ***ret, struct pf_error *err);
+char **pf_words_free(char **words); /* NULL-safe, returns NULL */
+
+#endif

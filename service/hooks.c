@@ -1,0 +1,438 @@
+#include "service/hooks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "config/base/time.h"
+#include "config/base/words.h"
+#include "service/deliveries.h"
+#include "service/hook_event.h"
+#include "service/hook_run.h"
+#include "service/timer.h"
+
+#define PAUSE_MOST_MS   3600000 /* between two tries */
+#define STOP_MOST_MS    10000   /* that the end of the service waits for hooks */
+#define JOURNAL_WAIT_MS 5000    /* before it is read again, when it could not be */
+
+/* A delivery that is being told, or has been and waits for the journal to have the result. */
+struct running {
+    struct pf_hooks *hooks;
+    bool taken, ended;
+    struct pf_delivery_list delivery; /* of one */
+    struct pf_hook_program *program;
+    struct pf_hook_post *post;
+};
+
+struct pf_hooks {
+    const struct pf_settings *settings;
+    struct pf_journal *journal;
+    struct pf_ledger *ledger;
+    struct pf_events *events;
+    struct event_base *base;
+    struct event *turn, *stop_limit;
+    struct pf_hook_poster *poster;
+    struct pf_secret secret;
+    struct running *running; /* hook_parallel of them */
+    size_t slots;
+    bool journal_trouble, stopping, given_up;
+    void (*stopped)(void *context);
+    void *stopped_context;
+};
+
+/* ---- showing ---- */
+
+char *pf_hook_shown(const char *target)
+{
+    if (!pf_settings_is_url(target))
+        return strdup(target);
+    const char *host = strstr(target, "://") + 3;
+    const char *end = host + strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', (size_t)(end - host));
+    size_t scheme = (size_t)(host - target);
+    host = at ? at + 1 : host;
+    const char *name = end + strspn(end, "/");
+    const char *rest = *end == '/' ? name + strcspn(name, "/?#") : end;
+    char *shown = NULL;
+    return asprintf(&shown, "%.*s%s%.*s%s", (int)scheme, target, at ? "…@" : "", (int)(rest - host),
+                    host, *rest && strcmp(rest, "/") ? "/…" : "") < 0
+               ? NULL
+               : shown;
+}
+
+static struct running *find_running(struct pf_hooks *hooks, int64_t number)
+{
+    for (size_t i = 0; i < hooks->slots; i++)
+        if (hooks->running[i].taken && hooks->running[i].delivery.items[0].number == number)
+            return &hooks->running[i];
+    return NULL;
+}
+
+static json_t *object_of(struct pf_hooks *hooks, const struct pf_delivery *delivery)
+{
+    const struct running *running = find_running(hooks, delivery->number);
+    bool runs = running && !running->ended && delivery->state == PF_DELIVERY_DUE;
+    json_t *event = json_loads(delivery->event, 0, NULL);
+    char *shown = pf_hook_shown(delivery->target);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:o, s:O?, s:O?, s:O?, s:s, s:i, s:o, s:I, s:I}", "id", delivery->id, "hook",
+        delivery->hook, "target", pf_json_bytes(shown ? shown : ""), "event",
+        json_object_get(event, "event"), "burst", json_object_get(event, "burst"), "version",
+        json_object_get(event, "version"), "state",
+        runs ? "running" : pf_delivery_state_name(delivery->state), "tries", delivery->tries,
+        "error", delivery->error ? pf_json_bytes(delivery->error) : json_null(), "created_ms",
+        (json_int_t)delivery->created_wall_ms, "changed_ms", (json_int_t)delivery->changed_wall_ms);
+    if (object && delivery->state == PF_DELIVERY_DUE && !runs)
+        json_object_set_new(object, "next_ms", json_integer(delivery->due_wall_ms));
+    json_decref(event);
+    free(shown);
+    return object;
+}
+
+static void announce(struct pf_hooks *hooks, const struct pf_delivery *delivery)
+{
+    json_t *object = object_of(hooks, delivery);
+    if (object)
+        pf_events_publish(hooks->events, "delivery", json_pack("{s:o}", "delivery", object));
+}
+
+/* ---- telling ---- */
+
+static void check_stopped(struct pf_hooks *hooks)
+{
+    if (hooks->stopping && pf_hooks_stopped(hooks) && hooks->stopped)
+        hooks->stopped(hooks->stopped_context);
+}
+
+static void vacate(struct running *running)
+{
+    running->program = pf_hook_program_free(running->program);
+    running->post = pf_hook_post_free(running->post);
+    pf_deliveries_free(&running->delivery);
+    running->taken = running->ended = false;
+}
+
+static int64_t pause_ms(const struct pf_settings *settings, int failures)
+{
+    double pause = settings->hook_backoff * 1000;
+    while (failures-- > 1 && pause < PAUSE_MOST_MS)
+        pause *= 2;
+    return pause < PAUSE_MOST_MS ? (int64_t)pause : PAUSE_MOST_MS;
+}
+
+/* Into the journal with it; the place is free again when it is there. */
+static void note(struct running *running, enum pf_delivery_state state, bool tried,
+                 int64_t due_wall_ms, const char *error)
+{
+    struct pf_entry *entry = pf_ledger_add(running->hooks->ledger, PF_ENTRY_TOLD);
+    running->ended = true;
+    entry->delivery = running->delivery.items[0].number;
+    entry->delivery_state = state;
+    entry->tried = tried;
+    entry->due_wall_ms = due_wall_ms;
+    entry->reason = error && *error ? strdup(error) : NULL;
+}
+
+static void on_ended(const struct pf_hook_outcome *outcome, void *context)
+{
+    struct running *running = context;
+    const struct pf_hooks *hooks = running->hooks;
+    const struct pf_delivery *delivery = &running->delivery.items[0];
+    char *shown = pf_hook_shown(delivery->target);
+    const char *target = shown ? shown : delivery->hook;
+    int failures = delivery->failures + 1;
+    if (outcome->ok) {
+        pf_log_info("%s: %s done%s", delivery->hook, target,
+                    delivery->tries ? ", after it had failed" : "");
+        note(running, PF_DELIVERY_DONE, true, pf_wall_ms(), NULL);
+    } else if (outcome->for_good || failures > hooks->settings->hook_retries) {
+        pf_log_error("%s: %s failed: %s; it is given up after %d tries (`retry` tells it again)",
+                     delivery->hook, target, outcome->text, delivery->tries + 1);
+        note(running, PF_DELIVERY_GIVEN_UP, true, pf_wall_ms(), outcome->text);
+    } else {
+        int64_t wait_ms = pause_ms(hooks->settings, failures);
+        if (wait_ms < outcome->wait_ms)
+            wait_ms = outcome->wait_ms < PAUSE_MOST_MS ? outcome->wait_ms : PAUSE_MOST_MS;
+        pf_log_warning("%s: %s failed: %s; it is tried again in %.1f s", delivery->hook, target,
+                       outcome->text, (double)wait_ms / 1e3);
+        note(running, PF_DELIVERY_DUE, true, pf_wall_ms() + wait_ms, outcome->text);
+    }
+    free(shown);
+}
+
+static int run_program(struct running *running, struct pf_error *err)
+{
+    struct pf_hooks *hooks = running->hooks;
+    const struct pf_delivery *delivery = &running->delivery.items[0];
+    char *shell[] = {"/bin/sh", "-c", delivery->target, NULL};
+    char **words = NULL, **environment = NULL;
+    json_t *event = json_loads(delivery->event, 0, NULL);
+    int r = hooks->settings->hook_shell ? 0 : pf_words(delivery->target, &words, err);
+    if (!r) {
+        environment = pf_hook_environment(environ, event, delivery->tries + 1);
+        r = environment ? 0 : pf_fail(err, ENOMEM, "out of memory for a hook");
+    }
+    if (!r)
+        r = pf_hook_program_new(&running->program, hooks->base, words ? words : shell, environment,
+                                delivery->event, (int64_t)(hooks->settings->hook_timeout * 1000),
+                                on_ended, running, err);
+    json_decref(event);
+    pf_words_free(words);
+    pf_hook_environment_free(environment);
+    return r;
+}
+
+static bool is_configured(const struct pf_hooks *hooks, const struct pf_delivery *delivery)
+{
+    const struct pf_settings *settings = hooks->settings;
+    const struct pf_list *list = !strcmp(delivery->hook, "on_burst")     ? &settings->on_burst
+                                 : !strcmp(delivery->hook, "on_failure") ? &settings->on_failure
+                                                                         : &settings->on_stop;
+    for (size_t i = 0; i < list->count; i++)
+        if (!strcmp(list->items[i], delivery->target))
+            return true;
+    return false;
+}
+
+/* The delivery moves into the place. */
+static void begin(struct running *running, struct pf_delivery *from)
+{
+    struct pf_hooks *hooks = running->hooks;
+    struct pf_delivery *delivery = malloc(sizeof(*delivery));
+    struct pf_error err = {0};
+    if (!delivery)
+        return; /* it stays due */
+    *delivery = *from;
+    *from = (struct pf_delivery){0};
+    running->delivery = (struct pf_delivery_list){.items = delivery, .count = 1};
+    running->taken = true;
+    int r = 0;
+    if (!is_configured(hooks, delivery)) {
+        note(running, PF_DELIVERY_GIVEN_UP, false, pf_wall_ms(), "it is no longer configured");
+        return;
+    }
+    if (pf_settings_is_url(delivery->target))
+        r = pf_hook_post_new(&running->post, hooks->poster, delivery->target, delivery->id,
+                             delivery->tries + 1, delivery->event,
+                             (int64_t)(hooks->settings->hook_timeout * 1000), on_ended, running,
+                             &err);
+    else
+        r = run_program(running, &err);
+    if (r < 0) {
+        struct pf_hook_outcome outcome = {0};
+        snprintf(outcome.text, sizeof(outcome.text), "%.511s", err.text);
+        on_ended(&outcome, running);
+        return;
+    }
+    announce(hooks, delivery);
+}
+
+static struct running *free_place(struct pf_hooks *hooks)
+{
+    for (size_t i = 0; i < hooks->slots; i++)
+        if (!hooks->running[i].taken)
+            return &hooks->running[i];
+    return NULL;
+}
+
+static void journal_trouble(struct pf_hooks *hooks, const struct pf_error *err)
+{
+    if (!hooks->journal_trouble)
+        pf_log_error("what hooks are due cannot be read: %s; it is tried again", err->text);
+    hooks->journal_trouble = true;
+    pf_timer_set(hooks->turn, JOURNAL_WAIT_MS);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_hooks *hooks = context;
+    struct pf_delivery_list due = {0};
+    struct pf_error err = {0};
+    struct running *place = free_place(hooks);
+    int64_t now_ms = pf_wall_ms(), next_ms = INT64_MAX;
+    /* on_stop is behind all that waits. */
+    size_t limit = hooks->stopping ? PF_DELIVERIES_KEPT : 2 * hooks->slots;
+    (void)fd, (void)what;
+    if (!place || hooks->given_up)
+        return;
+    int r = pf_journal_deliveries_due(hooks->journal, now_ms, PAUSE_MOST_MS, limit, &due, &err);
+    if (!r)
+        r = pf_journal_deliveries_next(hooks->journal, now_ms, &next_ms, &err);
+    if (r < 0) {
+        pf_deliveries_free(&due);
+        journal_trouble(hooks, &err);
+        return;
+    }
+    hooks->journal_trouble = false;
+    for (size_t i = 0; i < due.count && (place = free_place(hooks)); i++)
+        if (!find_running(hooks, due.items[i].number) &&
+            (!hooks->stopping || !strcmp(due.items[i].hook, "on_stop")))
+            begin(place, &due.items[i]);
+    pf_deliveries_free(&due);
+    if (next_ms != INT64_MAX)
+        pf_timer_set(hooks->turn, next_ms - now_ms);
+}
+
+/* ---- for the owner ---- */
+
+int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,
+                 struct pf_journal *journal, struct pf_ledger *ledger, struct pf_events *events,
+                 struct pf_error *err)
+{
+    int r = 0;
+    struct pf_hooks *hooks = calloc(1, sizeof(*hooks));
+    if (!hooks)
+        return pf_fail(err, ENOMEM, "out of memory for hooks");
+    hooks->base = base;
+    hooks->settings = settings;
+    hooks->journal = journal;
+    hooks->ledger = ledger;
+    hooks->events = events;
+    hooks->slots = (size_t)settings->hook_parallel;
+    hooks->running = calloc(hooks->slots, sizeof(*hooks->running));
+    hooks->turn = evtimer_new(base, on_turn, hooks);
+    if (!hooks->running || !hooks->turn)
+        r = pf_fail(err, ENOMEM, "out of memory for hooks");
+    for (size_t i = 0; !r && i < hooks->slots; i++)
+        hooks->running[i].hooks = hooks;
+    if (!r && *settings->hook_secret_file)
+        r = pf_secret_of_file(settings->hook_secret_file, &hooks->secret, err);
+    if (!r)
+        r = pf_hook_poster_new(&hooks->poster, base, settings->hook_ca_file, &hooks->secret, err);
+    if (r < 0) {
+        pf_hooks_free(hooks);
+        return r;
+    }
+    pf_timer_set(hooks->turn, 0);
+    *ret = hooks;
+    return 0;
+}
+
+struct pf_hooks *pf_hooks_free(struct pf_hooks *hooks)
+{
+    if (!hooks)
+        return NULL;
+    for (size_t i = 0; hooks->running && i < hooks->slots; i++)
+        vacate(&hooks->running[i]);
+    free(hooks->running);
+    pf_hook_poster_free(hooks->poster);
+    if (hooks->turn)
+        event_free(hooks->turn);
+    if (hooks->stop_limit)
+        event_free(hooks->stop_limit);
+    free(hooks);
+    return NULL;
+}
+
+void pf_hooks_order(const struct pf_hooks *hooks, struct pf_entry *entry, const char *setting,
+                    json_t *event)
+{
+    const struct pf_settings *settings = hooks->settings;
+    entry->hook = setting;
+    entry->targets = !strcmp(setting, "on_burst")     ? &settings->on_burst
+                     : !strcmp(setting, "on_failure") ? &settings->on_failure
+                                                      : &settings->on_stop;
+    entry->event = event;
+}
+
+void pf_hooks_committed(struct pf_hooks *hooks, const struct pf_entry *entry)
+{
+    struct running *running;
+    if (entry->targets && entry->targets->count && !entry->refused)
+        pf_timer_set(hooks->turn, 0);
+    if (entry->kind == PF_ENTRY_TELL_AGAIN)
+        pf_timer_set(hooks->turn, 0);
+    if (entry->kind != PF_ENTRY_TOLD || !(running = find_running(hooks, entry->delivery)))
+        return;
+    struct pf_delivery *delivery = &running->delivery.items[0];
+    delivery->state = entry->delivery_state;
+    delivery->tries += entry->tried;
+    delivery->due_wall_ms = entry->due_wall_ms;
+    delivery->changed_wall_ms = pf_wall_ms();
+    free(delivery->error);
+    delivery->error = entry->reason ? strdup(entry->reason) : NULL;
+    announce(hooks, delivery);
+    vacate(running);
+    on_turn(-1, 0, hooks);
+    check_stopped(hooks);
+}
+
+void pf_hooks_reap(struct pf_hooks *hooks)
+{
+    for (size_t i = 0; i < hooks->slots; i++)
+        if (hooks->running[i].program && !hooks->running[i].ended)
+            pf_hook_program_reap(hooks->running[i].program);
+}
+
+/* ---- stopping ---- */
+
+static void on_stop_limit(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_hooks *hooks = context;
+    (void)fd, (void)what;
+    for (size_t i = 0; i < hooks->slots; i++)
+        if (hooks->running[i].taken) {
+            pf_log_warning("%s is not done; it is due at the next start",
+                           hooks->running[i].delivery.items[0].hook);
+            vacate(&hooks->running[i]);
+        }
+    hooks->given_up = true;
+    check_stopped(hooks);
+}
+
+void pf_hooks_stop(struct pf_hooks *hooks, void (*stopped)(void *context), void *context)
+{
+    hooks->stopping = true;
+    hooks->stopped = stopped;
+    hooks->stopped_context = context;
+    if (hooks->settings->on_stop.count)
+        pf_hooks_order(hooks, pf_ledger_add(hooks->ledger, PF_ENTRY_TELL), "on_stop",
+                       pf_hook_event_stopping());
+    pf_ledger_flush(hooks->ledger);
+    on_turn(-1, 0, hooks);
+    hooks->stop_limit = evtimer_new(hooks->base, on_stop_limit, hooks);
+    if (hooks->stop_limit)
+        pf_timer_set(hooks->stop_limit, STOP_MOST_MS);
+}
+
+bool pf_hooks_stopped(const struct pf_hooks *hooks)
+{
+    for (size_t i = 0; i < hooks->slots; i++)
+        if (hooks->running[i].taken)
+            return false;
+    return true;
+}
+
+/* ---- asking ---- */
+
+json_t *pf_hooks_list(struct pf_hooks *hooks, size_t limit, struct pf_error *err)
+{
+    struct pf_delivery_list recent = {0};
+    if (pf_journal_deliveries_recent(hooks->journal, limit, &recent, err) < 0)
+        return NULL;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < recent.count; i++)
+        json_array_append_new(list, object_of(hooks, &recent.items[i]));
+    pf_deliveries_free(&recent);
+    return list;
+}
+
+int pf_hooks_retry(struct pf_hooks *hooks, const char *id, struct pf_error *err)
+{
+    struct pf_delivery_list found = {0};
+    int r = pf_journal_delivery(hooks->journal, id, &found, err);
+    if (r < 0)
+        return r;
+    bool done = found.items[0].state == PF_DELIVERY_DONE;
+    bool runs = find_running(hooks, found.items[0].number) != NULL;
+    pf_deliveries_free(&found);
+    if (done || runs)
+        return pf_fail(err, EINVAL, "delivery %.40s is %s", id, done ? "done" : "running");
+    struct pf_entry *entry = pf_ledger_add(hooks->ledger, PF_ENTRY_TELL_AGAIN);
+    snprintf(entry->name, sizeof(entry->name), "%s", id);
+    return 0;
+}

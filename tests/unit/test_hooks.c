@@ -1,0 +1,197 @@
+/* The pure parts of hooks: words, signatures, what is shown of a target, events and environments. */
+#include <sys/stat.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/words.h"
+#include "config/settings.h"
+#include "service/hook_event.h"
+#include "service/hooks.h"
+#include "service/signature.h"
+#include "tests/unit/journal_steps.h"
+
+/* The words, each in [brackets]; "!" and the error when there are none. */
+static const char *words_of(const char *text)
+{
+    static char said[512];
+    char **words = NULL;
+    struct pf_error err = {0};
+    said[0] = '\0';
+    if (pf_words(text, &words, &err) < 0) {
+        snprintf(said, sizeof(said), "!%.500s", err.text);
+        return said;
+    }
+    for (char **word = words; *word; word++)
+        snprintf(said + strlen(said), sizeof(said) - strlen(said), "[%s]", *word);
+    pf_words_free(words);
+    return said;
+}
+
+TEST(words)
+{
+    CHECK_STR(words_of("a"), "[a]");
+    CHECK_STR(words_of("  /usr/bin/a  -b\tc  "), "[/usr/bin/a][-b][c]");
+    CHECK_STR(words_of("a 'b  c' \"d \\\" \\\\ \\e\""), "[a][b  c][d \" \\ \\e]");
+    CHECK_STR(words_of("a\\ b '\\' c\"d\"'e' ''"), "[a b][\\][cde][]");
+    CHECK_STR(words_of("a $HOME `b` *;|&"), "[a][$HOME][`b`][*;|&]");
+    CHECK_STR(words_of("\xff\xfe \xc3\xa4"), "[\xff\xfe][\xc3\xa4]");
+    CHECK_STR(words_of("a\\"), "[a\\]");
+    CHECK_STR(words_of("a 'b"), "!a quote is not closed");
+    CHECK_STR(words_of("\"a\\\""), "!a quote is not closed");
+    CHECK_STR(words_of("   "), "!no program is named");
+    CHECK_STR(words_of("'' a"), "!no program is named");
+}
+
+TEST(hooks_are_checked_as_settings)
+{
+    struct pf_settings settings;
+    struct pf_error err = {0};
+    CHECK_OK(pf_settings_init(&settings, &err), &err);
+    CHECK_EQ(settings.on_burst.count, 0);
+    CHECK_OK(pf_settings_set(&settings, "on-burst", "mail -s 'it is done' me", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "HTTPS://example.org/'", &err), &err);
+    CHECK_EQ(settings.on_burst.count, 2);
+    CHECK_EQ(pf_settings_set(&settings, "on_failure", "mail 'oops", &err), -EINVAL);
+    CHECK_STR(err.text, "on_failure = mail 'oops: a quote is not closed");
+    /* Empty where the default is. */
+    CHECK_OK(pf_settings_set(&settings, "hook_secret_file", "", &err), &err);
+    CHECK_EQ(pf_settings_set(&settings, "outbox", "", NULL), -EINVAL);
+    pf_settings_free(&settings);
+}
+
+/* The example of the specification's reference libraries, whose value openssl gives as well. */
+TEST(signature_of_the_specification)
+{
+    struct pf_secret secret = {0};
+    struct pf_error err = {0};
+    char signature[PF_SIGNATURE_CHARS + 1];
+    CHECK_OK(pf_secret_of_text(" whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", &secret, &err), &err);
+    CHECK_EQ(secret.size_bytes, 24);
+    CHECK_OK(pf_sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, "{\"test\": 2432232314}",
+                     signature, &err),
+             &err);
+    CHECK_STR(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    CHECK_OK(pf_sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265331, "{\"test\": 2432232314}",
+                     signature, &err),
+             &err);
+    CHECK(strcmp(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=") != 0);
+}
+
+TEST(secrets)
+{
+    struct pf_secret secret = {0};
+    struct pf_error err = {0};
+    char path[4200], longer[400];
+    CHECK_OK(pf_secret_of_text("0123456789abcdef\n", &secret, &err), &err);
+    CHECK_EQ(secret.size_bytes, 16);
+    CHECK(!memcmp(secret.bytes, "0123456789abcdef", 16));
+    CHECK_OK(pf_secret_of_text("whsec_AAECAwQFBgcICQoLDA0ODw==", &secret, &err), &err);
+    CHECK_EQ(secret.size_bytes, 16);
+    CHECK_EQ(secret.bytes[15], 15);
+    CHECK_EQ(pf_secret_of_text("short", &secret, NULL), -EINVAL);
+    CHECK_EQ(pf_secret_of_text("whsec_AAEC", &secret, NULL), -EINVAL);
+    CHECK_EQ(pf_secret_of_text("whsec_@@@@@@@@@@@@@@@@@@@@@@@@", &secret, NULL), -EINVAL);
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    CHECK_EQ(pf_secret_of_text(longer, &secret, NULL), -EINVAL);
+
+    snprintf(path, sizeof(path), "%s/secret", test_directory());
+    CHECK_EQ(pf_secret_of_file(path, &secret, NULL), -ENOENT);
+    FILE *file = fopen(path, "w");
+    CHECK(file);
+    fprintf(file, "0123456789abcdefg\n");
+    fclose(file);
+    CHECK_EQ(chmod(path, 0644), 0);
+    CHECK_EQ(pf_secret_of_file(path, &secret, &err), -EINVAL);
+    CHECK(strstr(err.text, "can be read by everybody"));
+    CHECK_EQ(chmod(path, 0640), 0);
+    CHECK_OK(pf_secret_of_file(path, &secret, &err), &err);
+    CHECK_EQ(secret.size_bytes, 17);
+}
+
+static void check_shown(const char *target, const char *expected)
+{
+    char *shown = pf_hook_shown(target);
+    CHECK_STR(shown, expected);
+    free(shown);
+}
+
+TEST(what_is_shown_of_a_target)
+{
+    check_shown("/usr/bin/mail -s done me", "/usr/bin/mail -s done me");
+    check_shown("http://host:8080", "http://host:8080");
+    check_shown("http://host/", "http://host/");
+    check_shown("https://host/parfocal", "https://host/parfocal");
+    check_shown("https://host/parfocal/", "https://host/parfocal");
+    check_shown("https://user:pass@host/x", "https://…@host/x");
+    check_shown("https://a@b:pass@host/x", "https://…@host/x");
+    check_shown("https://host/services/T0/B0/secret", "https://host/services/…");
+    check_shown("https://host/x?token=1", "https://host/x/…");
+    check_shown("https://host?token=1", "https://host/…");
+    check_shown("https://host/x#part", "https://host/x/…");
+}
+
+static const char *variable(char **environment, const char *name)
+{
+    for (; *environment; environment++)
+        if (!strncmp(*environment, name, strlen(name)) && (*environment)[strlen(name)] == '=')
+            return *environment + strlen(name) + 1;
+    return NULL;
+}
+
+TEST(events_and_their_environment)
+{
+    struct pf_job *job = NULL;
+    struct pf_error err = {0};
+    CHECK_OK(pf_job_new(&job, 7, "20260102-Acme-7", &err), &err);
+    for (int n = 1; n <= 3; n++)
+        CHECK_OK(pf_job_add(job, record_of(n), &err), &err);
+    job->complete = copy("gap");
+    job->frames[0].excluded = true;
+    job->files = json_pack("[{s:s, s:i}]", "name", "stack.tif", "size_bytes", 12);
+    json_t *event = pf_hook_event_published(job, job->name, 2, "/out/\xff\n x");
+    CHECK(event);
+    CHECK_STR(json_string_value(json_object_get(event, "event")), "burst.published");
+    CHECK_EQ(json_integer_value(json_object_get(event, "frames")), 3);
+    CHECK_STR(json_string_value(json_object_get(json_object_get(event, "camera"), "serial")),
+              "12345");
+    CHECK_STR(json_string_value(json_object_get(event, "source")), "folder:/data/in box");
+    CHECK_EQ(json_array_size(json_object_get(event, "files")), 1);
+    CHECK(json_object_get(event, "first") && json_object_get(event, "last"));
+
+    char *inherited[] = {"PATH=/bin",
+                         "NOTIFY_SOCKET=/run/x",
+                         "JOURNAL_STREAM=1:2",
+                         "PARFOCAL_ID=old",
+                         "LISTEN_FDS=1",
+                         "HOME=/root",
+                         NULL};
+    json_object_set_new(event, "id", json_string("abc"));
+    char **environment = pf_hook_environment(inherited, event, 3);
+    CHECK(environment);
+    CHECK_STR(variable(environment, "PATH"), "/bin");
+    CHECK_STR(variable(environment, "HOME"), "/root");
+    CHECK(!variable(environment, "NOTIFY_SOCKET") && !variable(environment, "JOURNAL_STREAM") &&
+          !variable(environment, "LISTEN_FDS") && !variable(environment, "PARFOCAL_REASON"));
+    CHECK_STR(variable(environment, "PARFOCAL_ID"), "abc");
+    CHECK_STR(variable(environment, "PARFOCAL_EVENT"), "burst.published");
+    CHECK_STR(variable(environment, "PARFOCAL_BURST"), "20260102-Acme-7");
+    CHECK_STR(variable(environment, "PARFOCAL_DIRECTORY"), "/out/\xff\n x"); /* as it is */
+    CHECK_STR(variable(environment, "PARFOCAL_VERSION"), "2");
+    CHECK_STR(variable(environment, "PARFOCAL_FRAMES"), "3");
+    CHECK_STR(variable(environment, "PARFOCAL_ATTEMPT"), "3");
+    pf_hook_environment_free(environment);
+    json_decref(event);
+
+    event = pf_hook_event_failed(job, 1, "only 1 of 3 frames could be used");
+    environment = pf_hook_environment(inherited, event, 1);
+    CHECK_STR(variable(environment, "PARFOCAL_REASON"), "only 1 of 3 frames could be used");
+    CHECK(!variable(environment, "PARFOCAL_DIRECTORY"));
+    pf_hook_environment_free(environment);
+    json_decref(event);
+    pf_job_free(job);
+
+    /* A stack of an earlier run, of which only this is known. */
+    event = pf_hook_event_published(NULL, "b", 1, "/out/b");
+    CHECK(!json_object_get(event, "frames"));
+    json_decref(event);
+}
