@@ -43,7 +43,8 @@ DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-de
              libseccomp-dev libcurl4-openssl-dev libssl-dev
 # align = bspline runs elastix; nothing else needs it, and doctor says where it is missing.
 DEB_RUN   := elastix
-DEB_TEST  := $(DEB_RUN) jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
+DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
+             jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
              e2fsprogs \
              libimage-exiftool-perl sqlite3 python3 systemd mandoc man-db
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq

@@ -14,7 +14,11 @@ async function call(method, path, body, signal) {
     let response;
     try {
         response = await fetch(path, {
-            method, headers, signal, cache: 'no-store', credentials: 'same-origin',
+            method,
+            headers,
+            signal,
+            cache: 'no-store',
+            credentials: 'same-origin',
             body: method === 'GET' || body === undefined ? undefined : JSON.stringify(body),
         });
     } catch (error) {
@@ -24,8 +28,11 @@ async function call(method, path, body, signal) {
     const answer = await response.json().catch(() => null);
     if (!response.ok) {
         const said = answer && answer.error;
-        throw new ApiError(response.status, said ? said.code : 'unknown',
-            said ? said.message : `The service answered with status ${response.status}.`);
+        throw new ApiError(
+            response.status,
+            said ? said.code : 'unknown',
+            said ? said.message : `The service answered with status ${response.status}.`,
+        );
     }
     return answer;
 }
@@ -39,11 +46,34 @@ export const api = '/api/v1';
 export const burstPath = (id) => `${api}/bursts/${encodeURIComponent(id)}`;
 
 const TYPES = [
-    'hello', 'reset', 'frame.seen', 'frame.recorded', 'frame.rejected', 'frame.joined',
-    'frame.decoding', 'frame.thumbnail', 'frame.progress', 'frame.scored', 'frame.aside',
-    'frame.restored', 'burst.opened', 'burst.complete', 'burst.published', 'burst.failed',
-    'burst.not_a_stack', 'burst.again', 'burst.stage', 'burst.deadline', 'burst.coverage',
-    'burst.skipped', 'burst.outside', 'preview', 'source', 'worker', 'camera', 'trouble',
+    'hello',
+    'reset',
+    'frame.seen',
+    'frame.recorded',
+    'frame.rejected',
+    'frame.joined',
+    'frame.decoding',
+    'frame.thumbnail',
+    'frame.progress',
+    'frame.scored',
+    'frame.aside',
+    'frame.restored',
+    'burst.opened',
+    'burst.complete',
+    'burst.published',
+    'burst.failed',
+    'burst.not_a_stack',
+    'burst.again',
+    'burst.stage',
+    'burst.deadline',
+    'burst.coverage',
+    'burst.skipped',
+    'burst.outside',
+    'preview',
+    'source',
+    'worker',
+    'camera',
+    'trouble',
     'settings',
 ];
 

@@ -7,22 +7,36 @@ import * as cover from '/cover.js';
 import * as format from '/format.js';
 import {ask, attempt, confirm, toast} from '/dialogs.js';
 import {Headline, missing} from '/headline.js';
-import {curve, drift, moved} from '/plots.js';
-import {Strip, verdict} from '/strip.js';
+import {renderAlerts, renderEmpty, renderFrame, renderResult} from '/panels.js';
+import {framePicture, mapPicture, out, shown, stackPicture} from '/pictures.js';
+import {curve, drift} from '/plots.js';
+import {Strip} from '/strip.js';
 import {Viewer} from '/viewer.js';
 
-const BEFORE = '#7dd3fc', BEYOND = '#ffb545';
-const RESTACK = ['fuse', 'align', 'motion', 'judge', 'equalise', 'min_correlation', 'clip', 'format', 'jpeg_quality',
-    'depth_map', 'confidence_map', 'frame_map'];
-
-function withQuery(link, query) {
-    const pairs = Object.entries(query).filter(([, value]) => value);
-    if (!pairs.length) return link;
-    return `${link}${link.includes('?') ? '&' : '?'}${pairs.map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join('&')}`;
-}
+const BEFORE = '#7dd3fc',
+    BEYOND = '#ffb545';
+const RESTACK = [
+    'fuse',
+    'align',
+    'motion',
+    'judge',
+    'equalise',
+    'min_correlation',
+    'clip',
+    'format',
+    'jpeg_quality',
+    'depth_map',
+    'confidence_map',
+    'frame_map',
+];
 
 function panel(title, ...content) {
-    return el('section', {class: 'panel', 'aria-label': title}, el('h2', {text: title}), ...content);
+    return el(
+        'section',
+        {class: 'panel', 'aria-label': title},
+        el('h2', {text: title}),
+        ...content,
+    );
 }
 
 export class BurstView {
@@ -35,7 +49,10 @@ export class BurstView {
         this.marks = true;
         this.selected = null;
         this.version = 0; // 0: the last one
-        this.pictures = {depth: document.createElement('canvas'), winner: document.createElement('canvas')};
+        this.pictures = {
+            depth: document.createElement('canvas'),
+            winner: document.createElement('canvas'),
+        };
         this.update = soon(() => this.render());
         this.build();
     }
@@ -43,13 +60,28 @@ export class BurstView {
     build() {
         this.headline = new Headline(this.store, (what, control) => this.act(what, control));
         this.alerts = el('div', {class: 'alerts'});
-        this.viewer = new Viewer({changed: () => this.zoomed(), paint: (context, box) => this.paint(context, box)});
-        this.viewer.wiped = (fraction) => { this.wipe = fraction; };
-        const mode = (name, label) => button(label, () => this.setMode(name), {'aria-pressed': 'false', 'data-mode': name});
-        this.modes = el('div', {class: 'segmented', role: 'group', 'aria-label': 'What is shown'},
-            mode('stack', 'Stack'), mode('depth', 'Depth'), mode('winner', 'Winner'));
-        this.compare = button('Compare', () => this.setCompare(!this.comparing), {'aria-pressed': 'false'});
-        this.marker = button('Coverage', () => this.setMarks(!this.marks), {'aria-pressed': 'true'});
+        this.viewer = new Viewer({
+            changed: () => this.zoomed(),
+            paint: (context, box) => this.paint(context, box),
+        });
+        this.viewer.wiped = (fraction) => {
+            this.wipe = fraction;
+        };
+        const mode = (name, label) =>
+            button(label, () => this.setMode(name), {'aria-pressed': 'false', 'data-mode': name});
+        this.modes = el(
+            'div',
+            {class: 'segmented', role: 'group', 'aria-label': 'What is shown'},
+            mode('stack', 'Stack'),
+            mode('depth', 'Depth'),
+            mode('winner', 'Winner'),
+        );
+        this.compare = button('Compare', () => this.setCompare(!this.comparing), {
+            'aria-pressed': 'false',
+        });
+        this.marker = button('Coverage', () => this.setMarks(!this.marks), {
+            'aria-pressed': 'true',
+        });
         this.fit = button('Fit', () => this.viewer.fit(), {'aria-pressed': 'true'});
         this.one = button('1:1', () => this.viewer.oneToOne(), {'aria-pressed': 'false'});
         this.zoom = el('span', {class: 'dim zoom', 'aria-hidden': 'true'});
@@ -57,11 +89,33 @@ export class BurstView {
         this.sub = el('p', {class: 'dim title-sub'});
         this.legend = el('p', {class: 'legend'});
         this.others = el('nav', {class: 'others', 'aria-label': 'Bursts at work', hidden: true});
-        this.stage = el('section', {class: 'stage panel', 'aria-label': 'Preview'},
-            el('header', {class: 'stage-head'}, el('div', {class: 'titles'}, this.title, this.sub),
-                el('div', {class: 'tools'}, this.modes, el('div', {class: 'segmented', role: 'group', 'aria-label': 'Tools'}, this.compare, this.marker),
-                    el('div', {class: 'segmented', role: 'group', 'aria-label': 'Zoom'}, this.fit, this.one))),
-            el('div', {class: 'stage-picture'}, this.viewer.root, this.legend, this.zoom));
+        this.stage = el(
+            'section',
+            {class: 'stage panel', 'aria-label': 'Preview'},
+            el(
+                'header',
+                {class: 'stage-head'},
+                el('div', {class: 'titles'}, this.title, this.sub),
+                el(
+                    'div',
+                    {class: 'tools'},
+                    this.modes,
+                    el(
+                        'div',
+                        {class: 'segmented', role: 'group', 'aria-label': 'Tools'},
+                        this.compare,
+                        this.marker,
+                    ),
+                    el(
+                        'div',
+                        {class: 'segmented', role: 'group', 'aria-label': 'Zoom'},
+                        this.fit,
+                        this.one,
+                    ),
+                ),
+            ),
+            el('div', {class: 'stage-picture'}, this.viewer.root, this.legend, this.zoom),
+        );
         this.strip = new Strip((identity) => this.select(identity));
 
         this.curveBox = el('div', {class: 'plot'});
@@ -69,18 +123,56 @@ export class BurstView {
         this.driftText = el('p', {class: 'plot-text dim'});
         this.mapCanvas = el('canvas', {class: 'zones', role: 'img'});
         this.resultBox = el('div', {});
-        this.result = el('section', {class: 'panel result', 'aria-label': 'Result'}, this.resultBox);
+        this.result = el(
+            'section',
+            {class: 'panel result', 'aria-label': 'Result'},
+            this.resultBox,
+        );
         this.frameBox = el('div', {class: 'frame-detail'});
         this.framePanel = panel('Frame', this.frameBox);
-        this.side = el('div', {class: 'side'}, this.result, this.framePanel,
+        this.side = el(
+            'div',
+            {class: 'side'},
+            this.result,
+            this.framePanel,
             panel('Sharpness', this.curveBox),
-            el('div', {class: 'pair'}, panel('Drift', this.driftBox, this.driftText),
-                panel('Sharpest where', el('button', {
-                    type: 'button', class: 'zones-button', 'aria-label': 'Show which frame won where', on: {click: () => this.setMode('winner')},
-                }, this.mapCanvas), el('p', {class: 'plot-text dim scale'}, el('span', {text: 'first'}), el('span', {class: 'spectrum', 'aria-hidden': 'true'}), el('span', {text: 'last'})))));
+            el(
+                'div',
+                {class: 'pair'},
+                panel('Drift', this.driftBox, this.driftText),
+                panel(
+                    'Sharpest where',
+                    el(
+                        'button',
+                        {
+                            type: 'button',
+                            class: 'zones-button',
+                            'aria-label': 'Show which frame won where',
+                            on: {click: () => this.setMode('winner')},
+                        },
+                        this.mapCanvas,
+                    ),
+                    el(
+                        'p',
+                        {class: 'plot-text dim scale'},
+                        el('span', {text: 'first'}),
+                        el('span', {class: 'spectrum', 'aria-hidden': 'true'}),
+                        el('span', {text: 'last'}),
+                    ),
+                ),
+            ),
+        );
         this.empty = el('section', {class: 'panel empty', hidden: true});
         this.body = el('div', {class: 'burst-body'}, this.stage, this.strip.root, this.side);
-        this.root = el('div', {class: 'burst-view'}, this.others, this.headline.root, this.alerts, this.body, this.empty);
+        this.root = el(
+            'div',
+            {class: 'burst-view'},
+            this.others,
+            this.headline.root,
+            this.alerts,
+            this.body,
+            this.empty,
+        );
         new ResizeObserver(this.update).observe(this.curveBox);
     }
 
@@ -107,7 +199,9 @@ export class BurstView {
 
     choose() {
         const store = this.store;
-        const burst = this.fixed ? store.ensure(this.fixed) : (this.pinned && store.burst(this.pinned)) || store.current();
+        const burst = this.fixed
+            ? store.ensure(this.fixed)
+            : (this.pinned && store.burst(this.pinned)) || store.current();
         if (burst === this.burst) return;
         if (this.burst) this.burst.wanted = false;
         this.burst = burst;
@@ -117,9 +211,10 @@ export class BurstView {
         this.viewer.show(null, null);
         if (burst) {
             burst.wanted = true;
-            if (!burst.loaded && !burst.loading) store.load(burst.id).catch((error) => {
-                if (this.burst === burst) this.absent(error.message);
-            });
+            if (!burst.loaded && !burst.loading)
+                store.load(burst.id).catch((error) => {
+                    if (this.burst === burst) this.absent(error.message);
+                });
         }
         this.update();
     }
@@ -127,7 +222,12 @@ export class BurstView {
     absent(message) {
         this.body.hidden = this.headline.root.hidden = true;
         this.empty.hidden = false;
-        put(this.empty, el('h1', {text: 'This burst cannot be shown'}), el('p', {text: message}), el('a', {href: '#/history', text: 'To the history'}));
+        put(
+            this.empty,
+            el('h1', {text: 'This burst cannot be shown'}),
+            el('p', {text: message}),
+            el('a', {href: '#/history', text: 'To the history'}),
+        );
     }
 
     // ---- what the hands do
@@ -141,7 +241,12 @@ export class BurstView {
         const {items} = this.burst || {items: []};
         if (!items.length) return;
         const at = items.findIndex((f) => f.frame === this.selected);
-        const to = at < 0 ? (by > 0 ? 0 : items.length - 1) : Math.min(items.length - 1, Math.max(0, at + by));
+        const to =
+            at < 0
+                ? by > 0
+                    ? 0
+                    : items.length - 1
+                : Math.min(items.length - 1, Math.max(0, at + by));
         this.select(items[to].frame);
         this.strip.reveal(items[to].frame);
     }
@@ -171,12 +276,17 @@ export class BurstView {
     act(what, control) {
         const path = burstPath(this.burst.id);
         if (what === 'finish') attempt(() => post(`${path}/finish`), control);
-        else if (what === 'retry') attempt(async () => {
-            await post(`${path}/retry`);
-            toast('The burst is tried again.');
-        }, control);
+        else if (what === 'retry')
+            attempt(async () => {
+                await post(`${path}/retry`);
+                toast('The burst is tried again.');
+            }, control);
         else if (what === 'download') {
-            const file = this.shown() && this.shown().files.find((f) => f.name.startsWith('stack.') && f.name !== 'stack.json');
+            const file =
+                shown(this) &&
+                shown(this).files.find(
+                    (f) => f.name.startsWith('stack.') && f.name !== 'stack.json',
+                );
             if (file) location.assign(file.link);
         }
     }
@@ -184,17 +294,30 @@ export class BurstView {
     async finish() {
         const {burst, store} = this;
         if (!burst || burst.summary.state !== 'open' || !store.may()) return;
-        if (await confirm('Finish the burst now?', `${format.plural(burst.items.length, 'frame')} are in. Frames that come later make a new burst.`, 'Finish now'))
+        if (
+            await confirm(
+                'Finish the burst now?',
+                `${format.plural(burst.items.length, 'frame')} are in. Frames that come later make a new burst.`,
+                'Finish now',
+            )
+        )
             this.act('finish');
     }
 
     async restack() {
         const {burst, store} = this;
-        if (!burst || !['published', 'failed'].includes(burst.summary.state) || !store.may()) return;
+        if (!burst || !['published', 'failed'].includes(burst.summary.state) || !store.may())
+            return;
         const all = await attempt(() => get(`${api}/settings`));
         if (!all) return;
         const rows = RESTACK.map((key) => all.settings.find((s) => s.key === key)).filter(Boolean);
-        const settings = await ask('Restack with…', 'A new version is made from the same frames; the earlier ones stay.', rows, burst.settings || {}, 'Restack');
+        const settings = await ask(
+            'Restack with…',
+            'A new version is made from the same frames; the earlier ones stay.',
+            rows,
+            burst.settings || {},
+            'Restack',
+        );
         if (!settings) return;
         const answer = await attempt(() => post(`${burstPath(burst.id)}/restack`, {settings}));
         if (answer) {
@@ -210,83 +333,50 @@ export class BurstView {
         const back = frame.discarded;
         const done = await attempt(() => post(`${path}/${back ? 'restore' : 'discard'}`));
         if (done && back) toast(`${format.name(frame.name)} is taken back.`);
-        else if (done) toast(`${format.name(frame.name)} is left out.`, '', {label: 'Undo', run: () => attempt(() => post(`${path}/restore`))});
+        else if (done)
+            toast(`${format.name(frame.name)} is left out.`, '', {
+                label: 'Undo',
+                run: () => attempt(() => post(`${path}/restore`)),
+            });
     }
 
     key(event) {
         const keys = {
-            ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), c: () => this.setCompare(!this.comparing),
-            s: () => this.setMode('stack'), d: () => this.setMode('depth'), w: () => this.setMode('winner'),
-            m: () => this.setMarks(!this.marks), 0: () => this.viewer.fit(), z: () => this.viewer.oneToOne(),
-            '+': () => this.viewer.zoomTo(this.viewer.scale * 1.5), '-': () => this.viewer.zoomTo(this.viewer.scale / 1.5),
-            f: () => this.finish(), x: () => this.discard(), r: () => this.restack(),
+            ArrowLeft: () => this.step(-1),
+            ArrowRight: () => this.step(1),
+            c: () => this.setCompare(!this.comparing),
+            s: () => this.setMode('stack'),
+            d: () => this.setMode('depth'),
+            w: () => this.setMode('winner'),
+            m: () => this.setMarks(!this.marks),
+            0: () => this.viewer.fit(),
+            z: () => this.viewer.oneToOne(),
+            '+': () => this.viewer.zoomTo(this.viewer.scale * 1.5),
+            '-': () => this.viewer.zoomTo(this.viewer.scale / 1.5),
+            f: () => this.finish(),
+            x: () => this.discard(),
+            r: () => this.restack(),
         };
-        const run = this.burst && keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+        const run =
+            this.burst && keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
         if (run) run();
         return Boolean(run);
     }
 
     // ---- the picture
 
-    // The version that is looked at, once one is out.
-    shown() {
-        const {versions} = this.burst;
-        return versions.find((v) => v.version === this.version) || versions[versions.length - 1] || null;
-    }
-
-    out() {
-        const version = this.shown();
-        return version && !version.missing && this.burst.summary.state !== 'open' ? version : null;
-    }
-
-    tiles(what, version, key) {
-        const {tiles} = this.burst;
-        if (!tiles) return null;
-        const fill = {what: encodeURIComponent(what)};
-        return {
-            size: tiles.size, levels: tiles.levels,
-            url: (level, x, y) => withQuery(tiles.template.replace(/\{(\w+)\}/g, (_, part) => ({...fill, level, x, y})[part]), {version: version || (key ? key : 0)}),
-        };
-    }
-
-    stackPicture() {
-        const {burst} = this, out = this.out(), s = burst.summary;
-        const key = `${burst.id}/stack/${out ? out.version : 'live'}`;
-        if (out) return {key, base: withQuery(s.links.preview || `${burstPath(burst.id)}/preview.jpg`, {version: out.version}), tiles: this.tiles('stack', out.version)};
-        if (s.links.preview) return {key, base: withQuery(s.links.preview, {n: s.preview})};
-        const frame = [...burst.items].reverse().find((f) => f.links.large || f.links.small);
-        return frame ? {key, base: frame.links.large || frame.links.small} : null;
-    }
-
-    mapPicture(name) {
-        const {burst, found} = this, out = this.out();
-        const has = out && (out.files.some((f) => f.name === 'depth.png') || (name === 'winner' && out.files.some((f) => f.name === 'frames.png')));
-        const place = burst.items.findIndex((f) => f.frame === this.selected);
-        if (has) return {
-            key: `${burst.id}/${name}/${out.version}`, tiles: this.tiles(name, out.version),
-            base: withQuery(`${burstPath(burst.id)}/maps/${name}.jpg`, {version: out.version}),
-        };
-        cover.winnerPicture(this.pictures[name], found, burst.items.length, name === 'winner' ? place : -1);
-        return {key: `${burst.id}/${name}/estimate`, base: this.pictures[name], blocks: name === 'winner'};
-    }
-
-    framePicture() {
-        const frame = this.burst.frame(this.selected);
-        if (!frame) return null;
-        const base = frame.links.large || frame.links.small;
-        // Discarded and refused ones lie nowhere in the stack: as they were shot.
-        return {key: `${this.burst.id}/${frame.frame}`, base, tiles: frame.verdict === 'fused' ? this.tiles(frame.frame) : null, rough: true};
-    }
-
     paint(context, box) {
         if (!this.burst || !this.found || !this.marks || !this.found.known) return;
-        const open = this.burst.summary.state === 'open', lacks = missing(this.burst, this.found);
-        if (open || lacks.before) cover.mark(context, this.found.before, box, BEFORE, open && !lacks.before);
+        const open = this.burst.summary.state === 'open',
+            lacks = missing(this.burst, this.found);
+        if (open || lacks.before)
+            cover.mark(context, this.found.before, box, BEFORE, open && !lacks.before);
         if (open || lacks.beyond) cover.mark(context, this.found.beyond, box, BEYOND, open);
     }
 
     zoomed() {
-        const {viewer} = this, percent = viewer.percent();
+        const {viewer} = this,
+            percent = viewer.percent();
         this.fit.setAttribute('aria-pressed', viewer.fitted);
         this.one.setAttribute('aria-pressed', percent === 100);
         say(this.zoom, viewer.size ? `${percent} %` : '');
@@ -298,29 +388,43 @@ export class BurstView {
         const {burst, store} = this;
         this.renderOthers();
         if (!burst || (!burst.items.length && burst.summary.frames === 0)) {
-            this.renderEmpty();
+            renderEmpty(this);
             return;
         }
         this.body.hidden = this.headline.root.hidden = false;
         this.empty.hidden = true;
         if (this.selected && !burst.frame(this.selected)) this.selected = null;
-        const found = this.found = cover.coverage(burst), s = burst.summary;
+        const found = (this.found = cover.coverage(burst)),
+            s = burst.summary;
         const skipped = (burst.coverage && burst.coverage.skipped) || [];
         const best = Math.max(0, ...burst.items.map((f) => f.sharpness || 0));
 
         say(this.title, format.camera(s.camera));
         say(this.sub, `${format.captured(s.first)} · ${burst.id}`);
         this.headline.show(burst, found);
-        this.renderAlerts(skipped);
-        this.strip.show(burst.items, skipped, burst.summary.state === 'open' ? store.arriving : [], this.selected, best);
+        // The tab of a window that lies behind another says it, too.
+        document.title = `${this.headline.done.big.textContent} · ${format.plural(burst.items.length, 'frame')} – parfocal`;
+        renderAlerts(this, skipped);
+        this.strip.show(
+            burst.items,
+            skipped,
+            burst.summary.state === 'open' ? store.arriving : [],
+            this.selected,
+            best,
+        );
 
         this.viewer.resize(burst.size());
-        const first = this.mode === 'stack' ? this.stackPicture() : this.mapPicture(this.mode);
-        const second = this.comparing ? this.framePicture() : null;
+        const first = this.mode === 'stack' ? stackPicture(this) : mapPicture(this, this.mode);
+        const second = this.comparing ? framePicture(this) : null;
         this.viewer.show(first, second, this.wipe);
         const frame = burst.frame(this.selected);
-        if (second) this.viewer.names({stack: 'Stack', depth: 'Depth', winner: 'Winner'}[this.mode], format.name(frame.name));
-        for (const b of this.modes.children) b.setAttribute('aria-pressed', b.dataset.mode === this.mode);
+        if (second)
+            this.viewer.names(
+                {stack: 'Stack', depth: 'Depth', winner: 'Winner'}[this.mode],
+                format.name(frame.name),
+            );
+        for (const b of this.modes.children)
+            b.setAttribute('aria-pressed', b.dataset.mode === this.mode);
         this.compare.setAttribute('aria-pressed', Boolean(second));
         this.compare.disabled = !burst.items.length;
         this.marker.setAttribute('aria-pressed', this.marks);
@@ -329,17 +433,47 @@ export class BurstView {
         this.renderLegend(s, lacks);
         this.zoomed();
 
-        curve(this.curveBox, {items: burst.items, skipped, selected: this.selected, found, picked: (id) => this.select(id)});
-        const far = drift(this.driftBox, {items: burst.items, selected: this.selected, picked: (id) => this.select(id)});
-        say(this.driftText, far ? `most ${far.far.toFixed(1)} px · breathing ${far.breathing.toFixed(1)} %` : 'nothing aligned yet');
-        cover.winnerPicture(this.mapCanvas, found, burst.items.length, burst.items.findIndex((f) => f.frame === this.selected));
-        this.mapCanvas.setAttribute('aria-label', `Which frame is sharpest where, on ${cover.GRID} by ${cover.GRID} zones`);
-        this.renderResult(s);
-        this.renderFrame(frame);
+        curve(this.curveBox, {
+            items: burst.items,
+            skipped,
+            selected: this.selected,
+            found,
+            picked: (id) => this.select(id),
+        });
+        const far = drift(this.driftBox, {
+            items: burst.items,
+            selected: this.selected,
+            picked: (id) => this.select(id),
+        });
+        say(
+            this.driftText,
+            far
+                ? `most ${far.far.toFixed(1)} px · breathing ${far.breathing.toFixed(1)} %`
+                : 'nothing aligned yet',
+        );
+        cover.winnerPicture(
+            this.mapCanvas,
+            found,
+            burst.items.length,
+            burst.items.findIndex((f) => f.frame === this.selected),
+        );
+        this.mapCanvas.setAttribute(
+            'aria-label',
+            `Which frame is sharpest where, on ${cover.GRID} by ${cover.GRID} zones`,
+        );
+        renderResult(this, s);
+        renderFrame(this, frame);
     }
 
     describe(s, lacks) {
-        const what = this.mode === 'stack' ? (s.state === 'published' ? 'The stack' : 'The stack so far') : this.mode === 'depth' ? 'Depth map' : 'Which frame won where';
+        const what =
+            this.mode === 'stack'
+                ? s.state === 'published'
+                    ? 'The stack'
+                    : 'The stack so far'
+                : this.mode === 'depth'
+                  ? 'Depth map'
+                  : 'Which frame won where';
         const zones = lacks.before + lacks.beyond;
         return `${what}${zones ? `; ${format.plural(zones, 'zone')} sharp in no frame` : ''}${this.comparing ? '; compared with a frame' : ''}`;
     }
@@ -348,121 +482,55 @@ export class BurstView {
         const entries = [];
         const open = s.state === 'open';
         if (this.marks && this.found.known) {
-            if (lacks.before) entries.push(el('span', {class: 'key before', text: 'before the first frame'}));
-            if (open && lacks.coming) entries.push(el('span', {class: 'key beyond', text: 'not sharp yet'}));
-            if (lacks.beyond) entries.push(el('span', {class: 'key beyond', text: 'beyond the last frame'}));
+            if (lacks.before)
+                entries.push(el('span', {class: 'key before', text: 'before the first frame'}));
+            if (open && lacks.coming)
+                entries.push(el('span', {class: 'key beyond', text: 'not sharp yet'}));
+            if (lacks.beyond)
+                entries.push(el('span', {class: 'key beyond', text: 'beyond the last frame'}));
         }
         if (this.mode !== 'stack') {
-            entries.push(el('span', {class: 'key-scale'}, el('span', {text: 'first frame'}), el('span', {class: 'spectrum', 'aria-hidden': 'true'}), el('span', {text: 'last'})));
-            if (!this.out()) entries.push(el('span', {text: 'estimated from 16 × 16 zones'}));
+            entries.push(
+                el(
+                    'span',
+                    {class: 'key-scale'},
+                    el('span', {text: 'first frame'}),
+                    el('span', {class: 'spectrum', 'aria-hidden': 'true'}),
+                    el('span', {text: 'last'}),
+                ),
+            );
+            if (!out(this)) entries.push(el('span', {text: 'estimated from 16 × 16 zones'}));
         }
         put(this.legend, ...entries);
         this.legend.hidden = !entries.length;
     }
 
     renderOthers() {
-        const open = this.fixed ? [] : this.store.open();
+        if (this.fixed) {
+            if (this.others.hidden)
+                put(this.others, el('a', {href: '#/history', text: '← History'}));
+            this.others.hidden = false;
+            return;
+        }
+        const open = this.store.open();
         this.others.hidden = open.length < 2;
         if (open.length < 2) {
             if (this.pinned && !open.length) this.pinned = null;
             return;
         }
-        put(this.others, el('span', {class: 'dim', text: `${open.length} bursts at work`}), ...open.map((b) =>
-            button(`${format.camera(b.summary.camera)} · ${format.plural(b.summary.frames, 'frame')}`, () => {
-                this.pinned = b.id;
-                this.choose();
-            }, {class: 'small', 'aria-pressed': String(b === this.burst)})));
-    }
-
-    renderAlerts(skipped) {
-        const {burst} = this, lacks = missing(burst, this.found), alerts = [];
-        const label = (id) => {
-            const frame = burst.frame(id);
-            return frame ? format.stem(frame.name) : 'a frame';
-        };
-        const alert = (kind, strong, rest, ...more) => alerts.push(el('div', {class: `alert ${kind}`}, el('p', {}, el('strong', {text: strong}), rest), ...more));
-        for (const [from, to] of skipped.slice(-3))
-            alert('bad', 'A focal plane was skipped', ` between ${label(from)} and ${label(to)}. Shoot it again while the subject is there.`, button('Show', () => {
-                this.select(to);
-                this.strip.reveal(to);
-            }, {class: 'small'}));
-        if (skipped.length > 3) alert('bad', `${skipped.length - 3} more planes were skipped.`, '');
-        if (lacks.before) alert('warn', `${format.plural(lacks.before, 'zone')} before the first frame`, ': begin the bracket earlier.');
-        if (lacks.beyond) alert('warn', `${format.plural(lacks.beyond, 'zone')} beyond the last frame`, ': go on further.');
-        const key = alerts.map((a) => a.textContent).join('\n');
-        if (key !== this.alerted) put(this.alerts, ...alerts);
-        this.alerted = key;
-    }
-
-    // Rebuilt only when it says something else, so that the focus stays in it.
-    renderResult(s) {
-        const version = this.burst.versions.length ? this.shown() : null;
-        const state = JSON.stringify([this.burst.id, s.state, s.stage, s.detail, this.burst.versions, version && version.version, this.store.may()]);
-        if (state === this.resultState) return;
-        this.resultState = state;
-        const again = this.store.may() && ['published', 'failed'].includes(s.state)
-            ? button('Restack with…', () => this.restack()) : null;
-        const choose = this.burst.versions.length > 1 && el('select', {
-            'aria-label': 'Version', on: {change: (event) => {
-                this.version = Number(event.target.value);
-                this.update();
-            }},
-        }, this.burst.versions.map((v) => el('option', {value: v.version, text: `Version ${v.version}`, prop: {selected: v === version}})));
-        const parts = [el('div', {class: 'head'}, el('h2', {text: 'Result'}), choose,
-            s.state === 'failed' && this.store.may() && button('Retry', (event) => this.act('retry', event.target), {class: 'primary'}), again)];
-        if (s.state === 'failed') parts.push(el('p', {class: 'bad-text', text: format.name(s.detail) || 'It has failed.'}));
-        if (version) {
-            if (version.missing) parts.push(el('p', {class: 'bad-text', text: format.name(version.missing)}));
-            parts.push(el('ul', {class: 'files', 'aria-label': 'Files'}, version.files.map((file) => el('li', {},
-                el('a', {href: file.link, download: file.name}, file.name, el('span', {class: 'dim', text: format.bytes(file.size_bytes)}))))));
-            if (version.directory) parts.push(el('p', {class: 'dim path', text: format.name(version.directory)}));
-        } else if (s.state === 'open') {
-            parts.push(el('p', {class: 'dim', text: 'The stack grows with each frame; its files are written when the burst closes.'}));
-        } else if (s.state === 'complete') {
-            parts.push(el('p', {class: 'dim', text: 'The files are being written.'}));
-        } else if (s.state === 'not a stack') {
-            parts.push(el('p', {class: 'dim', text: format.name(s.detail) || 'No focus bracket.'}));
-        }
-        put(this.resultBox, ...parts);
-    }
-
-    renderFrame(frame) {
-        this.framePanel.hidden = !frame;
-        const state = frame && JSON.stringify([frame, this.comparing, this.store.may()]);
-        if (!frame || state === this.frameState) return;
-        const focused = this.frameBox.contains(document.activeElement) && document.activeElement.textContent;
-        this.frameState = state;
-        const {word, kind} = verdict(frame), at = moved(frame);
-        const rows = [
-            ['Verdict', word], ['Why', frame.reason && format.name(frame.reason)], ['Sharpness', frame.sharpness && frame.sharpness.toFixed(2)],
-            ['Shot', frame.captured && format.captured(frame.captured)], ['Exposure', format.exposure(frame)],
-            ['Moved', at && !frame.reference && `${Math.hypot(at.dx, at.dy).toFixed(1)} px, correlation ${(frame.correlation ?? 0).toFixed(3)}`],
-            ['Gain', frame.gain && Math.abs(frame.gain - 1) > 0.005 && frame.gain.toFixed(2)], ['Beside it', frame.companion && format.name(frame.companion)],
-            ['Took', frame.decode_ms && `${Math.round((frame.decode_ms || 0) + (frame.align_ms || 0) + (frame.fuse_ms || 0))} ms`],
-        ].filter(([, value]) => value);
-        const out = ['open', 'complete', 'published', 'failed'].includes(this.burst.summary.state);
-        put(this.frameBox, el('p', {class: 'frame-name'}, el('span', {class: `dot-mark ${kind}`, 'aria-hidden': 'true'}), el('bdi', {text: format.name(frame.name)})),
-            el('dl', {}, rows.map(([key, value]) => [el('dt', {text: key}), el('dd', {text: value})])),
-            el('div', {class: 'buttons'},
-                button(this.comparing ? 'End compare' : 'Compare', () => this.setCompare(!this.comparing)),
-                this.store.may() && out && button(frame.discarded ? 'Take back' : 'Discard frame', () => this.discard(), {class: frame.discarded ? '' : 'danger'})));
-        if (focused) for (const b of this.frameBox.querySelectorAll('button')) if (b.textContent === focused) b.focus();
-    }
-
-    renderEmpty() {
-        const {burst, store} = this;
-        this.body.hidden = this.headline.root.hidden = true;
-        this.empty.hidden = false;
-        put(this.alerts);
-        if (burst && burst.loading) {
-            put(this.empty, el('p', {class: 'dim', text: 'Fetching the burst…'}));
-            return;
-        }
-        const sources = store.sources();
-        put(this.empty, el('div', {class: 'aperture', 'aria-hidden': 'true'}), el('h1', {text: 'Waiting for the first frame'}),
-            el('p', {class: 'dim', text: 'Put a focus bracket into a source, or let a camera write it there. It appears here while it is being shot.'}),
-            el('ul', {class: 'source-list'}, sources.map((source) => el('li', {},
-                el('span', {class: `dot-mark ${source.state === 'ok' ? 'good' : source.state === 'starting' ? 'busy' : 'bad'}`, 'aria-hidden': 'true'}),
-                el('bdi', {text: format.name(source.name)}), el('span', {class: 'dim', text: ` ${source.state === 'ok' ? 'is watched' : source.state}`})))));
+        put(
+            this.others,
+            el('span', {class: 'dim', text: `${open.length} bursts at work`}),
+            ...open.map((b) =>
+                button(
+                    `${format.camera(b.summary.camera)} · ${format.plural(b.summary.frames, 'frame')}`,
+                    () => {
+                        this.pinned = b.id;
+                        this.choose();
+                    },
+                    {class: 'small', 'aria-pressed': String(b === this.burst)},
+                ),
+            ),
+        );
     }
 }

@@ -15,26 +15,85 @@ class Camera {
         this.title = el('h2');
         this.progress = el('progress', {max: 1, value: 0, 'aria-label': 'Bracket', hidden: true});
         this.said = el('p', {role: 'status', class: 'dim'});
-        const number = (label, name, value, min, max, help) => el('label', {class: 'filter'}, el('span', {text: label}),
-            el('input', {type: 'number', name, min, max, required: true, prop: {value}, title: help}));
-        this.form = el('form', {class: 'filters bracket', 'aria-label': 'Bracket', on: {submit: (event) => {
-            event.preventDefault();
-            this.bracket(event.submitter && event.submitter.value === 'dry');
-        }}},
-        number('Frames', 'frames', 20, 2, 1000, 'how many pictures'), number('Step', 'step', 2, -32767, 32767, 'in the maker’s measure; positive is towards far'),
-        number('Settle, ms', 'settle_ms', 300, 0, 60000, 'pause after each step'),
-        el('button', {type: 'submit', class: 'primary', text: 'Shoot bracket'}), el('button', {type: 'submit', value: 'dry', text: 'Try it dry'}));
-        this.stopper = button('Stop', (event) => attempt(() => remove(this.path), event.target), {class: 'danger', hidden: true});
+        const number = (label, name, value, min, max, help) =>
+            el(
+                'label',
+                {class: 'filter'},
+                el('span', {text: label}),
+                el('input', {
+                    type: 'number',
+                    name,
+                    min,
+                    max,
+                    required: true,
+                    prop: {value},
+                    title: help,
+                }),
+            );
+        this.form = el(
+            'form',
+            {
+                class: 'filters bracket',
+                'aria-label': 'Bracket',
+                on: {
+                    submit: (event) => {
+                        event.preventDefault();
+                        this.bracket(event.submitter && event.submitter.value === 'dry');
+                    },
+                },
+            },
+            number('Frames', 'frames', 20, 2, 1000, 'how many pictures'),
+            number(
+                'Step',
+                'step',
+                2,
+                -32767,
+                32767,
+                'in the maker’s measure; positive is towards far',
+            ),
+            number('Settle, ms', 'settle_ms', 300, 0, 60000, 'pause after each step'),
+            el('button', {type: 'submit', class: 'primary', text: 'Shoot bracket'}),
+            el('button', {type: 'submit', value: 'dry', text: 'Try it dry'}),
+        );
+        this.stopper = button('Stop', (event) => attempt(() => remove(this.path), event.target), {
+            class: 'danger',
+            hidden: true,
+        });
         this.list = el('div', {class: 'fields camera-settings'});
-        this.root = el('section', {class: 'panel camera', 'aria-label': 'Camera'}, el('header', {class: 'row'}, this.title, this.state),
-            el('div', {class: 'buttons'}, button('Shoot one', (event) => this.ask({do: 'trigger'}, event.target, 'Shot.'))),
-            this.form, el('div', {class: 'row'}, this.progress, this.stopper, this.said),
-            el('details', {on: {toggle: (event) => event.target.open && this.fetch()}}, el('summary', {text: 'Settings of the camera'}), this.list));
+        this.root = el(
+            'section',
+            {class: 'panel camera', 'aria-label': 'Camera'},
+            el('header', {class: 'row'}, this.title, this.state),
+            el(
+                'div',
+                {class: 'buttons'},
+                button('Shoot one', (event) => this.ask({do: 'trigger'}, event.target, 'Shot.')),
+            ),
+            this.form,
+            el('div', {class: 'row'}, this.progress, this.stopper, this.said),
+            el(
+                'details',
+                {on: {toggle: (event) => event.target.open && this.fetch()}},
+                el('summary', {text: 'Settings of the camera'}),
+                this.list,
+            ),
+        );
     }
 
     show(source) {
         say(this.title, format.name(source.model || source.name));
-        say(this.state, [source.state === 'ok' ? 'connected' : source.state, source.serial, source.reason, source.pending ? 'frames are being fetched' : null].filter(Boolean).map(format.name).join(' · '));
+        say(
+            this.state,
+            [
+                source.state === 'ok' ? 'connected' : source.state,
+                source.serial,
+                source.reason,
+                source.pending ? 'frames are being fetched' : null,
+            ]
+                .filter(Boolean)
+                .map(format.name)
+                .join(' · '),
+        );
         const busy = source.ask && source.ask.do === 'bracket' ? source.ask : null;
         this.progress.hidden = this.stopper.hidden = !busy;
         if (busy && busy.frames) {
@@ -42,7 +101,8 @@ class Camera {
             this.progress.value = busy.taken ?? 0;
         }
         const away = source.state !== 'ok' && source.state !== 'degraded';
-        for (const control of this.root.querySelectorAll('form button, .buttons button')) control.disabled = away || Boolean(busy) || !this.store.may();
+        for (const control of this.root.querySelectorAll('form button, .buttons button'))
+            control.disabled = away || Boolean(busy) || !this.store.may();
         this.answered();
     }
 
@@ -73,8 +133,18 @@ class Camera {
     }
 
     async bracket(dry) {
-        const {frames, step, settle_ms: settle} = Object.fromEntries([...new FormData(this.form)].map(([k, v]) => [k, Number(v)]));
-        const answer = await this.ask({do: 'bracket', frames, step, settle_ms: settle, dry_run: dry});
+        const {
+            frames,
+            step,
+            settle_ms: settle,
+        } = Object.fromEntries([...new FormData(this.form)].map(([k, v]) => [k, Number(v)]));
+        const answer = await this.ask({
+            do: 'bracket',
+            frames,
+            step,
+            settle_ms: settle,
+            dry_run: dry,
+        });
         if (answer && dry) toast('The camera can be driven.');
         else if (answer) say(this.said, 'The bracket begins.');
     }
@@ -83,29 +153,79 @@ class Camera {
         put(this.list, el('p', {class: 'dim', text: 'Asking the camera…'}));
         const answer = await this.ask({do: 'list'});
         const settings = (answer && answer.settings) || [];
-        put(this.list, ...(settings.length ? settings.map((s) => this.row(s)) : [el('p', {class: 'dim', text: 'It has told none.'})]));
+        put(
+            this.list,
+            ...(settings.length
+                ? settings.map((s) => this.row(s))
+                : [el('p', {class: 'dim', text: 'It has told none.'})]),
+        );
     }
 
     // What may be chosen is asked for when somebody wants to change it.
     row(setting) {
-        const id = `camera-${this.id}-${setting.name}`, fixed = setting.readonly || !this.store.may();
+        const id = `camera-${this.id}-${setting.name}`,
+            fixed = setting.readonly || !this.store.may();
         const value = el('span', {class: 'value', text: format.name(setting.value)});
-        const root = el('div', {class: 'field text'}, el('span', {class: 'camera-name', id, text: format.name(setting.label || setting.name)}), value);
+        const root = el(
+            'div',
+            {class: 'field text'},
+            el('span', {
+                class: 'camera-name',
+                id,
+                text: format.name(setting.label || setting.name),
+            }),
+            value,
+        );
         if (fixed) return root;
-        root.append(button('Change', async (event) => {
-            const answer = await this.ask({do: 'get', name: setting.name}, event.target);
-            if (!answer) return;
-            const full = answer.setting || setting;
-            const input = full.choices && full.choices.length
-                ? el('select', {'aria-labelledby': id}, full.choices.map((c) => el('option', {value: c, text: format.name(c), prop: {selected: c === full.value}})))
-                : el('input', {type: full.lowest !== undefined ? 'number' : 'text', min: full.lowest, max: full.highest, step: full.step ?? 'any', 'aria-labelledby': id, prop: {value: full.value ?? ''}});
-            const set = button('Set', async (click) => {
-                if (!await this.ask({do: 'set', name: setting.name, value: String(input.value)}, click.target, `${setting.label || setting.name} is set.`)) return;
-                root.replaceWith(this.row({...full, value: input.value}));
-            }, {class: 'small primary'});
-            put(root, root.firstChild, input, set);
-            input.focus();
-        }, {class: 'small', 'aria-describedby': id}));
+        root.append(
+            button(
+                'Change',
+                async (event) => {
+                    const answer = await this.ask({do: 'get', name: setting.name}, event.target);
+                    if (!answer) return;
+                    const full = answer.setting || setting;
+                    const input =
+                        full.choices && full.choices.length
+                            ? el(
+                                  'select',
+                                  {'aria-labelledby': id},
+                                  full.choices.map((c) =>
+                                      el('option', {
+                                          value: c,
+                                          text: format.name(c),
+                                          prop: {selected: c === full.value},
+                                      }),
+                                  ),
+                              )
+                            : el('input', {
+                                  type: full.lowest !== undefined ? 'number' : 'text',
+                                  min: full.lowest,
+                                  max: full.highest,
+                                  step: full.step ?? 'any',
+                                  'aria-labelledby': id,
+                                  prop: {value: full.value ?? ''},
+                              });
+                    const set = button(
+                        'Set',
+                        async (click) => {
+                            if (
+                                !(await this.ask(
+                                    {do: 'set', name: setting.name, value: String(input.value)},
+                                    click.target,
+                                    `${setting.label || setting.name} is set.`,
+                                ))
+                            )
+                                return;
+                            root.replaceWith(this.row({...full, value: input.value}));
+                        },
+                        {class: 'small primary'},
+                    );
+                    put(root, root.firstChild, input, set);
+                    input.focus();
+                },
+                {class: 'small', 'aria-describedby': id},
+            ),
+        );
         return root;
     }
 }
@@ -115,13 +235,23 @@ export class CameraView {
         this.store = store;
         this.cameras = new Map();
         this.list = el('div', {class: 'cameras'});
-        this.none = el('p', {class: 'panel empty-line dim', text: 'No camera is among the sources. The service finds one when it is started with a source “camera”.'});
-        this.root = el('div', {class: 'camera-view'}, el('h1', {class: 'view-title', text: 'Camera'}), this.list, this.none);
+        this.none = el('p', {
+            class: 'panel empty-line dim',
+            text: 'No camera is among the sources. The service finds one when it is started with a source “camera”.',
+        });
+        this.root = el(
+            'div',
+            {class: 'camera-view'},
+            el('h1', {class: 'view-title', text: 'Camera'}),
+            this.list,
+            this.none,
+        );
     }
 
     open() {
         this.stop = this.store.listen((changes) => {
-            if (changes.has('status') || changes.has('camera') || changes.has('session')) this.render();
+            if (changes.has('status') || changes.has('camera') || changes.has('session'))
+                this.render();
         });
         this.render();
     }

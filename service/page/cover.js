@@ -7,9 +7,14 @@ const FEW = 5; // with fewer frames nothing is known
 
 // EXIF orientation: where a cell (column, row) as stored is in the upright picture.
 const TURNS = {
-    1: (x, y) => [x, y], 2: (x, y) => [LAST - x, y], 3: (x, y) => [LAST - x, LAST - y],
-    4: (x, y) => [x, LAST - y], 5: (x, y) => [y, x], 6: (x, y) => [LAST - y, x],
-    7: (x, y) => [LAST - y, LAST - x], 8: (x, y) => [y, LAST - x],
+    1: (x, y) => [x, y],
+    2: (x, y) => [LAST - x, y],
+    3: (x, y) => [LAST - x, LAST - y],
+    4: (x, y) => [x, LAST - y],
+    5: (x, y) => [y, x],
+    6: (x, y) => [LAST - y, x],
+    7: (x, y) => [LAST - y, LAST - x],
+    8: (x, y) => [y, LAST - x],
 };
 
 function upright(orientation) {
@@ -23,14 +28,22 @@ function upright(orientation) {
 // A vector of the stored picture, upright.
 export function turned(orientation, x, y) {
     switch (orientation) {
-    case 2: return [-x, y];
-    case 3: return [-x, -y];
-    case 4: return [x, -y];
-    case 5: return [y, x];
-    case 6: return [-y, x];
-    case 7: return [-y, -x];
-    case 8: return [y, -x];
-    default: return [x, y];
+        case 2:
+            return [-x, y];
+        case 3:
+            return [-x, -y];
+        case 4:
+            return [x, -y];
+        case 5:
+            return [y, x];
+        case 6:
+            return [-y, x];
+        case 7:
+            return [-y, -x];
+        case 8:
+            return [y, -x];
+        default:
+            return [x, y];
     }
 }
 
@@ -60,7 +73,10 @@ export function coverage(burst) {
     const missing = before.size + beyond.size;
     return {
         known: Boolean(said) && fused.length >= FEW,
-        detail, before, beyond, winner,
+        detail,
+        before,
+        beyond,
+        winner,
         sharp: detail ? Math.max(0, 1 - missing / detail) : null,
     };
 }
@@ -99,16 +115,24 @@ function hatch(context, colour) {
 // around each zone. faint: it may still become sharp.
 export function mark(context, cells, box, colour, faint) {
     if (!cells.size) return;
-    const w = box.width / GRID, h = box.height / GRID;
+    const w = box.width / GRID,
+        h = box.height / GRID;
     context.save();
     context.globalAlpha = faint ? 0.55 : 1;
     context.fillStyle = hatch(context, colour);
     for (const cell of cells)
-        context.fillRect(box.x + (cell % GRID) * w, box.y + Math.floor(cell / GRID) * h, w + 0.5, h + 0.5);
+        context.fillRect(
+            box.x + (cell % GRID) * w,
+            box.y + Math.floor(cell / GRID) * h,
+            w + 0.5,
+            h + 0.5,
+        );
     context.beginPath();
     for (const cell of cells) {
-        const column = cell % GRID, row = Math.floor(cell / GRID);
-        const x = box.x + column * w, y = box.y + row * h;
+        const column = cell % GRID,
+            row = Math.floor(cell / GRID);
+        const x = box.x + column * w,
+            y = box.y + row * h;
         const edge = (other, ax, ay, bx, by) => {
             if (other) return;
             context.moveTo(ax, ay);
@@ -121,7 +145,10 @@ export function mark(context, cells, box, colour, faint) {
     }
     context.lineCap = 'square';
     context.setLineDash(faint ? [6, 6] : []);
-    for (const [width, ink] of [[4, 'rgb(0 0 0 / 55%)'], [2, colour]]) {
+    for (const [width, ink] of [
+        [4, 'rgb(0 0 0 / 55%)'],
+        [2, colour],
+    ]) {
         context.lineWidth = width;
         context.strokeStyle = ink;
         context.stroke();

@@ -10,7 +10,9 @@ export function announce(text, urgent) {
     const region = (regions[urgent] ||= document.getElementById(urgent ? 'urgent' : 'polite'));
     region.textContent = '';
     // The same words twice are two messages.
-    setTimeout(() => { region.textContent = text; }, 50);
+    setTimeout(() => {
+        region.textContent = text;
+    }, 50);
 }
 
 export function toast(text, kind, action) {
@@ -18,10 +20,16 @@ export function toast(text, kind, action) {
     const item = el('div', {class: `toast ${kind || ''}`}, el('span', {text}));
     const away = () => item.remove();
     if (action)
-        item.append(button(action.label, () => {
-            away();
-            action.run();
-        }, {class: 'small'}));
+        item.append(
+            button(
+                action.label,
+                () => {
+                    away();
+                    action.run();
+                },
+                {class: 'small'},
+            ),
+        );
     item.append(button('×', away, {class: 'close', 'aria-label': 'Dismiss'}));
     box.append(item);
     while (box.children.length > 4) box.firstChild.remove();
@@ -54,22 +62,45 @@ function open(dialog) {
 
 export function dialog(title, ...content) {
     const id = `dialog-${Math.round(performance.now() * 1000)}`;
-    return open(el('dialog', {'aria-labelledby': id},
-        el('header', {}, el('h2', {id, text: title}),
-            button('×', (event) => event.target.closest('dialog').close(), {class: 'close', 'aria-label': 'Close'})),
-        ...content));
+    return open(
+        el(
+            'dialog',
+            {'aria-labelledby': id},
+            el(
+                'header',
+                {},
+                el('h2', {id, text: title}),
+                button('×', (event) => event.target.closest('dialog').close(), {
+                    class: 'close',
+                    'aria-label': 'Close',
+                }),
+            ),
+            ...content,
+        ),
+    );
 }
 
 // true when it is to be done.
 export function confirm(title, text, label) {
     return new Promise((resolve) => {
         let yes = false;
-        const box = dialog(title, el('p', {text}), el('div', {class: 'buttons'},
-            button('Cancel', () => box.close(), {autofocus: true}),
-            button(label, () => {
-                yes = true;
-                box.close();
-            }, {class: 'primary'})));
+        const box = dialog(
+            title,
+            el('p', {text}),
+            el(
+                'div',
+                {class: 'buttons'},
+                button('Cancel', () => box.close(), {autofocus: true}),
+                button(
+                    label,
+                    () => {
+                        yes = true;
+                        box.close();
+                    },
+                    {class: 'primary'},
+                ),
+            ),
+        );
         box.addEventListener('close', () => resolve(yes));
     });
 }
@@ -80,7 +111,8 @@ let fields = 0;
 
 // {root, key, value()} of a row of GET /settings.
 export function field(setting, value) {
-    const id = `field-${++fields}`, label = setting.key.replaceAll('_', ' ');
+    const id = `field-${++fields}`,
+        label = setting.key.replaceAll('_', ' ');
     const help = el('span', {class: 'help', id: `${id}-help`, text: setting.help || ''});
     const common = {id, name: setting.key, 'aria-describedby': `${id}-help`};
     let input, read;
@@ -88,21 +120,45 @@ export function field(setting, value) {
         input = el('input', {...common, type: 'checkbox', prop: {checked: Boolean(value)}});
         read = () => input.checked;
     } else if (setting.type === 'choice' && setting.choices) {
-        input = el('select', common, setting.choices.map((word) =>
-            el('option', {value: word, text: word, prop: {selected: word === value}})));
+        input = el(
+            'select',
+            common,
+            setting.choices.map((word) =>
+                el('option', {value: word, text: word, prop: {selected: word === value}}),
+            ),
+        );
         read = () => input.value;
     } else if (setting.type === 'int' || setting.type === 'real') {
         input = el('input', {
-            ...common, type: 'number', min: setting.minimum, max: setting.maximum, required: true,
-            step: setting.type === 'int' ? 1 : 'any', prop: {value: value ?? ''},
+            ...common,
+            type: 'number',
+            min: setting.minimum,
+            max: setting.maximum,
+            required: true,
+            step: setting.type === 'int' ? 1 : 'any',
+            prop: {value: value ?? ''},
         });
         read = () => Number(input.value);
     } else {
-        input = el('input', {...common, type: 'text', prop: {value: value ?? ''}, spellcheck: 'false'});
+        input = el('input', {
+            ...common,
+            type: 'text',
+            prop: {value: value ?? ''},
+            spellcheck: 'false',
+        });
         read = () => input.value;
     }
-    const unit = setting.unit && setting.type !== 'choice' && setting.type !== 'text' ? ` (${setting.unit})` : '';
-    const root = el('div', {class: `field ${setting.type}`}, el('label', {for: id, text: label + unit}), input, help);
+    const unit =
+        setting.unit && setting.type !== 'choice' && setting.type !== 'text'
+            ? ` (${setting.unit})`
+            : '';
+    const root = el(
+        'div',
+        {class: `field ${setting.type}`},
+        el('label', {for: id, text: label + unit}),
+        input,
+        help,
+    );
     return {root, key: setting.key, input, value: read};
 }
 
@@ -113,13 +169,23 @@ export function ask(title, text, settings, values, label) {
         const all = settings.map((setting) => field(setting, values[setting.key] ?? setting.value));
         const form = el('form', {method: 'dialog'});
         append(form, [
-            el('p', {class: 'dim', text}), el('div', {class: 'fields'}, all.map((f) => f.root)),
-            el('div', {class: 'buttons'}, button('Cancel', () => box.close()),
-                el('button', {type: 'submit', class: 'primary', text: label})),
+            el('p', {class: 'dim', text}),
+            el(
+                'div',
+                {class: 'fields'},
+                all.map((f) => f.root),
+            ),
+            el(
+                'div',
+                {class: 'buttons'},
+                button('Cancel', () => box.close()),
+                el('button', {type: 'submit', class: 'primary', text: label}),
+            ),
         ]);
         form.addEventListener('submit', () => {
             answer = {};
-            for (const f of all) if (f.value() !== (values[f.key] ?? undefined)) answer[f.key] = f.value();
+            for (const f of all)
+                if (f.value() !== (values[f.key] ?? undefined)) answer[f.key] = f.value();
         });
         const box = dialog(title, form);
         if (all.length) all[0].input.focus();
@@ -128,16 +194,44 @@ export function ask(title, text, settings, values, label) {
 }
 
 const KEYS = [
-    ['1 2 3 4', 'Live, history, camera, system'], ['← →', 'the frame before, the next frame'],
-    ['C', 'compare: wipe between the stack and the frame'], ['S D W', 'stack, depth map, which frame won where'],
-    ['M', 'marks of what no frame has sharp'], ['0, Z', 'the whole picture, 1:1'], ['+ −', 'zoom'],
-    ['F', 'finish the burst now'], ['X', 'discard the frame, or take it back'], ['R', 'restack with other settings'], ['?', 'this list'],
+    ['1 2 3 4', 'Live, history, camera, system'],
+    ['← →', 'the frame before, the next frame'],
+    ['C', 'compare: wipe between the stack and the frame'],
+    ['S D W', 'stack, depth map, which frame won where'],
+    ['M', 'marks of what no frame has sharp'],
+    ['0 Z', 'the whole picture, 1:1'],
+    ['+ −', 'zoom'],
+    ['F', 'finish the burst now'],
+    ['X', 'discard the frame, or take it back'],
+    ['R', 'restack with other settings'],
+    ['?', 'this list'],
 ];
 
-export function help(single, toggle) {
-    const box = el('input', {type: 'checkbox', id: 'single-keys', prop: {checked: single}, on: {change: () => toggle(box.checked)}});
-    dialog('Keys', el('dl', {class: 'keys'}, KEYS.map(([keys, what]) => [
-        el('dt', {}, keys.split(' ').map((key) => el('kbd', {text: key}))), el('dd', {text: what})])),
-    el('p', {class: 'field bool'}, box, el('label', {for: 'single-keys', text: 'keys without Ctrl are on'})));
+// choices: [{label, on, set(on)}]
+export function help(choices) {
+    dialog(
+        'This page',
+        el(
+            'dl',
+            {class: 'keys'},
+            KEYS.map(([keys, what]) => [
+                el(
+                    'dt',
+                    {},
+                    keys.split(' ').map((key) => el('kbd', {text: key})),
+                ),
+                el('dd', {text: what}),
+            ]),
+        ),
+        choices.map((choice, place) => {
+            const id = `choice-${place}`;
+            const box = el('input', {
+                type: 'checkbox',
+                id,
+                prop: {checked: choice.on},
+                on: {change: () => choice.set(box.checked)},
+            });
+            return el('p', {class: 'field bool'}, box, el('label', {for: id, text: choice.label}));
+        }),
+    );
 }
-

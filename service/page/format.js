@@ -10,7 +10,8 @@ export function name(text) {
             return code >= 0x10ff00
                 ? '\\x' + (code - 0x10ff00).toString(16).padStart(2, '0')
                 : '\\u' + code.toString(16).padStart(4, '0');
-        });
+        },
+    );
 }
 
 // To find a picture by, without what all of them have in common.
@@ -63,20 +64,31 @@ export function captured(text) {
 }
 
 export function clock(ms) {
-    return new Date(ms).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false});
+    return new Date(ms).toLocaleTimeString([], {
+        hour: '2-digit',
+        minute: '2-digit',
+        second: '2-digit',
+        hour12: false,
+    });
 }
 
 export function camera(camera) {
     if (!camera || (!camera.model && !camera.make)) return 'unknown camera';
     const model = camera.model || '';
     const first = (camera.make || '').split(' ')[0];
-    return name(model.toLowerCase().startsWith(first.toLowerCase()) ? model : `${first} ${model}`).trim();
+    return name(
+        model.toLowerCase().startsWith(first.toLowerCase()) ? model : `${first} ${model}`,
+    ).trim();
 }
 
 export function exposure(frame) {
     const parts = [];
     if (frame.exposure_s)
-        parts.push(frame.exposure_s < 0.4 ? `1/${Math.round(1 / frame.exposure_s)} s` : `${frame.exposure_s} s`);
+        parts.push(
+            frame.exposure_s < 0.4
+                ? `1/${Math.round(1 / frame.exposure_s)} s`
+                : `${frame.exposure_s} s`,
+        );
     if (frame.f_number) parts.push(`f/${frame.f_number}`);
     if (frame.iso) parts.push(`ISO ${frame.iso}`);
     if (frame.focal_mm) parts.push(`${frame.focal_mm} mm`);

@@ -33,7 +33,10 @@ class Burst {
         const frame = this.items.find((f) => f.reference) || this.items.find((f) => f.width);
         if (!frame) return null;
         const turned = frame.orientation >= 5;
-        return {width: turned ? frame.height : frame.width, height: turned ? frame.width : frame.height};
+        return {
+            width: turned ? frame.height : frame.width,
+            height: turned ? frame.width : frame.height,
+        };
     }
 
     count() {
@@ -46,7 +49,8 @@ class Burst {
         const at = this.items.findIndex((f) => f.frame === frame.frame);
         if (at >= 0) {
             const links = {...this.items[at].links};
-            for (const [key, link] of Object.entries(frame.links || {})) if (link) links[key] = link;
+            for (const [key, link] of Object.entries(frame.links || {}))
+                if (link) links[key] = link;
             this.items[at] = {...this.items[at], ...frame, links};
             return;
         }
@@ -67,13 +71,16 @@ export class Store {
         this.outdated = false;
         this.bursts = new Map();
         this.arriving = new Map(); // frames that are in no burst yet: identity -> name
-        this.latest = null;        // id of the burst that something happened to last
-        this.skew = 0;             // the service's clock less ours
-        this.camera = {};          // by source: what was answered last
+        this.latest = null; // id of the burst that something happened to last
+        this.skew = 0; // the service's clock less ours
+        this.camera = {}; // by source: what was answered last
         this.listeners = new Set();
         this.speakers = new Set();
         this.changes = new Set();
-        this.stream = new Stream((type, data) => this.hear(type, data), (up) => this.connected(up));
+        this.stream = new Stream(
+            (type, data) => this.hear(type, data),
+            (up) => this.connected(up),
+        );
     }
 
     // ---- for the views
@@ -145,13 +152,16 @@ export class Store {
         const page = await get(`${api}/bursts?limit=1`);
         if (page.bursts[0]) {
             this.ensure(page.bursts[0].id, page.bursts[0]);
-            this.latest = this.latest && this.bursts.has(this.latest) ? this.latest : page.bursts[0].id;
+            this.latest =
+                this.latest && this.bursts.has(this.latest) ? this.latest : page.bursts[0].id;
         }
         const open = this.open();
         if (open[0]) this.latest = open[0].id;
         await Promise.all(
-            [...this.bursts.values()].filter((b) => b.wanted || b.id === this.latest || open.includes(b))
-                .map((b) => this.load(b.id).catch(() => {})));
+            [...this.bursts.values()]
+                .filter((b) => b.wanted || b.id === this.latest || open.includes(b))
+                .map((b) => this.load(b.id).catch(() => {})),
+        );
         this.touch('bursts');
     }
 
@@ -165,8 +175,18 @@ export class Store {
         let burst = this.bursts.get(id);
         if (!burst) {
             burst = new Burst({
-                id, state: 'open', frames: 0, fused: 0, aside: 0, version: 0, wanted: 0, camera: {},
-                opened_ms: this.now(), changed_ms: this.now(), links: {}, ...summary,
+                id,
+                state: 'open',
+                frames: 0,
+                fused: 0,
+                aside: 0,
+                version: 0,
+                wanted: 0,
+                camera: {},
+                opened_ms: this.now(),
+                changed_ms: this.now(),
+                links: {},
+                ...summary,
             });
             this.bursts.set(id, burst);
             this.forget();
@@ -226,12 +246,16 @@ export class Store {
         this.connection = up ? 'live' : 'away';
         this.touch('connection');
         // A service that has a token now answers the stream with 401, which no page is told.
-        if (!up) get(`${api}/session`).then((session) => {
-            const changed = !this.session || session.access !== this.session.access;
-            this.session = session;
-            if (changed) this.touch('session');
-            if (session.access === 'none') this.stream.close();
-        }, () => {});
+        if (!up)
+            get(`${api}/session`).then(
+                (session) => {
+                    const changed = !this.session || session.access !== this.session.access;
+                    this.session = session;
+                    if (changed) this.touch('session');
+                    if (session.access === 'none') this.stream.close();
+                },
+                () => {},
+            );
     }
 
     hear(type, data) {
@@ -259,7 +283,9 @@ export class Store {
             this.arriving.clear();
             this.refresh(true).catch(() => {});
         } else if (type === 'source' && status) {
-            status.sources = status.sources.map((s) => (s.source === data.source.source ? {...s, ...data.source} : s));
+            status.sources = status.sources.map((s) =>
+                s.source === data.source.source ? {...s, ...data.source} : s,
+            );
         } else if (type === 'worker' && status) {
             status.worker = data.worker;
         } else if (type === 'trouble' && status) {
@@ -276,7 +302,8 @@ export class Store {
     }
 
     onFrame(type, data) {
-        const identity = typeof data.frame === 'string' ? data.frame : data.frame && data.frame.frame;
+        const identity =
+            typeof data.frame === 'string' ? data.frame : data.frame && data.frame.frame;
         if (type === 'frame.seen') this.arriving.set(identity, data.name);
         if (type === 'frame.rejected' || type === 'frame.joined') this.arriving.delete(identity);
         if (!data.burst) {
@@ -305,7 +332,13 @@ export class Store {
             burst.put({...data.frame, progress: null});
             burst.count();
         } else if (type === 'frame.restored') {
-            if (frame) Object.assign(frame, {discarded: false, verdict: null, reason: null, state: 'waiting'});
+            if (frame)
+                Object.assign(frame, {
+                    discarded: false,
+                    verdict: null,
+                    reason: null,
+                    state: 'waiting',
+                });
             burst.count();
         }
         this.touch(burst.id);
@@ -340,10 +373,11 @@ export class Store {
     touch(...names) {
         const first = this.changes.size === 0;
         for (const name of names) this.changes.add(name);
-        if (first) queueMicrotask(() => {
-            const changes = this.changes;
-            this.changes = new Set();
-            for (const listener of [...this.listeners]) listener(changes);
-        });
+        if (first)
+            queueMicrotask(() => {
+                const changes = this.changes;
+                this.changes = new Set();
+                for (const listener of [...this.listeners]) listener(changes);
+            });
     }
 }

@@ -5,7 +5,8 @@ import * as format from '/format.js';
 
 export function verdict(frame) {
     if (frame.discarded) return {word: 'discarded', kind: 'off'};
-    if (frame.verdict === 'fused') return {word: frame.reference ? 'reference' : 'fused', kind: 'good'};
+    if (frame.verdict === 'fused')
+        return {word: frame.reference ? 'reference' : 'fused', kind: 'good'};
     if (frame.verdict === 'aside') return {word: 'aside', kind: 'bad'};
     if (frame.state === 'decoding') {
         const p = frame.progress;
@@ -22,16 +23,28 @@ export class Strip {
         this.follow = true;
         this.selected = null;
         this.list = el('div', {
-            class: 'frames', role: 'listbox', 'aria-orientation': 'horizontal', 'aria-label': 'Frames',
+            class: 'frames',
+            role: 'listbox',
+            'aria-orientation': 'horizontal',
+            'aria-label': 'Frames',
         });
         this.empty = el('p', {class: 'frames-empty dim', text: 'No frames yet'});
-        this.root = el('section', {class: 'strip panel', 'aria-label': 'Strip of frames'}, this.list, this.empty);
+        this.root = el(
+            'section',
+            {class: 'strip panel', 'aria-label': 'Strip of frames'},
+            this.list,
+            this.empty,
+        );
         this.list.addEventListener('keydown', (event) => this.key(event));
         // Whoever has scrolled back wants to look at what is there.
-        this.list.addEventListener('scroll', () => {
-            const {scrollLeft, clientWidth, scrollWidth} = this.list;
-            this.follow = scrollLeft + clientWidth > scrollWidth - 60;
-        }, {passive: true});
+        this.list.addEventListener(
+            'scroll',
+            () => {
+                const {scrollLeft, clientWidth, scrollWidth} = this.list;
+                this.follow = scrollLeft + clientWidth > scrollWidth - 60;
+            },
+            {passive: true},
+        );
     }
 
     show(items, skipped, arriving, selected, best) {
@@ -74,29 +87,46 @@ export class Strip {
         let cell = this.cells.get(identity);
         if (cell) return cell;
         cell = {
-            picture: el('span', {class: 'picture'}), name: el('span', {class: 'name'}),
-            word: el('span', {class: 'word'}), bar: el('span', {class: 'bar-fill'}),
+            picture: el('span', {class: 'picture'}),
+            name: el('span', {class: 'name'}),
+            word: el('span', {class: 'word'}),
+            bar: el('span', {class: 'bar-fill'}),
         };
-        cell.root = el('div', {class: 'frame', role: 'option', tabindex: '-1', 'aria-selected': 'false', 'data-frame': identity},
-            cell.picture, el('span', {class: 'bar', 'aria-hidden': 'true'}, cell.bar),
-            el('span', {class: 'caption', 'aria-hidden': 'true'}, cell.name, cell.word));
+        cell.root = el(
+            'div',
+            {
+                class: 'frame',
+                role: 'option',
+                tabindex: '-1',
+                'aria-selected': 'false',
+                'data-frame': identity,
+            },
+            cell.picture,
+            el('span', {class: 'bar', 'aria-hidden': 'true'}, cell.bar),
+            el('span', {class: 'caption', 'aria-hidden': 'true'}, cell.name, cell.word),
+        );
         cell.root.addEventListener('click', () => this.pick(identity));
         this.cells.set(identity, cell);
         return cell;
     }
 
     fill(cell, frame, place, gap, best) {
-        const {word, kind} = verdict(frame), links = frame.links || {};
+        const {word, kind} = verdict(frame),
+            links = frame.links || {};
         const link = links.large || links.small;
         if (link && cell.link !== link) {
             cell.link = link;
             const image = el('img', {alt: '', src: link, decoding: 'async', draggable: 'false'});
             // The small one stays until the larger one is there.
-            image.decode().then(() => cell.link === link && cell.picture.replaceChildren(image), () => {
-                if (cell.link === link) cell.link = null;
-            });
+            image.decode().then(
+                () => cell.link === link && cell.picture.replaceChildren(image),
+                () => {
+                    if (cell.link === link) cell.link = null;
+                },
+            );
         }
-        cell.root.title = format.name(frame.name) + (frame.reason ? `: ${format.name(frame.reason)}` : '');
+        cell.root.title =
+            format.name(frame.name) + (frame.reason ? `: ${format.name(frame.reason)}` : '');
         const short = kind === 'good' && frame.sharpness ? frame.sharpness.toFixed(2) : word;
         say(cell.word, short);
         say(cell.name, format.tail(frame.name, Math.max(4, 12 - short.length)));
@@ -106,9 +136,12 @@ export class Strip {
         cell.root.className = `frame ${kind}${selected ? ' selected' : ''}${gap ? ' after-gap' : ''}${frame.reference ? ' reference' : ''}`;
         cell.root.setAttribute('aria-selected', selected);
         const score = frame.sharpness ? `, sharpness ${frame.sharpness.toFixed(2)}` : '';
-        const why = frame.verdict === 'aside' && frame.reason ? `: ${format.name(frame.reason)}` : '';
-        cell.root.setAttribute('aria-label',
-            `${gap ? 'A focal plane is missing before this. ' : ''}Frame ${place + 1}, ${format.name(frame.name)}${score}, ${word}${why}`);
+        const why =
+            frame.verdict === 'aside' && frame.reason ? `: ${format.name(frame.reason)}` : '';
+        cell.root.setAttribute(
+            'aria-label',
+            `${gap ? 'A focal plane is missing before this. ' : ''}Frame ${place + 1}, ${format.name(frame.name)}${score}, ${word}${why}`,
+        );
     }
 
     // One cell is the list's stop: the selected one, else the first.
@@ -128,9 +161,12 @@ export class Strip {
     }
 
     key(event) {
-        const cells = [...this.list.children], at = cells.indexOf(document.activeElement);
+        const cells = [...this.list.children],
+            at = cells.indexOf(document.activeElement);
         if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-        const to = {ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: cells.length - 1}[event.key];
+        const to = {ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: cells.length - 1}[
+            event.key
+        ];
         if (event.key === 'Enter' || event.key === ' ') this.pick(cells[at].dataset.frame);
         else if (to === undefined) return;
         else if (cells[to]) {

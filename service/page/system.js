@@ -6,7 +6,11 @@ import * as format from '/format.js';
 import {attempt, field, toast} from '/dialogs.js';
 
 const SOURCE = {ok: 'good', starting: 'busy', degraded: 'warn', missing: 'bad', ended: 'bad'};
-const MODE = {inotify: 'told at once (inotify)', polling: 'looked at every few seconds (polling)', camera: 'camera'};
+const MODE = {
+    inotify: 'told at once (inotify)',
+    polling: 'looked at every few seconds (polling)',
+    camera: 'camera',
+};
 
 export function device(worker) {
     if (!worker) return {word: 'unknown', kind: 'busy'};
@@ -16,12 +20,22 @@ export function device(worker) {
     }
     if (worker.state === 'starting') return {word: 'starting', kind: 'busy'};
     if (worker.state === 'ended') return {word: 'ended', kind: 'bad', sub: worker.reason};
-    return worker.device === 'cuda' ? {word: 'GPU', kind: 'good', sub: worker.device_name}
-        : {word: 'CPU', kind: 'good', sub: worker.threads ? format.plural(worker.threads, 'thread') : null};
+    return worker.device === 'cuda'
+        ? {word: 'GPU', kind: 'good', sub: worker.device_name}
+        : {
+              word: 'CPU',
+              kind: 'good',
+              sub: worker.threads ? format.plural(worker.threads, 'thread') : null,
+          };
 }
 
 function panel(title, ...content) {
-    return el('section', {class: 'panel', 'aria-label': title}, el('h2', {text: title}), ...content);
+    return el(
+        'section',
+        {class: 'panel', 'aria-label': title},
+        el('h2', {text: title}),
+        ...content,
+    );
 }
 
 function mark(kind) {
@@ -32,17 +46,41 @@ export class SystemView {
     constructor(store) {
         this.store = store;
         this.boxes = {};
-        for (const name of ['troubles', 'sources', 'worker', 'queue', 'space', 'hooks']) this.boxes[name] = el('div');
+        for (const name of ['troubles', 'sources', 'worker', 'queue', 'space', 'hooks'])
+            this.boxes[name] = el('div');
         this.hooks = panel('Hooks', this.boxes.hooks);
-        this.settings = el('form', {class: 'fields', on: {submit: (event) => event.preventDefault()}});
+        this.settings = el('form', {
+            class: 'fields',
+            on: {submit: (event) => event.preventDefault()},
+        });
         this.saver = button('Change', () => this.save(), {class: 'primary'});
-        this.settingsPanel = panel('Settings', el('p', {class: 'dim', text: 'For bursts that begin from now on, until the service ends; the configuration file stays as it is.'}),
-            this.settings, el('div', {class: 'buttons'}, this.saver));
+        this.settingsPanel = panel(
+            'Settings',
+            el('p', {
+                class: 'dim',
+                text: 'For bursts that begin from now on, until the service ends; the configuration file stays as it is.',
+            }),
+            this.settings,
+            el('div', {class: 'buttons'}, this.saver),
+        );
         this.version = el('p', {class: 'dim'});
-        this.root = el('div', {class: 'system-view'}, el('h1', {class: 'view-title', text: 'System'}),
-            el('div', {class: 'columns'}, panel('Troubles', this.boxes.troubles), panel('Sources', this.boxes.sources),
-                panel('Worker', this.boxes.worker), panel('Disks', this.boxes.space), panel('Queue', this.boxes.queue), this.hooks),
-            this.settingsPanel, this.version);
+        this.root = el(
+            'div',
+            {class: 'system-view'},
+            el('h1', {class: 'view-title', text: 'System'}),
+            el(
+                'div',
+                {class: 'columns'},
+                panel('Troubles', this.boxes.troubles),
+                panel('Sources', this.boxes.sources),
+                panel('Worker', this.boxes.worker),
+                panel('Disks', this.boxes.space),
+                panel('Queue', this.boxes.queue),
+                this.hooks,
+            ),
+            this.settingsPanel,
+            this.version,
+        );
         this.update = soon(() => this.render());
     }
 
@@ -65,56 +103,251 @@ export class SystemView {
         const text = JSON.stringify(data);
         if (this.said[name] === text) return;
         this.said[name] = text;
-        const box = this.boxes[name], focused = box.contains(document.activeElement) && document.activeElement.dataset.key;
+        const box = this.boxes[name],
+            focused = box.contains(document.activeElement) && document.activeElement.dataset.key;
         put(box, ...build());
-        if (focused) for (const b of box.querySelectorAll('[data-key]')) if (b.dataset.key === focused) b.focus();
+        if (focused)
+            for (const b of box.querySelectorAll('[data-key]'))
+                if (b.dataset.key === focused) b.focus();
     }
 
     render() {
-        const status = this.store.status, may = this.store.may();
+        const status = this.store.status,
+            may = this.store.may();
         if (!status) return;
         const minute = Math.floor(this.store.now() / 60000);
-        this.part('troubles', [status.troubles, may, minute], () => (status.troubles.length ? [el('ul', {class: 'rows'}, status.troubles.map((t) =>
-            el('li', {}, mark('bad'), el('div', {class: 'grow'}, el('p', {text: format.name(t.text)}),
-                el('p', {class: 'dim', text: `for ${format.span(this.store.now() - t.since_ms)}${t.retry ? '' : '; it is tried again by itself'}`})),
-            t.retry && may && button('Retry', (event) => attempt(async () => {
-                await post(t.retry);
-                toast('It is tried again.');
-            }, event.target), {'data-key': t.id}))))] : [el('p', {class: 'row'}, mark('good'), el('span', {text: 'All is well.'}))]));
-        this.part('sources', [status.sources, may, minute], () => [el('ul', {class: 'rows'}, status.sources.map((s) => el('li', {}, mark(SOURCE[s.state] || 'busy'),
-            el('div', {class: 'grow'}, el('p', {}, el('bdi', {text: format.name(s.name)}), s.model ? el('span', {class: 'dim', text: ` ${format.name(s.model)}`}) : null),
-                el('p', {class: 'dim', text: [s.state === 'ok' ? MODE[s.mode] || s.mode : s.state, s.pending ? 'frames are being fetched' : null, s.files !== null && s.files !== undefined ? format.plural(s.files, 'file') : null,
-                    s.scanned_ms ? `looked at ${format.clock(s.scanned_ms)}` : null].filter(Boolean).join(' · ')}),
-                s.reason ? el('p', {class: s.state === 'ok' ? 'dim' : 'warn-text', text: format.name(s.reason)}) : null),
-            may && button('Look now', (event) => attempt(async () => {
-                await post(`${api}/sources/${s.source}/scan`);
-                toast(`${format.name(s.name)} is looked at.`);
-            }, event.target), {class: 'small', 'data-key': String(s.source)}))))]);
+        this.part('troubles', [status.troubles, may, minute], () =>
+            status.troubles.length
+                ? [
+                      el(
+                          'ul',
+                          {class: 'rows'},
+                          status.troubles.map((t) =>
+                              el(
+                                  'li',
+                                  {},
+                                  mark('bad'),
+                                  el(
+                                      'div',
+                                      {class: 'grow'},
+                                      el('p', {text: format.name(t.text)}),
+                                      el('p', {
+                                          class: 'dim',
+                                          text: `for ${format.span(this.store.now() - t.since_ms)}${t.retry ? '' : '; it is tried again by itself'}`,
+                                      }),
+                                  ),
+                                  t.retry &&
+                                      may &&
+                                      button(
+                                          'Retry',
+                                          (event) =>
+                                              attempt(async () => {
+                                                  await post(t.retry);
+                                                  toast('It is tried again.');
+                                              }, event.target),
+                                          {'data-key': t.id},
+                                      ),
+                              ),
+                          ),
+                      ),
+                  ]
+                : [el('p', {class: 'row'}, mark('good'), el('span', {text: 'All is well.'}))],
+        );
+        this.part('sources', [status.sources, may, minute], () => [
+            el(
+                'ul',
+                {class: 'rows'},
+                status.sources.map((s) =>
+                    el(
+                        'li',
+                        {},
+                        mark(SOURCE[s.state] || 'busy'),
+                        el(
+                            'div',
+                            {class: 'grow'},
+                            el(
+                                'p',
+                                {},
+                                el('bdi', {text: format.name(s.name)}),
+                                s.model
+                                    ? el('span', {class: 'dim', text: ` ${format.name(s.model)}`})
+                                    : null,
+                            ),
+                            el('p', {
+                                class: 'dim',
+                                text: [
+                                    s.state === 'ok' ? MODE[s.mode] || s.mode : s.state,
+                                    s.pending ? 'frames are being fetched' : null,
+                                    s.files !== null && s.files !== undefined
+                                        ? format.plural(s.files, 'file')
+                                        : null,
+                                    s.scanned_ms ? `looked at ${format.clock(s.scanned_ms)}` : null,
+                                ]
+                                    .filter(Boolean)
+                                    .join(' · '),
+                            }),
+                            s.reason
+                                ? el('p', {
+                                      class: s.state === 'ok' ? 'dim' : 'warn-text',
+                                      text: format.name(s.reason),
+                                  })
+                                : null,
+                        ),
+                        may &&
+                            button(
+                                'Look now',
+                                (event) =>
+                                    attempt(async () => {
+                                        await post(`${api}/sources/${s.source}/scan`);
+                                        toast(`${format.name(s.name)} is looked at.`);
+                                    }, event.target),
+                                {class: 'small', 'data-key': String(s.source)},
+                            ),
+                    ),
+                ),
+            ),
+        ]);
         this.part('worker', status.worker, () => {
-            const w = status.worker, d = device(w);
-            return [el('p', {class: 'row'}, mark(d.kind), el('strong', {text: d.word}), el('span', {class: 'dim', text: d.sub ? format.name(d.sub) : ''})),
-                w.state === 'warming' && w.of ? el('progress', {value: w.iteration ?? 0, max: w.of, 'aria-label': 'Warming up'}) : null,
-                w.reason && w.state === 'ready' ? el('p', {class: 'dim', text: `no GPU: ${format.name(w.reason)}`}) : null,
-                w.retry_at_ms ? el('p', {class: 'dim', text: `started again at ${format.clock(w.retry_at_ms)}`}) : null,
-                w.losses ? el('p', {class: 'warn-text', text: `the GPU has failed ${format.plural(w.losses, 'time')}`}) : null];
+            const w = status.worker,
+                d = device(w);
+            return [
+                el(
+                    'p',
+                    {class: 'row'},
+                    mark(d.kind),
+                    el('strong', {text: d.word}),
+                    el('span', {class: 'dim', text: d.sub ? format.name(d.sub) : ''}),
+                ),
+                w.state === 'warming' && w.of
+                    ? el('progress', {
+                          value: w.iteration ?? 0,
+                          max: w.of,
+                          'aria-label': 'Warming up',
+                      })
+                    : null,
+                w.reason && w.state === 'ready'
+                    ? el('p', {class: 'dim', text: `no GPU: ${format.name(w.reason)}`})
+                    : null,
+                w.retry_at_ms
+                    ? el('p', {
+                          class: 'dim',
+                          text: `started again at ${format.clock(w.retry_at_ms)}`,
+                      })
+                    : null,
+                w.losses
+                    ? el('p', {
+                          class: 'warn-text',
+                          text: `the GPU has failed ${format.plural(w.losses, 'time')}`,
+                      })
+                    : null,
+            ];
         });
-        this.part('space', status.space, () => [el('ul', {class: 'rows'}, status.space.map((s) => {
-            const share = s.total_bytes ? 1 - s.free_bytes / s.total_bytes : null;
-            return el('li', {}, el('div', {class: 'grow'}, el('p', {}, el('strong', {text: s.what}), el('span', {class: 'dim', text: ` ${format.name(s.path)}`})),
-                share === null ? el('p', {class: 'warn-text', text: format.name(s.error) || 'its space is not known'})
-                    : el('meter', {min: 0, max: 1, high: 0.9, value: share, 'aria-label': `${s.what}: ${Math.round(share * 100)} % full`}),
-                share === null ? null : el('p', {class: 'dim', text: `${format.bytes(s.free_bytes)} of ${format.bytes(s.total_bytes)} free`})));
-        }))]);
+        this.part('space', status.space, () => [
+            el(
+                'ul',
+                {class: 'rows'},
+                status.space.map((s) => {
+                    const share = s.total_bytes ? 1 - s.free_bytes / s.total_bytes : null;
+                    return el(
+                        'li',
+                        {},
+                        el(
+                            'div',
+                            {class: 'grow'},
+                            el(
+                                'p',
+                                {},
+                                el('strong', {text: s.what}),
+                                el('span', {class: 'dim', text: ` ${format.name(s.path)}`}),
+                            ),
+                            share === null
+                                ? el('p', {
+                                      class: 'warn-text',
+                                      text: format.name(s.error) || 'its space is not known',
+                                  })
+                                : el('meter', {
+                                      min: 0,
+                                      max: 1,
+                                      high: 0.9,
+                                      value: share,
+                                      'aria-label': `${s.what}: ${Math.round(share * 100)} % full`,
+                                  }),
+                            share === null
+                                ? null
+                                : el('p', {
+                                      class: 'dim',
+                                      text: `${format.bytes(s.free_bytes)} of ${format.bytes(s.total_bytes)} free`,
+                                  }),
+                        ),
+                    );
+                }),
+            ),
+        ]);
         const q = status.queue;
-        this.part('queue', q, () => [el('dl', {class: 'numbers'}, [[q.bursts, 'bursts at work'], [q.frames_waiting, 'frames waiting'], [q.frames_in_hand, 'in the worker'],
-            [q.held ?? 0, 'in no burst yet']].map(([n, what]) => el('div', {}, el('dt', {text: what}), el('dd', {text: String(n)}))))]);
+        this.part('queue', q, () => [
+            el(
+                'dl',
+                {class: 'numbers'},
+                [
+                    [q.bursts, 'bursts at work'],
+                    [q.frames_waiting, 'frames waiting'],
+                    [q.frames_in_hand, 'in the worker'],
+                    [q.held ?? 0, 'in no burst yet'],
+                ].map(([n, what]) =>
+                    el('div', {}, el('dt', {text: what}), el('dd', {text: String(n)})),
+                ),
+            ),
+        ]);
         const hooks = status.hooks || [];
         this.hooks.hidden = !hooks.length;
-        this.part('hooks', hooks, () => [el('ul', {class: 'rows'}, hooks.slice(-8).reverse().map((h) => el('li', {}, mark(h.ok === false || h.state === 'failed' ? 'bad' : h.ok || h.state === 'ok' || h.state === 'done' ? 'good' : 'busy'),
-            el('div', {class: 'grow'}, el('p', {text: [h.hook || h.event, h.burst].filter(Boolean).map(format.name).join(' · ')}),
-                el('p', {class: 'dim', text: [h.target || h.command || h.url, h.attempts > 1 ? `${h.attempts} attempts` : null, h.text || h.result || h.reason || h.error].filter(Boolean).map(format.name).join(' · ')})))))]);
+        this.part('hooks', hooks, () => [
+            el(
+                'ul',
+                {class: 'rows'},
+                hooks
+                    .slice(-8)
+                    .reverse()
+                    .map((h) =>
+                        el(
+                            'li',
+                            {},
+                            mark(
+                                h.ok === false || h.state === 'failed'
+                                    ? 'bad'
+                                    : h.ok || h.state === 'ok' || h.state === 'done'
+                                      ? 'good'
+                                      : 'busy',
+                            ),
+                            el(
+                                'div',
+                                {class: 'grow'},
+                                el('p', {
+                                    text: [h.hook || h.event, h.burst]
+                                        .filter(Boolean)
+                                        .map(format.name)
+                                        .join(' · '),
+                                }),
+                                el('p', {
+                                    class: 'dim',
+                                    text: [
+                                        h.target || h.command || h.url,
+                                        h.attempts > 1 ? `${h.attempts} attempts` : null,
+                                        h.text || h.result || h.reason || h.error,
+                                    ]
+                                        .filter(Boolean)
+                                        .map(format.name)
+                                        .join(' · '),
+                                }),
+                            ),
+                        ),
+                    ),
+            ),
+        ]);
         this.saver.hidden = !may;
-        put(this.version, `parfocal ${status.version}, running for ${format.span(status.uptime_ms)}`);
+        put(
+            this.version,
+            `parfocal ${status.version}, running for ${format.span(status.uptime_ms)}`,
+        );
     }
 
     async fetch() {

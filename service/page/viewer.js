@@ -95,19 +95,33 @@ class Layer {
 
     // Tiles of the level that is as fine as the screen, where they are seen.
     tile(scale, view, size) {
-        const source = this.source, device = scale * window.devicePixelRatio;
+        const source = this.source,
+            device = scale * window.devicePixelRatio;
         if (!source || (this.baseWidth && this.baseWidth >= device * size.width && !this.rough)) {
             this.dropTiles();
             return;
         }
-        const level = Math.max(0, Math.min(source.levels - 1, Math.floor(Math.log2(1 / device) + 0.01)));
-        const step = source.size * 2 ** level, seen = new Set();
+        const level = Math.max(
+            0,
+            Math.min(source.levels - 1, Math.floor(Math.log2(1 / device) + 0.01)),
+        );
+        const step = source.size * 2 ** level,
+            seen = new Set();
         const last = (length) => Math.ceil(length / step) - 1;
-        for (let ty = Math.max(0, Math.floor(view.y / step)); ty <= Math.min(last(size.height), Math.floor((view.y + view.height) / step)); ty++)
-            for (let tx = Math.max(0, Math.floor(view.x / step)); tx <= Math.min(last(size.width), Math.floor((view.x + view.width) / step)); tx++) {
+        for (
+            let ty = Math.max(0, Math.floor(view.y / step));
+            ty <= Math.min(last(size.height), Math.floor((view.y + view.height) / step));
+            ty++
+        )
+            for (
+                let tx = Math.max(0, Math.floor(view.x / step));
+                tx <= Math.min(last(size.width), Math.floor((view.x + view.width) / step));
+                tx++
+            ) {
                 const key = `${level}/${tx}/${ty}`;
                 seen.add(key);
-                if (!this.tiles.has(key)) this.fetch(key, source.url(level, tx, ty), tx * step, ty * step, step, size);
+                if (!this.tiles.has(key))
+                    this.fetch(key, source.url(level, tx, ty), tx * step, ty * step, step, size);
             }
         this.seen = seen;
         this.level = level;
@@ -136,10 +150,13 @@ class Layer {
 
     // Coarser tiles stay below until those that are seen are there.
     sweep() {
-        const waiting = [...this.seen].some((key) => this.tiles.has(key) && !this.tiles.get(key).complete);
+        const waiting = [...this.seen].some(
+            (key) => this.tiles.has(key) && !this.tiles.get(key).complete,
+        );
         for (const [key, tile] of this.tiles) {
             if (this.seen.has(key) || (waiting && this.tiles.size < TILES_MAX)) continue;
-            if (!waiting && key.startsWith(`${this.level}/`) && this.tiles.size < TILES_MAX) continue;
+            if (!waiting && key.startsWith(`${this.level}/`) && this.tiles.size < TILES_MAX)
+                continue;
             tile.remove();
             this.tiles.delete(key);
         }
@@ -149,7 +166,7 @@ class Layer {
 export class Viewer {
     constructor({changed, paint}) {
         this.changed = changed; // (viewer) after zooming
-        this.paint = paint;     // (context, box of the picture) what lies over it
+        this.paint = paint; // (context, box of the picture) what lies over it
         this.size = null;
         this.scale = 1;
         this.x = this.y = 0;
@@ -159,16 +176,37 @@ export class Viewer {
         this.a = new Layer(this, 'a');
         this.b = new Layer(this, 'b');
         this.marks = el('canvas', {class: 'marks', 'aria-hidden': 'true'});
-        this.handle = el('div', {
-            class: 'wipe', role: 'slider', tabindex: '0', 'aria-label': 'Wipe between stack and frame',
-            'aria-valuemin': '0', 'aria-valuemax': '100', hidden: true,
-        }, el('span', {class: 'grip', 'aria-hidden': 'true'}));
+        this.handle = el(
+            'div',
+            {
+                class: 'wipe',
+                role: 'slider',
+                tabindex: '0',
+                'aria-label': 'Wipe between stack and frame',
+                'aria-valuemin': '0',
+                'aria-valuemax': '100',
+                hidden: true,
+            },
+            el('span', {class: 'grip', 'aria-hidden': 'true'}),
+        );
         this.left = el('span', {class: 'side-label left', hidden: true});
         this.right = el('span', {class: 'side-label right', hidden: true});
-        this.root = el('div', {
-            class: 'viewer', tabindex: '0', role: 'group', 'aria-roledescription': 'picture',
-            'aria-label': 'Preview',
-        }, this.a.root, this.b.root, this.marks, this.left, this.right, this.handle);
+        this.root = el(
+            'div',
+            {
+                class: 'viewer',
+                tabindex: '0',
+                role: 'group',
+                'aria-roledescription': 'picture',
+                'aria-label': 'Preview',
+            },
+            this.a.root,
+            this.b.root,
+            this.marks,
+            this.left,
+            this.right,
+            this.handle,
+        );
         this.draw = soon(() => this.render());
         new ResizeObserver(() => {
             if (this.fitted) this.fit();
@@ -187,7 +225,11 @@ export class Viewer {
     }
 
     resize(size) {
-        if (!size || (this.size && this.size.width === size.width && this.size.height === size.height)) return;
+        if (
+            !size ||
+            (this.size && this.size.width === size.width && this.size.height === size.height)
+        )
+            return;
         this.size = size;
         this.fit();
     }
@@ -239,7 +281,8 @@ export class Viewer {
     zoomTo(scale, cx, cy) {
         if (!this.size) return;
         const {clientWidth: w, clientHeight: h} = this.root;
-        const low = this.least(), high = Math.max(low, MOST / window.devicePixelRatio);
+        const low = this.least(),
+            high = Math.max(low, MOST / window.devicePixelRatio);
         const next = Math.min(high, Math.max(low, scale));
         cx = cx ?? w / 2;
         cy = cy ?? h / 2;
@@ -265,7 +308,8 @@ export class Viewer {
 
     clamp() {
         const {clientWidth: w, clientHeight: h} = this.root;
-        const width = this.size.width * this.scale, height = this.size.height * this.scale;
+        const width = this.size.width * this.scale,
+            height = this.size.height * this.scale;
         this.x = width <= w ? (w - width) / 2 : Math.min(0, Math.max(w - width, this.x));
         this.y = height <= h ? (h - height) / 2 : Math.min(0, Math.max(h - height, this.y));
     }
@@ -275,13 +319,19 @@ export class Viewer {
         if (!w || !h) return;
         const size = this.size;
         if (size) {
-            const view = {x: -this.x / this.scale, y: -this.y / this.scale, width: w / this.scale, height: h / this.scale};
+            const view = {
+                x: -this.x / this.scale,
+                y: -this.y / this.scale,
+                width: w / this.scale,
+                height: h / this.scale,
+            };
             for (const layer of [this.a, this.b]) {
                 layer.place(this.scale, this.x, this.y, size);
                 if (!layer.root.hidden) layer.tile(this.scale, view, size);
             }
         }
-        const ratio = window.devicePixelRatio, canvas = this.marks;
+        const ratio = window.devicePixelRatio,
+            canvas = this.marks;
         if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) {
             canvas.width = Math.round(w * ratio);
             canvas.height = Math.round(h * ratio);
@@ -290,7 +340,12 @@ export class Viewer {
         context.setTransform(ratio, 0, 0, ratio, 0, 0);
         context.clearRect(0, 0, w, h);
         if (size)
-            this.paint(context, {x: this.x, y: this.y, width: size.width * this.scale, height: size.height * this.scale});
+            this.paint(context, {
+                x: this.x,
+                y: this.y,
+                width: size.width * this.scale,
+                height: size.height * this.scale,
+            });
         this.root.classList.toggle('zoomed', !this.fitted);
         this.root.classList.toggle('pixels', this.scale * ratio > 1.5);
     }
@@ -303,14 +358,18 @@ export class Viewer {
             const box = root.getBoundingClientRect();
             return {x: event.clientX - box.left, y: event.clientY - box.top};
         };
-        root.addEventListener('wheel', (event) => {
-            // On a page that scrolls, the wheel is the page's until one has zoomed in.
-            const scrolls = document.documentElement.scrollHeight > window.innerHeight + 4;
-            if (scrolls && this.fitted && !event.ctrlKey) return;
-            event.preventDefault();
-            const {x, y} = at(event);
-            this.zoomTo(this.scale * 2 ** (-event.deltaY / (event.deltaMode ? 8 : 300)), x, y);
-        }, {passive: false});
+        root.addEventListener(
+            'wheel',
+            (event) => {
+                // On a page that scrolls, the wheel is the page's until one has zoomed in.
+                const scrolls = document.documentElement.scrollHeight > window.innerHeight + 4;
+                if (scrolls && this.fitted && !event.ctrlKey) return;
+                event.preventDefault();
+                const {x, y} = at(event);
+                this.zoomTo(this.scale * 2 ** (-event.deltaY / (event.deltaMode ? 8 : 300)), x, y);
+            },
+            {passive: false},
+        );
         root.addEventListener('dblclick', (event) => {
             const {x, y} = at(event);
             if (this.fitted) this.oneToOne(x, y);
@@ -330,7 +389,11 @@ export class Viewer {
             if (pointers.size !== 2) return;
             const other = [...pointers].find(([id]) => id !== event.pointerId)[1];
             const apart = (p) => Math.max(1, Math.hypot(p.x - other.x, p.y - other.y));
-            this.zoomTo((this.scale * apart(now)) / apart(old), (now.x + other.x) / 2, (now.y + other.y) / 2);
+            this.zoomTo(
+                (this.scale * apart(now)) / apart(old),
+                (now.x + other.x) / 2,
+                (now.y + other.y) / 2,
+            );
         });
         for (const type of ['pointerup', 'pointercancel'])
             root.addEventListener(type, (event) => pointers.delete(event.pointerId));
@@ -345,7 +408,14 @@ export class Viewer {
             this.setWipe(Math.min(1, Math.max(0, at(event).x / root.clientWidth)));
         });
         handle.addEventListener('keydown', (event) => {
-            const steps = {ArrowLeft: -0.02, ArrowRight: 0.02, ArrowDown: -0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1};
+            const steps = {
+                ArrowLeft: -0.02,
+                ArrowRight: 0.02,
+                ArrowDown: -0.02,
+                ArrowUp: 0.02,
+                PageDown: -0.1,
+                PageUp: 0.1,
+            };
             let to = null;
             if (event.key in steps) to = this.wipe + steps[event.key];
             else if (event.key === 'Home') to = 0;
@@ -358,7 +428,12 @@ export class Viewer {
         root.addEventListener('keydown', (event) => {
             if (event.target !== root || event.ctrlKey || event.metaKey || event.altKey) return;
             const step = 60;
-            const pans = {ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step]};
+            const pans = {
+                ArrowLeft: [step, 0],
+                ArrowRight: [-step, 0],
+                ArrowUp: [0, step],
+                ArrowDown: [0, -step],
+            };
             if (event.key in pans && !this.fitted) this.pan(...pans[event.key]);
             else if (event.key === '+' || event.key === '=') this.zoomTo(this.scale * 1.5);
             else if (event.key === '-') this.zoomTo(this.scale / 1.5);
