@@ -62,7 +62,7 @@ static void free_client(struct client *client)
 
 static void say(struct client *client, const json_t *object)
 {
-    char *line = json_dumps(object, JSON_COMPACT);
+    char *line = pf_json_text(object, JSON_COMPACT);
     if (line) {
         bufferevent_write(client->channel, line, strlen(line));
         bufferevent_write(client->channel, "\n", 1);
@@ -114,6 +114,10 @@ static void on_read(struct bufferevent *channel, void *context)
     json_t *command;
     int r;
     while ((r = pf_jsonl_reader_next(client->reader, &command, &err))) {
+        if (r == -ENOMEM) {
+            free_client(client);
+            return;
+        }
         if (r < 0)
             continue;
         take(client, command);
