@@ -38,6 +38,7 @@ struct pf_scheduler {
     bool lost;           /* the worker has said that its GPU failed */
     bool confined;       /* it has said that a directory is beyond its sandbox by now */
     int losses;          /* of the GPU, since a stack was finished on it */
+    bool fell_back;      /* it has failed too often: the processor from now on */
     size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
     bool busy;           /* it has work, or is not ready for it */
     int64_t progress_ms; /* when it last said something of its work, or got busy */
@@ -460,7 +461,8 @@ static void count_loss(struct pf_scheduler *scheduler)
     replay_without_blame(scheduler);
     if (++scheduler->losses != LOSSES_MAX)
         return;
-    if (pf_child_add_argument(scheduler->worker, "--device=cpu") == 0)
+    scheduler->fell_back = pf_child_add_argument(scheduler->worker, "--device=cpu") == 0;
+    if (scheduler->fell_back)
         pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
                        "the work until the service is started anew",
                        LOSSES_MAX);
@@ -670,6 +672,7 @@ json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
     if (ended)
         json_object_set_new(worker, "reason", pf_json_bytes(scheduler->ended));
     json_object_set_new(worker, "losses", json_integer(scheduler->losses));
+    json_object_set_new(worker, "fell_back", json_boolean(scheduler->fell_back));
     json_object_set_new(worker, "retry_at_ms",
                         waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
     return worker;

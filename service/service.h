@@ -26,6 +26,7 @@
 #include "service/hooks.h"
 #include "service/journal.h"
 #include "service/ledger.h"
+#include "service/metrics.h"
 #include "service/notify.h"
 #include "service/outbox.h"
 #include "service/pairs.h"
@@ -46,6 +47,9 @@ struct pf_service {
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_hooks *hooks;
+    struct pf_metrics *metrics;
+    struct pf_events_reader *metrics_reader;
+    struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
     struct pf_notify *notify; /* NULL: nobody wants to know */
     struct pf_source **sources;
