@@ -125,6 +125,8 @@ static bool send_frames(struct pf_scheduler *scheduler)
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
+        if (frame->record->bracket)
+            json_object_set_new(object, "focus_at", json_real(frame->record->focus_at));
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!tell(scheduler, object))
             return false;

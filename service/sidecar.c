@@ -67,6 +67,8 @@ static json_t *frame_object(const struct pf_job_frame *frame)
     set_integer(&fields, "iso", record->iso, record->iso > 0);
     set_integer(&fields, "sequence", record->sequence, record->sequence >= 0);
     set_integer(&fields, "counter", record->counter, record->counter >= 0);
+    if (record->bracket)
+        set(&fields, "focus_at", json_real(record->focus_at));
     if (frame->result) /* what the worker found overrides what the file's header said */
         fields.failed |= json_object_update(fields.object, frame->result) < 0;
     const json_t *reference = json_object_get(fields.object, "reference");
