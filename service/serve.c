@@ -316,8 +316,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
                              service, err);
     if (r < 0)
         return r;
-    r = pf_control_new(&service->control, service->base, settings->state, &pf_asking_handlers,
-                       service, err);
+    r = pf_asking_new(&service->asking, err);
+    if (!r)
+        r = pf_control_new(&service->control, service->base, settings->state, service, err);
     if (r < 0)
         return r;
     pf_log_info("parfocal %s; results go to %s", pf_version(), settings->outbox);
@@ -338,6 +339,8 @@ static void take_down(struct pf_service *service)
 {
     pf_notify_free(service->notify);
     pf_control_free(service->control);
+    service->asking = pf_asking_free(service->asking);
+    pf_driving_free_all(service);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_free(service->sources[i]);
     free(service->sources);

@@ -9,7 +9,8 @@
  *
  * intake.c    frames and bursts: from the record to the job
  * stacking.c  jobs: from the worker's results to the published stack
- * asking.c    what a person asks of a camera, through the control socket
+ * asking.c    what is asked of a camera, through the control socket and the HTTP interface
+ * driving.c   brackets under way
  * restore.c   at start: the journal's bursts back into the grouper and the scheduler
  * serve.c     settings, children, signals
  */
@@ -20,7 +21,9 @@
 #include <stdbool.h>
 
 #include "config/settings.h"
+#include "service/asking.h"
 #include "service/control.h"
+#include "service/driving.h"
 #include "service/events.h"
 #include "service/grouper.h"
 #include "service/hooks.h"
@@ -52,6 +55,8 @@ struct pf_service {
     struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
     struct pf_notify *notify; /* NULL: nobody wants to know */
+    struct pf_asking *asking;
+    struct pf_driving *drivings; /* a list */
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
@@ -78,10 +83,6 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 void pf_intake_advance(struct pf_service *service);
 /* Someone says that the open bursts are finished; the burst that holds this frame (NULL: all). */
 void pf_intake_finish(struct pf_service *service, const struct pf_identity *with);
-
-/* asking.c */
-extern const struct pf_control_handlers pf_asking_handlers; /* context: struct pf_service */
-void pf_asking_answer(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 
 /* pairing.c */
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the

@@ -166,6 +166,7 @@ static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *conte
             json_pack("{s:s, s:o}", "burst", job->name, "coverage", json_deep_copy(job->coverage)));
     log_coverage(service, job);
     note_result(service, job, frame);
+    pf_driving_scored(service, job, frame);
 }
 
 /* Every word for who wants to know; one now and then for the photographer. */
