@@ -50,7 +50,7 @@ DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_LINT  := clang-format cppcheck
 DEB_FUZZ  := clang-14 libclang-rt-14-dev
-PKGS      := libevent_core libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
+PKGS      := libevent_core libevent_extra libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
              libxxhash lcms2 libgphoto2 libseccomp libcurl libcrypto
 # Debian's opencv4.pc names every module there is.
 OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
@@ -98,7 +98,7 @@ NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin '$(CXX)'
 CUDA_LIBS  = $(CUDART) -ldl -lrt
 
 # ---- what is made of what -------------------------------------------------------------------
-ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service))
+ALL_C   := $(wildcard $(addsuffix /*.c,config config/base capture process process/cpu service service/http))
 ISA_C   := $(filter %_isa.c,$(ALL_C))
 PAGE    := $(sort $(wildcard $(addprefix service/page/,*.html *.css *.js *.svg *.webmanifest)))
 ISAS    := base $(if $(filter x86_64,$(MACHINE)),v3)
@@ -164,6 +164,7 @@ ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 $(BUILD)/process/%: EXTRA = -O3
 $(BUILD)/config/base/version.o: EXTRA = -DPF_VERSION='"$(VERSION)"'
 $(BUILD)/config/base/version.o: $(BUILD)/version
+$(BUILD)/service/http/api.o: service/http/openapi.json
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(COMPILE)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
@@ -206,10 +207,6 @@ $(TORTURE): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o
 $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
 $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
-
-# What this one calls for memory, it answers itself.
-WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf __asprintf_chk
-$(BUILD)/tests/test_allocations: MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
 
 $(CAMERA): $(CAMERA_O)
 	$(LINK)

@@ -180,6 +180,18 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "empty: it is not signed") \
     TEXT(hook_ca_file, "", 0, 0, "FILE", "hooks", \
          "certificates (PEM) that https addresses of hooks may be signed with; empty: those of the system") \
+    TEXT(http, "127.0.0.1:8420", 0, 0, "ADDRESS:PORT|unix:PATH|off", "http", \
+         "where the page and the HTTP interface are; several with commas between; an address that others " \
+         "can reach needs http_token") \
+    TEXT(http_token, "", 0, 0, "TOKEN|/FILE", "http", \
+         "secret for full access by http, or a file that holds it; empty: none is needed on this machine's " \
+         "own addresses") \
+    TEXT(http_read_token, "", 0, 0, "TOKEN|/FILE", "http", \
+         "another one, that may only look") \
+    TEXT(http_host, "", 0, 0, "NAMES", "http", \
+         "names by which browsers may call this machine, beside localhost and its addresses") \
+    INT(views, 256, 1, 1048576, "MiB", "http", \
+        "space for previews and tiles of results in the state directory, the oldest go first") \
     CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", \
            "what is logged")
 /* clang-format on */

@@ -26,6 +26,7 @@
 #include "process/pipeline.h"
 #include "process/results.h"
 #include "process/thumbnail.h"
+#include "process/view.h"
 
 #define PROGRESS_MS 100 /* between two words on a long alignment */
 #define WARMING_MS  250
@@ -42,6 +43,7 @@ struct worker {
     struct pf_device device;
     struct pf_pool *pool;
     struct pf_pipeline *pipeline;
+    struct pf_views *views;    /* engine thread; NULL before the first one */
     struct open_burst *bursts; /* engine thread only */
     const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
     double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
@@ -81,6 +83,8 @@ static void send_failed(struct worker *worker, const json_t *command, int r,
                               pf_json_bytes(err->text[0] ? err->text : strerror(-r)));
     if (event && frame)
         json_object_set_new(event, "frame", json_string(frame));
+    if (event && json_object_get(command, "view"))
+        json_object_set(event, "view", json_object_get(command, "view"));
     send_event(worker, "failed", command, event);
 }
 
@@ -292,6 +296,27 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
     return r;
 }
 
+/* What a frame's file holds may be another picture than the frame by now. */
+static int check_identity(const json_t *command, struct pf_error *err);
+
+static int do_view(struct worker *worker, const json_t *command, struct pf_error *err)
+{
+    json_t *facts = NULL;
+    int r = worker->views ? 0 : pf_views_new(&worker->views, &worker->limits, err);
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (r == 0 && path && json_is_string(json_object_get(command, "frame")) &&
+        !pf_views_have(worker->views, path))
+        r = check_identity(command, err);
+    free(path);
+    if (r == 0)
+        r = pf_view_make(worker->views, command, &facts, err);
+    if (r == 0) {
+        json_object_set(facts, "view", json_object_get(command, "view"));
+        send_event(worker, "view", NULL, facts);
+    }
+    return r;
+}
+
 /* ---- the pipeline's calls; a tag is the command, a JSON object ---- */
 
 /* The name of a frame may hold another picture since it was recorded (a camera's counter wraps). A
@@ -376,9 +401,6 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     worker->told_ms = 0;
     if (open) {
         bool noted = *pf_burst_note(burst);
-        const json_t *focus_at = json_object_get(command, "focus_at");
-        if (json_is_number(focus_at))
-            pf_burst_focus_at(burst, json_number_value(focus_at));
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
         if (!noted && *pf_burst_note(burst))
             pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));
@@ -412,6 +434,8 @@ static void on_command(void *context, void *tag)
         r = do_preview(worker, command, &err);
     else if (strcmp(cmd, "finish") == 0)
         r = do_finish(worker, command, &err);
+    else if (strcmp(cmd, "view") == 0)
+        r = do_view(worker, command, &err);
     else
         close_burst(find_burst(worker, command));
     end_if_device_is_lost(worker, r, &err);
@@ -430,7 +454,7 @@ static void on_discard(void *context, void *tag)
 
 static bool is_known(const char *cmd)
 {
-    static const char *const known[] = {"open", "add", "preview", "finish", "drop"};
+    static const char *const known[] = {"open", "add", "preview", "finish", "drop", "view"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(cmd, known[i]) == 0)
             return true;
@@ -460,7 +484,7 @@ static void take_command(struct worker *worker, json_t *command)
         return;
     }
     int r;
-    if (!json_is_string(json_object_get(command, "burst")))
+    if (strcmp(cmd, "view") != 0 && !json_is_string(json_object_get(command, "burst")))
         r = pf_fail(&err, EINVAL, "%s needs a burst", cmd);
     else if (strcmp(cmd, "add") == 0)
         r = enqueue_frame(worker, command, &err);
@@ -613,6 +637,7 @@ int pf_process_main(int argc, char **argv)
     pf_pipeline_free(worker.pipeline);
     while (worker.bursts)
         close_burst(&worker.bursts);
+    pf_views_free(worker.views);
     pf_pool_free(worker.pool);
     pf_settings_free(&worker.settings);
     return status;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct pf_child {
     struct event *retry, *deadline;
     int64_t backoff_ms; /* the last one, 0 none */
     bool stopping, paused;
+    int nice_by;
 };
 
 static void close_channel(struct pf_child *child)
@@ -73,11 +75,6 @@ static void deliver(struct pf_child *child, const void *bytes, size_t size_bytes
         int r = pf_jsonl_reader_next(child->reader, &object, &err);
         if (!r)
             return;
-        if (r == -ENOMEM) { /* nothing may be passed over; a new one says again what counts */
-            pf_log_error("%s: %s; it is ended", child->argv[1], err.text);
-            pf_child_kill(child);
-            return;
-        }
         if (r < 0) {
             pf_log_warning("%s: %s", child->argv[1], err.text);
             continue;
@@ -178,6 +175,11 @@ int pf_child_add_argument(struct pf_child *child, const char *argument)
     return 0;
 }
 
+void pf_child_set_nice(struct pf_child *child, int nice_by)
+{
+    child->nice_by = nice_by;
+}
+
 struct pf_child *pf_child_free(struct pf_child *child)
 {
     if (!child)
@@ -210,7 +212,7 @@ static void volunteer(void)
 }
 
 /* In the new process: only async-signal-safe calls. */
-static _Noreturn void become(char *const *argv, int socket, pid_t parent)
+static _Noreturn void become(char *const *argv, int socket, pid_t parent, int nice_by)
 {
     static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
     sigset_t none;
@@ -225,6 +227,8 @@ static _Noreturn void become(char *const *argv, int socket, pid_t parent)
     if (getppid() != parent) /* the service died before the line above took effect */
         _exit(1);
     setpgid(0, 0);
+    if (nice_by)
+        setpriority(PRIO_PROCESS, 0, nice_by);
     volunteer();
     if (dup2(socket, STDIN_FILENO) < 0 || dup2(socket, STDOUT_FILENO) < 0)
         _exit(127);
@@ -250,7 +254,7 @@ static int spawn(struct pf_child *child, struct pf_error *err)
     }
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(child->argv, pair[1], parent);
+        become(child->argv, pair[1], parent, child->nice_by);
     if (pid < 0) {
         r = pf_fail_errno(err, errno, "fork");
         goto fail;
@@ -295,7 +299,7 @@ int pf_child_send(struct pf_child *child, json_t *object)
         r = -ENOBUFS;
     } else {
         struct evbuffer *output = bufferevent_get_output(child->channel);
-        line = pf_json_text(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
         size_t length = line ? strlen(line) : 0;
         if (line)
             line[length] = '\n'; /* replaces the NUL */

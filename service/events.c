@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 
@@ -124,7 +123,7 @@ static struct item *make(struct pf_events *events, const char *type, json_t *dat
     if (item) {
         item->data = data;
         item->type = strdup(type);
-        item->text = pf_json_text(data, JSON_COMPACT);
+        item->text = json_dumps(data, JSON_COMPACT);
     } else {
         json_decref(data);
     }

@@ -87,6 +87,16 @@ const struct pf_source_handlers pf_intake_handlers = {on_frame, on_rejected, on_
 
 /* ---- the grouper ---- */
 
+int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_grouper_settings *ret,
+                               struct pf_error *err)
+{
+    int r = pf_settings_gap(settings->gap, &ret->gap_ms, &ret->gap_fixed, err);
+    ret->hold_ms = (int64_t)(settings->hold * 1000);
+    ret->min_frames = (int)settings->min_frames;
+    ret->expected_frames = (int)settings->expected_frames;
+    return r;
+}
+
 static int hold(struct pf_service *service, struct pf_record *record)
 {
     struct pf_record **held = pf_with_room(service->held, &service->held_capacity,
@@ -169,10 +179,16 @@ void pf_intake_finish(struct pf_service *service, const struct pf_identity *with
         burst = frames.items[0].burst;
         pf_journal_frames_free(&frames);
     }
+    if (!pf_intake_finish_burst(service, burst))
+        pf_log_info("no burst is open that could be finished");
+}
+
+size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst)
+{
+    struct pf_error err = {0};
     if (pf_grouper_finish(service->grouper, burst, pf_monotonic_ms(), &err) < 0)
         pf_log_error("%s", err.text);
-    if (!take_decisions(service))
-        pf_log_info("no burst is open that could be finished");
+    return take_decisions(service);
 }
 
 void pf_intake_feed(struct pf_service *service, struct pf_record *record)
@@ -213,10 +229,8 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
         pf_pairing_feed(service, record);
         return;
     }
-    if (entry->seen == PF_JOURNAL_COPY) {
-        pf_driving_lost(service, record);
+    if (entry->seen == PF_JOURNAL_COPY)
         pf_log_info("frame %s: the same content is known already; one frame", name);
-    }
     pf_record_free(record);
 }
 

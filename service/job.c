@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/base/array.h"
+#include "config/options.h"
 #include "service/grouper.h"
 
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
@@ -40,8 +41,20 @@ struct pf_job *pf_job_free(struct pf_job *job)
     json_decref(job->coverage);
     json_decref(job->files);
     json_decref(job->coverage_told);
+    json_decref(job->settings);
+    json_decref(job->in_force);
     free(job);
     return NULL;
+}
+
+json_t *pf_job_settings(const struct pf_job *job, const struct pf_settings *settings,
+                        const char *keys)
+{
+    const json_t *over = job->in_force ? job->in_force : job->settings;
+    json_t *object = pf_options_json(settings, keys);
+    return object && over && json_object_update_existing(object, (json_t *)over) < 0
+               ? (json_decref(object), NULL)
+               : object;
 }
 
 int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err)

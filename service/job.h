@@ -13,6 +13,7 @@
 
 #include "capture/record.h"
 #include "config/base/error.h"
+#include "config/settings.h"
 #include "process/stray.h"
 
 enum pf_job_step {
@@ -64,6 +65,9 @@ struct pf_job {
     struct pf_stray stray;
     int64_t last_arrival_ms, complete_ms;
 
+    json_t *settings; /* in place of those in force, NULL none */
+    json_t *in_force; /* those that it was opened with in the worker, NULL: it was not yet */
+
     enum pf_job_out out;
     int out_version;  /* the version at the outbox; a late frame may have come since */
     int find_version; /* an earlier run may have published it, the outbox is asked; 0 none */
@@ -82,10 +86,8 @@ struct pf_job {
     const char *stage_told;   /* static text, NULL none */
     int64_t deadline_told_ms; /* CLOCK_MONOTONIC */
 
-    json_t *coverage;      /* what the worker found last, NULL before */
-    double finish_ms;      /* that the worker took for writing the result last */
-    int64_t publish_at_ms; /* since when the result is on its way out */
-    json_t *files; /* array of {`name` `size_bytes`} that the worker wrote last, NULL before */
+    json_t *coverage; /* what the worker found last, NULL before */
+    json_t *files;    /* array of {`name` `size_bytes`} that the worker wrote last, NULL before */
     json_t *coverage_told; /* object whose keys say what of it was logged; NULL: nothing */
 
     struct pf_job_frame *frames;
@@ -95,6 +97,19 @@ struct pf_job {
 /* -ENOMEM. */
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err);
 struct pf_job *pf_job_free(struct pf_job *job); /* NULL-safe, returns NULL */
+
+/* Those of the settings named in `keys` (as in pf_options_json()) that the job has: what it was opened
+ * with, else its own over those of the service. New; NULL on out of memory. */
+json_t *pf_job_settings(const struct pf_job *job, const struct pf_settings *settings,
+                        const char *keys);
+/* All that a stack is made with. */
+#define PF_JOB_ENGINE_KEYS                                                                         \
+    "align equalise motion min_correlation align_timeout judge coverage fuse resample clip "       \
+    "depth_map confidence_map frame_map"
+#define PF_JOB_RESULT_KEYS "format jpeg_quality depth_map confidence_map frame_map"
+#define PF_JOB_KEYS                                                                                \
+    "align equalise motion min_correlation align_timeout judge coverage fuse resample clip "       \
+    "format jpeg_quality depth_map confidence_map frame_map"
 
 /* Takes the record over, also on failure. 1 when it was added, 0 when the job has this content
  * already, -ENOMEM. */

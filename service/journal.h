@@ -16,6 +16,7 @@
  * a burst:
  *     open -> complete -> published     complete -> failed -> complete (retry)
  *     open -> not a stack               any but open -> open (late frame)
+ *     published | failed -> complete (stacked again, with other settings)
  * Versions: every completion asks for the next version (`wanted`); `published` is the last one that
  * is out. Work is left while state is complete.
  *
@@ -152,9 +153,10 @@ struct pf_journal_burst {
     enum pf_burst_state state;
     int wanted, published; /* versions; 0 none */
     size_t frames;
-    char *reason;    /* why it ended (pf_grouper_reason_name), NULL open */
-    char *detail;    /* why it failed or is not a stack, else NULL */
-    char *directory; /* of the last published version, NULL none */
+    char *reason;     /* why it ended (pf_grouper_reason_name), NULL open */
+    char *detail;     /* why it failed or is not a stack, else NULL */
+    char *directory;  /* of the last published version, NULL none */
+    json_t *settings; /* that it is stacked with in place of those in force, NULL none */
     int64_t opened_wall_ms, changed_wall_ms;
 };
 
@@ -195,6 +197,11 @@ int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, co
                       struct pf_error *err);
 /* failed -> complete, same version. -EINVAL unless failed. */
 int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err);
+
+/* published or failed -> complete, with these settings (NULL: those it has) in place of the ones in
+ * force. *ret_version: the version to be published. -EINVAL in other states. */
+int pf_journal_restack(struct pf_journal *journal, int64_t burst, const json_t *settings,
+                       int *ret_version, struct pf_error *err);
 
 /* One burst, as an array of one. -ENOENT. */
 int pf_journal_burst(struct pf_journal *journal, int64_t number, struct pf_journal_bursts *ret,

@@ -222,6 +222,31 @@ int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error 
     return pf_journal_leave(journal, r, err);
 }
 
+int pf_journal_restack(struct pf_journal *journal, int64_t burst, const json_t *settings,
+                       int *ret_version, struct pf_error *err)
+{
+    struct standing now;
+    char *text = settings ? json_dumps(settings, JSON_COMPACT) : NULL;
+    int r = settings && !text ? pf_fail(err, ENOMEM, "out of memory for the journal")
+                              : pf_journal_enter(journal, err);
+    if (r < 0) {
+        free(text);
+        return r;
+    }
+    r = standing_of(journal, burst, &now, err);
+    if (!r && now.state != PF_BURST_STATE_FAILED && now.state != PF_BURST_STATE_PUBLISHED)
+        r = not_allowed(burst, now.state, "stacked again", err);
+    int version = now.wanted > now.published ? now.wanted : now.published + 1;
+    if (!r)
+        r = pf_journal_run(journal, PF_QUERY_RESTACK_BURST, err, "iiit", burst, (int64_t)version,
+                           pf_wall_ms(), (const char *)text);
+    free(text);
+    r = pf_journal_leave(journal, r, err);
+    if (!r)
+        *ret_version = version;
+    return r;
+}
+
 /* ---- reading bursts ---- */
 
 void pf_journal_bursts_free(struct pf_journal_bursts *bursts)
@@ -230,6 +255,7 @@ void pf_journal_bursts_free(struct pf_journal_bursts *bursts)
         free(bursts->items[i].reason);
         free(bursts->items[i].detail);
         free(bursts->items[i].directory);
+        json_decref(bursts->items[i].settings);
     }
     free(bursts->items);
     *bursts = (struct pf_journal_bursts){0};
@@ -250,7 +276,11 @@ static int read_burst(sqlite3_stmt *row, struct pf_journal_burst *burst, struct 
     int r = pf_journal_text(row, 6, &burst->reason, err);
     if (!r)
         r = pf_journal_text(row, 7, &burst->detail, err);
-    return r ? r : pf_journal_text(row, 8, &burst->directory, err);
+    if (!r)
+        r = pf_journal_text(row, 8, &burst->directory, err);
+    const char *settings = (const char *)sqlite3_column_text(row, 11);
+    burst->settings = settings ? json_loads(settings, 0, NULL) : NULL;
+    return r;
 }
 
 int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,

@@ -94,6 +94,9 @@
       " (SELECT id FROM frames WHERE burst = ?1 ORDER BY state = 2 DESC,"                          \
       " abs(place - (SELECT count(*) FROM frames WHERE burst = ?1) / 2) LIMIT 1)"                  \
       " FROM frames WHERE burst = ?1")                                                             \
+    X(RESTACK_BURST,                                                                               \
+      "UPDATE bursts SET state = 1, wanted = ?2, detail = NULL, changed_wall_ms = ?3,"             \
+      " settings = coalesce(?4, settings) WHERE number = ?1")                                      \
     X(VERSIONS, "SELECT version, CAST(directory AS TEXT), published_wall_ms FROM versions"         \
                 " WHERE burst = ?1 ORDER BY version")                                              \
     X(RECENT_FRAMES, PF_JOURNAL_FRAME                                                              \
@@ -109,7 +112,7 @@
     "SELECT number, id, state, wanted, published,"                                                 \
     " (SELECT count(*) FROM frames WHERE burst = bursts.number), reason, detail,"                  \
     " (SELECT directory FROM versions WHERE burst = bursts.number AND version = published),"       \
-    " opened_wall_ms, changed_wall_ms FROM bursts"
+    " opened_wall_ms, changed_wall_ms, settings FROM bursts"
 
 /* When it was shot by the camera's clock, else when it was recorded by ours. */
 #define PF_JOURNAL_SHOT                                                                            \

@@ -71,6 +71,9 @@ static const char *const steps[] = {
     "  created_wall_ms INTEGER NOT NULL,"
     "  changed_wall_ms INTEGER NOT NULL);"
     "CREATE INDEX deliveries_by_state ON deliveries (state, due_wall_ms, number);",
+
+    /* What a burst is stacked with in place of the settings in force: JSON, NULL nothing. */
+    "ALTER TABLE bursts ADD COLUMN settings TEXT;",
 };
 
 int pf_journal_newest(void)

@@ -91,6 +91,8 @@ static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_e
         return r < 0 ? r : tell(journal, entry, err);
     case PF_ENTRY_COMPANION:
         return pf_journal_companion(journal, &entry->record->id, &entry->frame, err);
+    case PF_ENTRY_RESTACK:
+        return pf_journal_restack(journal, entry->burst, entry->scores, &entry->version, err);
     case PF_ENTRY_RETRY:
         return pf_journal_retry(journal, entry->burst, err);
     case PF_ENTRY_TELL:

@@ -30,7 +30,7 @@ const struct pf_command pf_commands[] = {
      "start goes on where it was. A second service on the same state directory is refused.\n"
      "  SIGUSR1              the bursts that are open are finished: stack them now\n"
      "  SIGUSR2              bursts that have failed are tried again\n",
-     "capture bursts engine output maps service hooks", pf_serve_main},
+     "capture bursts engine output maps service http hooks", pf_serve_main},
     {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
      "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
@@ -42,15 +42,12 @@ const struct pf_command pf_commands[] = {
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
      "engine output pair log_level", pf_stack_main},
-    {"bracket", "--frames N|--until-covered --step S [--settle MS] [--dry-run] [OPTIONS]",
+    {"bracket", "--frames N --step S [--settle MS] [--dry-run] [OPTIONS]",
      "drive a camera's focus through a bracket",
      "Live view on, then shot by shot: trigger, wait for the picture, one step, settle; at last back\n"
      "to the start. The service on the same state directory does it and stacks the burst at once;\n"
      "without one the frames wait in the spool. Ctrl-C stops it in order.\n"
      "  --frames N           shots, 2 to 10000\n"
-     "  --until-covered      as many as the subject needs, N [200] at most: on until the sharp zone has\n"
-     "                       left the picture, nearer than the start where it began within the subject,\n"
-     "                       and once more where a focal plane was skipped\n"
      "  --step S             by which the focus moves between two, in the maker's measure: motor steps\n"
      "                       (Nikon), or the size 1 to 3 of a step (Canon EOS, OM System, Panasonic\n"
      "                       1 to 2); positive is towards far, negative towards near\n"
@@ -77,7 +74,7 @@ const struct pf_command pf_commands[] = {
      "check or print the configuration",
      "  check                read the file and the options; say what is wrong, file and line\n"
      "  show                 print a commented configuration with the values in force\n",
-     "capture bursts engine output maps service hooks", pf_config_main},
+     "capture bursts engine output maps service http hooks", pf_config_main},
     {"capture", "folder:DIR|camera[:PORT|:SERIAL] [OPTIONS]",
      "the role that sees frames: prints frame records",
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"

@@ -20,12 +20,14 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
     struct pf_job_frame *frame = &job->frames[job->count - 1];
     frame->attempts = known->attempts;
     frame->told = known->state == PF_FRAME_FUSED ? 'f' : known->state == PF_FRAME_ASIDE ? 'a' : 0;
-    if (!anew && json_is_true(json_object_get(known->scores, "excluded"))) {
+    frame->discarded = json_is_true(json_object_get(known->scores, "discarded"));
+    if (frame->discarded || (!anew && json_is_true(json_object_get(known->scores, "excluded")))) {
         frame->excluded = true;
         frame->step = PF_STEP_DONE;
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
         frame->result = json_deep_copy(known->scores); /* for the sidecar */
         json_object_del(frame->result, "excluded");
+        json_object_del(frame->result, "discarded");
     }
     /* The file that had it first may hold another picture now (a camera's counter wraps). */
     bool same = false;
@@ -69,6 +71,8 @@ static int job_of_frames(const struct pf_journal_burst *burst,
 {
     struct pf_job *job = NULL;
     int r = pf_job_new(&job, burst->number, burst->id, err);
+    if (!r)
+        job->settings = json_incref(burst->settings);
     for (size_t i = 0; r >= 0 && i < frames->count; i++)
         r = add_frame(job, frame_of(frames, order[i]), anew, err);
     if (r >= 0 && burst->state == PF_BURST_STATE_COMPLETE) {

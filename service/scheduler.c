@@ -38,7 +38,6 @@ struct pf_scheduler {
     bool lost;           /* the worker has said that its GPU failed */
     bool confined;       /* it has said that a directory is beyond its sandbox by now */
     int losses;          /* of the GPU, since a stack was finished on it */
-    bool fell_back;      /* it has failed too often: the processor from now on */
     size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
     bool busy;           /* it has work, or is not ready for it */
     int64_t progress_ms; /* when it last said something of its work, or got busy */
@@ -93,10 +92,11 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
     free(job->key);
     if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
         job->key = NULL;
+    json_decref(job->in_force);
+    job->in_force = NULL;
+    job->in_force = pf_job_settings(job, scheduler->settings, PF_JOB_KEYS);
     json_t *object =
-        pf_options_json(scheduler->settings, "align equalise motion min_correlation align_timeout "
-                                             "judge coverage fuse resample clip depth_map "
-                                             "confidence_map frame_map");
+        job->in_force ? pf_job_settings(job, scheduler->settings, PF_JOB_ENGINE_KEYS) : NULL;
     json_t *head = job->key ? command("open", job) : NULL;
     if (object && head && !json_object_update(object, head))
         job->stage = PF_JOB_ACTIVE;
@@ -125,8 +125,6 @@ static bool send_frames(struct pf_scheduler *scheduler)
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
-        if (frame->record->bracket)
-            json_object_set_new(object, "focus_at", json_real(frame->record->focus_at));
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!tell(scheduler, object))
             return false;
@@ -463,8 +461,7 @@ static void count_loss(struct pf_scheduler *scheduler)
     replay_without_blame(scheduler);
     if (++scheduler->losses != LOSSES_MAX)
         return;
-    scheduler->fell_back = pf_child_add_argument(scheduler->worker, "--device=cpu") == 0;
-    if (scheduler->fell_back)
+    if (pf_child_add_argument(scheduler->worker, "--device=cpu") == 0)
         pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
                        "the work until the service is started anew",
                        LOSSES_MAX);
@@ -622,8 +619,7 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
         if (!pf_job_find(job, order[i]->id.text)->excluded)
             json_array_append_new(identities, json_string(order[i]->id.text));
     free(order);
-    json_t *object = pf_options_json(scheduler->settings,
-                                     "format jpeg_quality depth_map confidence_map frame_map");
+    json_t *object = pf_job_settings(job, scheduler->settings, PF_JOB_RESULT_KEYS);
     json_t *head = json_pack("{s:s, s:s, s:o, s:o, s:o}", "cmd", "finish", "burst", job->key, "dir",
                              pf_json_bytes(dir), "order", identities, "sidecar", sidecar);
     if (json_object_update(object, head) < 0)
@@ -639,6 +635,18 @@ void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, const char *reason)
 {
     exclude(scheduler, job, frame, reason);
+    drop(scheduler, job);
+    pf_scheduler_poke(scheduler);
+}
+
+void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
+                          struct pf_job_frame *frame)
+{
+    frame->excluded = frame->discarded = frame->stray = false;
+    frame->step = PF_STEP_WAITING;
+    frame->reason[0] = '\0';
+    json_decref(frame->result);
+    frame->result = NULL;
     drop(scheduler, job);
     pf_scheduler_poke(scheduler);
 }
@@ -674,7 +682,6 @@ json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
     if (ended)
         json_object_set_new(worker, "reason", pf_json_bytes(scheduler->ended));
     json_object_set_new(worker, "losses", json_integer(scheduler->losses));
-    json_object_set_new(worker, "fell_back", json_boolean(scheduler->fell_back));
     json_object_set_new(worker, "retry_at_ms",
                         waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
     return worker;

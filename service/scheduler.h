@@ -78,6 +78,9 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
 /* Excludes a frame; the job is started anew without it. */
 void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, const char *reason);
+/* Takes a frame back that was excluded; the job is started anew with it. */
+void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
+                          struct pf_job_frame *frame);
 /* No job is settled before that much time has passed (the outbox cannot be written). */
 void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms);
 

@@ -9,8 +9,7 @@
  *
  * intake.c    frames and bursts: from the record to the job
  * stacking.c  jobs: from the worker's results to the published stack
- * asking.c    what is asked of a camera, through the control socket and the HTTP interface
- * driving.c   brackets under way
+ * asking.c    what a person asks of a camera, through the control socket
  * restore.c   at start: the journal's bursts back into the grouper and the scheduler
  * serve.c     settings, children, signals
  */
@@ -21,15 +20,12 @@
 #include <stdbool.h>
 
 #include "config/settings.h"
-#include "service/asking.h"
 #include "service/control.h"
-#include "service/driving.h"
 #include "service/events.h"
 #include "service/grouper.h"
 #include "service/hooks.h"
 #include "service/journal.h"
 #include "service/ledger.h"
-#include "service/metrics.h"
 #include "service/notify.h"
 #include "service/outbox.h"
 #include "service/pairs.h"
@@ -50,13 +46,12 @@ struct pf_service {
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_hooks *hooks;
-    struct pf_metrics *metrics;
-    struct pf_events_reader *metrics_reader;
-    struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
     struct pf_notify *notify; /* NULL: nobody wants to know */
-    struct pf_asking *asking;
-    struct pf_driving *drivings; /* a list */
+    struct pf_api *api;       /* service/http/api.h */
+    /* What /metrics says, heap; NULL: nothing fills it. */
+    char *(*metrics)(void *context);
+    void *metrics_context;
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
@@ -64,6 +59,8 @@ struct pf_service {
     int64_t delay_ms;           /* what the grouper was told of pf_source_delay_ms() */
     struct event *signals[6];
     bool stopping;
+    bool starts_elastix; /* align was bspline when the worker was started */
+    int64_t started_ms;  /* CLOCK_MONOTONIC */
 
     struct pf_record **held; /* fed to the grouper, in no burst yet */
     size_t held_count, held_capacity;
@@ -81,8 +78,17 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry);
 void pf_intake_feed(struct pf_service *service, struct pf_record *record);
 /* Lets time pass in the grouper and sets its timer. */
 void pf_intake_advance(struct pf_service *service);
+/* The settings of the grouper. -EINVAL: `gap` is none. */
+int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_grouper_settings *ret,
+                               struct pf_error *err);
 /* Someone says that the open bursts are finished; the burst that holds this frame (NULL: all). */
 void pf_intake_finish(struct pf_service *service, const struct pf_identity *with);
+/* The same of this burst (0: all); what has arrived must be in the journal. Returns how many there were. */
+size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
+
+/* asking.c */
+extern const struct pf_control_handlers pf_asking_handlers; /* context: struct pf_service */
+void pf_asking_answer(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 
 /* pairing.c */
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the

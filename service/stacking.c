@@ -153,6 +153,8 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
     /* By the service: it is not to be tried again after a restart. Groups are found anew then. */
     if (frame->excluded && !frame->stray)
         json_object_set_new(entry->scores, "excluded", json_true());
+    if (frame->discarded)
+        json_object_set_new(entry->scores, "discarded", json_true());
 }
 
 static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
@@ -166,7 +168,6 @@ static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *conte
             json_pack("{s:s, s:o}", "burst", job->name, "coverage", json_deep_copy(job->coverage)));
     log_coverage(service, job);
     note_result(service, job, frame);
-    pf_driving_scored(service, job, frame);
 }
 
 /* Every word for who wants to know; one now and then for the photographer. */
@@ -239,11 +240,6 @@ static void on_worker(void *context)
                       json_string_value(json_object_get(worker, "reason")));
     else if (state && !strcmp(state, "ready"))
         pf_trouble_off(service->troubles, "worker");
-    if (json_is_true(json_object_get(worker, "fell_back")))
-        pf_trouble_on(
-            service->troubles, true, "gpu", NULL,
-            "the GPU has failed: the processor does the work until the service is started "
-            "anew");
     pf_events_publish(service->events, "worker", json_pack("{s:o}", "worker", worker));
 }
 
@@ -374,8 +370,6 @@ static void on_finished(struct pf_job *job, const json_t *event, void *context)
     struct pf_service *service = context;
     json_decref(job->files);
     job->files = json_incref(json_object_get(event, "files"));
-    job->finish_ms = number(event, "finish_ms");
-    job->publish_at_ms = pf_monotonic_ms();
     int r = pf_outbox_ask(service->outbox, PF_OUTBOX_PUBLISH, job->burst, job->name,
                           job->out_version, NULL);
     job->out = r < 0 ? PF_OUT_NOWHERE : PF_OUT_PUBLISHING;
@@ -395,15 +389,6 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
         pf_back_off_ms(service->outbox_backoff_ms, OUTBOX_BACKOFF_MS, OUTBOX_BACKOFF_MAX_MS);
     pf_scheduler_hold(service->scheduler, service->outbox_backoff_ms);
     pf_timer_set(service->outbox_timer, service->outbox_backoff_ms);
-}
-
-static void outbox_works(struct pf_service *service)
-{
-    if (service->outbox_errno)
-        pf_log_info("the outbox can be written again");
-    service->outbox_errno = service->outbox_backoff_ms = 0;
-    pf_trouble_off(service->troubles, "outbox");
-    pf_scheduler_hold(service->scheduler, 0);
 }
 
 static void on_unwritten(struct pf_job *job, int code, const char *reason, void *context)
@@ -487,9 +472,6 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
     }
     switch (answer->request) {
     case PF_OUTBOX_CHECK:
-        /* That there is room for a stack only a stack can show. */
-        if (service->outbox_errno != ENOSPC && service->outbox_errno != EDQUOT)
-            outbox_works(service);
         break;
     case PF_OUTBOX_PREPARE:
         if (job)
@@ -571,17 +553,13 @@ static void retry_burst(struct pf_service *service, int64_t burst)
 
 /* ---- what the ledger has written ---- */
 
-static void set_times(json_t *data, const struct pf_job *job)
-{
-    int64_t now_ms = pf_monotonic_ms();
-    json_object_set_new(data, "lag_ms", json_integer(now_ms - job->last_arrival_ms));
-    json_object_set_new(data, "finish_ms", json_real(job->finish_ms));
-    json_object_set_new(data, "publish_ms", json_integer(now_ms - job->publish_at_ms));
-}
-
 static void published(struct pf_service *service, const struct pf_entry *entry, struct pf_job *job)
 {
-    outbox_works(service);
+    if (service->outbox_errno)
+        pf_log_info("the outbox can be written again");
+    service->outbox_errno = service->outbox_backoff_ms = 0;
+    pf_trouble_off(service->troubles, "outbox");
+    pf_scheduler_hold(service->scheduler, 0);
     if (entry->adopted)
         pf_log_info("stack found: %s was published already", entry->path);
     else if (job)
@@ -589,7 +567,7 @@ static void published(struct pf_service *service, const struct pf_entry *entry, 
     json_t *more =
         json_pack("{s:i, s:o}", "version", entry->version, "directory", pf_json_bytes(entry->path));
     if (job && !entry->adopted)
-        set_times(more, job);
+        json_object_set_new(more, "lag_ms", json_integer(pf_monotonic_ms() - job->last_arrival_ms));
     if (job)
         forget_trouble(service, job->name);
     pf_tell_burst(service, "burst.published", entry->burst, more);
@@ -605,7 +583,8 @@ static void failed(struct pf_service *service, const struct pf_job *job, const c
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
 {
     struct pf_job *job = pf_scheduler_find(service->scheduler, entry->burst);
-    if (entry->kind == PF_ENTRY_RETRY && !job && !entry->refused)
+    if ((entry->kind == PF_ENTRY_RETRY || entry->kind == PF_ENTRY_RESTACK) && !job &&
+        !entry->refused)
         retry_burst(service, entry->burst);
     else if (entry->kind == PF_ENTRY_PUBLISHED && !entry->refused)
         published(service, entry, job);

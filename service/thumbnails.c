@@ -20,7 +20,7 @@ struct pf_thumbnails {
 };
 
 struct item {
-    char name[PF_IDENTITY_CHARS + 24];
+    char name[128];
     int64_t bytes;
     struct timespec made;
 };
@@ -89,12 +89,12 @@ static void prune(struct pf_thumbnails *thumbnails)
         pf_log_debug("thumbnails: the oldest %zu of %zu are removed", removed, count);
 }
 
-int pf_thumbnails_new(struct pf_thumbnails **ret, const char *state, int64_t most_mb,
-                      struct pf_error *err)
+int pf_thumbnails_new(struct pf_thumbnails **ret, const char *state, const char *name,
+                      int64_t most_mb, struct pf_error *err)
 {
     struct pf_thumbnails *thumbnails = calloc(1, sizeof(*thumbnails));
     if (thumbnails)
-        thumbnails->directory = pf_path_join(state, "thumbnails");
+        thumbnails->directory = pf_path_join(state, name);
     int r = thumbnails && thumbnails->directory ? 0 : pf_fail(err, ENOMEM, "out of memory");
     *ret = NULL;
     if (r == 0 && !most_mb) {

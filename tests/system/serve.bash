@@ -10,7 +10,7 @@ serve()
 {
     [[ " ${ends[*]} " == *" $T/service.err "* ]] || at_end tail -n 60 "$T/service.err"
     start service "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" \
-        --state "$T/state" --settle 0.1 --gap 2 --hold 0.3 "$@"
+        --state "$T/state" --settle 0.1 --gap 2 --hold 0.3 --http off "$@"
 }
 
 # make_burst NAME [GENERATOR OPTIONS]: frames in $T/NAME

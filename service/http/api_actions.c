@@ -1,0 +1,296 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "service/acting.h"
+#include "service/http/api.h"
+
+static void accept_it(struct pf_http_request *request, const char *what, const char *key,
+                      int64_t value)
+{
+    json_t *object = json_pack("{s:s}", "accepted", what);
+    if (key)
+        json_object_set_new(object, key, json_integer(value));
+    pf_http_reply_json(request, 202, object);
+}
+
+/* ---- bursts ---- */
+
+static void finish(struct pf_api *api, struct pf_http_request *request, int64_t burst)
+{
+    struct pf_error err = {0};
+    size_t count = 0;
+    int r = pf_act_finish(api->service, burst, &count, &err);
+    if (r < 0)
+        pf_api_fail(request, r, &err);
+    else
+        accept_it(request, count ? "finished" : "no burst was open", "bursts", (int64_t)count);
+}
+
+static void retry(struct pf_api *api, struct pf_http_request *request, int64_t burst)
+{
+    struct pf_error err = {0};
+    size_t count = 0;
+    int r = pf_act_retry(api->service, burst, &count, &err);
+    if (r < 0)
+        pf_api_fail(request, r, &err);
+    else
+        accept_it(request, count ? "tried again" : "no burst has failed", "bursts", (int64_t)count);
+}
+
+/* The number of the burst in the path; 0: it has been replied that there is none. */
+static int64_t burst_of(struct pf_api *api, struct pf_http_request *request)
+{
+    struct pf_journal_bursts bursts = {0};
+    if (!pf_api_burst(api, request, &bursts))
+        return 0;
+    int64_t number = bursts.items[0].number;
+    pf_journal_bursts_free(&bursts);
+    return number;
+}
+
+void pf_api_finish(struct pf_http_request *request, void *context)
+{
+    int64_t burst = burst_of(context, request);
+    if (burst)
+        finish(context, request, burst);
+}
+
+void pf_api_finish_all(struct pf_http_request *request, void *context)
+{
+    finish(context, request, 0);
+}
+
+void pf_api_retry(struct pf_http_request *request, void *context)
+{
+    int64_t burst = burst_of(context, request);
+    if (burst)
+        retry(context, request, burst);
+}
+
+void pf_api_retry_all(struct pf_http_request *request, void *context)
+{
+    retry(context, request, 0);
+}
+
+void pf_api_restack(struct pf_http_request *request, void *context)
+{
+    struct pf_api *api = context;
+    struct pf_error err = {0};
+    json_t *body;
+    int version = 0;
+    if (pf_http_body(request, &body) < 0)
+        return;
+    const json_t *settings = json_object_get(body, "settings");
+    int64_t burst = settings && !json_is_object(settings) ? -1 : burst_of(api, request);
+    if (burst > 0) {
+        json_t *none = json_object();
+        int r = pf_act_restack(api->service, burst, settings ? settings : none, &version, &err);
+        json_decref(none);
+        if (r < 0)
+            pf_api_fail(request, r, &err);
+        else
+            accept_it(request, "stacked again", "version", version);
+    } else if (burst < 0) {
+        pf_http_reply_error(request, 422, "value", "`settings` is no object");
+    }
+    json_decref(body);
+}
+
+static void discard(struct pf_api *api, struct pf_http_request *request, bool out)
+{
+    struct pf_journal_frames frames = {0};
+    struct pf_error err = {0};
+    int version = 0;
+    int64_t burst = burst_of(api, request);
+    if (!burst || !pf_api_frame(api, request, 1, &frames))
+        return;
+    int r =
+        pf_act_discard(api->service, burst, frames.items[0].record->id.text, out, &version, &err);
+    pf_journal_frames_free(&frames);
+    if (r < 0)
+        pf_api_fail(request, r, &err);
+    else
+        accept_it(request, out ? "discarded" : "taken back", version ? "version" : NULL, version);
+}
+
+void pf_api_discard(struct pf_http_request *request, void *context)
+{
+    discard(context, request, true);
+}
+
+void pf_api_restore(struct pf_http_request *request, void *context)
+{
+    discard(context, request, false);
+}
+
+/* ---- sources ---- */
+
+void pf_api_scan(struct pf_http_request *request, void *context)
+{
+    size_t number;
+    struct pf_source *source = pf_api_source(context, request, &number);
+    if (!source)
+        return;
+    pf_source_scan(source);
+    accept_it(request, "it is looked at", NULL, 0);
+}
+
+void pf_api_scan_all(struct pf_http_request *request, void *context)
+{
+    struct pf_api *api = context;
+    for (size_t i = 0; i < api->service->source_count; i++)
+        pf_source_scan(api->service->sources[i]);
+    accept_it(request, "all sources are looked at", NULL, 0);
+}
+
+/* ---- cameras ---- */
+
+/* Something that a camera was asked here and has not answered yet. */
+struct ask {
+    struct ask *next;
+    int64_t id;
+    struct pf_http_request *request; /* NULL: it has its reply */
+};
+
+struct pf_asks {
+    struct ask *first;
+    int64_t last;
+};
+
+int pf_asks_new(struct pf_asks **ret, struct pf_error *err)
+{
+    *ret = calloc(1, sizeof(**ret));
+    if (!*ret)
+        return pf_fail(err, ENOMEM, "out of memory");
+    (*ret)->last = PF_ASKS_FIRST;
+    return 0;
+}
+
+struct pf_asks *pf_asks_free(struct pf_asks *asks)
+{
+    while (asks && asks->first) {
+        struct ask *ask = asks->first;
+        asks->first = ask->next;
+        if (ask->request)
+            pf_http_reply_error(ask->request, 503, "ending", "the service ends");
+        free(ask);
+    }
+    free(asks);
+    return NULL;
+}
+
+/* What may be asked, and what it needs. NULL: it is well. */
+static const char *check_ask(const json_t *ask)
+{
+    const char *what = json_string_value(json_object_get(ask, "do"));
+    bool named = json_is_string(json_object_get(ask, "name"));
+    if (!what)
+        return "`do` is missing: list, get, set, trigger, bracket";
+    if (!strcmp(what, "list") || !strcmp(what, "trigger"))
+        return NULL;
+    if (!strcmp(what, "get"))
+        return named ? NULL : "`name` is missing";
+    if (!strcmp(what, "set"))
+        return named && json_is_string(json_object_get(ask, "value"))
+                   ? NULL
+                   : "`name` and `value` are texts";
+    if (!strcmp(what, "bracket"))
+        return json_is_integer(json_object_get(ask, "frames")) &&
+                       json_is_integer(json_object_get(ask, "step"))
+                   ? NULL
+                   : "`frames` and `step` are whole numbers";
+    return "`do` is list, get, set, trigger or bracket";
+}
+
+static void refuse_ask(struct pf_http_request *request, int r)
+{
+    if (r == -EBUSY)
+        pf_http_reply_error(request, 409, "busy",
+                            "the camera is busy with what somebody else has asked");
+    else
+        pf_http_reply_error(request, 503, "camera", "the camera's process cannot be asked now: %s",
+                            strerror(-r));
+}
+
+void pf_api_camera(struct pf_http_request *request, void *context)
+{
+    struct pf_api *api = context;
+    size_t number;
+    json_t *body;
+    struct pf_source *source = pf_api_source(api, request, &number);
+    if (!source || pf_http_body(request, &body) < 0)
+        return;
+    const char *wrong = !pf_source_is_camera(source) ? "this source is no camera"
+                        : body                       ? check_ask(body)
+                                                     : "nothing is asked";
+    const char *what = json_string_value(json_object_get(body, "do"));
+    bool bracket = what && !strcmp(what, "bracket");
+    struct ask *ask = wrong ? NULL : calloc(1, sizeof(*ask));
+    int64_t id = ++api->asks->last;
+    int r = wrong ? -EINVAL : ask ? pf_source_ask(source, id, json_incref(body)) : -ENOMEM;
+    json_decref(body);
+    if (r < 0) {
+        free(ask);
+        if (wrong)
+            pf_http_reply_error(request, 422, "value", "%s", wrong);
+        else
+            refuse_ask(request, r);
+        return;
+    }
+    *ask = (struct ask){api->asks->first, id, bracket ? NULL : request};
+    api->asks->first = ask;
+    if (bracket)
+        accept_it(request, "the bracket begins", "ask", id);
+}
+
+void pf_api_cancel(struct pf_http_request *request, void *context)
+{
+    size_t number;
+    struct pf_source *source = pf_api_source(context, request, &number);
+    if (!source)
+        return;
+    int64_t id = pf_source_asked(source);
+    if (!id) {
+        pf_http_reply_error(request, 409, "state",
+                            "the camera is at nothing that could be stopped");
+        return;
+    }
+    pf_source_cancel(source, id);
+    accept_it(request, "it is stopped in order", "ask", id);
+}
+
+void pf_api_answer(struct pf_api *api, struct pf_source *source, int64_t id, const json_t *answer)
+{
+    struct pf_service *service = api->service;
+    struct ask **at = &api->asks->first, *ask;
+    size_t number = 0;
+    while (number < service->source_count && service->sources[number] != source)
+        number++;
+    json_t *told = answer ? json_deep_copy(answer)
+                          : json_pack("{s:b, s:s}", "done", 1, "error",
+                                      "the process of the camera has ended; it is started again");
+    json_object_del(told, "id");
+    json_object_del(told, "event");
+    pf_events_publish(service->events, "camera",
+                      json_pack("{s:I, s:I, s:O}", "source", (json_int_t)number, "ask",
+                                (json_int_t)id, "answer", told));
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    ask = *at;
+    if (ask && json_is_true(json_object_get(told, "done"))) {
+        *at = ask->next;
+        if (ask->request && json_object_get(told, "error")) {
+            char *why = pf_json_bytes_value(json_object_get(told, "error"));
+            pf_http_reply_error(ask->request, 502, "camera", "%s", why ? why : "");
+            free(why);
+        } else if (ask->request) {
+            pf_http_reply_json(ask->request, 200, json_incref(told));
+        }
+        free(ask);
+    }
+    json_decref(told);
+}

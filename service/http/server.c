@@ -1,0 +1,699 @@
+#include "service/http/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "config/base/log.h"
+#include "config/base/time.h"
+#include "service/http/address.h"
+#include "service/http/connection.h"
+#include "service/http/guard.h"
+#include "service/timer.h"
+
+#define CONNECTIONS_MAX 2048
+#define SPARE_FILES     256 /* descriptors that are not for connections */
+#define IDLE_S          75
+#define RETRY_MS        1000
+#define RETRY_MAX_MS    30000
+#define ARGUMENTS_MAX   6
+
+struct listener {
+    struct listener *next;
+    struct pf_http *http;
+    struct evhttp *server;
+    struct pf_address address;
+    struct event *retry;
+    int64_t backoff_ms;
+    bool listening;
+};
+
+struct pf_http {
+    struct event_base *base;
+    struct pf_troubles *troubles;
+    const struct pf_http_route *routes;
+    void *context;
+    struct pf_access access;
+    struct pf_connections *connections;
+    struct listener *listeners;
+    struct pf_http_request *requests; /* without a reply yet */
+    bool ending;
+};
+
+struct pf_http_request {
+    struct pf_http_request *next;
+    struct listener *listener;
+    struct evhttp_request *raw;
+    enum pf_access_kind access;
+    char *path;
+    char *arguments[ARGUMENTS_MAX];
+    struct evkeyvalq query;
+    /* of a long reply */
+    int64_t left;
+    void (*more)(void *context);
+    void (*gone)(void *context);
+    void *context;
+};
+
+/* ---- a request comes and goes ---- */
+
+static void forget_request(struct pf_http_request *request)
+{
+    struct pf_http_request **at = &request->listener->http->requests;
+    while (*at && *at != request)
+        at = &(*at)->next;
+    if (*at)
+        *at = request->next;
+    evhttp_clear_headers(&request->query);
+    for (size_t i = 0; i < ARGUMENTS_MAX; i++)
+        free(request->arguments[i]);
+    free(request->path);
+    free(request);
+}
+
+static void add_common_headers(struct pf_http_request *request)
+{
+    pf_http_add_header(request, "X-Content-Type-Options", "nosniff");
+    pf_http_add_header(request, "Cross-Origin-Resource-Policy", "same-origin");
+    pf_http_add_header(request, "Referrer-Policy", "no-referrer");
+}
+
+/* One segment of a pattern; what "*" stands for is kept. */
+static bool segment_fits(struct pf_http_request *request, size_t *arguments, const char *pattern,
+                         size_t pattern_bytes, const char *text, size_t bytes)
+{
+    if (!pattern_bytes || pattern[0] != '*')
+        return pattern_bytes == bytes && !memcmp(pattern, text, bytes);
+    size_t tail = pattern_bytes - 1;
+    if (bytes <= tail || memcmp(text + bytes - tail, pattern + 1, tail) != 0 ||
+        *arguments == ARGUMENTS_MAX)
+        return false;
+    free(request->arguments[*arguments]);
+    request->arguments[*arguments] = strndup(text, bytes - tail);
+    return request->arguments[(*arguments)++] != NULL;
+}
+
+static bool route_fits(struct pf_http_request *request, const char *pattern)
+{
+    const char *path = request->path;
+    size_t arguments = 0;
+    for (;;) {
+        size_t a = strcspn(pattern, "/"), b = strcspn(path, "/");
+        if (!segment_fits(request, &arguments, pattern, a, path, b))
+            return false;
+        pattern += a;
+        path += b;
+        if (!*pattern || !*path)
+            return !*pattern && !*path;
+        pattern++, path++;
+    }
+}
+
+static unsigned method_of(const struct evhttp_request *raw)
+{
+    unsigned method = evhttp_request_get_command(raw);
+    return method == EVHTTP_REQ_HEAD ? EVHTTP_REQ_GET : method;
+}
+
+static void refuse_method(struct pf_http_request *request, unsigned methods)
+{
+    char allowed[64];
+    snprintf(allowed, sizeof(allowed), "%s%s%s%s", methods & EVHTTP_REQ_GET ? "GET, HEAD, " : "",
+             methods & EVHTTP_REQ_POST ? "POST, " : "", methods & EVHTTP_REQ_PATCH ? "PATCH, " : "",
+             methods & EVHTTP_REQ_DELETE ? "DELETE, " : "");
+    allowed[strlen(allowed) - 2] = '\0';
+    pf_http_add_header(request, "Allow", allowed);
+    pf_http_reply_error(request, 405, "method", "this takes %s", allowed);
+}
+
+static void dispatch(struct pf_http_request *request)
+{
+    struct pf_http *http = request->listener->http;
+    unsigned method = method_of(request->raw), methods = 0;
+    for (const struct pf_http_route *route = http->routes; route->pattern; route++) {
+        if (!route_fits(request, route->pattern))
+            continue;
+        methods |= route->methods;
+        if (!(route->methods & method))
+            continue;
+        if (request->access >= route->access) {
+            route->handle(request, http->context);
+        } else if (request->access == PF_ACCESS_NONE) {
+            pf_http_add_header(request, "WWW-Authenticate", "Bearer realm=\"parfocal\"");
+            pf_http_reply_error(request, 401, "token", "a token is needed (http_token)");
+        } else {
+            pf_http_reply_error(request, 403, "read_only", "this token may only look");
+        }
+        return;
+    }
+    if (methods)
+        refuse_method(request, methods);
+    else
+        pf_http_reply_error(request, 404, "not_found", "there is no such thing here");
+}
+
+/* Names, sites and tokens; true when it may go on. */
+static bool may_enter(struct pf_http_request *request)
+{
+    struct listener *listener = request->listener;
+    bool changes = method_of(request->raw) != EVHTTP_REQ_GET;
+    const char *host = pf_http_header(request, "Host");
+    const char *origin = pf_http_header(request, "Origin");
+    bool inside = listener->address.is_unix;
+    request->access =
+        inside ? PF_ACCESS_FULL
+               : pf_access_of(&listener->http->access, pf_http_header(request, "Authorization"),
+                              pf_http_header(request, "Cookie"));
+    if (!inside && !pf_access_host_is_ours(&listener->http->access, host, listener->address.host)) {
+        pf_http_reply_error(request, 403, "host",
+                            "this is not the name of this machine; http_host lists its names");
+        return false;
+    }
+    if (!pf_access_origin_is_ours(origin, pf_http_header(request, "Sec-Fetch-Site"), host,
+                                  changes)) {
+        pf_http_reply_error(request, 403, "origin", "a page of another site asks");
+        return false;
+    }
+    return true;
+}
+
+static int take_target(struct pf_http_request *request)
+{
+    const char *uri = evhttp_request_get_uri(request->raw);
+    if (!uri || !pf_guard_target_is_plain(uri, strlen(uri)))
+        return -EINVAL;
+    const char *mark = strchr(uri, '?');
+    request->path = mark ? strndup(uri, (size_t)(mark - uri)) : strdup(uri);
+    return request->path && (!mark || evhttp_parse_query_str(mark + 1, &request->query) == 0)
+               ? 0
+               : -EINVAL;
+}
+
+static void on_request(struct evhttp_request *raw, void *context)
+{
+    struct listener *listener = context;
+    struct pf_http *http = listener->http;
+    struct evhttp_connection *connection = evhttp_request_get_connection(raw);
+    struct pf_http_request *request =
+        pf_connections_have(http->connections, evhttp_connection_get_bufferevent(connection))
+            ? calloc(1, sizeof(*request))
+            : NULL;
+    if (!request) {
+        evhttp_send_error(raw, 503, "out of memory");
+        return;
+    }
+    TAILQ_INIT(&request->query);
+    request->listener = listener;
+    request->raw = raw;
+    request->next = http->requests;
+    http->requests = request;
+    add_common_headers(request);
+    if (take_target(request) < 0)
+        pf_http_reply_error(request, 400, "target", "the target or its query is not understood");
+    else if (may_enter(request))
+        dispatch(request);
+}
+
+/* ---- what a request asks ---- */
+
+const char *pf_http_path(const struct pf_http_request *request)
+{
+    return request->path;
+}
+
+const char *pf_http_argument(const struct pf_http_request *request, size_t number)
+{
+    return number < ARGUMENTS_MAX && request->arguments[number] ? request->arguments[number] : "";
+}
+
+const char *pf_http_query(const struct pf_http_request *request, const char *name)
+{
+    return evhttp_find_header(&request->query, name);
+}
+
+const char *pf_http_header(const struct pf_http_request *request, const char *name)
+{
+    return evhttp_find_header(evhttp_request_get_input_headers(request->raw), name);
+}
+
+bool pf_http_is_head(const struct pf_http_request *request)
+{
+    return evhttp_request_get_command(request->raw) == EVHTTP_REQ_HEAD;
+}
+
+enum pf_access_kind pf_http_access(const struct pf_http_request *request)
+{
+    return request->access;
+}
+
+int pf_http_body(struct pf_http_request *request, json_t **ret)
+{
+    struct evbuffer *input = evhttp_request_get_input_buffer(request->raw);
+    size_t count = evbuffer_get_length(input);
+    const char *type = pf_http_header(request, "Content-Type");
+    json_error_t why;
+    *ret = NULL;
+    if (!count)
+        return 0;
+    if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && type[16] != ';')) {
+        pf_http_reply_error(request, 415, "type", "a body is of Content-Type application/json");
+        return -EBADMSG;
+    }
+    *ret =
+        json_loadb((const char *)evbuffer_pullup(input, -1), count, JSON_REJECT_DUPLICATES, &why);
+    if (json_is_object(*ret))
+        return 0;
+    json_decref(*ret);
+    *ret = NULL;
+    pf_http_reply_error(request, 400, "body", "the body is no JSON object%s%s",
+                        why.text[0] ? ": " : "", why.text);
+    return -EBADMSG;
+}
+
+int pf_http_query_integer(struct pf_http_request *request, const char *name, int64_t least,
+                          int64_t most, int64_t initial, int64_t *ret)
+{
+    const char *text = pf_http_query(request, name);
+    char *end;
+    *ret = initial;
+    if (!text)
+        return 0;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno || value < least || value > most) {
+        pf_http_reply_error(request, 422, "value", "%s is a whole number from %lld to %lld", name,
+                            (long long)least, (long long)most);
+        return -EINVAL;
+    }
+    *ret = value;
+    return 0;
+}
+
+/* ---- replies ---- */
+
+void pf_http_add_header(struct pf_http_request *request, const char *name, const char *value)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request->raw);
+    evhttp_remove_header(headers, name);
+    evhttp_add_header(headers, name, value);
+}
+
+/* `body` (consumed, NULL none) is the reply. */
+static void reply(struct pf_http_request *request, int status, struct evbuffer *body)
+{
+    struct evhttp_request *raw = request->raw;
+    forget_request(request);
+    evhttp_send_reply(raw, status, NULL, body);
+    if (body)
+        evbuffer_free(body);
+}
+
+static void reply_bytes(struct pf_http_request *request, int status, const char *type,
+                        const char *text, size_t count)
+{
+    struct evbuffer *body = evbuffer_new();
+    if (!body || evbuffer_add(body, text, count) < 0)
+        status = 503;
+    pf_http_add_header(request, "Content-Type", type);
+    if (!evhttp_find_header(evhttp_request_get_output_headers(request->raw), "Cache-Control"))
+        pf_http_add_header(request, "Cache-Control", "no-store");
+    reply(request, status, body);
+}
+
+void pf_http_reply_text(struct pf_http_request *request, int status, const char *type,
+                        const char *text)
+{
+    reply_bytes(request, status, type, text, strlen(text));
+}
+
+void pf_http_reply_json(struct pf_http_request *request, int status, json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text)
+        reply_bytes(request, status, "application/json", text, strlen(text));
+    else
+        reply(request, 503, NULL);
+    free(text);
+}
+
+void pf_http_reply_error(struct pf_http_request *request, int status, const char *code,
+                         const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    pf_http_reply_json(request, status,
+                       json_pack("{s:{s:i, s:s, s:o}}", "error", "status", status, "code", code,
+                                 "message", pf_json_bytes(text)));
+}
+
+/* Whether the client has this version already: then that is the reply. */
+static bool is_known(struct pf_http_request *request, const char *etag)
+{
+    const char *known = pf_http_header(request, "If-None-Match");
+    pf_http_add_header(request, "ETag", etag);
+    pf_http_add_header(request, "Cache-Control", "private, no-cache");
+    if (!known || (strcmp(known, "*") != 0 && !strstr(known, etag)))
+        return false;
+    reply(request, 304, NULL);
+    return true;
+}
+
+void pf_http_reply_constant(struct pf_http_request *request, const char *type, const char *etag,
+                            const void *bytes, size_t count)
+{
+    if (etag && is_known(request, etag))
+        return;
+    struct evbuffer *body = evbuffer_new();
+    bool well = body && evbuffer_add_reference(body, bytes, count, NULL, NULL) == 0;
+    pf_http_add_header(request, "Content-Type", type);
+    reply(request, well ? 200 : 503, body);
+}
+
+int pf_http_reply_local_file(struct pf_http_request *request, const char *path, const char *type)
+{
+    struct stat st;
+    char etag[80];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return -ENOENT;
+    }
+    snprintf(etag, sizeof(etag), "\"%llx-%llx-%llx\"", (unsigned long long)st.st_ino,
+             (unsigned long long)st.st_size,
+             (unsigned long long)st.st_mtim.tv_sec * 1000000000 +
+                 (unsigned long long)st.st_mtim.tv_nsec);
+    if (is_known(request, etag)) {
+        close(fd);
+        return 0;
+    }
+    struct evbuffer *body = evbuffer_new();
+    bool well = body && evbuffer_add_file(body, fd, 0, st.st_size) == 0; /* the file is its own */
+    if (!well)
+        close(fd);
+    pf_http_add_header(request, "Content-Type", type);
+    reply(request, well ? 200 : 503, body);
+    return 0;
+}
+
+/* ---- long replies ---- */
+
+/* The request of evhttp is no more, or about to be. */
+static void end_long(struct pf_http_request *request)
+{
+    void (*gone)(void *context) = request->gone;
+    void *context = request->context;
+    forget_request(request);
+    gone(context);
+}
+
+static void on_gone(struct evhttp_connection *connection, void *context)
+{
+    (void)connection;
+    end_long(context);
+}
+
+static void on_sent(struct evhttp_connection *connection, void *context)
+{
+    struct pf_http_request *request = context;
+    if (request->left > 0) {
+        request->more(request->context);
+        return;
+    }
+    struct evhttp_request *raw = request->raw;
+    evhttp_connection_set_closecb(connection, NULL, NULL);
+    end_long(request);
+    evhttp_send_reply_end(raw);
+}
+
+void pf_http_begin(struct pf_http_request *request, const char *type, int64_t count,
+                   void (*more)(void *context), void (*gone)(void *context), void *context)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(request->raw);
+    char text[24];
+    request->more = more;
+    request->gone = gone;
+    request->context = context;
+    request->left = pf_http_is_head(request) ? 0 : count;
+    snprintf(text, sizeof(text), "%lld", (long long)count);
+    pf_http_add_header(request, "Content-Length", text);
+    pf_http_add_header(request, "Content-Type", type);
+    if (!connection || !request->left) {
+        struct evhttp_request *raw = request->raw;
+        end_long(request);
+        evhttp_send_reply(raw, 200, NULL, NULL);
+        return;
+    }
+    evhttp_connection_set_closecb(connection, on_gone, request);
+    evhttp_send_reply_start(request->raw, 200, NULL);
+    more(context);
+}
+
+void pf_http_send(struct pf_http_request *request, const void *bytes, size_t count)
+{
+    struct evbuffer *body = evbuffer_new();
+    if (!body || evbuffer_add(body, bytes, count) < 0) {
+        if (body)
+            evbuffer_free(body);
+        pf_http_abort(request);
+        return;
+    }
+    request->left -= (int64_t)count;
+    evhttp_send_reply_chunk_with_cb(request->raw, body, on_sent, request);
+    evbuffer_free(body);
+}
+
+void pf_http_abort(struct pf_http_request *request)
+{
+    evhttp_connection_free(evhttp_request_get_connection(request->raw)); /* calls on_gone() */
+}
+
+struct bufferevent *pf_http_take_over(struct pf_http_request *request,
+                                      struct evhttp_connection **ret_connection)
+{
+    struct pf_http *http = request->listener->http;
+    struct evhttp_request *raw = request->raw;
+    struct evhttp_connection *connection = evhttp_request_get_connection(raw);
+    forget_request(request);
+    if (!connection) {
+        evhttp_send_reply(raw, 200, NULL, NULL); /* frees it */
+        return NULL;
+    }
+    struct bufferevent *channel = evhttp_connection_get_bufferevent(connection);
+    pf_connections_release(http->connections, channel);
+    bufferevent_set_timeouts(channel, NULL, NULL);
+    *ret_connection = connection;
+    return channel;
+}
+
+/* ---- listening ---- */
+
+static void trouble_id(const struct listener *listener, char *id, size_t size)
+{
+    snprintf(id, size, "http.%s", listener->address.text);
+}
+
+static void try_to_listen(struct listener *listener)
+{
+    struct pf_http *http = listener->http;
+    struct pf_error err = {0};
+    char id[PF_ADDRESS_CHARS + 8];
+    trouble_id(listener, id, sizeof(id));
+    int fd = pf_address_listen(&listener->address, &err);
+    struct evconnlistener *bound =
+        fd < 0 ? NULL
+               : evconnlistener_new(http->base, NULL, NULL,
+                                    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (bound && evhttp_bind_listener(listener->server, bound)) {
+        listener->listening = true;
+        pf_log_info("http: %s", pf_address_describe(&listener->address));
+        pf_trouble_off(http->troubles, id);
+        return;
+    }
+    if (bound)
+        evconnlistener_free(bound);
+    else if (fd >= 0)
+        close(fd);
+    if (!listener->backoff_ms)
+        pf_log_warning("http: %s; it is tried again, and the service goes on without",
+                       fd < 0 ? err.text : "out of memory");
+    listener->backoff_ms = pf_back_off_ms(listener->backoff_ms, RETRY_MS, RETRY_MAX_MS);
+    pf_trouble_on(http->troubles, true, id, NULL, "%s", fd < 0 ? err.text : "out of memory");
+    pf_timer_set(listener->retry, listener->backoff_ms);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    try_to_listen(context);
+}
+
+static int add_listener(struct pf_http *http, const struct pf_address *address,
+                        struct pf_error *err)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
+    listener->next = http->listeners;
+    http->listeners = listener;
+    listener->http = http;
+    listener->address = *address;
+    listener->retry = evtimer_new(http->base, on_retry, listener);
+    listener->server = evhttp_new(http->base);
+    if (!listener->retry || !listener->server)
+        return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
+    evhttp_set_bevcb(listener->server, pf_connections_make, http->connections);
+    evhttp_set_gencb(listener->server, on_request, listener);
+    evhttp_set_allowed_methods(listener->server,
+                               EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+                                   EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
+    /* The guard has refused what is larger; these are for what it might let through. */
+    evhttp_set_max_headers_size(listener->server, PF_GUARD_HEAD_MAX);
+    evhttp_set_max_body_size(listener->server, PF_GUARD_BODY_MAX);
+    evhttp_set_timeout(listener->server, IDLE_S);
+    return 0;
+}
+
+/* Calls `take` for each address of the setting. */
+static int each_address(const struct pf_settings *settings, bool has_token,
+                        int (*take)(struct pf_http *http, const struct pf_address *address,
+                                    struct pf_error *err),
+                        struct pf_http *http, struct pf_error *err)
+{
+    char text[PF_ADDRESS_CHARS];
+    int r = 0;
+    if (!strcmp(settings->http, "off"))
+        return 0;
+    for (const char *at = settings->http; !r && *(at += strspn(at, ", "));
+         at += strcspn(at, ", ")) {
+        struct pf_address address;
+        size_t length = strcspn(at, ", ");
+        if (length >= sizeof(text))
+            return pf_fail(err, EINVAL, "http: an address is too long");
+        memcpy(text, at, length);
+        text[length] = '\0';
+        r = pf_address_parse(&address, text, err);
+        if (!r && !has_token && !address.is_unix && !pf_access_is_loopback(address.host))
+            r = pf_fail(err, EINVAL,
+                        "http = %s: others can reach this address, so http_token must be set (for "
+                        "example: openssl rand -hex 24 >FILE, and http_token = /FILE)",
+                        text);
+        if (!r && take)
+            r = take(http, &address, err);
+    }
+    return r;
+}
+
+int pf_http_check(const struct pf_settings *settings, struct pf_error *err)
+{
+    struct pf_access access;
+    int r = pf_access_init(&access, settings, err);
+    if (r < 0)
+        return r;
+    r = each_address(settings, access.token != NULL, NULL, NULL, err);
+    pf_access_free(&access);
+    return r;
+}
+
+/* How many connections there may be; their descriptors are asked for. */
+static size_t connections_most(void)
+{
+    struct rlimit limit;
+    rlim_t wanted = CONNECTIONS_MAX + SPARE_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return CONNECTIONS_MAX / 4;
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted) {
+        limit.rlim_cur =
+            limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= wanted)
+        return CONNECTIONS_MAX;
+    return limit.rlim_cur > 2 * SPARE_FILES ? limit.rlim_cur - SPARE_FILES : limit.rlim_cur / 2;
+}
+
+int pf_http_new(struct pf_http **ret, struct event_base *base, const struct pf_settings *settings,
+                struct pf_troubles *troubles, const struct pf_http_route *routes, void *context,
+                struct pf_error *err)
+{
+    struct pf_http *http = calloc(1, sizeof(*http));
+    struct pf_address inside;
+    if (!http)
+        return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
+    http->base = base;
+    http->troubles = troubles;
+    http->routes = routes;
+    http->context = context;
+    int r = pf_access_init(&http->access, settings, err);
+    if (!r)
+        r = pf_connections_new(&http->connections, base, connections_most(), err);
+    if (!r)
+        r = pf_address_inside(&inside, settings->state, err);
+    if (!r)
+        r = add_listener(http, &inside, err);
+    if (!r)
+        r = each_address(settings, http->access.token != NULL, add_listener, http, err);
+    if (r < 0) {
+        pf_http_free(http);
+        return r;
+    }
+    for (struct listener *listener = http->listeners; listener; listener = listener->next)
+        try_to_listen(listener);
+    *ret = http;
+    return 0;
+}
+
+struct pf_http *pf_http_free(struct pf_http *http)
+{
+    if (!http)
+        return NULL;
+    for (struct listener *listener = http->listeners; listener; listener = listener->next) {
+        if (listener->server)
+            evhttp_free(listener->server); /* with its connections, and what they were sending */
+        if (listener->retry)
+            event_free(listener->retry);
+        if (listener->listening)
+            pf_address_forget(&listener->address);
+    }
+    while (http->requests)
+        forget_request(http->requests);
+    while (http->listeners) {
+        struct listener *listener = http->listeners;
+        http->listeners = listener->next;
+        free(listener);
+    }
+    pf_connections_free(http->connections);
+    pf_access_free(&http->access);
+    free(http);
+    return NULL;
+}
+
+size_t pf_http_connections(const struct pf_http *http)
+{
+    return pf_connections_count(http->connections);
+}
+
+const struct pf_access *pf_http_tokens(const struct pf_http *http)
+{
+    return &http->access;
+}
