@@ -1,4 +1,4 @@
-# parfocal: make [run | test | bench | fuzz | gpu-check | lint | install | clean | help]
+# parfocal: make [run | test | bench | fuzz | gpu-check | lint | install | deb | test-package | clean | help]
 #
 #   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
 #   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
@@ -48,6 +48,7 @@ DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
              e2fsprogs \
              libimage-exiftool-perl sqlite3 python3 systemd mandoc man-db
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
+DEB_DEB   := debhelper dpkg-dev fakeroot lintian
 DEB_LINT  := clang-format cppcheck
 DEB_FUZZ  := clang-14 libclang-rt-14-dev
 PKGS      := libevent_core libevent_extra libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
@@ -130,15 +131,16 @@ FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
 TORTURE := $(patsubst tests/torture/%.c,$(BUILD)/tests/torture/%,$(wildcard tests/torture/*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
-.PHONY: all programs run test bench fuzz fuzzers gpu-check gpu-programs lint format install clean help packages FORCE
+.PHONY: all programs run test bench fuzz fuzzers gpu-check gpu-programs lint format install deb test-package clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BUILD)/parfocal
 programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
+NEED_PACKAGES ?= packaging/need-packages.sh $(DEB_BUILD)
 packages:
-	@packaging/need-packages.sh $(DEB_BUILD)
+	@$(NEED_PACKAGES)
 
 # A file that changes only when its content would: whoever depends on it is rebuilt exactly then.
 define if_changed # text
@@ -294,14 +296,53 @@ lint:
 format:
 	clang-format -i $(C_FILES)
 
-install: $(BUILD)/parfocal
+# ---- packages -------------------------------------------------------------------------------
+# Where what surrounds the program goes. CROSS programs run through RUN (an emulator) here.
+UNITDIR   ?= $(PREFIX)/lib/systemd/system
+UDEVDIR   ?= $(PREFIX)/lib/udev/rules.d
+SYSUSERS  ?= $(PREFIX)/lib/sysusers.d
+DATA      := $(DESTDIR)$(PREFIX)/share
+# The service's own directories; what is in them is described in the unit.
+HOME_DIR  := /var/lib/parfocal
+INSTALLED := --source folder:$(HOME_DIR)/inbox --outbox $(HOME_DIR)/outbox --spool $(HOME_DIR)/spool \
+             --state $(HOME_DIR)/state
+MADE      := $(addprefix $(BUILD)/made/,parfocal.1 parfocal.conf.5 parfocal.bash _parfocal \
+             parfocal.conf parfocal.service)
+
+$(BUILD)/made/parfocal.1: SAYS = manual page
+$(BUILD)/made/parfocal.conf.5: SAYS = manual conf
+$(BUILD)/made/parfocal.bash: SAYS = manual bash
+$(BUILD)/made/_parfocal: SAYS = manual zsh
+$(BUILD)/made/parfocal.conf: SAYS = config show $(INSTALLED)
+$(filter-out %.service,$(MADE)): $(BUILD)/parfocal
+	@mkdir -p $(@D)
+	$(RUN) $(BUILD)/parfocal $(SAYS) >$@
+$(BUILD)/made/parfocal.service: packaging/parfocal.service FORCE
+	@mkdir -p $(@D)
+	@sed 's,@BIN@,$(PREFIX)/bin,; s,@SYSCONF@,$(SYSCONF),' $< >$@
+
+install: $(BUILD)/parfocal $(MADE)
 	install -D -m 755 $(BUILD)/parfocal $(DESTDIR)$(PREFIX)/bin/parfocal
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/parfocal README.md LICENSE
-	$(BUILD)/parfocal config show >$(BUILD)/parfocal.conf
-	install -D -m 644 $(BUILD)/parfocal.conf $(DESTDIR)$(PREFIX)/share/doc/parfocal/parfocal.conf
+	install -D -m 644 -t $(DATA)/doc/parfocal README.md LICENSE packaging/*.md $(BUILD)/made/parfocal.conf
+	install -D -m 644 -t $(DATA)/man/man1 $(BUILD)/made/parfocal.1
+	install -D -m 644 -t $(DATA)/man/man5 $(BUILD)/made/parfocal.conf.5
+	install -D -m 644 $(BUILD)/made/parfocal.bash $(DATA)/bash-completion/completions/parfocal
+	install -D -m 644 -t $(DATA)/zsh/vendor-completions $(BUILD)/made/_parfocal
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/made/parfocal.service
+	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/60-parfocal.rules
+	install -D -m 644 packaging/parfocal.sysusers $(DESTDIR)$(SYSUSERS)/parfocal.conf
 	@# A configuration that somebody has edited is theirs.
 	[ -e $(DESTDIR)$(SYSCONF)/parfocal.conf ] || \
-	    install -D -m 644 $(BUILD)/parfocal.conf $(DESTDIR)$(SYSCONF)/parfocal.conf
+	    install -D -m 644 $(BUILD)/made/parfocal.conf $(DESTDIR)$(SYSCONF)/parfocal.conf
+
+deb:
+	@packaging/need-packages.sh $(DEB_DEB) $(DEB_BUILD)
+	@packaging/make-deb.sh $(BUILD)/deb $(DEB_BUILD)
+
+test-package: $(GENERATE)
+	@packaging/need-packages.sh $(DEB_DEB) $(DEB_BUILD) debootstrap
+	@packaging/make-deb.sh $(BUILD)/deb $(DEB_BUILD)
+	@packaging/test-package.sh $(BUILD)/deb $(GENERATE)
 
 clean:
 	rm -rf build

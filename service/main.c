@@ -17,6 +17,7 @@
 #include "service/camera_command.h"
 #include "service/doctor.h"
 #include "service/help.h"
+#include "service/manual.h"
 #include "service/serve.h"
 
 static int help_main(int argc, char **argv);
@@ -86,6 +87,10 @@ const struct pf_command pf_commands[] = {
      "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` starts\n"
      "it. With directories it can write beneath these alone.\n",
      "engine output maps worker_memory sandbox log_level", pf_process_main},
+    {"manual", "page | conf | bash | zsh", "print the manual pages or a shell's completion",
+     "  page, conf           parfocal(1) and parfocal.conf(5), for man\n"
+     "  bash, zsh            what these shells complete a command line with\n",
+     "", pf_manual_main},
     {"help", "[COMMAND]", "this, or the help of a command", "", "", help_main},
     {0},
 };

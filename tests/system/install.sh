@@ -1,0 +1,117 @@
+#!/bin/bash
+# What is installed beside the program: manual pages, completion, the unit, the configuration.
+. "${BASH_SOURCE%/*}/lib.sh"
+
+# `make install` of this build, once for all tests. Nothing is built: the program is there.
+installed()
+{
+    [ -z "$SAN" ] || skip 'the program of this build is not one to install'
+    make -s -C "$ROOT" BUILD="$BUILD" NEED_PACKAGES=true -o "$BUILD/parfocal" DESTDIR="$T/root" \
+        PREFIX=/usr install >log 2>&1 || { cat log; fail 'make install'; }
+}
+
+test_all_of_it_is_installed()
+{
+    local file
+    installed
+    for file in usr/bin/parfocal etc/parfocal.conf usr/lib/systemd/system/parfocal.service \
+        usr/lib/sysusers.d/parfocal.conf usr/lib/udev/rules.d/60-parfocal.rules \
+        usr/share/man/man1/parfocal.1 usr/share/man/man5/parfocal.conf.5 \
+        usr/share/bash-completion/completions/parfocal usr/share/zsh/vendor-completions/_parfocal; do
+        [ -s "root/$file" ] || fail "$file is missing"
+    done
+    expect_status 0 "$PARFOCAL" config check -c root/etc/parfocal.conf
+    grep -qx 'state = /var/lib/parfocal/state' root/etc/parfocal.conf
+    # A configuration that somebody has edited is theirs.
+    echo '# mine' >>root/etc/parfocal.conf
+    installed
+    grep -q '^# mine' root/etc/parfocal.conf || fail 'the configuration was replaced'
+    ! grep -rl '@[A-Z]*@' root --include='*.service' || fail 'a place was not filled in'
+}
+
+test_the_units_sandbox_is_strict()
+{
+    need systemd-analyze
+    installed
+    local unit=root/usr/lib/systemd/system/parfocal.service level
+    systemd-analyze security --offline=true "$unit" >report 2>&1 || skip "$(tail -n 1 report)"
+    level=$(sed -n 's/^→ Overall exposure level for parfocal.service: \([0-9.]*\).*/\1/p' report)
+    awk -v level="$level" 'BEGIN { exit !(level != "" && level <= 1.7) }' ||
+        { grep '✗' report; fail "exposure ${level:-unknown}, 1.7 is the limit"; }
+    # A filter that names what this systemd does not know would be no filter.
+    ! grep -i 'unknown\|ignoring' report || fail 'systemd does not understand it'
+}
+
+test_manual_pages_are_well_formed()
+{
+    local page
+    need mandoc
+    for page in page conf; do
+        "$PARFOCAL" manual $page >$page.roff
+        mandoc -Tlint -Wwarning $page.roff >lint || { cat lint; fail "mandoc on $page"; }
+        if command -v man >/dev/null && command -v groff >/dev/null; then
+            LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l $page.roff 2>warnings >/dev/null || true
+            [ ! -s warnings ] || { cat warnings; fail "man on $page"; }
+        fi
+    done
+}
+
+test_manual_pages_have_every_setting_and_command()
+{
+    local key command
+    need mandoc
+    "$PARFOCAL" manual conf | mandoc -Tutf8 | sed 's/.\x08//g' >conf
+    "$PARFOCAL" manual page | mandoc -Tutf8 | sed 's/.\x08//g' >page
+    "$PARFOCAL" config show | sed -n 's/^#\{0,1\}\([a-z_0-9]*\) = .*/\1/p' | sort -u >keys
+    [ "$(wc -l <keys)" -gt 30 ] || fail 'where are the settings?'
+    while read -r key; do
+        grep -q "^ *$key = " conf || fail "parfocal.conf(5) has no $key"
+    done <keys
+    for command in $("$PARFOCAL" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+        grep -q "parfocal $command" page || fail "parfocal(1) has no $command"
+    done
+}
+
+test_bash_completes()
+{
+    "$PARFOCAL" manual bash >completion
+    # complete WORDS...: what the last one may become
+    cat >ask <<'A'
+. ./completion
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_parfocal
+printf '%s\n' "${COMPREPLY[@]}"
+A
+    bash ask parfocal ser | grep -qx serve
+    bash ask parfocal serve --out | grep -qx -- --outbox
+    bash ask parfocal stack --depth | grep -qx -- --depth-map
+    bash ask parfocal serve --no-rec | grep -qx -- --no-recursive
+    bash ask parfocal serve --motion aff | grep -qx affine
+    bash ask parfocal serve --device '' | sort | tr '\n' ' ' | grep -qx 'auto cpu cuda '
+    bash ask parfocal config '' | grep -qx check
+    mkdir folder
+    touch frame.jpg
+    bash ask parfocal serve --outbox f | grep -qx folder
+    ! bash ask parfocal serve --outbox f | grep -q frame || fail 'a file for a directory'
+    bash ask parfocal stack f | grep -qx frame.jpg
+}
+
+test_zsh_understands_its_completion()
+{
+    need zsh
+    "$PARFOCAL" manual zsh >_parfocal
+    zsh -n _parfocal
+    # Each option is a specification that _arguments takes.
+    zsh -f -c '
+        fpath=($PWD $fpath)
+        autoload -Uz compinit && compinit -u -D -d $PWD/dump
+        autoload -Uz +X _parfocal
+        _describe() { print -l -- ${(P)2} }
+        _arguments() { shift; print -l -- "$@" }
+        words=(parfocal serve "") CURRENT=3
+        _parfocal' >specs
+    grep -q '^--motion\[.*:motion:(shift similarity affine homography)$' specs || fail "$(head specs)"
+    grep -q '^--outbox\[.*:outbox:_directories$' specs
+    "$PARFOCAL" manual nonsense 2>err && fail 'nonsense is taken'
+    grep -q 'say `parfocal manual page`' err
+}
