@@ -210,6 +210,10 @@ $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/r
 $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
+# What this one calls for memory, it answers itself.
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf __asprintf_chk
+$(BUILD)/tests/test_allocations: MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
+
 $(CAMERA): $(CAMERA_O)
 	$(LINK)
 $(RECEIVER): MORE_LIBS = -levent_extra -levent_openssl -lssl

@@ -227,6 +227,7 @@ static int rest_ms(struct pf_camera *camera, int64_t since_ms)
     if (file && file->due_ms - pf_monotonic_ms() < left_ms)
         left_ms = file->due_ms - pf_monotonic_ms();
     if (camera->bracket.state != PF_BRACKET_NONE && camera->bracket.state != PF_BRACKET_WAIT &&
+        camera->bracket.state != PF_BRACKET_ASK &&
         camera->bracket.due_ms - pf_monotonic_ms() < left_ms)
         left_ms = camera->bracket.due_ms - pf_monotonic_ms();
     return left_ms > 0 ? (int)left_ms : 0;
@@ -351,6 +352,8 @@ static void take_command(void *context, const char *name, const json_t *command)
         free(path);
     } else if (!strcmp(name, "ask")) {
         pf_camera_take_ask(camera, command);
+    } else if (!strcmp(name, "next") || !strcmp(name, "enough")) {
+        pf_camera_bracket_word(camera, command, !strcmp(name, "enough"));
     } else if (!strcmp(name, "cancel")) {
         pf_camera_bracket_cancel(camera, json_integer_value(json_object_get(command, "id")));
     } else {
@@ -381,6 +384,8 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int in
             work(camera);
         else if (camera->next_try_ms <= now_ms)
             connect(camera);
+        if (!camera->gp)
+            pf_camera_bracket_unlinked(camera);
         tell_pending(camera);
         wait_ms = camera->gp ? rest_ms(camera, now_ms) : ALIVE_MS;
         int64_t try_ms = camera->next_try_ms - pf_monotonic_ms();

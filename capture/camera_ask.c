@@ -169,7 +169,7 @@ static void one_setting(struct pf_camera *camera, int64_t id, const char *name, 
     if (value)
         r = set_value(widget, value);
     if (value && r == GP_ERROR_BAD_PARAMETERS) {
-        char *text, *choices = json_dumps(describe(widget, true), JSON_COMPACT);
+        char *text, *choices = pf_json_text(describe(widget, true), JSON_COMPACT);
         if (asprintf(&text, "%s cannot be \"%s\": %s", name, value, choices) >= 0) {
             pf_camera_refuse(camera, id, text);
             free(text);

@@ -233,6 +233,8 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
     pf_log_debug("%s/%s is here as %s", file->folder, file->name, file->path);
     camera->spool_files++;
     file->state = PF_CAMERA_SENT;
+    record->bracket = file->bracket;
+    record->focus_at = file->focus_at;
     send_record(camera, record, file->path, &st);
     if (!camera->settings->delete_from_card)
         pf_camera_forget(camera, file);

@@ -76,6 +76,9 @@ static struct pf_camera_file *get(struct pf_camera *camera, const char *folder, 
         return NULL;
     }
     file->seen_ms = file->due_ms = pf_monotonic_ms();
+    if (camera->bracket.state != PF_BRACKET_NONE && camera->bracket.triggered)
+        file->bracket = camera->bracket.id;
+    file->focus_at = camera->bracket.focus_at;
     camera->files[camera->file_count++] = file;
     return file;
 }

@@ -38,6 +38,8 @@ struct pf_camera_file {
     int64_t time_s, size_bytes;
     int64_t explained_kb; /* of it that pf_camera::explained_kb has counted */
     int64_t part_bytes;   /* of it that are in the spool from an earlier try */
+    int64_t bracket;      /* that it was shot in, 0 none; */
+    double focus_at;      /* then */
     int64_t seen_ms, due_ms, wait_ms;
     bool listed; /* by the comparison under way */
     int attempts;
@@ -45,26 +47,43 @@ struct pf_camera_file {
 
 enum pf_bracket_state {
     PF_BRACKET_NONE,
+    PF_BRACKET_MOVE, /* towards `to`, then a picture */
     PF_BRACKET_TRIGGER,
-    PF_BRACKET_WAIT, /* for the picture */
-    PF_BRACKET_STEP,
+    PF_BRACKET_WAIT,  /* for the picture */
+    PF_BRACKET_AHEAD, /* until covered: one step on, while the engine looks at the picture */
+    PF_BRACKET_ASK,   /* for the word, what comes next */
     PF_BRACKET_RETURN,
 };
 
+/* Where the focus is, is counted in the maker's units from the start, in the bracket's direction: motor
+ * steps, or steps of the one size. */
 struct pf_camera_bracket {
     enum pf_bracket_state state;
-    int64_t id; /* of the ask */
-    int frames, step;
+    int64_t id;       /* of the ask */
+    int frames, step; /* frames: the most there may be when it goes on until covered */
     int64_t settle_ms;
     const struct pf_focus_maker *maker;
-    int taken, steps; /* shots seen; steps away from the start */
-    int64_t due_ms;   /* nothing is done before */
-    int64_t since_ms; /* what is waited for is waited for since then */
-    int shots_before; /* pf_camera::shots_seen when it was triggered */
-    bool live_view;   /* is on */
-    bool compared;    /* the card was, for the shot that is waited for */
-    bool stuck;       /* the way back has failed */
-    char error[256];  /* why it ends early */
+    int unit; /* units of one step of the bracket */
+    int at, to;
+    int low;            /* the least it was at: behind it nothing is known of the way */
+    int by_way_of;      /* where it turns round on its way back; INT_MAX: it does not */
+    double focus_at;    /* of the picture to come, or just taken; in steps */
+    bool triggered;     /* pictures that appear are of this bracket */
+    int taken;          /* shots seen */
+    int64_t due_ms;     /* nothing is done before */
+    int64_t settled_ms; /* after the last move */
+    int64_t since_ms;   /* what is waited for is waited for since then */
+    int shots_before;   /* pf_camera::shots_seen when it was triggered */
+    bool live_view;     /* is on */
+    bool compared;      /* the card was, for the shot that is waited for */
+    bool cancelled;
+    bool stuck;      /* the way back has failed */
+    char error[256]; /* why it ends early */
+
+    bool until_covered;
+    int turn;        /* of asking for the word */
+    double furthest; /* focus_at that was highest */
+    bool covered;    /* the word was: enough */
 };
 
 struct pf_camera {
@@ -165,8 +184,12 @@ void pf_camera_refuse(struct pf_camera *camera, int64_t id, const char *why);
 /* camera_bracket.c */
 void pf_camera_bracket_begin(struct pf_camera *camera, const json_t *ask);
 void pf_camera_bracket_cancel(struct pf_camera *camera, int64_t id);
+/* The word for a bracket until covered: `next` or `enough`. */
+void pf_camera_bracket_word(struct pf_camera *camera, const json_t *word, bool enough);
 /* The link is there anew, the card was compared. */
 void pf_camera_bracket_link(struct pf_camera *camera);
+/* There is no link: it does not wait for one for ever. */
+void pf_camera_bracket_unlinked(struct pf_camera *camera);
 /* Does what is due; false when there is nothing. */
 bool pf_camera_bracket_go(struct pf_camera *camera);
 

@@ -72,6 +72,11 @@ const char *pf_focus_drive_name(const struct pf_focus_maker *maker)
     return maker->setting;
 }
 
+int pf_focus_drive_units(const struct pf_focus_maker *maker, int step)
+{
+    return maker->kind == BY_STEPS ? abs(step) : 1;
+}
+
 int pf_focus_drive_step(Camera *camera, GPContext *context, const struct pf_focus_maker *maker,
                         int step)
 {

@@ -21,6 +21,9 @@ int pf_focus_drive_find(Camera *camera, GPContext *context, int step,
                         const struct pf_focus_maker **ret, struct pf_error *err);
 const char *pf_focus_drive_name(const struct pf_focus_maker *maker); /* "manualfocusdrive", ... */
 
+/* How many units of the maker's measure a step is: motor steps, or 1 where steps have sizes. */
+int pf_focus_drive_units(const struct pf_focus_maker *maker, int step);
+
 /* One step. A code of libgphoto2; GP_ERROR_CAMERA_ERROR at the end of the way. */
 int pf_focus_drive_step(Camera *camera, GPContext *context, const struct pf_focus_maker *maker,
                         int step);

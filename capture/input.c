@@ -38,6 +38,8 @@ int pf_input_read(int fd, struct pf_jsonl_reader *reader,
         int next = pf_jsonl_reader_next(reader, &command, &bad);
         if (next == 0)
             return 1;
+        if (next == -ENOMEM)
+            return pf_fail(err, ENOMEM, "%s", bad.text);
         if (next < 0) {
             pf_log_warning("%s", bad.text);
             continue;

@@ -62,6 +62,10 @@ json_t *pf_record_to_json(const struct pf_record *record)
 #define PUT_FLAG(key) failed |= json_object_set_new(object, #key, json_boolean(record->key));
     RECORD_FLAGS(PUT_FLAG)
 #undef PUT_FLAG
+    if (record->bracket) {
+        failed |= json_object_set_new(object, "bracket", json_integer(record->bracket));
+        failed |= json_object_set_new(object, "focus_at", json_real(record->focus_at));
+    }
     if (failed) {
         json_decref(object);
         return NULL;
@@ -115,6 +119,20 @@ static int take_flag(const json_t *object, const char *key, bool *ret, struct pf
     return 0;
 }
 
+/* Both or neither. */
+static int take_bracket(const json_t *object, struct pf_record *record, struct pf_error *err)
+{
+    const json_t *bracket = json_object_get(object, "bracket");
+    const json_t *focus_at = json_object_get(object, "focus_at");
+    if (!bracket && !focus_at)
+        return 0;
+    if (!json_is_integer(bracket) || !json_is_number(focus_at))
+        return pf_fail(err, EBADMSG, "frame record: bracket and focus_at are no numbers");
+    record->bracket = json_integer_value(bracket);
+    record->focus_at = json_number_value(focus_at);
+    return 0;
+}
+
 static int take_identity(const json_t *object, struct pf_identity *ret, struct pf_error *err)
 {
     const json_t *value = json_object_get(object, "id");
@@ -154,6 +172,8 @@ int pf_record_from_json(const json_t *object, struct pf_record **ret, struct pf_
         r = take_flag(object, #key, &record->key, err);
     RECORD_FLAGS(TAKE_FLAG)
 #undef TAKE_FLAG
+    if (!r)
+        r = take_bracket(object, record, err);
     if (r) {
         pf_record_free(record);
         return r;

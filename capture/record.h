@@ -32,6 +32,8 @@ struct pf_record {
     int64_t iso;                           /* 0 unknown */
     char *burst_id;                        /* maker's burst id (Apple BurstUUID, ...), NULL none */
     int64_t sequence;                      /* maker's shot number within the sequence, -1 none */
+    int64_t bracket; /* number of the driven bracket that it was shot in, 0 none; and then */
+    double focus_at; /* its place in the order of depth, in steps from the bracket's start */
     int64_t counter; /* last run of digits in the file's stem (IMG_0042 -> 42), -1 none */
 };
 

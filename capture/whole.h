@@ -40,7 +40,7 @@ struct pf_whole {
     int64_t exif_more_at;    /* CR3: its EXIF directory is a TIFF structure of its own; 0 none */
 };
 
-/* 0 and *ret filled, or errno of pread(2). */
+/* 0 and *ret filled, -ENOMEM, or errno of pread(2). */
 int pf_whole_check(struct pf_bytes *bytes, struct pf_whole *ret);
 
 #endif

@@ -21,6 +21,8 @@ struct pf_burst {
     struct pf_coverage *coverage; /* NULL: nobody wants to know */
     bool has_maps;                /* the method knows which frame is sharp where */
     char **added;                 /* identities, in the order of pf_stack_add() */
+    double *focus_at;             /* of each, NAN unknown */
+    double next_focus_at;
     int count, capacity;
     int aside;
 };
@@ -32,6 +34,7 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
     if (!burst)
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
+    burst->next_focus_at = NAN;
     burst->has_maps = pf_fuse_has_maps(settings->fuse);
     int r = settings->coverage ? pf_coverage_new(&burst->coverage, err) : 0;
     if (r == 0)
@@ -53,6 +56,7 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst)
     for (int i = 0; i < burst->count; i++)
         free(burst->added[i]);
     free(burst->added);
+    free(burst->focus_at);
     free(burst);
     return NULL;
 }
@@ -147,10 +151,54 @@ static int remember(struct pf_burst *burst, const char *identity)
         if (!grown)
             return -ENOMEM;
         burst->added = grown;
+        double *focus_at = realloc(burst->focus_at, (size_t)capacity * sizeof(*focus_at));
+        if (!focus_at)
+            return -ENOMEM;
+        burst->focus_at = focus_at;
         burst->capacity = capacity;
     }
     burst->added[burst->count] = strdup(identity);
+    burst->focus_at[burst->count] = burst->next_focus_at;
+    burst->next_focus_at = NAN;
     return burst->added[burst->count] ? 0 : -ENOMEM;
+}
+
+void pf_burst_focus_at(struct pf_burst *burst, double focus_at)
+{
+    burst->next_focus_at = focus_at;
+}
+
+struct focused {
+    double focus_at;
+    int frame;
+};
+
+static int by_focus(const void *left, const void *right)
+{
+    const struct focused *a = left, *b = right;
+    if (a->focus_at != b->focus_at)
+        return a->focus_at < b->focus_at ? -1 : 1;
+    return a->frame - b->frame;
+}
+
+/* Identities in the order of their focus; NULL where it is not known of all. */
+static int focus_order(const struct pf_burst *burst, json_t **ret, struct pf_error *err)
+{
+    *ret = NULL;
+    for (int i = 0; i < burst->count; i++)
+        if (isnan(burst->focus_at[i]))
+            return 0;
+    struct focused *places = calloc((size_t)burst->count + 1, sizeof(*places));
+    if (!places)
+        return pf_fail(err, ENOMEM, "out of memory for the coverage");
+    for (int i = 0; i < burst->count; i++)
+        places[i] = (struct focused){burst->focus_at[i], i};
+    qsort(places, (size_t)burst->count, sizeof(*places), by_focus);
+    *ret = json_array();
+    for (int i = 0; i < burst->count; i++)
+        json_array_append_new(*ret, pf_json_bytes(burst->added[places[i].frame]));
+    free(places);
+    return 0;
 }
 
 /* A fused frame joins the coverage; what is missing so far joins its facts. */
@@ -158,14 +206,17 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
                  const struct pf_image *image, json_t *facts, struct pf_error *err)
 {
     struct pf_focus focus;
-    json_t *coverage = NULL;
+    json_t *coverage = NULL, *order = NULL;
     if (!burst->coverage)
         return 0;
     pf_focus_lay(&focus, &result->focus, result->transform, image->width, image->height,
                  result->light.gain);
     int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
     if (r == 0)
-        r = pf_burst_coverage(burst, NULL, false, &coverage, err);
+        r = focus_order(burst, &order, err);
+    if (r == 0)
+        r = pf_burst_coverage(burst, order, false, &coverage, err);
+    json_decref(order);
     if (r == 0 && json_object_set_new(facts, "coverage", coverage) < 0)
         r = pf_fail(err, ENOMEM, "out of memory for a frame's result");
     return r;
@@ -345,14 +396,16 @@ int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool wh
     free(rank);
     if (r < 0)
         return r;
-    json_t *skipped = json_array();
+    json_t *skipped = json_array(), *missing = json_array();
     for (int i = 0; i + 1 < report.frames; i++)
-        if (report.skipped[i])
+        if (report.skipped[i]) {
             json_array_append_new(skipped, json_pack("[o, o]", identity_json(burst, &report, i),
                                                      identity_json(burst, &report, i + 1)));
-    *ret = json_pack("{s:i, s:o, s:o, s:o}", "detail", report.detail, "skipped", skipped, "before",
-                     cells_that_are(&report, PF_COVER_BEFORE), "beyond",
-                     cells_that_are(&report, PF_COVER_BEYOND));
+            json_array_append_new(missing, json_integer(report.missing[i]));
+        }
+    *ret = json_pack("{s:i, s:o, s:o, s:o, s:o}", "detail", report.detail, "skipped", skipped,
+                     "missing", missing, "before", cells_that_are(&report, PF_COVER_BEFORE),
+                     "beyond", cells_that_are(&report, PF_COVER_BEYOND));
     if (*ret && whole) {
         json_object_set_new(*ret, "curve", curve_json(burst, &report));
         json_object_set_new(*ret, "winner", winner_json(burst, &report, order));

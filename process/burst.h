@@ -30,10 +30,15 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
                  const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
                  struct pf_error *err);
 
+/* The frame that is added next was taken with the focus there, in steps of a driven bracket. When that
+ * is known of all frames, their facts' coverage has them in this order. */
+void pf_burst_focus_at(struct pf_burst *burst, double focus_at);
+
 int pf_burst_fused(const struct pf_burst *burst);
 int pf_burst_aside(const struct pf_burst *burst);
 
-/* What the frames cover (process/coverage.h), as in PROTOCOL.md: detail skipped before beyond; with
+/* What the frames cover (process/coverage.h), as in PROTOCOL.md: detail skipped missing before beyond;
+ * with
  * `whole` also curve and winner. null where the setting `coverage` is off. order as in struct pf_burst_output; winners are places in it. */
 int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool whole, json_t **ret,
                       struct pf_error *err);

@@ -195,6 +195,8 @@ static void find_skipped(const struct view *view, int fits, struct pf_coverage_r
             wide = wide && step(view, k, i) > PF_COVERAGE_STEP &&
                    is_known(&view->curves[view->chosen + k], i);
         report->skipped[i] = wide && step(view, 0, i) > PF_COVERAGE_LOSS * sharp;
+        if (report->skipped[i])
+            report->missing[i] = step(view, 0, i) < 2.5 ? 1 : (int)lround(step(view, 0, i)) - 1;
     }
 }
 
@@ -253,7 +255,9 @@ int pf_coverage_report(const struct pf_coverage *coverage, const int *rank,
     report.sharpness = calloc(room, sizeof(*report.sharpness));
     report.won = calloc(room, sizeof(*report.won));
     report.skipped = calloc(room, sizeof(*report.skipped));
-    int r = scratch && report.sharpness && report.frame && report.won && report.skipped
+    report.missing = calloc(room, sizeof(*report.missing));
+    int r = scratch && report.sharpness && report.frame && report.won && report.skipped &&
+                    report.missing
                 ? look(&view, coverage, rank)
                 : -ENOMEM;
     if (r == 0) {
@@ -286,5 +290,6 @@ void pf_coverage_report_free(struct pf_coverage_report *report)
     free(report->frame);
     free(report->won);
     free(report->skipped);
+    free(report->missing);
     *report = (struct pf_coverage_report){0};
 }

@@ -55,6 +55,7 @@ struct pf_coverage_report {
     int *frame;                /* in the order of the report: the caller's numbers */
     int *won;                  /* cells that this frame has sharpest */
     bool *skipped;             /* between this frame and the next one */
+    int *missing;              /* how many frames, of the usual step, are missing there */
     int detail;                /* cells that are not plain */
     int cover[PF_FOCUS_CELLS]; /* enum pf_cover */
     int winner

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 #include "config/base/time.h"
 
 static int write_sidecar(const json_t *command, const json_t *output, json_t *coverage,
@@ -21,7 +22,7 @@ static int write_sidecar(const json_t *command, const json_t *output, json_t *co
         json_decref(sidecar);
         return pf_fail(err, ENOMEM, "out of memory for %s", path);
     }
-    char *text = json_dumps(sidecar, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    char *text = pf_json_text(sidecar, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(sidecar);
     if (!text)
         return pf_fail(err, ENOMEM, "out of memory for %s", path);

@@ -78,7 +78,7 @@ int pf_stack_report_print(const struct pf_stack_report *report)
         json_object_set(document, "coverage", report->coverage);
     if (document && report->failure)
         json_object_set_new(document, "error", pf_json_bytes(report->failure->text));
-    char *text = document ? json_dumps(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = pf_json_text(document, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(document);
     if (!text)
         return -ENOMEM;

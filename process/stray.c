@@ -1,5 +1,6 @@
 #include "process/stray.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define UNLIKE_MIN 2 /* of two that do not fit each other nobody knows which is the stray */
@@ -54,12 +55,14 @@ bool pf_stray_again(struct pf_stray *stray)
     return go_again(stray, stray->best);
 }
 
-void pf_stray_strike(json_t *facts)
+int pf_stray_strike(json_t *facts)
 {
     static const char *const keys[] = {"transform", "aligned_by", "correlation", "gain"};
+    int failed = 0;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        json_object_set_new(facts, keys[i], json_null());
-    json_object_set_new(facts, "verdict", json_string("aside"));
-    json_object_set_new(facts, "cause", json_string("unlike"));
-    json_object_set_new(facts, "reference", json_false());
+        failed |= json_object_set_new(facts, keys[i], json_null());
+    failed |= json_object_set_new(facts, "verdict", json_string("aside"));
+    failed |= json_object_set_new(facts, "cause", json_string("unlike"));
+    failed |= json_object_set_new(facts, "reference", json_false());
+    return failed ? -ENOMEM : 0;
 }

@@ -39,7 +39,7 @@ void pf_stray_see(struct pf_stray *stray, int *group, const json_t *facts);
 bool pf_stray_again(struct pf_stray *stray);
 
 /* Strikes from the facts of a frame that is out how it fitted its own group. */
-void pf_stray_strike(json_t *facts);
+int pf_stray_strike(json_t *facts);
 
 #define PF_STRAY_REASON "unlike the others: %zu frames do not fit it"
 

@@ -75,6 +75,11 @@ static void deliver(struct pf_child *child, const void *bytes, size_t size_bytes
         int r = pf_jsonl_reader_next(child->reader, &object, &err);
         if (!r)
             return;
+        if (r == -ENOMEM) { /* nothing may be passed over; a new one says again what counts */
+            pf_log_error("%s: %s; it is ended", child->argv[1], err.text);
+            pf_child_kill(child);
+            return;
+        }
         if (r < 0) {
             pf_log_warning("%s: %s", child->argv[1], err.text);
             continue;
@@ -299,7 +304,7 @@ int pf_child_send(struct pf_child *child, json_t *object)
         r = -ENOBUFS;
     } else {
         struct evbuffer *output = bufferevent_get_output(child->channel);
-        line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        line = pf_json_text(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
         size_t length = line ? strlen(line) : 0;
         if (line)
             line[length] = '\n'; /* replaces the NUL */

@@ -15,6 +15,7 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "service/asking.h"
 
 #define CLIENTS_MAX 16
 
@@ -29,11 +30,9 @@ struct client {
 
 struct pf_control {
     struct evconnlistener *listener;
-    struct pf_control_handlers handlers;
-    void *context;
+    struct pf_service *service;
     struct client *clients;
     size_t client_count;
-    int64_t next_id;
     char *path;
 };
 
@@ -55,6 +54,8 @@ static void free_client(struct client *client)
         at = &(*at)->next;
     *at = client->next;
     client->control->client_count--;
+    if (client->id > 0)
+        pf_asking_forget(client->control->service, client->id);
     bufferevent_free(client->channel);
     pf_jsonl_reader_free(client->reader);
     free(client);
@@ -62,7 +63,7 @@ static void free_client(struct client *client)
 
 static void say(struct client *client, const json_t *object)
 {
-    char *line = json_dumps(object, JSON_COMPACT);
+    char *line = pf_json_text(object, JSON_COMPACT);
     if (line) {
         bufferevent_write(client->channel, line, strlen(line));
         bufferevent_write(client->channel, "\n", 1);
@@ -80,21 +81,36 @@ static void refuse(struct client *client, const char *why)
     json_decref(answer);
 }
 
+static void on_answer(struct pf_service *service, int64_t id, const json_t *answer, void *context)
+{
+    struct pf_control *control = context;
+    (void)service;
+    for (struct client *client = control->clients; client; client = client->next) {
+        if (client->id != id || client->ending)
+            continue;
+        if (answer)
+            say(client, answer);
+        else
+            refuse(client, "the process of the source has ended; it is started again");
+    }
+}
+
 static void take(struct client *client, const json_t *command)
 {
     struct pf_control *control = client->control;
-    char why[768] = "unknown command", *source;
+    char why[PF_ASKING_WHY] = "unknown command", *source;
     const char *name = json_string_value(json_object_get(command, "cmd"));
     json_t *ask = json_object_get(command, "ask");
     if (client->id) { /* one at a time */
         if (name && !strcmp(name, "cancel"))
-            control->handlers.cancel(client->id, control->context);
+            pf_asking_cancel(control->service, client->id);
         return;
     }
-    client->id = ++control->next_id;
     source = pf_json_bytes_value(json_object_get(command, "source"));
-    if (!name || strcmp(name, "ask") != 0 || !json_is_object(ask) ||
-        !control->handlers.ask(source, client->id, json_incref(ask), why, control->context))
+    if (name && !strcmp(name, "ask") && json_is_object(ask))
+        client->id =
+            pf_asking_ask(control->service, source, json_incref(ask), on_answer, control, why);
+    if (client->id <= 0)
         refuse(client, why);
     free(source);
 }
@@ -114,6 +130,10 @@ static void on_read(struct bufferevent *channel, void *context)
     json_t *command;
     int r;
     while ((r = pf_jsonl_reader_next(client->reader, &command, &err))) {
+        if (r == -ENOMEM) {
+            free_client(client);
+            return;
+        }
         if (r < 0)
             continue;
         take(client, command);
@@ -135,8 +155,8 @@ static void on_end(struct bufferevent *channel, short what, void *context)
     (void)channel;
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
         return;
-    if (client->id && !client->ending)
-        control->handlers.cancel(client->id, control->context);
+    if (client->id > 0 && !client->ending)
+        pf_asking_cancel(control->service, client->id);
     free_client(client);
 }
 
@@ -168,7 +188,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 }
 
 int pf_control_new(struct pf_control **ret, struct event_base *base, const char *state,
-                   const struct pf_control_handlers *handlers, void *context, struct pf_error *err)
+                   struct pf_service *service, struct pf_error *err)
 {
     struct sockaddr_un address;
     int directory = address_in(state, &address, err), fd = -1, r = 0;
@@ -179,8 +199,7 @@ int pf_control_new(struct pf_control **ret, struct event_base *base, const char 
         r = pf_fail(err, ENOMEM, "out of memory for the control socket");
         goto out;
     }
-    control->handlers = *handlers;
-    control->context = context;
+    control->service = service;
     unlink(address.sun_path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     mode_t mask = umask(077);
@@ -219,28 +238,6 @@ struct pf_control *pf_control_free(struct pf_control *control)
     free(control->path);
     free(control);
     return NULL;
-}
-
-static struct client *find(struct pf_control *control, int64_t id)
-{
-    for (struct client *client = control->clients; client; client = client->next)
-        if (client->id == id && !client->ending)
-            return client;
-    return NULL;
-}
-
-void pf_control_answer(struct pf_control *control, int64_t id, const json_t *answer)
-{
-    struct client *client = find(control, id);
-    if (client)
-        say(client, answer);
-}
-
-void pf_control_lost(struct pf_control *control, int64_t id)
-{
-    struct client *client = find(control, id);
-    if (client)
-        refuse(client, "the process of the source has ended; it is started again");
 }
 
 int pf_control_connect(const char *state, struct pf_error *err)

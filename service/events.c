@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 
@@ -123,7 +124,7 @@ static struct item *make(struct pf_events *events, const char *type, json_t *dat
     if (item) {
         item->data = data;
         item->type = strdup(type);
-        item->text = json_dumps(data, JSON_COMPACT);
+        item->text = pf_json_text(data, JSON_COMPACT);
     } else {
         json_decref(data);
     }

@@ -9,10 +9,19 @@
 #include "config/base/file.h"
 #include "service/grouper_stream.h"
 
+/* A bracket under way. */
+struct drive {
+    int64_t bracket;
+    int frames;    /* 0 unknown */
+    int64_t burst; /* its number; 0: none of its frames has come */
+};
+
 struct pf_grouper {
     struct pf_grouper_settings settings;
     struct pf_stream **streams; /* owned */
     size_t stream_count, stream_capacity;
+    struct drive *drives;
+    size_t drive_count, drive_capacity;
     void *known; /* tsearch(3) tree of all shots, by identity */
     int64_t next_burst;
     int64_t expected_delay_ms;
@@ -197,12 +206,6 @@ static void complete(struct pf_grouper *grouper, struct pf_grouper_burst *burst,
     memcpy(decision->why, why, sizeof(why));
 }
 
-static bool is_full(const struct pf_grouper *grouper, const struct pf_grouper_burst *burst)
-{
-    int expected = grouper->settings.expected_frames;
-    return expected > 0 && burst->count >= (size_t)expected;
-}
-
 /* -ENOMEM: the shot is still the caller's. */
 static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, struct pf_shot *shot,
                 int64_t now_ms)
@@ -217,15 +220,15 @@ static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, stru
     decision->frame = shot->id;
     decision->opened = burst->count == 1;
     decision->late = late;
-    if (is_full(grouper, burst))
+    if (pf_grouper_burst_is_full(burst, &grouper->settings))
         complete(grouper, burst, PF_BURST_EXPECTED);
     return 0;
 }
 
-/* The shot opens a burst. Open ones that lie before it are over, and complete now when they have
+/* The shot opens a burst, of the bracket `drive` unless that is NULL. Open ones that lie before it are over, and complete now when they have
  * been silent for long enough. -ENOMEM: the shot is still the caller's. */
 static int open_burst(struct pf_grouper *grouper, struct pf_stream *stream, struct pf_shot *shot,
-                      int64_t now_ms)
+                      struct drive *drive, int64_t now_ms)
 {
     struct pf_grouper_burst *burst = NULL;
     if (pf_stream_reserve(stream) < 0 || reserve_decisions(grouper, stream->burst_count + 2) < 0 ||
@@ -249,6 +252,11 @@ static int open_burst(struct pf_grouper *grouper, struct pf_stream *stream, stru
         }
         if (closes_at(grouper, older) <= now_ms)
             complete(grouper, older, older->reason);
+    }
+    if (drive) {
+        drive->burst = burst->number;
+        burst->driven = drive->bracket;
+        burst->expected = drive->frames ? drive->frames : -1;
     }
     grouper->next_burst++;
     stream->bursts[stream->burst_count++] = burst;
@@ -279,7 +287,8 @@ static int place_first_held(struct pf_grouper *grouper, struct pf_stream *stream
 {
     struct pf_shot *shot = stream->held[0];
     struct pf_grouper_burst *burst = pf_stream_nearest(&grouper->settings, stream, shot, now_ms);
-    int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
+    int r = burst ? join(grouper, burst, shot, now_ms)
+                  : open_burst(grouper, stream, shot, NULL, now_ms);
     if (r < 0)
         return r;
     pf_stream_take_held(stream, 0);
@@ -295,10 +304,63 @@ static int place(struct pf_grouper *grouper, struct pf_stream *stream, struct pf
                        : stream->held_count || pf_stream_has_open(stream);
     if (waits && grouper->settings.hold_ms > 0)
         return pf_stream_hold(stream, shot);
-    int r = burst ? join(grouper, burst, shot, now_ms) : open_burst(grouper, stream, shot, now_ms);
+    int r = burst ? join(grouper, burst, shot, now_ms)
+                  : open_burst(grouper, stream, shot, NULL, now_ms);
     if (!r)
         retry_held(grouper, stream, now_ms);
     return r;
+}
+
+/* ---- brackets under way ---- */
+
+static struct drive *find_drive(const struct pf_grouper *grouper, int64_t bracket)
+{
+    for (size_t i = 0; i < grouper->drive_count; i++)
+        if (grouper->drives[i].bracket == bracket)
+            return &grouper->drives[i];
+    return NULL;
+}
+
+static struct pf_grouper_burst *burst_of_drive(const struct pf_grouper *grouper,
+                                               const struct drive *drive)
+{
+    struct pf_grouper_burst *burst = NULL;
+    for (size_t i = 0; drive->burst && !burst && i < grouper->stream_count; i++)
+        burst = pf_stream_find(grouper->streams[i], drive->burst);
+    return burst;
+}
+
+int pf_grouper_drive(struct pf_grouper *grouper, int64_t bracket, int frames)
+{
+    struct drive *drives = pf_with_room(grouper->drives, &grouper->drive_capacity,
+                                        grouper->drive_count, 1, sizeof(*drives));
+    if (!drives)
+        return -ENOMEM;
+    grouper->drives = drives;
+    grouper->drives[grouper->drive_count++] = (struct drive){.bracket = bracket, .frames = frames};
+    return 0;
+}
+
+void pf_grouper_drive_ended(struct pf_grouper *grouper, int64_t bracket)
+{
+    struct drive *drive = find_drive(grouper, bracket);
+    if (!drive)
+        return;
+    struct pf_grouper_burst *burst = burst_of_drive(grouper, drive);
+    if (burst)
+        burst->driven = 0;
+    *drive = grouper->drives[--grouper->drive_count];
+}
+
+/* A frame of a bracket under way goes into its burst, whatever lies beside it in time. */
+static int place_driven(struct pf_grouper *grouper, struct pf_stream *stream, struct drive *drive,
+                        struct pf_shot *shot, int64_t now_ms)
+{
+    if (!drive->burst)
+        return open_burst(grouper, stream, shot, drive, now_ms);
+    struct pf_grouper_burst *burst = pf_stream_find(stream, drive->burst);
+    return burst && burst->open ? join(grouper, burst, shot, now_ms)
+                                : place(grouper, stream, shot, now_ms);
 }
 
 /* ---- the interface ---- */
@@ -341,6 +403,7 @@ struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper)
     tdestroy(grouper->known, keep_shot);
     for (size_t i = 0; i < grouper->stream_count; i++)
         pf_stream_free(grouper->streams[i]);
+    free(grouper->drives);
     free(grouper->streams);
     free(grouper->queue);
     free(grouper);
@@ -362,7 +425,10 @@ int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, 
         return out_of_memory(err);
     }
     grouper->order++;
-    if (place(grouper, stream, shot, now_ms) < 0) {
+    struct drive *drive = record->bracket ? find_drive(grouper, record->bracket) : NULL;
+    int r = drive ? place_driven(grouper, stream, drive, shot, now_ms)
+                  : place(grouper, stream, shot, now_ms);
+    if (r < 0) {
         tdelete(&shot->id, &grouper->known, compare_identities);
         pf_shot_free(shot);
         drop_empty_streams(grouper);
@@ -546,7 +612,7 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst
     stream->bursts[stream->burst_count++] = burst;
     if (number >= grouper->next_burst)
         grouper->next_burst = number + 1;
-    if (burst->open && is_full(grouper, burst))
+    if (burst->open && pf_grouper_burst_is_full(burst, &grouper->settings))
         complete(grouper, burst, PF_BURST_EXPECTED);
     forget_old_bursts(grouper);
     return 0;

@@ -92,6 +92,13 @@ void pf_grouper_set(struct pf_grouper *grouper, const struct pf_grouper_settings
  * interval; 0 none): bursts wait that much longer for silence. */
 void pf_grouper_expect_delay(struct pf_grouper *grouper, int64_t delay_ms);
 
+/* A focus bracket of `frames` (0: as many as it will be) is under way: its frames make a burst of
+ * their own, which no pause closes until the drive has ended, and
+ * which completes with the last of them. Ended: it is a burst like others. -ENOMEM: it is so from the
+ * start. */
+int pf_grouper_drive(struct pf_grouper *grouper, int64_t bracket, int frames);
+void pf_grouper_drive_ended(struct pf_grouper *grouper, int64_t bracket);
+
 /* Takes a frame. now_ms: CLOCK_MONOTONIC, never running back. May make decisions; never completes
  * a burst by time. -EEXIST when this content is already held or in a remembered burst (nothing
  * happens), -ENOMEM. */
@@ -128,7 +135,8 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t burst, enum pf_burst_
 /* Complete bursts that are remembered for late frames; the least recently fed are forgotten. */
 #define PF_GROUPER_REMEMBERS 256
 
-/* Puts the frames of one burst in capture order, in place: capture time, then sub-second presence,
+/* Puts the frames of one burst in order, in place. Those of a driven bracket, when all are, by their
+ * focus, for one may have been shot again between two others. Else in capture order: capture time, then sub-second presence,
  * then file-name counter (9999 is followed by 0000 or 0001), then arrival. Where EXIF has no time
  * the counter decides if all frames have one, else arrival. */
 void pf_grouper_sort(const struct pf_record **frames, size_t count);

@@ -47,6 +47,7 @@ int pf_shot_new(struct pf_shot **ret, const struct pf_record *record, int64_t no
     shot->time_ms = bounded(record->capture_ms < 0 ? record->arrival_ms : record->capture_ms);
     shot->heard_ms = now_ms;
     shot->order = order;
+    shot->bracket = record->bracket;
     shot->has_subsec = record->has_subsec;
     shot->by_arrival = record->capture_ms < 0;
     shot->focal_mm = record->focal_mm;
@@ -263,8 +264,10 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
                                               const struct pf_grouper_settings *settings,
                                               int64_t *ret_distance_ms)
 {
-    if (settings->expected_frames > 0 && burst->count >= (size_t)settings->expected_frames)
+    if (pf_grouper_burst_is_full(burst, settings))
         return PF_BURST_EXPECTED;
+    if (burst->driven && shot->bracket != burst->driven)
+        return PF_BURST_SEQUENCE;
     size_t at = position(burst, shot);
     if (burst->sealed && at == burst->count)
         return PF_BURST_BY_HAND;
@@ -295,10 +298,19 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
     return PF_BURST_OPEN;
 }
 
+bool pf_grouper_burst_is_full(const struct pf_grouper_burst *burst,
+                              const struct pf_grouper_settings *settings)
+{
+    int expected = burst->expected ? burst->expected : settings->expected_frames;
+    return expected > 0 && burst->count >= (size_t)expected;
+}
+
 int64_t pf_grouper_burst_closes_at(const struct pf_grouper_burst *burst,
                                    const struct pf_grouper_settings *settings,
                                    int64_t expected_delay_ms)
 {
+    if (burst->driven)
+        return INT64_MAX;
     int64_t margin_ms = clamped(2 * burst->delay_ms, 0, LIMIT_MOST_MS);
     if (margin_ms < expected_delay_ms)
         margin_ms = expected_delay_ms;
@@ -376,6 +388,14 @@ static int compare_arrivals(const void *left, const void *right)
     return order ? order : compare_records(left, right);
 }
 
+static int compare_focus(const void *left, const void *right)
+{
+    const struct pf_record *a = *(const struct pf_record *const *)left;
+    const struct pf_record *b = *(const struct pf_record *const *)right;
+    int order = (a->focus_at > b->focus_at) - (a->focus_at < b->focus_at);
+    return order ? order : compare_records(left, right);
+}
+
 static void reverse(const struct pf_record **frames, size_t count)
 {
     for (size_t i = 0; i < count / 2; i++) {
@@ -406,13 +426,14 @@ static void unwrap(const struct pf_record **frames, size_t count)
 
 void pf_grouper_sort(const struct pf_record **frames, size_t count)
 {
-    bool all_count = true, some_have_time = false;
+    bool all_count = true, some_have_time = false, all_driven = count > 0;
     for (size_t i = 0; i < count; i++) {
+        all_driven = all_driven && frames[i]->bracket && frames[i]->bracket == frames[0]->bracket;
         all_count = all_count && frames[i]->counter >= 0;
         some_have_time = some_have_time || frames[i]->capture_ms >= 0;
     }
-    if (!some_have_time && !all_count) {
-        qsort(frames, count, sizeof(*frames), compare_arrivals);
+    if (all_driven || (!some_have_time && !all_count)) {
+        qsort(frames, count, sizeof(*frames), all_driven ? compare_focus : compare_arrivals);
         return;
     }
     qsort(frames, count, sizeof(*frames), compare_records);

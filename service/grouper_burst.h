@@ -16,6 +16,7 @@ struct pf_shot {
     int64_t heard_ms; /* when it was fed */
     uint64_t order;   /* of feeding */
     bool has_subsec, by_arrival;
+    int64_t bracket; /* that it was driven in, 0 none */
     double focal_mm, f_number, exposure_s;
     int64_t sequence, counter; /* -1 none */
     char *lens, *burst_id;     /* NULL none */
@@ -35,6 +36,8 @@ struct pf_grouper_burst {
     bool open;
     bool over;                   /* followed by a newer burst, which begins at over_ms */
     bool sealed;                 /* finished by hand */
+    int64_t driven;              /* the bracket under way that it is: no pause ends it; 0 none */
+    int expected;                /* count that it completes at; 0 the setting's, -1 none */
     enum pf_burst_reason reason; /* it ended for, or is over for */
     int64_t over_ms;
     const struct pf_shot *heard; /* the last one fed; borrowed from shots */
@@ -60,6 +63,10 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
                                               const struct pf_shot *shot, int64_t now_ms,
                                               const struct pf_grouper_settings *settings,
                                               int64_t *ret_distance_ms);
+
+/* Whether it has as many frames as it is to have. */
+bool pf_grouper_burst_is_full(const struct pf_grouper_burst *burst,
+                              const struct pf_grouper_settings *settings);
 
 /* When silence completes an open burst. expected_delay_ms: see pf_grouper_expect_delay(). */
 int64_t pf_grouper_burst_closes_at(const struct pf_grouper_burst *burst,

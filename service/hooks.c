@@ -33,6 +33,7 @@ struct pf_hooks {
     struct pf_journal *journal;
     struct pf_ledger *ledger;
     struct pf_events *events;
+    struct pf_troubles *troubles;
     struct event_base *base;
     struct event *turn, *stop_limit;
     struct pf_hook_poster *poster;
@@ -98,6 +99,21 @@ static void announce(struct pf_hooks *hooks, const struct pf_delivery *delivery)
     json_t *object = object_of(hooks, delivery);
     if (object)
         pf_events_publish(hooks->events, "delivery", json_pack("{s:o}", "delivery", object));
+}
+
+/* What is given up is for a person to look at. */
+static void note_trouble(struct pf_hooks *hooks, const struct pf_delivery *delivery)
+{
+    char id[64], retry[96];
+    char *shown = pf_hook_shown(delivery->target);
+    snprintf(id, sizeof(id), "hook.%s", delivery->id);
+    snprintf(retry, sizeof(retry), "/api/v1/deliveries/%s/retry", delivery->id);
+    if (delivery->state == PF_DELIVERY_GIVEN_UP && shown)
+        pf_trouble_on(hooks->troubles, false, id, retry, "%s: %s failed: %s", delivery->hook, shown,
+                      delivery->error ? delivery->error : "");
+    else
+        pf_trouble_off(hooks->troubles, id);
+    free(shown);
 }
 
 /* ---- telling ---- */
@@ -281,7 +297,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 
 int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,
                  struct pf_journal *journal, struct pf_ledger *ledger, struct pf_events *events,
-                 struct pf_error *err)
+                 struct pf_troubles *troubles, struct pf_error *err)
 {
     int r = 0;
     struct pf_hooks *hooks = calloc(1, sizeof(*hooks));
@@ -292,6 +308,7 @@ int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf
     hooks->journal = journal;
     hooks->ledger = ledger;
     hooks->events = events;
+    hooks->troubles = troubles;
     hooks->slots = (size_t)settings->hook_parallel;
     hooks->running = calloc(hooks->slots, sizeof(*hooks->running));
     hooks->turn = evtimer_new(base, on_turn, hooks);
@@ -356,6 +373,8 @@ void pf_hooks_committed(struct pf_hooks *hooks, const struct pf_entry *entry)
     free(delivery->error);
     delivery->error = entry->reason ? strdup(entry->reason) : NULL;
     announce(hooks, delivery);
+    if (entry->tried)
+        note_trouble(hooks, delivery);
     vacate(running);
     on_turn(-1, 0, hooks);
     check_stopped(hooks);

@@ -7,7 +7,8 @@
  * an hour, and is given up after hook_retries of that, or at once where the receiver says that it is of no
  * use. Order is that of their time as long as none fails.
  *
- * A change of a delivery is an event, `delivery`.
+ * A change of a delivery is an event, `delivery`; one that is given up is a trouble, `hook.ID`, until it is
+ * retried.
  */
 #ifndef PF_HOOKS_H
 #define PF_HOOKS_H
@@ -19,14 +20,15 @@
 #include "config/settings.h"
 #include "service/events.h"
 #include "service/ledger.h"
+#include "service/troubles.h"
 
 struct pf_hooks;
 
-/* All borrowed and outliving it; events may be NULL. Reads the secret; what an earlier run has left due
+/* All borrowed and outliving it; events and troubles may be NULL. Reads the secret; what an earlier run has left due
  * is tried at once, and what is due to a hook that is no longer configured is given up. */
 int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,
                  struct pf_journal *journal, struct pf_ledger *ledger, struct pf_events *events,
-                 struct pf_error *err);
+                 struct pf_troubles *troubles, struct pf_error *err);
 /* Programs that still run are killed; their deliveries stay due. NULL-safe, returns NULL. */
 struct pf_hooks *pf_hooks_free(struct pf_hooks *hooks);
 

@@ -229,8 +229,10 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
         pf_pairing_feed(service, record);
         return;
     }
-    if (entry->seen == PF_JOURNAL_COPY)
+    if (entry->seen == PF_JOURNAL_COPY) {
+        pf_driving_lost(service, record);
         pf_log_info("frame %s: the same content is known already; one frame", name);
+    }
     pf_record_free(record);
 }
 

@@ -86,8 +86,10 @@ struct pf_job {
     const char *stage_told;   /* static text, NULL none */
     int64_t deadline_told_ms; /* CLOCK_MONOTONIC */
 
-    json_t *coverage; /* what the worker found last, NULL before */
-    json_t *files;    /* array of {`name` `size_bytes`} that the worker wrote last, NULL before */
+    json_t *coverage;      /* what the worker found last, NULL before */
+    double finish_ms;      /* that the worker took for writing the result last */
+    int64_t publish_at_ms; /* since when the result is on its way out */
+    json_t *files; /* array of {`name` `size_bytes`} that the worker wrote last, NULL before */
     json_t *coverage_told; /* object whose keys say what of it was logged; NULL: nothing */
 
     struct pf_job_frame *frames;

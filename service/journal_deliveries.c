@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "config/base/array.h"
+#include "config/base/jsonl.h"
 #include "config/base/time.h"
 #include "service/deliveries.h"
 #include "service/journal_db.h"
@@ -48,7 +49,7 @@ static int order(struct pf_journal *journal, const char *hook, const char *targe
     json_t *told = json_pack("{s:s}", "id", id);
     char *text = NULL;
     if (told && json_object_update(told, (json_t *)event) == 0)
-        text = json_dumps(told, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        text = pf_json_text(told, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(told);
     if (!text)
         return pf_fail(err, ENOMEM, "out of memory for a hook");

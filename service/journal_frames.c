@@ -5,6 +5,7 @@
 
 #include "config/base/array.h"
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 #include "config/base/time.h"
 #include "service/journal_db.h"
 
@@ -33,7 +34,7 @@ static int add_frame(struct pf_journal *journal, const struct pf_record *record,
                      struct pf_error *err)
 {
     json_t *object = pf_record_to_json(record);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *text = pf_json_text(object, JSON_COMPACT);
     json_decref(object);
     if (!text)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
@@ -161,8 +162,11 @@ static int read_json(struct pf_journal *journal, sqlite3_stmt *row, int column, 
 {
     const char *text = (const char *)sqlite3_column_text(row, column);
     json_error_t problem;
-    *ret = text ? json_loads(text, JSON_DECODE_ANY, &problem) : NULL;
-    if (text && !*ret)
+    *ret = NULL;
+    int r = text ? pf_json_parse(text, strlen(text), JSON_DECODE_ANY, ret, &problem) : 0;
+    if (r == -ENOMEM)
+        return pf_fail(err, ENOMEM, "out of memory for the journal");
+    if (r < 0)
         return pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s", journal->path,
                        problem.text);
     return 0;
@@ -310,7 +314,7 @@ int pf_journal_frame_result(struct pf_journal *journal, int64_t burst,
                             const struct pf_identity *frame, bool fused, const char *reason,
                             const json_t *scores, struct pf_error *err)
 {
-    char *text = scores ? json_dumps(scores, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = scores ? pf_json_text(scores, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (scores && !text)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
     int r = pf_journal_enter(journal, err);

@@ -43,12 +43,15 @@ const struct pf_command pf_commands[] = {
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
      "engine output pair log_level", pf_stack_main},
-    {"bracket", "--frames N --step S [--settle MS] [--dry-run] [OPTIONS]",
+    {"bracket", "--frames N|--until-covered --step S [--settle MS] [--dry-run] [OPTIONS]",
      "drive a camera's focus through a bracket",
      "Live view on, then shot by shot: trigger, wait for the picture, one step, settle; at last back\n"
      "to the start. The service on the same state directory does it and stacks the burst at once;\n"
      "without one the frames wait in the spool. Ctrl-C stops it in order.\n"
      "  --frames N           shots, 2 to 10000\n"
+     "  --until-covered      as many as the subject needs, N [200] at most: on until the sharp zone has\n"
+     "                       left the picture, nearer than the start where it began within the subject,\n"
+     "                       and once more where a focal plane was skipped\n"
      "  --step S             by which the focus moves between two, in the maker's measure: motor steps\n"
      "                       (Nikon), or the size 1 to 3 of a step (Canon EOS, OM System, Panasonic\n"
      "                       1 to 2); positive is towards far, negative towards near\n"

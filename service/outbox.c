@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/jsonl.h"
 
 #define NAMES_MAX     100 /* NAME+1 ... */
 #define STOP_WAIT_S   2
@@ -87,18 +88,39 @@ static char *partial_path(const struct pf_outbox *outbox, const struct task *tas
     return path;
 }
 
-static json_t *read_sidecar(const char *directory)
+/* What a directory says of itself; *ret is NULL when it is none of ours. An error is not taken for
+ * that: the burst would be published a second time. */
+static int read_sidecar(const char *directory, json_t **ret, struct pf_error *err)
 {
     struct stat st;
-    json_t *sidecar = NULL;
-    char *path = pf_path_join(directory, "stack.json");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= SIDECAR_BYTES)
-        sidecar = json_loadfd(fd, 0, NULL);
+    char *path = pf_path_join(directory, "stack.json"), *text = NULL;
+    int r = path ? 0 : pf_fail(err, ENOMEM, "out of memory");
+    int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *ret = NULL;
+    if (!r && fd < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP)
+        r = pf_fail_errno(err, errno, "opening %s", path);
+    if (fd >= 0 && fstat(fd, &st) < 0)
+        r = pf_fail_errno(err, errno, "%s", path);
+    if (!r && fd >= 0 && S_ISREG(st.st_mode) && st.st_size <= SIDECAR_BYTES) {
+        size_t used = 0, size = (size_t)st.st_size;
+        ssize_t n = 1;
+        text = malloc(size + 1);
+        if (!text)
+            r = pf_fail(err, ENOMEM, "out of memory");
+        while (!r && used < size && n) {
+            n = read(fd, text + used, size - used);
+            if (n < 0 && errno != EINTR)
+                r = pf_fail_errno(err, errno, "reading %s", path);
+            used += n > 0 ? (size_t)n : 0;
+        }
+        if (!r && pf_json_parse(text, used, 0, ret, NULL) == -ENOMEM)
+            r = pf_fail(err, ENOMEM, "out of memory");
+    }
     if (fd >= 0)
         close(fd);
+    free(text);
     free(path);
-    return sidecar;
+    return r;
 }
 
 static bool contains(const json_t *array, const char *text)
@@ -113,9 +135,13 @@ static bool contains(const json_t *array, const char *text)
     return false;
 }
 
-static bool is_version(const char *directory, const struct task *task)
+/* 1 when it is, 0 when not, errors of reading it. */
+static int is_version(const char *directory, struct task *task)
 {
-    json_t *sidecar = read_sidecar(directory);
+    json_t *sidecar = NULL;
+    int r = read_sidecar(directory, &sidecar, &task->err);
+    if (r < 0)
+        return r;
     const char *burst = json_string_value(json_object_get(sidecar, "burst"));
     const json_t *frames = json_object_get(sidecar, "frames"), *frame;
     bool same = burst && !strcmp(burst, task->name) && json_array_size(frames) > 0 &&
@@ -142,11 +168,14 @@ static int find(struct pf_outbox *outbox, struct task *task)
             free(path);
             return r;
         }
-        if (S_ISDIR(st.st_mode) && is_version(path, task)) {
+        int r = S_ISDIR(st.st_mode) ? is_version(path, task) : 0;
+        if (r > 0) {
             task->path = path;
             return pf_sync_path(outbox->directory, &task->err);
         }
         free(path);
+        if (r < 0)
+            return r;
     }
     return pf_fail(&task->err, ENOENT, "no directory of burst %s", task->name);
 }

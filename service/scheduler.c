@@ -38,6 +38,7 @@ struct pf_scheduler {
     bool lost;           /* the worker has said that its GPU failed */
     bool confined;       /* it has said that a directory is beyond its sandbox by now */
     int losses;          /* of the GPU, since a stack was finished on it */
+    bool fell_back;      /* it has failed too often: the processor from now on */
     size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
     bool busy;           /* it has work, or is not ready for it */
     int64_t progress_ms; /* when it last said something of its work, or got busy */
@@ -125,6 +126,8 @@ static bool send_frames(struct pf_scheduler *scheduler)
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
                                    frame->record->id.text, "path", pf_json_bytes(path));
+        if (frame->record->bracket)
+            json_object_set_new(object, "focus_at", json_real(frame->record->focus_at));
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!tell(scheduler, object))
             return false;
@@ -461,7 +464,8 @@ static void count_loss(struct pf_scheduler *scheduler)
     replay_without_blame(scheduler);
     if (++scheduler->losses != LOSSES_MAX)
         return;
-    if (pf_child_add_argument(scheduler->worker, "--device=cpu") == 0)
+    scheduler->fell_back = pf_child_add_argument(scheduler->worker, "--device=cpu") == 0;
+    if (scheduler->fell_back)
         pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
                        "the work until the service is started anew",
                        LOSSES_MAX);
@@ -682,6 +686,7 @@ json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
     if (ended)
         json_object_set_new(worker, "reason", pf_json_bytes(scheduler->ended));
     json_object_set_new(worker, "losses", json_integer(scheduler->losses));
+    json_object_set_new(worker, "fell_back", json_boolean(scheduler->fell_back));
     json_object_set_new(worker, "retry_at_ms",
                         waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
     return worker;

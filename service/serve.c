@@ -19,6 +19,7 @@
 #include "service/timer.h"
 
 #define TAG_CHARS 8
+#define HEALTH_MS 30000
 
 static void end_when_stopped(struct pf_service *service)
 {
@@ -103,6 +104,20 @@ static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     pf_stacking_find_again(context);
+}
+
+/* Whether an outbox that nothing is written to can be written is known before the next burst. */
+static void on_health_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)fd, (void)what;
+    pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
+    pf_timer_set(service->health_timer, HEALTH_MS);
+}
+
+static void on_event(const struct pf_event *event, void *context)
+{
+    pf_metrics_observe(context, event->type, event->data);
 }
 
 static void on_committed(struct pf_entry *entry, void *context)
@@ -197,7 +212,8 @@ static int build_loop(struct pf_service *service, struct pf_error *err)
     event_base_priority_init(service->base, 2);
     service->grouper_timer = evtimer_new(service->base, on_grouper_timer, service);
     service->outbox_timer = evtimer_new(service->base, on_outbox_timer, service);
-    if (!service->grouper_timer || !service->outbox_timer)
+    service->health_timer = evtimer_new(service->base, on_health_timer, service);
+    if (!service->grouper_timer || !service->outbox_timer || !service->health_timer)
         return pf_fail(err, ENOMEM, "out of memory for the event loop");
     int r = watch_signal(service, 0, SIGCHLD, on_child, err);
     if (!r)
@@ -261,6 +277,12 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
     if (!r)
+        r = pf_metrics_new(&service->metrics, err);
+    if (!r) {
+        service->metrics_reader = pf_events_read(service->events, on_event, service->metrics);
+        r = service->metrics_reader ? 0 : pf_fail(err, ENOMEM, "out of memory for metrics");
+    }
+    if (!r)
         r = pf_troubles_new(&service->troubles, service->events, err);
     if (!r)
         r = pf_journal_open(&service->journal, settings->state, err);
@@ -284,21 +306,22 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
                           on_blocked, service, err);
     if (!r)
         r = pf_hooks_new(&service->hooks, service->base, settings, service->journal,
-                         service->ledger, service->events, err);
+                         service->ledger, service->events, service->troubles, err);
     make_tag(service, tag);
     if (!r)
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
                           pf_stacking_answer, service, err);
     /* Before there is a worker, whose sandbox knows only directories that are there. */
     if (!r)
-        pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
+        on_health_timer(-1, 0, service);
     if (!r)
         r = pf_scheduler_new(&service->scheduler, service->base, settings, &pf_stacking_handlers,
                              service, err);
     if (r < 0)
         return r;
-    r = pf_control_new(&service->control, service->base, settings->state, &pf_asking_handlers,
-                       service, err);
+    r = pf_asking_new(&service->asking, err);
+    if (!r)
+        r = pf_control_new(&service->control, service->base, settings->state, service, err);
     if (r < 0)
         return r;
     service->started_ms = pf_monotonic_ms();
@@ -324,6 +347,8 @@ static void take_down(struct pf_service *service)
     pf_notify_free(service->notify);
     service->api = pf_api_free(service->api);
     pf_control_free(service->control);
+    service->asking = pf_asking_free(service->asking);
+    pf_driving_free_all(service);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_free(service->sources[i]);
     free(service->sources);
@@ -336,6 +361,8 @@ static void take_down(struct pf_service *service)
     pf_grouper_free(service->grouper);
     pf_journal_close(service->journal);
     pf_troubles_free(service->troubles);
+    pf_events_stop(service->metrics_reader);
+    pf_metrics_free(service->metrics);
     pf_events_free(service->events);
     for (size_t i = 0; i < service->held_count; i++)
         pf_record_free(service->held[i]);
@@ -344,6 +371,8 @@ static void take_down(struct pf_service *service)
         event_free(service->grouper_timer);
     if (service->outbox_timer)
         event_free(service->outbox_timer);
+    if (service->health_timer)
+        event_free(service->health_timer);
     for (size_t i = 0; i < sizeof(service->signals) / sizeof(service->signals[0]); i++)
         if (service->signals[i])
             event_free(service->signals[i]);

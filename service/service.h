@@ -9,7 +9,8 @@
  *
  * intake.c    frames and bursts: from the record to the job
  * stacking.c  jobs: from the worker's results to the published stack
- * asking.c    what a person asks of a camera, through the control socket
+ * asking.c    what is asked of a camera, through the control socket and the HTTP interface
+ * driving.c   brackets under way
  * restore.c   at start: the journal's bursts back into the grouper and the scheduler
  * serve.c     settings, children, signals
  */
@@ -20,12 +21,15 @@
 #include <stdbool.h>
 
 #include "config/settings.h"
+#include "service/asking.h"
 #include "service/control.h"
+#include "service/driving.h"
 #include "service/events.h"
 #include "service/grouper.h"
 #include "service/hooks.h"
 #include "service/journal.h"
 #include "service/ledger.h"
+#include "service/metrics.h"
 #include "service/notify.h"
 #include "service/outbox.h"
 #include "service/pairs.h"
@@ -46,12 +50,14 @@ struct pf_service {
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_hooks *hooks;
+    struct pf_metrics *metrics;
+    struct pf_events_reader *metrics_reader;
+    struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
     struct pf_notify *notify; /* NULL: nobody wants to know */
-    struct pf_api *api;       /* service/http/api.h */
-    /* What /metrics says, heap; NULL: nothing fills it. */
-    char *(*metrics)(void *context);
-    void *metrics_context;
+    struct pf_asking *asking;
+    struct pf_driving *drivings; /* a list */
+    struct pf_api *api;          /* service/http/api.h */
     struct pf_source **sources;
     size_t source_count;
     struct event *grouper_timer, *outbox_timer;
@@ -85,10 +91,6 @@ int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_gro
 void pf_intake_finish(struct pf_service *service, const struct pf_identity *with);
 /* The same of this burst (0: all); what has arrived must be in the journal. Returns how many there were. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
-
-/* asking.c */
-extern const struct pf_control_handlers pf_asking_handlers; /* context: struct pf_service */
-void pf_asking_answer(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 
 /* pairing.c */
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the

@@ -401,6 +401,42 @@ void pf_source_cancel(struct pf_source *source, int64_t id)
                       json_pack("{s:s, s:I}", "cmd", "cancel", "id", (json_int_t)id));
 }
 
+void pf_source_say(struct pf_source *source, json_t *command)
+{
+    if (source->started)
+        pf_child_send(source->child, command);
+    else
+        json_decref(command);
+}
+
+static const char *of_status(const struct pf_source *source, const char *key)
+{
+    const char *text = json_string_value(json_object_get(source->status, key));
+    return text && *text ? text : NULL;
+}
+
+bool pf_source_is(const struct pf_source *source, const char *called)
+{
+    const char *serial = of_status(source, "serial"), *port = of_status(source, "port");
+    const char *which = pf_settings_camera(called);
+    if (!strcmp(called, source->name))
+        return true;
+    which = which ? which : called;
+    return source->is_camera && *which &&
+           ((serial && !strcmp(which, serial)) || (port && !strcmp(which, port)));
+}
+
+const char *pf_source_called(const struct pf_source *source, char *ret, size_t size)
+{
+    const char *serial = of_status(source, "serial"), *port = of_status(source, "port");
+    const char *which = serial ? serial : port;
+    if (source->is_camera && which && !*pf_settings_camera(source->name))
+        snprintf(ret, size, "camera:%s", which);
+    else
+        snprintf(ret, size, "%s", source->name);
+    return ret;
+}
+
 void pf_source_scan(struct pf_source *source)
 {
     if (source->started)

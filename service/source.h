@@ -51,6 +51,13 @@ json_t *pf_source_json(const struct pf_source *source);
 /* What keeps it from working well, borrowed; NULL: nothing. */
 const char *pf_source_trouble(const struct pf_source *source);
 void pf_source_cancel(struct pf_source *source, int64_t id);
+/* Sends a command to its process; consumed. What cannot be sent is dropped. */
+void pf_source_say(struct pf_source *source, json_t *command);
+/* Whether a person means this source by that: its name, or of a camera its serial number or port, with
+ * "camera:" before it or without. */
+bool pf_source_is(const struct pf_source *source, const char *called);
+/* What one could call it; of several cameras of one name, by its serial number or port. */
+const char *pf_source_called(const struct pf_source *source, char *ret, size_t size);
 /* Asks it to look again at everything. */
 void pf_source_scan(struct pf_source *source);
 /* A scan since then has found files: one that is missing there is gone, and not its whole mount. */

@@ -168,6 +168,7 @@ static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *conte
             json_pack("{s:s, s:o}", "burst", job->name, "coverage", json_deep_copy(job->coverage)));
     log_coverage(service, job);
     note_result(service, job, frame);
+    pf_driving_scored(service, job, frame);
 }
 
 /* Every word for who wants to know; one now and then for the photographer. */
@@ -240,6 +241,11 @@ static void on_worker(void *context)
                       json_string_value(json_object_get(worker, "reason")));
     else if (state && !strcmp(state, "ready"))
         pf_trouble_off(service->troubles, "worker");
+    if (json_is_true(json_object_get(worker, "fell_back")))
+        pf_trouble_on(
+            service->troubles, true, "gpu", NULL,
+            "the GPU has failed: the processor does the work until the service is started "
+            "anew");
     pf_events_publish(service->events, "worker", json_pack("{s:o}", "worker", worker));
 }
 
@@ -370,6 +376,8 @@ static void on_finished(struct pf_job *job, const json_t *event, void *context)
     struct pf_service *service = context;
     json_decref(job->files);
     job->files = json_incref(json_object_get(event, "files"));
+    job->finish_ms = number(event, "finish_ms");
+    job->publish_at_ms = pf_monotonic_ms();
     int r = pf_outbox_ask(service->outbox, PF_OUTBOX_PUBLISH, job->burst, job->name,
                           job->out_version, NULL);
     job->out = r < 0 ? PF_OUT_NOWHERE : PF_OUT_PUBLISHING;
@@ -389,6 +397,15 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
         pf_back_off_ms(service->outbox_backoff_ms, OUTBOX_BACKOFF_MS, OUTBOX_BACKOFF_MAX_MS);
     pf_scheduler_hold(service->scheduler, service->outbox_backoff_ms);
     pf_timer_set(service->outbox_timer, service->outbox_backoff_ms);
+}
+
+static void outbox_works(struct pf_service *service)
+{
+    if (service->outbox_errno)
+        pf_log_info("the outbox can be written again");
+    service->outbox_errno = service->outbox_backoff_ms = 0;
+    pf_trouble_off(service->troubles, "outbox");
+    pf_scheduler_hold(service->scheduler, 0);
 }
 
 static void on_unwritten(struct pf_job *job, int code, const char *reason, void *context)
@@ -472,6 +489,9 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
     }
     switch (answer->request) {
     case PF_OUTBOX_CHECK:
+        /* That there is room for a stack only a stack can show. */
+        if (service->outbox_errno != ENOSPC && service->outbox_errno != EDQUOT)
+            outbox_works(service);
         break;
     case PF_OUTBOX_PREPARE:
         if (job)
@@ -553,13 +573,17 @@ static void retry_burst(struct pf_service *service, int64_t burst)
 
 /* ---- what the ledger has written ---- */
 
+static void set_times(json_t *data, const struct pf_job *job)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    json_object_set_new(data, "lag_ms", json_integer(now_ms - job->last_arrival_ms));
+    json_object_set_new(data, "finish_ms", json_real(job->finish_ms));
+    json_object_set_new(data, "publish_ms", json_integer(now_ms - job->publish_at_ms));
+}
+
 static void published(struct pf_service *service, const struct pf_entry *entry, struct pf_job *job)
 {
-    if (service->outbox_errno)
-        pf_log_info("the outbox can be written again");
-    service->outbox_errno = service->outbox_backoff_ms = 0;
-    pf_trouble_off(service->troubles, "outbox");
-    pf_scheduler_hold(service->scheduler, 0);
+    outbox_works(service);
     if (entry->adopted)
         pf_log_info("stack found: %s was published already", entry->path);
     else if (job)
@@ -567,7 +591,7 @@ static void published(struct pf_service *service, const struct pf_entry *entry, 
     json_t *more =
         json_pack("{s:i, s:o}", "version", entry->version, "directory", pf_json_bytes(entry->path));
     if (job && !entry->adopted)
-        json_object_set_new(more, "lag_ms", json_integer(pf_monotonic_ms() - job->last_arrival_ms));
+        set_times(more, job);
     if (job)
         forget_trouble(service, job->name);
     pf_tell_burst(service, "burst.published", entry->burst, more);

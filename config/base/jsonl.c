@@ -30,9 +30,33 @@ static int write_all(int fd, const char *bytes, size_t size_bytes)
     return 0;
 }
 
+/* Every allocation of jansson that fails leaves this in errno, and nothing else there does. */
+char *pf_json_text(const json_t *value, size_t flags)
+{
+    errno = 0;
+    char *text = value ? json_dumps(value, flags) : NULL;
+    if (text && errno == ENOMEM) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
+int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **ret,
+                  json_error_t *problem)
+{
+    json_error_t ours;
+    errno = 0;
+    json_t *value = json_loadb(text, size_bytes, flags, problem ? problem : &ours);
+    if (!value)
+        return errno == ENOMEM ? -ENOMEM : -EBADMSG;
+    *ret = value;
+    return 0;
+}
+
 int pf_jsonl_send(int fd, json_t *object, struct pf_error *err)
 {
-    char *line = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *line = object ? pf_json_text(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(object);
     if (!line)
         return pf_fail(err, ENOMEM, "out of memory for a protocol line");
@@ -106,9 +130,10 @@ int pf_jsonl_reader_next(struct pf_jsonl_reader *reader, json_t **ret, struct pf
     }
     const char *line = reader->bytes + reader->start;
     size_t length = (size_t)(end - line);
+    json_t *object = NULL;
+    if (pf_json_parse(line, length, JSON_REJECT_DUPLICATES, &object, NULL) == -ENOMEM)
+        return pf_fail(err, ENOMEM, "out of memory for a protocol line");
     reader->start = reader->searched = (size_t)(end - reader->bytes) + 1;
-    json_error_t problem;
-    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, &problem);
     if (!object || !json_is_object(object)) {
         json_decref(object);
         return pf_fail(err, EBADMSG, "not a JSON object: %.*s", (int)(length < 80 ? length : 80),

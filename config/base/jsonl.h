@@ -34,10 +34,20 @@ struct pf_jsonl_reader *pf_jsonl_reader_free(struct pf_jsonl_reader *reader); /*
 int pf_jsonl_reader_feed(struct pf_jsonl_reader *reader, const void *bytes, size_t size_bytes,
                          struct pf_error *err);
 /* Next whole object: 1 and *ret (owned by the caller), 0 when more bytes are needed, -EBADMSG for
- * a line that is no JSON object (the line is consumed; reading may go on). */
+ * a line that is no JSON object (the line is consumed; reading may go on), -ENOMEM (it is not, and may
+ * be asked for again). */
 int pf_jsonl_reader_next(struct pf_jsonl_reader *reader, json_t **ret, struct pf_error *err);
 /* Blocking convenience: reads fd until one object, 0 at end of file, <0 on error. */
 int pf_jsonl_read(struct pf_jsonl_reader *reader, int fd, json_t **ret, struct pf_error *err);
+
+/* As json_dumps(3), the caller's, but whole or NULL: jansson leaves out a key for which it finds no
+ * memory, and goes on. */
+char *pf_json_text(const json_t *value, size_t flags);
+
+/* As json_loadb(3); `problem` may be NULL. -EBADMSG, and -ENOMEM, which jansson does not tell from
+ * text that is no JSON. */
+int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **ret,
+                  json_error_t *problem);
 
 /* New JSON string (owned by the caller, NULL on out of memory) from a NUL-terminated byte string. */
 json_t *pf_json_bytes(const char *bytes);

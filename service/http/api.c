@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/metrics.h"
 #include "service/page.h"
 
 /* The description as it lies in the source. */
@@ -32,12 +33,14 @@ static void on_events(struct pf_http_request *request, void *context)
 static void on_metrics(struct pf_http_request *request, void *context)
 {
     struct pf_api *api = context;
-    char *text =
-        api->service->metrics ? api->service->metrics(api->service->metrics_context) : NULL;
+    json_t *status = pf_api_status_json(api);
+    size_t count;
+    char *text = pf_metrics_text(api->service->metrics, status, &count);
+    json_decref(status);
     if (text)
-        pf_http_reply_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
+        pf_http_reply_text(request, 200, PF_METRICS_TYPE, text);
     else
-        pf_http_reply_error(request, 503, "no_metrics", "there are no metrics");
+        pf_http_reply_error(request, 503, "memory", "out of memory");
     free(text);
 }
 
@@ -94,6 +97,8 @@ static const struct pf_http_route routes[] = {
     {EVHTTP_REQ_DELETE, "/api/v1/sources/*/camera", PF_ACCESS_FULL, pf_api_cancel},
     {GET, "/api/v1/settings", PF_ACCESS_READ, pf_api_settings},
     {EVHTTP_REQ_PATCH, "/api/v1/settings", PF_ACCESS_FULL, pf_api_set_settings},
+    {GET, "/api/v1/deliveries", PF_ACCESS_READ, pf_api_deliveries},
+    {POST, "/api/v1/deliveries/*/retry", PF_ACCESS_FULL, pf_api_retry_delivery},
     {GET, "/", PF_ACCESS_NONE, on_page},
     {GET, "/*", PF_ACCESS_NONE, on_page},
     {GET, "/*/*", PF_ACCESS_NONE, on_page},
@@ -174,7 +179,7 @@ int pf_api_new(struct pf_api **ret, struct pf_service *service, struct pf_error 
         r = pf_spaces_new(&api->spaces, service->base, api->work, &service->settings,
                           service->troubles, err);
     if (!r)
-        r = pf_asks_new(&api->asks, err);
+        r = pf_asks_new(&api->asks, service, err);
     if (!r)
         r = pf_http_new(&api->http, service->base, &service->settings, service->troubles, routes,
                         api, err);

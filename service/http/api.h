@@ -32,12 +32,8 @@ struct pf_api {
 int pf_api_new(struct pf_api **ret, struct pf_service *service, struct pf_error *err);
 struct pf_api *pf_api_free(struct pf_api *api); /* NULL-safe, returns NULL */
 void pf_api_reap(struct pf_api *api);           /* for every SIGCHLD; NULL-safe */
-/* What a source has answered to something that was asked here (its number is PF_ASKS_FIRST or above);
- * NULL: its process has ended. */
+/* What a source has answered to whoever asked it; NULL: its process has ended. It is told as an event. */
 void pf_api_answer(struct pf_api *api, struct pf_source *source, int64_t id, const json_t *answer);
-
-/* Numbers of what is asked of cameras here; the control socket's are below. */
-#define PF_ASKS_FIRST (INT64_C(1) << 32)
 
 /* ---- for the files of the interface ---- */
 
@@ -87,8 +83,10 @@ void pf_api_scan_all(struct pf_http_request *request, void *context);
 void pf_api_set_settings(struct pf_http_request *request, void *context);
 void pf_api_camera(struct pf_http_request *request, void *context);
 void pf_api_cancel(struct pf_http_request *request, void *context);
+void pf_api_deliveries(struct pf_http_request *request, void *context);
+void pf_api_retry_delivery(struct pf_http_request *request, void *context);
 /* Asks that wait for their camera. */
-int pf_asks_new(struct pf_asks **ret, struct pf_error *err);
+int pf_asks_new(struct pf_asks **ret, struct pf_service *service, struct pf_error *err);
 struct pf_asks *pf_asks_free(struct pf_asks *asks);
 
 /* Space on disks, looked at now and then by threads. */

@@ -6,6 +6,8 @@
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "service/acting.h"
+#include "service/asking.h"
+#include "service/hooks.h"
 #include "service/http/api.h"
 
 static void accept_it(struct pf_http_request *request, const char *what, const char *key,
@@ -152,21 +154,22 @@ void pf_api_scan_all(struct pf_http_request *request, void *context)
 /* Something that a camera was asked here and has not answered yet. */
 struct ask {
     struct ask *next;
+    struct pf_asks *all;
     int64_t id;
-    struct pf_http_request *request; /* NULL: it has its reply */
+    struct pf_http_request *request;
 };
 
 struct pf_asks {
+    struct pf_service *service;
     struct ask *first;
-    int64_t last;
 };
 
-int pf_asks_new(struct pf_asks **ret, struct pf_error *err)
+int pf_asks_new(struct pf_asks **ret, struct pf_service *service, struct pf_error *err)
 {
     *ret = calloc(1, sizeof(**ret));
     if (!*ret)
         return pf_fail(err, ENOMEM, "out of memory");
-    (*ret)->last = PF_ASKS_FIRST;
+    (*ret)->service = service;
     return 0;
 }
 
@@ -175,8 +178,8 @@ struct pf_asks *pf_asks_free(struct pf_asks *asks)
     while (asks && asks->first) {
         struct ask *ask = asks->first;
         asks->first = ask->next;
-        if (ask->request)
-            pf_http_reply_error(ask->request, 503, "ending", "the service ends");
+        pf_asking_forget(asks->service, ask->id);
+        pf_http_reply_error(ask->request, 503, "ending", "the service ends");
         free(ask);
     }
     free(asks);
@@ -206,14 +209,34 @@ static const char *check_ask(const json_t *ask)
     return "`do` is list, get, set, trigger or bracket";
 }
 
-static void refuse_ask(struct pf_http_request *request, int r)
+static void on_answer(struct pf_service *service, int64_t id, const json_t *answer, void *context)
 {
-    if (r == -EBUSY)
-        pf_http_reply_error(request, 409, "busy",
-                            "the camera is busy with what somebody else has asked");
-    else
-        pf_http_reply_error(request, 503, "camera", "the camera's process cannot be asked now: %s",
-                            strerror(-r));
+    struct ask *ask = context, **at = &ask->all->first;
+    (void)service, (void)id;
+    if (answer && !json_is_true(json_object_get(answer, "done")))
+        return;
+    while (*at != ask)
+        at = &(*at)->next;
+    *at = ask->next;
+    json_t *told = json_deep_copy(answer);
+    json_object_del(told, "id");
+    json_object_del(told, "event");
+    if (!answer || json_object_get(answer, "error")) {
+        char *why = pf_json_bytes_value(json_object_get(answer, "error"));
+        pf_http_reply_error(ask->request, 502, "camera", "%s",
+                            why ? why : "the process of the camera has ended; it is started again");
+        free(why);
+        json_decref(told);
+    } else {
+        pf_http_reply_json(ask->request, 200, told);
+    }
+    free(ask);
+}
+
+/* How a bracket goes is told by events. */
+static void on_bracket(struct pf_service *service, int64_t id, const json_t *answer, void *context)
+{
+    (void)service, (void)id, (void)answer, (void)context;
 }
 
 void pf_api_camera(struct pf_http_request *request, void *context)
@@ -221,6 +244,7 @@ void pf_api_camera(struct pf_http_request *request, void *context)
     struct pf_api *api = context;
     size_t number;
     json_t *body;
+    char why[PF_ASKING_WHY] = "";
     struct pf_source *source = pf_api_source(api, request, &number);
     if (!source || pf_http_body(request, &body) < 0)
         return;
@@ -230,27 +254,38 @@ void pf_api_camera(struct pf_http_request *request, void *context)
     const char *what = json_string_value(json_object_get(body, "do"));
     bool bracket = what && !strcmp(what, "bracket");
     struct ask *ask = wrong ? NULL : calloc(1, sizeof(*ask));
-    int64_t id = ++api->asks->last;
-    int r = wrong ? -EINVAL : ask ? pf_source_ask(source, id, json_incref(body)) : -ENOMEM;
-    json_decref(body);
-    if (r < 0) {
-        free(ask);
-        if (wrong)
-            pf_http_reply_error(request, 422, "value", "%s", wrong);
-        else
-            refuse_ask(request, r);
+    if (wrong || !ask) {
+        json_decref(body);
+        pf_http_reply_error(request, wrong ? 422 : 503, wrong ? "value" : "memory", "%s",
+                            wrong ? wrong : "out of memory");
         return;
     }
-    *ask = (struct ask){api->asks->first, id, bracket ? NULL : request};
-    api->asks->first = ask;
-    if (bracket)
+    int64_t id = pf_asking_ask(api->service, pf_source_name(source), body,
+                               bracket ? on_bracket : on_answer, ask, why);
+    if (id < 0 || bracket)
+        free(ask);
+    if (id < 0) {
+        pf_http_reply_error(request,
+                            id == -EINVAL  ? 422
+                            : id == -EBUSY ? 409
+                                           : 503,
+                            id == -EINVAL  ? "value"
+                            : id == -EBUSY ? "busy"
+                                           : "camera",
+                            "%s", why);
+    } else if (bracket) {
         accept_it(request, "the bracket begins", "ask", id);
+    } else {
+        *ask = (struct ask){api->asks->first, api->asks, id, request};
+        api->asks->first = ask;
+    }
 }
 
 void pf_api_cancel(struct pf_http_request *request, void *context)
 {
+    struct pf_api *api = context;
     size_t number;
-    struct pf_source *source = pf_api_source(context, request, &number);
+    struct pf_source *source = pf_api_source(api, request, &number);
     if (!source)
         return;
     int64_t id = pf_source_asked(source);
@@ -259,14 +294,13 @@ void pf_api_cancel(struct pf_http_request *request, void *context)
                             "the camera is at nothing that could be stopped");
         return;
     }
-    pf_source_cancel(source, id);
+    pf_asking_cancel(api->service, id);
     accept_it(request, "it is stopped in order", "ask", id);
 }
 
 void pf_api_answer(struct pf_api *api, struct pf_source *source, int64_t id, const json_t *answer)
 {
     struct pf_service *service = api->service;
-    struct ask **at = &api->asks->first, *ask;
     size_t number = 0;
     while (number < service->source_count && service->sources[number] != source)
         number++;
@@ -276,21 +310,33 @@ void pf_api_answer(struct pf_api *api, struct pf_source *source, int64_t id, con
     json_object_del(told, "id");
     json_object_del(told, "event");
     pf_events_publish(service->events, "camera",
-                      json_pack("{s:I, s:I, s:O}", "source", (json_int_t)number, "ask",
+                      json_pack("{s:I, s:I, s:o}", "source", (json_int_t)number, "ask",
                                 (json_int_t)id, "answer", told));
-    while (*at && (*at)->id != id)
-        at = &(*at)->next;
-    ask = *at;
-    if (ask && json_is_true(json_object_get(told, "done"))) {
-        *at = ask->next;
-        if (ask->request && json_object_get(told, "error")) {
-            char *why = pf_json_bytes_value(json_object_get(told, "error"));
-            pf_http_reply_error(ask->request, 502, "camera", "%s", why ? why : "");
-            free(why);
-        } else if (ask->request) {
-            pf_http_reply_json(ask->request, 200, json_incref(told));
-        }
-        free(ask);
-    }
-    json_decref(told);
+}
+
+/* ---- what hooks have been told ---- */
+
+void pf_api_deliveries(struct pf_http_request *request, void *context)
+{
+    struct pf_api *api = context;
+    struct pf_error err = {0};
+    int64_t limit;
+    if (pf_http_query_integer(request, "limit", 1, 200, 50, &limit) < 0)
+        return;
+    json_t *all = pf_hooks_list(api->service->hooks, (size_t)limit, &err);
+    if (all)
+        pf_http_reply_json(request, 200, json_pack("{s:o}", "deliveries", all));
+    else
+        pf_api_fail(request, -EIO, &err);
+}
+
+void pf_api_retry_delivery(struct pf_http_request *request, void *context)
+{
+    struct pf_api *api = context;
+    struct pf_error err = {0};
+    int r = pf_hooks_retry(api->service->hooks, pf_http_argument(request, 0), &err);
+    if (r < 0)
+        pf_api_fail(request, r == -EINVAL ? -EBUSY : r, &err);
+    else
+        accept_it(request, "it is told again", NULL, 0);
 }

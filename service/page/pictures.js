@@ -81,6 +81,7 @@ export function mapPicture(view, name) {
         key: `${burst.id}/${name}/estimate`,
         base: view.pictures[name],
         blocks: name === 'winner',
+        below: (stackPicture(view) || {}).base,
     };
 }
 

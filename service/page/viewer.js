@@ -19,7 +19,8 @@ class Layer {
         this.source = null;
     }
 
-    // {base: URL or canvas, tiles: {size, levels, url(level, x, y)}, key, smooth}
+    // {key, base: URL or canvas, tiles: {size, levels, url(level, x, y)}, rough: the base is another
+    // cut of it than the tiles, blocks, below: URL of what shines through}
     show(picture) {
         this.root.hidden = !picture;
         if (!picture) {
@@ -41,6 +42,10 @@ class Layer {
             this.base = null;
         }
         this.world.classList.toggle('blocks', Boolean(picture.blocks));
+        // Below a map that is an estimate, so that one sees of what.
+        const below = picture.below ? `url("${new URL(picture.below, location.href)}")` : '';
+        this.world.classList.toggle('over', Boolean(below));
+        if (this.world.style.backgroundImage !== below) this.world.style.backgroundImage = below;
     }
 
     // The next picture comes in when it is whole; until then the last one stays.

@@ -88,6 +88,8 @@ struct camera {
     int focus;          /* position, in driven steps */
     int steps_per_file; /* 0: pictures come in order; else the focus chooses */
     int drives;         /* how often it was driven */
+    int jump;           /* steps that the drive after the next `jump_after` goes too far */
+    int jump_after;
     bool live_view, at_end, told_properties;
 
     struct object *objects;

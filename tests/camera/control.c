@@ -23,6 +23,7 @@ static void answer(struct camera *camera, const char *text)
  *   unplug | plug      nobody answers any more, until it does
  *   format             the card is emptied
  *   rewind             the counter of names begins again
+ *   jump N [AFTER]     the next drive, or the one after so many, goes N steps too far
  *   focus              says the focus position and how often it was driven
  *   left               says how many shots are still due
  *   count CODE         says how often the operation (hexadecimal) was asked
@@ -77,6 +78,9 @@ static void obey(struct camera *camera, char *line)
             camera->objects[i].deleted |= camera->objects[i].file != NULL;
     } else if (!strcmp(word, "rewind")) {
         camera->counter = 0;
+    } else if (!strcmp(word, "jump")) {
+        camera->jump = (int)a;
+        camera->jump_after = (int)b;
     } else if (!strcmp(word, "focus")) {
         snprintf(text, sizeof(text), "%d %d", camera->focus, camera->drives);
     } else if (!strcmp(word, "left")) {

@@ -1,7 +1,8 @@
-/* camera --files DIR --ports FILE [--profile generic|nikon|canon] [--serial S] [--steps N] [--log FILE]
+/* camera --files DIR --ports FILE [--profile generic|nikon|canon] [--serial S] [--steps N] [--focus N]
+ *        [--log FILE]
  *
  * Writes "COMMAND EVENT CONTROL" (port numbers) into FILE when it is ready. --steps N: the focus,
- * driven by N steps a picture, chooses the picture.
+ * driven by N steps a picture, chooses the picture; --focus N: where it is at first.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -197,6 +198,8 @@ int main(int argc, char **argv)
             camera.model = value;
         else if (!strcmp(argv[i], "--steps"))
             camera.steps_per_file = atoi(value);
+        else if (!strcmp(argv[i], "--focus"))
+            camera.focus = atoi(value);
         else if (!strcmp(argv[i], "--log"))
             log = value;
         else if (!strcmp(argv[i], "--profile"))

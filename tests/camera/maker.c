@@ -81,6 +81,10 @@ static void send(struct camera *camera, uint32_t tid, struct bytes *bytes)
 static bool drive(struct camera *camera, int steps)
 {
     int to = camera->focus + steps;
+    if (camera->jump && camera->jump_after-- <= 0) {
+        to += steps < 0 ? -camera->jump : camera->jump;
+        camera->jump = 0;
+    }
     camera->drives++;
     camera->focus = to < 0 ? 0 : to > FOCUS_FAR ? FOCUS_FAR : to;
     return to == camera->focus;

@@ -18,7 +18,8 @@ struct pf_gen_options pf_gen_options_usual(void)
                                    .rotation_deg = 0.15,
                                    .noise = 1,
                                    .flicker = 0.01,
-                                   .blur_px = -1};
+                                   .blur_px = -1,
+                                   .focus_to = 1};
 }
 
 void pf_gen_options_settle(struct pf_gen_options *options)
@@ -58,7 +59,7 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
         double y = options->shift_px * t * sin(heading) + jitter * wobble(&random);
         double angle = turn * t + (i ? turn / 7 * wobble(&random) : 0);
         double flicker = i ? pf_gen_uniform(&random, -options->flicker, options->flicker) : 0;
-        shot->focus = t;
+        shot->focus = options->focus_from + t * (options->focus_to - options->focus_from);
         shot->deform = pf_gen_deform_new(options->width, options->height, options->deform_px * t,
                                          options->seed);
         shot->exposure = pow(1 + flicker, 2.2);

@@ -22,6 +22,7 @@ struct pf_gen_options {
     double white_drift;  /* the same of red and of blue beside green */
     double deform_px;    /* reach of the last frame's deformation, growing from 0 */
     double blur_px;      /* see pf_gen_scene_new; < 0 what suits the scene */
+    double focus_from, focus_to; /* of the first and last frame; the scene lies from 0 to 1 */
 };
 
 /* 2 megapixels, ten frames, textured, seed 1, and motion scaled to the size: for shift_px < 0

@@ -27,10 +27,13 @@ static void usage(FILE *to)
     fputs("usage: generate --out DIR [options]\n"
           "Makes a focus bracket of a scene with known depth: frames, and beside them truth.png "
           "(all\n"
-          "in focus, geometry of the first frame), depth.png and truth.json (true transforms).\n\n"
+          "in focus, geometry of the first frame), depth.png and truth.json (true transforms, "
+          "depths).\n\n"
           "scene:    --scene textured|bristles|board|backdrop|glare  --seed S\n"
           "size:     --megapixels M | --width W --height H\n"
           "frames:   --frames N  --skip K (leaves out the first K files)\n"
+          "          --focus-from F --focus-to F (of the first and last frame: 0 and 1, as the "
+          "scene)\n"
           "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
           "--flicker R\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
@@ -81,6 +84,8 @@ enum key {
     OFFSET,
     NO_SUBSEC,
     NO_EXIF,
+    FOCUS_FROM,
+    FOCUS_TO,
     BREATHING,
     SHIFT,
     ROTATION,
@@ -126,6 +131,8 @@ static const struct option options[] = {
     {"offset", 1, NULL, OFFSET},
     {"no-subsec", 0, NULL, NO_SUBSEC},
     {"no-exif", 0, NULL, NO_EXIF},
+    {"focus-from", 1, NULL, FOCUS_FROM},
+    {"focus-to", 1, NULL, FOCUS_TO},
     {"breathing", 1, NULL, BREATHING},
     {"shift", 1, NULL, SHIFT},
     {"rotation", 1, NULL, ROTATION},
@@ -240,6 +247,10 @@ static bool take(struct command *command, int key, const char *value)
         return whole(value, 0, 65535, &exif->iso);
     case ORIENTATION:
         return whole(value, 1, 8, &exif->orientation);
+    case FOCUS_FROM:
+        return number(value, -10, 10, &burst->focus_from);
+    case FOCUS_TO:
+        return number(value, -10, 10, &burst->focus_to);
     case BREATHING:
         return number(value, -0.2, 0.2, &burst->breathing);
     case SHIFT:
@@ -336,6 +347,22 @@ static int write_truth_pictures(const char *dir, const struct pf_gen_scene *scen
     return rc;
 }
 
+static int compare_samples(const void *a, const void *b)
+{
+    return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+/* The nearest and the farthest, but for a hundredth of the picture at either end. */
+static void find_depths(const struct pf_gen_scene *scene, double ret[2])
+{
+    size_t count = (size_t)scene->width * (size_t)scene->height;
+    uint16_t *samples = pf_gen_burst_depth(scene);
+    qsort(samples, count, sizeof(*samples), compare_samples);
+    ret[0] = samples[count / 100] / 65535.0;
+    ret[1] = samples[count - 1 - count / 100] / 65535.0;
+    free(samples);
+}
+
 static int write_truth(const struct command *command, const struct pf_gen_scene *scene,
                        struct pf_gen_canvas *canvas, json_t *frames, struct pf_error *err)
 {
@@ -345,10 +372,13 @@ static int write_truth(const struct command *command, const struct pf_gen_scene 
     if (rc < 0)
         return rc;
     char *path = pf_path_join(dir, "truth.json");
-    json_t *root = json_pack(
-        "{s:s, s:i, s:i, s:I, s:f, s:s, s:s, s:O}", "scene", kinds[scene->kind], "width",
-        scene->width, "height", scene->height, "seed", (json_int_t)command->burst.seed, "blur_px",
-        (double)scene->blur_px, "truth", "truth.png", "depth", "depth.png", "frames", frames);
+    double depths[2] = {0, 0};
+    find_depths(scene, depths);
+    json_t *root = json_pack("{s:s, s:i, s:i, s:I, s:f, s:s, s:s, s:[f, f], s:O}", "scene",
+                             kinds[scene->kind], "width", scene->width, "height", scene->height,
+                             "seed", (json_int_t)command->burst.seed, "blur_px",
+                             (double)scene->blur_px, "truth", "truth.png", "depth", "depth.png",
+                             "depths", depths[0], depths[1], "frames", frames);
     if (!path || !root)
         rc = pf_fail(err, ENOMEM, "out of memory");
     else if (json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(15)) != 0)

@@ -1,8 +1,8 @@
 # For the torture tests: sourced after ../system/lib.sh and ../system/serve.bash.
 #
 # Each test hurts the service ROUNDS times and looks after every round whether what had been promised
-# is there. Short versions run in `make test`; `make torture` sets TORTURE=1 (long ones), and TABLE,
-# a file that gets a line for each test. Moments are random by $PARFOCAL_SEED (printed).
+# is there. Short versions run in `make test`; `make torture` sets TORTURE=1 (long ones), TABLE, a
+# file that gets a line for each test, and TORTURE_LOG, one that gets all they say. Moments are random by $PARFOCAL_SEED (printed).
 #
 #   rounds SHORT LONG            sets ROUNDS; ROUNDS=N of the environment wins
 #   begin [OPTIONS]              the service on $T/inbox, $DISK/outbox and $DISK/state
@@ -19,6 +19,7 @@ TORTURE=${TORTURE:-}
 rounds()
 {
     ROUNDS=${ROUNDS:-$([ -z "$TORTURE" ] && echo "$1" || echo "$2")}
+    [ -z "${TORTURE_LOG:-}" ] || exec > >(tee -a "$TORTURE_LOG") 2>&1
     local seed=${PARFOCAL_SEED:-$RANDOM}
     echo "PARFOCAL_SEED=$seed"
     RANDOM=$seed

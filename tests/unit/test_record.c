@@ -27,6 +27,8 @@ static struct pf_record *full_record(void)
         .burst_id = "B",
         .sequence = 3,
         .counter = 42,
+        .bracket = INT64_C(1795872000000),
+        .focus_at = -2.5,
     };
     struct pf_record *record = pf_record_copy(&example);
     CHECK(record);
@@ -63,6 +65,8 @@ TEST(record_round_trip)
     CHECK_STR(back->burst_id, "B");
     CHECK_EQ(back->sequence, 3);
     CHECK_EQ(back->counter, 42);
+    CHECK_EQ(back->bracket, INT64_C(1795872000000));
+    CHECK_NEAR(back->focus_at, -2.5, 0);
     free(text);
     json_decref(object);
     json_decref(read);
@@ -110,6 +114,19 @@ TEST(record_with_a_field_missing_or_wrong)
     json_object_set_new(object, "id", json_string("0000000000000003-xyz"));
     CHECK_EQ(pf_record_from_json(object, &back, NULL), -EBADMSG);
     json_decref(object);
+    pf_record_free(record);
+}
+
+TEST(record_of_no_bracket)
+{
+    struct pf_record *record = full_record(), *back;
+    record->bracket = 0;
+    json_t *object = pf_record_to_json(record);
+    CHECK(!json_object_get(object, "bracket") && !json_object_get(object, "focus_at"));
+    CHECK_EQ(pf_record_from_json(object, &back, NULL), 0);
+    CHECK_EQ(back->bracket, 0);
+    json_decref(object);
+    pf_record_free(back);
     pf_record_free(record);
 }
 
