@@ -333,6 +333,16 @@ static void take_known(struct pf_camera *camera, const json_t *command)
     free(path);
 }
 
+/* There are more of us than cameras. */
+static void rest(struct pf_camera *camera)
+{
+    if (camera->gp || camera->bracket.state != PF_BRACKET_NONE)
+        return;
+    camera->resting = true;
+    camera->model[0] = camera->serial[0] = camera->port[0] = '\0';
+    pf_camera_status(camera, "ok", "no further camera is there");
+}
+
 static void take_command(void *context, const char *name, const json_t *command)
 {
     struct pf_camera *camera = context;
@@ -345,6 +355,12 @@ static void take_command(void *context, const char *name, const json_t *command)
         if (camera->directory)
             pf_camera_scan_spool(camera);
         announce(camera);
+    } else if (!strcmp(name, "look")) {
+        camera->resting = false;
+        if (!camera->gp)
+            camera->next_try_ms = 0;
+    } else if (!strcmp(name, "rest")) {
+        rest(camera);
     } else if (!strcmp(name, "recorded")) {
         char *path = pf_json_bytes_value(json_object_get(command, "path"));
         if (path)
@@ -382,14 +398,14 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int in
         }
         if (camera->gp)
             work(camera);
-        else if (camera->next_try_ms <= now_ms)
+        else if (!camera->resting && camera->next_try_ms <= now_ms)
             connect(camera);
         if (!camera->gp)
             pf_camera_bracket_unlinked(camera);
         tell_pending(camera);
         wait_ms = camera->gp ? rest_ms(camera, now_ms) : ALIVE_MS;
         int64_t try_ms = camera->next_try_ms - pf_monotonic_ms();
-        if (!camera->gp && try_ms < wait_ms)
+        if (!camera->gp && !camera->resting && try_ms < wait_ms)
             wait_ms = try_ms > 0 ? (int)try_ms : 0;
     }
     if (camera->failure == -EPIPE)

@@ -107,6 +107,7 @@ struct pf_camera {
 
     bool started;
     int64_t next_try_ms, try_wait_ms;    /* to connect */
+    bool resting;                        /* without a camera, until one comes */
     int busy_tries;                      /* to list the card, in a row */
     int64_t lost_ms;                     /* when a link was lost that is not back; 0 none */
     int64_t compare_ms, compare_took_ms; /* when the card is to be compared */

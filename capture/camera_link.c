@@ -201,6 +201,18 @@ static int open_at(struct pf_camera *camera, const char *model, const char *port
     return r;
 }
 
+/* Whether another source of the configuration names it: who takes any camera leaves that one. */
+static bool is_for_another(const struct pf_camera *camera, const char *port)
+{
+    for (size_t i = 0; !*camera->which && i < camera->settings->source.count; i++) {
+        const char *wanted = pf_settings_camera(camera->settings->source.items[i]);
+        if (wanted && *wanted &&
+            (!strcmp(wanted, port) || (camera->gp && is_serial(camera, wanted))))
+            return true;
+    }
+    return false;
+}
+
 int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
 {
     const char *which = camera->which;
@@ -224,11 +236,11 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
         gp_list_get_value(list, i, &port);
         /* A camera that is plugged in again has another port: then its serial number tells. */
         bool is_port = !strcmp(port, which);
-        if (by_port && !is_port && !camera->last_serial[0])
+        if ((by_port && !is_port && !camera->last_serial[0]) || is_for_another(camera, port))
             continue;
         code = open_at(camera, model, port, &problem);
         const char *wanted = !by_port ? which : is_port ? "" : camera->last_serial;
-        if (!code && *wanted && !is_serial(camera, wanted)) {
+        if (!code && ((*wanted && !is_serial(camera, wanted)) || is_for_another(camera, port))) {
             pf_camera_close(camera);
             code = -ENODEV;
             continue;

@@ -5,6 +5,7 @@
 #include "capture/camera.h"
 #include "capture/capture.h"
 #include "capture/folder.h"
+#include "capture/scout.h"
 #include "config/base/exit.h"
 #include "config/base/log.h"
 #include "config/base/sandbox.h"
@@ -30,9 +31,11 @@ static const char *source_operand(int argc, char **argv, struct pf_error *err)
         }
         operand = argv[i];
     }
-    if (operand && (pf_settings_folder(operand) || pf_settings_camera(operand)))
+    if (operand && (pf_settings_folder(operand) || pf_settings_camera(operand) ||
+                    !strcmp(operand, PF_SCOUT_SOURCE)))
         return operand;
-    pf_fail(err, EINVAL, "the source to watch is written folder:DIR or camera[:PORT]%s%.200s",
+    pf_fail(err, EINVAL,
+            "the source to watch is written folder:DIR, camera[:PORT] or cameras%s%.200s",
             operand ? ", not " : "", operand ? operand : "");
     return NULL;
 }
@@ -68,8 +71,9 @@ int pf_capture_main(int argc, char **argv)
             const char *folder = pf_settings_folder(source);
             int r = settings.sandbox ? confine(source, &err) : 0;
             if (r == 0)
-                r = folder ? pf_folder_run(&settings, folder, &err)
-                           : pf_camera_run(&settings, source, &err);
+                r = folder                             ? pf_folder_run(&settings, folder, &err)
+                    : !strcmp(source, PF_SCOUT_SOURCE) ? pf_scout_run(&err)
+                                                       : pf_camera_run(&settings, source, &err);
             status = r == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
         }
         pf_settings_free(&settings);

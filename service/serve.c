@@ -24,7 +24,7 @@
 static void end_when_stopped(struct pf_service *service)
 {
     bool stopped = service->stopping && pf_scheduler_stopped(service->scheduler) &&
-                   pf_hooks_stopped(service->hooks);
+                   pf_hooks_stopped(service->hooks) && pf_cameras_stopped(service->cameras);
     for (size_t i = 0; i < service->source_count; i++)
         stopped = stopped && pf_source_stopped(service->sources[i]);
     if (stopped)
@@ -42,6 +42,7 @@ static void on_child(evutil_socket_t signal, short what, void *context)
     if (service->hooks)
         pf_hooks_reap(service->hooks);
     pf_api_reap(service->api);
+    pf_cameras_reap(service->cameras);
     end_when_stopped(service);
 }
 
@@ -63,6 +64,7 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
     event_del(service->grouper_timer);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_stop(service->sources[i]);
+    pf_cameras_stop(service->cameras);
     pf_scheduler_stop(service->scheduler);
     pf_hooks_stop(service->hooks, on_hooks_stopped, service);
     end_when_stopped(service);
@@ -338,6 +340,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
         service->source_count += r == 0;
     }
     if (!r)
+        r = pf_cameras_new(&service->cameras, service, err);
+    if (!r)
         r = pf_api_new(&service->api, service, err);
     return r;
 }
@@ -349,6 +353,7 @@ static void take_down(struct pf_service *service)
     pf_control_free(service->control);
     service->asking = pf_asking_free(service->asking);
     pf_driving_free_all(service);
+    pf_cameras_free(service->cameras);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_free(service->sources[i]);
     free(service->sources);

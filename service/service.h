@@ -11,6 +11,7 @@
  * stacking.c  jobs: from the worker's results to the published stack
  * asking.c    what is asked of a camera, through the control socket and the HTTP interface
  * driving.c   brackets under way
+ * cameras.c   all cameras there are, each a source
  * restore.c   at start: the journal's bursts back into the grouper and the scheduler
  * serve.c     settings, children, signals
  */
@@ -22,6 +23,7 @@
 
 #include "config/settings.h"
 #include "service/asking.h"
+#include "service/cameras.h"
 #include "service/control.h"
 #include "service/driving.h"
 #include "service/events.h"
@@ -54,7 +56,8 @@ struct pf_service {
     struct pf_events_reader *metrics_reader;
     struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
-    struct pf_notify *notify; /* NULL: nobody wants to know */
+    struct pf_notify *notify;   /* NULL: nobody wants to know */
+    struct pf_cameras *cameras; /* NULL: all are named */
     struct pf_asking *asking;
     struct pf_driving *drivings; /* a list */
     struct pf_api *api;          /* service/http/api.h */

@@ -426,6 +426,13 @@ bool pf_source_is(const struct pf_source *source, const char *called)
            ((serial && !strcmp(which, serial)) || (port && !strcmp(which, port)));
 }
 
+bool pf_source_has_camera(const struct pf_source *source)
+{
+    const char *state = of_status(source, "state");
+    return source->is_camera && !source->ended && state && strcmp(state, "missing") != 0 &&
+           of_status(source, "port");
+}
+
 const char *pf_source_called(const struct pf_source *source, char *ret, size_t size)
 {
     const char *serial = of_status(source, "serial"), *port = of_status(source, "port");

@@ -56,6 +56,8 @@ void pf_source_say(struct pf_source *source, json_t *command);
 /* Whether a person means this source by that: its name, or of a camera its serial number or port, with
  * "camera:" before it or without. */
 bool pf_source_is(const struct pf_source *source, const char *called);
+/* Whether its process has a camera now. */
+bool pf_source_has_camera(const struct pf_source *source);
 /* What one could call it; of several cameras of one name, by its serial number or port. */
 const char *pf_source_called(const struct pf_source *source, char *ret, size_t size);
 /* Asks it to look again at everything. */

@@ -146,3 +146,69 @@ test_no_camera_but_folders()
     await_stacks 1 40
     stop_service
 }
+
+# Cameras that udev tells of: umockdev has them come and go, and nothing behind them to talk to.
+
+# hotplug COMMAND...: with a test bed around it; `say plug 4`, `say unplug 4`
+hotplug()
+{
+    need umockdev-wrapper python3
+    [ -z "$SAN" ] || skip "umockdev's preloaded library and a sanitizer do not go together"
+    mkfifo bus
+    at_end tail -n 40 "$T/hotplug.err"
+    umockdev-wrapper python3 "$ROOT/tests/system/hotplug.py" "$@" <bus >hotplug.out 2>hotplug.err &
+    hotplug_pid=$!
+    exec 8>bus
+}
+
+say()
+{
+    echo "$*" >&8
+}
+
+hotplug_says()
+{
+    grep -aqE -- "$1" hotplug.err hotplug.out
+}
+
+end_hotplug()
+{
+    exec 8>&-
+    wait "$hotplug_pid"
+}
+
+test_cameras_come_and_go()
+{
+    hotplug "$PARFOCAL" capture cameras
+    wait_for 20 hotplug_says '"found":\[\]'
+    say plug 4
+    wait_for 4 hotplug_says 'a camera has come: .* at usb:001,004' # before it would look by itself
+    say plug 5
+    wait_for 20 hotplug_says '"found":\[{"port":"usb:001,004".*"usb:001,005".*\]'
+    say unplug 4
+    wait_for 20 hotplug_says 'the camera at usb:001,004 has gone'
+    end_hotplug
+    [ "$(tail -n 1 hotplug.out | jq -c '[.found[].port]')" = '["usb:001,005"]' ] || fail "$(cat hotplug.out)"
+}
+
+# The source `camera` takes all there are: one process for each.
+test_all_cameras()
+{
+    hotplug "$PARFOCAL" serve --source camera --spool "$T/spool" --state "$T/state" --outbox "$T/outbox"
+    wait_for 20 hotplug_says 'capture camera: no camera is there'
+    say plug 4
+    wait_for 20 hotplug_says 'capture camera: opening: .*looked for again'
+    say plug 5
+    wait_for 20 hotplug_says '2 cameras are there: one more process takes one'
+    twice()
+    {
+        [ "$(grep -ac 'capture camera: opening: .*looked for again' hotplug.err)" -ge 2 ]
+    }
+    wait_for 20 twice
+    say unplug 5
+    wait_for 20 hotplug_says 'the camera at usb:001,005 has gone'
+    say plug 6 # the same camera at another port: its process is there already
+    wait_for 20 hotplug_says 'a camera has come: .* at usb:001,006'
+    end_hotplug
+    [ "$(grep -ac 'one more process takes one' hotplug.err)" = 1 ] || fail "too many processes"
+}
