@@ -46,7 +46,8 @@ test_two_cameras_two_stacks()
     other=$camera_port
     camera two second --serial 2002
     serve_camera --source "camera:$other"
-    wait_for 20 [ -d spool/Test_Camera-1001 ]
+    await_log 'serial number 1001 at' # its card was looked at
+    await_log 'serial number 2002 at'
     camera_name=one tell shoot 5 100
     camera_name=two tell shoot 5 100
     await_stacks 2 60
