@@ -72,7 +72,7 @@ static void next_request(struct pf_guard *guard)
     guard->line = NULL;
     guard->line_bytes = guard->head_bytes = 0;
     guard->fields = guard->hosts = guard->lengths = 0;
-    guard->body_left = 0;
+    guard->length = guard->body_left = 0;
     guard->carriage = guard->in_head = guard->is_1_1 = false;
     guard->first = true;
 }
@@ -143,7 +143,7 @@ static int take_length(struct pf_guard *guard, const char *value, size_t count)
     }
     if (length > PF_GUARD_BODY_MAX)
         return refuse(guard, 413, "the body is too large");
-    guard->body_left = length;
+    guard->length = length;
     return 0;
 }
 
@@ -194,9 +194,9 @@ static int take_line(struct pf_guard *guard)
         return take_field(guard);
     if (guard->is_1_1 && !guard->hosts)
         return refuse(guard, 400, "Host is missing");
-    int64_t body_left = guard->body_left;
+    int64_t length = guard->length;
     next_request(guard);
-    guard->body_left = body_left;
+    guard->body_left = length;
     return 0;
 }
 

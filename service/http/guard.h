@@ -22,7 +22,8 @@
 struct pf_guard {
     char *line; /* of the head that is being read, without its end; NULL between requests */
     size_t line_bytes, head_bytes;
-    int64_t body_left;
+    int64_t length;    /* of the body, as the head that is being read says */
+    int64_t body_left; /* of the body that is being read */
     int fields, hosts, lengths;
     bool carriage;      /* the last byte was a carriage return */
     bool in_head;       /* bytes of a head have come, and not its end */
