@@ -3,7 +3,8 @@
  *
  * Used by process/stack.c, one thread at a time per engine. Everything is borrowed for the call.
  * Each method begins with the predecessor, in front of which the frame most likely lies, and goes
- * on to the stack, so that the errors of the chain do not add up. The non-rigid methods begin with
+ * on, so that the errors of the chain do not add up: to the frame before the predecessor where the
+ * backend knows how certain each fit is, to the stack otherwise. The non-rigid methods begin with
  * what correlation makes of it, and with the deformation that the predecessor had, and compare with
  * the stack alone: their frames are of one focus, and nothing can drift.
  */
@@ -16,6 +17,7 @@ struct pf_place {
     int width, height;                 /* pixels of each frame */
     int fused;                         /* frames in the stack, at least one */
     const struct pf_warp *predecessor; /* reference point -> predecessor point */
+    const double *before;              /* reference point -> point of the frame before it */
 };
 
 /* Finds the transform of the frame in hand. 1 accepted: `transform`, `correlation` and `aligned_by`

@@ -16,13 +16,15 @@
 /* What the frame in hand is aligned to. */
 enum pf_target {
     PF_TARGET_PREDECESSOR, /* the last frame kept, in its own geometry */
-    PF_TARGET_STACK,       /* the stack so far, in the reference's geometry */
+    PF_TARGET_BEFORE, /* the one kept before that; of align() alone, where it gives a certainty */
+    PF_TARGET_STACK,  /* the stack so far, in the reference's geometry */
 };
 
 struct pf_fit {
     double correlation; /* at the resolution of alignment */
     double agreement;   /* at about 400 pixels' width, where noise plays no part */
     double overlap;     /* share of the target that the frame covers */
+    double certainty;   /* how much the pictures say of the motion, beside other fits; 0: unknown */
 };
 
 struct pf_backend {

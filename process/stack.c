@@ -32,6 +32,7 @@ struct pf_stack {
     struct pf_image *shape; /* metadata of the reference; no use of its pixels. NULL: none yet */
     int width, height, planes, chroma_shift_x, chroma_shift_y;
     struct pf_warp predecessor; /* reference point -> predecessor point */
+    double before[9];           /* reference point -> point of the frame fused before that */
     struct pf_judge judge;
     int added, fused;
 };
@@ -226,7 +227,8 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struc
         struct pf_place place = {.width = stack->width,
                                  .height = stack->height,
                                  .fused = stack->fused,
-                                 .predecessor = &stack->predecessor};
+                                 .predecessor = &stack->predecessor,
+                                 .before = stack->fused > 1 ? stack->before : NULL};
         r = pf_align_frame(stack->backend, stack->engine, &stack->settings, &place, &result,
                            &warp->field, err);
         if (r < 0)
@@ -276,6 +278,7 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struc
     pf_judge_see(&stack->judge, &focus);
     result.displacement = displacement_of(warp->field, stack->width, stack->height);
     pf_field_free(stack->predecessor.field);
+    memcpy(stack->before, stack->predecessor.h, sizeof(stack->before));
     stack->predecessor = *warp;
     warp->field = NULL;
     result.fuse_ms = (double)(pf_monotonic_ms() - aligned);

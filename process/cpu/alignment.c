@@ -21,6 +21,7 @@ void pf_alignment_close(struct pf_alignment *alignment)
     pf_ecc_free(alignment->ecc);
     pf_ecc_pyramid_free(&alignment->current);
     pf_ecc_pyramid_free(&alignment->predecessor);
+    pf_ecc_pyramid_free(&alignment->before);
     pf_ecc_pyramid_free(&alignment->stack_view);
     pf_features_free(alignment->current_features);
     pf_features_free(alignment->predecessor_features);
@@ -35,7 +36,11 @@ void pf_alignment_next(struct pf_alignment *alignment)
 
 void pf_alignment_keep(struct pf_alignment *alignment)
 {
-    pf_ecc_pyramid_free(&alignment->predecessor);
+    pf_ecc_pyramid_free(&alignment->before);
+    if (alignment->predecessor.count && pf_ecc_by_blocks(&alignment->predecessor))
+        alignment->before = alignment->predecessor;
+    else
+        pf_ecc_pyramid_free(&alignment->predecessor);
     alignment->predecessor = alignment->current;
     memset(&alignment->current, 0, sizeof(alignment->current));
     pf_features_free(alignment->predecessor_features);
@@ -101,11 +106,11 @@ int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *
     return 0;
 }
 
-/* Where the stack is the target, the chain of steps has given a start that the coarse levels could
- * not better. */
+/* Where the predecessor is not the target, the chain of steps has given a start that the coarse levels
+ * could not better. */
 static int levels_of(enum pf_target target, bool search)
 {
-    return target == PF_TARGET_STACK && !search ? 2 : 0;
+    return target != PF_TARGET_PREDECESSOR && !search ? 2 : 0;
 }
 
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
@@ -148,14 +153,15 @@ static int one_way(void *context, bool back, bool search, int levels, double h[9
 int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
                        double h[9], struct pf_fit *ret, struct pf_error *err)
 {
-    struct both_pictures both = {alignment, target == PF_TARGET_STACK ? &alignment->stack_view
-                                                                      : &alignment->predecessor};
+    struct both_pictures both = {alignment, target == PF_TARGET_STACK    ? &alignment->stack_view
+                                            : target == PF_TARGET_BEFORE ? &alignment->before
+                                                                         : &alignment->predecessor};
     if (!pf_ecc_by_blocks(both.target))
         return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
     struct pf_ecc_fit fit; /* blocks favour neither picture */
     int r = one_way(&both, false, search, levels_of(target, search), h, &fit, err);
     if (r == 0)
-        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
+        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty};
     return r;
 }
 

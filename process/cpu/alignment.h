@@ -15,6 +15,7 @@ struct pf_alignment {
     struct pf_pool *pool;                     /* borrowed */
     struct pf_ecc *ecc;
     struct pf_ecc_pyramid current, predecessor, stack_view;
+    struct pf_ecc_pyramid before; /* the predecessor's predecessor; empty where none is of use */
     /* Of the frame in hand and its predecessor; NULL until they are wanted. */
     struct pf_features *current_features, *predecessor_features;
 };

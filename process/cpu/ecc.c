@@ -285,7 +285,7 @@ static struct pf_ecc_fit_numbers align_level(struct level_job *job, enum pf_moti
 /* Moves job->warp to where the blocks of the level want it; back when correlation speaks against it.
  * ret: of the last warp that was measured, which is the result's but for less than the tolerance. */
 static int refine_level(struct level_job *job, enum pf_motion motion, double tolerance_px,
-                        struct pf_ecc_fit_numbers *ret, struct pf_error *err)
+                        struct pf_ecc_fit_numbers *ret, double *certainty, struct pf_error *err)
 {
     enum { STEPS = 5 };
     struct pf_ecc *ecc = job->ecc;
@@ -302,7 +302,7 @@ static int refine_level(struct level_job *job, enum pf_motion motion, double tol
         double delta[9], before[9];
         memcpy(before, job->warp, sizeof(before));
         memcpy(view.warp, job->warp, sizeof(before));
-        int r = pf_ecc_blocks_step(ecc->blocks, &view, step > 0, delta, err);
+        int r = pf_ecc_blocks_step(ecc->blocks, &view, step > 0, delta, certainty, err);
         if (r <= 0)
             return r;
         pf_homography_compose(job->warp, job->warp, delta);
@@ -381,7 +381,7 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         if (!by_blocks || level == count - 1)
             fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
         if (by_blocks)
-            r = refine_level(&job, here, level ? 0.03 : 0.01, &fit, err);
+            r = refine_level(&job, here, level ? 0.03 : 0.01, &fit, &ret->certainty, err);
         if (r < 0)
             return r;
         pf_ecc_to_full(job.warp, scale_of(job.target), scale_of(job.image), h);

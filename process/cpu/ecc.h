@@ -67,6 +67,7 @@ struct pf_ecc_fit {
     double correlation; /* at the finest level, -1..1 */
     double agreement;   /* the same at about 400 pixels' width, where noise plays no part */
     double overlap;     /* share of the target that the image covers */
+    double certainty; /* what the blocks of the finest level say of the motion; 0: none was asked */
 };
 
 struct pf_ecc; /* scratch memory */

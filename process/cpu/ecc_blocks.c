@@ -184,12 +184,14 @@ static inline void jacobian(enum pf_motion motion, double u, double v, double x[
 
 /* The motion that the blocks agree on, in its own parameters. `near`: the estimate in hand is good
  * enough to say from the beginning which blocks are far off. False when the blocks are too few. */
-static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_PARAMETERS])
+static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_PARAMETERS],
+                  double *certainty)
 {
     double radius = job->view->frame.radius, unit = radius * radius;
     for (int round = 0; round < (near ? ROUNDS : ROUNDS_FIRST); round++) {
         double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS] = {{0}}, b[PF_ECC_PARAMETERS] = {0};
         int asked = 0;
+        *certainty = 0;
         for (int i = 0; i < job->columns * job->rows; i++) {
             const struct block *block = &job->memory->blocks[i];
             if (!(block->weight[0] > 0))
@@ -213,6 +215,7 @@ static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_P
                 for (int l = 0; l <= k; l++)
                     a[k][l] += wx * jx[l] + wy * jy[l];
             }
+            *certainty += share * (wxx + wyy) / unit;
             asked++;
         }
         for (int k = 0; k < count; k++)
@@ -244,7 +247,7 @@ static int reserve(struct job *job, struct pf_error *err)
 }
 
 int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_view *view,
-                       bool near, double ret[9], struct pf_error *err)
+                       bool near, double ret[9], double *ret_certainty, struct pf_error *err)
 {
     double basis[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS];
     double p[PF_ECC_PARAMETERS] = {0}, d[PF_ECC_PARAMETERS] = {0};
@@ -259,7 +262,7 @@ int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_
     if (r < 0)
         return r;
     pf_pool_run(view->pool, job.rows, 1, block_rows, &job);
-    if (!agree(&job, count, near, p))
+    if (!agree(&job, count, near, p, ret_certainty))
         return 0;
     for (int i = 0; i < count; i++)
         for (int k = 0; k < PF_ECC_PARAMETERS; k++)

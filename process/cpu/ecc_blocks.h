@@ -27,8 +27,9 @@ struct pf_ecc_blocks_view {
 
 /* 1 with the step of the target's coordinates that the blocks agree on, as a map in columns and rows
  * (the next warp is this one after it); 0 when they are too few or say too little. `near`: the warp
- * comes from such a step. -ENOMEM. */
+ * comes from such a step. *ret_certainty: inverse variances of all blocks that agree,
+ * added up, per squared sample. -ENOMEM. */
 int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_view *view,
-                       bool near, double ret[9], struct pf_error *err);
+                       bool near, double ret[9], double *ret_certainty, struct pf_error *err);
 
 #endif
