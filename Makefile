@@ -253,7 +253,7 @@ fuzz:
 GPU       := $(BUILD)/gpu
 GPU_ARCH  ?= native
 GPU_C     := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
-             focus_grid image judge light pool stack warp)) \
+             focus_grid image judge light needs pool room stack warp)) \
              $(addprefix config/base/,$(addsuffix .c,array error time)) tests/cuda/without_libraries.c \
              $(wildcard process/cpu/*.c process/cuda/*.c)
 GPU_LIB   := $(patsubst %.c,$(GPU)/%.o,$(filter-out %_isa.c,$(GPU_C))) $(KERNELS:%.cu=$(GPU)/%.o) \

@@ -128,6 +128,11 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
            "what computes: auto, an NVIDIA GPU where one works, else the processor; cuda, a GPU or nothing") \
     INT(threads, 0, 0, 256, "threads", "engine", \
         "threads of the engine; 0: one per core") \
+    INT(memory, 0, 0, 16777216, "MiB", "engine", \
+        "what frames and stacks may take of memory; what a burst needs beyond it lies in `scratch`; 0: " \
+        "three quarters of what the machine has, and never what it has not left") \
+    TEXT(scratch, "/var/tmp", 0, 0, "DIR", "engine", \
+         "directory on a disk for what does not fit into memory; its files have no names and leave nothing") \
     INT(max_megapixels, 400, 1, 10000, "MP", "engine", \
         "a picture with more pixels is refused before it is decoded") \
     CHOICE(format, "tiff", 0, 0, "tiff|png|jpeg", "output", \

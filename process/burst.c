@@ -12,6 +12,7 @@
 #include "config/base/version.h"
 #include "process/backend.h"
 #include "process/coverage.h"
+#include "process/room.h"
 
 #define PREVIEW_QUALITY 85
 
@@ -19,9 +20,12 @@ struct pf_burst {
     struct pf_stack *stack;
     struct pf_pool *pool;
     struct pf_coverage *coverage; /* NULL: nobody wants to know */
-    bool has_maps;                /* the method knows which frame is sharp where */
-    char **added;                 /* identities, in the order of pf_stack_add() */
-    double *focus_at;             /* of each, NAN unknown */
+    struct pf_stack_settings settings;
+    struct pf_needs needs; /* from the first fused frame on */
+    char room[300];
+    bool has_maps;    /* the method knows which frame is sharp where */
+    char **added;     /* identities, in the order of pf_stack_add() */
+    double *focus_at; /* of each, NAN unknown */
     double next_focus_at;
     int count, capacity;
     int aside;
@@ -35,6 +39,7 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
     burst->next_focus_at = NAN;
+    burst->settings = *settings;
     burst->has_maps = pf_fuse_has_maps(settings->fuse);
     int r = settings->coverage ? pf_coverage_new(&burst->coverage, err) : 0;
     if (r == 0)
@@ -201,6 +206,21 @@ static int focus_order(const struct pf_burst *burst, json_t **ret, struct pf_err
     return 0;
 }
 
+/* What a burst of such frames needs, against what it may take. */
+static void foresee(struct pf_burst *burst, const struct pf_image *image)
+{
+    struct pf_room_state room;
+    pf_stack_needs(&burst->settings, burst->pool, image, &burst->needs);
+    pf_room_look(&room);
+    if (burst->needs.most > room.limit_bytes || room.scratch_bytes)
+        snprintf(
+            burst->room, sizeof(burst->room),
+            "a burst of %d x %d pixels needs %.1f GB of memory and %.1f GB may be taken: the rest "
+            "lies in %.150s, which takes longer",
+            image->width, image->height, (double)burst->needs.most / 1e9,
+            (double)room.limit_bytes / 1e9, room.scratch ? room.scratch : "no scratch directory");
+}
+
 /* A fused frame joins the coverage; what is missing so far joins its facts. */
 static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
                  const struct pf_image *image, json_t *facts, struct pf_error *err)
@@ -253,6 +273,9 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
     facts = frame_facts(&result, image, decode_ms);
     if (!facts)
         return pf_fail(err, ENOMEM, "out of memory for a frame's result");
+    if (result.verdict == PF_VERDICT_FUSED && !burst->needs.most &&
+        pf_stack_backend(burst->stack) == &pf_backend_cpu)
+        foresee(burst, image);
     r = result.verdict == PF_VERDICT_FUSED ? cover(burst, &result, image, facts, err) : 0;
     if (r < 0) {
         json_decref(facts);
@@ -539,8 +562,25 @@ const char *pf_burst_note(const struct pf_burst *burst)
     return pf_stack_note(burst->stack);
 }
 
-json_t *pf_burst_engine(const char *device, const struct pf_pool *pool, double finish_ms)
+const char *pf_burst_room(const struct pf_burst *burst)
 {
-    return json_pack("{s:s, s:i, s:s, s:o}", "device", device, "threads", pf_pool_threads(pool),
-                     "version", pf_version(), "finish_ms", number(finish_ms));
+    return burst->room;
+}
+
+static json_t *memory_json(const struct pf_burst *burst)
+{
+    struct pf_room_state room;
+    pf_room_look(&room);
+    return json_pack("{s:I, s:I, s:I}", "needed_mb", (json_int_t)(burst->needs.most >> 20),
+                     "memory_mb", (json_int_t)(room.most_memory_bytes >> 20), "scratch_mb",
+                     (json_int_t)(room.most_scratch_bytes >> 20));
+}
+
+json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
+                        const struct pf_pool *pool, double finish_ms)
+{
+    bool here = burst && burst->needs.most;
+    return json_pack("{s:s, s:i, s:s, s:o, s:o}", "device", device, "threads",
+                     pf_pool_threads(pool), "version", pf_version(), "finish_ms", number(finish_ms),
+                     "memory", here ? memory_json(burst) : json_null());
 }

@@ -66,7 +66,12 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
 const char *pf_burst_device(const struct pf_burst *burst);
 const char *pf_burst_note(const struct pf_burst *burst);
 
-/* {device threads version finish_ms} */
-json_t *pf_burst_engine(const char *device, const struct pf_pool *pool, double finish_ms);
+/* What a burst of such frames needs of memory is more than may be taken: what, and where the rest lies; ""
+ * otherwise. From the first fused frame on. */
+const char *pf_burst_room(const struct pf_burst *burst);
+
+/* {device threads version finish_ms memory} of PROTOCOL.md; burst may be NULL. */
+json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
+                        const struct pf_pool *pool, double finish_ms);
 
 #endif

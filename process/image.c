@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/room.h"
+
 #define ROW_ALIGNMENT 64u
 #define SIDE_MAX      (1 << 30) /* so that (size + shift) never overflows */
 
@@ -20,11 +22,10 @@ static int new_plane(struct pf_image *image, int plane, struct pf_error *err)
         return pf_fail(err, ENOMEM, "a plane of %zu x %zu samples does not fit into memory", width,
                        height);
     image->stride_bytes[plane] = stride;
-    image->plane[plane] = aligned_alloc(ROW_ALIGNMENT, size);
-    if (!image->plane[plane])
-        return pf_fail(err, ENOMEM, "out of memory for a plane of %zu x %zu samples", width,
-                       height);
-    return 0;
+    struct pf_error why = {0};
+    int r = pf_room_take(&image->plane[plane], size, &why);
+    return r < 0 ? pf_fail(err, -r, "a plane of %zu x %zu samples: %s", width, height, why.text)
+                 : 0;
 }
 
 int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
@@ -64,7 +65,8 @@ struct pf_image *pf_image_free(struct pf_image *image)
     if (!image)
         return NULL;
     for (int i = 0; i < 3; i++)
-        free(image->plane[i]);
+        pf_room_give(image->plane[i],
+                     image->stride_bytes[i] * (size_t)pf_image_plane_height(image, i));
     free(image->cover);
     free(image->icc.bytes);
     free(image->exif.bytes);

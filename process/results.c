@@ -90,7 +90,7 @@ int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const j
     int r = named ? pf_burst_write(burst, &output, &written, err)
                   : pf_fail(err, ENOMEM, "out of memory for names");
     if (r == 0) {
-        engine = pf_burst_engine(pf_burst_device(burst), pool, pf_now_ms() - begin_ms);
+        engine = pf_burst_engine(burst, pf_burst_device(burst), pool, pf_now_ms() - begin_ms);
         r = pf_burst_coverage(burst, output.order, true, &coverage, err);
         if (r == 0)
             r = write_sidecar(command, written, coverage, engine, sidecar, err);

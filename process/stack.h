@@ -115,6 +115,19 @@ static inline bool pf_align_is_non_rigid(enum pf_align align)
     return align == PF_ALIGN_FLOW || align == PF_ALIGN_BSPLINE || align == PF_ALIGN_SYN;
 }
 
+/* What a burst needs of memory on the processor, in bytes, however many frames it has; beside it the
+ * decoder of a camera's RAW file takes up to 16 bytes a pixel. */
+struct pf_needs {
+    int64_t stack;  /* the sums */
+    int64_t frame;  /* one as decoded; there are two, the one in hand and the next */
+    int64_t align;  /* reduced pictures */
+    int64_t finish; /* the result, or a map, and what makes it */
+    int64_t most;   /* at one time */
+};
+/* `like`: a frame of the burst; its samples are not looked at. */
+void pf_stack_needs(const struct pf_stack_settings *settings, struct pf_pool *pool,
+                    const struct pf_image *like, struct pf_needs *ret);
+
 struct pf_stack;
 
 int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *settings,

@@ -19,6 +19,7 @@
 #include "process/device.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
+#include "process/room.h"
 #include "process/stack_report.h"
 #include "process/stack_target.h"
 #include "process/stray.h"
@@ -219,7 +220,10 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     json_t *facts = NULL;
     char line[600];
 
+    bool told = *pf_burst_room(command->burst);
     int r = pf_burst_add(command->burst, file->path, image, error, decode_ms, &facts, &err);
+    if (!told && *pf_burst_room(command->burst))
+        pf_progress_say(&command->progress, "parfocal stack: %s", pf_burst_room(command->burst));
     if (r < 0 && image) {
         command->fatal = err; /* the stack itself cannot go on */
         pf_pipeline_stop(command->pipeline);
@@ -470,6 +474,7 @@ static int stack(struct command *command)
     struct pf_stack_report report = {.settings = &command->settings,
                                      .device = command->burst ? pf_burst_device(command->burst)
                                                               : pf_backend_cpu.name,
+                                     .burst = command->burst,
                                      .pool = command->pool,
                                      .files = command->files,
                                      .count = command->count,
@@ -524,6 +529,7 @@ int pf_stack_main(int argc, char **argv)
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         sigaction(SIGHUP, &action, NULL);
+        pf_room_set(command.settings.memory << 20, command.settings.scratch);
         status = stack(&command);
         memset(interrupted_parts, 0, sizeof(interrupted_parts));
     }

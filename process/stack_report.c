@@ -72,7 +72,7 @@ int pf_stack_report_print(const struct pf_stack_report *report)
                                           "judge coverage fuse resample clip jpeg_quality"),
         "fused", fused, "aside", report->count - fused, "frames", frames, "output",
         report->output ? json_incref(report->output) : json_null(), "engine",
-        pf_burst_engine(report->device, report->pool, report->finish_ms), "total_ms",
+        pf_burst_engine(report->burst, report->device, report->pool, report->finish_ms), "total_ms",
         report->total_ms);
     if (document && report->coverage)
         json_object_set(document, "coverage", report->coverage);

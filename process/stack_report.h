@@ -30,7 +30,8 @@ void pf_stack_file_clear(struct pf_stack_file *file);
 
 struct pf_stack_report {
     const struct pf_settings *settings;
-    const char *device; /* what computed */
+    const char *device;           /* what computed */
+    const struct pf_burst *burst; /* NULL: there is none */
     const struct pf_pool *pool;
     const struct pf_stack_file *files;
     int count;

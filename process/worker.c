@@ -25,6 +25,7 @@
 #include "process/device.h"
 #include "process/pipeline.h"
 #include "process/results.h"
+#include "process/room.h"
 #include "process/thumbnail.h"
 #include "process/view.h"
 
@@ -400,13 +401,15 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     worker->begin_ms = pf_now_ms();
     worker->told_ms = 0;
     if (open) {
-        bool noted = *pf_burst_note(burst);
+        bool noted = *pf_burst_note(burst), told = *pf_burst_room(burst);
         const json_t *focus_at = json_object_get(command, "focus_at");
         if (json_is_number(focus_at))
             pf_burst_focus_at(burst, json_number_value(focus_at));
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
         if (!noted && *pf_burst_note(burst))
             pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));
+        if (!told && *pf_burst_room(burst))
+            pf_log_warning("%s", pf_burst_room(burst));
     }
     worker->in_hand = NULL;
     end_if_device_is_lost(worker, r, &err);
@@ -578,6 +581,7 @@ static int run(struct worker *worker, struct pf_error *err)
 
     /* Every arena reserves address space, which the limit counts. */
     mallopt(M_ARENA_MAX, 2);
+    pf_room_set(worker->settings.memory << 20, worker->settings.scratch);
     int r = limit_memory(worker->settings.worker_memory, err);
     if (r == 0)
         r = pf_confine_files(&worker->confine, err);

@@ -502,6 +502,8 @@ static int add_directories(struct pf_options *options, const struct pf_settings 
 {
     static const char *const names[] = {"preview", "thumbnails"};
     int r = pf_options_add(options, settings->outbox, err);
+    if (r == 0)
+        r = pf_options_add(options, settings->scratch, err);
     for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
         char *path = pf_path_join(settings->state, names[i]);
         r = path ? pf_options_add(options, path, err) : pf_fail(err, ENOMEM, "out of memory");

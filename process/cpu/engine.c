@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "process/homography.h"
+#include "process/room.h"
 
 static void cpu_close(void *opaque)
 {
@@ -15,7 +16,7 @@ static void cpu_close(void *opaque)
         return;
     pf_alignment_close(&engine->alignment);
     pf_anchors_free(engine->anchors);
-    free(engine->memory);
+    pf_room_give(engine->memory, engine->memory_bytes);
     free(engine);
 }
 

@@ -49,6 +49,7 @@ struct pf_cpu_engine {
 
     /* All below is made when the first frame is fused; `memory` owns it. */
     void *memory;
+    size_t memory_bytes;
     int levels, planes;
     int chroma_shift_x, chroma_shift_y;
     struct pf_grid size[3][PF_CPU_MAX_LEVELS + 2]; /* of a plane's level */
@@ -76,8 +77,11 @@ void pf_focus_of_cells(struct pf_focus *ret,
                        const struct pf_focus_sums cells[PF_FOCUS_GRID][PF_FOCUS_GRID], int width,
                        int height);
 
-/* fuse.c; Laplacian levels of a picture. */
+/* fuse.c; Laplacian levels of a picture; what a stack of frames like this one takes (its samples are not
+ * looked at). */
 int pf_fuse_levels(int width, int height);
+size_t pf_cpu_stack_bytes(const struct pf_stack_settings *settings, struct pf_pool *pool,
+                          const struct pf_image *frame);
 const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse);
 int pf_cpu_fuse(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
                 int index, struct pf_error *err);

@@ -6,6 +6,7 @@
 
 #include "process/cpu/fuse.h"
 #include "process/homography.h"
+#include "process/room.h"
 
 const struct pf_fuser *pf_cpu_fuser(enum pf_fuse fuse)
 {
@@ -61,7 +62,8 @@ static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
         pf_arena_take(arena, (size_t)pf_pool_threads(engine->pool), engine->scratch_bytes);
 }
 
-static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
+/* As its frame's sizes say. */
+static void set_sizes(struct pf_cpu_engine *engine)
 {
     const struct pf_image *frame = engine->frame;
     engine->planes = frame->planes;
@@ -81,15 +83,34 @@ static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
         (PF_FUSE_ROWS_PER_PIECE + 2 * PF_CPU_BLUR_REACH + 3) * cells * sizeof(float) +
         4 * ((size_t)frame->width + 64) * sizeof(int32_t);
     engine->scratch_bytes = (engine->scratch_bytes + 63) / 64 * 64;
+}
 
+size_t pf_cpu_stack_bytes(const struct pf_stack_settings *settings, struct pf_pool *pool,
+                          const struct pf_image *frame)
+{
+    struct pf_cpu_engine engine = {
+        .settings = *settings, .pool = pool, .fuser = pf_cpu_fuser(settings->fuse), .frame = frame};
     struct pf_arena arena = {0};
+    set_sizes(&engine);
+    lay_out(&engine, &arena);
+    return arena.used;
+}
+
+static int allocate(struct pf_cpu_engine *engine, struct pf_error *err)
+{
+    const struct pf_image *frame = engine->frame;
+    struct pf_arena arena = {0};
+    set_sizes(engine);
     lay_out(engine, &arena);
-    arena.base = aligned_alloc(64, arena.used);
-    if (!arena.base)
-        return pf_fail(err, ENOMEM, "out of memory: a stack of %d x %d needs %zu MB", frame->width,
-                       frame->height, arena.used >> 20);
+    struct pf_error why = {0};
+    void *memory = NULL;
+    int r = pf_room_take(&memory, arena.used, &why);
+    if (r < 0)
+        return pf_fail(err, -r, "a stack of %d x %d needs %zu MB: %s", frame->width, frame->height,
+                       arena.used >> 20, why.text);
+    engine->memory = arena.base = memory;
+    engine->memory_bytes = arena.used;
     arena.used = 0;
-    engine->memory = arena.base;
     lay_out(engine, &arena);
 
     engine->fuser->clear(engine);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "process/cpu/fuse.h"
+#include "process/room.h"
 
 #define ROWS_PER_PIECE 32
 #define DOUBT          0.1f /* confidence against which a level's own word is weighed */
@@ -296,18 +297,26 @@ static void export_rows(void *context, int begin, int end, int thread)
     }
 }
 
+static size_t level_bytes(struct pf_grid size)
+{
+    return pf_samples_of(size) * (2 * sizeof(float) + sizeof(uint16_t));
+}
+
 /* Sizes and memory of all levels, down to a single cell. */
-static int make_levels(struct map_job *job)
+static int make_levels(struct map_job *job, struct pf_error *err)
 {
     struct pf_grid size = pf_half(job->engine->size[0][0]);
-    job->smooth = malloc(pf_samples_of(size) * sizeof(float));
-    for (int l = 0; l < MAX_LEVELS && job->smooth; l++) {
+    void *room = NULL;
+    int r = pf_room_take(&room, pf_samples_of(size) * sizeof(float), err);
+    job->smooth = room;
+    for (int l = 0; l < MAX_LEVELS && r == 0; l++) {
         struct map_level *level = &job->level_of[l];
         size_t cells = pf_samples_of(size);
         level->size = size;
-        level->place = malloc(cells * (2 * sizeof(float) + sizeof(uint16_t)));
-        if (!level->place)
-            return -ENOMEM;
+        r = pf_room_take(&room, level_bytes(size), err);
+        if (r < 0)
+            break;
+        level->place = room;
         level->confidence = level->place + cells;
         level->frame = (uint16_t *)(level->confidence + cells);
         job->levels = l + 1;
@@ -315,7 +324,7 @@ static int make_levels(struct map_job *job)
             break;
         size = pf_half(size);
     }
-    return job->smooth ? 0 : -ENOMEM;
+    return r;
 }
 
 static void fill(struct map_job *job)
@@ -347,9 +356,10 @@ int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct
     struct map_job job = {.engine = engine, .rank = rank, .highest = 1, .map = map};
     for (int i = 0; i < count; i++)
         job.highest = rank[i] > job.highest ? rank[i] : job.highest;
-    int r = make_levels(&job);
+    struct pf_error why = {0};
+    int r = make_levels(&job, &why);
     if (r < 0)
-        r = pf_fail(err, ENOMEM, "out of memory for a map of the stack");
+        pf_fail(err, -r, "a map of the stack: %s", why.text);
     if (r == 0)
         r = pf_image_new(&job.image, engine->size[0][0].width, engine->size[0][0].height, 16, 1, 0,
                          0, err);
@@ -359,7 +369,7 @@ int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct
         *ret = job.image;
     }
     for (int l = 0; l < MAX_LEVELS; l++)
-        free(job.level_of[l].place);
-    free(job.smooth);
+        pf_room_give(job.level_of[l].place, level_bytes(job.level_of[l].size));
+    pf_room_give(job.smooth, pf_samples_of(pf_half(engine->size[0][0])) * sizeof(float));
     return r;
 }

@@ -164,7 +164,8 @@ test_row16_a_frame_that_kills_the_worker_is_set_aside()
     # The service is in the group and its children with it; the kernel takes the largest.
     printf '#!/bin/bash\necho $$ >%s/cgroup.procs && exec "%s" "$@"\n' "$group" "$PARFOCAL" >in_group
     chmod +x in_group
-    PARFOCAL=$T/in_group serve --gap 15 --expected-frames 5
+    # With a limit of its own that is beyond the group's, the worker does not look at the group's.
+    PARFOCAL=$T/in_group serve --memory 100000 --gap 15 --expected-frames 5
     await_log 'worker ready'
     drop bomb.jpg
     await_log 'burst .* begins with bomb.jpg'
@@ -173,6 +174,30 @@ test_row16_a_frame_that_kills_the_worker_is_set_aside()
     await_stacks 1 60
     check "$(published)/stack.json" '.fused == 5'
     stop_service
+}
+
+# A burst that needs more than it may take lies in scratch: it is said, and the stack is the same.
+test_row16_a_burst_beyond_the_memory_lies_in_scratch()
+{
+    make_burst burst --width 1500 --height 1000
+    mkdir_inbox
+    mkdir scratch
+    [ "$(stat -f -c %T scratch)" != tmpfs ] || skip "no disk for a scratch directory"
+    expect_status 0 "$PARFOCAL" stack burst/*.jpg -o whole.tif --depth-map whole.png
+    serve --expected-frames 5 --memory 4 --scratch "$T/scratch" --confidence-map
+    drop burst/*.jpg
+    await_stacks 1 60
+    await_log 'a burst of 1500 x 1000 pixels needs .* GB may be taken: the rest lies in .*/scratch'
+    check "$(published)/stack.json" '.fused == 5 and (.engine.memory |
+        .scratch_mb > 10 and .memory_mb <= 4 and .needed_mb > 20)'
+    cmp whole.tif "$(published)/stack.tif" || fail "another stack than in memory"
+    cmp whole.png "$(published)/depth.png" || fail "another depth map than in memory"
+    [ -s "$(published)/confidence.png" ] || fail "no confidence map"
+    [ -z "$(ls -A scratch)" ] || fail "something is left in scratch: $(ls -A scratch)"
+    stop_service
+    # Where there is no scratch, that is said.
+    expect_status 1 "$PARFOCAL" stack burst/*.jpg -o out.tif --memory 4 --scratch "$T/nowhere"
+    grep -q 'no room for .* scratch directory .*nowhere: No such file' err || fail "$(cat err)"
 }
 
 # memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group

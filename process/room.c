@@ -1,0 +1,274 @@
+#include "process/room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define ALIGNMENT        64
+#define LEAST_BYTES      ((size_t)1 << 20)  /* of a piece that counts */
+#define LEAST_FREE_BYTES ((size_t)64 << 20) /* left to others on the disk */
+
+struct piece { /* in scratch */
+    struct piece *next;
+    void *at;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    int64_t wanted_bytes; /* by the setting; 0: as the machine has */
+    int64_t total_bytes;  /* limit by that */
+    const char *scratch;
+    struct piece *pieces;
+    int64_t memory, in_scratch, most_memory, most_scratch;
+} room = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_bytes = INT64_MAX};
+
+/* ---- what the machine has ---- */
+
+/* The number behind `key` in a file of the kernel's, its first number where key is NULL; -1: none (as of
+ * "max"). */
+static int64_t number_in(const char *path, const char *key)
+{
+    char text[8192];
+    long long value = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (size <= 0)
+        return -1;
+    text[size] = '\0';
+    const char *at = key ? strstr(text, key) : text;
+    return at && sscanf(at + (key ? strlen(key) : 0), "%lld", &value) == 1 ? value : -1;
+}
+
+struct machine {
+    int64_t total, available; /* bytes */
+};
+
+static void narrow(struct machine *machine, int64_t limit, int64_t used, int64_t cache)
+{
+    if (limit < 0 || used < 0 || limit >= machine->total)
+        return;
+    machine->total = limit;
+    int64_t left = limit - used + (cache > 0 ? cache : 0);
+    machine->available = left < machine->available ? left : machine->available;
+}
+
+/* Limits of the memory groups that the process is in (cgroup v2, or the group alone of v1). */
+static void narrow_by_groups(struct machine *machine)
+{
+    char groups[4096], path[4400], used[4400], stat[4400];
+    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, groups, sizeof(groups) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (size <= 0)
+        return;
+    groups[size] = '\0';
+    char *save = NULL;
+    for (char *line = strtok_r(groups, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *v1 = strstr(line, ":memory:"), *group = strrchr(line, ':');
+        if (v1) {
+            snprintf(path, sizeof(path), "/sys/fs/cgroup/memory%s/memory.limit_in_bytes",
+                     group + 1);
+            snprintf(used, sizeof(used), "/sys/fs/cgroup/memory%s/memory.usage_in_bytes",
+                     group + 1);
+            snprintf(stat, sizeof(stat), "/sys/fs/cgroup/memory%s/memory.stat", group + 1);
+            narrow(machine, number_in(path, NULL), number_in(used, NULL),
+                   number_in(stat, "total_inactive_file "));
+        }
+        for (group = strncmp(line, "0::/", 4) ? NULL : line + 3; group && *group;) {
+            snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", group);
+            snprintf(used, sizeof(used), "/sys/fs/cgroup%s/memory.current", group);
+            snprintf(stat, sizeof(stat), "/sys/fs/cgroup%s/memory.stat", group);
+            narrow(machine, number_in(path, NULL), number_in(used, NULL),
+                   number_in(stat, "inactive_file "));
+            *strrchr(group, '/') = '\0';
+        }
+    }
+}
+
+static struct machine look_at_machine(void)
+{
+    int64_t total = number_in("/proc/meminfo", "MemTotal:");
+    int64_t available = number_in("/proc/meminfo", "MemAvailable:");
+    struct machine machine = {total < 0 ? INT64_MAX : total << 10,
+                              available < 0 ? INT64_MAX : available << 10};
+    narrow_by_groups(&machine);
+    return machine;
+}
+
+void pf_room_set(int64_t memory_bytes, const char *scratch)
+{
+    struct machine machine = look_at_machine();
+    room.wanted_bytes = memory_bytes;
+    room.total_bytes = memory_bytes                 ? memory_bytes
+                       : machine.total == INT64_MAX ? INT64_MAX
+                                                    : machine.total / 4 * 3;
+    room.scratch = scratch;
+}
+
+/* The lock is held. */
+static bool fits(size_t size_bytes)
+{
+    if ((int64_t)size_bytes > room.total_bytes - room.memory)
+        return false;
+    return !room.scratch || room.wanted_bytes ||
+           (int64_t)size_bytes < look_at_machine().available / 8 * 7;
+}
+
+/* ---- scratch ---- */
+
+static int open_scratch(struct pf_error *err)
+{
+    struct statfs system;
+    int fd = open(room.scratch, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
+        char path[4096]; /* a file system without files that have no name */
+        if (snprintf(path, sizeof(path), "%s/parfocal-XXXXXX", room.scratch) < (int)sizeof(path)) {
+            fd = mkostemp(path, O_CLOEXEC);
+            if (fd >= 0)
+                unlink(path);
+        }
+    }
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "making a file in the scratch directory %s", room.scratch);
+    if (fstatfs(fd, &system) == 0 &&
+        (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC)) {
+        close(fd);
+        return pf_fail(err, ENOTSUP, "the scratch directory %s lies in memory itself",
+                       room.scratch);
+    }
+    return fd;
+}
+
+/* Allotting would fill the disk to the brim before it fails. */
+static int check_space(int fd, size_t size_bytes, struct pf_error *err)
+{
+    struct statvfs system;
+    if (fstatvfs(fd, &system) < 0)
+        return 0;
+    uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
+    if (size_bytes + LEAST_FREE_BYTES <= free_bytes)
+        return 0;
+    return pf_fail(err, ENOSPC, "the scratch directory %s has %llu MB left", room.scratch,
+                   (unsigned long long)(free_bytes >> 20));
+}
+
+/* The lock is held. */
+static int take_scratch(void **ret, size_t size_bytes, struct pf_error *err)
+{
+    struct piece *piece = calloc(1, sizeof(*piece));
+    int fd = piece ? open_scratch(err) : pf_fail(err, ENOMEM, "out of memory");
+    int r = fd < 0 ? fd : 0;
+    if (r == 0)
+        r = check_space(fd, size_bytes, err);
+    if (r == 0 && (r = -posix_fallocate(fd, 0, (off_t)size_bytes)) < 0)
+        pf_fail_errno(err, -r, "%zu MB in the scratch directory %s", size_bytes >> 20,
+                      room.scratch);
+    if (r == 0) {
+        piece->at = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (piece->at == MAP_FAILED)
+            r = pf_fail_errno(err, errno, "mapping %zu MB of the scratch directory %s",
+                              size_bytes >> 20, room.scratch);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (r < 0) {
+        free(piece);
+        return r;
+    }
+    madvise(piece->at, size_bytes, MADV_DONTDUMP);
+    piece->next = room.pieces;
+    room.pieces = piece;
+    room.in_scratch += (int64_t)size_bytes;
+    if (room.in_scratch > room.most_scratch)
+        room.most_scratch = room.in_scratch;
+    *ret = piece->at;
+    return 0;
+}
+
+/* ---- pieces ---- */
+
+static void *take_memory(size_t size_bytes)
+{
+    return aligned_alloc(ALIGNMENT, (size_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err)
+{
+    struct pf_error why = {0};
+    void *piece = NULL;
+    int r = 0;
+    if (size_bytes < LEAST_BYTES) {
+        *ret = take_memory(size_bytes ? size_bytes : 1);
+        return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for %zu bytes", size_bytes);
+    }
+    pthread_mutex_lock(&room.lock);
+    if (fits(size_bytes))
+        piece = take_memory(size_bytes);
+    bool in_memory = piece != NULL;
+    if (!piece)
+        r = room.scratch ? take_scratch(&piece, size_bytes, &why)
+                         : pf_fail(&why, ENOMEM, "there is no scratch directory");
+    if (!piece && !room.wanted_bytes) /* nobody forbids it, and there may be swap */
+        in_memory = (piece = take_memory(size_bytes)) != NULL;
+    if (in_memory) {
+        room.memory += (int64_t)size_bytes;
+        room.most_memory = room.memory > room.most_memory ? room.memory : room.most_memory;
+    }
+    pthread_mutex_unlock(&room.lock);
+    if (!piece)
+        return pf_fail(err, r == -ENOSPC ? ENOSPC : ENOMEM,
+                       "no room for %zu MB beside the %lld MB of memory that are taken: %s",
+                       size_bytes >> 20, (long long)(room.memory >> 20), why.text);
+    *ret = piece;
+    return 0;
+}
+
+void pf_room_give(void *at, size_t size_bytes)
+{
+    if (!at || size_bytes < LEAST_BYTES) {
+        free(at);
+        return;
+    }
+    pthread_mutex_lock(&room.lock);
+    struct piece **link = &room.pieces;
+    while (*link && (*link)->at != at)
+        link = &(*link)->next;
+    struct piece *piece = *link;
+    if (piece) {
+        *link = piece->next;
+        room.in_scratch -= (int64_t)size_bytes;
+    } else {
+        room.memory -= (int64_t)size_bytes;
+    }
+    pthread_mutex_unlock(&room.lock);
+    if (piece)
+        munmap(at, size_bytes);
+    else
+        free(at);
+    free(piece);
+}
+
+void pf_room_look(struct pf_room_state *ret)
+{
+    struct machine machine = look_at_machine();
+    pthread_mutex_lock(&room.lock);
+    *ret = (struct pf_room_state){room.total_bytes, room.memory,       room.in_scratch,
+                                  room.most_memory, room.most_scratch, room.scratch};
+    int64_t now = room.memory + machine.available / 8 * 7;
+    if (room.scratch && !room.wanted_bytes && machine.available != INT64_MAX &&
+        now < ret->limit_bytes)
+        ret->limit_bytes = now;
+    pthread_mutex_unlock(&room.lock);
+}

@@ -1,0 +1,153 @@
+/* Room for pictures: memory up to a limit, files beyond it, and what is foreseen of a burst. */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "process/room.h"
+#include "process/stack.h"
+#include "tests/unit/test.h"
+#include "tests/unit/texture.h"
+
+enum { WIDTH = 1200, HEIGHT = 900, MB = 1 << 20 };
+
+/* On a disk where there is one. */
+static const char *scratch(void)
+{
+    struct statfs system;
+    const char *places[] = {getenv("TMPDIR"), "/var/tmp", "."};
+    for (int i = 0; i < 3; i++)
+        if (places[i] && statfs(places[i], &system) == 0 && system.f_type != 0x01021994)
+            return places[i];
+    SKIP("no directory on a disk");
+    return NULL;
+}
+
+/* A stack; what was foreseen of it, and the most that was taken. */
+static struct pf_image *stack_within(int64_t limit, enum pf_fuse fuse, struct pf_image **ret_map,
+                                     struct pf_needs *ret_needs, struct pf_room_state *ret_room)
+{
+    struct pf_stack_settings settings = {.align = PF_ALIGN_ECC,
+                                         .motion = PF_MOTION_SIMILARITY,
+                                         .min_correlation = 0.5,
+                                         .fuse = fuse,
+                                         .clip = 3,
+                                         .depth = true};
+    struct pf_stack *stack = NULL;
+    struct pf_frame_result result;
+    struct pf_image *image = NULL;
+    int rank[3] = {0, 1, 2};
+    pf_room_set(limit, scratch());
+    CHECK_EQ(pf_stack_open(&stack, &settings, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        double h[9] = {1, 0, 2 * i, 0, 1, -i, 0, 0, 1};
+        struct pf_image *frame = texture_frame(7, WIDTH, HEIGHT, h, 4 * i, 1);
+        pf_stack_needs(&settings, NULL, frame, ret_needs);
+        CHECK_EQ(pf_stack_add(stack, frame, &result, NULL), 0);
+        CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+        pf_image_free(frame);
+    }
+    CHECK_EQ(pf_stack_finish(stack, &image, NULL), 0);
+    *ret_map = NULL;
+    if (pf_fuse_has_maps(fuse))
+        CHECK_EQ(pf_stack_map(stack, PF_MAP_DEPTH, rank, 3, ret_map, NULL), 0);
+    pf_room_look(ret_room);
+    pf_stack_free(stack);
+    return image;
+}
+
+/* The first test: the most is of this stack. */
+TEST(needs_are_what_is_taken)
+{
+    struct pf_image *map, *image;
+    struct pf_needs needs;
+    struct pf_room_state room;
+    image = stack_within((int64_t)1 << 40, PF_FUSE_PYRAMID, &map, &needs, &room);
+    pf_image_free(map);
+    pf_image_free(image);
+    /* Here the result is kept while the map is made, and there is one frame at a time; the pictures of
+     * alignment are beside the room. */
+    int64_t taken = needs.stack + needs.finish + 2 * WIDTH * HEIGHT;
+    CHECK(room.most_memory_bytes <= taken);
+    CHECK(room.most_memory_bytes >= needs.stack);
+    CHECK(needs.most >= needs.stack + needs.finish);
+}
+
+TEST(room_beyond_the_limit_is_in_scratch)
+{
+    void *piece[4] = {0};
+    struct pf_room_state room;
+    pf_room_set(5 * MB, scratch());
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(pf_room_take(&piece[i], 2 * MB, NULL), 0);
+        CHECK_EQ((uintptr_t)piece[i] % 64, 0);
+        memset(piece[i], i + 1, 2 * MB);
+    }
+    pf_room_look(&room);
+    CHECK_EQ(room.limit_bytes, 5 * MB);
+    CHECK_EQ(room.memory_bytes, 4 * MB);
+    CHECK_EQ(room.scratch_bytes, 4 * MB);
+    for (int i = 0; i < 4; i++)
+        CHECK(((char *)piece[i])[0] == i + 1 && ((char *)piece[i])[2 * MB - 1] == i + 1);
+    for (int i = 0; i < 4; i++)
+        pf_room_give(piece[i], 2 * MB);
+    /* What was given back may be taken again, in memory. */
+    CHECK_EQ(pf_room_take(&piece[0], 4 * MB, NULL), 0);
+    pf_room_look(&room);
+    CHECK_EQ(room.memory_bytes, 4 * MB);
+    CHECK_EQ(room.scratch_bytes, 0);
+    CHECK(room.most_scratch_bytes >= 4 * MB);
+    pf_room_give(piece[0], 4 * MB);
+    pf_room_give(NULL, 4 * MB);
+}
+
+TEST(room_that_is_not_there_is_an_error_that_says_so)
+{
+    struct pf_error err = {0};
+    struct statfs system;
+    void *piece;
+    pf_room_set(1, "/nonexistent");
+    CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOMEM);
+    CHECK(strstr(err.text, "/nonexistent") && strstr(err.text, "No such file"));
+    pf_room_set(1, scratch());
+    pf_error_clear(&err);
+    CHECK_EQ(pf_room_take(&piece, (size_t)1 << 50, &err),
+             -ENOSPC); /* known beforehand: no SIGBUS */
+    if (statfs("/dev/shm", &system) == 0 && system.f_type == 0x01021994) {
+        pf_room_set(1, "/dev/shm");
+        pf_error_clear(&err);
+        CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOMEM);
+        CHECK(strstr(err.text, "lies in memory itself"));
+    }
+    CHECK_EQ(pf_room_take(&piece, 100, NULL), 0); /* small pieces do not ask */
+    pf_room_give(piece, 100);
+}
+
+static bool is_same(const struct pf_image *a, const struct pf_image *b)
+{
+    for (int y = 0; y < a->height; y++)
+        if (memcmp((char *)a->plane[0] + (size_t)y * a->stride_bytes[0],
+                   (char *)b->plane[0] + (size_t)y * b->stride_bytes[0], 2 * (size_t)a->width) != 0)
+            return false;
+    return true;
+}
+
+TEST(room_in_scratch_gives_the_same_stack)
+{
+    for (int fuse = PF_FUSE_PYRAMID; fuse <= PF_FUSE_AVERAGE; fuse++) {
+        struct pf_image *map[2], *image[2];
+        struct pf_needs needs;
+        struct pf_room_state room;
+        image[0] = stack_within((int64_t)1 << 40, (enum pf_fuse)fuse, &map[0], &needs, &room);
+        image[1] = stack_within(1, (enum pf_fuse)fuse, &map[1], &needs, &room);
+        CHECK(room.most_scratch_bytes > needs.stack);
+        CHECK(is_same(image[0], image[1]));
+        CHECK(!map[0] || is_same(map[0], map[1]));
+        for (int i = 0; i < 2; i++) {
+            pf_image_free(map[i]);
+            pf_image_free(image[i]);
+        }
+    }
+}
