@@ -68,6 +68,7 @@ int pf_capture_main(int argc, char **argv)
                 if ((unsigned char)*at < ' ' || *at == 0x7f)
                     *at = '?'; /* a name must not forge a log line */
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
+            pf_log_setup_format((enum pf_log_format)settings.log_format);
             const char *folder = pf_settings_folder(source);
             int r = settings.sandbox ? confine(source, &err) : 0;
             if (r == 0)

@@ -197,6 +197,9 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "names by which browsers may call this machine, beside localhost and its addresses") \
     INT(views, 256, 1, 1048576, "MiB", "http", \
         "space for previews and tiles of results in the state directory, the oldest go first") \
+    CHOICE(log_format, "auto", 0, 0, "auto|text|json", "service", \
+           "how it is logged: auto, to systemd's journal with fields where standard error is the journal, " \
+           "else lines of text; text, always; json, one object a line") \
     CHOICE(log_level, "info", 0, 0, "error|warning|info|debug", "service", \
            "what is logged")
 /* clang-format on */

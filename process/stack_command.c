@@ -522,6 +522,7 @@ int pf_stack_main(int argc, char **argv)
         status = r == -ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
     } else {
         pf_log_setup("stack", (enum pf_log_level)command.settings.log_level);
+        pf_log_setup_format((enum pf_log_format)command.settings.log_format);
         interrupted_parts[0] = command.output_part;
         for (int map = 0; map < PF_MAP_COUNT; map++)
             interrupted_parts[1 + map] = command.map_part[map];

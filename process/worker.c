@@ -635,6 +635,7 @@ int pf_process_main(int argc, char **argv)
     } else {
         prctl(PR_SET_NAME, "worker");
         pf_log_setup("worker", (enum pf_log_level)worker.settings.log_level);
+        pf_log_setup_format((enum pf_log_format)worker.settings.log_format);
         r = run(&worker, &err);
         if (r < 0 && err.text[0])
             pf_log_error("%s", err.text);

@@ -161,22 +161,27 @@ static void on_ended(const struct pf_hook_outcome *outcome, void *context)
     char *shown = pf_hook_shown(delivery->target);
     const char *target = shown ? shown : delivery->hook;
     int failures = delivery->failures + 1;
+    json_t *event = json_loads(delivery->event, 0, NULL);
+    struct pf_log_about about = {.hook = delivery->hook,
+                                 .burst = json_string_value(json_object_get(event, "burst"))};
     if (outcome->ok) {
-        pf_log_info("%s: %s done%s", delivery->hook, target,
-                    delivery->tries ? ", after it had failed" : "");
+        pf_log_about(PF_LOG_INFO, &about, "%s: %s done%s", delivery->hook, target,
+                     delivery->tries ? ", after it had failed" : "");
         note(running, PF_DELIVERY_DONE, true, pf_wall_ms(), NULL);
     } else if (outcome->for_good || failures > hooks->settings->hook_retries) {
-        pf_log_error("%s: %s failed: %s; it is given up after %d tries (`retry` tells it again)",
+        pf_log_about(PF_LOG_ERROR, &about,
+                     "%s: %s failed: %s; it is given up after %d tries (`retry` tells it again)",
                      delivery->hook, target, outcome->text, delivery->tries + 1);
         note(running, PF_DELIVERY_GIVEN_UP, true, pf_wall_ms(), outcome->text);
     } else {
         int64_t wait_ms = pause_ms(hooks->settings, failures);
         if (wait_ms < outcome->wait_ms)
             wait_ms = outcome->wait_ms < PAUSE_MOST_MS ? outcome->wait_ms : PAUSE_MOST_MS;
-        pf_log_warning("%s: %s failed: %s; it is tried again in %.1f s", delivery->hook, target,
-                       outcome->text, (double)wait_ms / 1e3);
+        pf_log_about(PF_LOG_WARNING, &about, "%s: %s failed: %s; it is tried again in %.1f s",
+                     delivery->hook, target, outcome->text, (double)wait_ms / 1e3);
         note(running, PF_DELIVERY_DUE, true, pf_wall_ms() + wait_ms, outcome->text);
     }
+    json_decref(event);
     free(shown);
 }
 

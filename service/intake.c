@@ -203,7 +203,8 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record)
     r = pf_grouper_feed(service->grouper, record, pf_monotonic_ms(), &err);
     if (r < 0) {
         if (r != -EEXIST)
-            pf_log_error("%s: %s; it waits for the next start", record->path, err.text);
+            pf_log_about(PF_LOG_ERROR, PF_ABOUT_RECORD(record),
+                         "%s: %s; it waits for the next start", record->path, err.text);
         pf_record_free(take_held(service, &record->id));
     }
     take_decisions(service);
@@ -224,14 +225,15 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
     pf_events_publish(service->events, "frame.recorded",
                       json_pack("{s:o}", "frame", pf_describe_record(service, record)));
     if (entry->seen == PF_JOURNAL_NEW) {
-        pf_log_info("frame %s: %.1f MB, %d x %d", name, (double)record->size_bytes / 1e6,
-                    record->width, record->height);
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_RECORD(record), "frame %s: %.1f MB, %d x %d", name,
+                     (double)record->size_bytes / 1e6, record->width, record->height);
         pf_pairing_feed(service, record);
         return;
     }
     if (entry->seen == PF_JOURNAL_COPY) {
         pf_driving_lost(service, record);
-        pf_log_info("frame %s: the same content is known already; one frame", name);
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_RECORD(record),
+                     "frame %s: the same content is known already; one frame", name);
     }
     pf_record_free(record);
 }
@@ -266,7 +268,8 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
     if (!job)
         return -err->code;
     if (decision->kind == PF_DECISION_NOT_A_STACK) {
-        pf_log_info("burst %s is not a stack: %s", job->name, decision->why);
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s is not a stack: %s", job->name,
+                     decision->why);
         pf_tell_burst(service, "burst.not_a_stack", job->burst, NULL);
         pf_scheduler_remove(service->scheduler, job);
         return 0;
@@ -279,16 +282,19 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         job->complete_ms = pf_monotonic_ms();
         if (!job->complete)
             return pf_fail(err, ENOMEM, "out of memory");
-        pf_log_info("burst %s complete: %zu frames (%s)", job->name, job->count, reason);
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s complete: %zu frames (%s)",
+                     job->name, job->count, reason);
         pf_tell_burst(service, "burst.complete", job->burst, NULL);
     } else {
         struct pf_record *record = entry->record;
         entry->record = NULL;
         if (decision->opened)
-            pf_log_info("burst %s begins with %s", job->name, pf_base_name(record->path));
+            pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s begins with %s", job->name,
+                         pf_base_name(record->path));
         else if (decision->late)
-            pf_log_info("burst %s gets a late frame, %s: a new version follows", job->name,
-                        pf_base_name(record->path));
+            pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job),
+                         "burst %s gets a late frame, %s: a new version follows", job->name,
+                         pf_base_name(record->path));
         free(job->complete);
         job->complete = NULL;
         job->version = 0;

@@ -42,7 +42,7 @@ const struct pf_command pf_commands[] = {
      "  --json               write the sidecar to standard output: each frame's file, time,\n"
      "                       scores, transform and verdict\n"
      "A frame that cannot be read or aligned is named with its reason; the others are stacked.\n",
-     "engine output pair log_level", pf_stack_main},
+     "engine output pair log_format log_level", pf_stack_main},
     {"bracket", "--frames N|--until-covered --step S [--settle MS] [--dry-run] [OPTIONS]",
      "drive a camera's focus through a bracket",
      "Live view on, then shot by shot: trigger, wait for the picture, one step, settle; at last back\n"
@@ -84,12 +84,12 @@ const struct pf_command pf_commands[] = {
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"
      "each source. A camera is the first that is found, the one at PORT as libgphoto2 writes it\n"
      "(usb:001,004, ptpip:192.168.1.1:15740:15740), or the one with this SERIAL number.\n",
-     "capture sandbox log_level", pf_capture_main},
+     "capture sandbox log_format log_level", pf_capture_main},
     {"process", "[OPTIONS] [DIR...]",
      "the role that knows pixels: reads commands, makes stacks",
      "One JSON object a line on standard input and output; see service/PROTOCOL.md. `serve` starts\n"
      "it. With directories it can write beneath these alone.\n",
-     "engine output maps worker_memory sandbox log_level", pf_process_main},
+     "engine output maps worker_memory sandbox log_format log_level", pf_process_main},
     {"manual", "page | conf | bash | zsh", "print the manual pages or a shell's completion",
      "  page, conf           parfocal(1) and parfocal.conf(5), for man\n"
      "  bash, zsh            what these shells complete a command line with\n",

@@ -286,7 +286,8 @@ static void count_failure(struct pf_scheduler *scheduler, struct pf_job *job, co
     if (++job->failures >= FAILURES_MAX)
         scheduler->handlers.failed(job, reason, scheduler->context);
     else
-        pf_log_warning("burst %s: %s; it is replayed", job->name, reason);
+        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
+                     "burst %s: %s; it is replayed", job->name, reason);
 }
 
 static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event)
@@ -534,6 +535,8 @@ int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
         r = pf_options_add_key(&options, settings, "worker_memory", err);
     if (!r)
         r = pf_options_add_key(&options, settings, "sandbox", err);
+    if (!r)
+        r = pf_options_add_key(&options, settings, "log_format", err);
     if (!r)
         r = pf_options_add_key(&options, settings, "log_level", err);
     if (!r)

@@ -406,6 +406,7 @@ int pf_serve_main(int argc, char **argv)
         return err.code == ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
     }
     pf_log_setup("service", (enum pf_log_level)service.settings.log_level);
+    pf_log_setup_format((enum pf_log_format)service.settings.log_format);
     if (build(&service, &grouper, &err) < 0) {
         pf_log_error("%s", err.text);
     } else if (event_base_dispatch(service.base) < 0) {

@@ -40,6 +40,13 @@
 #include "service/thumbnails.h"
 #include "service/troubles.h"
 
+/* For the log (config/base/log.h). */
+#define PF_ABOUT_JOB(job) (&(struct pf_log_about){.burst = (job)->name})
+#define PF_ABOUT_FRAME(job, of)                                                                    \
+    (&(struct pf_log_about){.burst = (job)->name, .frame = (of)->record->id.text})
+#define PF_ABOUT_RECORD(record)                                                                    \
+    (&(struct pf_log_about){.frame = (record)->id.text, .source = (record)->source})
+
 struct pf_service {
     struct event_base *base;
     struct pf_settings settings; /* outbox and state absolute */

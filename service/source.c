@@ -13,8 +13,9 @@
 #include "service/child.h"
 #include "service/timer.h"
 
-#define FEED_BYTES    (1u << 20) /* known files queued at a time */
-#define SCAN_DELAY_MS 5000 /* between two frames of a first scan, or of a camera, at the most */
+#define PF_ABOUT_SOURCE(source) (&(struct pf_log_about){.source = (source)->name})
+#define FEED_BYTES              (1u << 20) /* known files queued at a time */
+#define SCAN_DELAY_MS           5000 /* between two frames of a first scan, or of a camera, at the most */
 
 struct known {
     char *path;
@@ -88,7 +89,8 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
 {
     struct pf_source *source = context;
     (void)fd, (void)what;
-    pf_log_error("source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
+    pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
+                 "source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
                  source->name, source->silence_ms / 1e3);
     pf_child_kill(source->child);
 }
@@ -190,7 +192,8 @@ static void on_message(const json_t *event, void *context)
     if (!strcmp(name, "frame")) {
         struct pf_record *record = NULL;
         if (pf_record_from_json(event, &record, &err) < 0) {
-            pf_log_error("source %s: %s", source->name, err.text);
+            pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
+                         err.text);
         } else {
             source->last = record->id;
             source->handlers.frame(record, source->context);
@@ -230,7 +233,8 @@ static void on_ended(const char *why, int retry_ms, void *context)
     if (source->silence)
         event_del(source->silence);
     if (retry_ms >= 0)
-        pf_log_error("source %s has ended: %s; it starts again in %.1f s", source->name, why,
+        pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
+                     "source %s has ended: %s; it starts again in %.1f s", source->name, why,
                      retry_ms / 1e3);
     if (retry_ms >= 0)
         source->handlers.changed(source, source->context);
@@ -248,7 +252,7 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         .ended = on_ended,
     };
     /* The outbox and the state directory may lie inside the folder: the child leaves them out. */
-    static const char *const keys[] = {"outbox", "state", "sandbox", "log_level"};
+    static const char *const keys[] = {"outbox", "state", "sandbox", "log_format", "log_level"};
     struct pf_options options = {0};
     int r = 0;
     struct pf_source *source = calloc(1, sizeof(*source));

@@ -51,17 +51,20 @@ static void log_frame(const struct pf_job *job, struct pf_job_frame *frame)
     enum pf_log_level level = told == frame->told ? PF_LOG_DEBUG : PF_LOG_INFO;
     frame->told = told;
     if (told == 'a')
-        pf_log(level == PF_LOG_INFO ? PF_LOG_WARNING : level, "%s set aside: %s", name,
-               pf_job_reason(frame));
+        pf_log_about(level == PF_LOG_INFO ? PF_LOG_WARNING : level, PF_ABOUT_FRAME(job, frame),
+                     "%s set aside: %s", name, pf_job_reason(frame));
     else if (json_is_true(json_object_get(result, "reference")))
-        pf_log(level, "%s scored: sharpness %.2f; it is the reference of %s", name,
-               number(focus, "modified_laplacian"), job->name);
+        pf_log_about(level, PF_ABOUT_FRAME(job, frame),
+                     "%s scored: sharpness %.2f; it is the reference of %s", name,
+                     number(focus, "modified_laplacian"), job->name);
     else if (json_is_null(json_object_get(result, "aligned_by")))
-        pf_log(level, "%s scored: sharpness %.2f", name, number(focus, "modified_laplacian"));
+        pf_log_about(level, PF_ABOUT_FRAME(job, frame), "%s scored: sharpness %.2f", name,
+                     number(focus, "modified_laplacian"));
     else
-        pf_log(level, "%s scored: sharpness %.2f; aligned: shift %.1f px, correlation %.3f", name,
-               number(focus, "modified_laplacian"), shift_px(result),
-               number(result, "correlation"));
+        pf_log_about(level, PF_ABOUT_FRAME(job, frame),
+                     "%s scored: sharpness %.2f; aligned: shift %.1f px, correlation %.3f", name,
+                     number(focus, "modified_laplacian"), shift_px(result),
+                     number(result, "correlation"));
 }
 
 /* True the first time that this is to be said of a burst; a replay finds the same again. */
@@ -86,11 +89,12 @@ static void log_outside(struct pf_service *service, struct pf_job *job, const ch
     size_t detail = (size_t)number(job->coverage, "detail");
     size_t cells = json_array_size(json_object_get(job->coverage, side));
     if (pf_coverage_is_worth_a_word(cells, detail) && untold(job, side))
-        pf_log_warning("burst %s: %zu of %zu parts with detail are sharp in no frame: their focal "
-                       "planes lie %s frame",
-                       job->name, cells, detail,
-                       strcmp(side, "before") ? "beyond that of the last"
-                                              : "before that of the first");
+        pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
+                     "burst %s: %zu of %zu parts with detail are sharp in no frame: their focal "
+                     "planes lie %s frame",
+                     job->name, cells, detail,
+                     strcmp(side, "before") ? "beyond that of the last"
+                                            : "before that of the first");
     else
         return;
     pf_events_publish(service->events, "burst.outside",
@@ -112,8 +116,9 @@ static void log_coverage(struct pf_service *service, struct pf_job *job)
         snprintf(key, sizeof(key), "%s %s", json_string_value(from), json_string_value(to));
         if (!untold(job, key))
             continue;
-        pf_log_warning("a focal plane was skipped between %s and %s", name_of(job, from),
-                       name_of(job, to));
+        pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
+                     "a focal plane was skipped between %s and %s", name_of(job, from),
+                     name_of(job, to));
         pf_events_publish(service->events, "burst.skipped",
                           json_pack("{s:s, s:O, s:O, s:o, s:o}", "burst", job->name, "from", from,
                                     "to", to, "from_name", pf_json_bytes(name_of(job, from)),
@@ -132,7 +137,8 @@ static void log_published(const struct pf_job *job, const char *directory)
     char aside[48] = "";
     if (job->count > fused)
         snprintf(aside, sizeof(aside), ", %zu set aside", job->count - fused);
-    pf_log_info(
+    pf_log_about(
+        PF_LOG_INFO, PF_ABOUT_JOB(job),
         "stack published: %s (%zu frames fused%s; %.1f s after the last frame, %.1f s after "
         "the burst was complete)",
         directory, fused, aside, (double)(now_ms - job->last_arrival_ms) / 1e3,
@@ -186,10 +192,11 @@ static void on_progress(struct pf_job *job, struct pf_job_frame *frame, const js
     pf_events_publish(service->events, "frame.progress", data);
     bool due = elapsed_ms / often_ms != frame->progress_ms / often_ms && elapsed_ms >= often_ms;
     frame->progress_ms = elapsed_ms;
-    pf_log(due ? PF_LOG_INFO : PF_LOG_DEBUG, "%s: %s: iteration %d of at most %d, %.1f s",
-           pf_base_name(frame->record->path), step ? step : "aligning",
-           (int)json_integer_value(json_object_get(event, "iteration")),
-           (int)json_integer_value(json_object_get(event, "of")), (double)elapsed_ms / 1e3);
+    pf_log_about(due ? PF_LOG_INFO : PF_LOG_DEBUG, PF_ABOUT_FRAME(job, frame),
+                 "%s: %s: iteration %d of at most %d, %.1f s", pf_base_name(frame->record->path),
+                 step ? step : "aligning",
+                 (int)json_integer_value(json_object_get(event, "iteration")),
+                 (int)json_integer_value(json_object_get(event, "of")), (double)elapsed_ms / 1e3);
 }
 
 static void on_thumbnail(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
@@ -205,7 +212,8 @@ static void on_thumbnail(struct pf_job *job, struct pf_job_frame *frame, const j
                       frame->record->id.text, "size", size, "link",
                       pf_describe_link("frames/%s/%s.jpg", frame->record->id.text, size), "width",
                       json_object_get(event, "width"), "height", json_object_get(event, "height")));
-        pf_log_debug("%s: thumbnail %s", pf_base_name(frame->record->path), path);
+        pf_log_about(PF_LOG_DEBUG, PF_ABOUT_FRAME(job, frame), "%s: thumbnail %s",
+                     pf_base_name(frame->record->path), path);
         pf_thumbnails_note(service->thumbnails, path);
     }
     free(path);
@@ -254,7 +262,8 @@ static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const cha
 {
     struct pf_service *service = context;
     (void)job;
-    pf_log_warning("%s: %s (attempt %d)", pf_base_name(frame->record->path), why, frame->attempts);
+    pf_log_about(PF_LOG_WARNING, PF_ABOUT_FRAME(job, frame), "%s: %s (attempt %d)",
+                 pf_base_name(frame->record->path), why, frame->attempts);
     pf_ledger_add(service->ledger, PF_ENTRY_ATTEMPT)->frame = frame->record->id;
 }
 
@@ -290,7 +299,8 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
     struct pf_error err = {0};
     bool replaced = false, gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
     if (strcmp(frame->reason, reason) != 0)
-        pf_log_warning("%s; burst %s waits for it", reason, job->name);
+        pf_log_about(PF_LOG_WARNING, PF_ABOUT_FRAME(job, frame), "%s; burst %s waits for it",
+                     reason, job->name);
     snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
     if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0) {
         take_other_path(frame, &known.items[0]);
@@ -399,6 +409,14 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
     pf_timer_set(service->outbox_timer, service->outbox_backoff_ms);
 }
 
+/* Whether the outbox's own check would find this trouble as well. That there is room, and that the disk
+ * takes what is written, only a stack can show. */
+static bool check_tells(int code)
+{
+    return code == EROFS || code == EACCES || code == ENOENT || code == ENOTDIR ||
+           code == ENOTCONN || code == ESTALE;
+}
+
 static void outbox_works(struct pf_service *service)
 {
     if (service->outbox_errno)
@@ -489,8 +507,7 @@ void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context)
     }
     switch (answer->request) {
     case PF_OUTBOX_CHECK:
-        /* That there is room for a stack only a stack can show. */
-        if (service->outbox_errno != ENOSPC && service->outbox_errno != EDQUOT)
+        if (check_tells(service->outbox_errno))
             outbox_works(service);
         break;
     case PF_OUTBOX_PREPARE:
@@ -565,7 +582,8 @@ static void retry_burst(struct pf_service *service, int64_t burst)
         pf_log_error("burst %lld: %s; it waits for the next start", (long long)burst, err.text);
         return;
     }
-    pf_log_info("burst %s is tried again: %zu frames", job->name, job->count);
+    pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s is tried again: %zu frames", job->name,
+                 job->count);
     pf_scheduler_add(service->scheduler, job);
     forget_trouble(service, job->name);
     pf_tell_burst(service, "burst.again", burst, NULL);
@@ -599,7 +617,7 @@ static void published(struct pf_service *service, const struct pf_entry *entry, 
 
 static void failed(struct pf_service *service, const struct pf_job *job, const char *reason)
 {
-    pf_log_error("burst %s failed: %s", job->name, reason);
+    pf_log_about(PF_LOG_ERROR, PF_ABOUT_JOB(job), "burst %s failed: %s", job->name, reason);
     pf_stacking_tell_failed(service, job->name, reason);
     pf_tell_burst(service, "burst.failed", job->burst, NULL);
 }

@@ -6,6 +6,8 @@
  *   --flood            its answers do not end
  *   --tls CERT KEY     https (PEM files)
  *
+ * Or a journal: receiver --journal SOCKET FILE (tests/receiver/journal.c).
+ *
  * It listens on a port of 127.0.0.1 that the kernel chooses, and writes the number to DIR/port. Request
  * N makes DIR/N.head (request line and headers) and DIR/N.body, and at last DIR/N.
  */
@@ -20,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/receiver/receiver.h"
 
 struct receiver {
     struct event_base *base;
@@ -148,6 +152,8 @@ static void write_port(const struct receiver *receiver, int fd)
 
 int main(int argc, char **argv)
 {
+    if (argc == 4 && !strcmp(argv[1], "--journal"))
+        return receive_journal(argv[2], argv[3]);
     struct receiver receiver = {.directory = argc > 1 ? argv[1] : ".", .status = "204"};
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--status") && i + 1 < argc) {
