@@ -6,6 +6,8 @@
 #include "capture/camera_internal.h"
 #include "config/base/jsonl.h"
 
+enum { CAPTURE_MS = 90000 };
+
 void pf_camera_answer(struct pf_camera *camera, int64_t id, json_t *answer)
 {
     if (answer && (json_object_set_new(answer, "event", json_string("answer")) |
@@ -187,6 +189,22 @@ static void one_setting(struct pf_camera *camera, int64_t id, const char *name, 
     gp_widget_free(widget);
 }
 
+int pf_camera_trigger(struct pf_camera *camera)
+{
+    CameraFilePath path;
+    int r = gp_camera_trigger_capture(camera->gp, camera->context);
+    if (r != GP_ERROR_NOT_SUPPORTED)
+        return r;
+    /* OM System and Panasonic: it waits for the picture itself, for a minute at the most, and is told of
+     * one file alone; what else the shot has is found when the card is compared. */
+    camera->gp_error[0] = '\0';
+    pf_camera_alive(camera, CAPTURE_MS);
+    r = gp_camera_capture(camera->gp, GP_CAPTURE_IMAGE, &path, camera->context);
+    if (r >= 0)
+        pf_camera_added(camera, path.folder, path.name);
+    return r;
+}
+
 void pf_camera_take_ask(struct pf_camera *camera, const json_t *ask)
 {
     int64_t id = json_integer_value(json_object_get(ask, "id"));
@@ -210,7 +228,7 @@ void pf_camera_take_ask(struct pf_camera *camera, const json_t *ask)
     } else if (!strcmp(what, "set") && name && value) {
         one_setting(camera, id, name, value);
     } else if (!strcmp(what, "trigger")) {
-        int r = gp_camera_trigger_capture(camera->gp, camera->context);
+        int r = pf_camera_trigger(camera);
         if (r < 0)
             refuse_gp(camera, id, r, "triggering");
         else

@@ -225,7 +225,7 @@ static void trigger(struct pf_camera *camera)
         return;
     bracket->shots_before = camera->shots_seen;
     bracket->triggered = true;
-    if (!done(camera, gp_camera_trigger_capture(camera->gp, camera->context), "triggering"))
+    if (!done(camera, pf_camera_trigger(camera), "triggering"))
         return;
     bracket->state = PF_BRACKET_WAIT;
 }

@@ -177,6 +177,8 @@ bool pf_camera_delete_one(struct pf_camera *camera);
 void pf_camera_free_files(struct pf_camera *camera);
 
 /* camera_ask.c */
+/* Takes a picture, which is told as others are. A code of libgphoto2. */
+int pf_camera_trigger(struct pf_camera *camera);
 void pf_camera_take_ask(struct pf_camera *camera, const json_t *ask);
 /* Answers what was asked; consumed. "done" is true in the last one. */
 void pf_camera_answer(struct pf_camera *camera, int64_t id, json_t *answer);

@@ -14,7 +14,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum profile { PROFILE_GENERIC, PROFILE_NIKON, PROFILE_CANON };
+enum profile {
+    PROFILE_GENERIC,
+    PROFILE_NIKON,
+    PROFILE_CANON,
+    PROFILE_OLYMPUS,
+    PROFILE_PANASONIC,
+    PROFILE_SONY,
+    PROFILE_FUJI,
+};
 
 /* Bytes that grow; running out of memory ends the program. Numbers are little-endian. */
 struct bytes {
@@ -134,12 +142,22 @@ uint64_t card_random(struct camera *camera, uint64_t below);
 /* ptp.c: answers an operation whose data phase, if any, has arrived. */
 void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32_t *parameters,
                 const struct bytes *data);
-bool ptp_expects_data(unsigned code);
+bool ptp_expects_data(const struct camera *camera, unsigned code);
 
 /* maker.c: operations of the makers; false when it is none of them. */
 bool maker_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32_t *parameters,
                   const struct bytes *data);
 size_t maker_operations(const struct camera *camera, const uint16_t **ret);
+/* Moves the focus; false at the end of the way. */
+bool maker_drive(struct camera *camera, int steps);
+
+/* mirrorless.c: the same of the other makers */
+bool mirrorless_answer(struct camera *camera, unsigned code, uint32_t tid,
+                       const uint32_t *parameters, const struct bytes *data);
+bool mirrorless_expects_data(const struct camera *camera, unsigned code);
+size_t mirrorless_operations(const struct camera *camera, const uint16_t **ret);
+/* What lies under a handle that stands for whatever is next; NULL: it is none, or nothing is there. */
+struct object *mirrorless_object(struct camera *camera, uint32_t handle);
 
 /* ptpip.c */
 void ptpip_respond(struct camera *camera, unsigned code, uint32_t tid, const uint32_t *parameters,

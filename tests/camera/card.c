@@ -17,6 +17,8 @@ enum {
     EVENT_STORE_FULL = 0x400a,
     EVENT_CAPTURE_COMPLETE = 0x400d,
     EVENT_ADDED_IN_MEMORY = 0xc101,
+    EVENT_OLYMPUS_ADDED = 0xc102,
+    EVENT_PANASONIC_ADDED = 0xc108,
     SETTLE_MS = 400, /* from a size that is too small to the one that is right */
 };
 
@@ -88,7 +90,13 @@ void card_begin(struct camera *camera, const char *directory)
 
 static void tell(struct camera *camera, unsigned code, uint32_t parameter)
 {
-    if (camera->profile == PROFILE_GENERIC)
+    if (camera->profile == PROFILE_OLYMPUS && code == EVENT_OBJECT_ADDED)
+        ptpip_event(camera, EVENT_OLYMPUS_ADDED, parameter);
+    else if (camera->profile == PROFILE_PANASONIC && code == EVENT_OBJECT_ADDED)
+        ptpip_event(camera, EVENT_PANASONIC_ADDED, parameter);
+    else if (camera->profile == PROFILE_SONY)
+        ; /* its properties tell */
+    else if (camera->profile == PROFILE_GENERIC || camera->profile > PROFILE_CANON)
         ptpip_event(camera, code, parameter);
     else if (camera->event_count < sizeof(camera->events) / sizeof(camera->events[0]))
         camera->events[camera->event_count++] = (struct event){code, parameter};

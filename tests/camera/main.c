@@ -1,4 +1,4 @@
-/* camera --files DIR --ports FILE [--profile generic|nikon|canon] [--serial S] [--steps N] [--focus N]
+/* camera --files DIR --ports FILE [--profile NAME] [--serial S] [--steps N] [--focus N]
  *        [--log FILE]
  *
  * Writes "COMMAND EVENT CONTROL" (port numbers) into FILE when it is ready. --steps N: the focus,
@@ -168,6 +168,17 @@ static void loop(struct camera *camera)
     }
 }
 
+static enum profile profile_of(const char *name)
+{
+    static const char *const names[] = {"generic",   "nikon", "canon", "olympus",
+                                        "panasonic", "sony",  "fuji"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (!strcmp(names[i], name))
+            return (enum profile)i;
+    fprintf(stderr, "no profile %s\n", name);
+    exit(2);
+}
+
 static void write_ports(const struct camera *camera, const char *path)
 {
     char temporary[4096];
@@ -203,9 +214,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--log"))
             log = value;
         else if (!strcmp(argv[i], "--profile"))
-            camera.profile = !strcmp(value, "nikon")   ? PROFILE_NIKON
-                             : !strcmp(value, "canon") ? PROFILE_CANON
-                                                       : PROFILE_GENERIC;
+            camera.profile = profile_of(value);
     }
     if (!files || !ports) {
         fprintf(stderr, "usage: camera --files DIR --ports FILE [OPTIONS]\n");

@@ -59,6 +59,8 @@ static const uint16_t canon[] = {
 
 size_t maker_operations(const struct camera *camera, const uint16_t **ret)
 {
+    if (camera->profile > PROFILE_CANON)
+        return mirrorless_operations(camera, ret);
     *ret = camera->profile == PROFILE_NIKON ? nikon : canon;
     return camera->profile == PROFILE_NIKON   ? sizeof(nikon) / sizeof(nikon[0])
            : camera->profile == PROFILE_CANON ? sizeof(canon) / sizeof(canon[0])
@@ -77,8 +79,7 @@ static void send(struct camera *camera, uint32_t tid, struct bytes *bytes)
     respond(camera, OK, tid);
 }
 
-/* False at the end of the way. */
-static bool drive(struct camera *camera, int steps)
+bool maker_drive(struct camera *camera, int steps)
 {
     int to = camera->focus + steps;
     if (camera->jump && camera->jump_after-- <= 0) {
@@ -123,7 +124,7 @@ static bool nikon_answer(struct camera *camera, unsigned code, uint32_t tid,
             answer = NIKON_NOT_LIVE_VIEW;
         else
             camera->at_end =
-                !drive(camera, parameters[0] == 1 ? -(int)parameters[1] : (int)parameters[1]);
+                !maker_drive(camera, parameters[0] == 1 ? -(int)parameters[1] : (int)parameters[1]);
         break;
     case NIKON_CAPTURE:
         camera->to_memory = parameters[1];
@@ -222,7 +223,7 @@ static bool canon_answer(struct camera *camera, unsigned code, uint32_t tid,
         if (!camera->live_view)
             answer = GENERAL_ERROR;
         else
-            drive(camera, sizes[parameters[0] & 3] * (parameters[0] & 0x8000 ? 1 : -1));
+            maker_drive(camera, sizes[parameters[0] & 3] * (parameters[0] & 0x8000 ? 1 : -1));
         break;
     case EOS_SET_REMOTE_MODE:
     case EOS_SET_EVENT_MODE:
@@ -239,8 +240,8 @@ static bool canon_answer(struct camera *camera, unsigned code, uint32_t tid,
 bool maker_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32_t *parameters,
                   const struct bytes *data)
 {
-    (void)data;
-    return camera->profile == PROFILE_NIKON   ? nikon_answer(camera, code, tid, parameters)
-           : camera->profile == PROFILE_CANON ? canon_answer(camera, code, tid, parameters)
-                                              : false;
+    return camera->profile == PROFILE_NIKON ? nikon_answer(camera, code, tid, parameters)
+           : camera->profile == PROFILE_CANON
+               ? canon_answer(camera, code, tid, parameters)
+               : mirrorless_answer(camera, code, tid, parameters, data);
 }

@@ -39,6 +39,7 @@ enum {
     GET_PARTIAL_OBJECT = 0x101b,
     BATTERY_LEVEL = 0x5001,
     NIKON_LIVE_VIEW_STATUS = 0xd1a2,
+    OLYMPUS_CAPTURE_TARGET = 0xd0dc,
 };
 
 static const uint16_t operations[] = {
@@ -66,19 +67,27 @@ static void device_info(struct camera *camera, uint32_t tid)
     static const struct {
         uint32_t extension;
         const char *maker;
-    } makers[] = {{6, "Parfocal"}, {10, "Nikon Corporation"}, {11, "Canon Inc."}};
+    } makers[] = {
+        [PROFILE_GENERIC] = {6, "Parfocal"},       [PROFILE_NIKON] = {10, "Nikon Corporation"},
+        [PROFILE_CANON] = {11, "Canon Inc."},      [PROFILE_OLYMPUS] = {6, "OLYMPUS"},
+        [PROFILE_PANASONIC] = {0x1c, "Panasonic"}, [PROFILE_SONY] = {0x11, "Sony Corporation"},
+        [PROFILE_FUJI] = {0xe, "FUJIFILM"}};
     struct bytes out = {0};
     const uint16_t *more;
-    size_t count = sizeof(operations) / sizeof(operations[0]);
+    size_t count = sizeof(operations) / sizeof(operations[0]), standard = count;
+    /* These have a release of their own alone. */
+    if (camera->profile >= PROFILE_OLYMPUS && camera->profile <= PROFILE_SONY)
+        standard--;
     size_t more_count = maker_operations(camera, &more);
     put_u16(&out, 100);
     put_u32(&out, camera->profile ? makers[camera->profile].extension : 0);
     put_u16(&out, 100);
     put_string(&out, "");
     put_u16(&out, 0);
-    put_u32(&out, (uint32_t)(count + more_count));
+    put_u32(&out, (uint32_t)(standard + more_count));
     for (size_t i = 0; i < count; i++)
-        put_u16(&out, operations[i]);
+        if (standard == count || operations[i] != INITIATE_CAPTURE)
+            put_u16(&out, operations[i]);
     for (size_t i = 0; i < more_count; i++)
         put_u16(&out, more[i]);
     put_u32(&out, sizeof(events) / sizeof(events[0]));
@@ -222,6 +231,11 @@ static void property(struct camera *camera, uint32_t tid, uint32_t code, bool de
         send(camera, tid, &out);
         return;
     }
+    if (code == OLYMPUS_CAPTURE_TARGET && !description) {
+        put_u16(&out, 2); /* the card */
+        send(camera, tid, &out);
+        return;
+    }
     if (code != BATTERY_LEVEL) {
         respond(camera, PROPERTY_NOT_SUPPORTED, tid);
         return;
@@ -242,9 +256,9 @@ static void property(struct camera *camera, uint32_t tid, uint32_t code, bool de
     send(camera, tid, &out);
 }
 
-bool ptp_expects_data(unsigned code)
+bool ptp_expects_data(const struct camera *camera, unsigned code)
 {
-    return code == SET_PROPERTY || code == 0x9110;
+    return mirrorless_expects_data(camera, code) || code == SET_PROPERTY || code == 0x9110;
 }
 
 void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32_t *parameters,
@@ -252,6 +266,8 @@ void ptp_answer(struct camera *camera, unsigned code, uint32_t tid, const uint32
 {
     struct bytes out = {0};
     struct object *of = card_object(camera, parameters[0]);
+    if (!of)
+        of = mirrorless_object(camera, parameters[0]);
     switch (code) {
     case GET_DEVICE_INFO:
         device_info(camera, tid);

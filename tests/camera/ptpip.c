@@ -144,7 +144,7 @@ static void operate(struct camera *camera, const unsigned char *packet, uint32_t
         camera->next_stale_ms = now_ms() + STALE_MS;
         return;
     }
-    if (ptp_expects_data(camera->pending_code))
+    if (ptp_expects_data(camera, camera->pending_code))
         camera->pending = true;
     else
         ptp_answer(camera, camera->pending_code, camera->pending_tid, camera->pending_parameters,
