@@ -14,6 +14,7 @@
 #include "config/settings_table.h"
 #include "process/stack_command.h"
 #include "process/worker.h"
+#include "service/api_command.h"
 #include "service/camera_command.h"
 #include "service/doctor.h"
 #include "service/help.h"
@@ -21,6 +22,9 @@
 #include "service/serve.h"
 
 static int help_main(int argc, char **argv);
+
+#define WHICH                                                                                      \
+    "  --state DIR, -c FILE, --http ADDRESS:PORT, --http-token TOKEN   which service\n"
 
 /* clang-format off */
 const struct pf_command pf_commands[] = {
@@ -68,6 +72,34 @@ const struct pf_command pf_commands[] = {
      "A running service on the same state directory is asked, since it owns the camera.\n"
      "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
      "", pf_camera_main},
+    {"status", "[--json] [OPTIONS]", "say how a running service is",
+     "Worker, sources, space on disks, bursts that are open, and what is wrong.\n"
+     "A service is asked through the socket in its state directory, or at the first address of http\n"
+     "where there is none; the other commands below do the same.\n"
+     "  --json               as the HTTP interface says it (/api/v1/status)\n"
+     WHICH,
+     "", pf_status_main},
+    {"bursts", "[ID | open|complete|published|failed] [--json] [OPTIONS]",
+     "list bursts, newest first, or show one",
+     "  --json               as the HTTP interface says it (/api/v1/bursts)\n" WHICH,
+     "", pf_bursts_main},
+    {"finish", "[ID] [OPTIONS]", "finish a burst now, or all that are open",
+     "It is complete, and is stacked, without the wait for silence.\n" WHICH, "", pf_finish_main},
+    {"retry", "[ID] [OPTIONS]", "try a burst that has failed again, or all of them",
+     "With all their frames but those that were discarded by hand.\n" WHICH, "", pf_retry_main},
+    {"restack", "ID [KEY=VALUE...] [OPTIONS]", "stack a burst again with other settings",
+     "A burst that is published or has failed gets a new version, made with these settings in place of\n"
+     "those in force, for example: parfocal restack ID align=hybrid fuse=soft-depth\n" WHICH,
+     "", pf_restack_main},
+    {"discard", "ID FRAME [--undo] [OPTIONS]", "leave a frame out of its burst",
+     "FRAME is the name of its file, or its identity. A burst that is published gets a new version.\n"
+     "  --undo               take it back\n" WHICH,
+     "", pf_discard_main},
+    {"scan", "[OPTIONS]", "look at all sources now", WHICH, "", pf_scan_main},
+    {"watch", "[ID] [--json] [OPTIONS]", "print what happens, as it happens",
+     "Until Ctrl-C; of one burst, or of all.\n"
+     "  --json               a JSON object a line: event and data (x-events of /api/v1/openapi.json)\n" WHICH,
+     "", pf_watch_main},
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
      "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"

@@ -11,6 +11,7 @@
 #include "config/settings_table.h"
 #include "service/acting.h"
 #include "service/describe.h"
+#include "service/hooks.h"
 #include "service/http/api.h"
 #include "service/timer.h"
 
@@ -198,16 +199,18 @@ json_t *pf_api_status_json(struct pf_api *api)
     char last[64];
     int64_t uptime_ms = pf_monotonic_ms() - service->started_ms;
     bool degraded = pf_troubles_degrade(service->troubles);
-    return json_pack("{s:s, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:{s:I, s:I}}",
-                     "version", pf_version(), "now_ms", (json_int_t)pf_wall_ms(), "started_ms",
-                     (json_int_t)(pf_wall_ms() - uptime_ms), "uptime_ms", (json_int_t)uptime_ms,
-                     "health", degraded ? "degraded" : "ok", "troubles",
-                     pf_troubles_json(service->troubles), "worker",
-                     pf_scheduler_worker(service->scheduler), "queue", queue_json(service),
-                     "sources", sources_json(api), "space", pf_spaces_json(api->spaces), "open",
-                     open_json(service), "last_event", pf_streams_last_id(api->streams, last),
-                     "clients", "connections", (json_int_t)pf_http_connections(api->http), "events",
-                     (json_int_t)pf_streams_count(api->streams));
+    struct pf_error err = {0};
+    json_t *hooks = pf_hooks_list(service->hooks, 20, &err);
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:{s:I, s:I}}",
+        "version", pf_version(), "now_ms", (json_int_t)pf_wall_ms(), "started_ms",
+        (json_int_t)(pf_wall_ms() - uptime_ms), "uptime_ms", (json_int_t)uptime_ms, "health",
+        degraded ? "degraded" : "ok", "troubles", pf_troubles_json(service->troubles), "worker",
+        pf_scheduler_worker(service->scheduler), "queue", queue_json(service), "sources",
+        sources_json(api), "space", pf_spaces_json(api->spaces), "open", open_json(service),
+        "hooks", hooks ? hooks : json_array(), "last_event", pf_streams_last_id(api->streams, last),
+        "clients", "connections", (json_int_t)pf_http_connections(api->http), "events",
+        (json_int_t)pf_streams_count(api->streams));
 }
 
 void pf_api_status(struct pf_http_request *request, void *context)
