@@ -84,6 +84,9 @@ static void fall_behind(struct stream *stream)
 {
     stream->behind = true;
     stream->behind_since_ms = pf_monotonic_ms();
+    /* Something must be on its way, so that its arrival is told: on_written(). */
+    if (!evbuffer_get_length(bufferevent_get_output(stream->channel)))
+        bufferevent_write(stream->channel, ": \n\n", 4);
 }
 
 /* False: it is behind. */

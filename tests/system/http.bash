@@ -52,6 +52,11 @@ state_is()
     [ "$(get "/bursts/$1" | jq -r .state)" = "$2" ]
 }
 
+source_is_ok()
+{
+    [ "$(get /sources | jq -r '.sources[0].state')" = ok ]
+}
+
 healthy()
 {
     [ "$(status_of /healthz)" = 200 ]

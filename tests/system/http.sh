@@ -76,7 +76,7 @@ test_search()
     need curl jq
     serve_http
     make_burst one --seed 1
-    make_burst two --seed 2
+    make_burst two --seed 2 --serial other --start 2026-01-02T05:00:00
     drop "$T"/one/*.jpg
     await_stacks 1
     drop_into=other drop "$T"/two/*.jpg
@@ -196,6 +196,8 @@ test_scan_and_sources()
 {
     need curl jq
     serve_http --rescan-interval 3600
+    wait_for 10 log_says 'inotify, ok'
+    wait_for 10 source_is_ok
     get /sources | jq -e '.sources[0] | .kind == "folder" and .state == "ok" and .source == 0' >/dev/null ||
         fail "$(get /sources)"
     expect_reply 202 POST /scan
@@ -269,7 +271,7 @@ test_tokens()
     ! grep -q -e "$token" -e "$look" out || fail "settings tell the token"
     # Inside the machine the socket of the state directory needs none.
     [ "$(status_of /api/v1/status)" = 200 ] || fail "inside"
-    [ "$(stat -c %a state/http)" = 600 ] || fail "others can open the socket: $(stat -c %a state/http)"
+    [ "$(stat -c %a state/http)" = 700 ] || fail "others can open the socket: $(stat -c %a state/http)"
 }
 
 test_names_and_sites()
@@ -310,6 +312,6 @@ test_a_port_that_is_taken()
     [ "$(curl -sS -o /dev/null -w '%{http_code}' --unix-socket state2/http http://localhost/healthz)" = 503 ] ||
         fail "it is no trouble that the address is taken"
     stop service
-    wait_for 40 grep -q "http: http://127.0.0.1:$port/" second.err
+    wait_for 40 grep -q "http: http://127.0.0.1:$port/\$" second.err
     [ "$(curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/healthz")" = 200 ] || fail "not healthy again"
 }
