@@ -23,8 +23,7 @@
 
 static int help_main(int argc, char **argv);
 
-#define WHICH                                                                                      \
-    "  --state DIR, -c FILE, --http ADDRESS:PORT, --http-token TOKEN   which service\n"
+#define WHICH "  --state DIR, -c FILE, --http ADDRESS:PORT, --http-token TOKEN   which service\n"
 
 /* clang-format off */
 const struct pf_command pf_commands[] = {
