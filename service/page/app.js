@@ -147,7 +147,7 @@ function top() {
             status.space.find((s) => s.total_bytes && s.free_bytes / s.total_bytes < 0.05) ||
             status.space.find((s) => s.error);
         const outbox = status.space.find((s) => s.what === 'outbox') || status.space[0];
-        if (tight || outbox) {
+        if (tight || (outbox && outbox.free_bytes !== null)) {
             const s = tight || outbox;
             list.push([
                 tight ? 'warn' : 'good',

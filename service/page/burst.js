@@ -270,7 +270,7 @@ export class BurstView {
             this.strip.reveal(this.selected);
         }
         this.update();
-        if (on) this.viewer.handle.focus({preventScroll: true});
+        this.toWipe = on;
     }
 
     act(what, control) {
@@ -417,6 +417,8 @@ export class BurstView {
         const first = this.mode === 'stack' ? stackPicture(this) : mapPicture(this, this.mode);
         const second = this.comparing ? framePicture(this) : null;
         this.viewer.show(first, second, this.wipe);
+        if (this.toWipe && second) this.viewer.handle.focus({preventScroll: true});
+        this.toWipe = false;
         const frame = burst.frame(this.selected);
         if (second)
             this.viewer.names(

@@ -149,7 +149,10 @@ export function field(setting, value) {
         read = () => input.value;
     }
     const unit =
-        setting.unit && setting.type !== 'choice' && setting.type !== 'text'
+        setting.unit &&
+        !label.includes(setting.unit) &&
+        setting.type !== 'choice' &&
+        setting.type !== 'text'
             ? ` (${setting.unit})`
             : '';
     const root = el(

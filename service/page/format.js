@@ -19,10 +19,12 @@ export function stem(text) {
     return name(text).replace(/\.[A-Za-z0-9]{2,5}$/, '');
 }
 
-// The end of a name tells frames apart.
+// The end of a name tells frames apart: its number, where no more has room.
 export function tail(text, most) {
     const whole = stem(text);
-    return whole.length > most ? `…${whole.slice(1 - most)}` : whole;
+    if (whole.length <= most) return whole;
+    const number = /\d{2,}$/.exec(whole);
+    return number && number[0].length <= most ? number[0] : `…${whole.slice(1 - most)}`;
 }
 
 export function bytes(count) {

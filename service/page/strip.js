@@ -15,6 +15,11 @@ export function verdict(frame) {
     return {word: 'waiting', kind: 'busy'};
 }
 
+// In four characters.
+function figures(sharpness) {
+    return sharpness.toFixed(sharpness < 10 ? 2 : sharpness < 100 ? 1 : 0);
+}
+
 export class Strip {
     // picked(identity, deliberate)
     constructor(picked) {
@@ -127,9 +132,9 @@ export class Strip {
         }
         cell.root.title =
             format.name(frame.name) + (frame.reason ? `: ${format.name(frame.reason)}` : '');
-        const short = kind === 'good' && frame.sharpness ? frame.sharpness.toFixed(2) : word;
+        const short = kind === 'good' && frame.sharpness ? figures(frame.sharpness) : word;
         say(cell.word, short);
-        say(cell.name, format.tail(frame.name, Math.max(4, 12 - short.length)));
+        say(cell.name, format.tail(frame.name, 12 - short.length));
         const part = frame.sharpness && best ? frame.sharpness / best : 0;
         cell.bar.style.width = `${Math.round(part * 100)}%`;
         const selected = frame.frame === this.selected;

@@ -54,8 +54,10 @@ export class SystemView {
             on: {submit: (event) => event.preventDefault()},
         });
         this.saver = button('Change', () => this.save(), {class: 'primary'});
-        this.settingsPanel = panel(
-            'Settings',
+        this.settingsPanel = el(
+            'details',
+            {class: 'panel'},
+            el('summary', {text: 'Settings'}),
             el('p', {
                 class: 'dim',
                 text: 'For bursts that begin from now on, until the service ends; the configuration file stays as it is.',

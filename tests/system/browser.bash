@@ -102,6 +102,7 @@ browser_await()
     until browser_is "$2"; do
         if [ $SECONDS -gt $end ]; then
             browser_js 'return document.body.innerText' | jq -r . | head -n 60
+            browser_errors
             browser_shot "${SHOTS:-$T}/await.png"
             fail "not within $seconds s on the page: $2"
         fi

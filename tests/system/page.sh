@@ -1,0 +1,303 @@
+#!/bin/bash
+# The page in a real browser: what a photographer sees and does while a burst is being shot.
+# time limit: 300
+# SHOTS=DIR keeps a picture of each view, to be looked at.
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/browser.bash"
+
+FIRST_LOAD_MAX=150000
+
+# serve_page [OPTIONS]: the service with its page on a port that the kernel chooses; $PAGE
+serve_page()
+{
+    serve --http 127.0.0.1:0 "$@"
+    await_log 'http: http://127'
+    PAGE=$(sed -n 's|.*http: \(http://127[^ ]*\)/$|\1|p' "$T/service.err" | tail -n 1)
+    await_log 'worker ready'
+}
+
+look() # NAME: a picture of what is seen now
+{
+    [ -z "${SHOTS:-}" ] || browser_shot "$SHOTS/$1.png"
+}
+
+# The button with this label is pressed, as a mouse does.
+press()
+{
+    browser_is 'for (const b of document.querySelectorAll("[data-pressed]")) b.removeAttribute("data-pressed");
+        const all = [...document.querySelectorAll("dialog[open] button, button")];
+        const one = all.find((b) => b.textContent.trim() === "'"$1"'" && b.offsetParent !== null && !b.disabled);
+        one?.setAttribute("data-pressed", "");
+        return Boolean(one)' || fail "there is no button $1"
+    browser_click '[data-pressed]'
+}
+
+await_text() # SECONDS TEXT
+{
+    browser_await "$1" 'return document.body.innerText.includes("'"$2"'")'
+}
+
+# What everybody can do with a page: controls have names, pictures have texts, words can be read against
+# what is behind them, nothing is wider than the window.
+check_access()
+{
+    local found
+    found=$(browser_js '
+        const said = [], seen = (e) => e.offsetParent !== null || e.getClientRects().length > 0;
+        const name = (e) => e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.textContent.trim() ||
+            (e.labels && [...e.labels].map((l) => l.textContent).join("")) || e.title;
+        for (const e of document.querySelectorAll("button, a[href], input, select, [role=slider], [role=option], [role=img], [tabindex=\"0\"]"))
+            if (seen(e) && !name(e)) said.push("no name: " + e.outerHTML.slice(0, 120));
+        for (const e of document.querySelectorAll("img")) if (!e.hasAttribute("alt")) said.push("no alt: " + e.src);
+        const rgb = (text) => { const m = text.match(/[\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1]; };
+        const light = ([r, g, b]) => { const f = [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+        const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let t; (t = walk.nextNode());) {
+            const e = t.parentElement;
+            if (!t.textContent.trim() || !seen(e) || e.closest(".unseen, svg, [disabled], option, noscript")) continue;
+            let ground = [11, 12, 14, 1];
+            for (let up = e, layers = []; up; up = up.parentElement) {
+                const c = rgb(getComputedStyle(up).backgroundColor);
+                if (c[3] > 0) layers.push(c);
+                if (c[3] === 1 || !up.parentElement) {
+                    for (const l of layers.reverse()) ground = ground.map((v, i) => i < 3 ? v * (1 - l[3]) + l[i] * l[3] : 1);
+                    break;
+                }
+            }
+            const a = light(rgb(getComputedStyle(e).color)), b = light(ground);
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (ratio < 4.5) said.push(ratio.toFixed(2) + ": " + t.textContent.slice(0, 40));
+        }
+        const wide = document.documentElement.scrollWidth - window.innerWidth;
+        if (wide > 0) said.push("wider than the window by " + wide);
+        return said.join("\n")' | jq -r .)
+    [ -z "$found" ] || fail "$1: $found"
+}
+
+no_errors()
+{
+    local errors
+    errors=$(browser_errors)
+    [ -z "$errors" ] || fail "the console says: $errors"
+}
+
+# ---- the whole way of a burst
+
+make_bracket() # a burst with a skipped plane, and a name that would be markup
+{
+    "$GENERATE" --out burst --no-truth --scene textured --width 768 --height 512 --frames 10 \
+        --interval 0.2 --make OLYMPUS --model E-M1X
+    rm burst/IMG_0005.jpg burst/IMG_0006.jpg
+    hostile='IMG_0008<img src=x onerror=alert(1)>.jpg'
+    mv burst/IMG_0008.jpg "burst/$hostile"
+}
+
+fused_are() # N
+{
+    browser_await 40 "return document.querySelectorAll('.frame.good').length >= $1"
+}
+
+watch_it_arrive()
+{
+    local file n=0
+    browser_go "$PAGE"
+    await_text 20 'Waiting for the first frame'
+    look empty
+    check_access empty
+    [ "$(browser_js 'return performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+        .filter((e) => !e.name.includes("/events")).reduce((sum, e) => sum + e.transferSize, 0)')" -lt $FIRST_LOAD_MAX ] ||
+        fail "the first load is too large"
+    for file in burst/*.jpg; do
+        drop "$file"
+        n=$((n + 1))
+        # With each frame the picture is another one, and all of it is there.
+        browser_await 40 'const b = [...document.querySelectorAll(".layer-a .base")].pop();
+            if (document.querySelectorAll(".frame.good").length < '$n' || !b || !b.naturalWidth ||
+                !b.src.includes("preview") || b.src === window.before) return false;
+            window.before = b.src;
+            return true'
+    done
+    browser_is 'return document.querySelectorAll(".plot .dot.good").length === 8' || fail "the curve lacks frames"
+    browser_await 10 'return [...document.querySelectorAll(".frame img")].length === 8 &&
+        [...document.querySelectorAll(".frame img")].every((i) => i.naturalWidth > 0)'
+    browser_await 5 'return /^\d+ %$/.test(document.querySelectorAll(".card .big")[1].textContent)'
+    await_text 5 'A focal plane was skipped between IMG_0004 and IMG_0007'
+    browser_is 'return document.querySelectorAll(".card .big")[2].textContent === "1 plane"' || fail "nothing is missing"
+    browser_is 'return window.spoken.some((t) => t.startsWith("A focal plane was skipped between IMG_0004 and IMG_0007"))' ||
+        fail "the skipped plane was not read aloud: $(browser_js 'return window.spoken.join("; ")')"
+    browser_is 'return /^\d+ s$/.test(document.querySelectorAll(".card .big")[3].textContent)' || fail "no countdown"
+    browser_is 'return document.querySelectorAll(".frame img[src=x], script:not([src])").length === 0 &&
+        [...document.querySelectorAll(".frame")].some((f) => f.title.includes("<img src=x"))' || fail "a name became markup"
+    look live
+    check_access live
+}
+
+compare_by_keys()
+{
+    browser_js 'document.activeElement.blur(); window.scrollTo(0, 0)' >/dev/null
+    browser_keys c
+    browser_await 10 'return document.querySelector(".wipe").offsetParent !== null && document.activeElement.className === "wipe"'
+    browser_keys ArrowLeft ArrowLeft
+    browser_is 'return document.querySelector(".wipe").getAttribute("aria-valuenow") === "46"' || fail "the wipe does not move"
+    press '1:1'
+    await_text 5 '100 %'
+    browser_js 'document.querySelector(".viewer").focus()' >/dev/null
+    browser_keys + + # more than the preview has: tiles of both
+    browser_await 20 'return ["a", "b"].every((l) => { const tiles = [...document.querySelectorAll(`.layer-${l} .tile`)];
+        return tiles.length > 0 && tiles.every((t) => t.complete && t.naturalWidth > 0); })'
+    look compare
+    press Fit
+    browser_js 'document.activeElement.blur()' >/dev/null
+    browser_keys c
+}
+
+look_at_maps()
+{
+    local mode
+    for mode in depth winner; do
+        browser_keys "${mode:0:1}"
+        browser_await 20 'const b = [...document.querySelectorAll(".layer-a .base")].pop();
+            return Boolean(b) && b.naturalWidth > 0 && b.src.includes("/maps/'$mode'")'
+        look $mode
+    done
+    browser_keys s
+}
+
+test_page_from_the_first_frame_to_the_restack()
+{
+    local size
+    need_browser
+    mkdir_inbox
+    make_bracket
+    serve_page --gap 100
+    browser_start 1440 900
+    browser_cdp Page.addScriptToEvaluateOnNewDocument "$(jq -nc '{source: "window.spoken = [];
+        addEventListener(\"DOMContentLoaded\", () => new MutationObserver((all) => { for (const m of all)
+            for (const n of m.addedNodes) window.spoken.push(n.textContent); })
+            .observe(document.getElementById(\"urgent\"), {childList: true}));"}')" >/dev/null
+    watch_it_arrive
+
+    press 'Finish now'
+    browser_await 40 'return document.querySelectorAll(".card .big")[3].textContent === "Ready"'
+    browser_await 10 'return document.querySelectorAll(".files a").length >= 3'
+    size=$(browser_js 'return fetch(document.querySelector(".files a").href).then((r) => r.arrayBuffer()).then((b) => b.byteLength)')
+    [ "$size" -eq "$(stat -c %s "$(published)/stack.tif")" ] || fail "what is downloaded has $size bytes"
+    look ready
+    compare_by_keys
+    look_at_maps
+
+    # One is left out: a second version without it; and another way of fusing: a third.
+    browser_click '.frame:nth-child(2)'
+    await_text 5 'Discard frame'
+    press 'Discard frame'
+    browser_await 40 'return document.querySelectorAll(".card .sub")[3].textContent.startsWith("version 2")'
+    check "$(published | tail -n 1)/stack.json" '.version == 2 and .fused == 7'
+    press 'Restack with…'
+    browser_await 10 'return Boolean(document.querySelector("dialog select[name=fuse]"))'
+    look restack
+    check_access restack
+    browser_js 'document.querySelector("dialog select[name=fuse]").value = "average"' >/dev/null
+    press Restack
+    browser_await 40 'return document.querySelectorAll(".card .sub")[3].textContent.startsWith("version 3")'
+    check "$(published | tail -n 1)/stack.json" '.version == 3 and .settings.fuse == "average"'
+
+    browser_keys 2
+    browser_await 10 'return document.querySelectorAll(".burst-card").length === 1'
+    browser_await 10 'return [...document.querySelectorAll(".burst-card img")].every((i) => i.naturalWidth > 0)'
+    look history
+    check_access history
+    browser_js 'const i = document.querySelector("input[name=camera]"); i.value = "nikon"; i.dispatchEvent(new Event("input", {bubbles: true}))' >/dev/null
+    await_text 10 'No burst is like that'
+    browser_js 'const i = document.querySelector("input[name=camera]"); i.value = "e-m1"; i.dispatchEvent(new Event("input", {bubbles: true}))' >/dev/null
+    browser_await 10 'return document.querySelectorAll(".burst-card").length === 1'
+    browser_click '.burst-card'
+    await_text 20 'Restack with'
+    no_errors
+    stop_service
+}
+
+# ---- what goes wrong
+
+test_page_shows_a_failure_and_tries_it_again()
+{
+    need_browser
+    mkdir_inbox
+    make_burst a
+    serve_page --min-correlation 1
+    browser_start 1440 900
+    browser_go "$PAGE"
+    await_text 20 'Waiting for the first frame'
+    drop a/*.jpg
+    browser_await 40 'return document.querySelectorAll(".card .big")[3]?.textContent === "Failed"'
+    look failed
+    check_access failed
+    press Retry # nothing has changed: it fails once more
+    await_log 'is tried again: 5 frames'
+    wait_for 30 failures_are 2
+    browser_await 20 'return document.querySelectorAll(".card .big")[3].textContent === "Failed"'
+
+    browser_keys 4
+    await_text 10 'Retry'
+    look system
+    check_access system
+    browser_keys 1
+    await_text 10 'Restack with'
+    press 'Restack with…'
+    browser_await 10 'return Boolean(document.querySelector("dialog input[name=min_correlation]"))'
+    browser_js 'document.querySelector("dialog input[name=min_correlation]").value = 0.5' >/dev/null
+    press Restack
+    browser_await 40 'return document.querySelectorAll(".card .big")[3].textContent === "Ready"'
+    check "$(published)/stack.json" '.fused == 5'
+    no_errors
+}
+
+failures_are()
+{
+    [ "$(grep -ac ' error .* failed: ' "$T/service.err")" -eq "$1" ]
+}
+
+# ---- a phone, the keyboard alone, and a service that goes and comes
+
+test_page_on_a_phone_through_a_restart()
+{
+    need_browser
+    mkdir_inbox
+    make_burst a --width 640 --height 480
+    serve_page --gap 100
+    browser_start 390 844
+    browser_go "$PAGE"
+    await_text 20 'Waiting for the first frame'
+    drop a/IMG_000[123].jpg
+    fused_are 3
+    look phone
+    check_access phone
+
+    stop_service
+    await_text 20 'The service is away'
+    look away
+    browser_errors >/dev/null # of the connection that was refused
+    serve --http "${PAGE#http://}" --gap 100
+    browser_await 40 'return !document.body.innerText.includes("The service is away")'
+    drop a/IMG_000[45].jpg
+    fused_are 5
+    # By the keyboard alone: to the strip, along it, and to what can be done with a frame.
+    browser_js 'document.activeElement.blur(); window.scrollTo(0, 0)' >/dev/null
+    for _ in {1..40}; do
+        browser_keys Tab
+        ! browser_is 'return document.activeElement.className.startsWith("frame")' || break
+    done
+    browser_keys End ArrowLeft
+    browser_await 5 'return document.activeElement.getAttribute("aria-selected") === "true" &&
+        document.activeElement.getAttribute("aria-label").startsWith("Frame 4, ")'
+    browser_keys 2
+    await_text 10 'History'
+    look phone-history
+    check_access phone-history
+    browser_keys 4
+    await_text 10 'Sources'
+    look phone-system
+    check_access phone-system
+    stop_service
+}
