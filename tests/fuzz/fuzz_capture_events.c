@@ -84,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (pf_grouper_next(grouper, &decision))
         FUZZ_CHECK(decision.burst > 0);
     pf_grouper_free(grouper);
+    json_decref(source.status);
     pf_child_free(source.child);
     event_base_free(base);
     return 0;

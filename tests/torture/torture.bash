@@ -19,7 +19,7 @@ TORTURE=${TORTURE:-}
 rounds()
 {
     ROUNDS=${ROUNDS:-$([ -z "$TORTURE" ] && echo "$1" || echo "$2")}
-    [ -z "${TORTURE_LOG:-}" ] || exec > >(tee -a "$TORTURE_LOG") 2>&1
+    [ -z "${TORTURE_LOG:-}" ] || exec >>"$TORTURE_LOG" 2>&1
     local seed=${PARFOCAL_SEED:-$RANDOM}
     echo "PARFOCAL_SEED=$seed"
     RANDOM=$seed
