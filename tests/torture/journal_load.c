@@ -1,0 +1,318 @@
+/* journal_load DIRECTORY BURSTS: fills a journal with BURSTS published bursts of ten frames as they are
+ * in practice, and times what the service and its interface ask of it. One line each, the median of
+ * many and the slowest, in milliseconds of this thread's processor time; the last line is the slowest
+ * median. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "config/base/file.h"
+#include "service/journal.h"
+
+#define FRAMES 10
+#define TIMES  51
+
+static struct pf_journal *journal;
+static struct pf_error err;
+static int bursts;
+
+static void must(int r, const char *what)
+{
+    if (r >= 0)
+        return;
+    fprintf(stderr, "%s: %s\n", what, err.text);
+    exit(1);
+}
+
+static struct pf_record *make_record(int n)
+{
+    struct pf_record *record = calloc(1, sizeof(*record));
+    char path[64], serial[32];
+    snprintf(path, sizeof(path), "/srv/inbox/%03d/IMG_%07d.JPG", n / 1000, n);
+    snprintf(serial, sizeof(serial), "40%d", n / FRAMES % 5);
+    record->path = strdup(path);
+    record->source = strdup("folder:/srv/inbox");
+    record->format = strdup("jpeg");
+    record->make = strdup(n / FRAMES % 2 ? "NIKON CORPORATION" : "Canon");
+    record->model = strdup(n / FRAMES % 2 ? "NIKON Z 8" : "Canon EOS R5");
+    record->lens = strdup("105mm macro");
+    record->serial = strdup(serial);
+    record->id = pf_identity_of_memory(&n, sizeof(n));
+    record->size_bytes = 12000000 + n;
+    record->mtime_ns = record->ctime_ns = INT64_C(1767323045000000000) + n;
+    record->inode = (uint64_t)n;
+    record->width = 6000;
+    record->height = 4000;
+    record->orientation = 1;
+    record->capture_ms =
+        INT64_C(1500000000000) + (int64_t)(n / FRAMES) * 3600000 + n % FRAMES * 500;
+    record->sequence = -1;
+    record->counter = n;
+    return record;
+}
+
+/* What the worker says of a frame: as long as in practice, most of it the grid. */
+static json_t *make_scores(void)
+{
+    json_t *grid = json_array();
+    for (int i = 0; i < 256; i++)
+        json_array_append_new(grid, json_real(rand() / 1e8));
+    return json_pack("{s:s, s:{s:f, s:f, s:f, s:o}, s:[f,f,f,f,f,f,f,f,f], s:s, s:f}", "verdict",
+                     "fused", "focus", "laplacian_variance", 1.5, "tenengrad", 2.5,
+                     "modified_laplacian", 3.5, "grid", grid, "transform", 1.001, 0.001, 2.5,
+                     -0.001, 1.001, 1.5, 0.0, 0.0, 1.0, "aligned_by", "ecc", "correlation", 0.987);
+}
+
+static void fill(void)
+{
+    json_t *scores = make_scores();
+    for (int b = 0; b < bursts; b++) {
+        if (b % 100 == 0)
+            must(pf_journal_begin(journal, &err), "begin");
+        for (int i = 0; i < FRAMES; i++) {
+            enum pf_journal_seen seen;
+            struct pf_record *record = make_record(b * FRAMES + i);
+            must(pf_journal_record_frame(journal, record, &seen, &err), "record");
+            if (i == 0)
+                must(pf_journal_open_burst(journal, b + 1, record, NULL, &err), "open");
+            must(pf_journal_join(journal, b + 1, &record->id, false, &err), "join");
+            must(pf_journal_frame_result(journal, b + 1, &record->id, b % 7 || i, "not sharp",
+                                         scores, &err),
+                 "result");
+            pf_record_free(record);
+        }
+        must(pf_journal_complete(journal, b + 1, "gap", NULL, &err), "complete");
+        char directory[64];
+        snprintf(directory, sizeof(directory), "/srv/outbox/burst-%d", b + 1);
+        must(pf_journal_published(journal, b + 1, 1, directory, &err), "published");
+        if (b % 100 == 99 || b == bursts - 1)
+            must(pf_journal_commit(journal, &err), "commit");
+    }
+    json_decref(scores);
+}
+
+/* ---- what is asked ---- */
+
+static void use_bursts(int r, struct pf_journal_bursts *found)
+{
+    must(r, "bursts");
+    pf_journal_bursts_free(found);
+}
+
+static void use_frames(int r, struct pf_journal_frames *found)
+{
+    must(r, "frames");
+    pf_journal_frames_free(found);
+}
+
+static void recent(int n)
+{
+    struct pf_journal_bursts found = {0};
+    (void)n;
+    use_bursts(pf_journal_recent_bursts(journal, 50, &found, &err), &found);
+}
+
+static void unfinished(int n)
+{
+    struct pf_journal_bursts found = {0};
+    use_bursts(pf_journal_bursts_in(journal, n % 2 ? PF_BURST_STATE_OPEN : PF_BURST_STATE_COMPLETE,
+                                    &found, &err),
+               &found);
+}
+
+static void one_burst(int n)
+{
+    struct pf_journal_bursts found = {0};
+    use_bursts(pf_journal_burst(journal, 1 + n * 191 % bursts, &found, &err), &found);
+}
+
+static void frames_of_burst(int n)
+{
+    struct pf_journal_frames found = {0};
+    use_frames(pf_journal_burst_frames(journal, 1 + n * 191 % bursts, &found, &err), &found);
+}
+
+static void one_frame(int n)
+{
+    struct pf_journal_frames found = {0};
+    n = n * 1931 % (bursts * FRAMES);
+    struct pf_identity id = pf_identity_of_memory(&n, sizeof(n));
+    use_frames(pf_journal_frame(journal, &id, &found, &err), &found);
+}
+
+static void namesakes(int n)
+{
+    struct pf_journal_frames found = {0};
+    struct pf_record *record = make_record(n * 1931 % (bursts * FRAMES));
+    use_frames(pf_journal_namesakes(journal, record->source, record->path, &found, &err), &found);
+    pf_record_free(record);
+}
+
+static void loose(int n)
+{
+    struct pf_journal_frames found = {0};
+    (void)n;
+    use_frames(pf_journal_loose_frames(journal, &found, &err), &found);
+}
+
+static void next_burst(int n)
+{
+    int64_t number;
+    (void)n;
+    must(pf_journal_next_burst(journal, &number, &err), "next burst");
+}
+
+static void record_one(int n)
+{
+    static int more;
+    enum pf_journal_seen seen;
+    struct pf_record *record = make_record(bursts * FRAMES + more++);
+    (void)n;
+    must(pf_journal_record_frame(journal, record, &seen, &err), "record");
+    pf_record_free(record);
+}
+
+static void facts(int n)
+{
+    struct pf_journal_facts found = {0};
+    must(pf_journal_burst_facts(journal, 1 + n * 191 % bursts, &found, &err), "facts");
+    pf_journal_facts_free(&found);
+}
+
+static void recent_frames(int n)
+{
+    struct pf_journal_frames found = {0};
+    int64_t next;
+    use_frames(pf_journal_recent_frames(journal, n % 2 ? PF_FRAME_ASIDE : -1, INT64_MAX, 50, &found,
+                                        &next, &err),
+               &found);
+}
+
+static void search(const struct pf_journal_search *search)
+{
+    struct pf_journal_bursts found = {0};
+    use_bursts(pf_journal_search_bursts(journal, search, &found, &err), &found);
+}
+
+#define ANY                                                                                        \
+    .before = INT64_MAX, .state = -1, .from_ms = INT64_MIN, .to_ms = INT64_MAX, .aside = -1,       \
+    .limit = 50
+
+static void search_all(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    (void)n;
+    search(&asked);
+}
+
+static void search_by_date(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    asked.from_ms = INT64_C(1500000000000) + (int64_t)(n * 191 % bursts) * 3600000;
+    asked.to_ms = asked.from_ms + INT64_C(86400000);
+    search(&asked);
+}
+
+static void search_by_camera(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    asked.camera = n % 3 == 0 ? "z 8" : n % 3 == 1 ? "403" : "no such camera";
+    search(&asked);
+}
+
+static void search_by_verdict(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    asked.aside = n % 2;
+    search(&asked);
+}
+
+static void search_by_state(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    asked.state = n % 2 ? PF_BURST_STATE_FAILED : PF_BURST_STATE_PUBLISHED;
+    search(&asked);
+}
+
+static void search_by_all(int n)
+{
+    struct pf_journal_search asked = {ANY};
+    asked.from_ms = INT64_C(1500000000000) + (int64_t)(n * 191 % bursts) * 3600000;
+    asked.to_ms = asked.from_ms + INT64_C(864000000);
+    asked.camera = "canon";
+    asked.aside = 1;
+    asked.state = PF_BURST_STATE_PUBLISHED;
+    search(&asked);
+}
+
+static const struct {
+    const char *name;
+    void (*ask)(int n);
+} questions[] = {
+    {"recent bursts", recent},
+    {"unfinished bursts", unfinished},
+    {"a burst", one_burst},
+    {"its facts", facts},
+    {"its frames", frames_of_burst},
+    {"a frame", one_frame},
+    {"namesakes of a frame", namesakes},
+    {"loose frames", loose},
+    {"next number", next_burst},
+    {"recent frames", recent_frames},
+    {"search: all", search_all},
+    {"search: a day", search_by_date},
+    {"search: a camera", search_by_camera},
+    {"search: verdict", search_by_verdict},
+    {"search: state", search_by_state},
+    {"search: all of it", search_by_all},
+    {"record a frame", record_one},
+};
+
+static double cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+    double slowest = 0;
+    bursts = argc == 3 ? atoi(argv[2]) : 0;
+    if (bursts < 1) {
+        fprintf(stderr, "usage: journal_load DIRECTORY BURSTS\n");
+        return 2;
+    }
+    must(pf_journal_open(&journal, argv[1], &err), "open");
+    double begin = cpu_ms();
+    fill();
+    printf("%d bursts of %d frames in %.1f s\n", bursts, FRAMES, (cpu_ms() - begin) / 1e3);
+    pf_journal_close(journal);
+    begin = cpu_ms();
+    must(pf_journal_open(&journal, argv[1], &err), "open");
+    printf("opening, with its check: %.0f ms\n", cpu_ms() - begin);
+    for (size_t q = 0; q < sizeof(questions) / sizeof(*questions); q++) {
+        double times[TIMES];
+        for (int n = 0; n < TIMES; n++) {
+            double from = cpu_ms();
+            questions[q].ask(n);
+            times[n] = cpu_ms() - from;
+        }
+        qsort(times, TIMES, sizeof(*times), compare);
+        printf("%-22s %7.2f ms, at most %7.2f ms\n", questions[q].name, times[TIMES / 2],
+               times[TIMES - 1]);
+        if (times[TIMES / 2] > slowest)
+            slowest = times[TIMES / 2];
+    }
+    pf_journal_close(journal);
+    printf("slowest %.2f\n", slowest);
+    return 0;
+}
