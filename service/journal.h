@@ -222,7 +222,7 @@ int pf_journal_burst_by_id(struct pf_journal *journal, const char *id,
 struct pf_journal_search {
     int64_t before;         /* numbers below this one */
     int state;              /* enum pf_burst_state; -1: any */
-    int64_t from_ms, to_ms; /* shot in between; INT64_MIN and INT64_MAX: any time */
+    int64_t from_ms, to_ms; /* its first frame was shot in between; INT64_MIN and INT64_MAX: any */
     const char *camera;     /* part of make, model, serial number or lens in any case; NULL: any */
     int aside;              /* 1: with frames that were set aside, 0: without, -1: any */
     size_t limit;

@@ -75,21 +75,15 @@
     X(BURST_BY_ID, PF_JOURNAL_BURST " WHERE id = ?1")                                              \
     X(SEARCH_BURSTS, PF_JOURNAL_BURST                                                              \
       " WHERE number < ?1 AND (?2 < 0 OR state = ?2)"                                              \
-      " AND (?3 = -9223372036854775808 OR (SELECT max(" PF_JOURNAL_SHOT ") FROM frames"            \
-      " WHERE burst = bursts.number) >= ?3)"                                                       \
-      " AND (?4 = 9223372036854775807 OR (SELECT min(" PF_JOURNAL_SHOT ") FROM frames"             \
-      " WHERE burst = bursts.number) <= ?4)"                                                       \
-      " AND (?5 IS NULL OR EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"               \
-      " AND place = 1 AND instr(lower(coalesce(json_extract(record, '$.make'), '') || ' ' ||"      \
-      " coalesce(json_extract(record, '$.model'), '') || ' ' ||"                                   \
-      " coalesce(json_extract(record, '$.serial'), '') || ' ' ||"                                  \
-      " coalesce(json_extract(record, '$.lens'), '')), lower(?5)) > 0))"                           \
+      " AND (?3 = -9223372036854775808 AND ?4 = 9223372036854775807 AND ?5 IS NULL"                \
+      " OR number IN (SELECT burst FROM frames WHERE place = 1 AND shot_ms BETWEEN ?3 AND ?4"      \
+      " AND (?5 IS NULL OR instr(camera, lower(?5)) > 0)))"                                        \
       " AND (?6 < 0 OR ?6 = EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"              \
       " AND state = 3)) ORDER BY number DESC LIMIT ?7")                                            \
     X(BURST_FACTS,                                                                                 \
       "SELECT coalesce(sum(state = 2), 0), coalesce(sum(state = 3), 0),"                           \
-      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY " PF_JOURNAL_SHOT ", place LIMIT 1)," \
-      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY " PF_JOURNAL_SHOT                     \
+      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY shot_ms, place LIMIT 1),"             \
+      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY shot_ms"                              \
       " DESC, place DESC LIMIT 1),"                                                                \
       " (SELECT id FROM frames WHERE burst = ?1 ORDER BY state = 2 DESC,"                          \
       " abs(place - (SELECT count(*) FROM frames WHERE burst = ?1) / 2) LIMIT 1)"                  \
@@ -115,10 +109,6 @@
     " opened_wall_ms, changed_wall_ms, settings FROM bursts"
 
 /* When it was shot by the camera's clock, else when it was recorded by ours. */
-#define PF_JOURNAL_SHOT                                                                            \
-    "CASE WHEN json_extract(record, '$.capture_ms') >= 0"                                          \
-    " THEN json_extract(record, '$.capture_ms') ELSE recorded_wall_ms END"
-
 enum pf_journal_query {
 #define PF_JOURNAL_QUERY_NAME(name, text) PF_QUERY_##name,
     PF_JOURNAL_QUERIES(PF_JOURNAL_QUERY_NAME)

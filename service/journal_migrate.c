@@ -74,6 +74,17 @@ static const char *const steps[] = {
 
     /* What a burst is stacked with in place of the settings in force: JSON, NULL nothing. */
     "ALTER TABLE bursts ADD COLUMN settings TEXT;",
+
+    /* When a burst was begun, and by which camera, without a look into the records of all of them. */
+    "ALTER TABLE frames ADD COLUMN shot_ms INTEGER GENERATED ALWAYS AS ("
+    "  CASE WHEN json_extract(record, '$.capture_ms') >= 0"
+    "  THEN json_extract(record, '$.capture_ms') ELSE recorded_wall_ms END) VIRTUAL;"
+    "ALTER TABLE frames ADD COLUMN camera TEXT GENERATED ALWAYS AS ("
+    "  lower(coalesce(json_extract(record, '$.make'), '') || ' ' ||"
+    "  coalesce(json_extract(record, '$.model'), '') || ' ' ||"
+    "  coalesce(json_extract(record, '$.serial'), '') || ' ' ||"
+    "  coalesce(json_extract(record, '$.lens'), ''))) VIRTUAL;"
+    "CREATE INDEX frames_first ON frames (shot_ms, burst, camera) WHERE place = 1;",
 };
 
 int pf_journal_newest(void)
