@@ -1,9 +1,10 @@
-# parfocal: make [run | test | bench | fuzz | gpu-check | lint | install | deb | test-package | clean | help]
+# parfocal: make [run | test | bench | torture | fuzz | gpu-check | lint | install | deb | test-package | clean | help]
 #
 #   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
 #   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
 #   BUILD=DIR                            builds elsewhere
 #   CUDA=auto|0|1                        with the GPU's kernels: if nvcc is there, no, yes
+#   torture ONLY=PART                    the long torture tests whose names contain it
 #   fuzz ONLY=PATTERN SECONDS=60         libFuzzer on the targets that match, so long each
 #   NVCC= CUDA_ARCH=all                  which nvcc; sm_90 and the like build faster than all
 #   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
@@ -131,7 +132,7 @@ FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
 TORTURE := $(patsubst tests/torture/%.c,$(BUILD)/tests/torture/%,$(wildcard tests/torture/*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
-.PHONY: all programs run test bench fuzz fuzzers gpu-check gpu-programs lint format install deb test-package clean help packages FORCE
+.PHONY: all programs run test bench torture fuzz fuzzers gpu-check gpu-programs lint format install deb test-package clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -233,6 +234,11 @@ test: programs
 bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 	@packaging/need-packages.sh $(DEB_BENCH)
 	@tests/bench/run $(BUILD)
+
+# The long versions of tests/torture, three hours of them; they write tests/torture/TORTURE.md.
+torture: programs
+	@packaging/need-packages.sh --optional $(DEB_TEST)
+	@ONLY='$(ONLY)' tests/torture/run $(BUILD)
 
 # The same sources by clang, with coverage for libFuzzer, into build/fuzz.
 SECONDS  ?= 60

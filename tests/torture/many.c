@@ -21,7 +21,7 @@ static int stop(const char *what)
     return 1;
 }
 
-/* The template with room for the comment behind its first segment (APP1). */
+/* The template with room for the comment behind its first segment. */
 static int load(const char *path)
 {
     uint8_t head[6];
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
             return stop(path);
         strftime(text, sizeof(text), "%Y:%m:%d %H:%M:%S", gmtime_r(&when, &tm));
         /* Each time of the EXIF block: "20YY:MM:DD HH:MM:SS". */
-        for (size_t at = 0; at + 19 < (size_t)comment; at++)
+        for (size_t at = 0; at + 19 < size; at++)
             if (!memcmp(picture + at, "20", 2) && picture[at + 4] == ':' &&
                 picture[at + 7] == ':' && picture[at + 13] == ':')
                 memcpy(picture + at, text, 19);

@@ -1,0 +1,156 @@
+# Load: many frames at start, many bursts in the journal, many sources, a very long burst. Figures are
+# told, and fail where they show a fault of kind: something lost, or work that grows with the square.
+# time limit: 5000
+. "${BASH_SOURCE%/*}/../system/lib.sh"
+. "${BASH_SOURCE%/*}/../system/serve.bash"
+. "${BASH_SOURCE%/*}/torture.bash"
+
+size() # SHORT LONG
+{
+    [ -z "$TORTURE" ] && echo "$1" || echo "$2"
+}
+
+# Processor seconds of the service and of its children until now: "service capture process".
+cpu_of()
+{
+    local pid
+    for pid in $(cat service.pid) $(child_pid capture | head -n 1) $(child_pid process | head -n 1); do
+        awk '{ sub(/.*\) /, ""); print ($12 + $13) / 100 }' "/proc/$pid/stat"
+    done | tr '\n' ' '
+}
+
+peak_mb() # role: service, capture or process
+{
+    local pid
+    pid=$([ "$1" = service ] && cat service.pid || child_pid "$1" | head -n 1)
+    awk '/^VmHWM/ { printf "%.0f", $2 / 1024 }' "/proc/$pid/status"
+}
+
+frames_are()
+{
+    [ "$(sqlite3 -readonly state/journal.sqlite 'SELECT count(*) FROM frames' 2>/dev/null || echo 0)" -ge "$1" ]
+}
+
+serve_load()
+{
+    serve --format jpeg --no-depth-map --thumbnails 0 --threads 1 "$@"
+}
+
+# An archive of single frames, shot an hour apart: none is a stack, all are recorded. Then a burst.
+test_load_100000_frames_at_start()
+{
+    need sqlite3
+    local count from took again cpu
+    count=$(size 1000 100000)
+    mkdir_inbox
+    make_burst template --frames 1 --width 48 --height 32
+    "$BUILD/tests/torture/many" inbox "$count" 3600 template/IMG_0001.jpg
+    from=$(now_ms)
+    serve_load
+    wait_for $((60 + count / 50)) frames_are "$count"
+    took=$(($(now_ms) - from))
+    cpu=$(cpu_of)
+    echo "$count frames recorded after $took ms; processor seconds $cpu; peak MB $(peak_mb service), $(peak_mb capture)"
+    local peak
+    peak="$(peak_mb service) MB service, $(peak_mb capture) MB capture"
+    # Once more, all known: the first scan is over when a burst has become a stack.
+    stop service KILL
+    make_burst burst
+    from=$(now_ms)
+    serve_load --expected-frames 5
+    drop burst/*.jpg
+    await_stacks 1 $((60 + count / 500))
+    again=$(($(now_ms) - from))
+    check "$(published)/stack.json" '.fused == 5'
+    stop_service
+    [ "$(sqlite3 state/journal.sqlite 'SELECT count(*) FROM frames')" -eq $((count + 5)) ] || fail "frames are lost"
+    add_line "load: $count frames in one tree at start ($(awk -v c="$cpu" 'BEGIN { split(c, p, " "); printf "processor: %.1f s service, %.1f s capture", p[1], p[2] }'); peak $peak)" \
+        1 0 0 "recorded in $((took / 1000)).$((took % 1000 / 100)) s; started again with a new burst: stack after $((again / 1000)).$((again % 1000 / 100)) s"
+}
+
+test_load_10000_bursts_in_the_journal()
+{
+    local count slowest
+    count=$(size 300 10000)
+    "$BUILD/tests/torture/journal_load" state "$count" >load.out || fail "$(cat load.out)"
+    cat load.out
+    slowest=$(sed -n 's/^slowest //p' load.out)
+    # Of processor time, so that it matters little what else runs; no test in a short run.
+    [ -z "$TORTURE" ] || awk -v s="$slowest" 'BEGIN { exit s >= 10 }' || fail "a question takes $slowest ms"
+    add_line "load: $count bursts of 10 frames in the journal (slowest question: $slowest ms of processor time, median)" \
+        1 0 0 "$(sed -n 's/^opening, with its check: //p' load.out) to open"
+}
+
+test_load_four_sources_at_once()
+{
+    local i j from took bursts
+    bursts=$(size 1 10)
+    local options=()
+    for i in 1 2 3 4; do
+        mkdir -p "in$i"
+        options+=(--source "folder:$T/in$i")
+        for ((j = 0; j < bursts; j++)); do
+            make_burst "b$i.$j" --serial $i --seed $((10 * i + j)) --width 160 --height 120 \
+                --start "2026-01-02T03:$(printf %02d $j):0$i"
+        done
+    done
+    mkdir_inbox
+    serve_load "${options[@]}" --expected-frames 5
+    await_log 'worker ready'
+    from=$(now_ms)
+    for i in 1 2 3 4; do
+        for ((j = 0; j < bursts; j++)); do
+            mkdir "in$i/$j"
+            cp "b$i.$j"/*.jpg "in$i/$j/"
+        done &
+    done
+    await_stacks $((4 * bursts)) 300
+    took=$(($(now_ms) - from))
+    stop_service
+    [ "$(published | wc -l)" -eq $((4 * bursts)) ] || fail "published: $(published)"
+    local json
+    for json in $(published); do
+        check "$json/stack.json" '.fused == 5 and ([.frames[].path | split("/")[-3]] | unique | length) == 1'
+    done
+    add_line "load: four sources at once, $bursts bursts of 5 frames each" 1 0 0 \
+        "all out after $((took / 1000)).$((took % 1000 / 100)) s"
+}
+
+# The processor time that a burst of N frames takes: service, capture, worker.
+long_burst() # N
+{
+    rm -rf inbox outbox state long
+    mkdir_inbox
+    mkdir long
+    "$BUILD/tests/torture/many" long "$1" 1 "$T/template/IMG_0001.jpg"
+    serve_load --gap 20 --expected-frames "$1" --align none --no-judge
+    await_log 'worker ready'
+    mv long inbox/
+    await_stacks 1 $((60 + $1 / 4))
+    cpu=$(cpu_of)
+    peaks="$(peak_mb service) $(peak_mb process)"
+    check "$(published)/stack.json" "(.frames | length) == $1 and .fused == $1"
+    stop_service
+}
+
+test_load_a_burst_of_2000_frames()
+{
+    local few many cpu peaks first first_peaks
+    many=$(size 200 2000)
+    few=$((many / 4))
+    make_burst template --frames 1 --width 64 --height 48
+    long_burst $few
+    first=$cpu first_peaks=$peaks
+    echo "$few frames: processor seconds $cpu; peak MB $peaks"
+    long_burst "$many"
+    echo "$many frames: processor seconds $cpu; peak MB $peaks"
+    # Four times the frames: four times the work, and something; of the square it would be sixteen.
+    awk -v a="$first" -v b="$cpu" 'BEGIN {
+        split(a, x, " "); split(b, y, " ")
+        for (i = 1; i <= 3; i++)
+            if (y[i] > 1 && y[i] > 8 * x[i] + 0.5)
+                exit 1
+    }' || [ -n "$SAN" ] || fail "more than in proportion: $first, then $cpu"
+    add_line "load: a burst of $many frames (processor, service/capture/worker: $(echo $cpu | tr ' ' /) s; of a quarter of it $(echo $first | tr ' ' /) s; peak $(echo $peaks | tr ' ' /) MB service/worker)" \
+        1 0 0 "-"
+}
