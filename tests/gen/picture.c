@@ -14,6 +14,8 @@
 #include <jpeglib.h>
 
 #include "tests/gen/dng.h"
+#include "tests/gen/ljpeg.h"
+#include "tests/gen/rows.h"
 
 struct jpeg_trap {
     struct jpeg_error_mgr manager;
@@ -120,11 +122,54 @@ static void tiff_exif(TIFF *tiff, const struct pf_gen_exif *exif)
     TIFFRewriteDirectory(tiff);
 }
 
+/* 12 bits each, eight to three words of 32 bits, the first in the highest of them. */
+static void pack(uint8_t *to, const uint16_t *from, size_t count)
+{
+    uint64_t held = 0;
+    int bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        held = held << 12 | from[i] >> 4;
+        for (bits += 12; bits >= 32; bits -= 32, to += 4)
+            for (int k = 0; k < 4; k++)
+                to[k] = (uint8_t)(held >> (bits - 32 + 8 * k));
+    }
+}
+
+/* All that the sensor has seen, in one strip of the maker's kind. */
+static bool write_sensor(TIFF *tiff, const uint16_t *samples, int width, int height,
+                         enum pf_gen_format format)
+{
+    size_t pixels = (size_t)width * (size_t)height, size = pixels * 3 / 2;
+    uint16_t *sensor = pf_gen_alloc(pixels, sizeof(*sensor));
+    for (int y = 0; y < height; y++)
+        pf_gen_dng_row(sensor + (size_t)y * (size_t)width, samples + 3 * (size_t)y * (size_t)width,
+                       width, y, format == PF_GEN_LDNG);
+    uint8_t *strip =
+        format == PF_GEN_LDNG ? pf_gen_ljpeg(sensor, width, height, &size) : pf_gen_alloc(size, 1);
+    if (format == PF_GEN_ORF)
+        pack(strip, sensor, pixels);
+    bool good = TIFFWriteRawStrip(tiff, 0, strip, (tmsize_t)size) == (tmsize_t)size;
+    free(strip);
+    free(sensor);
+    return good;
+}
+
+/* What tells an ORF from a TIFF. */
+static bool sign_orf(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    bool good = file >= 0 && pwrite(file, "IIRO", 4, 0) == 4;
+    if (file >= 0)
+        close(file);
+    return good;
+}
+
 static int write_tiff(const char *path, const uint16_t *samples, int width, int height,
                       const struct pf_gen_encoding *encoding, const struct pf_gen_exif *exif,
                       struct pf_error *err)
 {
-    bool raw = encoding->format >= PF_GEN_DNG, dng = encoding->format == PF_GEN_DNG;
+    bool raw = encoding->format >= PF_GEN_DNG;
+    bool dng = encoding->format == PF_GEN_DNG || encoding->format == PF_GEN_LDNG;
     size_t row_samples = (size_t)width * (size_t)encoding->channels;
     uint8_t *row = malloc(2 * row_samples);
     TIFF *tiff = row ? TIFFOpen(path, "w") : NULL;
@@ -134,7 +179,9 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
     }
     TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, (uint32_t)width);
     TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, (uint32_t)height);
-    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, encoding->bits);
+    TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, encoding->format == PF_GEN_ORF ? 12 : encoding->bits);
+    if (encoding->format == PF_GEN_LDNG)
+        TIFFSetField(tiff, TIFFTAG_COMPRESSION, COMPRESSION_JPEG);
     TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, raw ? 1 : encoding->channels);
     TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
     if (raw)
@@ -142,7 +189,8 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
     else
         TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC,
                      encoding->channels == 1 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
-    TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, 64);
+    bool whole = encoding->format == PF_GEN_LDNG || encoding->format == PF_GEN_ORF;
+    TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, whole ? height : 64);
     if (exif && exif->present) {
         char time[20];
         pf_gen_exif_time(exif, time);
@@ -153,8 +201,8 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
         if (exif->model)
             TIFFSetField(tiff, TIFFTAG_MODEL, exif->model);
     }
-    bool good = true;
-    for (int y = 0; y < height && good; y++) {
+    bool good = !whole || write_sensor(tiff, samples, width, height, encoding->format);
+    for (int y = 0; y < height && good && !whole; y++) {
         const uint16_t *from = samples + (size_t)y * row_samples;
         if (raw)
             pf_gen_dng_row((uint16_t *)(void *)row, from, width, y, dng);
@@ -172,6 +220,8 @@ static int write_tiff(const char *path, const uint16_t *samples, int width, int 
     }
     TIFFClose(tiff);
     free(row);
+    if (good && encoding->format == PF_GEN_ORF)
+        good = sign_orf(path);
     return good ? 0 : pf_fail(err, EIO, "%s: cannot be written", path);
 }
 

@@ -11,7 +11,16 @@
 
 #include "config/base/error.h"
 
-enum pf_gen_format { PF_GEN_JPEG, PF_GEN_TIFF, PF_GEN_PNG, PF_GEN_DNG, PF_GEN_NEF, PF_GEN_ARW };
+enum pf_gen_format {
+    PF_GEN_JPEG,
+    PF_GEN_TIFF,
+    PF_GEN_PNG,
+    PF_GEN_DNG,
+    PF_GEN_NEF,
+    PF_GEN_ARW,
+    PF_GEN_LDNG, /* DNG with lossless JPEG in it */
+    PF_GEN_ORF,  /* 12 bits, packed as Olympus does; width a multiple of 8 */
+};
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */
 struct pf_gen_exif {

@@ -424,15 +424,17 @@ test_stack_of_dngs()
 }
 
 # What has no tags of DNG: LibRaw knows the body, its sensor's colours and white.
-test_stack_of_nefs_and_arws()
+test_stack_of_nefs_arws_and_orfs()
 {
     need jq exiftool
     "$GENERATE" --out in --width 320 --height 240 --frames 4 --format nef --no-truth \
         --make "NIKON CORPORATION" --model "NIKON D850" >/dev/null
     "$GENERATE" --out in --width 320 --height 240 --frames 4 --format arw --no-truth \
         --make SONY --model ILCE-7M2 >/dev/null
+    "$GENERATE" --out in --width 320 --height 240 --frames 4 --format orf --no-truth \
+        --make "OLYMPUS IMAGING CORP." --model E-M1 >/dev/null
     local kind
-    for kind in nef arw; do
+    for kind in nef arw orf; do
         expect_status 0 "$PARFOCAL" stack in/*.$kind -o out.tif --json
         jq -e '.fused == 4 and (.frames | all(.captured | startswith("2026-01-02T03:04")))' out \
             >/dev/null || fail "$kind: $(jq -c '.frames[] | [.verdict, .reason, .captured]' out)"

@@ -93,6 +93,71 @@ TEST(raw_gives_the_picture_back)
     }
 }
 
+/* The picture as another camera writes it. */
+static struct pf_image *through(enum pf_gen_format format, const char *make, const char *model,
+                                const struct raster *raster, const char *path)
+{
+    struct pf_gen_encoding encoding = {format, 16, 3, 0, 0, 0};
+    struct pf_gen_exif exif = usual_exif(1);
+    struct pf_error err = {0};
+    exif.make = make;
+    exif.model = model;
+    CHECK_OK(pf_gen_picture_write(path, raster->samples, raster->width, raster->height, &encoding,
+                                  &exif, &err),
+             &err);
+    return decode(path);
+}
+
+/* Root of the mean squared difference of two pictures' luma, after the mean of each is taken off. */
+static double apart(const struct pf_image *a, const struct pf_image *b)
+{
+    double sum = 0, squares = 0, count = (double)a->width * a->height;
+    CHECK_EQ(a->width, b->width);
+    CHECK_EQ(a->height, b->height);
+    for (int y = 0; y < a->height; y++)
+        for (int x = 0; x < a->width; x++) {
+            const char *row_a = (const char *)a->plane[0] + (size_t)y * a->stride_bytes[0];
+            const char *row_b = (const char *)b->plane[0] + (size_t)y * b->stride_bytes[0];
+            double off = ((const uint16_t *)row_a)[x] - (double)((const uint16_t *)row_b)[x];
+            sum += off;
+            squares += off * off;
+        }
+    return sqrt(squares / count - sum / count * sum / count) / 257;
+}
+
+/* Lossless JPEG, which most cameras and converters put into DNG, gives the same to the bit; a strip
+ * that breaks off is no picture. */
+TEST(raw_in_lossless_jpeg_is_the_same)
+{
+    struct raster raster = smooth_raster(160, 120, 3, 16);
+    struct pf_image *plain =
+        through(PF_GEN_DNG, "Parfocal", "Generator", &raster, file_name("a.dng"));
+    struct pf_image *lossless =
+        through(PF_GEN_LDNG, "Parfocal", "Generator", &raster, file_name("b.dng"));
+    CHECK_NEAR(apart(plain, lossless), 0, 1e-9);
+    pf_image_free(plain);
+    pf_image_free(lossless);
+    struct bytes bytes = slurp(file_name("b.dng"));
+    struct pf_error err = {0};
+    spit(file_name("b.dng"), bytes.data, bytes.size / 2);
+    CHECK_EQ(refused(file_name("b.dng"), &err), EBADMSG);
+    free(bytes.data);
+    free(raster.samples);
+}
+
+/* ORF: a head and a packing of its own. Black and white level are what LibRaw knows of the body. */
+TEST(raw_of_olympus)
+{
+    struct raster raster = smooth_raster(160, 120, 3, 16);
+    struct pf_image *nef = through(PF_GEN_NEF, "NIKON", "D750", &raster, file_name("a.nef"));
+    struct pf_image *orf =
+        through(PF_GEN_ORF, "OLYMPUS IMAGING CORP.", "E-M1", &raster, file_name("a.orf"));
+    CHECK(apart(nef, orf) < 8);
+    pf_image_free(nef);
+    pf_image_free(orf);
+    free(raster.samples);
+}
+
 TEST(raw_keeps_exif_and_names_its_colours)
 {
     const char *path = file_name("a.dng");
