@@ -7,9 +7,10 @@
 
 #include "tests/gen/rows.h"
 
-#define TAPS   10
-#define PHASES 1024
-#define CURVE  4096 /* steps of the tone curve's table over 0..1 of the square root of light */
+#define TAPS         10
+#define PHASES       1024
+#define BEYOND_WHITE 1.3f
+#define CURVE        4096 /* steps of the tone curve's table over 0..1 of the square root of light */
 
 void pf_gen_similarity(double transform[9], int width, int height, double scale, double angle,
                        double shift_x, double shift_y)
@@ -35,6 +36,24 @@ static void make_kernel(float kernel[PHASES + 1][TAPS])
         for (int k = 0; k < TAPS; k++)
             kernel[p][k] = (float)(w[k] / sum);
     }
+}
+
+/* One sample between taps[TAPS / 2 - 1] and the next; taps lie `pitch` apart. Beside a lamp many times
+ * brighter than white the kernel's negative lobes would take away more light than there is, and
+ * leave black rims that no lens and no sensor makes: there the sample stays between the two. */
+static inline float sample_of(const float *taps, size_t pitch, const float *weights)
+{
+    float sum = 0, most = 0;
+    for (int k = 0; k < TAPS; k++) {
+        float light = taps[(size_t)k * pitch];
+        sum += weights[k] * light;
+        most = light > most ? light : most;
+    }
+    if (most <= BEYOND_WHITE)
+        return sum;
+    float a = taps[(TAPS / 2 - 1) * pitch], b = taps[TAPS / 2 * pitch];
+    float low = a < b ? a : b, high = a < b ? b : a;
+    return sum < low ? low : sum > high ? high : sum;
 }
 
 struct develop {
@@ -85,10 +104,7 @@ static void across_rows(void *context, int begin, int end)
             const float *w = d->kernel[(int)((sx - left) * PHASES + 0.5)];
             left -= TAPS / 2 - 1;
             left = left < 0 ? 0 : left > canvas_width - TAPS ? canvas_width - TAPS : left;
-            float sum = 0;
-            for (int k = 0; k < TAPS; k++)
-                sum += w[k] * from[left + k];
-            to[x] = sum;
+            to[x] = sample_of(from + left, 1, w);
         }
     }
 }
@@ -108,10 +124,7 @@ static void down_rows(void *context, int begin, int end)
             top -= TAPS / 2 - 1;
             top = top < 0 ? 0 : top > canvas_height - TAPS ? canvas_height - TAPS : top;
             const float *from = d->rows + (size_t)top * (size_t)width + x;
-            float sum = 0;
-            for (int k = 0; k < TAPS; k++)
-                sum += w[k] * from[(size_t)k * (size_t)width];
-            to[x] = sum;
+            to[x] = sample_of(from, (size_t)width, w);
         }
     }
 }
@@ -145,7 +158,7 @@ static void sample_rows(void *context, int begin, int end)
             for (int c = 0; c < 3; c++) {
                 float light = exposure * (float)d->shot->colour[c] *
                               d->plane[c][(size_t)y * (size_t)width + (size_t)x];
-                light = light < 0 ? 0 : light > 1.3f ? 1.3f : light;
+                light = light < 0 ? 0 : light > BEYOND_WHITE ? BEYOND_WHITE : light;
                 if (sigma > 0)
                     light += sqrtf(shot * light + read) *
                              grain((uint32_t)x, (uint32_t)y, d->shot->seed + (uint32_t)c * 7919u);
