@@ -38,6 +38,10 @@ struct pf_weighing {
     /* How much the brightness of its surroundings counts against a frame's energy, see kernels.h;
      * 0: not at all. */
     float spill;
+    /* At the finest level the light around a cell counts against it too, so much times as its own:
+     * an edge of the disc that defocus makes of a highlight is the frame's, on its dark side as
+     * well. Standard deviation of what is around, in samples. */
+    float glare, glare_sigma;
 };
 
 /* A frame on its way into the stack. */
@@ -106,8 +110,11 @@ void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, i
 #define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
 #define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
 
-/* fuse_weights.c: the taps of a level's smoothing, 2 * result + 1 of them; how much of the finest
+/* fuse_weights.c: the taps of a level's smoothing, and of what is around a cell as to glare,
+ * 2 * result + 1 of them; how much of the finest
  * level's noise a level has. */
+int pf_weights_glare_taps(const struct pf_weighing *weighing,
+                          float taps[2 * PF_CPU_BLUR_REACH + 1]);
 int pf_weights_taps(const struct pf_weighing *weighing, int level,
                     float taps[2 * PF_CPU_BLUR_REACH + 1]);
 float pf_weights_noise_share(int level);

@@ -121,6 +121,48 @@ float pf_weights_nothing(const struct pf_cpu_engine *engine, int last)
     return sum;
 }
 
+/* A thread's rows of a piece of the level's cells, those that smoothing sees around it included. */
+struct smoothing {
+    struct pf_grid cells;
+    size_t pitch;
+    int first, last;
+    float *raw, *padded, *out; /* all rows; one with room on both sides; one */
+};
+
+static struct smoothing smoothing_of(const struct pf_fuse_job *job, int begin, int end, int thread)
+{
+    struct pf_grid cells = pf_half(job->engine->size[0][job->level]);
+    struct smoothing smoothing = {.cells = cells,
+                                  .pitch = ((size_t)cells.width + 15) / 16 * 16,
+                                  .first = pf_clamp(begin - job->reach, 0, cells.height - 1),
+                                  .last = pf_clamp(end - 1 + job->reach, 0, cells.height - 1),
+                                  .raw = pf_fuse_scratch(job, thread)};
+    smoothing.out = smoothing.raw + (size_t)(end - begin + 2 * job->reach) * smoothing.pitch;
+    smoothing.padded = smoothing.out + smoothing.pitch + PF_CPU_BLUR_REACH;
+    return smoothing;
+}
+
+static float *raw_row(const struct smoothing *smoothing, int y)
+{
+    return smoothing->raw + (size_t)(y - smoothing->first) * smoothing->pitch;
+}
+
+static void smooth_row(const struct pf_fuse_job *job, const struct smoothing *smoothing, int y,
+                       float *out)
+{
+    int reach = job->reach, width = smoothing->cells.width, tap_count = 2 * reach + 1;
+    const float *rows[2 * PF_CPU_BLUR_REACH + 1];
+    float *padded = smoothing->padded;
+    for (int k = 0; k < tap_count; k++)
+        rows[k] = raw_row(smoothing, pf_clamp(y - reach + k, 0, smoothing->cells.height - 1));
+    job->kernels->filter_rows(padded, rows, job->taps, tap_count, width);
+    for (int k = 1; k <= reach; k++) {
+        padded[-k] = padded[0];
+        padded[width - 1 + k] = padded[width - 1];
+    }
+    job->kernels->filter_row(out, padded, job->taps, tap_count, width);
+}
+
 /* Smoothed energies of a piece of the level's cells, as evidence. */
 static void evidence_rows(void *context, int begin, int end, int thread)
 {
@@ -128,38 +170,22 @@ static void evidence_rows(void *context, int begin, int end, int thread)
     struct pf_cpu_engine *engine = job->engine;
     struct pf_grid size = engine->size[0][job->level], cells = pf_half(size);
     const int16_t *samples = engine->work[job->level];
-    int reach = job->reach, tap_count = 2 * reach + 1;
-    size_t pitch = ((size_t)cells.width + 15) / 16 * 16;
     const struct pf_weighing *weighing = engine->fuser->weighing;
     float noise = job->noise * pf_weights_noise_share(job->level);
     float least = pf_weights_least(engine, job->level);
     float floor = pf_weights_floor(weighing, job->level);
     float counts = pf_weights_counts(weighing, job->level);
-    float *raw = pf_fuse_scratch(job, thread);
-    float *padded = raw + (size_t)(end - begin + 2 * reach) * pitch + PF_CPU_BLUR_REACH;
-
-    int first = pf_clamp(begin - reach, 0, cells.height - 1);
-    int last = pf_clamp(end - 1 + reach, 0, cells.height - 1);
-    for (int y = first; y <= last; y++) {
+    struct smoothing smoothing = smoothing_of(job, begin, end, thread);
+    for (int y = smoothing.first; y <= smoothing.last; y++) {
         const int16_t *rows[4];
         for (int k = 0; k < 4; k++)
             rows[k] =
                 samples + (size_t)pf_clamp(2 * y - 1 + k, 0, size.height - 1) * (size_t)size.width;
-        job->kernels->modified_laplacian_row(raw + (size_t)(y - first) * pitch, cells.width, rows,
-                                             size.width);
+        job->kernels->modified_laplacian_row(raw_row(&smoothing, y), cells.width, rows, size.width);
     }
     for (int y = begin; y < end; y++) {
-        const float *rows[2 * PF_CPU_BLUR_REACH + 1];
-        for (int k = 0; k < tap_count; k++)
-            rows[k] = raw + (size_t)(pf_clamp(y - reach + k, 0, cells.height - 1) - first) * pitch;
-        job->kernels->filter_rows(padded, rows, job->taps, tap_count, cells.width);
-        for (int k = 1; k <= reach; k++) {
-            padded[-k] = padded[0];
-            padded[cells.width - 1 + k] = padded[cells.width - 1];
-        }
         float *energy = engine->evidence[job->level] + (size_t)y * (size_t)cells.width;
-        job->kernels->filter_row(energy, padded, job->taps, tap_count, cells.width);
-
+        smooth_row(job, &smoothing, y, energy);
         job->kernels->evidence_row(energy, cells.width, noise, least, floor, counts);
     }
 }
@@ -237,26 +263,44 @@ static void gather_fine_rows(void *context, int begin, int end, int thread)
 }
 
 /* What brightness takes from the evidence of the fine levels. At the finest level a cell stands for
- * itself, so that bright hairs are not lost; further down the edge of a bright disc reaches as far as
- * energies are smoothed. Where only coarse levels decide, nothing is taken: out of focus, even
- * surfaces would be patched together from the darkest frames. */
+ * itself, so that bright hairs are not lost, but for what shines from around; further down the edge
+ * of a bright disc reaches as far as energies are smoothed. Where only coarse levels decide, nothing
+ * is taken: out of focus, even surfaces would be patched together from the darkest frames. */
 static void spill_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
     const struct pf_weighing *weighing = engine->fuser->weighing;
     struct pf_grid cells = pf_half(engine->size[0][job->level]);
-    float *evidence = job->level ? engine->fine_evidence[job->level] : engine->evidence[0];
-    int reach = job->level ? 1 : 0;
+    float *evidence = engine->fine_evidence[job->level];
     (void)thread;
     for (int y = begin; y < end; y++) {
         const int16_t *rows[3];
         for (int k = 0; k < 3; k++)
-            rows[k] =
-                engine->work[job->level + 1] +
-                (size_t)pf_clamp(y + reach * (k - 1), 0, cells.height - 1) * (size_t)cells.width;
+            rows[k] = engine->work[job->level + 1] +
+                      (size_t)pf_clamp(y + k - 1, 0, cells.height - 1) * (size_t)cells.width;
         job->kernels->spill_row(evidence + (size_t)y * (size_t)cells.width, rows, cells.width,
                                 weighing->spill * pf_weights_counts(weighing, job->level));
+    }
+}
+
+static void spill_finest_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_grid cells = pf_half(engine->size[0][0]);
+    const int16_t *samples = engine->work[1];
+    struct smoothing smoothing = smoothing_of(job, begin, end, thread);
+    for (int y = smoothing.first; y <= smoothing.last; y++)
+        job->kernels->glare_row(raw_row(&smoothing, y), samples + (size_t)y * (size_t)cells.width,
+                                cells.width, weighing->glare);
+    for (int y = begin; y < end; y++) {
+        smooth_row(job, &smoothing, y, smoothing.out);
+        job->kernels->spill_finest_row(engine->evidence[0] + (size_t)y * (size_t)cells.width,
+                                       samples + (size_t)y * (size_t)cells.width, smoothing.out,
+                                       cells.width,
+                                       weighing->spill * pf_weights_counts(weighing, 0));
     }
 }
 
@@ -360,11 +404,11 @@ void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
     }
 }
 
-int pf_weights_taps(const struct pf_weighing *weighing, int level,
-                    float taps[2 * PF_CPU_BLUR_REACH + 1])
+/* sigma: samples. */
+static int taps_of(float sigma_samples, float taps[2 * PF_CPU_BLUR_REACH + 1])
 {
     /* In cells, which are two samples wide; their own mean of 2 x 2 is part of the smoothing. */
-    double sigma = (double)weighing->sigma[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)] / 2, sum = 0;
+    double sigma = (double)sigma_samples / 2, sum = 0;
     sigma = sqrt(sigma * sigma - 1.0 / 12);
     int reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
     for (int k = -reach; k <= reach; k++)
@@ -372,6 +416,17 @@ int pf_weights_taps(const struct pf_weighing *weighing, int level,
     for (int k = -reach; k <= reach; k++)
         taps[k + reach] = (float)(exp(-k * k / (2 * sigma * sigma)) / sum);
     return reach;
+}
+
+int pf_weights_taps(const struct pf_weighing *weighing, int level,
+                    float taps[2 * PF_CPU_BLUR_REACH + 1])
+{
+    return taps_of(weighing->sigma[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)], taps);
+}
+
+int pf_weights_glare_taps(const struct pf_weighing *weighing, float taps[2 * PF_CPU_BLUR_REACH + 1])
+{
+    return taps_of(weighing->glare_sigma, taps);
 }
 
 /* All rows of the cells of job->level. */
@@ -399,7 +454,10 @@ void pf_weights_weigh(struct pf_fuse_job *job)
             run_cells(job, gather_coarse_rows);
         job->level = 1;
         run_cells(job, gather_rows);
-        for (job->level = 0; job->level < PF_COARSE_LEVEL && job->level < engine->weight_levels - 1;
+        job->level = 0;
+        job->reach = pf_weights_glare_taps(engine->fuser->weighing, job->taps);
+        run_cells(job, spill_finest_rows);
+        for (job->level = 1; job->level < PF_COARSE_LEVEL && job->level < engine->weight_levels - 1;
              job->level++)
             run_cells(job, spill_rows);
         job->level = 1;

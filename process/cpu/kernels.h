@@ -61,6 +61,22 @@ static inline float pf_spill(float sample)
     return ((grey > 0 ? grey : 0) + PF_SPILL_DARK) * (1.0f / (255 + PF_SPILL_DARK));
 }
 
+/* Light of a place as it bears on the places around it: white is 1, and what is clipped was brighter
+ * than white by nobody knows how much. */
+#define PF_GLARE_FROM 240 /* grey levels: clipped from here on, surely at .. */
+#define PF_GLARE_TO   252
+#define PF_GLARE_MORE 8
+static inline float pf_glare(float sample)
+{
+    float value = sample * (1.0f / PF_WHITE);
+    float clipped =
+        (sample * (1.0f / PF_GREY) - PF_GLARE_FROM) * (1.0f / (PF_GLARE_TO - PF_GLARE_FROM));
+    value = value > 0 ? value : 0;
+    clipped = clipped < 0 ? 0 : clipped > 1 ? 1 : clipped;
+    return value * (0.012522878f + value * (0.682171111f + value * 0.305306011f)) +
+           PF_GLARE_MORE * clipped;
+}
+
 /* Maps: the finest grid of weights sees few pixels, and brightness has a part in them; its word counts
  * so much beside that of the next grid. */
 #define PF_MAP_FINEST_TRUST 0.3f
@@ -122,9 +138,13 @@ struct pf_kernels {
     void (*gather_row)(float *sum, int count, const float *near_row, const float *far_row,
                        float mix, float share, int coarse_count);
     /* evidence -= spill * log2 of how bright it is around a cell, see pf_spill. rows: the next
-     * level's samples, which are one per cell, above, at and below the cell; all three the same
-     * where only the cell itself is to count, and then without the cells beside it. */
+     * level's samples, which are one per cell, above, at and below the cell. */
     void (*spill_row)(float *evidence, const int16_t *const rows[3], int count, float spill);
+    /* The same of the cell alone, whose brightness is 1 + glare[x] times as much. */
+    void (*spill_finest_row)(float *evidence, const int16_t *samples, const float *glare, int count,
+                             float spill);
+    /* out = strength * pf_glare of each sample. */
+    void (*glare_row)(float *out, const int16_t *samples, int count, float strength);
     /* sum += means of 2 x 2 finer ones; fine_count is 2 * count or one less. */
     void (*add_halved_row)(float *sum, int count, const float *upper, const float *lower,
                            int fine_count);

@@ -109,11 +109,6 @@ static inline int16_t brighter(int16_t a, int16_t b)
 static void spill_row(float *restrict energy, const int16_t *const rows[3], int count, float spill)
 {
     const int16_t *a = rows[0], *b = rows[1], *c = rows[2];
-    if (a == b && b == c) {
-        for (int x = 0; x < count; x++)
-            energy[x] -= spill * fast_log2(pf_spill((float)b[x]));
-        return;
-    }
     for (int x = 1; x < count - 1; x++) {
         int16_t left = brighter(brighter(a[x - 1], b[x - 1]), c[x - 1]);
         int16_t here = brighter(brighter(a[x], b[x]), c[x]);
@@ -126,6 +121,20 @@ static void spill_row(float *restrict energy, const int16_t *const rows[3], int 
         most = brighter(brighter(brighter(a[beside], b[beside]), c[beside]), most);
         energy[x] -= spill * fast_log2(pf_spill((float)most));
     }
+}
+
+static void spill_finest_row(float *restrict energy, const int16_t *restrict samples,
+                             const float *restrict glare, int count, float spill)
+{
+    for (int x = 0; x < count; x++)
+        energy[x] -= spill * fast_log2(pf_spill((float)samples[x]) * (1 + glare[x]));
+}
+
+static void glare_row(float *restrict out, const int16_t *restrict samples, int count,
+                      float strength)
+{
+    for (int x = 0; x < count; x++)
+        out[x] = strength * pf_glare((float)samples[x]);
 }
 
 static inline __attribute__((always_inline)) void join(float *energy, float *log_total,
@@ -197,6 +206,8 @@ void ISA(weight_kernels)(struct pf_kernels *set)
     set->evidence_row = evidence_row;
     set->gather_row = gather_row;
     set->spill_row = spill_row;
+    set->spill_finest_row = spill_finest_row;
+    set->glare_row = glare_row;
     set->add_halved_row = add_halved_row;
     set->softmax_row = softmax_row;
     set->winner_row = winner_row;

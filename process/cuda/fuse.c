@@ -252,10 +252,16 @@ static void sum_up(struct pf_cuda_engine *engine)
                                 .coarse = levels > 2 ? memory->evidence[2] : NULL,
                                 .evidence = memory->evidence[1]};
     pf_cuda_sums(cuda, &sums);
-    for (int level = 0; level < PF_COARSE_LEVEL && level < levels - 1; level++)
-        pf_cuda_spill(cuda, level ? memory->fine_evidence[level] : memory->evidence[0],
-                      &memory->cells[level], memory->work[0][level + 1],
-                      memory->size[0][level + 1].pitch, level ? 1 : 0,
+    struct pf_cuda_glare glare = {.cells = memory->cells[0],
+                                  .light = memory->work[0][1],
+                                  .light_pitch = memory->size[0][1].pitch,
+                                  .strength = weighing->glare,
+                                  .spill = weighing->spill * pf_weights_counts(weighing, 0)};
+    glare.reach = pf_weights_glare_taps(weighing, glare.taps);
+    pf_cuda_spill_finest(cuda, memory->evidence[0], &glare);
+    for (int level = 1; level < PF_COARSE_LEVEL && level < levels - 1; level++)
+        pf_cuda_spill(cuda, memory->fine_evidence[level], &memory->cells[level],
+                      memory->work[0][level + 1], memory->size[0][level + 1].pitch,
                       weighing->spill * pf_weights_counts(weighing, level));
     sums.coarse = levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : NULL;
     sums.evidence = memory->fine_evidence[1];

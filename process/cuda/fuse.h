@@ -145,10 +145,21 @@ void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_
 void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *cells,
                   const float *evidence, const float *finest,
                   const struct pf_cuda_grid *finest_cells);
-/* evidence -= spill * log2 of how bright it is around: of the most in `reach` (0, 1) cells aside.
+/* evidence -= spill * log2 of how bright it is around: of the most in a cell and those around it.
  * light: luma of the next level, one sample per cell, rows light_pitch apart. See kernels.h. */
 void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
-                   const int16_t *light, int light_pitch, int reach, float spill);
+                   const int16_t *light, int light_pitch, float spill);
+
+/* The finest level's: the brightness of the cell itself, and of what shines from around. */
+struct pf_cuda_glare {
+    struct pf_cuda_grid cells;
+    const int16_t *light; /* luma of the next level, rows light_pitch apart */
+    int light_pitch;
+    float taps[2 * PF_CUDA_MOST_REACH + 1]; /* of what is around, in cells */
+    int reach;
+    float strength, spill;
+};
+void pf_cuda_spill_finest(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_glare *glare);
 
 /* Level 1, where the sums end: the finest level's evidence joins, and the sums of level 2. */
 struct pf_cuda_sums {

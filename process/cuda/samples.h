@@ -39,6 +39,15 @@ static __device__ __forceinline__ float pf_spill_of(int16_t sample)
            (1.0f / (255 + PF_SPILL_DARK));
 }
 
+/* As pf_glare of kernels.h. */
+static __device__ __forceinline__ float pf_glare_of(int16_t sample)
+{
+    float clipped =
+        ((float)sample * (1.0f / PF_GREY) - PF_GLARE_FROM) * (1.0f / (PF_GLARE_TO - PF_GLARE_FROM));
+    return pf_light((float)max(sample, 0) * (1.0f / PF_WHITE)) +
+           PF_GLARE_MORE * fminf(fmaxf(clipped, 0), 1);
+}
+
 static __device__ __forceinline__ float pf_load(const struct pf_source_plane &source, int x, int y)
 {
     const char *row = (const char *)source.samples + (size_t)y * source.stride_bytes;

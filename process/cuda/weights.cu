@@ -74,6 +74,29 @@ enum {
     REACH = PF_CUDA_MOST_REACH,
 };
 
+/* Smooths a tile down its columns; along a row of what that gave. */
+static __device__ __forceinline__ void
+smooth_columns(float columns[ROWS][COLUMNS + 2 * REACH],
+               const float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH], const float *taps, int reach)
+{
+    for (int j = threadIdx.y; j < ROWS; j += RUNS)
+        for (int i = threadIdx.x; i < COLUMNS + 2 * reach; i += COLUMNS) {
+            float sum = taps[reach] * raw[j + reach][i];
+            for (int k = 0; k < reach; k++)
+                sum += taps[k] * (raw[j + k][i] + raw[j + 2 * reach - k][i]);
+            columns[j][i] = sum;
+        }
+}
+
+static __device__ __forceinline__ float smooth_row(const float *row, const float *taps, int reach)
+{
+    int x = threadIdx.x;
+    float sum = taps[reach] * row[x + reach];
+    for (int k = 0; k < reach; k++)
+        sum += taps[k] * (row[x + k] + row[x + 2 * reach - k]);
+    return sum;
+}
+
 static __global__ void evidence(struct pf_cuda_evidence job)
 {
     __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
@@ -85,13 +108,7 @@ static __global__ void evidence(struct pf_cuda_evidence job)
             raw[j][i] = job.raw[(size_t)pf_within(top - reach + j, height) * job.cells.pitch +
                                 pf_within(left - reach + i, width)];
     __syncthreads();
-    for (int j = threadIdx.y; j < ROWS; j += RUNS)
-        for (int i = threadIdx.x; i < COLUMNS + 2 * reach; i += COLUMNS) {
-            float sum = job.taps[reach] * raw[j + reach][i];
-            for (int k = 0; k < reach; k++)
-                sum += job.taps[k] * (raw[j + k][i] + raw[j + 2 * reach - k][i]);
-            columns[j][i] = sum;
-        }
+    smooth_columns(columns, raw, job.taps, reach);
     __syncthreads();
     int x = left + threadIdx.x;
     float removed = 0, least = 0;
@@ -105,10 +122,7 @@ static __global__ void evidence(struct pf_cuda_evidence job)
         int y = top + j;
         if (x >= width || y >= height)
             continue;
-        float value = job.taps[reach] * columns[j][threadIdx.x + reach];
-        for (int k = 0; k < reach; k++)
-            value += job.taps[k] *
-                     (columns[j][threadIdx.x + k] + columns[j][threadIdx.x + 2 * reach - k]);
+        float value = smooth_row(columns[j], job.taps, reach);
         float squared = value * value;
         value = fmaxf(squared * squared - removed, 0) + least;
         job.evidence[(size_t)y * job.cells.pitch + x] =
@@ -210,25 +224,60 @@ void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *
 }
 
 static __global__ void spill_over(float *evidence, struct pf_cuda_grid cells, const int16_t *light,
-                                  int light_pitch, int reach, float spill)
+                                  int light_pitch, float spill)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
     if (x >= cells.width || y >= cells.height)
         return;
     int most = INT16_MIN;
-    for (int j = -reach; j <= reach; j++)
-        for (int i = -reach; i <= reach; i++)
+    for (int j = -1; j <= 1; j++)
+        for (int i = -1; i <= 1; i++)
             most = max(most, (int)light[(size_t)pf_within(y + j, cells.height) * light_pitch +
                                         pf_within(x + i, cells.width)]);
     evidence[(size_t)y * cells.pitch + x] -= spill * log2f(pf_spill_of((int16_t)most));
 }
 
 void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
-                   const int16_t *light, int light_pitch, int reach, float spill)
+                   const int16_t *light, int light_pitch, float spill)
 {
     PF_LAUNCH(spill_over, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK],
-              evidence, *cells, light, light_pitch, reach, spill);
+              evidence, *cells, light, light_pitch, spill);
     pf_cuda_launched(cuda, "brightness around");
+}
+
+static __global__ void spill_finest(float *evidence, struct pf_cuda_glare job)
+{
+    __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
+    __shared__ float columns[ROWS][COLUMNS + 2 * REACH];
+    int width = job.cells.width, height = job.cells.height, reach = job.reach;
+    int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
+    for (int j = threadIdx.y; j < ROWS + 2 * reach; j += RUNS)
+        for (int i = threadIdx.x; i < COLUMNS + 2 * reach; i += COLUMNS)
+            raw[j][i] =
+                job.strength *
+                pf_glare_of(job.light[(size_t)pf_within(top - reach + j, height) * job.light_pitch +
+                                      pf_within(left - reach + i, width)]);
+    __syncthreads();
+    smooth_columns(columns, raw, job.taps, reach);
+    __syncthreads();
+    int x = left + threadIdx.x;
+    for (int j = threadIdx.y; j < ROWS; j += RUNS) {
+        int y = top + j;
+        if (x >= width || y >= height)
+            continue;
+        float around = smooth_row(columns[j], job.taps, reach);
+        int16_t own = job.light[(size_t)y * job.light_pitch + x];
+        evidence[(size_t)y * job.cells.pitch + x] -=
+            job.spill * log2f(pf_spill_of(own) * (1 + around));
+    }
+}
+
+void pf_cuda_spill_finest(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_glare *glare)
+{
+    PF_LAUNCH(spill_finest,
+              dim3(pf_pieces(glare->cells.width, COLUMNS), pf_pieces(glare->cells.height, ROWS)),
+              dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], evidence, *glare);
+    pf_cuda_launched(cuda, "light around");
 }
 
 static __global__ void sums(struct pf_cuda_sums job)

@@ -590,27 +590,83 @@ TEST(cuda_sums_over_levels_are_the_cpus)
 
 TEST(cuda_brightness_takes_what_the_cpus_does)
 {
+    for (int i = 0; i < SIZES; i++) {
+        struct pf_cuda *cuda = new_queue();
+        int width = sizes[i].width, height = sizes[i].height;
+        struct plane light = new_plane(width, height);
+        struct pf_cuda_grid cells = grid_of(width, height);
+        float *evidence = random_floats(room(&cells), 0, 8);
+        float *on_device = device_copy(evidence, room(&cells));
+        pf_cuda_spill(cuda, on_device, &cells, light.on_device.samples[0], light.size.pitch, 1.75f);
+        for (int y = 0; y < height; y++) {
+            const int16_t *rows[3];
+            for (int k = 0; k < 3; k++)
+                rows[k] = row_of(&light, clamped(y + k - 1, height));
+            reference()->spill_row(evidence + (size_t)y * cells.pitch, rows, width, 1.75f);
+        }
+        check_floats(on_device, evidence, &cells, 1e-4f, "brightness around");
+        GPU(cudaFree(on_device));
+        free(evidence);
+        free_plane(&light);
+        finish(cuda);
+    }
+}
+
+/* What shines from around, smoothed as the CPU's kernels do it. */
+static void glare_of_row(const struct plane *light, const struct pf_cuda_glare *job, int y,
+                         float *out)
+{
+    const struct pf_kernels *kernels = reference();
+    int width = job->cells.width, taps = 2 * job->reach + 1;
+    float *raw = (float *)malloc((size_t)taps * width * sizeof(*raw));
+    float *line = (float *)malloc((size_t)(width + taps) * sizeof(*line));
+    const float *rows[2 * PF_CUDA_MOST_REACH + 1];
+    for (int k = 0; k < taps; k++) {
+        kernels->glare_row(raw + (size_t)k * width,
+                           row_of(light, clamped(y + k - job->reach, job->cells.height)), width,
+                           job->strength);
+        rows[k] = raw + (size_t)k * width;
+    }
+    float *middle = line + job->reach;
+    kernels->filter_rows(middle, rows, job->taps, taps, width);
+    for (int k = 1; k <= job->reach; k++) {
+        middle[-k] = middle[0];
+        middle[width - 1 + k] = middle[width - 1];
+    }
+    kernels->filter_row(out, middle, job->taps, taps, width);
+    free(line);
+    free(raw);
+}
+
+TEST(cuda_glare_takes_what_the_cpus_does)
+{
     for (int i = 0; i < SIZES; i++)
-        for (int reach = 0; reach <= 1; reach++) {
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
             struct pf_cuda *cuda = new_queue();
             int width = sizes[i].width, height = sizes[i].height;
             struct plane light = new_plane(width, height);
-            struct pf_cuda_grid cells = grid_of(width, height);
-            float *evidence = random_floats(room(&cells), 0, 8);
-            float *on_device = device_copy(evidence, room(&cells));
-            pf_cuda_spill(cuda, on_device, &cells, light.on_device.samples[0], light.size.pitch,
-                          reach, 1.75f);
+            struct pf_cuda_glare job = {};
+            job.cells = grid_of(width, height);
+            job.light = light.on_device.samples[0];
+            job.light_pitch = light.size.pitch;
+            job.reach = 3;
+            for (int k = 0; k < 7; k++)
+                job.taps[k] = 0.25f / (1 + abs(k - 3));
+            job.strength = 4;
+            job.spill = 1.75f;
+            float *evidence = random_floats(room(&job.cells), 0, 8);
+            float *on_device = device_copy(evidence, room(&job.cells));
+            float *glare = (float *)malloc((size_t)width * sizeof(*glare));
+            pf_cuda_spill_finest(cuda, on_device, &job);
             for (int y = 0; y < height; y++) {
-                const int16_t *rows[3];
-                for (int k = 0; k < 3; k++)
-                    rows[k] = row_of(&light, clamped(y + reach * (k - 1), height));
-                if (reach && rows[0] == rows[2])
-                    continue; /* of one row the CPU cannot tell whether neighbours count */
-                reference()->spill_row(evidence + (size_t)y * cells.pitch, rows, width, 1.75f);
+                glare_of_row(&light, &job, y, glare);
+                reference()->spill_finest_row(evidence + (size_t)y * job.cells.pitch,
+                                              row_of(&light, y), glare, width, job.spill);
             }
-            if (!reach || height > 1)
-                check_floats(on_device, evidence, &cells, 1e-4f, "brightness around");
+            check_floats(on_device, evidence, &job.cells, 1e-4f, "light around");
             GPU(cudaFree(on_device));
+            free(glare);
             free(evidence);
             free_plane(&light);
             finish(cuda);

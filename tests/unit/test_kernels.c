@@ -236,16 +236,22 @@ TEST(spill_counts_contrast_relative_to_the_brightness_around)
             for (int x = 0; x < width; x++)
                 energy[x] = cell[x] = (float)x;
             const int16_t *around[3] = {samples[0], samples[1], samples[2]};
-            const int16_t *alone[3] = {samples[1], samples[1], samples[1]};
+            float glare[130];
             pf_kernels(set)->spill_row(energy, around, width, 1.5f);
-            pf_kernels(set)->spill_row(cell, alone, width, 1.5f);
+            pf_kernels(set)->glare_row(glare, samples[1], width, 3);
+            pf_kernels(set)->spill_finest_row(cell, samples[1], glare, width, 1.5f);
             for (int x = 0; x < width; x++) {
                 double most = 0, own = fmax(samples[1][x], 0);
                 for (int i = 0; i < 9; i++)
                     if (x + i % 3 - 1 >= 0 && x + i % 3 - 1 < width)
                         most = fmax(most, samples[i / 3][x + i % 3 - 1]);
                 CHECK_NEAR(energy[x], x - 1.5 * log2((most / PF_GREY + 8) / 263), 1e-4);
-                CHECK_NEAR(cell[x], x - 1.5 * log2((own / PF_GREY + 8) / 263), 1e-4);
+                double white = own / PF_WHITE, clipped = (own / PF_GREY - 240) / 12;
+                double shines = 0.0125229 * white + 0.6821711 * pow(white, 2) +
+                                0.3053060 * pow(white, 3) + 8 * fmin(fmax(clipped, 0), 1);
+                CHECK_NEAR(glare[x], 3 * shines, 1e-3);
+                CHECK_NEAR(cell[x], x - 1.5 * log2((own / PF_GREY + 8) / 263 * (1 + 3 * shines)),
+                           1e-3);
             }
         }
     }
