@@ -41,19 +41,19 @@ DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-de
              libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
              libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
              libopencv-features2d-dev libopencv-calib3d-dev libopencv-video-dev libgphoto2-dev \
-             libseccomp-dev libcurl4-openssl-dev libssl-dev libudev-dev
+             libseccomp-dev libcurl4-openssl-dev libssl-dev libmosquitto-dev libudev-dev
 # align = bspline runs elastix; nothing else needs it, and doctor says where it is missing.
 DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
              jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
              e2fsprogs \
-             libimage-exiftool-perl sqlite3 python3 systemd mandoc man-db umockdev libgphoto2-l10n locales
+             libimage-exiftool-perl sqlite3 mosquitto mosquitto-clients python3 systemd mandoc man-db umockdev libgphoto2-l10n locales
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_DEB   := debhelper dpkg-dev fakeroot lintian
 DEB_LINT  := clang-format cppcheck
 DEB_FUZZ  := clang-14 libclang-rt-14-dev
 PKGS      := libevent_core libevent_extra libevent_pthreads libexif sqlite3 libjpeg libtiff-4 libpng zlib jansson inih \
-             libxxhash lcms2 libgphoto2 libseccomp libcurl libcrypto libudev
+             libxxhash lcms2 libgphoto2 libseccomp libcurl libcrypto libmosquitto libudev
 # Debian's opencv4.pc names every module there is.
 OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 

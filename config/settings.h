@@ -197,6 +197,22 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "names by which browsers may call this machine, beside localhost and its addresses") \
     INT(views, 256, 1, 1048576, "MiB", "http", \
         "space for previews and tiles of results in the state directory, the oldest go first") \
+    TEXT(mqtt, "", 0, 0, "HOST[:PORT]", "mqtt", \
+         "broker that is told how the service is (service/PROTOCOL.md has the topics); empty: none") \
+    TEXT(mqtt_user, "", 0, 0, "NAME", "mqtt", \
+         "name to log in with there; empty: none") \
+    TEXT(mqtt_password_file, "", 0, 0, "FILE", "mqtt", \
+         "file with the password to it") \
+    BOOL(mqtt_tls, false, 0, 0, "", "mqtt", \
+         "connect with TLS (port 8883 unless another is given) and check the broker's certificate") \
+    TEXT(mqtt_ca_file, "", 0, 0, "FILE", "mqtt", \
+         "certificates (PEM) that it may be signed with; empty: those of the system") \
+    TEXT(mqtt_prefix, "parfocal", 0, 0, "TOPIC", "mqtt", \
+         "what the topics begin with; the name of the machine follows") \
+    TEXT(mqtt_name, "", 0, 0, "NAME", "mqtt", \
+         "name of the machine in topics; empty: its host name") \
+    TEXT(mqtt_discovery, "homeassistant", 0, 0, "TOPIC|off", "mqtt", \
+         "where Home Assistant looks for new devices") \
     CHOICE(log_format, "auto", 0, 0, "auto|text|json", "service", \
            "how it is logged: auto, to systemd's journal with fields where standard error is the journal, " \
            "else lines of text; text, always; json, one object a line") \

@@ -34,7 +34,7 @@ const struct pf_command pf_commands[] = {
      "start goes on where it was. A second service on the same state directory is refused.\n"
      "  SIGUSR1              the bursts that are open are finished: stack them now\n"
      "  SIGUSR2              bursts that have failed are tried again\n",
-     "capture bursts engine output maps service http hooks", pf_serve_main},
+     "capture bursts engine output maps service http hooks mqtt", pf_serve_main},
     {"stack", "FILES... -o OUT [--depth-map FILE] [--json] [OPTIONS]",
      "stack these files now",
      "  -o, --output OUT     the stack; .tif, .png or .jpg says its format\n"
@@ -109,7 +109,7 @@ const struct pf_command pf_commands[] = {
      "check or print the configuration",
      "  check                read the file and the options; say what is wrong, file and line\n"
      "  show                 print a commented configuration with the values in force\n",
-     "capture bursts engine output maps service http hooks", pf_config_main},
+     "capture bursts engine output maps service http hooks mqtt", pf_config_main},
     {"capture", "folder:DIR|camera[:PORT|:SERIAL] [OPTIONS]",
      "the role that sees frames: prints frame records",
      "One JSON object a line on standard output; see service/PROTOCOL.md. `serve` starts one for\n"

@@ -343,12 +343,15 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
         r = pf_cameras_new(&service->cameras, service, err);
     if (!r)
         r = pf_api_new(&service->api, service, err);
+    if (!r)
+        r = pf_mqtt_new(&service->mqtt, service, err);
     return r;
 }
 
 static void take_down(struct pf_service *service)
 {
     pf_notify_free(service->notify);
+    pf_mqtt_free(service->mqtt);
     service->api = pf_api_free(service->api);
     pf_control_free(service->control);
     service->asking = pf_asking_free(service->asking);

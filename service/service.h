@@ -32,6 +32,7 @@
 #include "service/journal.h"
 #include "service/ledger.h"
 #include "service/metrics.h"
+#include "service/mqtt.h"
 #include "service/notify.h"
 #include "service/outbox.h"
 #include "service/pairs.h"
@@ -61,6 +62,7 @@ struct pf_service {
     struct pf_hooks *hooks;
     struct pf_metrics *metrics;
     struct pf_events_reader *metrics_reader;
+    struct pf_mqtt *mqtt;       /* NULL: no broker is configured */
     struct event *health_timer; /* looks at what nobody uses at the moment */
     struct pf_control *control;
     struct pf_notify *notify;   /* NULL: nobody wants to know */

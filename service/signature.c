@@ -12,14 +12,13 @@
 #include <unistd.h>
 
 #define SECRET_MIN  16
-#define FILE_BYTES  1024
 #define ENCODED     "whsec_"
 #define SHA256_SIZE 32
 
 /* EVP_DecodeBlock counts the padding as zero bytes. */
 static int decode(const char *text, size_t length, struct pf_secret *ret)
 {
-    unsigned char bytes[FILE_BYTES];
+    unsigned char bytes[PF_SECRET_FILE_BYTES];
     size_t padding = 0;
     if (!length || length % 4 || length > sizeof(bytes))
         return -EINVAL;
@@ -57,11 +56,11 @@ int pf_secret_of_text(const char *text, struct pf_secret *ret, struct pf_error *
     return 0;
 }
 
-int pf_secret_of_file(const char *path, struct pf_secret *ret, struct pf_error *err)
+int pf_secret_text_of_file(const char *path, char ret[PF_SECRET_FILE_BYTES + 1],
+                           struct pf_error *err)
 {
-    char text[FILE_BYTES + 1];
+    char text[PF_SECRET_FILE_BYTES + 1];
     struct stat st;
-    struct pf_error problem = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return pf_fail_errno(err, errno, "secret %s", path);
@@ -72,11 +71,24 @@ int pf_secret_of_file(const char *path, struct pf_secret *ret, struct pf_error *
         return pf_fail_errno(err, code, "secret %s", path);
     if (st.st_mode & (S_IROTH | S_IWOTH))
         return pf_fail(err, EINVAL, "secret %s can be read by everybody: chmod o= it", path);
-    if (size > FILE_BYTES)
+    if (size > PF_SECRET_FILE_BYTES)
         return pf_fail(err, EINVAL, "secret %s: the file is longer than %d bytes", path,
-                       FILE_BYTES);
+                       PF_SECRET_FILE_BYTES);
+    while (size && isspace((unsigned char)text[size - 1]))
+        size--;
     text[size] = '\0';
-    int r = pf_secret_of_text(text, ret, &problem);
+    memcpy(ret, text, (size_t)size + 1);
+    return 0;
+}
+
+int pf_secret_of_file(const char *path, struct pf_secret *ret, struct pf_error *err)
+{
+    char text[PF_SECRET_FILE_BYTES + 1];
+    struct pf_error problem = {0};
+    int r = pf_secret_text_of_file(path, text, err);
+    if (r < 0)
+        return r;
+    r = pf_secret_of_text(text, ret, &problem);
     return r < 0 ? pf_fail(err, problem.code, "secret %s: %s", path, problem.text) : 0;
 }
 

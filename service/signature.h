@@ -26,6 +26,11 @@ int pf_secret_of_text(const char *text, struct pf_secret *ret, struct pf_error *
  * may read it. */
 int pf_secret_of_file(const char *path, struct pf_secret *ret, struct pf_error *err);
 
+/* The text of such a file, without white space behind it: for passwords. */
+#define PF_SECRET_FILE_BYTES 1024
+int pf_secret_text_of_file(const char *path, char ret[PF_SECRET_FILE_BYTES + 1],
+                           struct pf_error *err);
+
 /* -EIO: libcrypto has failed. */
 int pf_sign(const struct pf_secret *secret, const char *id, int64_t timestamp_s, const char *body,
             char ret[PF_SIGNATURE_CHARS + 1], struct pf_error *err);
