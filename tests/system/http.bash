@@ -1,5 +1,6 @@
 # For the tests of the HTTP interface: sourced after serve.bash.
 
+# curl takes short paths of sockets only: tests are in $T, and name it from there.
 # The service with its socket in $T/state alone, unless options say more.
 serve_http()
 {
@@ -12,7 +13,7 @@ serve_http()
 # curl_in [OPTIONS] PATH: through that socket
 curl_in()
 {
-    curl -sS --max-time 60 --unix-socket "$T/state/http" "${@:1:$#-1}" "http://localhost${*: -1}"
+    curl -sS --max-time 60 --unix-socket state/http "${@:1:$#-1}" "http://localhost${*: -1}"
 }
 
 # get PATH (below /api/v1): the body
@@ -70,7 +71,7 @@ unhealthy()
 # listen: events go to $T/events.txt
 listen()
 {
-    start listener curl -sSN --unix-socket "$T/state/http" http://localhost/api/v1/events
+    start listener curl -sSN --unix-socket state/http http://localhost/api/v1/events
     ln -sf listener.out "$T/events.txt"
     wait_for 10 grep -q 'event: hello' "$T/events.txt"
 }
@@ -78,7 +79,7 @@ listen()
 # listen_after ID FILE [QUERY]
 listen_after()
 {
-    curl -sSN --unix-socket "$T/state/http" -H "Last-Event-ID: $1" "http://localhost/api/v1/events${3:-}" >"$T/$2" &
+    curl -sSN --unix-socket state/http -H "Last-Event-ID: $1" "http://localhost/api/v1/events${3:-}" >"$T/$2" &
 }
 
 heard()

@@ -1,0 +1,209 @@
+# Clients of the HTTP interface that do not behave: odd requests over raw sockets, readers that do not read,
+# connections that say nothing; and the commands that behave.
+# time limit: 300
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/http.bash"
+
+# The service with an address; its port in $port.
+serve_tcp()
+{
+    serve_http --http 127.0.0.1:0 "$@"
+    wait_for 10 log_says 'http: http://127.0.0.1:[0-9]+/$'
+    port=$(sed -n 's,.*http: http://127.0.0.1:\([0-9]*\)/$,\1,p' "$T/service.err")
+}
+
+# raw BYTES (as printf has them): the first line of the answer, or nothing
+raw()
+{
+    local line=
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    printf "$1" >&5 2>/dev/null || true
+    read -r -t 5 line <&5 || true
+    exec 5>&-
+    printf '%s' "${line%$'\r'}" | cut -d' ' -f2
+}
+
+refuses() # STATUS BYTES
+{
+    local status
+    status=$(raw "$2")
+    [ "$status" = "$1" ] || fail "'$status' instead of $1 for $(printf '%q' "$2" | cut -c1-200)"
+    alive || fail "the service does not answer any more, after $2"
+}
+
+alive()
+{
+    [ "$(curl -sS --max-time 10 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/healthz")" = 200 ]
+}
+
+H='Host: localhost\r\n'
+
+test_odd_requests()
+{
+    need curl
+    serve_tcp
+    [ "$(raw "GET /healthz HTTP/1.1\r\n$H\r\n")" = 200 ] || fail "a plain request"
+    refuses 400 "GET /healthz\\000 HTTP/1.1\r\n$H\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\n$H\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n$H: x\r\n\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n${H}A : x\r\n\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n${H}A: x\r\n y\r\n\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n${H}A: x\\000y\r\n\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n\r\n"
+    refuses 400 "GET /healthz HTTP/1.1\r\n$H$H\r\n"
+    refuses 400 "GET /../etc/passwd HTTP/1.1\r\n$H\r\n"
+    refuses 400 "GET /api/v1/frames/%%2e%%2e/small.jpg HTTP/1.1\r\n$H\r\n"
+    refuses 400 "GET /api/v1/bursts/..%%2f..%%2fetc/preview.jpg HTTP/1.1\r\n$H\r\n"
+    refuses 400 "GET http://localhost/healthz HTTP/1.1\r\n$H\r\n"
+    refuses 501 "BREW /healthz HTTP/1.1\r\n$H\r\n"
+    refuses 505 "GET /healthz HTTP/3.0\r\n$H\r\n"
+    refuses 411 "POST /api/v1/finish HTTP/1.1\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    refuses 400 "POST /api/v1/finish HTTP/1.1\r\n${H}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"
+    refuses 413 "PATCH /api/v1/settings HTTP/1.1\r\n${H}Content-Length: 70000\r\n\r\n"
+    refuses 417 "POST /api/v1/finish HTTP/1.1\r\n${H}Expect: 100-continue\r\nContent-Length: 1\r\n\r\n"
+    refuses 400 '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n' # TLS
+    refuses 414 "GET /$(printf 'x%.0s' {1..5000}) HTTP/1.1\r\n$H\r\n"
+    refuses 431 "GET / HTTP/1.1\r\n${H}X: $(printf 'x%.0s' {1..17000})\r\n\r\n"
+    refuses 431 "GET / HTTP/1.1\r\n$H$(printf 'X: y\\r\\n%.0s' {1..70})\r\n"
+    # A request behind another one that is refused, behind a body, in pieces.
+    [ "$(raw "GET /healthz HTTP/1.1\r\n$H\r\nGET /healthz HTTP/1.1\r\n$H\r\n")" = 200 ] || fail "two at once"
+    refuses 415 "PATCH /api/v1/settings HTTP/1.1\r\n${H}Content-Length: 15\r\nContent-Type: text/plain\r\n\r\n{\"judge\":false}"
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    local piece line
+    for piece in 'GET /hea' 'lthz HT' 'TP/1.1\r' '\nHost: loc' 'alhost\r\n\r' '\n'; do
+        printf "$piece" >&5
+        sleep 0.1
+    done
+    read -r -t 5 line <&5
+    exec 5>&-
+    [ "$(cut -d' ' -f2 <<<"$line")" = 200 ] || fail "in pieces: $line"
+    # Bodies that are no JSON object.
+    local body
+    for body in '' '[]' '3' '{' '{"a":1,"a":2}' '{"judge":[]}' '{"judge":null}' "{\"judge\":\"$(printf 'x%.0s' {1..300})\"}"; do
+        case $(curl -sS -o out -w '%{http_code}' -X PATCH -H 'Content-Type: application/json' -d "$body" \
+            "http://127.0.0.1:$port/api/v1/settings") in
+        400 | 422) ;;
+        *) fail "body $body: $(cat out)" ;;
+        esac
+    done
+    # Half a request, and gone.
+    exec 5<>"/dev/tcp/127.0.0.1/$port"
+    printf 'POST /api/v1/finish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nab' >&5
+    exec 5>&-
+    alive || fail "it does not answer any more"
+    stop service
+    [ $stopped -eq 0 ] || fail "status $stopped"
+}
+
+# kB of memory of the service
+resident()
+{
+    awk '/^VmRSS/ { print $2 }' "/proc/$(cat service.pid)/status"
+}
+
+test_one_who_does_not_read_skips_to_the_newest_state()
+{
+    need curl jq
+    serve_tcp
+    make_burst shot --frames 20 --width 160 --height 120
+    drop "$T"/shot/*.jpg
+    await_stacks 1
+    local id before n
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    wait_for 10 state_is "$id" published
+    exec 6<>"/dev/tcp/127.0.0.1/$port"
+    printf "GET /api/v1/events HTTP/1.1\r\n$H\r\n" >&6
+    listen
+    before=$(resident)
+    for n in 2 3 4 5 6 7; do
+        expect_reply 202 POST "/bursts/$id/restack"
+        await_stacks $n
+        wait_for 10 state_is "$id" published
+    done
+    local told
+    told=$(stat -L -c %s events.txt)
+    [ "$told" -gt 600000 ] || fail "too little was told to say anything: $told bytes"
+    # What it cost: what of it is not in the kernel's buffers; the ring holds the same for all.
+    echo "told $told bytes, memory grew by $(($(resident) - before)) kB"
+    timeout 3 cat <&6 >slow.txt || true
+    exec 6>&-
+    grep -q '"reason":"slow"' slow.txt || fail "it was not told that it is behind ($(stat -c %s slow.txt) bytes)"
+    [ "$(stat -c %s slow.txt)" -lt "$told" ] || fail "all of it was kept for it"
+    heard burst.published || fail "others must not wait for it"
+}
+
+test_idle_connections()
+{
+    need curl jq
+    serve_tcp
+    local fds=() fd n
+    for n in {1..200}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+        fds+=("$fd")
+    done
+    alive || fail "it does not answer among 200 that say nothing"
+    wait_for 10 connections_are -ge 200
+    for fd in "${fds[@]}"; do
+        exec {fd}>&-
+    done
+    wait_for 10 connections_are -lt 5
+}
+
+connections_are()
+{
+    [ "$(get /status | jq .clients.connections)" "$1" "$2" ]
+}
+
+test_commands()
+{
+    need curl jq
+    serve_http --gap 60
+    make_burst shot
+    local state=(--state "$T/state") id
+    start watch "$PARFOCAL" watch --json "${state[@]}"
+    wait_for 10 grep -q '"hello"' watch.out
+    drop "$T"/shot/*.jpg
+    wait_for 20 all_scored 5
+    expect_status 0 "$PARFOCAL" status "${state[@]}"
+    grep -q 'worker   ready' out || fail "$(cat out)"
+    grep -q 'complete in .* s unless a frame comes' out || fail "no countdown: $(cat out)"
+    expect_status 0 "$PARFOCAL" status --json "${state[@]}"
+    jq -e '.open | length == 1' out >/dev/null || fail "status --json"
+    expect_status 0 "$PARFOCAL" bursts open "${state[@]}"
+    id=$(cut -d' ' -f1 out)
+    expect_status 0 "$PARFOCAL" discard "$id" IMG_0005.jpg "${state[@]}"
+    expect_status 1 "$PARFOCAL" discard "$id" IMG_0099.jpg "${state[@]}"
+    expect_status 0 "$PARFOCAL" finish "$id" "${state[@]}"
+    await_stacks 1
+    wait_for 10 state_is "$id" published
+    expect_status 1 "$PARFOCAL" finish "$id" "${state[@]}"
+    grep -q 'a burst that is published cannot be finished' err || fail "$(cat err)"
+    expect_status 1 "$PARFOCAL" retry "$id" "${state[@]}"
+    expect_status 0 "$PARFOCAL" discard "$id" IMG_0005.jpg --undo "${state[@]}"
+    await_stacks 2
+    wait_for 10 state_is "$id" published
+    expect_status 0 "$PARFOCAL" restack "$id" fuse=average "${state[@]}"
+    await_stacks 3
+    expect_status 0 "$PARFOCAL" bursts "$id" "${state[@]}"
+    grep -q 'version 3: .*stack.tif' out || fail "$(cat out)"
+    expect_status 0 "$PARFOCAL" scan "${state[@]}"
+    expect_status 2 "$PARFOCAL" restack "$id" fuse "${state[@]}"
+    expect_status 2 "$PARFOCAL" bursts '../x' "${state[@]}"
+    expect_status 2 "$PARFOCAL" finish a b "${state[@]}"
+    wait_for 10 grep -q '"burst.published"' watch.out
+    local event
+    for event in frame.seen frame.scored burst.opened burst.complete burst.again; do
+        grep -q "\"event\":\"$event\"" watch.out || fail "watch did not tell $event"
+    done
+    stop watch
+    stop service
+    expect_status 1 "$PARFOCAL" status --state "$T/nowhere" --http off
+    expect_status 1 "$PARFOCAL" status "${state[@]}" --http 127.0.0.1:1
+    # Each action is in the help.
+    local command
+    for command in status bursts finish retry restack discard scan watch; do
+        "$PARFOCAL" help | grep -q "^ *$command " || fail "$command is not in the help"
+        expect_status 0 "$PARFOCAL" $command --help
+    done
+}
