@@ -28,6 +28,13 @@ static double number(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
+/* A number that counts something; 0 where none can: the worker may have been taken over. */
+static int64_t count_of(const json_t *object, const char *key)
+{
+    double value = number(object, key);
+    return value > 0 && value < 1e15 ? (int64_t)value : 0;
+}
+
 /* How far the middle of the frame has moved against the reference, in pixels. */
 static double shift_px(const json_t *result)
 {
@@ -86,7 +93,7 @@ static const char *name_of(const struct pf_job *job, const json_t *identity)
 
 static void log_outside(struct pf_service *service, struct pf_job *job, const char *side)
 {
-    size_t detail = (size_t)number(job->coverage, "detail");
+    size_t detail = (size_t)count_of(job->coverage, "detail");
     size_t cells = json_array_size(json_object_get(job->coverage, side));
     if (pf_coverage_is_worth_a_word(cells, detail) && untold(job, side))
         pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
@@ -183,7 +190,7 @@ static void on_progress(struct pf_job *job, struct pf_job_frame *frame, const js
 {
     const int64_t often_ms = 5000;
     const char *step = json_string_value(json_object_get(event, "step"));
-    int64_t elapsed_ms = (int64_t)number(event, "elapsed_ms");
+    int64_t elapsed_ms = count_of(event, "elapsed_ms");
     struct pf_service *service = context;
     json_t *data = json_deep_copy(event);
     json_object_del(data, "event");
