@@ -108,7 +108,7 @@ int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *
 
 /* Where the predecessor is not the target, the chain of steps has given a start that the coarse levels
  * could not better. */
-static int levels_of(enum pf_target target, bool search)
+int pf_alignment_levels(enum pf_target target, bool search)
 {
     return target != PF_TARGET_PREDECESSOR && !search ? 2 : 0;
 }
@@ -117,7 +117,7 @@ int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enu
                            bool search, double h[9], struct pf_fit *ret, struct pf_error *err)
 {
     struct pf_ecc_fit fit, back_fit;
-    int r = direction(context, false, search, levels_of(target, search), h, &fit, err);
+    int r = direction(context, false, search, pf_alignment_levels(target, search), h, &fit, err);
     if (r < 0)
         return r;
     /* Between a sharp and a blurred picture correlation leans a little to one side; the same the
@@ -159,7 +159,7 @@ int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bo
     if (!pf_ecc_by_blocks(both.target))
         return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
     struct pf_ecc_fit fit; /* blocks favour neither picture */
-    int r = one_way(&both, false, search, levels_of(target, search), h, &fit, err);
+    int r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
     if (r == 0)
         *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty};
     return r;

@@ -35,6 +35,8 @@ int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *
  * see pf_ecc_align. */
 typedef int pf_alignment_direction(void *context, bool back, bool search, int levels, double h[9],
                                    struct pf_ecc_fit *ret, struct pf_error *err);
+/* How many of the coarse levels' steps a target needs: as `levels` of pf_ecc_align. */
+int pf_alignment_levels(enum pf_target target, bool search);
 /* The estimate of both directions together; h and the rest as those of a backend. */
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
                            bool search, double h[9], struct pf_fit *ret, struct pf_error *err);

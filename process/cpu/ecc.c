@@ -352,6 +352,11 @@ bool pf_ecc_by_blocks(const struct pf_ecc_pyramid *target)
     return target->level[0].scale > 1 && target->level[0].width > CORRELATION_WIDTH;
 }
 
+bool pf_ecc_level_by_blocks(const struct pf_ecc_pyramid *target, int level)
+{
+    return pf_ecc_by_blocks(target) && target->level[level].width > CORRELATION_WIDTH;
+}
+
 int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, enum pf_motion motion, bool search, int levels,
                  double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
@@ -377,7 +382,7 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         enum pf_motion here = level == count - 1 && count > 2 && motion > PF_MOTION_SIMILARITY
                                   ? PF_MOTION_SIMILARITY
                                   : motion;
-        bool by_blocks = pf_ecc_by_blocks(target) && job.target->width > CORRELATION_WIDTH;
+        bool by_blocks = pf_ecc_level_by_blocks(target, level);
         if (!by_blocks || level == count - 1)
             fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
         if (by_blocks)

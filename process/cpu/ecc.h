@@ -62,6 +62,8 @@ double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
 /* Whether the finest levels are aligned by blocks (ecc_blocks.h), whichever picture is the target.
  * Small pictures, which alignment does not reduce, are not: to them defocus is wide beside a block. */
 bool pf_ecc_by_blocks(const struct pf_ecc_pyramid *target);
+/* And whether that is so of one of its levels. */
+bool pf_ecc_level_by_blocks(const struct pf_ecc_pyramid *target, int level);
 
 struct pf_ecc_fit {
     double correlation; /* at the finest level, -1..1 */

@@ -22,23 +22,13 @@
 
 #include "process/cpu/ecc_blocks.h"
 
-#define HALO         2    /* samples around a block that are looked at */
-#define BLOCKS_MIN   12   /* fewer say nothing that correlation has not said */
-#define LEAST_NOISE  0.05 /* variance of the light, in squared units of 255 */
-#define MODEL_ERROR  0.01
+#define BLOCKS_MIN   12 /* fewer say nothing that correlation has not said */
 #define FAR          4.0
 #define ROUNDS_FIRST 6
 #define ROUNDS       3
 
-/* What a block of the target asks for. */
-struct block {
-    float d[2];      /* displacement of the image's point, in samples of the level */
-    float weight[3]; /* inverse covariance of d: xx, xy, yy; all 0: the block has no say */
-    float u, v;      /* the block's centre, normalised */
-};
-
 struct pf_ecc_blocks {
-    struct block *blocks;
+    struct pf_ecc_block *blocks;
     size_t block_capacity;
     float *rows; /* smoothed rows of a row of blocks, per thread */
     size_t row_capacity;
@@ -67,64 +57,16 @@ struct pf_ecc_blocks *pf_ecc_blocks_free(struct pf_ecc_blocks *blocks)
     return NULL;
 }
 
-/* True when all samples that the block looks at have a picture. */
-static bool has_picture(const struct pf_ecc_blocks_view *view, int x0, int y0)
+/* The sums' parts, as a symmetric matrix. */
+static void add_up(const float sums[PF_BLOCK_SUMS][8], double a[8][8])
 {
-    for (int corner = 0; corner < 4; corner++) {
-        double x, y;
-        pf_homography_apply(view->warp, x0 + (corner & 1 ? PF_BLOCK - 1 + HALO : -HALO),
-                            y0 + (corner & 2 ? PF_BLOCK - 1 + HALO : -HALO), &x, &y);
-        if (!(x >= 0 && y >= 0 && x < view->image->width - 1 && y < view->image->height - 1))
-            return false;
-    }
-    return true;
-}
-
-/* Displacement and certainty from the sums of a block. */
-static void ask(const float sums[PF_BLOCK_SUMS][8], struct block *block)
-{
-    enum { ALL = 8, MOTION = 2, ERROR = 7 };
-    const double pixels = PF_BLOCK * PF_BLOCK;
-    double a[ALL][ALL];
-    for (int i = 0, pair = 0; i < ALL; i++)
+    for (int i = 0, pair = 0; i < 8; i++)
         for (int j = 0; j <= i; j++, pair++) {
             double sum = 0;
             for (int part = 0; part < 8; part++)
                 sum += (double)sums[pair][part];
             a[i][j] = a[j][i] = sum;
         }
-    /* All unknowns but the displacement are eliminated (Gauss). */
-    for (int k = MOTION; k < ERROR; k++) {
-        if (!(a[k][k] > 1e-3))
-            continue;
-        double inverse = 1 / (a[k][k] * (1 + 1e-6));
-        for (int i = 0; i < ALL; i++) {
-            if (i == k || (i >= MOTION && i < k))
-                continue;
-            double share = a[i][k] * inverse;
-            for (int j = 0; j < ALL; j++)
-                if (j < MOTION || j >= k)
-                    a[i][j] -= share * a[k][j];
-        }
-    }
-    double ridge = 1e-6 * (a[0][0] + a[1][1]) + 1e-3;
-    double xx = a[0][0] + ridge, xy = a[0][1], yy = a[1][1] + ridge,
-           determinant = xx * yy - xy * xy;
-    if (!(determinant > 0))
-        return;
-    double dx = (yy * a[0][ERROR] - xy * a[1][ERROR]) / determinant;
-    double dy = (xx * a[1][ERROR] - xy * a[0][ERROR]) / determinant;
-    double rest = a[ERROR][ERROR] - dx * a[0][ERROR] - dy * a[1][ERROR];
-    double variance = fmax(rest, 0) / pixels + LEAST_NOISE;
-    double cxx = variance * yy / determinant + MODEL_ERROR * MODEL_ERROR;
-    double cyy = variance * xx / determinant + MODEL_ERROR * MODEL_ERROR;
-    double cxy = -variance * xy / determinant;
-    double inverse = 1 / (cxx * cyy - cxy * cxy);
-    block->d[0] = (float)dx;
-    block->d[1] = (float)dy;
-    block->weight[0] = (float)(cyy * inverse);
-    block->weight[1] = (float)(-cxy * inverse);
-    block->weight[2] = (float)(cxx * inverse);
 }
 
 /* begin..end: rows of blocks. */
@@ -138,19 +80,21 @@ static void block_rows(void *context, int begin, int end, int thread)
     float *mean = job->memory->rows + (size_t)thread * job->row_floats;
     float *error = mean + ROWS * width, *scratch = error + ROWS * width;
     for (int row = begin; row < end; row++) {
-        int y0 = HALO + row * PF_BLOCK;
+        int y0 = PF_BLOCK_HALO + row * PF_BLOCK;
         for (size_t k = 0; k < ROWS; k++) {
-            size_t from = ((size_t)(y0 - HALO) + k) * width;
+            size_t from = ((size_t)(y0 - PF_BLOCK_HALO) + k) * width;
             kernels->compare_row(mean + k * width, error + k * width, view->target->pixels + from,
                                  view->sample + from, view->target->width, scratch);
         }
         for (int column = 0; column < job->columns; column++) {
-            int x0 = HALO + column * PF_BLOCK;
-            struct block *block = &job->memory->blocks[row * job->columns + column];
-            *block = (struct block){0};
-            if (!has_picture(view, x0, y0))
+            int x0 = PF_BLOCK_HALO + column * PF_BLOCK;
+            struct pf_ecc_block *block = &job->memory->blocks[row * job->columns + column];
+            *block = (struct pf_ecc_block){0};
+            if (!pf_ecc_block_has_picture(view->warp, view->image->width, view->image->height, x0,
+                                          y0))
                 continue;
             float sums[PF_BLOCK_SUMS][8] = {{0}};
+            double a[8][8];
             float centre = mean[(size_t)(PF_BLOCK / 2) * width + (size_t)(x0 + PF_BLOCK / 2)];
             for (int y = 0; y < PF_BLOCK; y++) {
                 const float *here = mean + (size_t)(y + 1) * width + x0;
@@ -158,10 +102,9 @@ static void block_rows(void *context, int begin, int end, int thread)
                 kernels->block_row(sums, rows, error + (size_t)(y + 1) * width + x0,
                                    (float)y * (2.0f / (PF_BLOCK - 1)) - 1, centre);
             }
-            ask((const float(*)[8])sums, block);
-            double middle = 0.5 * (PF_BLOCK - 1);
-            block->u = (float)((x0 + middle - view->frame.centre_x) / view->frame.radius);
-            block->v = (float)((y0 + middle - view->frame.centre_y) / view->frame.radius);
+            add_up((const float(*)[8])sums, a);
+            pf_ecc_block_ask(a, block);
+            pf_ecc_block_place(&view->frame, x0, y0, block);
         }
     }
 }
@@ -184,16 +127,17 @@ static inline void jacobian(enum pf_motion motion, double u, double v, double x[
 
 /* The motion that the blocks agree on, in its own parameters. `near`: the estimate in hand is good
  * enough to say from the beginning which blocks are far off. False when the blocks are too few. */
-static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_PARAMETERS],
+static bool agree(const struct pf_ecc_block *blocks, int block_count, enum pf_motion motion,
+                  double radius, int count, bool near, double p[PF_ECC_PARAMETERS],
                   double *certainty)
 {
-    double radius = job->view->frame.radius, unit = radius * radius;
+    double unit = radius * radius;
     for (int round = 0; round < (near ? ROUNDS : ROUNDS_FIRST); round++) {
         double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS] = {{0}}, b[PF_ECC_PARAMETERS] = {0};
         int asked = 0;
         *certainty = 0;
-        for (int i = 0; i < job->columns * job->rows; i++) {
-            const struct block *block = &job->memory->blocks[i];
+        for (int i = 0; i < block_count; i++) {
+            const struct pf_ecc_block *block = &blocks[i];
             if (!(block->weight[0] > 0))
                 continue;
             double jx[PF_ECC_PARAMETERS], jy[PF_ECC_PARAMETERS];
@@ -201,7 +145,7 @@ static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_P
             double wyy = unit * (double)block->weight[2];
             double dx = (double)block->d[0] / radius, dy = (double)block->d[1] / radius;
             double rx = dx, ry = dy;
-            jacobian(job->view->motion, (double)block->u, (double)block->v, jx, jy);
+            jacobian(motion, (double)block->u, (double)block->v, jx, jy);
             for (int k = 0; k < count; k++) {
                 rx -= jx[k] * p[k];
                 ry -= jy[k] * p[k];
@@ -227,6 +171,21 @@ static bool agree(const struct job *job, int count, bool near, double p[PF_ECC_P
     return true;
 }
 
+bool pf_ecc_blocks_agree(const struct pf_ecc_block *blocks, int count, enum pf_motion motion,
+                         const struct pf_ecc_frame *frame, bool near, double ret[9],
+                         double *ret_certainty)
+{
+    double basis[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS];
+    double p[PF_ECC_PARAMETERS] = {0}, d[PF_ECC_PARAMETERS] = {0};
+    int parameters = pf_ecc_basis(motion, basis);
+    if (!agree(blocks, count, motion, frame->radius, parameters, near, p, ret_certainty))
+        return false;
+    for (int i = 0; i < parameters; i++)
+        for (int k = 0; k < PF_ECC_PARAMETERS; k++)
+            d[k] += basis[i][k] * p[i];
+    return pf_ecc_step_map(frame, d, ret);
+}
+
 static int reserve(struct job *job, struct pf_error *err)
 {
     struct pf_ecc_blocks *memory = job->memory;
@@ -249,23 +208,14 @@ static int reserve(struct job *job, struct pf_error *err)
 int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_view *view,
                        bool near, double ret[9], double *ret_certainty, struct pf_error *err)
 {
-    double basis[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS];
-    double p[PF_ECC_PARAMETERS] = {0}, d[PF_ECC_PARAMETERS] = {0};
-    int count = pf_ecc_basis(view->motion, basis);
-    struct job job = {.view = view,
-                      .memory = blocks,
-                      .columns = (view->target->width - 2 * HALO) / PF_BLOCK,
-                      .rows = (view->target->height - 2 * HALO) / PF_BLOCK};
+    struct job job = {.view = view, .memory = blocks};
+    pf_ecc_block_grid(view->target->width, view->target->height, &job.columns, &job.rows);
     if (job.columns < 1 || job.rows < 1)
         return 0;
     int r = reserve(&job, err);
     if (r < 0)
         return r;
     pf_pool_run(view->pool, job.rows, 1, block_rows, &job);
-    if (!agree(&job, count, near, p, ret_certainty))
-        return 0;
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < PF_ECC_PARAMETERS; k++)
-            d[k] += basis[i][k] * p[i];
-    return pf_ecc_step_map(&view->frame, d, ret);
+    return pf_ecc_blocks_agree(blocks->blocks, job.columns * job.rows, view->motion, &view->frame,
+                               near, ret, ret_certainty);
 }

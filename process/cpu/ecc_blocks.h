@@ -7,7 +7,12 @@
 #ifndef PF_ECC_BLOCKS_H
 #define PF_ECC_BLOCKS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #include "process/cpu/ecc.h"
+#include "process/cpu/ecc_block.h"
 #include "process/cpu/ecc_step.h"
 
 struct pf_ecc_blocks; /* scratch memory */
@@ -31,5 +36,14 @@ struct pf_ecc_blocks_view {
  * added up, per squared sample. -ENOMEM. */
 int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_view *view,
                        bool near, double ret[9], double *ret_certainty, struct pf_error *err);
+
+/* The same from what `count` blocks have said. */
+bool pf_ecc_blocks_agree(const struct pf_ecc_block *blocks, int count, enum pf_motion motion,
+                         const struct pf_ecc_frame *frame, bool near, double ret[9],
+                         double *ret_certainty);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

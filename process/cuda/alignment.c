@@ -33,6 +33,7 @@ void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
     if (alignment->cuda) {
         pf_cuda_pyramid_free(alignment->cuda, &alignment->current);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->predecessor);
+        pf_cuda_pyramid_free(alignment->cuda, &alignment->before);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->stack_view);
     }
     memset(alignment, 0, sizeof(*alignment));
@@ -82,8 +83,9 @@ int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *lig
 
 void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
 {
-    /* The predecessor's memory is for the next frame. */
-    struct pf_cuda_pyramid next = alignment->predecessor;
+    /* The memory of the oldest is for the next frame. */
+    struct pf_cuda_pyramid next = alignment->before;
+    alignment->before = alignment->predecessor;
     alignment->predecessor = alignment->current;
     alignment->current = next;
     pf_alignment_keep(&alignment->host);
@@ -108,9 +110,17 @@ static int one_way(void *context, bool back, bool search, int levels, double h[9
 int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target target, bool search,
                             double h[9], struct pf_fit *ret, struct pf_error *err)
 {
-    struct both_pictures both = {alignment, target == PF_TARGET_STACK ? &alignment->stack_view
-                                                                      : &alignment->predecessor};
-    return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    struct both_pictures both = {alignment, target == PF_TARGET_STACK    ? &alignment->stack_view
+                                            : target == PF_TARGET_BEFORE ? &alignment->before
+                                                                         : &alignment->predecessor};
+    struct pf_cuda_pyramid seen = rigid(alignment, both.target);
+    if (!pf_ecc_by_blocks(&seen.levels))
+        return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    struct pf_ecc_fit fit; /* blocks favour neither picture */
+    int r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
+    if (r == 0)
+        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty};
+    return r;
 }
 
 /* A picture that the device has and the host has not. */

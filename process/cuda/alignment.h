@@ -17,7 +17,7 @@ struct pf_cuda_alignment {
     struct pf_cuda_ecc *ecc;
     struct pf_cuda_deform *deform; /* NULL until it is wanted */
     int finer;                     /* levels of the pictures that are finer than correlation's */
-    struct pf_cuda_pyramid current, predecessor, stack_view; /* of the device */
+    struct pf_cuda_pyramid current, predecessor, before, stack_view; /* of the device */
     struct pf_alignment host; /* its pictures are those that features were asked of */
 };
 

@@ -14,6 +14,7 @@
 
 #include "process/cpu/ecc_step.h"
 #include "process/cuda/bilinear.h"
+#include "process/cuda/ecc_blocks.h"
 #include "process/cuda/queue.h"
 
 enum {
@@ -56,7 +57,9 @@ struct pf_cuda_ecc {
     struct pf_cuda *cuda;
     struct state *state;
     double *partial;
-    struct state *here; /* pinned */
+    struct state *here;                        /* pinned */
+    struct pf_ecc_block *blocks, *blocks_here; /* of the device, and pinned */
+    size_t block_capacity;
 };
 
 /* ---- sums -------------------------------------------------------------------------------------- */
@@ -435,6 +438,8 @@ struct pf_cuda_ecc *pf_cuda_ecc_free(struct pf_cuda_ecc *ecc)
         pf_cuda_release(ecc->cuda, ecc->state);
         pf_cuda_release(ecc->cuda, ecc->partial);
         pf_cuda_release_pinned(ecc->cuda, ecc->here);
+        pf_cuda_release(ecc->cuda, ecc->blocks);
+        pf_cuda_release_pinned(ecc->cuda, ecc->blocks_here);
     }
     free(ecc);
     return NULL;
@@ -518,6 +523,13 @@ static void align_level(struct pf_cuda_ecc *ecc, const struct level *level, bool
     LAUNCH(end_level, dim3(1), 1, "alignment: a level's end", *level, is_judge);
 }
 
+/* The coarse levels carry too little to hold all of a large motion's parameters. */
+static enum pf_motion motion_of(enum pf_motion motion, int number, int count)
+{
+    return number == count - 1 && count > 2 && motion > PF_MOTION_SIMILARITY ? PF_MOTION_SIMILARITY
+                                                                             : motion;
+}
+
 int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, enum pf_motion motion, bool search,
                       int levels, double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
@@ -525,17 +537,19 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     int count =
         target->levels.count < image->levels.count ? target->levels.count : image->levels.count;
     int coarsest = levels && levels < count ? levels - 1 : count - 1;
-    int judge = pf_ecc_level_of_width(&target->levels, 400);
+    int judge = pf_ecc_level_of_width(&target->levels, 400), number = coarsest;
     begin(ecc, h);
-    for (int number = coarsest; number >= 0; number--) {
+    for (; number >= 0; number--) {
+        /* Blocks need a start, which a picture of one level has from correlation as well. */
+        if (pf_ecc_level_by_blocks(&target->levels, number) && number < count - 1)
+            break;
         struct level level = level_of(ecc, target, image, number);
-        /* The coarse levels carry too little to hold all of a large motion's parameters. */
-        level.motion = number == count - 1 && count > 2 && motion > PF_MOTION_SIMILARITY
-                           ? PF_MOTION_SIMILARITY
-                           : motion;
+        level.motion = motion_of(motion, number, count);
         level.most_steps = number ? 30 : 10;
         level.tolerance_px = number ? 0.01 : 0.004;
         align_level(ecc, &level, search && number == coarsest, number == judge);
+        if (pf_ecc_level_by_blocks(&target->levels, number))
+            break;
     }
     if (judge > coarsest)
         judge_level(ecc, target, image, judge, true);
@@ -543,10 +557,17 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     if (r < 0)
         return r;
     memcpy(h, ecc->here->h, sizeof(ecc->here->h));
+    memset(ret, 0, sizeof(*ret));
     ret->correlation = ecc->here->correlation;
     ret->agreement = ecc->here->agreement;
     ret->overlap = ecc->here->overlap;
-    return 0;
+    for (; r == 0 && number >= 0; number--) {
+        r = pf_cuda_ecc_refine(ecc, target, image, motion_of(motion, number, count), number,
+                               number ? 0.03 : 0.01, h, ret, err);
+        if (number == judge)
+            ret->agreement = ret->correlation;
+    }
+    return r;
 }
 
 int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
@@ -564,6 +585,55 @@ int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     ret->correlation = ecc->here->correlation;
     ret->agreement = ecc->here->agreement;
     ret->overlap = ecc->here->overlap;
+    return 0;
+}
+
+static int reserve_blocks(struct pf_cuda_ecc *ecc, size_t count, struct pf_error *err)
+{
+    if (count <= ecc->block_capacity)
+        return 0;
+    pf_cuda_release(ecc->cuda, ecc->blocks);
+    pf_cuda_release_pinned(ecc->cuda, ecc->blocks_here);
+    ecc->blocks = ecc->blocks_here = NULL;
+    ecc->block_capacity = 0;
+    size_t bytes = count * sizeof(*ecc->blocks);
+    int r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks, bytes, err);
+    if (r == 0)
+        r = pf_cuda_alloc_pinned(ecc->cuda, (void **)&ecc->blocks_here, bytes, err);
+    if (r == 0)
+        ecc->block_capacity = count;
+    return r;
+}
+
+int pf_cuda_ecc_look(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
+                     const struct pf_cuda_pyramid *image, int number, const double h[9],
+                     struct pf_ecc_fit *ret, const struct pf_ecc_block **ret_blocks, int *ret_count,
+                     struct pf_error *err)
+{
+    struct level level = level_of(ecc, target, image, number);
+    int columns, rows;
+    double warp[9];
+    pf_ecc_block_grid(level.width, level.height, &columns, &rows);
+    int count = columns > 0 && rows > 0 ? columns * rows : 0;
+    int r = reserve_blocks(ecc, (size_t)count, err);
+    if (r < 0)
+        return r;
+    pf_ecc_to_level(h, level.target_scale, level.image_scale, warp);
+    begin(ecc, h);
+    judge_level(ecc, target, image, number, false);
+    if (count) {
+        pf_cuda_ask_blocks(ecc->cuda, ecc->blocks, &target->levels.level[number],
+                           &image->levels.level[number], warp, &level.frame);
+        pf_cuda_download(ecc->cuda, ecc->blocks_here, ecc->blocks,
+                         (size_t)count * sizeof(*ecc->blocks));
+    }
+    r = end(ecc, err);
+    if (r < 0)
+        return r;
+    ret->correlation = ecc->here->correlation;
+    ret->overlap = ecc->here->overlap;
+    *ret_blocks = ecc->blocks_here;
+    *ret_count = count;
     return 0;
 }
 

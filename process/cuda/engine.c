@@ -12,7 +12,7 @@
 /* A chunk holds many rows, and so many bytes at least. */
 #define CHUNK_BYTES ((size_t)8 << 20)
 
-#define SPARE_PICTURES 12 /* of light: three pyramids and what correlation works with */
+#define SPARE_PICTURES 14 /* of light: four pyramids and what correlation works with */
 
 /* --- memory --- */
 

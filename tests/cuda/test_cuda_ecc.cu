@@ -193,6 +193,36 @@ TEST(cuda_ecc_refines_against_a_blurred_picture)
     pf_cuda_free(queue);
 }
 
+/* From 400 columns on, what a frame's halves have, blocks have the last word; and little picture is
+ * left for them where a motion is large. */
+TEST(cuda_ecc_by_blocks_is_the_cpus)
+{
+    static const struct {
+        enum pf_motion motion;
+        double finest, gain, h[9];
+    } cases[] = {
+        {PF_MOTION_SIMILARITY, 0, 0.9, {1.002, 0.001, -1.5, -0.001, 1.002, 1.25, 0, 0, 1}},
+        {PF_MOTION_SIMILARITY, 15, 1, {0.996, -0.002, 3.5, 0.002, 0.996, 2.25, 0, 0, 1}},
+        {PF_MOTION_HOMOGRAPHY, 0, 1, {1.004, 0.002, -3, -0.003, 0.997, 2.5, 4e-6, -3e-6, 1}},
+        {PF_MOTION_SHIFT, 0, 1, {1, 0, 90.5, 0, 1, -31.5, 0, 0, 1}},
+    };
+    open_queue();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        take_order((int)i % order_count());
+        struct outcome outcome = align_both(cases[i].motion, 850, 330, cases[i].h, cases[i].finest,
+                                            cases[i].gain, 7, true, 0);
+        CHECK(outcome.host.certainty > 0);
+        CHECK_NEAR(outcome.apart_px, 0, 0.005);
+        CHECK_NEAR(outcome.device.certainty / outcome.host.certainty, 1, 0.01);
+        CHECK_NEAR(outcome.device.correlation, outcome.host.correlation, 1e-3);
+        CHECK_NEAR(outcome.device.agreement, outcome.host.agreement, 1e-3);
+        CHECK_NEAR(outcome.device.overlap, outcome.host.overlap, 1e-3);
+        if (!(cases[i].finest > 0))
+            CHECK_NEAR(outcome.error_px, 0, 0.05);
+    }
+    pf_cuda_free(queue);
+}
+
 TEST(cuda_ecc_strangers_do_not_correlate)
 {
     double identity[9];

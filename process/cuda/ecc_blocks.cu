@@ -1,0 +1,131 @@
+/* The pass over a level's blocks; see ecc_blocks.h. */
+#include "process/cuda/ecc_blocks.h"
+
+#include "process/cuda/bilinear.h"
+#include "process/cuda/queue.h"
+
+enum {
+    SIDE = PF_BLOCK,
+    THREADS = SIDE * SIDE,
+    SEEN = SIDE + 2 * PF_BLOCK_HALO, /* samples of a side that are looked at */
+    SMOOTH = SIDE + 2,               /* of which smoothed */
+    UNKNOWNS = 8,                    /* with the error */
+    SUMS = PF_BLOCK_SUMS,
+    PARTS = 4,
+};
+
+struct look {
+    const float *target, *image;
+    int width, image_width, image_height, columns;
+    double warp[9];
+    struct pf_short_warp now;
+    struct pf_ecc_frame frame;
+    struct pf_ecc_block *blocks;
+};
+
+/* [1 2 1] / 4 in both directions. */
+static __device__ __forceinline__ float smoothed(const float *at)
+{
+    return 0.25f * (0.25f * (at[-SEEN - 1] + at[SEEN - 1]) + 0.5f * at[-1] +
+                    0.25f * (at[-SEEN + 1] + at[SEEN + 1]) + 0.5f * at[1]) +
+           0.5f * (0.25f * (at[-SEEN] + at[SEEN]) + 0.5f * at[0]);
+}
+
+static __global__ void __launch_bounds__(THREADS) ask(struct look look)
+{
+    __shared__ float both[SEEN * SEEN],
+        apart[SEEN * SEEN]; /* mean and difference of the pictures */
+    __shared__ float mean[SMOOTH * SMOOTH];
+    __shared__ float says[UNKNOWNS][THREADS];
+    __shared__ double part[PARTS][SUMS];
+    __shared__ int usable;
+    int thread = (int)threadIdx.x;
+    int column = (int)blockIdx.x, row = (int)blockIdx.y;
+    int x0 = PF_BLOCK_HALO + column * SIDE, y0 = PF_BLOCK_HALO + row * SIDE;
+    struct pf_ecc_block *block = &look.blocks[row * look.columns + column];
+    if (thread == 0) {
+        struct pf_ecc_block none = {{0, 0}, {0, 0, 0}, 0, 0};
+        *block = none;
+        usable = pf_ecc_block_has_picture(look.warp, look.image_width, look.image_height, x0, y0);
+    }
+    __syncthreads();
+    if (!usable)
+        return;
+
+    for (int i = thread; i < SEEN * SEEN; i += THREADS) {
+        int x = x0 - PF_BLOCK_HALO + i % SEEN, y = y0 - PF_BLOCK_HALO + i / SEEN, ix, iy;
+        float dx, dy, tx, ty, s = 0, t = look.target[(size_t)y * look.width + x];
+        pf_short_warp_at(look.now, (float)x, (float)y, &dx, &dy);
+        if (pf_pixel_at(x, y, dx, dy, look.image_width, look.image_height, 0, &ix, &iy, &tx, &ty))
+            s = pf_bilinear(look.image + (size_t)iy * look.image_width + ix, look.image_width, tx,
+                            ty);
+        both[i] = 0.5f * (t + s);
+        apart[i] = t - s;
+    }
+    __syncthreads();
+    for (int i = thread; i < SMOOTH * SMOOTH; i += THREADS)
+        mean[i] = smoothed(&both[(i / SMOOTH + 1) * SEEN + i % SMOOTH + 1]);
+    __syncthreads();
+
+    int x = thread % SIDE, y = thread / SIDE;
+    const float *here = &mean[(y + 1) * SMOOTH + x + 1];
+    float bend = here[-1] + here[1] + here[-SMOOTH] + here[SMOOTH] - 4 * here[0];
+    says[0][thread] = 0.5f * (here[1] - here[-1]);
+    says[1][thread] = 0.5f * (here[SMOOTH] - here[-SMOOTH]);
+    says[2][thread] = bend;
+    says[3][thread] = bend * ((float)x * (2.0f / (SIDE - 1)) - 1);
+    says[4][thread] = bend * ((float)y * (2.0f / (SIDE - 1)) - 1);
+    says[5][thread] = 1;
+    says[6][thread] = here[0] - mean[(SIDE / 2) * SMOOTH + SIDE / 2 + 1];
+    says[7][thread] = smoothed(&apart[(y + PF_BLOCK_HALO) * SEEN + x + PF_BLOCK_HALO]);
+    __syncthreads();
+
+    /* A thread for each product and quarter of the pixels. */
+    if (thread < SUMS * PARTS) {
+        int pair = thread % SUMS, quarter = thread / SUMS, i = 0;
+        while ((i + 1) * (i + 2) / 2 <= pair)
+            i++;
+        int j = pair - i * (i + 1) / 2;
+        double sum = 0;
+        for (int k = quarter * (THREADS / PARTS); k < (quarter + 1) * (THREADS / PARTS); k++)
+            sum += (double)(says[i][k] * says[j][k]);
+        part[quarter][pair] = sum;
+    }
+    __syncthreads();
+    if (thread > 0)
+        return;
+    double a[UNKNOWNS][UNKNOWNS];
+    for (int i = 0, pair = 0; i < UNKNOWNS; i++)
+        for (int j = 0; j <= i; j++, pair++) {
+            double sum = 0;
+            for (int quarter = 0; quarter < PARTS; quarter++)
+                sum += part[quarter][pair];
+            a[i][j] = a[j][i] = sum;
+        }
+    pf_ecc_block_ask(a, block);
+    pf_ecc_block_place(&look.frame, x0, y0, block);
+}
+
+void pf_cuda_ask_blocks(struct pf_cuda *cuda, struct pf_ecc_block *blocks,
+                        const struct pf_ecc_level *target, const struct pf_ecc_level *image,
+                        const double warp[9], const struct pf_ecc_frame *frame)
+{
+    struct look look;
+    int columns, rows;
+    pf_ecc_block_grid(target->width, target->height, &columns, &rows);
+    if (columns < 1 || rows < 1)
+        return;
+    look.target = target->pixels;
+    look.image = image->pixels;
+    look.width = target->width;
+    look.image_width = image->width;
+    look.image_height = image->height;
+    look.columns = columns;
+    memcpy(look.warp, warp, sizeof(look.warp));
+    look.now = pf_short_warp_of(warp, target->width, target->height);
+    look.frame = *frame;
+    look.blocks = blocks;
+    PF_LAUNCH(ask, dim3((unsigned)columns, (unsigned)rows), dim3(THREADS), 0,
+              cuda->lane[PF_CUDA_WORK], look);
+    pf_cuda_launched(cuda, "alignment: blocks");
+}
