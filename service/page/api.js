@@ -75,6 +75,7 @@ const TYPES = [
     'camera',
     'trouble',
     'settings',
+    'delivery',
 ];
 
 const RETRY_MS = [500, 1000, 2000, 4000];

@@ -52,6 +52,12 @@ class Camera {
                 'in the maker’s measure; positive is towards far',
             ),
             number('Settle, ms', 'settle_ms', 300, 0, 60000, 'pause after each step'),
+            el(
+                'label',
+                {class: 'filter inline'},
+                el('input', {type: 'checkbox', name: 'until_covered'}),
+                el('span', {text: 'until the subject is covered'}),
+            ),
             el('button', {type: 'submit', class: 'primary', text: 'Shoot bracket'}),
             el('button', {type: 'submit', value: 'dry', text: 'Try it dry'}),
         );
@@ -120,7 +126,10 @@ class Camera {
             say(this.said, format.name(answer.error));
         } else if (answer.finish) {
             this.progress.hidden = this.stopper.hidden = true;
-            say(this.said, `${format.plural(answer.taken ?? 0, 'frame')} shot; the focus is back.`);
+            say(
+                this.said,
+                `${format.plural(answer.taken ?? 0, 'frame')} shot${answer.covered ? '; the subject is covered' : ''}; the focus is back.`,
+            );
         }
     }
 
@@ -133,17 +142,14 @@ class Camera {
     }
 
     async bracket(dry) {
-        const {
-            frames,
-            step,
-            settle_ms: settle,
-        } = Object.fromEntries([...new FormData(this.form)].map(([k, v]) => [k, Number(v)]));
+        const form = new FormData(this.form);
         const answer = await this.ask({
             do: 'bracket',
-            frames,
-            step,
-            settle_ms: settle,
+            frames: Number(form.get('frames')),
+            step: Number(form.get('step')),
+            settle_ms: Number(form.get('settle_ms')),
             dry_run: dry,
+            until_covered: form.has('until_covered'),
         });
         if (answer && dry) toast('The camera can be driven.');
         else if (answer) say(this.said, 'The bracket begins.');

@@ -16,7 +16,10 @@ export function missing(burst, found) {
     const before = found.known && worth(found.before.size, found.detail) ? found.before.size : 0;
     const beyond =
         found.known && over && worth(found.beyond.size, found.detail) ? found.beyond.size : 0;
-    return {skipped, before, beyond, coming: over ? 0 : found.beyond.size};
+    // How many planes are missing between each pair, where the service can tell.
+    const counts = (burst.coverage && burst.coverage.missing) || [];
+    const planes = skipped.reduce((sum, _, place) => sum + Math.max(1, counts[place] || 1), 0);
+    return {skipped, counts, planes, before, beyond, coming: over ? 0 : found.beyond.size};
 }
 
 function card(title, extra) {
@@ -104,7 +107,7 @@ export class Headline {
                       : '',
         );
 
-        const planes = lacks.skipped.length,
+        const planes = lacks.planes,
             zones = lacks.before + lacks.beyond;
         if (planes) {
             const [from, to] = lacks.skipped[lacks.skipped.length - 1].map((id) => burst.frame(id));

@@ -25,10 +25,12 @@ export function renderAlerts(view, skipped) {
                 ...more,
             ),
         );
-    for (const [from, to] of skipped.slice(-3))
+    // The last ones: what can still be shot.
+    skipped.slice(-3).forEach(([from, to], place) => {
+        const count = lacks.counts[skipped.length - Math.min(3, skipped.length) + place] || 1;
         alert(
             'bad',
-            'A focal plane was skipped',
+            count > 1 ? `${count} focal planes were skipped` : 'A focal plane was skipped',
             ` between ${label(from)} and ${label(to)}. Shoot it again while the subject is there.`,
             button(
                 'Show',
@@ -39,7 +41,9 @@ export function renderAlerts(view, skipped) {
                 {class: 'small'},
             ),
         );
-    if (skipped.length > 3) alert('bad', `${skipped.length - 3} more planes were skipped.`, '');
+    });
+    if (skipped.length > 3)
+        alert('bad', `Before these, planes were skipped in ${skipped.length - 3} more places.`, '');
     if (lacks.before)
         alert(
             'warn',

@@ -58,6 +58,9 @@ class Burst {
         let to = this.items.length;
         while (to > 0 && (this.items[to - 1].capture_ms ?? Infinity) > time) to--;
         this.items.splice(to, 0, {links: {}, ...frame});
+        // Where the focus was driven, its places are the order.
+        if (this.items.every((f) => Number.isFinite(f.focus_at)))
+            this.items.sort((a, b) => a.focus_at - b.focus_at);
     }
 }
 
@@ -283,9 +286,13 @@ export class Store {
             this.arriving.clear();
             this.refresh(true).catch(() => {});
         } else if (type === 'source' && status) {
-            status.sources = status.sources.map((s) =>
-                s.source === data.source.source ? {...s, ...data.source} : s,
-            );
+            // Cameras come while the service runs.
+            const at = status.sources.findIndex((s) => s.source === data.source.source);
+            if (at >= 0) status.sources[at] = {...status.sources[at], ...data.source};
+            else status.sources.push(data.source);
+        } else if (type === 'delivery' && status) {
+            const rest = (status.hooks || []).filter((h) => h.id !== data.delivery.id);
+            status.hooks = [data.delivery, ...rest];
         } else if (type === 'worker' && status) {
             status.worker = data.worker;
         } else if (type === 'trouble' && status) {

@@ -6,6 +6,12 @@ import * as format from '/format.js';
 import {attempt, field, toast} from '/dialogs.js';
 
 const SOURCE = {ok: 'good', starting: 'busy', degraded: 'warn', missing: 'bad', ended: 'bad'};
+const DELIVERY = {
+    due: ['waits', 'busy'],
+    running: ['runs', 'busy'],
+    done: ['done', 'good'],
+    given_up: ['given up', 'bad'],
+};
 const MODE = {
     inotify: 'told at once (inotify)',
     polling: 'looked at every few seconds (polling)',
@@ -300,55 +306,54 @@ export class SystemView {
                 ),
             ),
         ]);
-        const hooks = status.hooks || [];
+        const hooks = [...(status.hooks || [])]
+            .sort((a, b) => b.created_ms - a.created_ms)
+            .slice(0, 8);
         this.hooks.hidden = !hooks.length;
-        this.part('hooks', hooks, () => [
+        this.part('hooks', [hooks, may], () => [
             el(
                 'ul',
                 {class: 'rows'},
-                hooks
-                    .slice(-8)
-                    .reverse()
-                    .map((h) =>
-                        el(
-                            'li',
-                            {},
-                            mark(
-                                h.ok === false || h.state === 'failed'
-                                    ? 'bad'
-                                    : h.ok || h.state === 'ok' || h.state === 'done'
-                                      ? 'good'
-                                      : 'busy',
-                            ),
-                            el(
-                                'div',
-                                {class: 'grow'},
-                                el('p', {
-                                    text: [h.hook || h.event, h.burst]
-                                        .filter(Boolean)
-                                        .map(format.name)
-                                        .join(' · '),
-                                }),
-                                el('p', {
-                                    class: 'dim',
-                                    text: [
-                                        h.target || h.command || h.url,
-                                        h.attempts > 1 ? `${h.attempts} attempts` : null,
-                                        h.text || h.result || h.reason || h.error,
-                                    ]
-                                        .filter(Boolean)
-                                        .map(format.name)
-                                        .join(' · '),
-                                }),
-                            ),
-                        ),
-                    ),
+                hooks.map((h) => this.delivery(h, may)),
             ),
         ]);
         this.saver.hidden = !may;
         put(
             this.version,
             `parfocal ${status.version}, running for ${format.span(status.uptime_ms)}`,
+        );
+    }
+
+    // What a hook was told, and what came of it.
+    delivery(h, may) {
+        const [word, kind] = DELIVERY[h.state] || [h.state, 'busy'];
+        const tries = h.tries > 1 ? `${h.tries} tries` : null;
+        const again = h.state === 'due' && h.tries ? `again at ${format.clock(h.next_ms)}` : null;
+        return el(
+            'li',
+            {},
+            mark(kind),
+            el(
+                'div',
+                {class: 'grow'},
+                el('p', {text: [h.hook, h.burst].filter(Boolean).map(format.name).join(' · ')}),
+                el('p', {
+                    class: 'dim',
+                    text: [word, tries, again, format.name(h.target)].filter(Boolean).join(' · '),
+                }),
+                h.error ? el('p', {class: 'warn-text', text: format.name(h.error)}) : null,
+            ),
+            h.state === 'given_up' &&
+                may &&
+                button(
+                    'Retry',
+                    (event) =>
+                        attempt(
+                            () => post(`${api}/deliveries/${encodeURIComponent(h.id)}/retry`),
+                            event.target,
+                        ),
+                    {class: 'small', 'data-key': `hook-${h.id}`},
+                ),
         );
     }
 

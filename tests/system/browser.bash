@@ -33,7 +33,7 @@ browser_start()
     browser_ask POST /session '{"capabilities":{"alwaysMatch":{"browserName":"chrome",
         "goog:loggingPrefs":{"browser":"ALL"},
         "goog:chromeOptions":{"args":['"$sandbox"'"--headless=new","--disable-gpu","--disable-dev-shm-usage",
-        "--no-first-run","--disable-extensions","--disable-background-networking","--hide-scrollbars",
+        "--no-first-run","--force-prefers-reduced-motion","--disable-extensions","--disable-background-networking","--hide-scrollbars",
         "--window-size='"$width,$height"'","--user-data-dir='"$T"'/chromium"]}}}}' >"$T/session" || status=$?
     [ "$status" -eq 0 ] || {
         cat "$T/session" "$T/chromedriver.err"
