@@ -693,6 +693,11 @@ size_t pf_http_connections(const struct pf_http *http)
     return pf_connections_count(http->connections);
 }
 
+struct pf_connections *pf_http_guarded(const struct pf_http *http)
+{
+    return http->connections;
+}
+
 const struct pf_access *pf_http_tokens(const struct pf_http *http)
 {
     return &http->access;

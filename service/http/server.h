@@ -51,6 +51,8 @@ int pf_http_new(struct pf_http **ret, struct event_base *base, const struct pf_s
 struct pf_http *pf_http_free(struct pf_http *http);
 
 size_t pf_http_connections(const struct pf_http *http);
+/* For tests: its connections. */
+struct pf_connections *pf_http_guarded(const struct pf_http *http);
 const struct pf_access *pf_http_tokens(const struct pf_http *http);
 
 /* ---- a request; what is returned is borrowed from it ---- */
