@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool pf_holder_device(const char *port, char *ret, size_t size)
@@ -17,7 +18,15 @@ bool pf_holder_device(const char *port, char *ret, size_t size)
     return true;
 }
 
-static bool holds(const char *pid, const char *path)
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && !strcmp(text + length - end_length, end);
+}
+
+/* By name first, which asks no file system, then by the file itself: a container may call it otherwise
+ * further up. */
+static bool holds(const char *pid, const char *path, const struct stat *device)
 {
     char directory[64], link[320], target[4096];
     snprintf(directory, sizeof(directory), "/proc/%.20s/fd", pid);
@@ -29,7 +38,9 @@ static bool holds(const char *pid, const char *path)
         ssize_t length = readlink(link, target, sizeof(target) - 1);
         if (length > 0)
             target[length] = '\0';
-        found = length > 0 && !strcmp(target, path);
+        struct stat st;
+        found = length > 0 && ends_with(target, path) && stat(link, &st) == 0 &&
+                st.st_dev == device->st_dev && st.st_ino == device->st_ino;
     }
     if (stream)
         closedir(stream);
@@ -55,12 +66,15 @@ static void describe(const char *pid, char *ret, size_t size)
 
 bool pf_holder_find(const char *path, char *ret, size_t size)
 {
+    struct stat device;
+    if (stat(path, &device) < 0)
+        return false;
     DIR *stream = opendir("/proc");
     struct dirent *entry;
     bool found = false;
     while (stream && !found && (entry = readdir(stream)))
         if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)getpid() &&
-            holds(entry->d_name, path)) {
+            holds(entry->d_name, path, &device)) {
             describe(entry->d_name, ret, size);
             found = true;
         }

@@ -213,3 +213,15 @@ test_all_cameras()
     end_hotplug
     [ "$(grep -ac 'one more process takes one' hotplug.err)" = 1 ] || fail "too many processes"
 }
+
+# Quirk 13: error -53 of libgphoto2, another program has claimed the device: it is named, with what to do.
+test_quirk_13_a_camera_that_another_program_holds()
+{
+    cp "$(command -v sleep)" gvfs-gphoto2-volume-monitor
+    hotplug "$PARFOCAL" serve --source camera --spool "$T/spool" --state "$T/state" --outbox "$T/outbox"
+    wait_for 20 hotplug_says 'capture camera: no camera is there'
+    say plug 4
+    say hold 4 "$T/gvfs-gphoto2-volume-monitor"
+    wait_for 40 hotplug_says 'the camera at usb:001,004 is held by gvfs-gphoto2-volume-monitor \(process [0-9]+\): systemctl --user stop gvfs-gphoto2-volume-monitor'
+    end_hotplug
+}
