@@ -72,24 +72,27 @@ bool pf_camera_text(struct pf_camera *camera, const char *name, char *ret, size_
     return text != NULL;
 }
 
-/* "card" and "memory" as this camera calls them: Memory card, card+sdram; Internal RAM, sdram. */
+/* "card" and "memory" as this camera calls them: Memory card, card; Internal RAM, sdram. Where it can do
+ * both at once, that is better than the card alone: a Sony tells of no picture that its memory has not. */
 static const char *target_of(CameraWidget *widget, bool card)
 {
-    const char *choice;
+    const char *choice, *found = NULL;
     for (int i = 0; i < gp_widget_count_choices(widget); i++) {
         gp_widget_get_choice(widget, i, &choice);
-        bool is_card = strcasestr(choice, "card");
-        if (card ? is_card : strcasestr(choice, "ram") && !is_card)
-            return choice;
+        bool has_card = strcasestr(choice, "card"), has_memory = strcasestr(choice, "ram");
+        if (card ? has_card && (!found || has_memory) : has_memory && !has_card && !found)
+            found = choice;
     }
-    return NULL;
+    return found;
 }
 
 static void set_capture_target(struct pf_camera *camera)
 {
     CameraWidget *widget;
     const char *now = NULL;
-    int to = camera->settings->capture_target;
+    char maker[128] = "";
+    pf_camera_text(camera, "manufacturer", maker, sizeof(maker));
+    enum pf_capture_target to = pf_settings_capture_target(camera->settings, maker);
     if (to == PF_CAPTURE_TARGET_LEAVE ||
         gp_camera_get_single_config(camera->gp, "capturetarget", &widget, camera->context) < 0)
         return;

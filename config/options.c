@@ -27,17 +27,25 @@ int pf_options_add(struct pf_options *options, const char *text, struct pf_error
     return take(options, strdup(text), err);
 }
 
-static int add_row(struct pf_options *options, const struct pf_settings *settings,
-                   const struct pf_setting *row, struct pf_error *err)
+static int add_value(struct pf_options *options, const struct pf_setting *row, const char *value,
+                     struct pf_error *err)
 {
-    char *value = pf_setting_text(settings, row), *text = NULL;
+    char *text = NULL;
     if (!value || asprintf(&text, "--%s=%s", row->key, value) < 0)
         text = NULL;
-    free(value);
     for (char *at = text; at && *at != '='; at++)
         if (*at == '_')
             *at = '-';
     return take(options, text, err);
+}
+
+static int add_row(struct pf_options *options, const struct pf_settings *settings,
+                   const struct pf_setting *row, struct pf_error *err)
+{
+    char *value = pf_setting_text(settings, row);
+    int r = add_value(options, row, value, err);
+    free(value);
+    return r;
 }
 
 int pf_options_add_section(struct pf_options *options, const struct pf_settings *settings,
@@ -59,6 +67,19 @@ int pf_options_add_key(struct pf_options *options, const struct pf_settings *set
     if (!row || row->type == PF_SETTING_LIST)
         return pf_fail(err, EINVAL, "the setting %s cannot be handed on", key);
     return add_row(options, settings, row, err);
+}
+
+int pf_options_add_list(struct pf_options *options, const struct pf_settings *settings,
+                        const char *key, struct pf_error *err)
+{
+    const struct pf_setting *row = pf_setting_find(key, strlen(key));
+    if (!row || row->type != PF_SETTING_LIST)
+        return pf_fail(err, EINVAL, "%s is no list of settings", key);
+    const struct pf_list *list = (const void *)((const char *)settings + row->offset);
+    int r = 0;
+    for (size_t i = 0; !r && i < list->count; i++)
+        r = add_value(options, row, list->items[i], err);
+    return r;
 }
 
 void pf_options_free(struct pf_options *options)

@@ -22,6 +22,10 @@ int pf_options_add(struct pf_options *options, const char *text, struct pf_error
 int pf_options_add_section(struct pf_options *options, const struct pf_settings *settings,
                            const char *section, struct pf_error *err);
 
+/* Appends each item of a list, --key=item. -EINVAL: no such list; -ENOMEM. */
+int pf_options_add_list(struct pf_options *options, const struct pf_settings *settings,
+                        const char *key, struct pf_error *err);
+
 /* Appends one setting as --key=value. -EINVAL: no such key, or a list; -ENOMEM. */
 int pf_options_add_key(struct pf_options *options, const struct pf_settings *settings,
                        const char *key, struct pf_error *err);

@@ -130,15 +130,50 @@ static int check_hook(const struct pf_setting *row, const char *value, struct pf
     return r < 0 ? pf_fail(err, problem.code, "%s = %.200s: %s", row->key, value, problem.text) : 0;
 }
 
+/* MAKER:WHERE; *ret_length: of the maker. */
+static bool read_target(const char *value, size_t *ret_length, enum pf_capture_target *ret)
+{
+    static const char *const words[] = {[PF_CAPTURE_TARGET_CARD] = "card",
+                                        [PF_CAPTURE_TARGET_MEMORY] = "memory",
+                                        [PF_CAPTURE_TARGET_LEAVE] = "leave"};
+    const char *colon = strrchr(value, ':');
+    if (!colon || colon == value)
+        return false;
+    *ret_length = (size_t)(colon - value);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(colon + 1, words[i])) {
+            *ret = (enum pf_capture_target)i;
+            return true;
+        }
+    return false;
+}
+
+enum pf_capture_target pf_settings_capture_target(const struct pf_settings *settings,
+                                                  const char *maker)
+{
+    enum pf_capture_target target;
+    size_t length;
+    for (size_t i = 0; i < settings->capture_target_of.count; i++)
+        if (read_target(settings->capture_target_of.items[i], &length, &target) &&
+            !strncasecmp(settings->capture_target_of.items[i], maker, length))
+            return target;
+    return (enum pf_capture_target)settings->capture_target;
+}
+
 /* What a text may be, beyond not being empty. */
 static int check_text(const struct pf_setting *row, const char *value, struct pf_error *err)
 {
     int64_t gap_ms;
     bool fixed;
+    size_t length;
+    enum pf_capture_target target;
     if (row->offset == offsetof(struct pf_settings, gap))
         return pf_settings_gap(value, &gap_ms, &fixed, err);
     if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value) &&
         !pf_settings_camera(value))
+        return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
+    if (row->offset == offsetof(struct pf_settings, capture_target_of) &&
+        !read_target(value, &length, &target))
         return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
     if (!*value && *row->initial)
         return pf_fail(err, EINVAL, "%s: must not be empty (%s)", row->key, row->help);

@@ -84,6 +84,9 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     CHOICE(capture_target, "card", 0, 0, "card|memory|leave", "capture", \
            "where cameras that ask for it put what we trigger: on the card, in their memory alone; or " \
            "leave it as it is") \
+    LIST(capture_target_of, "", 0, 0, "MAKER:card|memory|leave", "capture", \
+         "the same for the cameras of one maker, by how the maker's name begins (Nikon:memory); may be " \
+         "given several times") \
     REAL(camera_timeout, 30, 1, 3600, "s", "capture", \
          "a camera's process that has said nothing this long is ended and started again") \
     TEXT(gap, "auto", 0, 0, "auto|in-camera|flash|rail|SECONDS", "bursts", \
@@ -274,6 +277,10 @@ const char *pf_settings_folder(const char *source);
 /* What is behind "camera:" in a source, "" of "camera" alone, borrowed; NULL when it is another one. A
  * port holds a ':' ("usb:001,004", "ptpip:127.0.0.1:15740:15741"), a serial number does not. */
 const char *pf_settings_camera(const char *source);
+
+/* Where a camera of this maker is to put its pictures. */
+enum pf_capture_target pf_settings_capture_target(const struct pf_settings *settings,
+                                                  const char *maker);
 
 /* Whether a hook is an address to post to; else it is a program. */
 bool pf_settings_is_url(const char *hook);

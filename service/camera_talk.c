@@ -72,6 +72,8 @@ static int start_child(struct pf_talk *talk, struct pf_error *err)
         r = pf_options_add(&options, talk->source ? talk->source : "camera", err);
     if (!r)
         r = pf_options_add_section(&options, talk->settings, "capture", err);
+    if (!r)
+        r = pf_options_add_list(&options, talk->settings, "capture_target_of", err);
     for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
         r = pf_options_add_key(&options, talk->settings, keys[i], err);
     if (!r)

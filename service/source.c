@@ -279,6 +279,10 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         r = pf_options_add(&options, name, err);
     if (!r)
         r = pf_options_add_section(&options, settings, "capture", err);
+    if (!r && source->is_camera)
+        r = pf_options_add_list(&options, settings, "capture_target_of", err);
+    if (!r && source->is_camera) /* one that takes any leaves those that are named */
+        r = pf_options_add_list(&options, settings, "source", err);
     for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
         r = pf_options_add_key(&options, settings, keys[i], err);
     if (!r)

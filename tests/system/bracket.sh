@@ -42,16 +42,22 @@ test_settings_are_listed_read_and_set()
     tell list | grep -q TEST0001.JPG || fail "nothing was shot"
 }
 
-# Quirk 10: what libgphoto2 would translate stays as the makers have it.
+# Quirk 10: what libgphoto2 would translate stays as the makers have it, to be read and to be understood.
 test_quirk_10_words_are_not_translated()
 {
     [ -e /usr/share/locale/de/LC_MESSAGES/libgphoto2-6.mo ] || skip "libgphoto2-l10n is not installed"
-    need localedef
-    make_burst files --frames 1
+    need localedef gettext
+    make_burst files --frames 3
     camera body files --profile nikon
     mkdir locale
     localedef -i de_DE -f UTF-8 "$PWD/locale/de_DE.UTF-8" 2>/dev/null || skip "no German locale can be made"
-    LOCPATH=$PWD/locale LC_ALL=de_DE.UTF-8 directly camera get capturetarget | grep -qx '  Memory card'
+    export LOCPATH=$PWD/locale LC_ALL=de_DE.UTF-8 LC_MESSAGES=de_DE.UTF-8 LANGUAGE=de
+    [ "$(gettext -d libgphoto2-6 'Memory card')" = Speicherkarte ] || skip "the translation is not found here"
+    directly camera get capturetarget >target
+    grep -qx '  Memory card' target || fail "$(cat target)"
+    camera eos files --profile canon --steps 1
+    directly bracket --frames 3 --step 1 --settle 0 2>/dev/null | grep -qx '3 of 3 frames'
+    focus_is 0 4
 }
 
 test_nikon_through_the_service()
@@ -350,4 +356,20 @@ test_focus_of_fuji_cannot_be_driven()
     camera body files --profile fuji --model X-T3
     expect_status 1 directly bracket --frames 4 --step 1
     grep -q 'the focus of this camera (FUJIFILM) cannot be driven' err || fail "$(cat err)"
+}
+
+test_capture_target_by_maker()
+{
+    make_burst files --frames 1
+    camera body files --profile nikon
+    target_is()
+    {
+        directly camera get capturetarget "${@:2}" >target
+        [ "$(head -n 1 target)" = "$1" ] || fail "${*:2}: $(cat target)"
+    }
+    target_is 'Memory card'
+    target_is 'Internal RAM' --capture-target-of Canon:leave --capture-target-of nikon:memory
+    target_is 'Memory card' --capture-target memory --capture-target-of Nikon:card
+    expect_status 2 directly camera list --capture-target-of Nikon:tape
+    grep -q 'must be MAKER:card|memory|leave' err || fail "$(cat err)"
 }

@@ -1,5 +1,6 @@
 #include "config/options.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,11 @@ TEST(options_reach_a_child_unchanged)
     CHECK_EQ(pf_settings_init(&taken, NULL), 0);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
         CHECK_EQ(pf_settings_set(&given, values[i][0], values[i][1], NULL), 0);
+    CHECK_EQ(pf_settings_set(&given, "capture_target_of", "Nikon:memory", NULL), 0);
+    CHECK_EQ(pf_settings_set(&given, "capture_target_of", "Canon:leave", NULL), 0);
     CHECK_EQ(pf_options_add(&options, "parfocal", NULL), 0);
+    CHECK_EQ(pf_options_add_list(&options, &given, "capture_target_of", NULL), 0);
+    CHECK_EQ(pf_options_add_list(&options, &given, "outbox", NULL), -EINVAL);
     CHECK_EQ(pf_options_add_section(&options, &given, "capture", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "engine", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "output", NULL), 0);
@@ -38,6 +43,10 @@ TEST(options_reach_a_child_unchanged)
     CHECK_STR(err.text, "");
     CHECK_EQ(r, 0);
     CHECK_EQ(argc, 1);
+    CHECK_EQ(taken.capture_target_of.count, 2);
+    CHECK_EQ(pf_settings_capture_target(&taken, "Nikon Corporation"), PF_CAPTURE_TARGET_MEMORY);
+    CHECK_EQ(pf_settings_capture_target(&taken, "canon inc."), PF_CAPTURE_TARGET_LEAVE);
+    CHECK_EQ(pf_settings_capture_target(&taken, "FUJIFILM"), PF_CAPTURE_TARGET_CARD);
     CHECK_EQ(taken.poll, PF_POLL_NEVER);
     CHECK(taken.poll_interval == 0.25 && !taken.recursive && !taken.depth_map);
     CHECK_EQ(taken.motion, PF_MOTION_AFFINE);
