@@ -19,7 +19,7 @@
 #include "service/timer.h"
 
 #define TAG_CHARS 8
-#define HEALTH_MS 30000
+#define HEALTH_MS 10000
 
 static void end_when_stopped(struct pf_service *service)
 {
