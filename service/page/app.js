@@ -143,20 +143,16 @@ function top() {
                 .map((s) => `${format.name(s.name)}: ${s.state}${s.mode ? `, ${s.mode}` : ''}`)
                 .join('\n'),
         ]);
-        const tight =
-            status.space.find((s) => s.total_bytes && s.free_bytes / s.total_bytes < 0.05) ||
-            status.space.find((s) => s.error);
-        const outbox = status.space.find((s) => s.what === 'outbox') || status.space[0];
-        if (tight || (outbox && outbox.free_bytes !== null)) {
-            const s = tight || outbox;
+        // A directory that is not there yet has no space; one that is lost is a trouble.
+        const known = status.space.filter((s) => s.total_bytes);
+        const tight = known.find((s) => s.free_bytes / s.total_bytes < 0.05);
+        const space = tight || known.find((s) => s.what === 'outbox') || known[0];
+        if (space)
             list.push([
                 tight ? 'warn' : 'good',
-                s.free_bytes !== null && s.free_bytes !== undefined
-                    ? `${format.bytes(s.free_bytes)} free`
-                    : 'disk?',
-                `${s.what}: ${format.name(s.path)}`,
+                `${format.bytes(space.free_bytes)} free`,
+                `${space.what}: ${format.name(space.path)}`,
             ]);
-        }
         const waiting = status.queue.frames_waiting;
         if (waiting > 3)
             list.push(['busy', `${waiting} waiting`, 'Frames that wait for the worker']);

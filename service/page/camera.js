@@ -92,8 +92,8 @@ class Camera {
             this.state,
             [
                 source.state === 'ok' ? 'connected' : source.state,
-                source.serial,
-                source.reason,
+                source.state === 'ok' ? source.serial : source.reason,
+                source.port,
                 source.pending ? 'frames are being fetched' : null,
             ]
                 .filter(Boolean)

@@ -4,6 +4,7 @@
 # SHOTS=DIR keeps a picture of each view, to be looked at.
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/camera.bash"
 . "${BASH_SOURCE%/*}/browser.bash"
 
 FIRST_LOAD_MAX=150000
@@ -256,6 +257,38 @@ test_page_shows_a_failure_and_tries_it_again()
 failures_are()
 {
     [ "$(grep -ac ' error .* failed: ' "$T/service.err")" -eq "$1" ]
+}
+
+# ---- a camera
+
+test_page_drives_a_camera()
+{
+    need_browser
+    make_burst files --frames 4
+    camera body files --profile nikon --model 'NIKON Z 8' --steps 100
+    mkdir_inbox
+    serve_page --source "camera:$camera_port" --spool "$T/spool" --gap 100
+    browser_start 1440 900
+    browser_go "$PAGE/#/camera"
+    browser_await 30 'return document.querySelector(".camera .dim")?.textContent.startsWith("connected")'
+    browser_click 'summary'
+    browser_await 30 'return [...document.querySelectorAll(".camera-settings .field")].length > 3'
+    look camera
+    check_access camera
+    # One of its settings is changed to another of the words that the camera has for it.
+    browser_js 'const row = [...document.querySelectorAll(".camera-settings .field")].find((f) => f.textContent.startsWith("capturetarget"));
+        row.querySelector("button").click()' >/dev/null
+    browser_await 20 'return [...document.querySelectorAll(".camera-settings option")].some((o) => o.value === "Internal RAM")'
+    browser_js 'document.querySelector(".camera-settings select").value = "Internal RAM"' >/dev/null
+    press Set
+    browser_await 20 'return [...document.querySelectorAll(".camera-settings .value")].some((v) => v.textContent === "Internal RAM")'
+    browser_js 'document.querySelector("input[name=frames]").value = 4; document.querySelector("input[name=step]").value = 100' >/dev/null
+    press 'Shoot bracket'
+    browser_await 40 'return document.querySelector(".camera [role=status]").textContent.startsWith("4 frames shot")'
+    browser_keys 1
+    browser_await 40 'return document.querySelectorAll(".card .big")[3]?.textContent === "Ready"'
+    check "$(published)/stack.json" '.fused == 4'
+    no_errors
 }
 
 # ---- a phone, the keyboard alone, and a service that goes and comes
