@@ -65,6 +65,16 @@ void pf_driving_begin(struct pf_service *service, struct pf_source *source, int6
     service->drivings = driving;
 }
 
+/* The bracket has ended in order, all is fetched: its burst need not wait for silence. */
+static void finish_burst(struct pf_service *service, int64_t bracket)
+{
+    pf_ledger_flush(service->ledger);
+    pf_pairing_advance(service, INT64_MAX);
+    int64_t burst = pf_grouper_drive_burst(service->grouper, bracket);
+    if (burst)
+        pf_intake_finish_burst(service, burst);
+}
+
 static void give_word(struct pf_driving *driving)
 {
     json_t *word = pf_guide_word(driving->guide, driving->id);
@@ -79,17 +89,13 @@ void pf_driving_answer(struct pf_service *service, struct pf_source *source, int
     if (!driving || driving->id != id)
         return;
     if (!answer || json_is_true(json_object_get(answer, "done"))) {
-        /* Its burst need not wait for silence. */
-        if (answer && json_is_true(json_object_get(answer, "finish")) && !service->stopping &&
-            json_integer_value(json_object_get(answer, "taken")) > 0)
-            pf_intake_finish(service, pf_source_last_frame(source));
+        if (answer && json_is_true(json_object_get(answer, "finish")) && !service->stopping)
+            finish_burst(service, id);
         end(service, driving);
         return;
     }
     if (!driving->begun) {
         driving->begun = true;
-        if (pf_source_last_frame(source))
-            pf_intake_finish(service, pf_source_last_frame(source));
         if (pf_grouper_drive(service->grouper, id, driving->frames) < 0)
             pf_log_error("out of memory for a bracket");
     }

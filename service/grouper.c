@@ -341,6 +341,13 @@ int pf_grouper_drive(struct pf_grouper *grouper, int64_t bracket, int frames)
     return 0;
 }
 
+int64_t pf_grouper_drive_burst(const struct pf_grouper *grouper, int64_t bracket)
+{
+    const struct drive *drive = find_drive(grouper, bracket);
+    const struct pf_grouper_burst *burst = drive ? burst_of_drive(grouper, drive) : NULL;
+    return burst && burst->open ? burst->number : 0;
+}
+
 void pf_grouper_drive_ended(struct pf_grouper *grouper, int64_t bracket)
 {
     struct drive *drive = find_drive(grouper, bracket);

@@ -97,6 +97,8 @@ void pf_grouper_expect_delay(struct pf_grouper *grouper, int64_t delay_ms);
  * which completes with the last of them. Ended: it is a burst like others. -ENOMEM: it is so from the
  * start. */
 int pf_grouper_drive(struct pf_grouper *grouper, int64_t bracket, int frames);
+/* The open burst that its frames have made; 0: none, or it has ended. */
+int64_t pf_grouper_drive_burst(const struct pf_grouper *grouper, int64_t bracket);
 void pf_grouper_drive_ended(struct pf_grouper *grouper, int64_t bracket);
 
 /* Takes a frame. now_ms: CLOCK_MONOTONIC, never running back. May make decisions; never completes

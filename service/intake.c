@@ -163,11 +163,8 @@ void pf_intake_advance(struct pf_service *service)
     pf_timer_set(service->grouper_timer, wait_ms > 0 ? wait_ms : 1);
 }
 
-void pf_intake_finish(struct pf_service *service, const struct pf_identity *with)
+void pf_intake_finish(struct pf_service *service)
 {
-    struct pf_journal_frames frames = {0};
-    int64_t burst = 0;
-    struct pf_error err = {0};
     /* What has arrived belongs to them. */
     pf_ledger_flush(service->ledger);
     if (pf_ledger_count(service->ledger)) {
@@ -175,11 +172,7 @@ void pf_intake_finish(struct pf_service *service, const struct pf_identity *with
         return;
     }
     pf_pairing_advance(service, INT64_MAX);
-    if (with && pf_journal_frame(service->journal, with, &frames, &err) == 0) {
-        burst = frames.items[0].burst;
-        pf_journal_frames_free(&frames);
-    }
-    if (!pf_intake_finish_burst(service, burst))
+    if (!pf_intake_finish_burst(service, 0))
         pf_log_info("no burst is open that could be finished");
 }
 

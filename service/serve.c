@@ -75,7 +75,7 @@ static void on_finish(evutil_socket_t signal, short what, void *context)
     struct pf_service *service = context;
     (void)signal, (void)what;
     if (!service->stopping)
-        pf_intake_finish(service, NULL);
+        pf_intake_finish(service);
 }
 
 static void on_retry_failed(evutil_socket_t signal, short what, void *context)

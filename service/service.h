@@ -99,8 +99,8 @@ void pf_intake_advance(struct pf_service *service);
 /* The settings of the grouper. -EINVAL: `gap` is none. */
 int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_grouper_settings *ret,
                                struct pf_error *err);
-/* Someone says that the open bursts are finished; the burst that holds this frame (NULL: all). */
-void pf_intake_finish(struct pf_service *service, const struct pf_identity *with);
+/* Someone says that the open bursts are finished. */
+void pf_intake_finish(struct pf_service *service);
 /* The same of this burst (0: all); what has arrived must be in the journal. Returns how many there were. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 

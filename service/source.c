@@ -41,9 +41,8 @@ struct pf_source {
     char *ended;    /* why its process has ended; NULL: it runs */
     json_t *doing;  /* what it was asked, with how far it is; NULL nothing */
     bool is_camera, fetching;
-    struct pf_identity last; /* frame that it told; empty: none */
-    int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
-    struct event *silence;   /* a camera's: fires when it has said nothing for too long */
+    int64_t asked;         /* number of what it was asked and has not answered yet; 0 nothing */
+    struct event *silence; /* a camera's: fires when it has said nothing for too long */
     int64_t silence_ms;
 };
 
@@ -195,7 +194,6 @@ static void on_message(const json_t *event, void *context)
             pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
                          err.text);
         } else {
-            source->last = record->id;
             source->handlers.frame(record, source->context);
         }
     } else if (!strcmp(name, "rejected")) {
@@ -324,11 +322,6 @@ void pf_source_recorded(struct pf_source *source, const char *path)
     if (source->is_camera && source->started)
         pf_child_send(source->child,
                       json_pack("{s:s, s:o}", "cmd", "recorded", "path", pf_json_bytes(path)));
-}
-
-const struct pf_identity *pf_source_last_frame(const struct pf_source *source)
-{
-    return source->last.text[0] ? &source->last : NULL;
 }
 
 bool pf_source_is_camera(const struct pf_source *source)

@@ -39,8 +39,6 @@ struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, return
 const char *pf_source_name(const struct pf_source *source);
 /* The journal has what this file holds: a camera's card may give it up. */
 void pf_source_recorded(struct pf_source *source, const char *path);
-/* The frame that it told last; NULL none. */
-const struct pf_identity *pf_source_last_frame(const struct pf_source *source);
 bool pf_source_is_camera(const struct pf_source *source);
 /* Asks a camera; `ask` is consumed. One thing at a time: -EBUSY, -ENOTCONN while it is started. */
 int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask);

@@ -244,7 +244,7 @@ void pf_api_camera(struct pf_http_request *request, void *context)
     struct pf_api *api = context;
     size_t number;
     json_t *body;
-    char why[PF_ASKING_WHY] = "";
+    char why[PF_ASKING_WHY] = "", called[256]; /* several may have the name "camera" */
     struct pf_source *source = pf_api_source(api, request, &number);
     if (!source || pf_http_body(request, &body) < 0)
         return;
@@ -260,7 +260,7 @@ void pf_api_camera(struct pf_http_request *request, void *context)
                             wrong ? wrong : "out of memory");
         return;
     }
-    int64_t id = pf_asking_ask(api->service, pf_source_name(source), body,
+    int64_t id = pf_asking_ask(api->service, pf_source_called(source, called, sizeof(called)), body,
                                bracket ? on_bracket : on_answer, ask, why);
     if (id < 0 || bracket)
         free(ask);

@@ -22,6 +22,7 @@ TEST(a_driven_bracket_knows_its_count)
     CHECK_EQ(pf_grouper_drive(world.grouper, BRACKET, 5), 0);
     play(&world, 0);
     CHECK_STR(world.story, "1[0-4] expected count");
+    CHECK_EQ(pf_grouper_drive_burst(world.grouper, BRACKET), 0);
     pf_grouper_drive_ended(world.grouper, BRACKET);
     CHECK_EQ(pf_grouper_deadline(world.grouper), INT64_MAX);
     world_free(&world);
@@ -57,6 +58,8 @@ TEST(a_driven_bracket_is_a_burst_of_its_own)
     play(&world, 0);
     struct pf_error err = {0};
     CHECK_EQ(world.burst[1], 1);
+    CHECK_EQ(pf_grouper_drive_burst(world.grouper, BRACKET), 2);
+    CHECK_EQ(pf_grouper_drive_burst(world.grouper, BRACKET + 1), 0);
     for (int i = 2; i < 8; i++)
         CHECK_EQ(world.burst[i], 2);
     CHECK_OK(pf_grouper_finish(world.grouper, 2, world.arrival_ms[7] + 1, &err), &err);
