@@ -75,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(out, sizeof(out), "%s/out", fuzz_directory());
     FUZZ_CHECK(pf_make_directories(out, &err) == 0);
     FUZZ_CHECK(pf_settings_init(&worker.settings, &err) == 0);
+    worker.confine.settings = &worker.settings;
     worker.device.backend = &pf_backend_cpu;
     worker.limits.max_pixels = 1000000;
     calls.context = &worker;

@@ -84,12 +84,20 @@ note_promises()
     sort -u -o "$T/promised.outputs" "$T/promised.outputs"
 }
 
-output_is_whole() # DIRECTORY
+# Of the promised outputs those that are not there, or not whole: a picture has the size that
+# stack.json says, and the end of a JPEG. In few processes, as there may be hundreds.
+broken_outputs()
 {
-    local name size
-    read -r name size < <(jq -r '.output.stack | "\(.name) \(.size_bytes)"' "$1/stack.json" 2>/dev/null) &&
-        [ "$(stat -c %s "$1/$name" 2>/dev/null)" = "$size" ] &&
-        [ "$(tail -c 2 "$1/$name" | od -An -tx1 | tr -d ' ')" = ffd9 ]
+    local ask='"\(input_filename | rtrimstr("/stack.json"))/\(.output.stack.name)\t\(.output.stack.size_bytes)"'
+    sed 's,$,/stack.json,' "$T/promised.outputs" >"$T/sidecars"
+    # It ends at the first one that is no JSON: then one by one.
+    { xargs -r -d '\n' jq -r "$ask" <"$T/sidecars" || xargs -r -d '\n' -n 1 jq -r "$ask" <"$T/sidecars" || true; } \
+        2>/dev/null | sort -u >"$T/pictures.said"
+    cut -f 1 "$T/pictures.said" | xargs -r -d '\n' stat -c $'%n\t%s' 2>/dev/null | sort >"$T/pictures.there" || true
+    comm -12 "$T/pictures.said" "$T/pictures.there" | cut -f 1 >"$T/pictures"
+    xargs -r -d '\n' tail -q -c 2 <"$T/pictures" | od -An -v -w2 -tx1 | paste "$T/pictures" - |
+        sed -n 's,/[^/]*\t ff d9$,,p' | sort >"$T/outputs.whole"
+    comm -23 <(sort "$T/promised.outputs") "$T/outputs.whole"
 }
 
 ask_journal() # SQL, of a copy, as the service would find it
@@ -118,10 +126,9 @@ check_promises()
         ask_journal "SELECT CAST(directory AS TEXT) FROM versions" >>"$T/promised.outputs"
     sort -u -o "$T/promised.outputs" "$T/promised.outputs"
     while read -r dir; do
-        output_is_whole "$dir" && continue
         echo "lost output: $dir"
         lost=$((lost + 1))
-    done <"$T/promised.outputs"
+    done < <(broken_outputs)
 }
 
 all_is_done()
