@@ -93,7 +93,7 @@ E
 }
 
 # Row 26 of the failure cases: a failing hook is retried and visible, and the output is not lost.
-test_26_a_failing_hook_costs_no_output()
+test_row26_a_failing_hook_costs_no_output()
 {
     hook fails <<'E'
 echo x >>"$T/told/tries"

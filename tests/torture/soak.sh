@@ -14,6 +14,16 @@ sample()
     echo "$SECONDS $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status") $(ls "/proc/$pid/fd" | wc -l)" >>samples
 }
 
+thirds() # FILE: means over the second and the last third of the samples
+{
+    awk '{ r[NR] = $2; f[NR] = $3 } END {
+        n = int(NR / 3)
+        for (i = 1; i <= n; i++) { a += r[n + i]; fa += f[n + i]; b += r[NR + 1 - i]; fb += f[NR + 1 - i] }
+        if (n)
+            printf "%.1f MB then %.1f MB, %.1f descriptors then %.1f", a / n / 1024, b / n / 1024, fa / n, fb / n
+    }' "$1"
+}
+
 # Bursts one after the other, as long as `go` is there.
 photograph()
 {
@@ -81,19 +91,12 @@ test_kill_and_stop_in_a_soak()
     stop service
     [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
     finish_all
+    # In the first third of the second half it remembers its bursts and events up to their number.
     local flat
-    flat=$(awk '{ s[NR] = $1; r[NR] = $2; f[NR] = $3 } END {
-        n = int(NR / 3)
-        for (i = 1; i <= n; i++) { a += r[i]; fa += f[i]; b += r[NR + 1 - i]; fb += f[NR + 1 - i] }
-        if (n)
-            printf "%.1f MB then %.1f MB, %.1f descriptors then %.1f", a / n / 1024, b / n / 1024, fa / n, fb / n
-    }' samples)
-    echo "hits: $hits; first and last third of the second half: $flat"
-    # A growth that counts: of a tenth and 4 MB, or of three descriptors; in a long soak only.
-    [ -z "$TORTURE" ] || awk '{ r[NR] = $2; f[NR] = $3 } END {
-        n = int(NR / 3)
-        for (i = 1; i <= n; i++) { a += r[i]; fa += f[i]; b += r[NR + 1 - i]; fb += f[NR + 1 - i] }
-        exit n && (b > 1.1 * a + 4096 * n || fb > fa + 3 * n) }' samples || fail "not flat: $flat"
+    flat=$(thirds samples)
+    echo "hits: $hits; second and last third of the second half: $flat"
     # Every hit is a round.
     tell "SIGKILL and SIGSTOP of each process, soak of $soak s under load${flat:+ ($flat)}" $hits
+    # A growth that counts is of a twentieth and 1 MB, or of three descriptors; in a long soak only.
+    [ -z "$TORTURE" ] || thirds samples | awk '{ exit $4 > 1.05 * $1 + 1 || $9 > $6 + 3 }' || fail "not flat: $flat"
 }
