@@ -37,8 +37,8 @@ struct pf_mqtt_link {
     struct event *told_event;
     void (*told)(const char *trouble, void *context);
     void *context;
-    bool connected, goodbye; /* the thread's */
-    char refused[128];       /* the thread's: why the broker did not take us */
+    bool connected, fresh; /* the thread's; fresh: nothing has been said since it was connected */
+    char refused[128];     /* the thread's: why the broker did not take us */
 
     /* under the lock */
     bool stopping, up, news;
@@ -61,6 +61,7 @@ static void report(struct pf_mqtt_link *link, bool up, const char *trouble)
     pthread_mutex_unlock(&link->lock);
 }
 
+/* libmosquitto holds locks of its own here, and ours is not taken under them. */
 static void on_connect(struct mosquitto *mosquitto, void *context, int code)
 {
     struct pf_mqtt_link *link = context;
@@ -68,13 +69,8 @@ static void on_connect(struct mosquitto *mosquitto, void *context, int code)
         snprintf(link->refused, sizeof(link->refused), "%s", mosquitto_connack_string(code));
         return;
     }
-    link->connected = true;
+    link->connected = link->fresh = true;
     mosquitto_publish(mosquitto, NULL, link->alive, 6, "online", 0, true);
-    pthread_mutex_lock(&link->lock);
-    for (size_t i = 0; i < link->count; i++)
-        link->topics[i].dirty = true;
-    pthread_mutex_unlock(&link->lock);
-    report(link, true, NULL);
 }
 
 static void on_disconnect(struct mosquitto *mosquitto, void *context, int code)
@@ -84,19 +80,52 @@ static void on_disconnect(struct mosquitto *mosquitto, void *context, int code)
     link->connected = false;
 }
 
-/* Only as long as all that was said before is on its way: what waits is here, where a newer value replaces
- * it. */
-static void publish_next(struct pf_mqtt_link *link)
+/* A copy of a value that is to be sent; NULL: none, or no memory. Topics stay where they are in number and
+ * name. */
+static char *take_dirty(struct pf_mqtt_link *link, size_t *ret_number, const char **ret_name)
 {
+    char *value = NULL;
     pthread_mutex_lock(&link->lock);
-    for (size_t i = 0; i < link->count && !mosquitto_want_write(link->mosquitto); i++) {
+    for (size_t i = 0; i < link->count && !value; i++) {
         struct topic *topic = &link->topics[i];
-        if (topic->dirty &&
-            mosquitto_publish(link->mosquitto, NULL, topic->name, (int)strlen(topic->value),
-                              topic->value, 0, true) == MOSQ_ERR_SUCCESS)
-            topic->dirty = false;
+        if (!topic->dirty || !(value = strdup(topic->value)))
+            continue;
+        topic->dirty = false;
+        *ret_number = i;
+        *ret_name = topic->name;
     }
     pthread_mutex_unlock(&link->lock);
+    return value;
+}
+
+static void mark_dirty(struct pf_mqtt_link *link, size_t from, size_t count)
+{
+    pthread_mutex_lock(&link->lock);
+    for (size_t i = from; i < link->count && i - from < count; i++)
+        link->topics[i].dirty = true;
+    pthread_mutex_unlock(&link->lock);
+}
+
+/* Only as long as all that was said before is on its way: what waits is here, where a newer value replaces
+ * it. */
+static void publish_dirty(struct pf_mqtt_link *link)
+{
+    const char *name;
+    char *value;
+    size_t number;
+    if (link->fresh) {
+        mark_dirty(link, 0, SIZE_MAX);
+        report(link, true, NULL);
+    }
+    link->fresh = false;
+    while (!mosquitto_want_write(link->mosquitto) && (value = take_dirty(link, &number, &name))) {
+        int r = mosquitto_publish(link->mosquitto, NULL, name, (int)strlen(value), value, 0, true);
+        free(value);
+        if (r) {
+            mark_dirty(link, number, 1);
+            return;
+        }
+    }
 }
 
 static bool is_stopping(struct pf_mqtt_link *link)
@@ -137,7 +166,7 @@ static void live(struct pf_mqtt_link *link, char *why, size_t size)
     int64_t begun_ms = pf_monotonic_ms();
     while (!r && !is_stopping(link)) {
         if (link->connected)
-            publish_next(link);
+            publish_dirty(link);
         wait_for_news(link, greeted ? TURN_MS : BACKOFF_MS);
         r = turn(link);
         greeted = greeted || link->connected;
