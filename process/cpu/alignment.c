@@ -107,10 +107,10 @@ int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *
 }
 
 /* Where the predecessor is not the target, the chain of steps has given a start that the coarse levels
- * could not better. */
+ * could not better; the frame before it is two of these steps away. */
 int pf_alignment_levels(enum pf_target target, bool search)
 {
-    return target != PF_TARGET_PREDECESSOR && !search ? 2 : 0;
+    return target == PF_TARGET_PREDECESSOR || search ? 0 : target == PF_TARGET_BEFORE ? 1 : 2;
 }
 
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,

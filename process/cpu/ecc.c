@@ -284,10 +284,9 @@ static struct pf_ecc_fit_numbers align_level(struct level_job *job, enum pf_moti
 
 /* Moves job->warp to where the blocks of the level want it; back when correlation speaks against it.
  * ret: of the last warp that was measured, which is the result's but for less than the tolerance. */
-static int refine_level(struct level_job *job, enum pf_motion motion, double tolerance_px,
+static int refine_level(struct level_job *job, enum pf_motion motion, int most_steps,
                         struct pf_ecc_fit_numbers *ret, double *certainty, struct pf_error *err)
 {
-    enum { STEPS = 5 };
     struct pf_ecc *ecc = job->ecc;
     struct pf_ecc_blocks_view view = {.kernels = ecc->kernels,
                                       .pool = ecc->pool,
@@ -298,7 +297,7 @@ static int refine_level(struct level_job *job, enum pf_motion motion, double tol
                                       .motion = motion};
     struct pf_ecc_fit_numbers first = measure_fit(job);
     *ret = first;
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < most_steps; step++) {
         double delta[9], before[9];
         memcpy(before, job->warp, sizeof(before));
         memcpy(view.warp, job->warp, sizeof(before));
@@ -308,7 +307,7 @@ static int refine_level(struct level_job *job, enum pf_motion motion, double tol
         pf_homography_compose(job->warp, job->warp, delta);
         double moved = pf_homography_corner_distance(before, job->warp, job->target->width,
                                                      job->target->height);
-        if (moved < tolerance_px)
+        if (moved < PF_ECC_BLOCKS_TOLERANCE_PX)
             return 0;
         struct pf_ecc_fit_numbers fit = measure_fit(job);
         if (!(fit.correlation > first.correlation - 0.02)) {
@@ -386,7 +385,7 @@ int pf_ecc_align(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
         if (!by_blocks || level == count - 1)
             fit = align_level(&job, here, level ? 30 : 10, level ? 0.01 : 0.004);
         if (by_blocks)
-            r = refine_level(&job, here, level ? 0.03 : 0.01, &fit, &ret->certainty, err);
+            r = refine_level(&job, here, pf_ecc_blocks_steps(levels), &fit, &ret->certainty, err);
         if (r < 0)
             return r;
         pf_ecc_to_full(job.warp, scale_of(job.target), scale_of(job.image), h);

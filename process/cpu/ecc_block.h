@@ -16,6 +16,15 @@
 #define PF_BLOCK_LEAST_NOISE 0.05 /* variance of the light, in squared units of 255 */
 #define PF_BLOCK_MODEL_ERROR 0.01
 
+/* A step that moves no corner further, in samples of the level, is the last one: the next would move it
+ * by a tenth of that. */
+#define PF_ECC_BLOCKS_TOLERANCE_PX 0.03
+/* Steps at most, where so many levels are used (0: all). The finest alone is for a start that is near. */
+static inline int pf_ecc_blocks_steps(int levels)
+{
+    return levels == 1 ? 2 : 5;
+}
+
 /* What a block of the target asks for. */
 struct pf_ecc_block {
     float d[2];      /* displacement of the image's point, in samples of the level */

@@ -563,7 +563,7 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     ret->overlap = ecc->here->overlap;
     for (; r == 0 && number >= 0; number--) {
         r = pf_cuda_ecc_refine(ecc, target, image, motion_of(motion, number, count), number,
-                               number ? 0.03 : 0.01, h, ret, err);
+                               pf_ecc_blocks_steps(levels), h, ret, err);
         if (number == judge)
             ret->agreement = ret->correlation;
     }

@@ -60,8 +60,7 @@ int pf_cuda_ecc_look(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *targ
  * last map that was measured, which is the result's but for less than the tolerance. ecc_refine.c */
 int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                        const struct pf_cuda_pyramid *image, enum pf_motion motion, int number,
-                       double tolerance_px, double h[9], struct pf_ecc_fit *ret,
-                       struct pf_error *err);
+                       int most_steps, double h[9], struct pf_ecc_fit *ret, struct pf_error *err);
 /* As pf_ecc_contrast. Waits for the result. */
 int pf_cuda_ecc_contrast(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *pyramid,
                          double *ret, struct pf_error *err);

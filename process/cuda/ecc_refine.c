@@ -4,12 +4,9 @@
 #include "process/cpu/ecc_blocks.h"
 #include "process/cuda/ecc.h"
 
-enum { STEPS = 5 };
-
 int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                        const struct pf_cuda_pyramid *image, enum pf_motion motion, int number,
-                       double tolerance_px, double h[9], struct pf_ecc_fit *ret,
-                       struct pf_error *err)
+                       int most_steps, double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
 {
     const struct pf_ecc_level *to = &target->levels.level[number];
     const struct pf_ecc_level *from = &image->levels.level[number];
@@ -19,7 +16,7 @@ int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *ta
     struct pf_ecc_fit fit = *ret;
     double first = 0, warp[9], before[9];
     memcpy(before, h, sizeof(before));
-    for (int step = 0; step <= STEPS; step++) {
+    for (int step = 0; step <= most_steps; step++) {
         const struct pf_ecc_block *blocks;
         double delta[9], last[9];
         int count, r = pf_cuda_ecc_look(ecc, target, image, number, h, &fit, &blocks, &count, err);
@@ -33,7 +30,7 @@ int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *ta
         }
         fit.certainty = ret->certainty;
         *ret = fit;
-        if (step == STEPS ||
+        if (step == most_steps ||
             !pf_ecc_blocks_agree(blocks, count, motion, &frame, step > 0, delta, &ret->certainty))
             return 0;
         memcpy(before, h, sizeof(before));
@@ -41,7 +38,8 @@ int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *ta
         memcpy(last, warp, sizeof(last));
         pf_homography_compose(warp, warp, delta);
         pf_ecc_to_full(warp, to_scale, from_scale, h);
-        if (pf_homography_corner_distance(last, warp, to->width, to->height) < tolerance_px)
+        if (pf_homography_corner_distance(last, warp, to->width, to->height) <
+            PF_ECC_BLOCKS_TOLERANCE_PX)
             return 0;
     }
     return 0;

@@ -33,12 +33,12 @@ test_quality_bristles()
 
 test_quality_board()
 {
-    quality_of board 35.1 0.981 0.4
+    quality_of board 35.1 0.981 0.15
 }
 
 test_quality_backdrop()
 {
-    quality_of backdrop 44.3 0.9895 0.4
+    quality_of backdrop 44.3 0.9895 0.15
 }
 
 test_quality_glare()
