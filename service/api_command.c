@@ -287,6 +287,46 @@ int pf_scan_main(int argc, char **argv)
     return end(&command, status);
 }
 
+static void print_delivery(const json_t *delivery)
+{
+    printf("%-32s %-10s %-8s %lld tries  %s", text(delivery, "id"), text(delivery, "hook"),
+           text(delivery, "state"), integer(delivery, "tries"), text(delivery, "target"));
+    if (*text(delivery, "burst"))
+        printf("  %s", text(delivery, "burst"));
+    printf("%s%s\n", *text(delivery, "error") ? ": " : "", text(delivery, "error"));
+}
+
+int pf_hooks_main(int argc, char **argv)
+{
+    struct command command;
+    char path[512] = "/api/v1/deliveries";
+    json_t *reply = NULL, *item;
+    size_t i;
+    int status = begin(&command, argc, argv, 0, 2);
+    if (!status && command.argc &&
+        (command.argc != 2 || strcmp(command.argv[0], "retry") != 0 ||
+         !is_name(&command, command.argv[1]))) {
+        pf_fail(&command.err, EINVAL,
+                "operands are `retry ID`, or none; see parfocal hooks --help");
+        return end(&command, PF_EXIT_USAGE);
+    }
+    if (!status && command.argc) {
+        snprintf(path, sizeof(path), "/api/v1/deliveries/%.400s/retry", command.argv[1]);
+        return end(&command, act(&command, path, NULL));
+    }
+    if (!status)
+        reply = ask(&command, "GET", path, NULL);
+    if (reply && command.json)
+        print_json(reply);
+    json_array_foreach(command.json ? NULL : json_object_get(reply, "deliveries"), i, item)
+    {
+        print_delivery(item);
+    }
+    status = reply ? PF_EXIT_OK : status ? status : PF_EXIT_FAILURE;
+    json_decref(reply);
+    return end(&command, status);
+}
+
 /* "key=value" as JSON of the setting's type. */
 static int take_pair(json_t *settings, const char *pair, struct pf_error *err)
 {

@@ -15,6 +15,7 @@ int pf_retry_main(int argc, char **argv);
 int pf_restack_main(int argc, char **argv);
 int pf_discard_main(int argc, char **argv);
 int pf_scan_main(int argc, char **argv);
+int pf_hooks_main(int argc, char **argv);
 int pf_watch_main(int argc, char **argv);
 
 #endif

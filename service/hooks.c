@@ -170,7 +170,8 @@ static void on_ended(const struct pf_hook_outcome *outcome, void *context)
         note(running, PF_DELIVERY_DONE, true, pf_wall_ms(), NULL);
     } else if (outcome->for_good || failures > hooks->settings->hook_retries) {
         pf_log_about(PF_LOG_ERROR, &about,
-                     "%s: %s failed: %s; it is given up after %d tries (`retry` tells it again)",
+                     "%s: %s failed: %s; it is given up after %d tries (`parfocal hooks retry` "
+                     "tells it again)",
                      delivery->hook, target, outcome->text, delivery->tries + 1);
         note(running, PF_DELIVERY_GIVEN_UP, true, pf_wall_ms(), outcome->text);
     } else {

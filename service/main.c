@@ -95,6 +95,10 @@ const struct pf_command pf_commands[] = {
      "  --undo               take it back\n" WHICH,
      "", pf_discard_main},
     {"scan", "[OPTIONS]", "look at all sources now", WHICH, "", pf_scan_main},
+    {"hooks", "[retry ID] [--json] [OPTIONS]",
+     "list what hooks have been told, newest first, or tell it again",
+     "  --json               as the HTTP interface says it (/api/v1/deliveries)\n" WHICH,
+     "", pf_hooks_main},
     {"watch", "[ID] [--json] [OPTIONS]", "print what happens, as it happens",
      "Until Ctrl-C; of one burst, or of all.\n"
      "  --json               a JSON object a line: event and data (x-events of /api/v1/openapi.json)\n" WHICH,

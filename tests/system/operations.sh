@@ -131,8 +131,12 @@ E
     healthy || fail "a failed hook makes the service unhealthy"
     [ "$(events delivery | jq -r '.delivery.state' | tr '\n' ' ')" = 'running due running given_up ' ] ||
         fail "told: $(events delivery | jq -r '.delivery.state' | tr '\n' ' ')"
+    expect_status 0 "$PARFOCAL" hooks --state "$T/state"
+    grep -q "^$id on_burst *given_up 2 tries  $T/hook  .*: status 9: the disk is full" out || fail "$(cat out)"
+    expect_status 2 "$PARFOCAL" hooks retry --state "$T/state"
+    expect_status 1 "$PARFOCAL" hooks retry none --state "$T/state"
     touch mended
-    expect_reply 202 POST "/deliveries/$id/retry"
+    expect_status 0 "$PARFOCAL" hooks retry "$id" --state "$T/state"
     wait_for 20 delivery_is '.state == "done" and .tries == 3 and .error == null'
     get /status | jq -e '[.troubles[].id | startswith("hook.")] | any | not' >/dev/null || fail "it is still a trouble"
     expect_reply 409 POST "/deliveries/$id/retry"
