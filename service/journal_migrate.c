@@ -1,5 +1,9 @@
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "config/base/file.h"
 #include "config/base/log.h"
 #include "service/journal_db.h"
 
@@ -92,13 +96,38 @@ int pf_journal_newest(void)
     return (int)(sizeof(steps) / sizeof(steps[0]));
 }
 
+/* The journal as it is, beside itself: who goes back to the version before has it. */
+static int keep_copy(struct pf_journal *journal, int version, struct pf_error *err)
+{
+    char *path = NULL, *sql = NULL;
+    int r = 0;
+    if (asprintf(&path, "%s.v%d", journal->path, version) < 0)
+        path = NULL;
+    sql = path ? sqlite3_mprintf("VACUUM INTO %Q", path) : NULL;
+    if (!sql)
+        r = pf_fail(err, ENOMEM, "out of memory for the journal");
+    else if (unlink(path) < 0 && errno != ENOENT) /* what another attempt has left */
+        r = pf_fail_errno(err, errno, "%s", path);
+    if (!r)
+        r = pf_journal_exec(journal, sql, "keeping a copy of it as it was", err);
+    if (!r)
+        r = pf_sync_path(path, err);
+    if (r < 0 && path)
+        unlink(path);
+    sqlite3_free(sql);
+    free(path);
+    return r;
+}
+
 int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error *err)
 {
     char number[64];
     int newest = pf_journal_newest();
     if (version >= newest)
         return 0;
-    int r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
+    int r = version ? keep_copy(journal, version, err) : 0;
+    if (!r)
+        r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
     if (r < 0)
         return r;
     for (int step = version; !r && step < newest; step++)
@@ -112,6 +141,7 @@ int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error 
     if (r < 0 && !sqlite3_get_autocommit(journal->db))
         sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
     if (!r && version)
-        pf_log_info("journal %s: brought from version %d to %d", journal->path, version, newest);
+        pf_log_info("journal %s: brought from version %d to %d; %s.v%d is as it was", journal->path,
+                    version, newest, pf_base_name(journal->path), version);
     return r;
 }
