@@ -222,7 +222,8 @@ $(RECEIVER): MORE_LIBS = -levent_extra -levent_openssl -lssl
 $(RECEIVER): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/receiver/*.c))
 	$(LINK)
 
--include $(shell [ ! -d $(BUILD) ] || find $(BUILD) -name '*.d' -not -path '$(BUILD)/san-*')
+-include $(shell [ ! -d $(BUILD) ] || find $(BUILD) -name '*.d' -type f -not -path '$(BUILD)/san-*' \
+             -not -path '$(BUILD)/deb/*')
 
 # ---- what one does with it ------------------------------------------------------------------
 run: $(BUILD)/parfocal $(GENERATE)

@@ -273,16 +273,25 @@ char *pf_setting_text(const struct pf_settings *settings, const struct pf_settin
     return strdup("");
 }
 
+int pf_setting_unknown(const struct pf_setting *rows, size_t count, const char *key,
+                       struct pf_error *err)
+{
+    size_t length = strlen(key);
+    const struct pf_setting *now = pf_setting_successor(rows, count, key, length);
+    if (now)
+        return pf_fail(err, ENOENT, "the setting %.100s is called %s now", key, now->key);
+    const struct pf_setting *nearest = pf_setting_nearest(key, length);
+    if (nearest)
+        return pf_fail(err, ENOENT, "unknown setting %.100s; did you mean %s?", key, nearest->key);
+    return pf_fail(err, ENOENT, "unknown setting %.100s; `parfocal config show` lists all", key);
+}
+
 int pf_settings_set(struct pf_settings *settings, const char *key, const char *value,
                     struct pf_error *err)
 {
     const struct pf_setting *row = pf_setting_find(key, strlen(key));
-    if (row)
-        return set_row(settings, row, value, err);
-    const struct pf_setting *nearest = pf_setting_nearest(key, strlen(key));
-    if (nearest)
-        return pf_fail(err, ENOENT, "unknown setting %.100s; did you mean %s?", key, nearest->key);
-    return pf_fail(err, ENOENT, "unknown setting %.100s; `parfocal config show` lists all", key);
+    return row ? set_row(settings, row, value, err)
+               : pf_setting_unknown(pf_setting_rows, pf_setting_count, key, err);
 }
 
 int pf_settings_init(struct pf_settings *settings, struct pf_error *err)

@@ -4,7 +4,7 @@
  * PF_SETTINGS. Settings are read by one thread at start and constant afterwards; strings and lists
  * are owned by struct pf_settings (pf_settings_free).
  *
- * A row: TYPE(key, default, minimum, maximum, unit, section, help)
+ * A row: TYPE(key, default, minimum, maximum, unit, section, help[, "names that it had before"])
  *   TEXT   char *key              default text; minimum/maximum unused; `unit` is the placeholder
  *                                 in help texts
  *   LIST   struct pf_list key     each occurrence adds an element, an empty value clears the list;
@@ -14,7 +14,8 @@
  *   INT    int64_t key
  *   REAL   double key
  *   BOOL   bool key
- * The option of a key is --key with '_' written '-'.
+ * The option of a key is --key with '_' written '-'. Who renames a key leaves its old name behind the
+ * help: whoever still uses it is told the new one.
  *
  * A TEXT may be empty where its default is.
  *

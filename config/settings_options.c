@@ -99,13 +99,17 @@ int pf_settings_unknown_option(const char *option, struct pf_error *err)
 {
     const char *name = option + strspn(option, "-");
     size_t length = strcspn(name, "=");
-    const struct pf_setting *row = pf_setting_nearest(name, length);
+    const struct pf_setting *now =
+        pf_setting_successor(pf_setting_rows, pf_setting_count, name, length);
+    const struct pf_setting *row = now ? now : pf_setting_nearest(name, length);
     if (!row)
         return pf_fail(err, EINVAL, "unknown option %.100s", option);
     char nearest[64];
     snprintf(nearest, sizeof(nearest), "%s", row->key);
     for (char *at = nearest; *at; at++)
         *at = *at == '_' ? '-' : *at;
+    if (now)
+        return pf_fail(err, EINVAL, "the option %.100s is called --%s now", option, nearest);
     return pf_fail(err, EINVAL, "unknown option %.100s; did you mean --%s?", option, nearest);
 }
 

@@ -2,8 +2,11 @@
 
 #include <string.h>
 
-#define ROW(type, key, initial, low, high, unit, section, help)                                    \
-    {type, #key, initial, low, high, unit, section, help, offsetof(struct pf_settings, key)},
+#define ROW(type, key, initial, low, high, unit, section, help, ...)                               \
+    {type,          #key, initial,                                                                 \
+     low,           high, unit,                                                                    \
+     section,       help, offsetof(struct pf_settings, key),                                       \
+     "" __VA_ARGS__},
 #define TEXT(key, initial, ...)   ROW(PF_SETTING_TEXT, key, initial, __VA_ARGS__)
 #define LIST(key, initial, ...)   ROW(PF_SETTING_LIST, key, initial, __VA_ARGS__)
 #define CHOICE(key, initial, ...) ROW(PF_SETTING_CHOICE, key, initial, __VA_ARGS__)
@@ -34,6 +37,29 @@ const struct pf_setting *pf_setting_find(const char *key, size_t length)
         if (at == length && !row[at])
             return &pf_setting_rows[i];
     }
+    return NULL;
+}
+
+/* Whether the word is one of those in a list that is separated by spaces. */
+static bool is_among(const char *words, const char *key, size_t length)
+{
+    while (*words) {
+        size_t at = 0, word = strcspn(words, " ");
+        while (at < length && at < word && words[at] == plain(key[at]))
+            at++;
+        if (at == length && at == word)
+            return true;
+        words += word + strspn(words + word, " ");
+    }
+    return false;
+}
+
+const struct pf_setting *pf_setting_successor(const struct pf_setting *rows, size_t count,
+                                              const char *key, size_t length)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_among(rows[i].formerly, key, length))
+            return &rows[i];
     return NULL;
 }
 

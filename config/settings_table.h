@@ -25,7 +25,8 @@ struct pf_setting {
     double minimum, maximum;
     const char *unit; /* CHOICE: the words; TEXT, LIST: the placeholder */
     const char *section, *help;
-    size_t offset; /* of the value in struct pf_settings */
+    size_t offset;        /* of the value in struct pf_settings */
+    const char *formerly; /* the names it had, with '_', separated by spaces; "" none */
 };
 
 extern const struct pf_setting pf_setting_rows[];
@@ -33,6 +34,14 @@ extern const size_t pf_setting_count;
 
 /* The row of a key ('-' and '_' alike), NULL when there is none. */
 const struct pf_setting *pf_setting_find(const char *key, size_t length);
+
+/* Of `count` rows the one that had this name once ('-' and '_' alike), NULL when none had. */
+const struct pf_setting *pf_setting_successor(const struct pf_setting *rows, size_t count,
+                                              const char *key, size_t length);
+
+/* Says of a key that no row has: what it is called now, or which is most like it. Returns -ENOENT. */
+int pf_setting_unknown(const struct pf_setting *rows, size_t count, const char *key,
+                       struct pf_error *err);
 
 /* The row whose key is most like `key`, NULL when none is. */
 const struct pf_setting *pf_setting_nearest(const char *key, size_t length);

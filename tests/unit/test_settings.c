@@ -362,3 +362,35 @@ TEST(help_names_every_option)
         CHECK(strlen(line) <= 100);
     free(text);
 }
+
+TEST(settings_that_were_renamed_are_named_with_their_successor)
+{
+    static const struct pf_setting rows[] = {
+        {.type = PF_SETTING_INT, .key = "frames_at_least", .formerly = ""},
+        {.type = PF_SETTING_TEXT, .key = "results", .formerly = "out_dir output_folder"},
+    };
+    struct pf_error err = {0};
+    CHECK_EQ(pf_setting_unknown(rows, 2, "output-folder", &err), -ENOENT);
+    CHECK_STR(err.text, "the setting output-folder is called results now");
+    pf_error_clear(&err);
+    CHECK_EQ(pf_setting_unknown(rows, 2, "out_dir", &err), -ENOENT);
+    CHECK_STR(err.text, "the setting out_dir is called results now");
+    /* A part of an old name is none. */
+    CHECK(!pf_setting_successor(rows, 2, "out", 3));
+    CHECK(!pf_setting_successor(rows, 2, "folder", 6));
+    CHECK(!pf_setting_successor(rows, 2, "", 0));
+}
+
+/* An old name must not be a key of today, nor that of two. */
+TEST(settings_old_names_are_nobody_elses)
+{
+    for (size_t i = 0; i < pf_setting_count; i++) {
+        char names[200];
+        snprintf(names, sizeof(names), "%s", pf_setting_rows[i].formerly);
+        for (char *name = strtok(names, " "); name; name = strtok(NULL, " ")) {
+            CHECK(!pf_setting_find(name, strlen(name)));
+            CHECK(pf_setting_successor(pf_setting_rows, pf_setting_count, name, strlen(name)) ==
+                  &pf_setting_rows[i]);
+        }
+    }
+}
