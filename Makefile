@@ -1,4 +1,4 @@
-# parfocal: make [run | test | bench | torture | fuzz | gpu-check | lint | install | deb | test-package | clean | help]
+# parfocal: make [run | test | bench | torture | fuzz | gpu-check | lint | install | deb | test-package | cross | clean | help]
 #
 #   SAN=address,undefined | SAN=thread   builds with sanitizers, in a directory of its own
 #   ONLY=PATTERN[/TEST]                  tests to run        V=1   shows the commands
@@ -7,6 +7,7 @@
 #   torture ONLY=PART                    the long torture tests whose names contain it
 #   fuzz ONLY=PATTERN SECONDS=60         libFuzzer on the targets that match, so long each
 #   NVCC= CUDA_ARCH=all                  which nvcc; sm_90 and the like build faster than all
+#   CROSS=aarch64-linux-gnu              for another architecture, whose libraries are here
 #   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
 #
 # A folder is a part of the program; sources are found by name:
@@ -28,11 +29,12 @@
 SHELL   := /bin/bash
 comma   := ,
 SAN     ?=
-BUILD   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+CROSS   ?=
+BUILD   := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 PREFIX  ?= /usr/local
 SYSCONF ?= $(if $(filter /usr,$(PREFIX)),,$(PREFIX))/etc
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
-MACHINE := $(shell uname -m)
+MACHINE := $(if $(CROSS),$(firstword $(subst -, ,$(CROSS))),$(shell uname -m))
 JOBS    := $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
 MAKEFLAGS += --no-builtin-rules $(JOBS)
 
@@ -59,11 +61,17 @@ PKGS      := libevent_core libevent_extra libevent_pthreads libexif sqlite3 libj
 OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgproc -lopencv_core
 
 # ---- flags ----------------------------------------------------------------------------------
-CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
-CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+CC := $(if $(filter default,$(origin CC)),$(CROSS:%=%-)gcc,$(CC))
+CXX := $(if $(filter default,$(origin CXX)),$(CROSS:%=%-)g++,$(CXX))
+# Another machine's programs run through an emulator, and it has no nvcc here.
+PKG_CONFIG ?= $(CROSS:%=%-)pkg-config
+ifneq ($(CROSS),)
+RUN        ?= qemu-$(MACHINE)-static
+override CUDA := 0
+endif
 # pkg-config is asked once, and not before the packages are there.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)))$(PKG_LIBS)
 
 WARN_BOTH := -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wno-missing-field-initializers
 WARNINGS := $(WARN_BOTH) -Wstrict-prototypes -Wmissing-prototypes
@@ -133,16 +141,18 @@ FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
 TORTURE := $(patsubst tests/torture/%.c,$(BUILD)/tests/torture/%,$(wildcard tests/torture/*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
-.PHONY: all programs run test bench torture fuzz fuzzers gpu-check gpu-programs lint format install deb test-package clean help packages FORCE
+.PHONY: all programs run test bench torture fuzz fuzzers gpu-check gpu-programs lint format install deb test-package cross clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BUILD)/parfocal
 programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
 
-NEED_PACKAGES ?= packaging/need-packages.sh $(DEB_BUILD)
+# Libraries of another architecture are there already (packaging/cross.sh makes such a system).
+NEED_PACKAGES ?= $(if $(CROSS),:,packaging/need-packages.sh $(DEB_BUILD))
 packages:
 	@$(NEED_PACKAGES)
+	@packaging/warn-libevent.sh
 
 # A file that changes only when its content would: whoever depends on it is rebuilt exactly then.
 define if_changed # text
@@ -350,6 +360,10 @@ install: $(BUILD)/parfocal $(MADE)
 deb:
 	@packaging/need-packages.sh $(DEB_DEB) $(DEB_BUILD)
 	@packaging/make-deb.sh $(BUILD)/deb $(DEB_BUILD)
+
+cross:
+	@packaging/need-packages.sh debootstrap
+	@packaging/cross.sh build/cross-arm64 $(DEB_BUILD)
 
 test-package: $(GENERATE)
 	@packaging/need-packages.sh $(DEB_DEB) $(DEB_BUILD) debootstrap

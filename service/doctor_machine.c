@@ -1,18 +1,17 @@
 /* The doctor's look at the machine: processor, memory, GPU, programs, libraries, clock. */
 #include <errno.h>
 #include <event2/event.h>
-#include <glob.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "config/base/sandbox.h"
-#include "process/device.h"
 #include "service/doctor_report.h"
 
 extern char **environ;
@@ -110,35 +109,6 @@ static void memory(struct pf_report *report)
                       available_mib, total_mib, note);
 }
 
-static void gpu(struct pf_report *report, const struct pf_settings *settings)
-{
-    char driver[256] = "";
-    glob_t nodes = {0};
-    struct pf_device device;
-    /* Desktop and server cards, then the integrated ones of Jetson boards. */
-    bool node = glob("/dev/nvidia[0-9]*", 0, NULL, &nodes) == 0;
-    globfree(&nodes);
-    node |= access("/dev/nvhost-gpu", F_OK) == 0 || access("/dev/nvgpu", F_OK) == 0;
-    bool loaded = first_line("/proc/driver/nvidia/version", driver, sizeof(driver));
-    if (loaded && !node) {
-        pf_report_add(report, PF_FINDING_WARN, "gpu", "nvidia-modprobe -u -c 0",
-                      "NVIDIA driver without device nodes in /dev (%s)", driver);
-        return;
-    }
-    /* As the worker does it, without insisting. */
-    pf_device_choose(&device, PF_DEVICE_AUTO, (enum pf_fuse)settings->fuse, NULL, NULL, NULL);
-    if (!device.reason[0])
-        pf_report_add(
-            report, PF_FINDING_OK, "gpu", NULL, "%s%s", device.name,
-            settings->device == PF_DEVICE_CPU ? "; device = cpu: the processor does the work" : "");
-    else if (settings->device == PF_DEVICE_CUDA)
-        pf_report_add(report, PF_FINDING_FAIL, "gpu", "set device = auto", "device = cuda, but %s",
-                      device.reason);
-    else
-        pf_report_add(report, device.unusable ? PF_FINDING_WARN : PF_FINDING_OK, "gpu", NULL,
-                      "%s; the processor does the work", device.reason);
-}
-
 static void programs(struct pf_report *report, const struct pf_settings *settings)
 {
     bool needed = settings->align == PF_ALIGN_BSPLINE;
@@ -194,26 +164,39 @@ static void sandbox(struct pf_report *report, const struct pf_settings *settings
                       "of the children that read pictures: %s", words);
 }
 
+/* The year in which this program was built: a clock before it is wrong. */
+static int built_year(void)
+{
+    static const char date[] = __DATE__; /* "Nov 28 2026" */
+    return atoi(date + 7);
+}
+
 static void wall_clock(struct pf_report *report)
 {
     char text[64];
     struct tm local;
+    struct timex state = {0};
     time_t now = time(NULL);
     localtime_r(&now, &local);
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
     int year = local.tm_year + 1900;
-    if (year < 2024 || year > 2100)
+    bool kept = adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
+    if (year < built_year() || year > built_year() + 50)
         pf_report_add(report, PF_FINDING_WARN, "clock", "timedatectl set-ntp true",
-                      "%s cannot be right; results would carry it", text);
+                      "%s cannot be right: this program is of %d; results would carry it", text,
+                      built_year());
+    else if (kept)
+        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s, kept right by the network", text);
     else
-        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s", text);
+        pf_report_add(report, PF_FINDING_OK, "clock", "timedatectl set-ntp true",
+                      "%s; nothing in this system keeps it right", text);
 }
 
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings)
 {
     processor(report, settings);
     memory(report);
-    gpu(report, settings);
+    pf_doctor_gpu(report, settings);
     programs(report, settings);
     libraries(report);
     sandbox(report, settings);

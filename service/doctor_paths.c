@@ -6,6 +6,7 @@
 #include <gphoto2/gphoto2-version.h>
 #include <gphoto2/gphoto2.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,6 +128,24 @@ static int probe_writing(const char *directory)
     return r;
 }
 
+/* Heap, NULL on out of memory. */
+static char *remedy_of_writing(const char *directory, int r)
+{
+    char *text = NULL;
+    const struct passwd *user = getpwuid(geteuid());
+    int length;
+    if (r == -EROFS)
+        length = asprintf(&text, "mount -o remount,rw '%s' (or name another directory)", directory);
+    else if (r == -ENOSPC || r == -EDQUOT)
+        length = asprintf(&text, "du -xhd1 '%s' | sort -h", directory);
+    else if (r == -EACCES || r == -EPERM)
+        length =
+            asprintf(&text, "chown -R '%s' '%s'", user ? user->pw_name : "parfocal", directory);
+    else
+        length = asprintf(&text, "ls -ld '%s'", directory);
+    return length < 0 ? NULL : text;
+}
+
 static void examine_target(struct pf_report *report, const struct place *place)
 {
     const double little_mib = 2048, too_little_mib = 64; /* a 24 MP stack takes about 200 MiB */
@@ -141,11 +160,10 @@ static void examine_target(struct pf_report *report, const struct place *place)
     bool here = strcmp(part, place->path) == 0;
     int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
     if (r < 0) {
-        pf_report_add(report, PF_FINDING_FAIL, place->check,
-                      r == -EROFS    ? "name another directory, or remount it for writing"
-                      : r == -ENOSPC ? "make room"
-                                     : "let the user of the service write there (chown, chmod)",
-                      "%s: cannot write in %s: %s", place->path, part, strerror(-r));
+        char *remedy = remedy_of_writing(part, r);
+        pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s: cannot write in %s: %s",
+                      place->path, part, strerror(-r));
+        free(remedy);
         free(part);
         return;
     }
@@ -161,11 +179,12 @@ static void examine_target(struct pf_report *report, const struct place *place)
         pf_report_add(report, PF_FINDING_FAIL, place->check, "--state /var/lib/parfocal",
                       "%s lies on %s, which does not keep the journal's promises", place->path,
                       refused);
-    else if (free_mib < little_mib)
+    else if (free_mib < little_mib) {
+        char *remedy = remedy_of_writing(part, -ENOSPC);
         pf_report_add(report, free_mib < too_little_mib ? PF_FINDING_FAIL : PF_FINDING_WARN,
-                      place->check, "make room, or name another directory",
-                      "%s: %.0f MiB free (%s)", place->path, free_mib, type);
-    else
+                      place->check, remedy, "%s: %.0f MiB free (%s)", place->path, free_mib, type);
+        free(remedy);
+    } else
         pf_report_add(report, PF_FINDING_OK, place->check, NULL,
                       "%s: writable, %.1f GiB free (%s)%s", place->path, free_mib / 1024, type,
                       here ? "" : "; will be made");
@@ -221,7 +240,10 @@ static void examine_source(struct pf_report *report, const struct place *place)
     struct pf_mount mount = {0};
     if (stat(path, &st) < 0) {
         int code = errno;
-        add_with_command(report, PF_FINDING_FAIL, place, code == ENOENT ? "mkdir -p" : "ls -ld",
+        add_with_command(report, PF_FINDING_FAIL, place,
+                         code == ENOENT   ? "mkdir -p"
+                         : code == EACCES ? "namei -l" /* which of those above it is closed */
+                                          : "ls -ld",
                          strerror(code));
         return;
     }
@@ -231,7 +253,13 @@ static void examine_source(struct pf_report *report, const struct place *place)
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) < 0) {
-        add_with_command(report, PF_FINDING_FAIL, place, "chmod u+rx", strerror(errno));
+        int code = errno;
+        const struct passwd *user = getpwuid(geteuid());
+        char what[96] = "chmod u+rx";
+        if (st.st_uid != geteuid())
+            snprintf(what, sizeof(what), "setfacl -R -m u:%.60s:rX",
+                     user ? user->pw_name : "parfocal");
+        add_with_command(report, PF_FINDING_FAIL, place, what, strerror(code));
         if (fd >= 0)
             close(fd);
         return;
@@ -243,9 +271,12 @@ static void examine_source(struct pf_report *report, const struct place *place)
     bool polling =
         place->settings->poll == PF_POLL_ALWAYS || (place->settings->poll == PF_POLL_AUTO && blind);
     if (polling) {
-        pf_report_add(report, PF_FINDING_OK, place->check, NULL,
-                      "%s: readable (%s); polled every %g s", path, type,
-                      place->settings->poll_interval);
+        /* A share shows what its clients do to none of them: looking is all that there is. */
+        bool share = place->settings->poll == PF_POLL_AUTO;
+        pf_report_add(report, share ? PF_FINDING_WARN : PF_FINDING_OK, place->check,
+                      share ? "set poll_interval = 0.5, or run parfocal where the files are" : NULL,
+                      "%s: readable (%s); polled every %g s, for inotify sees nothing there", path,
+                      type, place->settings->poll_interval);
         return;
     }
     bool whole = true;
@@ -274,6 +305,7 @@ static void examine_cameras(struct pf_report *report, const struct place *place)
     GPContext *context = gp_context_new();
     CameraList *list;
     const char *model, *port, **version = gp_library_version(GP_VERSION_SHORT);
+    pf_doctor_usb_cameras(report);
     bool new = context &&gp_list_new(&list) == GP_OK;
     int count = new ? gp_camera_autodetect(list, context) : GP_ERROR_NO_MEMORY;
     if (count < 0)
@@ -303,10 +335,11 @@ static void watch_limits(struct pf_report *report)
         pf_report_add(report, PF_FINDING_WARN, "inotify", "--poll always",
                       "not in this kernel; folders are polled");
     else if (watches < 8192 || instances < 16)
-        pf_report_add(report, PF_FINDING_WARN, "inotify",
-                      "sysctl fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128",
-                      "low limits: %ld watches, %ld instances, %ld queued events", watches,
-                      instances, events);
+        pf_report_add(
+            report, PF_FINDING_WARN, "inotify",
+            "sysctl -w fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128",
+            "low limits: %ld watches, %ld instances, %ld queued events", watches, instances,
+            events);
     else
         pf_report_add(report, PF_FINDING_OK, "inotify", NULL,
                       "%ld watches, %ld instances, %ld queued events", watches, instances, events);

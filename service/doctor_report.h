@@ -29,6 +29,12 @@ void pf_report_add(struct pf_report *report, enum pf_finding finding, const char
 /* Processor, memory, GPU, camera, elastix, libraries, clock. */
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings);
 
+/* The GPU with its driver; part of pf_doctor_machine(). */
+void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings);
+
+/* Cameras on USB: who holds them, and whether this user may. */
+void pf_doctor_usb_cameras(struct pf_report *report);
+
 /* Sources with their watches, outbox, state. A path that does not answer within some seconds (a
  * mount whose server is gone) is a finding, and does not hang the doctor. */
 void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings);

@@ -1,0 +1,187 @@
+#!/bin/bash
+# `make test-package`: the package in a clean Debian 12, from installation to purge.
+#
+#   packaging/test-package.sh DEB_DIR GENERATE        as root
+#
+# A debootstrapped system (kept as a tar archive in build/package for the next time) gets the package with what it
+# depends on; the service runs there on a generated burst, as its own user; with a second burst in flight the package
+# is upgraded; then it is removed and purged. Said is what was checked; the first thing that is wrong ends it.
+# There is no init in a chroot: what systemd would start is started here, with what the unit names.
+set -eu
+debs=$(realpath "$1") generate=$(realpath "$2")
+cd "${BASH_SOURCE%/*}/.."
+keep=$PWD/build/package
+base=$keep/bookworm.tar
+[ "$(id -u)" -eq 0 ] || { echo 'make test-package needs root' >&2; exit 1; }
+deb=$(ls "$debs"/parfocal_*.deb)
+
+root=$(mktemp -d /var/tmp/parfocal-package-XXXXXX)
+service=
+finish()
+{
+    local status=$?
+    [ -z "$service" ] || kill -KILL "$service" 2>/dev/null || true
+    umount -l "$root"/{proc,dev/shm,dev} 2>/dev/null || true
+    [ $status -eq 0 ] || { tail -n 40 "$root/log" 2>/dev/null; echo "FAIL the package: line $at"; }
+    rm -rf --one-file-system "$root"
+    exit $status
+}
+at=0
+trap 'at=$LINENO' ERR
+trap finish EXIT
+trap 'exit 130' INT TERM
+set -E
+
+say() { printf 'ok %s\n' "$*"; }
+inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+wait_for() # SECONDS COMMAND...
+{
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -le $end ] || { echo "not in time: $*" >&2; return 1; }
+        sleep 0.2
+    done
+}
+
+# ---- a clean system
+mkdir -p "$keep"
+if [ ! -e "$base" ]; then
+    echo 'making a clean Debian 12 (some minutes, once)'
+    debootstrap --variant=minbase --include=systemd-sysv,systemd,dbus,udev bookworm "$root/new" >"$root/log" 2>&1
+    tar -C "$root/new" --one-file-system -cf "$base.part" .
+    mv "$base.part" "$base"
+    rm -rf "$root/new"
+fi
+tar -C "$root" -xf "$base"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --make-rslave "$root/dev"
+cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
+cat >"$root/etc/apt/sources.list" <<'L'
+deb http://deb.debian.org/debian bookworm main
+deb http://deb.debian.org/debian-security bookworm-security main
+L
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+chmod +x "$root/usr/sbin/policy-rc.d"
+for file in /etc/apt/apt.conf.d/*proxy*; do [ ! -e "$file" ] || cp "$file" "$root/etc/apt/apt.conf.d/"; done
+inside apt-get -q update >"$root/log" 2>&1
+listing() # every file that is not apt's, dpkg's or a log
+{
+    (cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/lib/dpkg -o -path ./var/lib/apt \
+        -o -path ./var/cache -o -path ./var/log -o -path ./tmp -o -path ./run -o -path ./log \) -prune -o -print | sort)
+}
+
+# ---- installed
+cp "$deb" "$root/tmp/parfocal.deb"
+# What it depends on is there before, so that what is new afterwards is the package's alone.
+inside apt-get -qy install --no-install-recommends $(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
+    sed 's/([^)]*)//; s/|.*//' | tr -d ' ') >"$root/log" 2>&1
+listing >"$root/log.before"
+inside apt-get -qy install --no-install-recommends /tmp/parfocal.deb >"$root/log" 2>&1
+for file in /usr/bin/parfocal /etc/parfocal.conf /lib/systemd/system/parfocal.service /lib/udev/rules.d/60-parfocal.rules \
+    /usr/lib/sysusers.d/parfocal.conf /usr/share/man/man1/parfocal.1.gz /usr/share/man/man5/parfocal.conf.5.gz \
+    /usr/share/bash-completion/completions/parfocal /usr/share/zsh/vendor-completions/_parfocal; do
+    [ -e "$root$file" ]
+done
+inside getent passwd parfocal >/dev/null
+inside getent group parfocal >/dev/null
+inside dpkg-query -W -f '${Conffiles}\n' parfocal | grep -q ' /etc/parfocal.conf '
+inside parfocal config check -c /etc/parfocal.conf >/dev/null
+[ -L "$root/etc/systemd/system/multi-user.target.wants/parfocal.service" ]
+version=$(inside dpkg-query -W -f '${Version}' libevent-core-2.1-7)
+dpkg --compare-versions "$version" ge 2.1.12-stable-8+deb12u1
+say "installed $(inside dpkg-query -W -f '${Version}' parfocal) with libevent $version"
+
+# ---- a burst
+# What the unit's StateDirectory= and CacheDirectory= do.
+for directory in /var/lib/parfocal /var/lib/parfocal/{state,inbox,outbox,spool} /var/cache/parfocal; do
+    inside install -d -o parfocal -g parfocal -m 750 "$directory"
+done
+start_service()
+{
+    chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 HOME=/var/cache/parfocal setpriv \
+        --reuid parfocal --regid parfocal --init-groups --no-new-privs --bounding-set=-all \
+        /usr/bin/parfocal serve -c /etc/parfocal.conf >>"$root/log" 2>&1 &
+    service=$!
+    ready=$(($(grep -c 'worker ready' "$root/log" || true) + 1))
+    more_ready() { [ "$(grep -c 'worker ready' "$root/log")" -ge $ready ]; }
+    wait_for 60 more_ready
+}
+stop_service()
+{
+    kill -TERM "$service"
+    wait "$service"
+    service=
+}
+burst() # NAME FRAMES HOUR
+{
+    "$generate" --out "$root/tmp/$1" --no-truth --scene textured --width 640 --height 480 --frames "$2" \
+        --interval 0.2 --start "2026-01-02T0$3:00:00" --name "$1-%02d" >/dev/null
+}
+put() # FILE...
+{
+    for file; do
+        install -o "$(inside id -u parfocal)" -g "$(inside id -g parfocal)" -m 640 "$file" \
+            "$root/var/lib/parfocal/inbox/.part"
+        mv "$root/var/lib/parfocal/inbox/.part" "$root/var/lib/parfocal/inbox/${file##*/}"
+    done
+}
+stacks_are() { [ "$(ls "$root"/var/lib/parfocal/outbox/*/stack.json 2>/dev/null | wc -l)" -ge "$1" ]; }
+burst first 6 3
+burst second 6 5
+# An administrator's edit, which upgrades must keep; bursts do not end by a pause while dpkg works.
+sed -i 's/^expected_frames = .*/expected_frames = 6/; s/^gap = .*/gap = 600/' "$root/etc/parfocal.conf"
+: >"$root/log"
+start_service
+put "$root"/tmp/first/*.jpg
+wait_for 60 stacks_are 1
+grep -q '"fused": *6' "$root"/var/lib/parfocal/outbox/*/stack.json
+say 'a burst was stacked by the installed service, as its own user without capabilities'
+
+# ---- upgraded with a burst in flight
+mapfile -t frames < <(ls "$root"/tmp/second/*.jpg)
+put "${frames[@]:0:3}"
+wait_for 30 grep -q "frame second-03.jpg" "$root/log"
+rm -rf "$root/tmp/newer"
+dpkg-deb -R "$deb" "$root/tmp/newer"
+sed -i 's/^Version: .*/&+upgrade1/' "$root/tmp/newer/DEBIAN/control"
+dpkg-deb -b "$root/tmp/newer" "$root/tmp/newer.deb" >/dev/null
+# The program is replaced while the old one runs; then the unit is restarted, as its postinst asks for.
+inside apt-get -qy install --no-install-recommends -o Dpkg::Options::=--force-confold /tmp/newer.deb >"$root/log.apt" 2>&1
+inside dpkg-query -W -f '${Version}' parfocal | grep -q '+upgrade1$'
+grep -q '_dh_action=restart' "$root/var/lib/dpkg/info/parfocal.postinst"
+grep -q '^expected_frames = 6' "$root/etc/parfocal.conf"
+put "${frames[3]}"
+wait_for 30 grep -q "frame second-04.jpg" "$root/log"
+stop_service
+start_service
+put "${frames[@]:4}"
+wait_for 90 stacks_are 2
+[ "$(grep -l '"fused": *6' "$root"/var/lib/parfocal/outbox/*/stack.json | wc -l)" -eq 2 ]
+[ "$(ls -d "$root"/var/lib/parfocal/outbox/*/ | wc -l)" -eq 2 ]
+stop_service
+say 'upgraded with a burst in flight: it was stacked whole and once, and the configuration was kept'
+
+# ---- removed and purged
+inside apt-get -qy remove parfocal >"$root/log.apt" 2>&1
+[ ! -e "$root/usr/bin/parfocal" ] && [ ! -e "$root/lib/systemd/system/parfocal.service" ]
+[ -e "$root/etc/parfocal.conf" ] && [ -e "$root/var/lib/parfocal/state/journal.sqlite" ]
+say 'removed: the program is gone, configuration and journal stay'
+inside apt-get -qy purge parfocal >"$root/log.apt" 2>&1
+[ ! -e "$root/etc/parfocal.conf" ] && [ ! -e "$root/var/lib/parfocal/state" ] && [ ! -e "$root/var/cache/parfocal" ]
+grep -q 'frames and results are left in /var/lib/parfocal' "$root/log.apt"
+[ "$(ls "$root"/var/lib/parfocal/outbox/*/stack.tif | wc -l)" -eq 2 ]
+[ "$(ls "$root"/var/lib/parfocal/inbox/*.jpg | wc -l)" -eq 12 ]
+say "purged: frames and stacks, which are the user's, are all there"
+
+# With nothing of the user's there, nothing is left at all.
+rm -rf "$root"/var/lib/parfocal/{inbox,outbox}/*
+inside apt-get -qy install --no-install-recommends /tmp/parfocal.deb >"$root/log.apt" 2>&1
+inside apt-get -qy purge parfocal >"$root/log.apt" 2>&1
+listing >"$root/log.after"
+# Files that every package touches, and the record of what is enabled.
+left=$(comm -13 "$root/log.before" "$root/log.after" | grep -vE '^\./(log\.|etc/[^/]*-$|etc/\.pwd\.lock|etc/ld\.so\.cache|var/lib/systemd/deb-systemd-helper)' || true)
+[ -z "$left" ] || { echo "left behind: $left"; false; }
+! inside getent passwd parfocal >/dev/null
+say 'purged without data: nothing is left, no user either'

@@ -1,0 +1,170 @@
+/* The doctor's look at devices: the GPU with its driver, cameras on USB. */
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "capture/holder.h"
+#include "process/device.h"
+#include "service/doctor_report.h"
+
+/* The first driver for CUDA 12, with which later minor versions work as well. */
+#define DRIVER_LEAST 525
+
+#define USB_DEVICES "/sys/bus/usb/devices"
+
+/* First line of a file, without its end; false when it cannot be read. */
+static bool first_line(const char *path, char *line, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    bool got = file && fgets(line, (int)size, file);
+    if (file)
+        fclose(file);
+    if (got)
+        line[strcspn(line, "\n")] = '\0';
+    return got;
+}
+
+static bool is_there(const char *pattern)
+{
+    glob_t found = {0};
+    bool there = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return there;
+}
+
+/* ---- GPU ---- */
+
+/* A display or compute controller of NVIDIA's on the bus, driver or not. */
+static bool has_card(void)
+{
+    glob_t vendors = {0};
+    bool found = false;
+    glob("/sys/bus/pci/devices/*/vendor", 0, NULL, &vendors);
+    for (size_t i = 0; !found && i < vendors.gl_pathc; i++) {
+        char path[256], vendor[32], class[32];
+        snprintf(path, sizeof(path), "%.*sclass", (int)strlen(vendors.gl_pathv[i]) - 6,
+                 vendors.gl_pathv[i]);
+        found = first_line(vendors.gl_pathv[i], vendor, sizeof(vendor)) &&
+                strtol(vendor, NULL, 16) == 0x10de && first_line(path, class, sizeof(class)) &&
+                strtol(class, NULL, 16) >> 16 == 3;
+    }
+    globfree(&vendors);
+    return found;
+}
+
+/* "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01 ..." -> "535.183.01"; false: none. */
+static bool driver_version(char *ret, size_t size)
+{
+    char line[256];
+    if (!first_line("/proc/driver/nvidia/version", line, sizeof(line)))
+        return false;
+    snprintf(ret, size, "?");
+    for (const char *word = line; *word; word += strcspn(word, " "), word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        if (length == strspn(word, "0123456789.") && memchr(word, '.', length)) {
+            snprintf(ret, size, "%.*s", (int)length, word);
+            break;
+        }
+    }
+    return true;
+}
+
+void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
+{
+    static const char get_driver[] = "apt-get install nvidia-driver && reboot";
+    char driver[64] = "";
+    struct pf_device device;
+    bool wanted = settings->device == PF_DEVICE_CUDA;
+    /* What is wanted and cannot be is a failure, what could be and is not a warning. */
+    enum pf_finding missing = wanted ? PF_FINDING_FAIL : PF_FINDING_WARN;
+    /* Desktop and server cards, then the integrated ones of Jetson boards. */
+    bool node = is_there("/dev/nvidia[0-9]*") || access("/dev/nvhost-gpu", F_OK) == 0 ||
+                access("/dev/nvgpu", F_OK) == 0;
+    bool loaded = driver_version(driver, sizeof(driver));
+    if (!loaded && !node && has_card()) {
+        pf_report_add(report, missing, "gpu", get_driver,
+                      "an NVIDIA card, but no driver for it is loaded");
+        return;
+    }
+    if (loaded && atoi(driver) && atoi(driver) < DRIVER_LEAST) {
+        pf_report_add(report, missing, "gpu", get_driver,
+                      "NVIDIA driver %s is too old, %d or later is needed", driver, DRIVER_LEAST);
+        return;
+    }
+    if (loaded && !node) {
+        pf_report_add(report, missing, "gpu", "nvidia-modprobe -u -c 0",
+                      "NVIDIA driver %s without device nodes in /dev", driver);
+        return;
+    }
+    /* As the worker does it, without insisting. */
+    pf_device_choose(&device, PF_DEVICE_AUTO, (enum pf_fuse)settings->fuse, NULL, NULL, NULL);
+    if (!device.reason[0])
+        pf_report_add(
+            report, PF_FINDING_OK, "gpu", NULL, "%s%s", device.name,
+            settings->device == PF_DEVICE_CPU ? "; device = cpu: the processor does the work" : "");
+    else if (wanted)
+        pf_report_add(report, PF_FINDING_FAIL, "gpu", "set device = auto", "device = cuda, but %s",
+                      device.reason);
+    else if (!loaded && !node)
+        pf_report_add(report, PF_FINDING_OK, "gpu", NULL,
+                      "no NVIDIA GPU in this machine; the processor does the work");
+    else
+        pf_report_add(report, device.unusable ? PF_FINDING_WARN : PF_FINDING_OK, "gpu",
+                      device.unusable ? get_driver : NULL, "%s; the processor does the work",
+                      device.reason);
+}
+
+/* ---- cameras on USB ---- */
+
+static long number_of(const char *device, const char *name, int base)
+{
+    char path[300], line[32];
+    snprintf(path, sizeof(path), "%s/%s", device, name);
+    return first_line(path, line, sizeof(line)) ? strtol(line, NULL, base) : -1;
+}
+
+static void look_at_camera(struct pf_report *report, const char *device)
+{
+    char node[64], product[128] = "a camera", path[300], holder[300], remedy[300];
+    snprintf(node, sizeof(node), "/dev/bus/usb/%03ld/%03ld", number_of(device, "busnum", 10),
+             number_of(device, "devnum", 10));
+    snprintf(path, sizeof(path), "%s/product", device);
+    first_line(path, product, sizeof(product));
+    if (pf_holder_find(node, holder, sizeof(holder))) {
+        bool gvfs = strncmp(holder, "gvfs", 4) == 0;
+        snprintf(
+            remedy, sizeof(remedy), "%s",
+            gvfs ? "systemctl --user mask --now gvfs-gphoto2-volume-monitor; gio mount -s gphoto2"
+                 : "end that program");
+        pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s at %s is held by %s", product,
+                      node, holder);
+    } else if (access(node, R_OK | W_OK) < 0) {
+        snprintf(remedy, sizeof(remedy),
+                 "adduser %s parfocal && udevadm control --reload && udevadm trigger",
+                 getenv("USER") ? getenv("USER") : "USER");
+        pf_report_add(report, PF_FINDING_WARN, "camera", remedy,
+                      "%s at %s: this user may not use it", product, node);
+    }
+}
+
+void pf_doctor_usb_cameras(struct pf_report *report)
+{
+    glob_t interfaces = {0};
+    char last[256] = "";
+    glob(USB_DEVICES "/*:*/bInterfaceClass", 0, NULL, &interfaces);
+    for (size_t i = 0; i < interfaces.gl_pathc; i++) {
+        char interface[256], device[256];
+        const char *name = interfaces.gl_pathv[i] + strlen(USB_DEVICES "/");
+        snprintf(interface, sizeof(interface), USB_DEVICES "/%.*s", (int)strcspn(name, "/"), name);
+        snprintf(device, sizeof(device), USB_DEVICES "/%.*s", (int)strcspn(name, ":"), name);
+        /* Still image, PTP. */
+        if (number_of(interface, "bInterfaceClass", 16) == 6 &&
+            number_of(interface, "bInterfaceSubClass", 16) == 1 && strcmp(device, last) != 0) {
+            look_at_camera(report, device);
+            snprintf(last, sizeof(last), "%s", device);
+        }
+    }
+    globfree(&interfaces);
+}
