@@ -49,7 +49,7 @@ DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
              jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
              e2fsprogs \
-             libimage-exiftool-perl sqlite3 mosquitto mosquitto-clients python3 systemd mandoc man-db \
+             libimage-exiftool-perl sqlite3 mosquitto mosquitto-clients python3 systemd mandoc man-db zsh \
              umockdev libgphoto2-l10n locales gettext-base
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
 DEB_DEB   := debhelper dpkg-dev fakeroot lintian

@@ -92,7 +92,6 @@ test_a_camera_held_by_gvfs()
 test_a_camera_that_this_user_may_not_use()
 {
     need setpriv
-    chmod 755 "$T" "$T/.."
     staged "$camera; set -- setpriv --reuid 65534 --regid 65534 --clear-groups \"\$@\""
     finds warn camera 'Fine Camera at .*: this user may not use it' 'adduser .* parfocal'
     rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
@@ -147,15 +146,17 @@ test_wrong_permissions()
 {
     need setpriv
     [ "$(id -u)" -eq 0 ] || skip 'needs root to become somebody else'
-    chmod 755 "$T" "$T/.."
-    mkdir closed in
-    chmod 700 closed in
-    local status=0
-    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" doctor --source "folder:$T/in" \
-        --outbox "$T/closed" --state "$T/closed/state" >out 2>&1 || status=$?
+    # Where somebody else can go to: the tests' own directories are closed.
+    local status=0 open
+    open=$(mktemp -d /tmp/doctor-XXXXXX)
+    at_end rm -rf "$open"
+    chmod 755 "$open"
+    mkdir -m 700 "$open/closed" "$open/in"
+    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" doctor --source "folder:$open/in" \
+        --outbox "$open/closed" --state "$open/closed/state" >out 2>&1 || status=$?
     [ $status -eq 1 ] || skip "nobody cannot run it here: $(head -n 1 out)"
-    finds FAIL outbox 'Permission denied' "chown -R 'nobody' '$T/closed'"
-    finds FAIL source 'in: Permission denied' "setfacl -R -m u:nobody:rX '$T/in'"
+    finds FAIL outbox 'Permission denied' "chown -R 'nobody' '$open/closed'"
+    finds FAIL source 'in: Permission denied' "setfacl -R -m u:nobody:rX '$open/in'"
 }
 
 test_a_clock_that_is_off()
