@@ -90,3 +90,20 @@ serve_camera()
         --state "$T/state" --spool "$T/spool" --gap 2 --hold 0.3 --poll-interval 0.3 "$@"
     await_log 'serial number'
 }
+
+# On the camera made last, which no service has.
+directly()
+{
+    "$PARFOCAL" "$1" --source "camera:$camera_port" --state "$T/state" --spool "$T/spool" "${@:2}"
+}
+
+# Through the service.
+asked()
+{
+    "$PARFOCAL" "$1" --state "$T/state" "${@:2}"
+}
+
+focus_is() # POSITION DRIVEN
+{
+    [ "$(tell focus)" = "$1 $2" ] || fail "the focus is at $(tell focus) instead of $1 $2"
+}
