@@ -8,20 +8,22 @@
 #include "service/page.h"
 
 /* The description as it lies in the source. */
-extern const char pf_openapi[], pf_openapi_end[];
+extern const char pf_openapi[];
+extern const uint64_t pf_openapi_bytes;
 __asm__(".section .rodata\n"
-        ".global pf_openapi, pf_openapi_end\n"
+        ".global pf_openapi, pf_openapi_bytes\n"
         "pf_openapi:\n"
         ".incbin \"service/http/openapi.json\"\n"
-        "pf_openapi_end:\n"
-        ".byte 0\n"
+        "1:\n"
+        ".balign 8\n"
+        "pf_openapi_bytes:\n"
+        ".8byte 1b - pf_openapi\n"
         ".previous\n");
 
 static void on_openapi(struct pf_http_request *request, void *context)
 {
     (void)context;
-    pf_http_reply_constant(request, "application/json", NULL, pf_openapi,
-                           (size_t)(pf_openapi_end - pf_openapi));
+    pf_http_reply_constant(request, "application/json", NULL, pf_openapi, (size_t)pf_openapi_bytes);
 }
 
 static void on_events(struct pf_http_request *request, void *context)

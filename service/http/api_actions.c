@@ -262,8 +262,12 @@ void pf_api_camera(struct pf_http_request *request, void *context)
     }
     int64_t id = pf_asking_ask(api->service, pf_source_called(source, called, sizeof(called)), body,
                                bracket ? on_bracket : on_answer, ask, why);
-    if (id < 0 || bracket)
-        free(ask);
+    if (id >= 0 && !bracket) {
+        *ask = (struct ask){api->asks->first, api->asks, id, request};
+        api->asks->first = ask;
+        return;
+    }
+    free(ask);
     if (id < 0) {
         pf_http_reply_error(request,
                             id == -EINVAL  ? 422
@@ -273,11 +277,8 @@ void pf_api_camera(struct pf_http_request *request, void *context)
                             : id == -EBUSY ? "busy"
                                            : "camera",
                             "%s", why);
-    } else if (bracket) {
-        accept_it(request, "the bracket begins", "ask", id);
     } else {
-        *ask = (struct ask){api->asks->first, api->asks, id, request};
-        api->asks->first = ask;
+        accept_it(request, "the bracket begins", "ask", id);
     }
 }
 
