@@ -85,17 +85,14 @@ test_health_is_honest()
     done
     [ "$seen" ] || fail "healthy without a worker"
     wait_for 60 healthy
-    # An outbox that nothing was to be written to, and that nothing can be written to.
-    mount -o remount,ro outbox
+    # An outbox that nothing was to be written to, and that nothing can be written to; its disk is nearly
+    # full as well.
+    mount -o remount,ro,size=100m outbox
     wait_for 60 trouble_is outbox
-    unhealthy || fail "healthy without an outbox"
-    mount -o remount,rw outbox
-    wait_for 90 healthy
-    # A disk that is nearly full.
-    mount -o remount,size=100m outbox
     wait_for 30 trouble_is space.outbox
-    mount -o remount,size=700m outbox
-    wait_for 30 healthy
+    unhealthy || fail "healthy without an outbox"
+    mount -o remount,rw,size=700m outbox
+    wait_for 90 healthy
     stop_service
 }
 
