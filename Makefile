@@ -64,7 +64,7 @@ OPENCV    := -lopencv_video -lopencv_calib3d -lopencv_features2d -lopencv_imgpro
 CC := $(if $(filter default,$(origin CC)),$(CROSS:%=%-)gcc,$(CC))
 CXX := $(if $(filter default,$(origin CXX)),$(CROSS:%=%-)g++,$(CXX))
 # Another machine's programs run through an emulator, and it has no nvcc here.
-PKG_CONFIG ?= $(CROSS:%=%-)pkg-config
+PKG_CONFIG ?= $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS)/pkgconfig:/usr/share/pkgconfig )pkg-config
 ifneq ($(CROSS),)
 RUN        ?= qemu-$(MACHINE)-static
 override CUDA := 0

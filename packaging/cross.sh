@@ -59,7 +59,7 @@ L
     inside dpkg --add-architecture arm64
     inside apt-get -q update
     inside apt-get -qy install --no-install-recommends make gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
-        pkg-config pkg-config-aarch64-linux-gnu qemu-user-static gcc libc6-dev xxd "${packages[@]}"
+        pkg-config qemu-user-static gcc libc6-dev xxd "${packages[@]}"
     tar -C "$root" --one-file-system --exclude=./proc/* --exclude=./dev/* --exclude=./var/cache/apt/archives/* \
         --exclude=./log -cf "$cross.part" .
     mv "$cross.part" "$cross"
