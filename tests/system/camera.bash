@@ -87,7 +87,7 @@ serve_camera()
 {
     [[ " ${ends[*]} " == *" $T/service.err "* ]] || at_end tail -n 60 "$T/service.err"
     start service "$PARFOCAL" serve --source "camera:$camera_port" --outbox "$T/outbox" \
-        --state "$T/state" --spool "$T/spool" --gap 2 --hold 0.3 --poll-interval 0.3 "$@"
+        --state "$T/state" --spool "$T/spool" --gap 2 --hold 0.3 --poll-interval 0.3 --http off "$@"
     await_log 'serial number'
 }
 
