@@ -167,21 +167,18 @@ static void put_label(FILE *to, const char *value)
     }
 }
 
-/* One sample; labels are pairs of name and value, ended by NULL. */
-static void sample(FILE *to, const char *name, double value, ...)
+/* One sample; what follows the value are pairs of a label's name and value, ended by NULL. */
+#define sample(to, name, value, ...) put_sample(to, name, value, (const char *const[]){__VA_ARGS__})
+static void put_sample(FILE *to, const char *name, double value, const char *const *labels)
 {
-    va_list args;
-    const char *label, *separator = "{";
+    const char *separator = "{";
     fprintf(to, "parfocal_%s", name);
-    va_start(args, value);
-    while ((label = va_arg(args, const char *))) {
-        const char *text = va_arg(args, const char *);
-        fprintf(to, "%s%s=\"", separator, label);
-        put_label(to, text ? text : "");
+    for (; labels[0]; labels += 2) {
+        fprintf(to, "%s%s=\"", separator, labels[0]);
+        put_label(to, labels[1] ? labels[1] : "");
         fputc('"', to);
         separator = ",";
     }
-    va_end(args);
     fprintf(to, "%s %.17g\n", *separator == ',' ? "}" : "", value);
 }
 

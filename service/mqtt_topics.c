@@ -103,7 +103,10 @@ static void put_problem(struct pf_mqtt_topics *topics)
 {
     json_t *texts = json_array(), *text;
     const char *id;
-    json_object_foreach(topics->troubles, id, text) json_array_append(texts, text);
+    json_object_foreach(topics->troubles, id, text)
+    {
+        json_array_append(texts, text);
+    }
     put_own(topics,
             json_pack("{s:s, s:o}", "problem", json_array_size(texts) ? "ON" : "OFF", "troubles",
                       texts),
