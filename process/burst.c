@@ -221,7 +221,16 @@ static void foresee(struct pf_burst *burst, const struct pf_image *image)
             (double)room.limit_bytes / 1e9, room.scratch ? room.scratch : "no scratch directory");
 }
 
-/* A fused frame joins the coverage; what is missing so far joins its facts. */
+/* A report looks at every frame: told of each one, a long burst would take work of the square of its
+ * length. From there on it is told a hundred times while the burst grows by as much again. */
+#define COVERAGE_EACH 200
+
+static bool coverage_is_due(int fused)
+{
+    return fused <= COVERAGE_EACH || fused % (fused / 100) == 0;
+}
+
+/* A fused frame joins the coverage; what is missing so far joins its facts, where that is due. */
 static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
                  const struct pf_image *image, json_t *facts, struct pf_error *err)
 {
@@ -232,8 +241,9 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
     pf_focus_lay(&focus, &result->focus, result->transform, image->width, image->height,
                  result->light.gain);
     int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
-    if (r == 0)
-        r = focus_order(burst, &order, err);
+    if (r < 0 || !coverage_is_due(pf_burst_fused(burst)))
+        return r;
+    r = focus_order(burst, &order, err);
     if (r == 0)
         r = pf_burst_coverage(burst, order, false, &coverage, err);
     json_decref(order);
