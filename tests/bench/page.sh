@@ -1,13 +1,14 @@
 #!/bin/bash
 # How soon a frame is on the page: in a real browser, from the moment its file has its name in the
-# folder. Prints Markdown for tests/bench/HTTP.md.
+# folder. Prints Markdown for tests/bench/PAGE.md.
 #
 #   tests/bench/page.sh        environment: BUILD (build), SIZES ("2 24", megapixels), FRAMES (10),
 #                              PACE (2 s), REPORT (a file; standard error)
 #
 # For each frame: when its place in the strip is there, when its score and verdict are, and when the
-# preview with it is whole; and what of that was its processing (decoding, aligning, fusing, as the
-# worker says). All settings of the service are the defaults.
+# preview with it is whole (the pace is slow enough that it is the next one that comes); and what of
+# that was its processing (decoding, aligning, fusing, as the worker says). All settings of the
+# service are the defaults.
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "$ROOT/tests/system/serve.bash"
 . "$ROOT/tests/system/browser.bash"
@@ -48,10 +49,10 @@ measure() # MEGAPIXELS
         echo "$name $written" >>"$T/written-$1"
         sleep "$PACE"
     done
-    browser_await 60 'return document.querySelectorAll(".frame.good").length >= '"$FRAMES"
+    browser_await 60 'return document.querySelectorAll(".frame.good, .frame.bad").length >= '"$FRAMES"
     sleep 1
     browser_js 'return {seen, previews}' >"$T/seen-$1.json"
-    browser_js 'return fetch("/api/v1/status").then((r) => r.json()).then((s) => fetch("/api/v1/bursts/" + s.open[0].id)).then((r) => r.json())' >"$T/burst-$1.json"
+    browser_js 'return fetch("/api/v1/bursts?limit=1").then((r) => r.json()).then((s) => fetch("/api/v1/bursts/" + s.bursts[0].id)).then((r) => r.json())' >"$T/burst-$1.json"
     stop "service-$1"
     jq -nr --arg mp "$1" --slurpfile seen "$T/seen-$1.json" --slurpfile burst "$T/burst-$1.json" --rawfile written "$T/written-$1" '
         def median: sort | .[(length / 2) | floor];
@@ -60,7 +61,7 @@ measure() # MEGAPIXELS
             . as $w | ($burst[0].items[] | select(.name == $w.name)) as $f | $seen[0].seen[$w.name] as $s |
             {place: ($s.place - .at), verdict: ($s.verdict - .at),
              work: (($f.decode_ms // 0) + ($f.align_ms // 0) + ($f.fuse_ms // 0) | round),
-             preview: ([$seen[0].previews[] | select(.at >= $s.verdict)][0].at // null | if . then . - $w.at else null end)}] |
+             preview: ([$seen[0].previews[] | select($f.verdict == "fused" and .at >= $w.at)][0].at // null | if . then . - $w.at else null end)}] |
         row("its place in the strip"; [.[].place]), row("its score and verdict"; [.[].verdict]),
         row("its processing"; [.[].work]), row("score and verdict, less its processing"; [.[] | .verdict - .work]),
         row("the preview with it"; [.[].preview | select(. != null)])' >&3
