@@ -1,13 +1,15 @@
 /* compare: a stack against the generator's truth.
  *
- *   compare --truth DIR [--json] [--transforms FILE] [--selector] [--gain] [--error PNG] [RESULT]
+ *   compare --truth DIR [--json] [--transforms FILE] [--selector] [--gain] [--error PNG]
+ *           [--depth MAP] [RESULT]
  *
  * The truth (DIR/truth.png) is registered to the result by an affine transform; PSNR and SSIM are
  * of luma over the central 90 %. --gain takes out a difference of gain and offset as well (both
  * values are reported anyway). "cast" is how far red and blue stand off green, on average, beside the
- * truth, in grey levels of 255. --error draws the difference, eight times as strong, around grey. --selector also stacks DIR's frames clairvoyantly: aligned by the
- * true transforms, for each pixel the frame nearest to the truth. --transforms checks an engine's
- * transforms (JSON with "frames": [{"file", "transform"}]) against the true ones at the corners.
+ * truth, in grey levels of 255. --error draws the difference, eight times as strong, around grey.
+ * --selector also stacks DIR's frames clairvoyantly: aligned by the true transforms, for each pixel
+ * the frame nearest to the truth. --transforms checks an engine's transforms (JSON with "frames":
+ * [{"file", "transform"}]) against the true ones at the corners. --depth checks a depth map.
  */
 #include <getopt.h>
 #include <jansson.h>
@@ -393,14 +395,39 @@ static int say_evenness(const char *part, const char *path)
     return 0;
 }
 
+/* A depth map beside the truth's, over the central 90 %: the mean of how far it is off, and the share
+ * of pixels that are more than 15 % of the whole depth off. */
+static json_t *compare_depth(const struct truth *truth, const char *path)
+{
+    char *true_path = join(truth->dir, "depth.png");
+    struct pf_gen_plane depth = read_luma(true_path), own = read_luma(path);
+    free(true_path);
+    if (own.width != depth.width || own.height != depth.height)
+        stop(path, "is not of the truth's size");
+    int border = (int)(0.05 * (own.width < own.height ? own.width : own.height));
+    double sum = 0, far = 0, count = 0;
+    for (int y = border; y < own.height - border; y++) {
+        for (int x = border; x < own.width - border; x++) {
+            size_t at = (size_t)y * (size_t)own.width + (size_t)x;
+            double off = fabs((double)own.value[at] - (double)depth.value[at]) / 255;
+            sum += off;
+            far += off > 0.15;
+            count++;
+        }
+    }
+    pf_gen_plane_free(&own);
+    pf_gen_plane_free(&depth);
+    return json_pack("{s:f, s:f}", "mean_off", sum / count, "far_off", far / count);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"truth", 1, NULL, 't'},    {"transforms", 1, NULL, 'a'}, {"selector", 0, NULL, 's'},
         {"json", 0, NULL, 'j'},     {"gain", 0, NULL, 'g'},       {"error", 1, NULL, 'e'},
-        {"evenness", 1, NULL, 'v'}, {NULL, 0, NULL, 0},
+        {"evenness", 1, NULL, 'v'}, {"depth", 1, NULL, 'd'},      {NULL, 0, NULL, 0},
     };
-    const char *dir = NULL, *transforms = NULL, *error = NULL, *part = NULL;
+    const char *dir = NULL, *transforms = NULL, *error = NULL, *part = NULL, *depth = NULL;
     bool selector = false, as_json = false, take_gain = false;
     for (int key; (key = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (key == 't')
@@ -411,6 +438,8 @@ int main(int argc, char **argv)
             error = optarg;
         else if (key == 'v')
             part = optarg;
+        else if (key == 'd')
+            depth = optarg;
         else if (key == 's')
             selector = true;
         else if (key == 'j')
@@ -424,7 +453,7 @@ int main(int argc, char **argv)
         return say_evenness(part, argv[optind]);
     if (!dir || (optind == argc && !selector && !transforms)) {
         fputs("usage: compare --truth DIR [--json] [--gain] [--selector] [--transforms FILE] "
-              "[--error PNG] [RESULT]\n",
+              "[--error PNG] [--depth MAP] [RESULT]\n",
               stderr);
         return 2;
     }
@@ -435,6 +464,8 @@ int main(int argc, char **argv)
                             compare_result(&truth, argv[optind], take_gain, error));
     if (selector)
         json_object_set_new(report, "selector", compare_selector(&truth));
+    if (depth)
+        json_object_set_new(report, "depth", compare_depth(&truth, depth));
     if (transforms)
         json_object_set_new(report, "align", compare_transforms(&truth, transforms));
     if (as_json) {
