@@ -35,6 +35,8 @@ static void begin(void)
     service.settings.state = pf_path_join(fuzz_directory(), "state");
     service.settings.outbox = pf_path_join(fuzz_directory(), "outbox");
     FUZZ_CHECK(pf_journal_open(&service.journal, service.settings.state, &err) == 0);
+    FUZZ_CHECK(pf_events_new(&service.events, &err) == 0);
+    FUZZ_CHECK(pf_troubles_new(&service.troubles, service.events, &err) == 0);
     FUZZ_CHECK(pf_outbox_new(&service.outbox, service.base, service.settings.outbox, "fuzz",
                              pf_stacking_answer, &service, &err) == 0);
     service.outbox_timer = evtimer_new(service.base, on_turn, NULL);
@@ -102,6 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     service.scheduler = scheduler;
     FUZZ_CHECK(pf_ledger_new(&service.ledger, service.base, service.journal, on_committed,
                              on_blocked, &service, &err) == 0);
+    FUZZ_CHECK(pf_hooks_new(&service.hooks, service.base, &service.settings, service.journal,
+                            service.ledger, service.events, service.troubles, &err) == 0);
     for (int j = 0; j < JOBS; j++) {
         struct pf_job *job = NULL;
         char name[] = {(char)('a' + j), '\0'};
@@ -119,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_lines(data, size, take, scheduler);
     pf_ledger_flush(service.ledger);
     find_culprit(scheduler, "killed");
+    service.hooks = pf_hooks_free(service.hooks);
     service.ledger = pf_ledger_free(service.ledger);
     pf_scheduler_free(scheduler);
     return 0;
