@@ -52,12 +52,12 @@ test_row14_a_missing_mount_over_a_restart()
     mount -t tmpfs -o size=8m tmpfs disk || skip "cannot mount a tmpfs"
     mount --bind disk inbox
     local files=(burst/*.jpg)
-    serve --expected-frames 5 --rescan-interval 0.3
+    serve --expected-frames 5 --rescan-interval 0.3 --gap 60
     drop "${files[@]:0:4}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
     stop service KILL
     umount inbox # an empty directory now
-    serve --expected-frames 5 --rescan-interval 0.3
+    serve --expected-frames 5 --rescan-interval 0.3 --gap 60
     await_log 'burst .* waits for it'
     sleep 2
     log_lacks 'set aside'
@@ -65,7 +65,7 @@ test_row14_a_missing_mount_over_a_restart()
     [ "$(sqlite3 state/journal.sqlite 'SELECT count(*) FROM frames WHERE burst IS NOT NULL')" = 4 ] ||
         fail "frames were forgotten"
     mount --bind disk inbox
-    serve --expected-frames 5 --rescan-interval 0.3
+    serve --expected-frames 5 --rescan-interval 0.3 --gap 60
     drop "${files[4]}"
     await_stacks 1 60
     check "$(published)/stack.json" '.fused == 5 and .aside == 0'

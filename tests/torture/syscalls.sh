@@ -21,7 +21,7 @@ CASES=(
     "mmap,mremap,clone,clone3 ENOMEM 357+7 start"
     "read,pread64,recvfrom,recvmsg EIO 2+9 ready"
     "read,readv,recvfrom,pread64,write,writev,sendto,pwrite64,openat,fsync,fdatasync EINTR 1+3 ready"
-    "epoll_wait,poll,ppoll,wait4,futex EINTR 2+4 ready"
+    "epoll_wait,poll,ppoll,wait4 EINTR 2+4 ready"
     "socketpair,fork,clone,clone3,pipe2,eventfd2,memfd_create ENOMEM 3+2 start"
 )
 
