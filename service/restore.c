@@ -136,7 +136,7 @@ static int restore_burst(struct pf_service *service, const struct pf_journal_bur
         job->out = PF_OUT_FINDING;
     pf_scheduler_add(service->scheduler, job);
     if (job->find_version)
-        pf_stacking_find(service, job);
+        pf_publishing_find(service, job);
     pf_log_info("burst %s goes on: %s, %zu frames", job->name, pf_burst_state_name(burst->state),
                 job->count);
 out:

@@ -105,7 +105,7 @@ static void on_grouper_timer(evutil_socket_t fd, short what, void *context)
 static void on_outbox_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
-    pf_stacking_find_again(context);
+    pf_publishing_find_again(context);
 }
 
 /* Whether an outbox that nothing is written to can be written is known before the next burst. */
@@ -312,7 +312,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     make_tag(service, tag);
     if (!r)
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
-                          pf_stacking_answer, service, err);
+                          pf_publishing_answer, service, err);
     /* Before there is a worker, whose sandbox knows only directories that are there. */
     if (!r)
         on_health_timer(-1, 0, service);

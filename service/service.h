@@ -7,13 +7,14 @@
  *     -> worker's results -> ledger -> outbox -> ledger (published)
  * Nothing is acted on before the ledger has it in the journal.
  *
- * intake.c    frames and bursts: from the record to the job
- * stacking.c  jobs: from the worker's results to the published stack
- * asking.c    what is asked of a camera, through the control socket and the HTTP interface
- * driving.c   brackets under way
- * cameras.c   all cameras there are, each a source
- * restore.c   at start: the journal's bursts back into the grouper and the scheduler
- * serve.c     settings, children, signals
+ * intake.c      frames and bursts: from the record to the job
+ * stacking.c    jobs: what the worker makes of them
+ * publishing.c  jobs: from the settled one to its published stack
+ * asking.c      what is asked of a camera, through the control socket and the HTTP interface
+ * driving.c     brackets under way
+ * cameras.c     all cameras there are, each a source
+ * restore.c     at start: the journal's bursts back into the grouper and the scheduler
+ * serve.c       settings, children, signals
  */
 #ifndef PF_SERVICE_H
 #define PF_SERVICE_H
@@ -116,15 +117,28 @@ void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
-void pf_stacking_answer(const struct pf_outbox_answer *answer, void *context);
-/* Asks the outbox whether job->find_version is there already; what could not be answered is asked
- * again when outbox_timer fires. */
-void pf_stacking_find(struct pf_service *service, struct pf_job *job);
-void pf_stacking_find_again(struct pf_service *service);
 /* A burst has failed, now or in an earlier run: it is a trouble that can be retried. */
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason);
+/* It is no trouble any more. */
+void pf_stacking_forget_failed(struct pf_service *service, const char *burst);
 /* Someone says that failed bursts are to be tried again. */
 void pf_stacking_retry_failed(struct pf_service *service);
+
+/* publishing.c */
+/* The job is settled and can be a stack: asks the outbox for a directory. */
+void pf_publishing_begin(struct pf_service *service, struct pf_job *job);
+/* For pf_stacking_handlers. */
+void pf_publishing_finished(struct pf_job *job, const json_t *event, void *context);
+void pf_publishing_unwritten(struct pf_job *job, int code, const char *reason, void *context);
+/* For pf_outbox_new(); context: struct pf_service. */
+void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context);
+/* A stack is in the journal; its job may be gone (NULL). */
+void pf_publishing_committed(struct pf_service *service, const struct pf_entry *entry,
+                             struct pf_job *job);
+/* Asks the outbox whether job->find_version is there already; what could not be answered is asked
+ * again when outbox_timer fires. */
+void pf_publishing_find(struct pf_service *service, struct pf_job *job);
+void pf_publishing_find_again(struct pf_service *service);
 
 /* restore.c */
 /* Everything that is not finished. Errors of the journal; the service cannot start then. */

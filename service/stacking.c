@@ -1,9 +1,13 @@
+/* What the worker makes of a job: verdicts, scores and coverage told and kept, failures and their
+ * retries. Publishing is publishing.c.
+ *
+ * Service process, event loop thread.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
@@ -13,13 +17,9 @@
 #include "service/describe.h"
 #include "service/hook_event.h"
 #include "service/service.h"
-#include "service/sidecar.h"
-#include "service/timer.h"
 
-#define FUSED_MIN             2 /* one frame is not a stack, however many were set aside */
-#define OUTSIDE_FRAMES        5 /* after these the begin of a bracket is what it is */
-#define OUTBOX_BACKOFF_MS     1000
-#define OUTBOX_BACKOFF_MAX_MS 60000
+#define FUSED_MIN      2 /* one frame is not a stack, however many were set aside */
+#define OUTSIDE_FRAMES 5 /* after these the begin of a bracket is what it is */
 
 /* ---- telling the photographer ---- */
 
@@ -366,11 +366,7 @@ static void on_settled(struct pf_job *job, void *context)
         fail_unfused(service, job, fused);
         return;
     }
-    job->out_version = job->version;
-    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
-                      NULL) == 0)
-        job->out = PF_OUT_PREPARING;
-    pf_tell_stage(service, job);
+    pf_publishing_begin(service, job);
 }
 
 const struct pf_scheduler_handlers pf_stacking_handlers = {
@@ -383,8 +379,8 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .attempt = on_attempt,
     .unreadable = on_unreadable,
     .settled = on_settled,
-    .finished = on_finished,
-    .unwritten = on_unwritten,
+    .finished = pf_publishing_finished,
+    .unwritten = pf_publishing_unwritten,
     .failed = on_failed,
 };
 
@@ -404,13 +400,6 @@ void pf_stacking_retry_failed(struct pf_service *service)
     pf_journal_bursts_free(&bursts);
 }
 
-static void forget_trouble(struct pf_service *service, const char *burst)
-{
-    char id[PF_BURST_ID_MAX + 8];
-    snprintf(id, sizeof(id), "burst.%s", burst);
-    pf_trouble_off(service->troubles, id);
-}
-
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason)
 {
     char id[PF_BURST_ID_MAX + 8], retry[PF_BURST_ID_MAX + 32];
@@ -418,6 +407,13 @@ void pf_stacking_tell_failed(struct pf_service *service, const char *burst, cons
     snprintf(retry, sizeof(retry), "/api/v1/bursts/%s/retry", burst);
     pf_trouble_on(service->troubles, false, id, retry, "burst %s failed: %s", burst,
                   reason ? reason : "");
+}
+
+void pf_stacking_forget_failed(struct pf_service *service, const char *burst)
+{
+    char id[PF_BURST_ID_MAX + 8];
+    snprintf(id, sizeof(id), "burst.%s", burst);
+    pf_trouble_off(service->troubles, id);
 }
 
 /* From its files, with all its frames: those that were set aside get another chance. */
@@ -437,7 +433,7 @@ static void retry_burst(struct pf_service *service, int64_t burst)
     pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s is tried again: %zu frames", job->name,
                  job->count);
     pf_scheduler_add(service->scheduler, job);
-    forget_trouble(service, job->name);
+    pf_stacking_forget_failed(service, job->name);
     pf_tell_burst(service, "burst.again", burst, NULL);
 }
 
@@ -457,7 +453,7 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
         !entry->refused)
         retry_burst(service, entry->burst);
     else if (entry->kind == PF_ENTRY_PUBLISHED && !entry->refused)
-        published(service, entry, job);
+        pf_publishing_committed(service, entry, job);
     else if (entry->kind == PF_ENTRY_FAILED && job && !entry->refused)
         failed(service, job, entry->reason);
     if (!job || (entry->kind != PF_ENTRY_PUBLISHED && entry->kind != PF_ENTRY_FAILED))
