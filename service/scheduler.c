@@ -6,18 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
-#include "config/options.h"
-#include "service/child.h"
 #include "service/job_list.h"
 #include "service/thumbnails.h"
 #include "service/timer.h"
+#include "service/worker_child.h"
 
 #define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
-#define LOSSES_MAX     2    /* times the GPU may fail before the processor takes over */
 #define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */
 #define BACKOFF_MS     1000 /* before a job that failed is tried again, doubling */
 #define BACKOFF_MAX_MS 60000
@@ -27,21 +24,10 @@ struct pf_scheduler {
     const struct pf_settings *settings;
     struct pf_scheduler_handlers handlers;
     void *context;
-    struct pf_child *worker;
-    struct event *turn, *watchdog;
+    struct pf_worker *worker;
+    struct event *turn;
     struct pf_job *jobs;
-    bool ready, stopping, hung;
-    json_t *warming;     /* what it said last while it warms up, NULL nothing */
-    json_t *facts;       /* of a worker that is ready, else NULL */
-    char *ended;         /* why it has ended, NULL: it runs */
-    int64_t retry_at_ms; /* when another one is started; CLOCK_MONOTONIC */
-    bool lost;           /* the worker has said that its GPU failed */
-    bool confined;       /* it has said that a directory is beyond its sandbox by now */
-    int losses;          /* of the GPU, since a stack was finished on it */
-    bool fell_back;      /* it has failed too often: the processor from now on */
-    size_t careful;      /* frames to send one at a time, so that a crash names the one to blame */
-    bool busy;           /* it has work, or is not ready for it */
-    int64_t progress_ms; /* when it last said something of its work, or got busy */
+    size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
     int64_t hold_until_ms;
     int64_t wake_ms; /* when the turn's timer fires */
 };
@@ -49,39 +35,11 @@ struct pf_scheduler {
 static void watch(struct pf_scheduler *scheduler)
 {
     int64_t pixels;
-    bool busy = pf_jobs_frames_sent(scheduler->jobs, &pixels) || pf_jobs_writing(scheduler->jobs) ||
-                !scheduler->ready;
-    if (busy && !scheduler->busy)
-        scheduler->progress_ms = pf_monotonic_ms();
-    scheduler->busy = busy;
-    if (!pf_child_running(scheduler->worker) || !busy) {
-        event_del(scheduler->watchdog);
-        return;
-    }
-    pf_timer_set(scheduler->watchdog,
-                 (int64_t)(scheduler->settings->worker_timeout * 1000) + pixels / 1000);
-}
-
-static void on_watchdog(evutil_socket_t fd, short what, void *context)
-{
-    struct pf_scheduler *scheduler = context;
-    (void)fd, (void)what;
-    scheduler->hung = true;
-    pf_child_kill(scheduler->worker);
+    bool busy = pf_jobs_frames_sent(scheduler->jobs, &pixels) || pf_jobs_writing(scheduler->jobs);
+    pf_worker_watch(scheduler->worker, busy, pixels);
 }
 
 /* ---- sending ---- */
-
-/* A command that cannot be queued means a worker that does not read: it is ended, all is replayed. */
-static bool tell(struct pf_scheduler *scheduler, json_t *object)
-{
-    int r = pf_child_send(scheduler->worker, object);
-    if (r == -ENOBUFS || r == -ENOMEM) {
-        pf_log_error("the worker takes no commands (%s); it is ended", strerror(-r));
-        pf_child_kill(scheduler->worker);
-    }
-    return r == 0;
-}
 
 static json_t *command(const char *cmd, const struct pf_job *job)
 {
@@ -103,15 +61,15 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
         job->stage = PF_JOB_ACTIVE;
     json_decref(head);
     if (job->stage == PF_JOB_ACTIVE)
-        tell(scheduler, object);
+        pf_worker_tell(scheduler->worker, object);
     else
         json_decref(object);
 }
 
 static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
 {
-    if (job->stage != PF_JOB_WAITING && pf_child_running(scheduler->worker))
-        tell(scheduler, command("drop", job));
+    if (job->stage != PF_JOB_WAITING && pf_worker_running(scheduler->worker))
+        pf_worker_tell(scheduler->worker, command("drop", job));
     pf_job_forget_stack(job);
 }
 
@@ -129,7 +87,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
         if (frame->record->bracket)
             json_object_set_new(object, "focus_at", json_real(frame->record->focus_at));
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
-        if (!tell(scheduler, object))
+        if (!pf_worker_tell(scheduler->worker, object))
             return false;
         frame->step = PF_STEP_SENT;
         sent++;
@@ -160,7 +118,7 @@ static void ask_preview(struct pf_scheduler *scheduler)
         json_t *object = command("preview", job);
         json_object_set_new(object, "path", pf_json_bytes(path));
         json_object_set_new(object, "max_width", json_integer(PREVIEW_WIDTH));
-        job->preview_asked = tell(scheduler, object);
+        job->preview_asked = pf_worker_tell(scheduler->worker, object);
         free(path);
         return;
     }
@@ -201,7 +159,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     int64_t now_ms = pf_monotonic_ms();
     (void)fd, (void)what;
     scheduler->wake_ms = INT64_MAX;
-    if (!scheduler->ready || scheduler->stopping)
+    if (!pf_worker_takes_work(scheduler->worker))
         return;
     settle_jobs(scheduler, now_ms);
     struct pf_job *job;
@@ -275,7 +233,7 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     }
     job->preview_wanted = !job->complete;
     scheduler->careful -= scheduler->careful > 0;
-    pf_child_healthy(scheduler->worker);
+    pf_worker_healthy(scheduler->worker);
     scheduler->handlers.frame(job, frame, scheduler->context);
 }
 
@@ -318,79 +276,43 @@ static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const 
     }
 }
 
-static void on_ready(struct pf_scheduler *scheduler, const json_t *event, const char *device)
-{
-    const char *gpu = json_string_value(json_object_get(event, "device_name"));
-    char *reason = pf_json_bytes_value(json_object_get(event, "reason"));
-    scheduler->ready = true;
-    json_decref(scheduler->facts);
-    scheduler->facts = json_deep_copy(event);
-    scheduler->handlers.worker(scheduler->context);
-    pf_log_info("worker ready: %s%s%s, %d threads", device, gpu && *gpu ? ": " : "", gpu ? gpu : "",
-                (int)json_integer_value(json_object_get(event, "threads")));
-    if (reason && *reason)
-        pf_log_info("no GPU is used: %s; the processor does the work", reason);
-    free(reason);
-}
-
 static void on_message(const json_t *event, void *context)
 {
     struct pf_scheduler *scheduler = context;
     const char *name = json_string_value(json_object_get(event, "event"));
     const char *key = json_string_value(json_object_get(event, "burst"));
     struct pf_job *job = pf_jobs_find_key(scheduler->jobs, key);
-    if (!name)
+    if (!name || !job)
         return;
-    if (strcmp(name, "warming") != 0)
-        scheduler->progress_ms = pf_monotonic_ms();
-    if (!strcmp(name, "ready")) {
-        const char *device = json_string_value(json_object_get(event, "device"));
-        on_ready(scheduler, event, device ? device : "cpu");
-    } else if (!strcmp(name, "warming")) {
-        const char *step = json_string_value(json_object_get(event, "step"));
-        const json_t *iteration = json_object_get(event, "iteration");
-        json_decref(scheduler->warming);
-        scheduler->warming = json_deep_copy(event);
-        scheduler->handlers.worker(scheduler->context);
-        if (json_is_integer(iteration))
-            pf_log_info("worker: %s: iteration %d", step ? step : "warming up",
-                        (int)json_integer_value(iteration));
-        else
-            pf_log_debug("worker warms up: %s", step ? step : "");
-    } else if (!strcmp(name, "lost")) {
-        scheduler->lost = true;
-    } else if (!strcmp(name, "confined")) {
-        scheduler->confined = true;
-    } else if (job && !strcmp(name, "decoding")) {
+    if (!strcmp(name, "decoding")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
         if (frame) {
             frame->decoding = true;
             scheduler->handlers.decoding(job, frame, scheduler->context);
         }
-    } else if (job && !strcmp(name, "progress")) {
+    } else if (!strcmp(name, "progress")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
         if (frame)
             scheduler->handlers.progress(job, frame, event, scheduler->context);
-    } else if (job && !strcmp(name, "thumbnail")) {
+    } else if (!strcmp(name, "thumbnail")) {
         struct pf_job_frame *frame =
             pf_job_find(job, json_string_value(json_object_get(event, "frame")));
         if (frame)
             scheduler->handlers.thumbnail(job, frame, event, scheduler->context);
-    } else if (job && !strcmp(name, "frame")) {
+    } else if (!strcmp(name, "frame")) {
         on_frame(scheduler, job, event);
-    } else if (job && !strcmp(name, "preview")) {
+    } else if (!strcmp(name, "preview")) {
         job->preview_asked = false;
         job->previews++;
         scheduler->handlers.previewed(job, event, scheduler->context);
-    } else if (job && !strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
+    } else if (!strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
-        scheduler->losses = 0;
-        pf_child_healthy(scheduler->worker);
+        pf_worker_stacked(scheduler->worker);
         scheduler->handlers.finished(job, event, scheduler->context);
-    } else if (job && !strcmp(name, "failed")) {
+    } else if (!strcmp(name, "failed")) {
         on_failed(scheduler, job, event);
     }
 }
@@ -404,14 +326,12 @@ static void on_batch(void *context)
 
 static void on_started(void *context)
 {
+    watch(context);
+}
+
+static void on_changed(void *context)
+{
     struct pf_scheduler *scheduler = context;
-    scheduler->ready = false;
-    json_decref(scheduler->warming);
-    json_decref(scheduler->facts);
-    free(scheduler->ended);
-    scheduler->warming = scheduler->facts = NULL;
-    scheduler->ended = NULL;
-    watch(scheduler);
     scheduler->handlers.worker(scheduler->context);
 }
 
@@ -459,58 +379,12 @@ static void replay_without_blame(struct pf_scheduler *scheduler)
     }
 }
 
-/* After a second failure of the GPU the processor replays. */
-static void count_loss(struct pf_scheduler *scheduler)
+static void on_ended(const char *why, void *context)
 {
-    replay_without_blame(scheduler);
-    if (++scheduler->losses != LOSSES_MAX)
-        return;
-    scheduler->fell_back = pf_child_add_argument(scheduler->worker, "--device=cpu") == 0;
-    if (scheduler->fell_back)
-        pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
-                       "the work until the service is started anew",
-                       LOSSES_MAX);
-}
-
-static void on_ended(const char *why, int retry_ms, void *context)
-{
-    struct pf_scheduler *scheduler = context;
-    bool hung = scheduler->hung;
-    scheduler->ready = scheduler->hung = false;
-    event_del(scheduler->watchdog);
-    if (hung)
-        why = "it hung and was ended";
-    free(scheduler->ended);
-    scheduler->ended = strdup(why);
-    scheduler->retry_at_ms = retry_ms < 0 ? INT64_MAX : pf_monotonic_ms() + retry_ms;
-    if (!scheduler->stopping && scheduler->confined) {
-        replay_without_blame(scheduler);
-    } else if (!scheduler->stopping) {
-        pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why, retry_ms / 1e3);
-        if (scheduler->lost)
-            count_loss(scheduler);
-        else
-            find_culprit(scheduler, why);
-    }
-    scheduler->lost = scheduler->confined = false;
-    if (!scheduler->stopping)
-        scheduler->handlers.worker(scheduler->context);
-}
-
-/* Where the worker may write. */
-static int add_directories(struct pf_options *options, const struct pf_settings *settings,
-                           struct pf_error *err)
-{
-    static const char *const names[] = {"preview", "thumbnails"};
-    int r = pf_options_add(options, settings->outbox, err);
-    if (r == 0)
-        r = pf_options_add(options, settings->scratch, err);
-    for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
-        char *path = pf_path_join(settings->state, names[i]);
-        r = path ? pf_options_add(options, path, err) : pf_fail(err, ENOMEM, "out of memory");
-        free(path);
-    }
-    return r;
+    if (why)
+        find_culprit(context, why);
+    else
+        replay_without_blame(context);
 }
 
 /* ---- for the owner ---- */
@@ -520,69 +394,40 @@ int pf_scheduler_new(struct pf_scheduler **ret, struct event_base *base,
                      const struct pf_scheduler_handlers *handlers, void *context,
                      struct pf_error *err)
 {
-    static const struct pf_child_handlers child_handlers = {
+    static const struct pf_worker_handlers worker_handlers = {
         .started = on_started,
         .message = on_message,
         .batch = on_batch,
         .ended = on_ended,
+        .changed = on_changed,
     };
-    struct pf_options options = {0};
     struct pf_scheduler *scheduler = calloc(1, sizeof(*scheduler));
-    int r = pf_options_add(&options, "process", err);
-    if (!r)
-        r = pf_options_add_section(&options, settings, "engine", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "worker_memory", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "sandbox", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "log_format", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "log_level", err);
-    if (!r)
-        r = add_directories(&options, settings, err);
-    if (r < 0)
-        goto fail;
-    if (!scheduler) {
-        r = pf_fail(err, ENOMEM, "out of memory for the scheduler");
-        goto fail;
-    }
+    if (!scheduler)
+        return pf_fail(err, ENOMEM, "out of memory for the scheduler");
     scheduler->settings = settings;
     scheduler->wake_ms = INT64_MAX;
     scheduler->handlers = *handlers;
     scheduler->context = context;
     scheduler->turn = evtimer_new(base, on_turn, scheduler);
-    scheduler->watchdog = evtimer_new(base, on_watchdog, scheduler);
-    if (!scheduler->turn || !scheduler->watchdog) {
-        r = pf_fail(err, ENOMEM, "out of memory for the scheduler");
-        goto fail;
+    int r = scheduler->turn ? pf_worker_new(&scheduler->worker, base, settings, &worker_handlers,
+                                            scheduler, err)
+                            : pf_fail(err, ENOMEM, "out of memory for the scheduler");
+    if (r < 0) {
+        pf_scheduler_free(scheduler);
+        return r;
     }
-    r = pf_child_new(&scheduler->worker, base, (const char *const *)options.items, &child_handlers,
-                     scheduler, err);
-    if (r < 0)
-        goto fail;
-    pf_options_free(&options);
-    pf_child_start(scheduler->worker);
+    pf_worker_start(scheduler->worker);
     *ret = scheduler;
     return 0;
-fail:
-    pf_options_free(&options);
-    pf_scheduler_free(scheduler);
-    return r;
 }
 
 struct pf_scheduler *pf_scheduler_free(struct pf_scheduler *scheduler)
 {
     if (!scheduler)
         return NULL;
-    pf_child_free(scheduler->worker);
-    json_decref(scheduler->warming);
-    json_decref(scheduler->facts);
-    free(scheduler->ended);
+    pf_worker_free(scheduler->worker);
     if (scheduler->turn)
         event_free(scheduler->turn);
-    if (scheduler->watchdog)
-        event_free(scheduler->watchdog);
     for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
         next = job->next;
         pf_job_free(job);
@@ -635,7 +480,7 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
         object = (json_decref(object), NULL);
     json_decref(head);
     job->preview_wanted = false;
-    if (tell(scheduler, object))
+    if (pf_worker_tell(scheduler->worker, object))
         job->stage = PF_JOB_FINISHING;
     watch(scheduler);
 }
@@ -666,40 +511,14 @@ void pf_scheduler_hold(struct pf_scheduler *scheduler, int64_t ms)
     pf_scheduler_poke(scheduler);
 }
 
-static void copy_fact(json_t *to, const json_t *from, const char *key)
-{
-    json_t *value = json_object_get(from, key);
-    const char *text = json_string_value(value);
-    json_object_set(to, key, value && !(text && !*text) ? value : json_null());
-}
-
 json_t *pf_scheduler_worker(const struct pf_scheduler *scheduler)
 {
-    const json_t *facts = scheduler->facts, *warming = facts ? NULL : scheduler->warming;
-    bool ended = scheduler->ended != NULL, waits = ended && scheduler->retry_at_ms != INT64_MAX;
-    int64_t wall_ms = pf_wall_ms() - pf_monotonic_ms();
-    json_t *worker = json_object();
-    const char *state = ended ? "ended" : facts ? "ready" : warming ? "warming" : "starting";
-    json_object_set_new(worker, "state", json_string(state));
-    copy_fact(worker, facts, "device");
-    copy_fact(worker, facts, "device_name");
-    copy_fact(worker, facts, "threads");
-    copy_fact(worker, facts, "reason");
-    copy_fact(worker, warming, "step");
-    copy_fact(worker, warming, "iteration");
-    copy_fact(worker, warming, "of");
-    if (ended)
-        json_object_set_new(worker, "reason", pf_json_bytes(scheduler->ended));
-    json_object_set_new(worker, "losses", json_integer(scheduler->losses));
-    json_object_set_new(worker, "fell_back", json_boolean(scheduler->fell_back));
-    json_object_set_new(worker, "retry_at_ms",
-                        waits ? json_integer(scheduler->retry_at_ms + wall_ms) : json_null());
-    return worker;
+    return pf_worker_facts(scheduler->worker);
 }
 
 bool pf_scheduler_ready(const struct pf_scheduler *scheduler)
 {
-    return scheduler->ready;
+    return pf_worker_ready(scheduler->worker);
 }
 
 int64_t pf_scheduler_stuck_ms(const struct pf_scheduler *scheduler, int64_t *ret_pixels)
@@ -708,21 +527,20 @@ int64_t pf_scheduler_stuck_ms(const struct pf_scheduler *scheduler, int64_t *ret
     pf_jobs_frames_sent(scheduler->jobs, &pixels);
     if (ret_pixels)
         *ret_pixels = pixels;
-    return scheduler->busy ? pf_monotonic_ms() - scheduler->progress_ms : 0;
+    return pf_worker_stuck_ms(scheduler->worker);
 }
 
 void pf_scheduler_reap(struct pf_scheduler *scheduler)
 {
-    pf_child_reap(scheduler->worker);
+    pf_worker_reap(scheduler->worker);
 }
 
 void pf_scheduler_stop(struct pf_scheduler *scheduler)
 {
-    scheduler->stopping = true;
-    pf_child_stop(scheduler->worker);
+    pf_worker_stop(scheduler->worker);
 }
 
 bool pf_scheduler_stopped(const struct pf_scheduler *scheduler)
 {
-    return !pf_child_running(scheduler->worker);
+    return !pf_worker_running(scheduler->worker);
 }

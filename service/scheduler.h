@@ -1,14 +1,12 @@
 /* The scheduler: which jobs are half-built in the worker, and what the worker does next.
  *
- * Service process, event loop thread. It owns the worker child and keeps it going: at most
- * `open_stacks` jobs are open in it, complete ones first; a job without a place waits and is
- * replayed from its files later, and so are all when the worker dies. A frame that has taken the
- * worker down `retries` times is excluded from its job. A worker that says nothing for
- * `worker_timeout` plus a second for every megapixel in hand while it has work is ended.
+ * Service process, event loop thread. It owns the worker (worker_child.h): at most `open_stacks` jobs
+ * are open in it, complete ones first; a job without a place waits and is replayed from its files
+ * later, and so are all when the worker dies. A frame that has taken the worker down `retries` times
+ * is excluded from its job.
  *
- * It logs the life of the worker; previews of open jobs go to STATE/preview/NAME.jpg when the worker
- * has nothing better to do; what happens to jobs and frames is told by the handlers, which
- * may call back into the scheduler.
+ * Previews of open jobs go to STATE/preview/NAME.jpg when the worker has nothing better to do; what
+ * happens to jobs and frames is told by the handlers, which may call back into the scheduler.
  */
 #ifndef PF_SCHEDULER_H
 #define PF_SCHEDULER_H

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "config/base/file.h"
-#include "service/scheduler.c" /* its handler of messages */
+#include "service/scheduler.c" /* its handlers of what the worker says */
 #include "service/service.h"
 #include "service/sidecar.h"
+#include "service/worker_child.c" /* its handler of messages */
 #include "tests/fuzz/fuzz.h"
 
 #define JOBS   2
@@ -67,7 +68,7 @@ static void take(json_t *object, void *context)
             if (job->frames[i].step == PF_STEP_WAITING)
                 job->frames[i].step = PF_STEP_SENT;
     }
-    on_message(object, scheduler);
+    on_child_message(object, scheduler->worker);
     /* As a turn does, but that no worker is there to take anything. */
     for (struct pf_job *job = scheduler->jobs; job; job = next) {
         next = job->next;
@@ -85,9 +86,8 @@ static void take(json_t *object, void *context)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct pf_child_handlers handlers = {on_started, on_message, on_batch, NULL,
-                                                      on_ended};
-    static const char *const arguments[] = {"process", NULL};
+    static const struct pf_worker_handlers handlers = {on_started, on_message, on_batch, on_ended,
+                                                       on_changed};
     struct pf_error err = {0};
     if (!service.base)
         begin();
@@ -97,10 +97,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     scheduler->handlers = pf_stacking_handlers;
     scheduler->context = &service;
     scheduler->turn = evtimer_new(service.base, on_turn, scheduler);
-    scheduler->watchdog = evtimer_new(service.base, on_watchdog, scheduler);
-    FUZZ_CHECK(scheduler->turn && scheduler->watchdog);
-    FUZZ_CHECK(
-        pf_child_new(&scheduler->worker, service.base, arguments, &handlers, scheduler, &err) == 0);
+    FUZZ_CHECK(scheduler->turn);
+    FUZZ_CHECK(pf_worker_new(&scheduler->worker, service.base, &service.settings, &handlers,
+                             scheduler, &err) == 0);
     service.scheduler = scheduler;
     FUZZ_CHECK(pf_ledger_new(&service.ledger, service.base, service.journal, on_committed,
                              on_blocked, &service, &err) == 0);
