@@ -214,8 +214,8 @@ test_all_cameras()
     [ "$(grep -ac 'one more process takes one' hotplug.err)" = 1 ] || fail "too many processes"
 }
 
-# Quirk 13: error -53 of libgphoto2, another program has claimed the device: it is named, with what to do.
-test_quirk_13_a_camera_that_another_program_holds()
+# Quirk 13, and failure case 25: error -53 of libgphoto2, another program has claimed the device: it is named, with what to do.
+test_row25_quirk_13_a_camera_that_another_program_holds()
 {
     cp "$(command -v sleep)" gvfs-gphoto2-volume-monitor
     hotplug "$PARFOCAL" serve --source camera --spool "$T/spool" --state "$T/state" --outbox "$T/outbox"
