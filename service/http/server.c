@@ -1,11 +1,9 @@
 #include "service/http/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,45 +16,28 @@
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
-#include "config/base/log.h"
-#include "config/base/time.h"
-#include "service/http/address.h"
 #include "service/http/connection.h"
 #include "service/http/guard.h"
-#include "service/timer.h"
+#include "service/http/listener.h"
 
 #define CONNECTIONS_MAX 2048
 #define SPARE_FILES     256 /* descriptors that are not for connections */
 #define IDLE_S          75
-#define RETRY_MS        1000
-#define RETRY_MAX_MS    30000
 #define ARGUMENTS_MAX   6
 
-struct listener {
-    struct listener *next;
-    struct pf_http *http;
-    struct evhttp *server;
-    struct pf_address address;
-    struct event *retry;
-    int64_t backoff_ms;
-    bool listening;
-};
-
 struct pf_http {
-    struct event_base *base;
-    struct pf_troubles *troubles;
     const struct pf_http_route *routes;
     void *context;
     struct pf_access access;
     struct pf_connections *connections;
-    struct listener *listeners;
+    struct pf_listeners *listeners;
     struct pf_http_request *requests; /* without a reply yet */
-    bool ending;
 };
 
 struct pf_http_request {
     struct pf_http_request *next;
-    struct listener *listener;
+    struct pf_http *http;
+    const struct pf_address *address; /* where it was asked */
     struct evhttp_request *raw;
     enum pf_access_kind access;
     char *path;
@@ -73,7 +54,7 @@ struct pf_http_request {
 
 static void forget_request(struct pf_http_request *request)
 {
-    struct pf_http_request **at = &request->listener->http->requests;
+    struct pf_http_request **at = &request->http->requests;
     while (*at && *at != request)
         at = &(*at)->next;
     if (*at)
@@ -142,7 +123,7 @@ static void refuse_method(struct pf_http_request *request, unsigned methods)
 
 static void dispatch(struct pf_http_request *request)
 {
-    struct pf_http *http = request->listener->http;
+    struct pf_http *http = request->http;
     unsigned method = method_of(request->raw), methods = 0;
     for (const struct pf_http_route *route = http->routes; route->pattern; route++) {
         if (!route_fits(request, route->pattern))
@@ -169,16 +150,16 @@ static void dispatch(struct pf_http_request *request)
 /* Names, sites and tokens; true when it may go on. */
 static bool may_enter(struct pf_http_request *request)
 {
-    struct listener *listener = request->listener;
+    const struct pf_address *address = request->address;
     bool changes = method_of(request->raw) != EVHTTP_REQ_GET;
     const char *host = pf_http_header(request, "Host");
     const char *origin = pf_http_header(request, "Origin");
-    bool inside = listener->address.is_unix;
+    bool inside = address->is_unix;
     request->access =
         inside ? PF_ACCESS_FULL
-               : pf_access_of(&listener->http->access, pf_http_header(request, "Authorization"),
+               : pf_access_of(&request->http->access, pf_http_header(request, "Authorization"),
                               pf_http_header(request, "Cookie"));
-    if (!inside && !pf_access_host_is_ours(&listener->http->access, host, listener->address.host)) {
+    if (!inside && !pf_access_host_is_ours(&request->http->access, host, address->host)) {
         pf_http_reply_error(request, 403, "host",
                             "this is not the name of this machine; http_host lists its names");
         return false;
@@ -203,10 +184,9 @@ static int take_target(struct pf_http_request *request)
                : -EINVAL;
 }
 
-static void on_request(struct evhttp_request *raw, void *context)
+static void on_request(struct evhttp_request *raw, const struct pf_address *address, void *context)
 {
-    struct listener *listener = context;
-    struct pf_http *http = listener->http;
+    struct pf_http *http = context;
     struct evhttp_connection *connection = evhttp_request_get_connection(raw);
     struct pf_http_request *request =
         pf_connections_have(http->connections, evhttp_connection_get_bufferevent(connection))
@@ -217,7 +197,8 @@ static void on_request(struct evhttp_request *raw, void *context)
         return;
     }
     TAILQ_INIT(&request->query);
-    request->listener = listener;
+    request->http = http;
+    request->address = address;
     request->raw = raw;
     request->next = http->requests;
     http->requests = request;
@@ -490,7 +471,7 @@ void pf_http_abort(struct pf_http_request *request)
 struct bufferevent *pf_http_take_over(struct pf_http_request *request,
                                       struct evhttp_connection **ret_connection)
 {
-    struct pf_http *http = request->listener->http;
+    struct pf_http *http = request->http;
     struct evhttp_request *raw = request->raw;
     struct evhttp_connection *connection = evhttp_request_get_connection(raw);
     forget_request(request);
@@ -505,102 +486,20 @@ struct bufferevent *pf_http_take_over(struct pf_http_request *request,
     return channel;
 }
 
-/* ---- listening ---- */
+/* ---- the whole ---- */
 
-static void trouble_id(const struct listener *listener, char *id, size_t size)
+/* Each that listens is like this. */
+static void on_made(struct evhttp *server, void *context)
 {
-    snprintf(id, size, "http.%s", listener->address.text);
-}
-
-static void try_to_listen(struct listener *listener)
-{
-    struct pf_http *http = listener->http;
-    struct pf_error err = {0};
-    char id[PF_ADDRESS_CHARS + 8];
-    trouble_id(listener, id, sizeof(id));
-    int fd = pf_address_listen(&listener->address, &err);
-    struct evconnlistener *bound =
-        fd < 0 ? NULL
-               : evconnlistener_new(http->base, NULL, NULL,
-                                    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (bound && evhttp_bind_listener(listener->server, bound)) {
-        listener->listening = true;
-        pf_log_info("http: %s", pf_address_describe(&listener->address));
-        pf_trouble_off(http->troubles, id);
-        return;
-    }
-    if (bound)
-        evconnlistener_free(bound);
-    else if (fd >= 0)
-        close(fd);
-    if (!listener->backoff_ms)
-        pf_log_warning("http: %s; it is tried again, and the service goes on without",
-                       fd < 0 ? err.text : "out of memory");
-    listener->backoff_ms = pf_back_off_ms(listener->backoff_ms, RETRY_MS, RETRY_MAX_MS);
-    pf_trouble_on(http->troubles, true, id, NULL, "%s", fd < 0 ? err.text : "out of memory");
-    pf_timer_set(listener->retry, listener->backoff_ms);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd, (void)what;
-    try_to_listen(context);
-}
-
-static int add_listener(struct pf_http *http, const struct pf_address *address,
-                        struct pf_error *err)
-{
-    struct listener *listener = calloc(1, sizeof(*listener));
-    if (!listener)
-        return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
-    listener->next = http->listeners;
-    http->listeners = listener;
-    listener->http = http;
-    listener->address = *address;
-    listener->retry = evtimer_new(http->base, on_retry, listener);
-    listener->server = evhttp_new(http->base);
-    if (!listener->retry || !listener->server)
-        return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
-    evhttp_set_bevcb(listener->server, pf_connections_make, http->connections);
-    evhttp_set_gencb(listener->server, on_request, listener);
-    evhttp_set_allowed_methods(listener->server,
-                               EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
-                                   EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
+    struct pf_http *http = context;
+    evhttp_set_bevcb(server, pf_connections_make, http->connections);
+    evhttp_set_allowed_methods(server, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+                                           EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE |
+                                           EVHTTP_REQ_OPTIONS);
     /* The guard has refused what is larger; these are for what it might let through. */
-    evhttp_set_max_headers_size(listener->server, PF_GUARD_HEAD_MAX);
-    evhttp_set_max_body_size(listener->server, PF_GUARD_BODY_MAX);
-    evhttp_set_timeout(listener->server, IDLE_S);
-    return 0;
-}
-
-/* Calls `take` for each address of the setting. */
-static int each_address(const struct pf_settings *settings, bool has_token,
-                        int (*take)(struct pf_http *http, const struct pf_address *address,
-                                    struct pf_error *err),
-                        struct pf_http *http, struct pf_error *err)
-{
-    char text[PF_ADDRESS_CHARS];
-    int r = 0;
-    if (!strcmp(settings->http, "off"))
-        return 0;
-    for (const char *at = settings->http; !r && *(at += strspn(at, ", "));
-         at += strcspn(at, ", ")) {
-        struct pf_address address;
-        size_t length = strcspn(at, ", ");
-        if (length >= sizeof(text))
-            return pf_fail(err, EINVAL, "http: an address is too long");
-        memcpy(text, at, length);
-        text[length] = '\0';
-        r = pf_address_parse(&address, text, err);
-        if (!r && !has_token && !address.is_unix && !pf_access_is_loopback(address.host))
-            r = pf_fail(err, EINVAL,
-                        "http = %s: others can reach this address, so http_token must be set (for "
-                        "example: openssl rand -hex 24 >FILE, and http_token = /FILE)",
-                        text);
-        if (!r && take)
-            r = take(http, &address, err);
-    }
-    return r;
+    evhttp_set_max_headers_size(server, PF_GUARD_HEAD_MAX);
+    evhttp_set_max_body_size(server, PF_GUARD_BODY_MAX);
+    evhttp_set_timeout(server, IDLE_S);
 }
 
 int pf_http_check(const struct pf_settings *settings, struct pf_error *err)
@@ -609,7 +508,7 @@ int pf_http_check(const struct pf_settings *settings, struct pf_error *err)
     int r = pf_access_init(&access, settings, err);
     if (r < 0)
         return r;
-    r = each_address(settings, access.token != NULL, NULL, NULL, err);
+    r = pf_listeners_check(settings, access.token != NULL, err);
     pf_access_free(&access);
     return r;
 }
@@ -636,29 +535,22 @@ int pf_http_new(struct pf_http **ret, struct event_base *base, const struct pf_s
                 struct pf_troubles *troubles, const struct pf_http_route *routes, void *context,
                 struct pf_error *err)
 {
+    static const struct pf_listener_handlers handlers = {.made = on_made, .request = on_request};
     struct pf_http *http = calloc(1, sizeof(*http));
-    struct pf_address inside;
     if (!http)
         return pf_fail(err, ENOMEM, "out of memory for the HTTP interface");
-    http->base = base;
-    http->troubles = troubles;
     http->routes = routes;
     http->context = context;
     int r = pf_access_init(&http->access, settings, err);
     if (!r)
         r = pf_connections_new(&http->connections, base, connections_most(), err);
     if (!r)
-        r = pf_address_inside(&inside, settings->state, err);
-    if (!r)
-        r = add_listener(http, &inside, err);
-    if (!r)
-        r = each_address(settings, http->access.token != NULL, add_listener, http, err);
+        r = pf_listeners_new(&http->listeners, base, settings, http->access.token != NULL, troubles,
+                             &handlers, http, err);
     if (r < 0) {
         pf_http_free(http);
         return r;
     }
-    for (struct listener *listener = http->listeners; listener; listener = listener->next)
-        try_to_listen(listener);
     *ret = http;
     return 0;
 }
@@ -667,21 +559,9 @@ struct pf_http *pf_http_free(struct pf_http *http)
 {
     if (!http)
         return NULL;
-    for (struct listener *listener = http->listeners; listener; listener = listener->next) {
-        if (listener->server)
-            evhttp_free(listener->server); /* with its connections, and what they were sending */
-        if (listener->retry)
-            event_free(listener->retry);
-        if (listener->listening)
-            pf_address_forget(&listener->address);
-    }
+    pf_listeners_free(http->listeners);
     while (http->requests)
         forget_request(http->requests);
-    while (http->listeners) {
-        struct listener *listener = http->listeners;
-        http->listeners = listener->next;
-        free(listener);
-    }
     pf_connections_free(http->connections);
     pf_access_free(&http->access);
     free(http);

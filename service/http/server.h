@@ -6,8 +6,7 @@
  * client that goes away first is no concern of it.
  *
  * Listens on the Unix socket PF_HTTP_SOCKET in the state directory, which this user alone can open and
- * which needs no token, and on the addresses of the setting `http`. An address that is taken is said,
- * and tried again; the service goes on meanwhile.
+ * which needs no token, and on the addresses of the setting `http` (listener.h).
  */
 #ifndef PF_HTTP_SERVER_H
 #define PF_HTTP_SERVER_H
