@@ -14,18 +14,6 @@
 
 #define USB_DEVICES "/sys/bus/usb/devices"
 
-/* First line of a file, without its end; false when it cannot be read. */
-static bool first_line(const char *path, char *line, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    bool got = file && fgets(line, (int)size, file);
-    if (file)
-        fclose(file);
-    if (got)
-        line[strcspn(line, "\n")] = '\0';
-    return got;
-}
-
 static bool is_there(const char *pattern)
 {
     glob_t found = {0};
@@ -46,8 +34,9 @@ static bool has_card(void)
         char path[256], vendor[32], class[32];
         snprintf(path, sizeof(path), "%.*sclass", (int)strlen(vendors.gl_pathv[i]) - 6,
                  vendors.gl_pathv[i]);
-        found = first_line(vendors.gl_pathv[i], vendor, sizeof(vendor)) &&
-                strtol(vendor, NULL, 16) == 0x10de && first_line(path, class, sizeof(class)) &&
+        found = pf_doctor_first_line(vendors.gl_pathv[i], vendor, sizeof(vendor)) &&
+                strtol(vendor, NULL, 16) == 0x10de &&
+                pf_doctor_first_line(path, class, sizeof(class)) &&
                 strtol(class, NULL, 16) >> 16 == 3;
     }
     globfree(&vendors);
@@ -58,7 +47,7 @@ static bool has_card(void)
 static bool driver_version(char *ret, size_t size)
 {
     char line[256];
-    if (!first_line("/proc/driver/nvidia/version", line, sizeof(line)))
+    if (!pf_doctor_first_line("/proc/driver/nvidia/version", line, sizeof(line)))
         return false;
     snprintf(ret, size, "?");
     for (const char *word = line; *word; word += strcspn(word, " "), word += strspn(word, " ")) {
@@ -122,7 +111,7 @@ static long number_of(const char *device, const char *name, int base)
 {
     char path[300], line[32];
     snprintf(path, sizeof(path), "%s/%s", device, name);
-    return first_line(path, line, sizeof(line)) ? strtol(line, NULL, base) : -1;
+    return pf_doctor_first_line(path, line, sizeof(line)) ? strtol(line, NULL, base) : -1;
 }
 
 static void look_at_camera(struct pf_report *report, const char *device)
@@ -131,7 +120,7 @@ static void look_at_camera(struct pf_report *report, const char *device)
     snprintf(node, sizeof(node), "/dev/bus/usb/%03ld/%03ld", number_of(device, "busnum", 10),
              number_of(device, "devnum", 10));
     snprintf(path, sizeof(path), "%s/product", device);
-    first_line(path, product, sizeof(product));
+    pf_doctor_first_line(path, product, sizeof(product));
     if (pf_holder_find(node, holder, sizeof(holder))) {
         bool gvfs = strncmp(holder, "gvfs", 4) == 0;
         snprintf(

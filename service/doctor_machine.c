@@ -16,8 +16,7 @@
 
 extern char **environ;
 
-/* First line of a file, without its end; false when it cannot be read. */
-static bool first_line(const char *path, char *line, size_t size)
+bool pf_doctor_first_line(const char *path, char *line, size_t size)
 {
     FILE *file = fopen(path, "re");
     bool got = file && fgets(line, (int)size, file);
@@ -94,7 +93,7 @@ static void memory(struct pf_report *report)
     if (file)
         fclose(file);
     char note[96] = "";
-    if (first_line("/sys/fs/cgroup/memory.max", line, sizeof(line)) && atof(line) > 0) {
+    if (pf_doctor_first_line("/sys/fs/cgroup/memory.max", line, sizeof(line)) && atof(line) > 0) {
         limit_mib = atof(line) / 1048576;
         snprintf(note, sizeof(note), ", limited to %.0f MiB by its control group", limit_mib);
         if (limit_mib < available_mib)

@@ -26,6 +26,9 @@ void pf_report_add(struct pf_report *report, enum pf_finding finding, const char
                    const char *remedy, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* First line of a file, without its end; false when it cannot be read. */
+bool pf_doctor_first_line(const char *path, char *line, size_t size);
+
 /* Processor, memory, GPU, camera, elastix, libraries, clock. */
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings);
 
