@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/words.h"
 #include "config/settings.h"
 #include "config/settings_table.h"
 
@@ -158,20 +159,12 @@ static void print_row(FILE *to, const struct pf_setting *row)
     print_option(to, option, help);
 }
 
-static bool is_among(const char *words, const char *word)
-{
-    for (const char *at = words; *at; at += strcspn(at, " "), at += strspn(at, " "))
-        if (strcspn(at, " ") == strlen(word) && strncmp(at, word, strlen(word)) == 0)
-            return true;
-    return false;
-}
-
 void pf_settings_print_help(FILE *to, const char *wanted)
 {
     const char *heading = "";
     for (size_t i = 0; i < pf_setting_count; i++) {
         const struct pf_setting *row = &pf_setting_rows[i];
-        if (wanted && !is_among(wanted, row->section) && !is_among(wanted, row->key))
+        if (wanted && !pf_words_have(wanted, row->section) && !pf_words_have(wanted, row->key))
             continue;
         if (strcmp(heading, row->section) != 0)
             fprintf(to, "\n%s:\n", row->section);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/base/log.h"
+#include "config/base/words.h"
 #include "config/options.h"
 #include "config/settings_table.h"
 #include "service/describe.h"
@@ -15,18 +16,9 @@
 static const char changeable[] = PF_JOB_KEYS " gap hold min_frames expected_frames open_stacks "
                                              "retries worker_timeout log_level";
 
-static bool is_among(const char *keys, const char *key)
-{
-    size_t length = strlen(key);
-    for (const char *at = keys; *at; at += strcspn(at, " "), at += strspn(at, " "))
-        if (strcspn(at, " ") == length && !memcmp(at, key, length))
-            return true;
-    return false;
-}
-
 bool pf_act_is_changeable(const char *key)
 {
-    return is_among(changeable, key);
+    return pf_words_have(changeable, key);
 }
 
 /* What is decided follows all that has come before it. */
@@ -116,7 +108,7 @@ static int apply(struct pf_settings *to, const json_t *object, const char *keys,
     int r = 0;
     json_object_foreach((json_t *)object, key, value)
     {
-        if (!r && !is_among(keys, key))
+        if (!r && !pf_words_have(keys, key))
             r = pf_fail(err, EINVAL, "%s.%.60s", "there is no setting that could be changed here",
                         key);
         if (!r)

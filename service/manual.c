@@ -6,6 +6,7 @@
 
 #include "config/base/exit.h"
 #include "config/base/version.h"
+#include "config/base/words.h"
 #include "config/settings_table.h"
 #include "service/help.h"
 
@@ -67,15 +68,6 @@ static void put_head(FILE *to, const char *name, int section, const char *summar
             section == 1 ? "parfocal" : "parfocal.conf");
     put_text(to, summary);
     fputs("\n", to);
-}
-
-static bool is_among(const char *words, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)); at += length)
-        if ((at == words || at[-1] == ' ') && (!at[length] || at[length] == ' '))
-            return true;
-    return false;
 }
 
 /* What may stand behind the key, in words. */
@@ -179,7 +171,8 @@ static void put_command(FILE *to, const struct pf_command *command)
     bool first = true;
     for (size_t i = 0; i < pf_setting_count; i++) {
         const struct pf_setting *row = &pf_setting_rows[i];
-        if (!is_among(command->sections, row->section) && !is_among(command->sections, row->key))
+        if (!pf_words_have(command->sections, row->section) &&
+            !pf_words_have(command->sections, row->key))
             continue;
         fputs(first ? "" : ",\n", to);
         first = false;

@@ -65,3 +65,12 @@ char **pf_words_free(char **words)
     free(words);
     return NULL;
 }
+
+bool pf_words_have(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (strcspn(at, " ") == length && !memcmp(at, word, length))
+            return true;
+    return false;
+}

@@ -26,6 +26,14 @@ static const char *words_of(const char *text)
     return said;
 }
 
+TEST(words_have)
+{
+    CHECK(pf_words_have("gap hold", "gap") && pf_words_have("gap hold", "hold"));
+    CHECK(!pf_words_have("gap hold", "ga") && !pf_words_have("gap hold", "old"));
+    CHECK(!pf_words_have("gap hold", "gap hold") && !pf_words_have("gap hold", ""));
+    CHECK(!pf_words_have("", "gap"));
+}
+
 TEST(words)
 {
     CHECK_STR(words_of("a"), "[a]");
