@@ -309,26 +309,16 @@ int pf_burst_preview(struct pf_burst *burst, int max_width, const char *path, in
                      int *ret_height, struct pf_error *err)
 {
     struct pf_image *image = NULL;
-    char *part = NULL;
     int r = pf_stack_preview(burst->stack, max_width, &image, err);
     if (r < 0)
         return r;
-    if (asprintf(&part, "%s.part", path) < 0) {
-        pf_image_free(image);
-        return pf_fail(err, ENOMEM, "out of memory for a preview");
-    }
     struct pf_encode_options options = {
         .format = PF_FORMAT_JPEG, .bits = 8, .jpeg_quality = PREVIEW_QUALITY, .threads = 1};
-    r = pf_image_encode(image, part, &options, err);
-    if (r == 0 && rename(part, path) < 0) {
-        r = pf_fail_errno(err, errno, "renaming %s", part);
-        unlink(part);
-    }
+    r = pf_image_encode_aside(image, path, &options, err);
     if (r == 0) {
         *ret_width = stands_on_its_side(image) ? image->height : image->width;
         *ret_height = stands_on_its_side(image) ? image->width : image->height;
     }
-    free(part);
     pf_image_free(image);
     return r;
 }

@@ -51,6 +51,10 @@ struct pf_encode_options {
  * fsyncs the file. -ENOSPC, -EROFS, -EIO ... as the system says; a partial file is removed. */
 int pf_image_encode(const struct pf_image *image, const char *path,
                     const struct pf_encode_options *options, struct pf_error *err);
+/* The same for who reads `path` meanwhile: it is there whole or not at all (written as PATH.part, and
+ * renamed). */
+int pf_image_encode_aside(const struct pf_image *image, const char *path,
+                          const struct pf_encode_options *options, struct pf_error *err);
 
 /* By extension: .tif .tiff .png .jpg .jpeg, any case. -ENOTSUP. */
 int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *err);

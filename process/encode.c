@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,5 +125,20 @@ int pf_image_encode(const struct pf_image *image, const char *path,
     pf_image_free(turned);
     free(exif.bytes);
     pf_pool_free(pool);
+    return r;
+}
+
+int pf_image_encode_aside(const struct pf_image *image, const char *path,
+                          const struct pf_encode_options *options, struct pf_error *err)
+{
+    char *part = NULL;
+    if (asprintf(&part, "%s.part", path) < 0)
+        return pf_fail(err, ENOMEM, "out of memory for %s", path);
+    int r = pf_image_encode(image, part, options, err);
+    if (r == 0 && rename(part, path) < 0) {
+        r = pf_fail_errno(err, errno, "renaming %s", part);
+        unlink(part);
+    }
+    free(part);
     return r;
 }

@@ -97,7 +97,6 @@ static int shrink(struct pf_image **ret, const struct pf_image *image, int side,
     return 0;
 }
 
-/* `path` is there, whole or not at all. */
 static int write_jpeg(const struct pf_image *image, const char *path, struct pf_error *err)
 {
     struct pf_encode_options options = {.format = PF_FORMAT_JPEG,
@@ -105,16 +104,7 @@ static int write_jpeg(const struct pf_image *image, const char *path, struct pf_
                                         .jpeg_quality = QUALITY,
                                         .threads = 1,
                                         .fleeting = true};
-    char *part = NULL;
-    if (asprintf(&part, "%s.part", path) < 0)
-        return pf_fail(err, ENOMEM, "out of memory for a thumbnail");
-    int r = pf_image_encode(image, part, &options, err);
-    if (r == 0 && rename(part, path) < 0) {
-        r = pf_fail_errno(err, errno, "renaming %s", part);
-        unlink(part);
-    }
-    free(part);
-    return r;
+    return pf_image_encode_aside(image, path, &options, err);
 }
 
 static char *path_of(const char *prefix, enum pf_thumbnail_size size)

@@ -347,7 +347,6 @@ static int draw(const struct view *view, const struct pf_image *image, struct pf
     return 0;
 }
 
-/* `path` is there, whole or not at all. */
 static int write_view(const struct pf_image *image, const char *path, struct pf_error *err)
 {
     struct pf_encode_options options = {.format = PF_FORMAT_JPEG,
@@ -355,16 +354,7 @@ static int write_view(const struct pf_image *image, const char *path, struct pf_
                                         .jpeg_quality = QUALITY,
                                         .threads = 1,
                                         .fleeting = true};
-    char *part = NULL;
-    if (asprintf(&part, "%s.part", path) < 0)
-        return pf_fail(err, ENOMEM, "out of memory for a view");
-    int r = pf_image_encode(image, part, &options, err);
-    if (r == 0 && rename(part, path) < 0) {
-        r = pf_fail_errno(err, errno, "renaming %s", part);
-        unlink(part);
-    }
-    free(part);
-    return r;
+    return pf_image_encode_aside(image, path, &options, err);
 }
 
 /* ---- commands ---- */
