@@ -1,7 +1,7 @@
 // One burst: live while it is being shot, and as it came out. The headline, the stage, the strip,
 // and beside them what is known.
 
-import {button, el, put, say, soon} from '/dom.js';
+import {button, el, panel, put, say, soon} from '/dom.js';
 import {api, burstPath, get, post} from '/api.js';
 import * as cover from '/cover.js';
 import * as format from '/format.js';
@@ -29,15 +29,6 @@ const RESTACK = [
     'confidence_map',
     'frame_map',
 ];
-
-function panel(title, ...content) {
-    return el(
-        'section',
-        {class: 'panel', 'aria-label': title},
-        el('h2', {text: title}),
-        ...content,
-    );
-}
 
 export class BurstView {
     constructor(store) {

@@ -45,6 +45,15 @@ export function button(label, listener, props) {
     return el('button', {type: 'button', text: label, on: {click: listener}, ...props});
 }
 
+export function panel(title, ...content) {
+    return el(
+        'section',
+        {class: 'panel', 'aria-label': title},
+        el('h2', {text: title}),
+        ...content,
+    );
+}
+
 // Calls f once before the next frame is drawn, however often it was asked for.
 export function soon(f) {
     let asked = 0;

@@ -8,6 +8,18 @@ function size(root) {
     return {w: Math.max(160, root.clientWidth), h: Math.max(90, root.clientHeight)};
 }
 
+// said: the plot in words, for who does not see it.
+function draw(root, {w, h}, said, parts) {
+    put(
+        root,
+        svg(
+            'svg',
+            {viewBox: `0 0 ${w} ${h}`, width: w, height: h, role: 'img', 'aria-label': said},
+            parts,
+        ),
+    );
+}
+
 function nice(range) {
     const power = 10 ** Math.floor(Math.log10(range || 1));
     return [1, 1.5, 2, 3, 4, 5, 7, 10].find((n) => n * power >= range * 0.999) * power;
@@ -151,14 +163,7 @@ export function curve(root, {items, skipped, selected, found, picked}) {
               ? `; sharpest is ${format.name(peak.name)} with ${peak.sharpness.toFixed(2)}`
               : '') +
           (skipped.length ? `; ${format.plural(skipped.length, 'focal plane')} missing` : '');
-    put(
-        root,
-        svg(
-            'svg',
-            {viewBox: `0 0 ${w} ${h}`, width: w, height: h, role: 'img', 'aria-label': said},
-            parts,
-        ),
-    );
+    draw(root, {w, h}, said, parts);
 }
 
 // How far the middle of the picture has moved against the reference: a path, in pixels.
@@ -237,14 +242,7 @@ export function drift(root, {items, selected, picked}) {
     const said = last
         ? `Drift: at most ${far.toFixed(1)} pixels from the reference`
         : 'Drift: nothing aligned yet';
-    put(
-        root,
-        svg(
-            'svg',
-            {viewBox: `0 0 ${w} ${h}`, width: w, height: h, role: 'img', 'aria-label': said},
-            parts,
-        ),
-    );
+    draw(root, {w, h}, said, parts);
     return last
         ? {far, breathing: (last.at.scale - 1) * 100, turn: (last.at.turn * 180) / Math.PI}
         : null;

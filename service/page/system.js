@@ -1,6 +1,6 @@
 // The state of the service: troubles with retry, sources, worker, queue, disks, hooks, settings.
 
-import {button, el, put, soon} from '/dom.js';
+import {button, el, panel, put, soon} from '/dom.js';
 import {api, get, patch, post} from '/api.js';
 import * as format from '/format.js';
 import {attempt, field, toast} from '/dialogs.js';
@@ -33,15 +33,6 @@ export function device(worker) {
               kind: 'good',
               sub: worker.threads ? format.plural(worker.threads, 'thread') : null,
           };
-}
-
-function panel(title, ...content) {
-    return el(
-        'section',
-        {class: 'panel', 'aria-label': title},
-        el('h2', {text: title}),
-        ...content,
-    );
 }
 
 function mark(kind) {
