@@ -60,13 +60,18 @@ int pf_options_add_section(struct pf_options *options, const struct pf_settings 
     return r;
 }
 
-int pf_options_add_key(struct pf_options *options, const struct pf_settings *settings,
-                       const char *key, struct pf_error *err)
+int pf_options_add_keys(struct pf_options *options, const struct pf_settings *settings,
+                        const char *keys, struct pf_error *err)
 {
-    const struct pf_setting *row = pf_setting_find(key, strlen(key));
-    if (!row || row->type == PF_SETTING_LIST)
-        return pf_fail(err, EINVAL, "the setting %s cannot be handed on", key);
-    return add_row(options, settings, row, err);
+    int r = 0;
+    for (size_t length; !r && *keys; keys += length, keys += strspn(keys, " ")) {
+        length = strcspn(keys, " ");
+        const struct pf_setting *row = pf_setting_find(keys, length);
+        if (!row || row->type == PF_SETTING_LIST)
+            return pf_fail(err, EINVAL, "the setting %.*s cannot be handed on", (int)length, keys);
+        r = add_row(options, settings, row, err);
+    }
+    return r;
 }
 
 int pf_options_add_list(struct pf_options *options, const struct pf_settings *settings,

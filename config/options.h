@@ -26,9 +26,10 @@ int pf_options_add_section(struct pf_options *options, const struct pf_settings 
 int pf_options_add_list(struct pf_options *options, const struct pf_settings *settings,
                         const char *key, struct pf_error *err);
 
-/* Appends one setting as --key=value. -EINVAL: no such key, or a list; -ENOMEM. */
-int pf_options_add_key(struct pf_options *options, const struct pf_settings *settings,
-                       const char *key, struct pf_error *err);
+/* Appends the settings named in `keys` (separated by spaces), each as --key=value. -EINVAL: no such
+ * key, or a list; -ENOMEM. */
+int pf_options_add_keys(struct pf_options *options, const struct pf_settings *settings,
+                        const char *keys, struct pf_error *err);
 
 /* New JSON object of the settings named in `keys` (separated by spaces; words for choices, no
  * lists), owned by the caller; NULL on out of memory. */

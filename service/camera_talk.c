@@ -63,7 +63,6 @@ pid_t pf_talk_start(char *const *arguments, int *ret_fd, struct pf_error *err)
 
 static int start_child(struct pf_talk *talk, struct pf_error *err)
 {
-    static const char *const keys[] = {"outbox", "state", "sandbox"};
     struct pf_options options = {0};
     int r = pf_options_add(&options, "parfocal", err);
     if (!r)
@@ -74,8 +73,8 @@ static int start_child(struct pf_talk *talk, struct pf_error *err)
         r = pf_options_add_section(&options, talk->settings, "capture", err);
     if (!r)
         r = pf_options_add_list(&options, talk->settings, "capture_target_of", err);
-    for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
-        r = pf_options_add_key(&options, talk->settings, keys[i], err);
+    if (!r)
+        r = pf_options_add_keys(&options, talk->settings, "outbox state sandbox", err);
     if (!r)
         r = pf_options_add(&options, "--log-level=error", err);
     if (!r) {

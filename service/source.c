@@ -250,7 +250,6 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         .ended = on_ended,
     };
     /* The outbox and the state directory may lie inside the folder: the child leaves them out. */
-    static const char *const keys[] = {"outbox", "state", "sandbox", "log_format", "log_level"};
     struct pf_options options = {0};
     int r = 0;
     struct pf_source *source = calloc(1, sizeof(*source));
@@ -281,8 +280,9 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         r = pf_options_add_list(&options, settings, "capture_target_of", err);
     if (!r && source->is_camera) /* one that takes any leaves those that are named */
         r = pf_options_add_list(&options, settings, "source", err);
-    for (size_t i = 0; !r && i < sizeof(keys) / sizeof(keys[0]); i++)
-        r = pf_options_add_key(&options, settings, keys[i], err);
+    if (!r)
+        r = pf_options_add_keys(&options, settings, "outbox state sandbox log_format log_level",
+                                err);
     if (!r)
         r = pf_child_new(&source->child, base, (const char *const *)options.items, &child_handlers,
                          source, err);

@@ -160,15 +160,15 @@ static int start(struct pf_viewer *viewer, struct pf_error *err)
         .batch = on_batch,
         .ended = on_ended,
     };
-    static const char *const keys[] = {"max_megapixels", "worker_memory", "sandbox", "log_level"};
     struct pf_options options = {0};
     int r = pf_options_add(&options, "process", err);
     if (!r)
         r = pf_options_add(&options, "--device=cpu", err);
     if (!r)
         r = pf_options_add(&options, "--threads=1", err);
-    for (size_t i = 0; !r && i < sizeof(keys) / sizeof(*keys); i++)
-        r = pf_options_add_key(&options, viewer->settings, keys[i], err);
+    if (!r)
+        r = pf_options_add_keys(&options, viewer->settings,
+                                "max_megapixels worker_memory sandbox log_level", err);
     char *directory = pf_path_join(viewer->settings->state, "views");
     if (!r)
         r = directory ? pf_options_add(&options, directory, err)

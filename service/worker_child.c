@@ -286,13 +286,8 @@ static int make_child(struct pf_worker *worker, struct event_base *base, struct 
     if (!r)
         r = pf_options_add_section(&options, settings, "engine", err);
     if (!r)
-        r = pf_options_add_key(&options, settings, "worker_memory", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "sandbox", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "log_format", err);
-    if (!r)
-        r = pf_options_add_key(&options, settings, "log_level", err);
+        r = pf_options_add_keys(&options, settings, "worker_memory sandbox log_format log_level",
+                                err);
     if (!r)
         r = add_directories(&options, settings, err);
     if (!r)

@@ -244,7 +244,7 @@ static int run_options(struct pf_error *err)
         return r;
     r = pf_options_add_section(&options, &settings, "capture", err);
     if (!r)
-        r = pf_options_add_key(&options, &settings, "outbox", err);
+        r = pf_options_add_keys(&options, &settings, "outbox", err);
     json_t *object = pf_options_json(&settings, "align motion clip");
     json_decref(object);
     pf_options_free(&options);

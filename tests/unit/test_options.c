@@ -30,9 +30,9 @@ TEST(options_reach_a_child_unchanged)
     CHECK_EQ(pf_options_add_section(&options, &given, "engine", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "output", NULL), 0);
     CHECK_EQ(pf_options_add_section(&options, &given, "maps", NULL), 0);
-    CHECK_EQ(pf_options_add_key(&options, &given, "worker_memory", NULL), 0);
-    CHECK_EQ(pf_options_add_key(&options, &given, "outbox", NULL), 0);
-    CHECK_EQ(pf_options_add_key(&options, &given, "log_level", NULL), 0);
+    CHECK_EQ(pf_options_add_keys(&options, &given, "worker_memory outbox log_level", NULL), 0);
+    CHECK_EQ(pf_options_add_keys(&options, &given, "source", NULL), -EINVAL);
+    CHECK_EQ(pf_options_add_keys(&options, &given, "nothing sandbox", NULL), -EINVAL);
 
     /* A copy of the list: the parser takes options out of it. */
     char **argv = calloc(options.count + 1, sizeof(*argv));
