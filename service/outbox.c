@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -398,4 +399,10 @@ int pf_outbox_ask(struct pf_outbox *outbox, enum pf_outbox_request request, int6
     pthread_cond_signal(&outbox->more);
     pthread_mutex_unlock(&outbox->lock);
     return 0;
+}
+
+void pf_outbox_await(const struct pf_outbox *outbox, int ms)
+{
+    struct pollfd wake = {.fd = outbox->wake_fd, .events = POLLIN};
+    poll(&wake, 1, ms);
 }

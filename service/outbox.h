@@ -51,4 +51,7 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox);
 int pf_outbox_ask(struct pf_outbox *outbox, enum pf_outbox_request request, int64_t burst,
                   const char *name, int version, const json_t *identities);
 
+/* Waits until an answer is there to be told, at most so long: an outbox may lie on a mount that blocks. */
+void pf_outbox_await(const struct pf_outbox *outbox, int ms);
+
 #endif

@@ -18,8 +18,9 @@
 #include "service/service.h"
 #include "service/timer.h"
 
-#define TAG_CHARS 8
-#define HEALTH_MS 10000
+#define TAG_CHARS      8
+#define HEALTH_MS      10000
+#define OUTBOX_WAIT_MS 2000
 
 static void end_when_stopped(struct pf_service *service)
 {
@@ -314,8 +315,10 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
                           pf_publishing_answer, service, err);
     /* Before there is a worker, whose sandbox knows only directories that are there. */
-    if (!r)
+    if (!r) {
         on_health_timer(-1, 0, service);
+        pf_outbox_await(service->outbox, OUTBOX_WAIT_MS);
+    }
     if (!r)
         r = pf_scheduler_new(&service->scheduler, service->base, settings, &pf_stacking_handlers,
                              service, err);
