@@ -81,6 +81,17 @@ static inline float pf_glare(float sample)
  * so much beside that of the next grid. */
 #define PF_MAP_FINEST_TRUST 0.3f
 
+/* Maps: where no frame has fine detail, the frame wins in which the blur of an edge nearby reaches
+ * farthest. A cell has its say only if what it shows is a fair share of the most that its surroundings
+ * show (by the square of how far it falls short), or if places that are settled around it agree with it: what
+ * is never sharp, behind an object, keeps its depth. What is settled is asked for in rounds, each
+ * of which brings it some way nearer to the edges. Surroundings are 3 x 3 cells of a level of about 50
+ * cells a side. */
+#define PF_MAP_FAIR   0.1f
+#define PF_MAP_AGREE  0.25f /* of the depth, at which agreement counts a half */
+#define PF_MAP_ROUNDS 6
+#define PF_MAP_AROUND 6 /* levels beneath the coarsest */
+
 /* Output samples that warp_row takes together: between the exact ends of such a piece, source
  * coordinates run straight. */
 #define PF_WARP_SEGMENT 32

@@ -2,7 +2,8 @@
  *
  * The finest levels remember who had the highest weight in each cell. A level's word counts where
  * one frame stands out there (its confidence); elsewhere the next coarser level fills in, and so on
- * to the whole picture: push-pull, Gortler et al. 1996.
+ * to the whole picture: push-pull, Gortler et al. 1996. A cell whose evidence is little beside what is
+ * around it has no say of its own (PF_MAP_FAIR).
  */
 #include <errno.h>
 #include <math.h>
@@ -34,7 +35,13 @@ struct map_job {
     const int *rank;
     int highest, levels, level;
     struct map_level level_of[MAX_LEVELS];
-    float *smooth; /* depth: the finest level's places, smoothed */
+    float
+        *smooth; /* depth: the finest level's places, smoothed; before that, room of the next two */
+    /* Of the level of the surroundings: the most that is shown there above noise, NULL in a picture
+     * that is too small for any; the places of the round before, NULL in the first. */
+    int around;
+    float *crest;
+    const float *settled;
     struct pf_image *image;
     enum pf_map map;
 };
@@ -44,39 +51,134 @@ static bool has_winners(const struct map_job *job, int level)
     return level == 0 || (level == 1 && job->engine->parts > 1);
 }
 
+/* What the fine levels show at a cell of a level that has winners: log2. */
+static float shown_at(const struct pf_cpu_engine *engine, int level, int x, int y)
+{
+    const struct pf_shares *finest = &engine->shares[PF_PART_FINEST];
+    if (!engine->most)
+        return finest->best[(size_t)y * (size_t)pf_half(engine->size[0][0]).width + (size_t)x] /
+               engine->fuser->weighing->power;
+    int half = level ? 0 : 1; /* the same place among the cells of level 1 */
+    size_t width = (size_t)pf_half(engine->size[0][1]).width;
+    return engine->most[(size_t)(y >> half) * width + (size_t)(x >> half)];
+}
+
+static float energy_of(float shown, float nothing)
+{
+    return exp2f(fminf(60, shown - nothing));
+}
+
+/* The most that is shown beneath each cell of the surroundings' level; then in the 3 x 3 around it. */
+static void crest_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    const struct pf_cpu_engine *engine = job->engine;
+    struct pf_grid size = job->level_of[job->around].size;
+    int level = engine->most ? 1 : 0, shift = job->around - level;
+    struct pf_grid cells = job->level_of[level].size;
+    float nothing = pf_weights_nothing(engine, level);
+    float *highest = job->crest + pf_samples_of(size);
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        for (int x = 0; x < size.width; x++) {
+            float most = nothing;
+            for (int v = y << shift; v < (y + 1) << shift && v < cells.height; v++)
+                for (int u = x << shift; u < (x + 1) << shift && u < cells.width; u++)
+                    most = fmaxf(most, shown_at(engine, level, u, v));
+            highest[(size_t)y * (size_t)size.width + (size_t)x] = energy_of(most, nothing) - 1;
+        }
+    }
+}
+
+static void spread_crest_rows(void *context, int begin, int end, int thread)
+{
+    const struct map_job *job = context;
+    struct pf_grid size = job->level_of[job->around].size;
+    const float *highest = job->crest + pf_samples_of(size);
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        for (int x = 0; x < size.width; x++) {
+            float most = 0;
+            for (int k = 0; k < 9; k++) {
+                int v = pf_clamp(y + k / 3 - 1, 0, size.height - 1);
+                int u = pf_clamp(x + k % 3 - 1, 0, size.width - 1);
+                most = fmaxf(most, highest[(size_t)v * (size_t)size.width + (size_t)u]);
+            }
+            job->crest[(size_t)y * (size_t)size.width + (size_t)x] = most;
+        }
+    }
+}
+
+/* Cell-centred bilinear sample of a plane whose cells are 2^shift of the asking grid's wide. */
+static float sample_coarse(const float *plane, struct pf_grid size, int shift, int x, int y)
+{
+    float scale = 1.0f / (float)(1 << shift);
+    float u = fmaxf(((float)x + 0.5f) * scale - 0.5f, 0);
+    float v = fmaxf(((float)y + 0.5f) * scale - 0.5f, 0);
+    int x0 = pf_clamp((int)u, 0, size.width - 1), x1 = pf_clamp(x0 + 1, 0, size.width - 1);
+    int y0 = pf_clamp((int)v, 0, size.height - 1), y1 = pf_clamp(y0 + 1, 0, size.height - 1);
+    u -= (float)x0;
+    v -= (float)y0;
+    const float *upper = plane + (size_t)y0 * (size_t)size.width;
+    const float *lower = plane + (size_t)y1 * (size_t)size.width;
+    return (1 - v) * ((1 - u) * upper[x0] + u * upper[x1]) +
+           v * ((1 - u) * lower[x0] + u * lower[x1]);
+}
+
+/* How much a cell's winner, at that place, has a say beside its surroundings. */
+static float say_of(const struct map_job *job, float energy, float place, int x, int y)
+{
+    struct pf_grid size = job->level_of[job->around].size;
+    int shift = job->around - job->level;
+    float most = sample_coarse(job->crest, size, shift, x, y);
+    float say = fminf(1, fmaxf(energy - 1, 0) / fmaxf(PF_MAP_FAIR * most, 1e-3f));
+    say *= say;
+    if (say == 1 || !job->settled)
+        return say;
+    float away = 1;
+    for (int k = 0; k < 9; k++) {
+        int v = pf_clamp((y >> shift) + k / 3 - 1, 0, size.height - 1);
+        int u = pf_clamp((x >> shift) + k % 3 - 1, 0, size.width - 1);
+        float settled = job->settled[(size_t)v * (size_t)size.width + (size_t)u];
+        away = fminf(away, fabsf(place - settled));
+    }
+    away *= 1 / PF_MAP_AGREE;
+    return fmaxf(say, 1 / (1 + away * away * away * away));
+}
+
 /* What a level's own winners say. */
 static void winner_rows(void *context, int begin, int end, int thread)
 {
     const struct map_job *job = context;
     const struct pf_cpu_engine *engine = job->engine;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
     const struct map_level *level = &job->level_of[job->level];
     (void)thread;
     float nothing = pf_weights_nothing(engine, engine->most ? 1 : 0);
-    size_t width = (size_t)level->size.width;
-    size_t coarse = (size_t)pf_half(engine->size[0][1]).width;
+    int width = level->size.width;
     float trust = job->level || !engine->most ? 1 : PF_MAP_FINEST_TRUST;
-    for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
-        /* What the stack's rest mostly is there. */
-        enum pf_part part = PF_PART_FINEST;
-        if (job->level) {
-            if (i % width == 0)
-                pf_weights_sharp_row(engine, (int)(i / width), level->confidence + i);
-            part = level->confidence[i] > 0.5f ? PF_PART_SHARP : PF_PART_SOFT;
+    for (int y = begin; y < end; y++) {
+        size_t row = (size_t)y * (size_t)width;
+        if (job->level)
+            pf_weights_sharp_row(engine, y, level->confidence + row);
+        for (int x = 0; x < width; x++) {
+            size_t i = row + (size_t)x;
+            /* What the stack's rest mostly is there. */
+            enum pf_part part = PF_PART_FINEST;
+            if (job->level)
+                part = level->confidence[i] > 0.5f ? PF_PART_SHARP : PF_PART_SOFT;
+            const struct pf_shares *shares = &engine->shares[part];
+            /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
+             * the fine levels show no more than noise. */
+            float share = exp2f(fminf(0, shares->best[i] - shares->log_total[i]));
+            float energy = energy_of(shown_at(engine, job->level, x, y), nothing);
+            float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
+            int rank = job->rank[shares->winner[i]];
+            float place = (float)rank / (float)job->highest;
+            float say = job->crest ? say_of(job, energy, place, x, y) : 1;
+            level->confidence[i] = share * share * share * detail * trust * say;
+            level->place[i] = level->confidence[i] * place;
+            level->frame[i] = (uint16_t)rank;
         }
-        /* The same place among the cells of level 1. */
-        size_t shown_at = job->level ? i : i / width / 2 * coarse + i % width / 2;
-        const struct pf_shares *shares = &engine->shares[part];
-        /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
-         * the fine levels show no more than noise. */
-        float share = exp2f(fminf(0, shares->best[i] - shares->log_total[i]));
-        float shown = engine->most ? engine->most[shown_at] : shares->best[i] / weighing->power;
-        float energy = exp2f(fminf(60, shown - nothing));
-        float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
-        int rank = job->rank[shares->winner[i]];
-        level->confidence[i] = share * share * share * detail * trust;
-        level->place[i] = level->confidence[i] * (float)rank / (float)job->highest;
-        level->frame[i] = (uint16_t)rank;
     }
 }
 
@@ -327,10 +429,11 @@ static int make_levels(struct map_job *job, struct pf_error *err)
     return r;
 }
 
-static void fill(struct map_job *job)
+/* Levels from `least` on get what they know, and all down to `last` what they lack. */
+static void push_and_pull(struct map_job *job, int least, int last)
 {
     struct pf_pool *pool = job->engine->pool;
-    for (int l = 0; l < job->levels; l++) {
+    for (int l = least; l < job->levels; l++) {
         struct map_level *level = &job->level_of[l];
         job->level = l;
         if (has_winners(job, l))
@@ -338,8 +441,31 @@ static void fill(struct map_job *job)
         else
             reduce(&job->level_of[l - 1], level);
     }
-    for (job->level = job->levels - 1; job->level >= 0; job->level--)
+    for (job->level = job->levels - 1; job->level >= last; job->level--)
         pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, fill_rows, job);
+}
+
+/* What the finest level knows no coarser one asks for, if the next has winners of its own. */
+static void settle(struct map_job *job)
+{
+    struct map_level *level = &job->level_of[job->around];
+    size_t cells = pf_samples_of(level->size);
+    job->crest = job->smooth;
+    pf_pool_run(job->engine->pool, level->size.height, 1, crest_rows, job);
+    pf_pool_run(job->engine->pool, level->size.height, 1, spread_crest_rows, job);
+    for (int round = 1; round < PF_MAP_ROUNDS; round++) {
+        push_and_pull(job, has_winners(job, 1) ? 1 : 0, job->around);
+        job->settled = memcpy(job->crest + cells, level->place, cells * sizeof(float));
+    }
+}
+
+static void fill(struct map_job *job)
+{
+    struct pf_pool *pool = job->engine->pool;
+    job->around = job->levels - 1 - PF_MAP_AROUND;
+    if (job->around >= 2)
+        settle(job);
+    push_and_pull(job, 0, 0);
     if (job->map != PF_MAP_DEPTH)
         return;
     struct map_level *finest = &job->level_of[0];

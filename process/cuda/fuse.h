@@ -233,6 +233,14 @@ struct pf_cuda_winners {
     const float *best, *log_total;
     const uint16_t *winner;
 };
+/* What is around the cells of a map, see PF_MAP_FAIR: the most that is shown above noise, and the places
+ * that are settled (NULL: none yet), in cells of 2^shift of a level's. */
+struct pf_cuda_map_around {
+    struct pf_cuda_grid size;
+    float *crest; /* NULL: nothing is asked of the surroundings */
+    const float *settled;
+    int shift;
+};
 /* What a level's own winners say. */
 struct pf_cuda_map_winners {
     struct pf_cuda_winners part, soft; /* soft: where `sharp` is at most a half; level 1 */
@@ -245,7 +253,13 @@ struct pf_cuda_map_winners {
     int highest;
     float power;
     struct pf_cuda_nothing nothing;
+    struct pf_cuda_map_around around;
 };
+/* The crest of `around`, from what is shown on `cells` of level `job->level`; highest: as large, to work
+ * in. */
+void pf_cuda_map_crest(struct pf_cuda *cuda, const struct pf_cuda_map_around *around,
+                       float *highest, const struct pf_cuda_grid *cells,
+                       const struct pf_cuda_map_winners *job);
 void pf_cuda_map_winners(struct pf_cuda *cuda, const struct pf_cuda_map_level *level,
                          const struct pf_cuda_map_winners *winners);
 /* Means of what the finer level knows, and the frame of its surest cell. */

@@ -18,6 +18,99 @@ static dim3 blocks_for(int width, int height)
     return dim3(pf_pieces(width, COLUMNS), pf_pieces(height, ROWS));
 }
 
+/* What the fine levels show at a cell: log2. best: the cell's. */
+static __device__ __forceinline__ float shown_at(const struct pf_cuda_map_winners &job, float best,
+                                                 int x, int y)
+{
+    int half = job.level ? 0 : 1;
+    return job.most ? job.most[(size_t)(y >> half) * job.most_size.pitch + (x >> half)]
+                    : best / job.power;
+}
+
+static __device__ __forceinline__ float energy_of(float shown, float nothing)
+{
+    return exp2f(fminf(60, shown - nothing));
+}
+
+/* The most that is shown beneath each cell of the surroundings' level; then in the 3 x 3 around it. */
+static __global__ void crest(float *highest, struct pf_cuda_map_around around,
+                             struct pf_cuda_grid cells, struct pf_cuda_map_winners job)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= around.size.width || y >= around.size.height)
+        return;
+    float nothing = pf_nothing(job.nothing), most = nothing;
+    int right = min((x + 1) << around.shift, cells.width);
+    int bottom = min((y + 1) << around.shift, cells.height);
+    for (int v = y << around.shift; v < bottom; v++)
+        for (int u = x << around.shift; u < right; u++) {
+            float best = job.most ? 0 : job.part.best[(size_t)v * cells.pitch + u];
+            most = fmaxf(most, shown_at(job, best, u, v));
+        }
+    highest[(size_t)y * around.size.pitch + x] = energy_of(most, nothing) - 1;
+}
+
+static __global__ void spread_crest(struct pf_cuda_map_around around, const float *highest)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= around.size.width || y >= around.size.height)
+        return;
+    float most = 0;
+    for (int k = 0; k < 9; k++) {
+        int v = pf_within(y + k / 3 - 1, around.size.height);
+        int u = pf_within(x + k % 3 - 1, around.size.width);
+        most = fmaxf(most, highest[(size_t)v * around.size.pitch + u]);
+    }
+    around.crest[(size_t)y * around.size.pitch + x] = most;
+}
+
+void pf_cuda_map_crest(struct pf_cuda *cuda, const struct pf_cuda_map_around *around,
+                       float *highest, const struct pf_cuda_grid *cells,
+                       const struct pf_cuda_map_winners *job)
+{
+    dim3 blocks = blocks_for(around->size.width, around->size.height);
+    PF_LAUNCH(crest, blocks, dim3(COLUMNS, ROWS), 0, cuda->lane[PF_CUDA_WORK], highest, *around,
+              *cells, *job);
+    PF_LAUNCH(spread_crest, blocks, dim3(COLUMNS, ROWS), 0, cuda->lane[PF_CUDA_WORK], *around,
+              highest);
+    pf_cuda_launched(cuda, "what is around the cells of a map");
+}
+
+/* Cell-centred bilinear sample of the crest. */
+static __device__ float crest_at(const struct pf_cuda_map_around &around, int x, int y)
+{
+    float scale = 1.0f / (float)(1 << around.shift);
+    float u = fmaxf(((float)x + 0.5f) * scale - 0.5f, 0);
+    float v = fmaxf(((float)y + 0.5f) * scale - 0.5f, 0);
+    int x0 = pf_within((int)u, around.size.width), x1 = pf_within(x0 + 1, around.size.width);
+    int y0 = pf_within((int)v, around.size.height), y1 = pf_within(y0 + 1, around.size.height);
+    u -= (float)x0;
+    v -= (float)y0;
+    const float *upper = around.crest + (size_t)y0 * around.size.pitch;
+    const float *lower = around.crest + (size_t)y1 * around.size.pitch;
+    return (1 - v) * ((1 - u) * upper[x0] + u * upper[x1]) +
+           v * ((1 - u) * lower[x0] + u * lower[x1]);
+}
+
+/* How much a cell's winner, at that place, has a say beside its surroundings. */
+static __device__ float say_of(const struct pf_cuda_map_around &around, float energy, float place,
+                               int x, int y)
+{
+    float most = crest_at(around, x, y);
+    float say = fminf(1, fmaxf(energy - 1, 0) / fmaxf(PF_MAP_FAIR * most, 1e-3f));
+    say *= say;
+    if (say == 1 || !around.settled)
+        return say;
+    float away = 1;
+    for (int k = 0; k < 9; k++) {
+        int v = pf_within((y >> around.shift) + k / 3 - 1, around.size.height);
+        int u = pf_within((x >> around.shift) + k % 3 - 1, around.size.width);
+        away = fminf(away, fabsf(place - around.settled[(size_t)v * around.size.pitch + u]));
+    }
+    away *= 1 / PF_MAP_AGREE;
+    return fmaxf(say, 1 / (1 + away * away * away * away));
+}
+
 static __global__ void winners_say(struct pf_cuda_map_level level, struct pf_cuda_map_winners job)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
@@ -30,16 +123,15 @@ static __global__ void winners_say(struct pf_cuda_map_level level, struct pf_cud
      * fine levels show no more than noise. */
     float best = part.best[at];
     float share = exp2f(fminf(0, best - part.log_total[at]));
-    int half = job.level ? 0 : 1;
-    float shown = job.most ? job.most[(size_t)(y >> half) * job.most_size.pitch + (x >> half)]
-                           : best / job.power;
-    float energy = exp2f(fminf(60, shown - pf_nothing(job.nothing)));
+    float energy = energy_of(shown_at(job, best, x, y), pf_nothing(job.nothing));
     float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
     int rank = job.rank[part.winner[at]];
     float trust = job.level || !job.most ? 1 : PF_MAP_FINEST_TRUST;
-    float confidence = share * share * share * detail * trust;
+    float place = (float)rank / (float)job.highest;
+    float say = job.around.crest ? say_of(job.around, energy, place, x, y) : 1;
+    float confidence = share * share * share * detail * trust * say;
     level.confidence[at] = confidence;
-    level.place[at] = confidence * (float)rank / (float)job.highest;
+    level.place[at] = confidence * place;
     level.frame[at] = (uint16_t)rank;
 }
 

@@ -59,44 +59,79 @@ int pf_cuda_preview(void *opaque, int max_width, struct pf_image **ret, struct p
 
 /* --- maps --- */
 
-static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int level,
-                         int highest)
+static struct pf_cuda_map_winners winners_of(const struct pf_cuda_engine *engine, int level,
+                                             int highest)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
     const struct pf_shares *part = &memory->shares[level ? PF_PART_SHARP : PF_PART_FINEST];
-    struct pf_cuda_map_winners job = {
+    return (struct pf_cuda_map_winners){
         .part = {part->best, part->log_total, part->winner},
         .rank = memory->rank,
         .highest = highest,
-        .power = weighing->power,
+        .power = engine->fuser->weighing->power,
         .nothing = pf_cuda_nothing_of(engine, memory->most ? 1 : 0),
         .most = memory->most,
         .level = level,
         .most_size = memory->cells[1],
     };
+}
+
+static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int level,
+                         int highest, const struct pf_cuda_map_around *around)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    struct pf_cuda_map_winners job = winners_of(engine, level, highest);
+    job.around = *around;
+    job.around.shift -= level;
     if (level) {
         const struct pf_shares *soft = &memory->shares[PF_PART_SOFT];
         pf_cuda_sharp(engine->cuda, memory->evidence[1], memory->most, &memory->cells[1],
-                      &job.nothing, weighing->sharp);
+                      &job.nothing, engine->fuser->weighing->sharp);
         job.soft = (struct pf_cuda_winners){soft->best, soft->log_total, soft->winner};
         job.sharp = memory->evidence[1];
     }
     pf_cuda_map_winners(engine->cuda, &maps->level[level], &job);
 }
 
-static void fill(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int highest)
+/* Levels from `least` on get what they know, and all down to `last` what they lack. */
+static void push_and_pull(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int highest,
+                          const struct pf_cuda_map_around *around, int least, int last)
 {
     int winners = engine->memory.parts > 1 ? 2 : 1;
-    for (int l = 0; l < maps->levels; l++) {
+    for (int l = least; l < maps->levels; l++) {
         if (l < winners)
-            take_winners(engine, maps, l, highest);
+            take_winners(engine, maps, l, highest, around);
         else
             pf_cuda_map_reduce(engine->cuda, &maps->level[l - 1], &maps->level[l]);
     }
-    for (int l = maps->levels - 1; l >= 0; l--)
+    for (int l = maps->levels - 1; l >= last; l--)
         pf_cuda_map_fill(engine->cuda, &maps->level[l],
                          l + 1 < maps->levels ? &maps->level[l + 1] : NULL, l + 1 < winners);
+}
+
+/* As process/cpu/maps.c; `smooth` is not needed yet and has room for two planes of a level from the
+ * third on. */
+static void fill(struct pf_cuda_engine *engine, struct pf_cuda_maps *maps, int highest)
+{
+    struct pf_cuda_map_around around = {.shift = maps->levels - 1 - PF_MAP_AROUND};
+    if (around.shift >= 2) {
+        const struct pf_cuda_map_level *level = &maps->level[around.shift];
+        int fine = engine->memory.parts > 1 ? 1 : 0;
+        around.size = level->size;
+        around.crest = maps->smooth;
+        size_t cells = samples_of(&level->size);
+        struct pf_cuda_map_winners job = winners_of(engine, fine, highest);
+        struct pf_cuda_map_around above = around;
+        above.shift -= fine;
+        pf_cuda_map_crest(engine->cuda, &above, maps->smooth + cells, &maps->level[fine].size,
+                          &job);
+        for (int round = 1; round < PF_MAP_ROUNDS; round++) {
+            push_and_pull(engine, maps, highest, &around, fine, around.shift);
+            pf_cuda_copy(engine->cuda, maps->smooth + cells, level->place, cells * sizeof(float));
+            around.settled = maps->smooth + cells;
+        }
+    }
+    push_and_pull(engine, maps, highest, &around, 0, 0);
 }
 
 int pf_cuda_map_of(void *opaque, enum pf_map map, const int *rank, int count, struct pf_image **ret,
