@@ -312,6 +312,45 @@ TEST(fuse_depth_map_has_no_specks)
     pf_stack_free(stack);
 }
 
+/* Dark lines on an even plate, blurred by `reach` pixels to both sides. */
+static struct pf_image *lines(int reach)
+{
+    enum { APART = 60, WIDE = 4 };
+    struct pf_image *frame = NULL;
+    CHECK_EQ(pf_image_new(&frame, WIDTH, HEIGHT, 8, 1, 0, 0, NULL), 0);
+    for (int x = 0; x < WIDTH; x++) {
+        int dark = 0;
+        for (int u = x - reach; u <= x + reach; u++)
+            dark += (u + APART) % APART < WIDE;
+        for (int y = 0; y < HEIGHT; y++)
+            *pixel(frame, x, y) = (uint8_t)(160 - 140 * dark / (2 * reach + 1));
+    }
+    return frame;
+}
+
+/* On an even plate nobody is sharp, and the blur of lines on it reaches farthest in the frame that is
+ * farthest from being sharp: the plate is at the depth of its lines nonetheless. */
+TEST(fuse_depth_map_of_an_even_plate_is_that_of_its_lines)
+{
+    static const int rank[5] = {0, 1, 2, 3, 4};
+    struct pf_stack *stack = open_stack(PF_FUSE_PYRAMID, 0, true, NULL);
+    for (int i = 0; i < 5; i++) {
+        struct pf_image *frame = lines(6 * i);
+        CHECK_EQ(pf_stack_add(stack, frame, &(struct pf_frame_result){0}, NULL), 0);
+        pf_image_free(frame);
+    }
+    struct pf_image *depth = NULL;
+    CHECK_EQ(pf_stack_map(stack, PF_MAP_DEPTH, rank, 5, &depth, NULL), 0);
+    int off = 0;
+    for (int y = 10; y < HEIGHT - 10; y++)
+        for (int x = 10; x < WIDTH - 10; x++)
+            off += value(depth, x, y) > 0.25 * 65535;
+    /* Two fifths if each cell has its say whatever is around it. */
+    CHECK(off < 0.15 * (HEIGHT - 20) * (WIDTH - 20));
+    pf_image_free(depth);
+    pf_stack_free(stack);
+}
+
 /* Where no frame is ever sharp there is nothing to choose by: the stack must not pick the noisiest
  * frame, pixel by pixel, but stay smooth. */
 TEST(fuse_noise_decides_nothing)
