@@ -51,8 +51,8 @@ static void no_change(struct pf_source *source, void *context)
 static void on_camera_answer(struct pf_source *source, int64_t id, const json_t *answer,
                              void *context)
 {
-    (void)source, (void)answer, (void)context;
-    FUZZ_CHECK(id == 7);
+    /* Any number: whoever is asked for is found by it (service/asking.c), or nobody is. */
+    (void)source, (void)id, (void)answer, (void)context;
 }
 
 static void take(json_t *object, void *context)

@@ -85,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pf_pipeline_free(worker.pipeline);
     while (worker.bursts)
         close_burst(&worker.bursts);
+    pf_views_free(worker.views);
     pf_pool_free(worker.pool);
     pf_settings_free(&worker.settings);
     FUZZ_CHECK(pf_remove_tree(out, &err) == 0);
