@@ -49,7 +49,8 @@ static void take(json_t *object, void *context)
     name_ours(object, "thumbnails", "%s/out/t%d");
     if (align && !strcmp(align, "bspline")) /* another program, for seconds */
         json_object_set_new(object, "align", json_string("hybrid"));
-    take_command(context, json_incref(object));
+    /* A copy: counts of references are not for two threads, and the command goes to the engine's. */
+    take_command(context, json_deep_copy(object));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
