@@ -18,6 +18,21 @@ static const struct turn turns[9] = {
     [7] = {true, true, true},    [8] = {true, false, true},
 };
 
+static struct turn turn_of(int orientation)
+{
+    return turns[orientation >= 1 && orientation <= 8 ? orientation : 1];
+}
+
+void pf_upright_place(int orientation, int width, int height, double x, double y, double *ret_x,
+                      double *ret_y)
+{
+    struct turn turn = turn_of(orientation);
+    double u = turn.mirror_x ? (turn.swap ? height : width) - 1 - x : x;
+    double v = turn.mirror_y ? (turn.swap ? width : height) - 1 - y : y;
+    *ret_x = turn.swap ? v : u;
+    *ret_y = turn.swap ? u : v;
+}
+
 #define TILE                                                                                       \
     32 /* both the rows read and the rows written of a tile stay in the first-level cache */
 
@@ -88,8 +103,7 @@ static int with_full_chroma(const struct pf_image *image, struct pf_image **ret,
 int pf_image_upright(const struct pf_image *image, struct pf_pool *pool, struct pf_image **ret,
                      struct pf_error *err)
 {
-    int orientation = image->orientation >= 1 && image->orientation <= 8 ? image->orientation : 1;
-    struct turn turn = turns[orientation];
+    struct turn turn = turn_of(image->orientation);
     struct pf_image *full = NULL, *out = NULL;
 
     bool odd_x = image->chroma_shift_x && image->width % 2;

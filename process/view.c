@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "process/upright.h"
 
 #define KEPT         2                    /* pictures: a stack and the frame it is compared with */
 #define KEPT_PIXELS  (INT64_C(100000000)) /* of all of them together, beyond the last one */
@@ -161,38 +162,6 @@ static int picture_of(struct pf_views *views, const char *path, const struct pf_
 
 /* ---- places ---- */
 
-/* Where a place of the upright picture lies in the picture as stored (EXIF 2.32, tag Orientation). */
-static void to_stored(const struct view *view, double u, double v, double *x, double *y)
-{
-    double right = view->full_width - 1, bottom = view->full_height - 1;
-    switch (view->orientation) {
-    case 2:
-        *x = right - u, *y = v;
-        break;
-    case 3:
-        *x = right - u, *y = bottom - v;
-        break;
-    case 4:
-        *x = u, *y = bottom - v;
-        break;
-    case 5:
-        *x = v, *y = u;
-        break;
-    case 6:
-        *x = v, *y = bottom - u;
-        break;
-    case 7:
-        *x = right - v, *y = bottom - u;
-        break;
-    case 8:
-        *x = right - v, *y = u;
-        break;
-    default:
-        *x = u, *y = v;
-        break;
-    }
-}
-
 static void lay(const struct view *view, double *x, double *y)
 {
     const double *h = view->transform;
@@ -300,7 +269,7 @@ static void make_pixel(const struct view *view, const struct pf_image *image, in
             double u = view->x0 + (i + (a + 0.5) / samples) * view->step - 0.5;
             double v = view->y0 + (j + (b + 0.5) / samples) * view->step - 0.5;
             double x, y;
-            to_stored(view, u, v, &x, &y);
+            pf_upright_place(view->orientation, view->full_width, view->full_height, u, v, &x, &y);
             if (view->is_laid)
                 lay(view, &x, &y);
             if (view->is_laid && !(x > -1 && y > -1 && x < image->width && y < image->height))

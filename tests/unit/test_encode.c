@@ -7,6 +7,7 @@
 #include "process/codec.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
+#include "process/upright.h"
 #include "tests/unit/codec_files.h"
 
 static const struct pf_decode_limits limits = {.max_pixels = 100000000};
@@ -222,7 +223,10 @@ TEST(pixels_are_turned_upright)
                     for (int y = 0; y < want.height; y++)
                         for (int x = 0; x < want.width; x++) {
                             int u, v;
+                            double place_x, place_y;
                             stored_place(orientation, width, height, x, y, &u, &v);
+                            pf_upright_place(orientation, width, height, x, y, &place_x, &place_y);
+                            CHECK(place_x == u && place_y == v);
                             for (int c = 0; c < 3; c++)
                                 want.samples[((size_t)y * (size_t)want.width + (size_t)x) * 3 +
                                              (size_t)c] = sample_at(&plain, u, v, c);
