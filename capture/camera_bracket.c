@@ -12,6 +12,7 @@
 
 #include "capture/camera_internal.h"
 #include "capture/focus_drive.h"
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 
@@ -49,6 +50,24 @@ static void fail_gp(struct pf_camera *camera, int gp_code, const char *doing)
     fail(camera, err.text);
 }
 
+/* Whether it could be driven so: what the camera has is told also where the step does not fit. */
+static void answer_dry(struct pf_camera *camera, int64_t id, bool can, const char *why)
+{
+    const struct pf_focus_maker *maker = camera->bracket.maker;
+    json_t *answer =
+        json_pack("{s:b, s:b, s:o}", "done", 1, "can", can, "camera", pf_json_bytes(camera->model));
+    if (maker) {
+        int most;
+        bool counts = pf_focus_drive_counts(maker, &most);
+        json_object_set_new(answer, "setting", json_string(pf_focus_drive_name(maker)));
+        json_object_set_new(answer, "step_is", json_string(counts ? "count" : "size"));
+        json_object_set_new(answer, "step_most", json_integer(most));
+    }
+    if (!can)
+        json_object_set_new(answer, "error", pf_json_bytes(why));
+    pf_camera_answer(camera, id, answer);
+}
+
 void pf_camera_bracket_begin(struct pf_camera *camera, const json_t *ask)
 {
     struct pf_camera_bracket *bracket = &camera->bracket;
@@ -76,17 +95,18 @@ void pf_camera_bracket_begin(struct pf_camera *camera, const json_t *ask)
         pf_camera_refuse(camera, id, "a bracket needs a number of frames");
         return;
     }
-    if (pf_focus_drive_find(camera->gp, camera->context, step, &bracket->maker, &err) < 0) {
+    int r = pf_focus_drive_find(camera->gp, camera->context, &bracket->maker, &err);
+    if (!r)
+        r = pf_focus_drive_check(bracket->maker, step, &err);
+    if (json_is_true(json_object_get(ask, "dry_run"))) {
+        answer_dry(camera, id, r == 0, err.text);
+        return;
+    }
+    if (r < 0) {
         pf_camera_refuse(camera, id, err.text);
         return;
     }
     bracket->unit = pf_focus_drive_units(bracket->maker, step);
-    if (json_is_true(json_object_get(ask, "dry_run"))) {
-        pf_camera_answer(camera, id,
-                         json_pack("{s:b, s:s, s:s}", "done", 1, "setting",
-                                   pf_focus_drive_name(bracket->maker), "camera", camera->model));
-        return;
-    }
     bracket->state = PF_BRACKET_TRIGGER;
     bracket->since_ms = pf_monotonic_ms();
     pf_log_info("bracket of %s%d frames begins, %s by %d", bracket->until_covered ? "at most " : "",

@@ -41,8 +41,8 @@ static void manufacturer_of(Camera *camera, GPContext *context, char *ret, size_
     gp_widget_free(widget);
 }
 
-int pf_focus_drive_find(Camera *camera, GPContext *context, int step,
-                        const struct pf_focus_maker **ret, struct pf_error *err)
+int pf_focus_drive_find(Camera *camera, GPContext *context, const struct pf_focus_maker **ret,
+                        struct pf_error *err)
 {
     char manufacturer[128];
     manufacturer_of(camera, context, manufacturer, sizeof(manufacturer));
@@ -53,11 +53,6 @@ int pf_focus_drive_find(Camera *camera, GPContext *context, int step,
             !has(camera, context, maker->setting, &widget))
             continue;
         gp_widget_free(widget);
-        if (!step || abs(step) > maker->most)
-            return pf_fail(err, ERANGE,
-                           "a step of %d: this camera (%s) has %s from 1 to %d, negative for near",
-                           step, manufacturer,
-                           maker->kind == BY_STEPS ? "steps" : "sizes of a step", maker->most);
         *ret = maker;
         return 0;
     }
@@ -67,9 +62,24 @@ int pf_focus_drive_find(Camera *camera, GPContext *context, int step,
                    manufacturer);
 }
 
+int pf_focus_drive_check(const struct pf_focus_maker *maker, int step, struct pf_error *err)
+{
+    if (step && abs(step) <= maker->most)
+        return 0;
+    return pf_fail(
+        err, ERANGE, "a step of %d: this camera (%s) has %s from 1 to %d, negative for near", step,
+        maker->maker, maker->kind == BY_STEPS ? "steps" : "sizes of a step", maker->most);
+}
+
 const char *pf_focus_drive_name(const struct pf_focus_maker *maker)
 {
     return maker->setting;
+}
+
+bool pf_focus_drive_counts(const struct pf_focus_maker *maker, int *ret_most)
+{
+    *ret_most = maker->most;
+    return maker->kind == BY_STEPS;
 }
 
 int pf_focus_drive_units(const struct pf_focus_maker *maker, int step)

@@ -15,11 +15,14 @@
 
 struct pf_focus_maker;
 
-/* How this camera's focus is driven. -ENOTSUP: it cannot be; -ERANGE: not by such a step (the text
- * says which there are); -EIO. */
-int pf_focus_drive_find(Camera *camera, GPContext *context, int step,
-                        const struct pf_focus_maker **ret, struct pf_error *err);
+/* How this camera's focus is driven. -ENOTSUP: it cannot be. */
+int pf_focus_drive_find(Camera *camera, GPContext *context, const struct pf_focus_maker **ret,
+                        struct pf_error *err);
+/* -ERANGE: not by such a step; the text says which there are. */
+int pf_focus_drive_check(const struct pf_focus_maker *maker, int step, struct pf_error *err);
 const char *pf_focus_drive_name(const struct pf_focus_maker *maker); /* "manualfocusdrive", ... */
+/* Whether a step is a number of motor steps, or one of some sizes; both go from 1 to *ret_most. */
+bool pf_focus_drive_counts(const struct pf_focus_maker *maker, int *ret_most);
 
 /* How many units of the maker's measure a step is: motor steps, or 1 where steps have sizes. */
 int pf_focus_drive_units(const struct pf_focus_maker *maker, int step);

@@ -65,6 +65,39 @@ static struct pf_source *find(struct pf_service *service, const char *name, char
     return found;
 }
 
+static bool whole(const json_t *ask, const char *key, json_int_t low, json_int_t high)
+{
+    const json_t *value = json_object_get(ask, key);
+    return json_is_integer(value) && json_integer_value(value) >= low &&
+           json_integer_value(value) <= high;
+}
+
+/* What may be asked, and what it needs. NULL: it is well. */
+static const char *check(const json_t *ask)
+{
+    const char *what = json_string_value(json_object_get(ask, "do"));
+    bool named = json_is_string(json_object_get(ask, "name"));
+    if (!what)
+        return "`do` is missing: list, get, set, trigger, bracket";
+    if (!strcmp(what, "list") || !strcmp(what, "trigger"))
+        return NULL;
+    if (!strcmp(what, "get"))
+        return named ? NULL : "`name` is missing";
+    if (!strcmp(what, "set"))
+        return named && json_is_string(json_object_get(ask, "value"))
+                   ? NULL
+                   : "`name` and `value` are texts";
+    if (strcmp(what, "bracket") != 0)
+        return "`do` is list, get, set, trigger or bracket";
+    if (!whole(ask, "frames", 2, 10000))
+        return "`frames` is a whole number from 2 to 10000";
+    if (!whole(ask, "step", -32767, 32767) || whole(ask, "step", 0, 0))
+        return "`step` is a whole number from 1 to 32767, negative for near";
+    if (json_object_get(ask, "settle_ms") && !whole(ask, "settle_ms", 0, 60000))
+        return "`settle_ms` is a whole number from 0 to 60000";
+    return NULL;
+}
+
 static int ask_source(struct pf_source *source, int64_t id, json_t *ask, char *why)
 {
     int r = pf_source_ask(source, id, json_incref(ask));
@@ -84,9 +117,10 @@ int64_t pf_asking_ask(struct pf_service *service, const char *source_name, json_
     struct asker *asker = calloc(1, sizeof(*asker));
     int64_t id = asking->last_id + 1;
     int r = 0;
-    if (!asker || !what) {
+    const char *wrong = asker ? check(ask) : "out of memory";
+    if (wrong) {
         r = asker ? -EINVAL : -ENOMEM;
-        snprintf(why, PF_ASKING_WHY, asker ? "nothing is asked" : "out of memory");
+        snprintf(why, PF_ASKING_WHY, "%s", wrong);
     }
     struct pf_source *source = r ? NULL : find(service, source_name, why);
     if (!r)

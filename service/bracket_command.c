@@ -13,19 +13,32 @@ static bool is_until_covered(const struct pf_talk *talk)
     return json_is_true(json_object_get(talk->ask, "until_covered"));
 }
 
+/* What a bracket would be, from the answer to a dry run. */
+static void print_plan(const struct pf_talk *talk, const json_t *answer)
+{
+    char *camera = pf_json_bytes_value(json_object_get(answer, "camera"));
+    const char *is = json_string_value(json_object_get(answer, "step_is"));
+    long long frames = (long long)json_integer_value(json_object_get(talk->ask, "frames"));
+    long long step = (long long)json_integer_value(json_object_get(talk->ask, "step"));
+    bool counts = is && !strcmp(is, "count");
+    printf("%s: %s%lld frames, %s by %lld before each but the first", camera ? camera : "",
+           is_until_covered(talk) ? "until covered, at most " : "", frames,
+           json_string_value(json_object_get(answer, "setting")), step);
+    if (counts)
+        printf(" (%lld in all)", step * (frames - 1));
+    printf(", and back again; the camera has %s from 1 to %lld; nothing was shot\n",
+           counts ? "steps" : "sizes of a step",
+           (long long)json_integer_value(json_object_get(answer, "step_most")));
+    free(camera);
+}
+
 static void on_bracket_answer(struct pf_talk *talk, const json_t *answer)
 {
     int taken = (int)json_integer_value(json_object_get(answer, "taken"));
-    const char *setting = json_string_value(json_object_get(answer, "setting"));
-    if (setting) {
-        printf(
-            "%s: %s%lld frames, %s by %lld before each but the first, and back again; nothing was "
-            "shot\n",
-            json_string_value(json_object_get(answer, "camera")),
-            is_until_covered(talk) ? "until covered, at most " : "",
-            (long long)json_integer_value(json_object_get(talk->ask, "frames")), setting,
-            (long long)json_integer_value(json_object_get(talk->ask, "step")));
-        return;
+    if (json_object_get(answer, "can")) {
+        if (json_is_true(json_object_get(answer, "can")))
+            print_plan(talk, answer);
+        return; /* the reason why it cannot is its error */
     }
     while (talk->taken < taken) {
         char line[64];

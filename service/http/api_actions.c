@@ -186,29 +186,6 @@ struct pf_asks *pf_asks_free(struct pf_asks *asks)
     return NULL;
 }
 
-/* What may be asked, and what it needs. NULL: it is well. */
-static const char *check_ask(const json_t *ask)
-{
-    const char *what = json_string_value(json_object_get(ask, "do"));
-    bool named = json_is_string(json_object_get(ask, "name"));
-    if (!what)
-        return "`do` is missing: list, get, set, trigger, bracket";
-    if (!strcmp(what, "list") || !strcmp(what, "trigger"))
-        return NULL;
-    if (!strcmp(what, "get"))
-        return named ? NULL : "`name` is missing";
-    if (!strcmp(what, "set"))
-        return named && json_is_string(json_object_get(ask, "value"))
-                   ? NULL
-                   : "`name` and `value` are texts";
-    if (!strcmp(what, "bracket"))
-        return json_is_integer(json_object_get(ask, "frames")) &&
-                       json_is_integer(json_object_get(ask, "step"))
-                   ? NULL
-                   : "`frames` and `step` are whole numbers";
-    return "`do` is list, get, set, trigger or bracket";
-}
-
 static void on_answer(struct pf_service *service, int64_t id, const json_t *answer, void *context)
 {
     struct ask *ask = context, **at = &ask->all->first;
@@ -221,7 +198,7 @@ static void on_answer(struct pf_service *service, int64_t id, const json_t *answ
     json_t *told = json_deep_copy(answer);
     json_object_del(told, "id");
     json_object_del(told, "event");
-    if (!answer || json_object_get(answer, "error")) {
+    if (!answer || (json_object_get(answer, "error") && !json_object_get(answer, "can"))) {
         char *why = pf_json_bytes_value(json_object_get(answer, "error"));
         pf_http_reply_error(ask->request, 502, "camera", "%s",
                             why ? why : "the process of the camera has ended; it is started again");
@@ -249,10 +226,11 @@ void pf_api_camera(struct pf_http_request *request, void *context)
     if (!source || pf_http_body(request, &body) < 0)
         return;
     const char *wrong = !pf_source_is_camera(source) ? "this source is no camera"
-                        : body                       ? check_ask(body)
+                        : body                       ? NULL
                                                      : "nothing is asked";
     const char *what = json_string_value(json_object_get(body, "do"));
-    bool bracket = what && !strcmp(what, "bracket");
+    bool bracket =
+        what && !strcmp(what, "bracket") && !json_is_true(json_object_get(body, "dry_run"));
     struct ask *ask = wrong ? NULL : calloc(1, sizeof(*ask));
     if (wrong || !ask) {
         json_decref(body);

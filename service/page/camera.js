@@ -6,6 +6,20 @@ import {api, post, remove} from '/api.js';
 import * as format from '/format.js';
 import {attempt, toast} from '/dialogs.js';
 
+// What a bracket would be, from the answer to a dry run.
+function plan({frames, step, until_covered}, {can, error, setting, step_is, step_most}) {
+    const why = format.name(error ?? '');
+    if (!can) return `Dry run: no. ${why.charAt(0).toUpperCase()}${why.slice(1)}. Nothing was shot.`;
+    const counts = step_is === 'count';
+    const way = counts
+        ? `${step > 0 ? 'far' : 'near'} by ${Math.abs(step)} each, ${Math.abs(step) * (frames - 1)} in all`
+        : `${frames - 1} steps of size ${Math.abs(step)} to ${step > 0 ? 'far' : 'near'}`;
+    return (
+        `Dry run: yes. ${until_covered ? 'At most ' : ''}${frames} frames, ${way}, and back, by ${setting}. ` +
+        `The camera has ${counts ? 'steps' : 'sizes of a step'} from 1 to ${step_most}. Nothing was shot.`
+    );
+}
+
 class Camera {
     constructor(store, source) {
         this.store = store;
@@ -42,7 +56,7 @@ class Camera {
                     },
                 },
             },
-            number('Frames', 'frames', 20, 2, 1000, 'how many pictures'),
+            number('Frames', 'frames', 20, 2, 10000, 'how many pictures'),
             number(
                 'Step',
                 'step',
@@ -100,7 +114,8 @@ class Camera {
                 .map(format.name)
                 .join(' · '),
         );
-        const busy = source.ask && source.ask.do === 'bracket' ? source.ask : null;
+        const busy =
+            source.ask && source.ask.do === 'bracket' && !source.ask.dry_run ? source.ask : null;
         this.progress.hidden = this.stopper.hidden = !busy;
         if (busy && busy.frames) {
             this.progress.max = busy.frames;
@@ -116,6 +131,8 @@ class Camera {
         const answer = this.store.camera[this.id];
         if (!answer || answer === this.seen) return;
         this.seen = answer;
+        this.said.classList.remove('bad-text');
+        if ('can' in answer) return; // a dry run: told to the one who asked
         if (answer.frames && !answer.done) {
             this.progress.hidden = this.stopper.hidden = false;
             this.progress.max = answer.frames;
@@ -143,16 +160,18 @@ class Camera {
 
     async bracket(dry) {
         const form = new FormData(this.form);
-        const answer = await this.ask({
+        const wanted = {
             do: 'bracket',
             frames: Number(form.get('frames')),
             step: Number(form.get('step')),
             settle_ms: Number(form.get('settle_ms')),
             dry_run: dry,
             until_covered: form.has('until_covered'),
-        });
-        if (answer && dry) toast('The camera can be driven.');
-        else if (answer) say(this.said, 'The bracket begins.');
+        };
+        const answer = await this.ask(wanted);
+        if (!answer) return;
+        say(this.said, dry ? plan(wanted, answer) : 'The bracket begins.');
+        this.said.classList.toggle('bad-text', dry && !answer.can);
     }
 
     async fetch() {

@@ -35,6 +35,57 @@ test_a_camera_is_asked()
     expect_reply 409 DELETE /sources/0/camera
 }
 
+# A dry run says whether the camera can, to whoever asked, and shoots nothing.
+test_a_dry_run_says_whether_the_camera_can()
+{
+    need curl jq
+    make_burst files --frames 3
+    camera body files --profile nikon
+    serve_camera --gap 60
+    wait_for 20 source_is_ok
+    expect_reply 200 POST /sources/0/camera '{"do":"bracket","frames":4,"step":100,"dry_run":true}'
+    jq -e '.done and .can and .setting == "manualfocusdrive" and .step_is == "count" and .step_most == 32767 and
+        (.camera | length > 0) and .error == null' reply >/dev/null || fail "$(cat reply)"
+    asked bracket --frames 4 --step -100 --dry-run >out
+    grep -q '4 frames, manualfocusdrive by -100 before each but the first (-300 in all).* steps from 1 to 32767; nothing was shot' out ||
+        fail "$(cat out)"
+    for body in '"frames":1,"step":2' '"frames":4,"step":0' '"frames":4,"step":40000' '"frames":4' \
+        '"frames":4,"step":4294967298' '"frames":4,"step":1,"settle_ms":-1'; do
+        expect_reply 422 POST /sources/0/camera "{\"do\":\"bracket\",$body,\"dry_run\":true}"
+    done
+    [ -z "$(tell list)" ] || fail "something was shot"
+    focus_is 0 0
+    get /sources | jq -e '.sources[0].ask == null' >/dev/null || fail "it is still busy"
+    [ "$(get /bursts | jq '.bursts | length')" = 0 ] || fail "there is a burst"
+}
+
+test_a_dry_run_says_that_the_camera_cannot()
+{
+    need curl jq
+    make_burst files --frames 3
+    camera body files # of a maker whose focus is not known
+    serve_camera --gap 60
+    listen
+    wait_for 20 source_is_ok
+    expect_reply 200 POST /sources/0/camera '{"do":"bracket","frames":4,"step":100,"dry_run":true}'
+    jq -e '.done and .can == false and .setting == null and (.error | test("cannot be driven"))' reply >/dev/null || fail "$(cat reply)"
+    events camera | jq -se 'any(.answer.can == false)' >/dev/null || fail "no event: $(events camera)"
+    expect_status 1 asked bracket --frames 4 --step 100 --dry-run
+    grep -q 'the focus of this camera (Parfocal) cannot be driven' err || fail "$(cat err)"
+    [ ! -s out ] || fail "it says as well: $(cat out)"
+    # A real one is refused with the same reason.
+    expect_status 1 asked bracket --frames 4 --step 100
+    grep -q 'cannot be driven' err || fail "$(cat err)"
+    stop_service
+    # One that has other steps says which.
+    camera eos files --profile canon
+    serve_camera --gap 60
+    wait_for 20 source_is_ok
+    expect_reply 200 POST /sources/0/camera '{"do":"bracket","frames":4,"step":100,"dry_run":true}'
+    jq -e '.can == false and .step_is == "size" and .step_most == 3 and (.error | test("from 1 to 3"))' reply >/dev/null || fail "$(cat reply)"
+    [ -z "$(tell list)" ] || fail "something was shot"
+}
+
 camera_is_done()
 {
     events camera | jq -se 'any(.answer.done)' >/dev/null

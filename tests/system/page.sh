@@ -73,6 +73,12 @@ check_access()
         }
         const wide = document.documentElement.scrollWidth - window.innerWidth;
         if (wide > 0) said.push("wider than the window by " + wide);
+        const within = document.getElementById("pills").getBoundingClientRect();
+        for (const e of document.querySelectorAll(".pill")) {
+            const r = e.getBoundingClientRect();
+            if (seen(e) && (r.left < within.left - 1 || r.right > within.right + 1 || e.scrollWidth > e.clientWidth + 1))
+                said.push("cut off: " + e.textContent);
+        }
         return said.join("\n")' | jq -r .)
     [ -z "$found" ] || fail "$1: $found"
 }
@@ -283,11 +289,36 @@ test_page_drives_a_camera()
     press Set
     browser_await 20 'return [...document.querySelectorAll(".camera-settings .value")].some((v) => v.textContent === "Internal RAM")'
     browser_js 'document.querySelector("input[name=frames]").value = 4; document.querySelector("input[name=step]").value = 100' >/dev/null
+    press 'Try it dry'
+    browser_await 20 'return document.querySelector(".camera [role=status]").textContent.startsWith(
+        "Dry run: yes. 4 frames, far by 100 each, 300 in all, and back, by manualfocusdrive. The camera has steps from 1 to 32767.")'
+    look camera-dry
+    check_access camera-dry
+    [ -z "$(tell list)" ] || fail "the dry run has shot something"
     press 'Shoot bracket'
     browser_await 40 'return document.querySelector(".camera [role=status]").textContent.startsWith("4 frames shot")'
     browser_keys 1
     browser_await 40 'return document.querySelectorAll(".card .big")[3]?.textContent === "Ready"'
     check "$(published)/stack.json" '.fused == 4'
+    no_errors
+}
+
+test_page_says_that_a_camera_cannot_be_driven()
+{
+    need_browser
+    make_burst files --frames 3
+    camera body files
+    mkdir_inbox
+    serve_page --source "camera:$camera_port" --spool "$T/spool" --gap 100
+    browser_start 390 844
+    browser_go "$PAGE/#/camera"
+    browser_await 30 'return document.querySelector(".camera .dim")?.textContent.startsWith("connected")'
+    press 'Try it dry'
+    browser_await 20 'const s = document.querySelector(".camera [role=status]");
+        return s.classList.contains("bad-text") && s.textContent.startsWith("Dry run: no. The focus of this camera (Parfocal) cannot be driven")'
+    look phone-camera-cannot
+    check_access phone-camera-cannot
+    browser_is 'return ![...document.querySelectorAll(".toast")].length' || fail "a toast says more"
     no_errors
 }
 
