@@ -12,9 +12,8 @@
 struct item {
     struct item *next;
     struct pf_event event;
-    char *type;
-    json_t *data;
-    char *text;
+    char *type, *burst, *text;
+    json_t *data; /* until it has been told: a tree takes many times the memory of its text */
 };
 
 struct pf_events_reader {
@@ -47,6 +46,7 @@ int pf_events_new(struct pf_events **ret, struct pf_error *err)
 static void free_item(struct item *item)
 {
     free(item->type);
+    free(item->burst);
     free(item->text);
     json_decref(item->data);
     free(item);
@@ -111,6 +111,9 @@ static void tell(struct pf_events *events)
         for (struct pf_events_reader *reader = events->readers; reader; reader = reader->next)
             if (!reader->ended && item->event.number >= reader->from)
                 reader->read(&item->event, reader->context);
+        json_decref(item->data);
+        item->data = NULL;
+        item->event.data = NULL;
         prune(events);
     }
     events->telling = false;
@@ -121,14 +124,16 @@ static void tell(struct pf_events *events)
 static struct item *make(struct pf_events *events, const char *type, json_t *data)
 {
     struct item *item = calloc(1, sizeof(*item));
+    const char *burst = json_string_value(json_object_get(data, "burst"));
     if (item) {
         item->data = data;
         item->type = strdup(type);
+        item->burst = burst ? strdup(burst) : NULL;
         item->text = pf_json_text(data, JSON_COMPACT);
     } else {
         json_decref(data);
     }
-    if (!item || !item->type || !item->text) {
+    if (!item || !item->type || !item->text || (burst && !item->burst)) {
         if (item)
             free_item(item);
         return NULL;
@@ -136,6 +141,7 @@ static struct item *make(struct pf_events *events, const char *type, json_t *dat
     item->event = (struct pf_event){
         .number = ++events->number,
         .type = item->type,
+        .burst = item->burst,
         .data = item->data,
         .text = item->text,
         .text_bytes = strlen(item->text),

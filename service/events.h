@@ -23,8 +23,9 @@
 struct pf_event {
     uint64_t number;
     const char *type;
-    const json_t *data;
-    const char *text; /* `data` on one line */
+    const char *burst;  /* the data's "burst"; NULL: it has none */
+    const json_t *data; /* NULL when it is told again: only the text is kept */
+    const char *text;   /* the data on one line */
     size_t text_bytes;
 };
 
@@ -50,7 +51,8 @@ struct pf_events_reader *pf_events_stop(struct pf_events_reader *reader); /* NUL
 /* The number of the last event; 0: there was none. */
 uint64_t pf_events_last(const struct pf_events *events);
 
-/* Calls `read` for those that are kept with a number above `after`, oldest first; it must not publish.
+/* Calls `read` for those that are kept with a number above `after`, oldest first, without their data; it
+ * must not publish.
  * -ENOENT: some of them are no longer kept, or `after` is no number of this run: none is told. */
 int pf_events_again(struct pf_events *events, uint64_t after,
                     void (*read)(const struct pf_event *event, void *context), void *context);

@@ -128,9 +128,8 @@ static void reset(struct stream *stream, const char *reason)
 
 static bool is_wanted(const struct stream *stream, const struct pf_event *event)
 {
-    const char *burst = json_string_value(json_object_get(event->data, "burst"));
     return (!stream->type[0] || !strncmp(event->type, stream->type, strlen(stream->type))) &&
-           (!stream->burst[0] || (burst && !strcmp(burst, stream->burst)));
+           (!stream->burst[0] || (event->burst && !strcmp(event->burst, stream->burst)));
 }
 
 static void on_event(const struct pf_event *event, void *context)

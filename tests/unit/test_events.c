@@ -9,6 +9,7 @@ struct heard {
     uint64_t last;
     int answer; /* publishes so many when it hears "question" */
     bool once;  /* ends after its first */
+    bool again; /* what was missed */
 };
 
 static void hear(const struct pf_event *event, void *context)
@@ -19,7 +20,14 @@ static void hear(const struct pf_event *event, void *context)
     CHECK(event->number > heard->last);
     heard->last = event->number;
     CHECK_EQ(strlen(event->text), event->text_bytes);
-    CHECK(json_is_integer(json_object_get(event->data, "at_ms")));
+    /* Told again it is its text, which says the same. */
+    json_t *text = json_loads(event->text, 0, NULL);
+    CHECK(json_is_integer(json_object_get(text, "at_ms")));
+    CHECK(!event->data == heard->again);
+    CHECK(heard->again || json_equal(text, event->data));
+    const char *burst = json_string_value(json_object_get(text, "burst"));
+    CHECK(burst ? event->burst && !strcmp(event->burst, burst) : !event->burst);
+    json_decref(text);
     for (int i = 0; !strcmp(event->type, "question") && i < heard->answer; i++)
         pf_events_publish(heard->events, "answer", json_object());
     if (heard->once)
@@ -48,7 +56,7 @@ TEST(readers_hear_what_comes_after_them)
     listen_to(events, &first);
     pf_events_publish(events, "a", json_object());
     listen_to(events, &second);
-    pf_events_publish(events, "b", json_object());
+    pf_events_publish(events, "b", json_pack("{s:s}", "burst", "20260101-1"));
     first.reader = pf_events_stop(first.reader);
     pf_events_publish(events, "c", json_object());
     CHECK_STR(first.types, "a b ");
@@ -88,11 +96,11 @@ TEST(a_reader_may_end_itself)
 TEST(what_was_missed_is_told_again)
 {
     struct pf_events *events = new_events();
-    struct heard late = {0};
+    struct heard late = {.again = true};
     CHECK_EQ(pf_events_again(events, 0, hear, &late), 0);
     CHECK_EQ(pf_events_again(events, 1, hear, &late), -ENOENT); /* of another run */
     pf_events_publish(events, "a", json_object());
-    pf_events_publish(events, "b", json_object());
+    pf_events_publish(events, "b", json_pack("{s:s}", "burst", "20260101-1"));
     pf_events_publish(events, "c", json_object());
     CHECK_EQ(pf_events_again(events, 1, hear, &late), 0);
     CHECK_STR(late.types, "b c ");
@@ -105,7 +113,7 @@ TEST(what_was_missed_is_told_again)
 TEST(the_oldest_are_forgotten)
 {
     struct pf_events *events = new_events();
-    struct heard late = {0};
+    struct heard late = {.again = true};
     for (int i = 0; i < PF_EVENTS_KEPT + 10; i++)
         pf_events_publish(events, "a", json_object());
     CHECK_EQ(pf_events_again(events, 9, hear, &late), -ENOENT);
@@ -118,7 +126,7 @@ TEST(the_oldest_are_forgotten)
 TEST(large_ones_are_bounded_by_their_bytes)
 {
     struct pf_events *events = new_events();
-    struct heard late = {0};
+    struct heard late = {.again = true};
     char *text = malloc(1 << 20);
     memset(text, 'x', (1 << 20) - 1);
     text[(1 << 20) - 1] = '\0';
