@@ -115,3 +115,58 @@ test_zsh_understands_its_completion()
     "$PARFOCAL" manual nonsense 2>err && fail 'nonsense is taken'
     grep -q 'say `parfocal manual page`' err
 }
+
+test_what_tests_need_is_installed_without_its_daemons()
+{
+    need unshare flock
+    [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
+    [ -d /lib/systemd/system ] && [ -d /run/lock ] || skip 'no systemd here'
+    mkdir bin sbin units
+    printf '[Service]\n[Install]\nWantedBy=multi-user.target\n' >units/broker.service
+    printf '[Service]\n' >units/helper.service
+    # What dpkg and apt do, with their words in $T/done; a daemon asks whether it may start.
+    cat >bin/tool <<S
+#!/bin/sh
+tool=\${0##*/}
+case \$tool in
+dpkg-query) exit 1 ;;
+dpkg) printf '%s\n' /lib/systemd/system/broker.service /lib/systemd/system/helper.service /etc/init.d/broker ;;
+apt-get)
+    case "\$*" in *\ install\ *) ;; *) exit 0 ;; esac
+    echo "apt-get \${*##*-recommends }" >>$T/done
+    /usr/sbin/policy-rc.d broker start
+    echo "policy \$?" >>$T/done
+    exit \$(cat $T/answer)
+    ;;
+*) echo "\$tool \$*" >>$T/done ;;
+esac
+S
+    chmod +x bin/tool
+    ln -s tool bin/apt-get && ln -s tool bin/dpkg && ln -s tool bin/dpkg-query
+    ln -s tool bin/systemctl && ln -s tool bin/update-rc.d
+    install_packages() # MUST BE: status
+    {
+        rm -f "$T/done"
+        expect_status "$1" unshare -m sh -c "mount --make-rprivate / && mount --bind $T/sbin /usr/sbin &&
+            mount --bind $T/units /lib/systemd/system && PATH=$T/bin:\$PATH exec '$ROOT/packaging/need-packages.sh' one"
+    }
+    echo 0 >answer
+    install_packages 0
+    printf '%s\n' 'apt-get one' 'policy 101' 'systemctl --quiet disable broker.service' 'update-rc.d broker disable' |
+        diff - done || fail 'a daemon may start, or something else was done'
+    [ -z "$(ls sbin)" ] || fail 'the policy stayed'
+    # Also when nothing could be installed, and over what was left by a crash.
+    echo 100 >answer
+    install_packages 1
+    [ -z "$(ls sbin)" ] || fail 'the policy stayed after a failure'
+    printf '#!/bin/sh\n# parfocal, packaging/need-packages.sh: while it installs\nexit 101\n' >sbin/policy-rc.d
+    install_packages 1
+    [ -z "$(ls sbin)" ] || fail 'a policy that was left over stayed'
+    # Somebody's own policy is kept.
+    printf '#!/bin/sh\nexit 104\n' >sbin/policy-rc.d
+    chmod +x sbin/policy-rc.d
+    echo 0 >answer
+    install_packages 0
+    grep -qx 'policy 104' done
+    grep -q 'exit 104' sbin/policy-rc.d || fail "somebody's policy is gone"
+}
