@@ -9,11 +9,13 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 
+/* One that is published and not told yet. */
 struct item {
     struct item *next;
     struct pf_event event;
-    char *type, *burst, *text;
-    json_t *data; /* until it has been told: a tree takes many times the memory of its text */
+    char *type;
+    json_t *data;
+    char *text;
 };
 
 struct pf_events_reader {
@@ -25,11 +27,20 @@ struct pf_events_reader {
     bool ended;    /* to be taken out when nobody walks the list */
 };
 
+/* One that is kept: type, burst and text lie one behind the other, each with its NUL. */
+struct kept {
+    uint64_t number;
+    uint32_t at, burst_at, text_at; /* in the ring's bytes */
+    uint32_t text_bytes;
+};
+
 struct pf_events {
     struct pf_events_reader *readers;
-    struct item *first, *last; /* those that are kept, oldest first */
-    struct item *told; /* the last of them that readers have been told; NULL: none is kept */
-    size_t count, bytes;
+    struct item *first, *last; /* to be told, the one that is being told among them */
+    struct kept *kept;         /* a ring of PF_EVENTS_KEPT; oldest at kept_first */
+    size_t kept_first, kept_count;
+    char *bytes; /* a ring of PF_EVENTS_KEPT_BYTES; none lies across its end */
+    size_t bytes_end;
     uint64_t number;
     bool telling;
 };
@@ -37,8 +48,17 @@ struct pf_events {
 int pf_events_new(struct pf_events **ret, struct pf_error *err)
 {
     struct pf_events *events = calloc(1, sizeof(*events));
-    if (!events)
+    if (events) {
+        events->kept = malloc(PF_EVENTS_KEPT * sizeof(*events->kept));
+        events->bytes = malloc(PF_EVENTS_KEPT_BYTES);
+    }
+    if (!events || !events->kept || !events->bytes) {
+        pf_events_free(events);
         return pf_fail(err, ENOMEM, "out of memory for events");
+    }
+    /* Touched now, or it would come to be while the service runs, and look like a leak. */
+    memset(events->kept, 0x55, PF_EVENTS_KEPT * sizeof(*events->kept));
+    memset(events->bytes, 0x55, PF_EVENTS_KEPT_BYTES);
     *ret = events;
     return 0;
 }
@@ -46,22 +66,17 @@ int pf_events_new(struct pf_events **ret, struct pf_error *err)
 static void free_item(struct item *item)
 {
     free(item->type);
-    free(item->burst);
     free(item->text);
     json_decref(item->data);
     free(item);
 }
 
-static void forget_first(struct pf_events *events)
+static void free_first(struct pf_events *events)
 {
     struct item *item = events->first;
     events->first = item->next;
     if (!events->first)
         events->last = NULL;
-    if (events->told == item)
-        events->told = NULL;
-    events->count--;
-    events->bytes -= item->event.text_bytes;
     free_item(item);
 }
 
@@ -70,11 +85,13 @@ struct pf_events *pf_events_free(struct pf_events *events)
     if (!events)
         return NULL;
     while (events->first)
-        forget_first(events);
+        free_first(events);
     for (struct pf_events_reader *reader = events->readers, *next; reader; reader = next) {
         next = reader->next;
         free(reader);
     }
+    free(events->kept);
+    free(events->bytes);
     free(events);
     return NULL;
 }
@@ -92,29 +109,80 @@ static void take_out_ended(struct pf_events *events)
     }
 }
 
-/* What has been told may go. */
-static void prune(struct pf_events *events)
+/* ---- those that are kept ---- */
+
+static struct kept *kept_at(const struct pf_events *events, size_t i)
 {
-    while (events->first && events->first != events->told &&
-           (events->count > PF_EVENTS_KEPT || events->bytes > PF_EVENTS_KEPT_BYTES))
-        forget_first(events);
+    return &events->kept[(events->kept_first + i) % PF_EVENTS_KEPT];
 }
+
+static void forget_oldest(struct pf_events *events)
+{
+    events->kept_first = (events->kept_first + 1) % PF_EVENTS_KEPT;
+    events->kept_count--;
+}
+
+static uint32_t put(struct pf_events *events, const char *text, size_t count)
+{
+    uint32_t at = (uint32_t)events->bytes_end;
+    memcpy(events->bytes + at, text, count);
+    events->bytes[at + count] = '\0';
+    events->bytes_end += count + 1;
+    return at;
+}
+
+/* Puts it behind the others; the oldest go until there is room. */
+static void keep(struct pf_events *events, const struct pf_event *event)
+{
+    const char *burst = event->burst ? event->burst : "";
+    size_t needed = strlen(event->type) + strlen(burst) + event->text_bytes + 3;
+    if (needed > PF_EVENTS_KEPT_BYTES) { /* then none before it can be told again either */
+        events->kept_count = 0;
+        return;
+    }
+    if (events->kept_count == PF_EVENTS_KEPT)
+        forget_oldest(events);
+    if (events->bytes_end + needed > PF_EVENTS_KEPT_BYTES) {
+        /* Those behind the end are the oldest: they go before it begins anew. */
+        while (events->kept_count && kept_at(events, 0)->at >= events->bytes_end)
+            forget_oldest(events);
+        events->bytes_end = 0;
+    }
+    while (events->kept_count && kept_at(events, 0)->at >= events->bytes_end &&
+           kept_at(events, 0)->at < events->bytes_end + needed)
+        forget_oldest(events);
+    struct kept *kept = kept_at(events, events->kept_count++);
+    kept->number = event->number;
+    kept->at = put(events, event->type, strlen(event->type));
+    kept->burst_at = put(events, burst, strlen(burst));
+    kept->text_at = put(events, event->text, event->text_bytes);
+    kept->text_bytes = (uint32_t)event->text_bytes;
+}
+
+static struct pf_event event_of(const struct pf_events *events, const struct kept *kept)
+{
+    const char *burst = events->bytes + kept->burst_at;
+    return (struct pf_event){.number = kept->number,
+                             .type = events->bytes + kept->at,
+                             .burst = *burst ? burst : NULL,
+                             .text = events->bytes + kept->text_at,
+                             .text_bytes = kept->text_bytes};
+}
+
+/* ---- telling ---- */
 
 static void tell(struct pf_events *events)
 {
-    struct item *item;
     if (events->telling)
         return;
     events->telling = true;
-    while ((item = events->told ? events->told->next : events->first)) {
-        events->told = item;
+    while (events->first) {
+        const struct pf_event *event = &events->first->event;
         for (struct pf_events_reader *reader = events->readers; reader; reader = reader->next)
-            if (!reader->ended && item->event.number >= reader->from)
-                reader->read(&item->event, reader->context);
-        json_decref(item->data);
-        item->data = NULL;
-        item->event.data = NULL;
-        prune(events);
+            if (!reader->ended && event->number >= reader->from)
+                reader->read(event, reader->context);
+        keep(events, event);
+        free_first(events);
     }
     events->telling = false;
     take_out_ended(events);
@@ -124,24 +192,23 @@ static void tell(struct pf_events *events)
 static struct item *make(struct pf_events *events, const char *type, json_t *data)
 {
     struct item *item = calloc(1, sizeof(*item));
-    const char *burst = json_string_value(json_object_get(data, "burst"));
     if (item) {
         item->data = data;
         item->type = strdup(type);
-        item->burst = burst ? strdup(burst) : NULL;
         item->text = pf_json_text(data, JSON_COMPACT);
     } else {
         json_decref(data);
     }
-    if (!item || !item->type || !item->text || (burst && !item->burst)) {
+    if (!item || !item->type || !item->text) {
         if (item)
             free_item(item);
         return NULL;
     }
+    const char *burst = json_string_value(json_object_get(item->data, "burst"));
     item->event = (struct pf_event){
         .number = ++events->number,
         .type = item->type,
-        .burst = item->burst,
+        .burst = burst,
         .data = item->data,
         .text = item->text,
         .text_bytes = strlen(item->text),
@@ -168,8 +235,6 @@ void pf_events_publish(struct pf_events *events, const char *type, json_t *data)
     else
         events->first = item;
     events->last = item;
-    events->count++;
-    events->bytes += item->event.text_bytes;
     tell(events);
 }
 
@@ -207,17 +272,22 @@ int pf_events_again(struct pf_events *events, uint64_t after,
     uint64_t expected = after + 1;
     if (after > events->number)
         return -ENOENT;
-    for (struct item *item = events->first; item; item = item->next) {
-        if (item->event.number <= after)
-            continue;
-        if (item->event.number != expected)
-            return -ENOENT;
-        expected++;
-    }
+    for (size_t i = 0; i < events->kept_count; i++)
+        expected += kept_at(events, i)->number == expected;
+    for (struct item *item = events->first; item; item = item->next)
+        expected += item->event.number == expected;
     if (expected != events->number + 1)
         return -ENOENT;
-    for (struct item *item = events->first; item; item = item->next)
-        if (item->event.number > after)
-            read(&item->event, context);
+    for (size_t i = 0; i < events->kept_count; i++) {
+        struct pf_event event = event_of(events, kept_at(events, i));
+        if (event.number > after)
+            read(&event, context);
+    }
+    for (struct item *item = events->first; item; item = item->next) {
+        struct pf_event event = item->event;
+        event.data = NULL;
+        if (event.number > after)
+            read(&event, context);
+    }
     return 0;
 }

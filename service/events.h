@@ -5,8 +5,9 @@
  * JSON object, to which `at_ms` (CLOCK_REALTIME) is added. Events are told in the order in which they
  * are published, and only of what the journal has already, where it is the journal's.
  *
- * The last ones are kept in a ring, so that a reader who was away gets what was missed: at most
- * PF_EVENTS_KEPT of them and PF_EVENTS_KEPT_BYTES together. Numbers begin with 1 in every run.
+ * The last ones are kept as text in a ring, so that a reader who was away gets what was missed: at most
+ * PF_EVENTS_KEPT of them and PF_EVENTS_KEPT_BYTES together. The ring is there in full from the beginning:
+ * what is kept takes no memory that was not taken at the start. Numbers begin with 1 in every run.
  */
 #ifndef PF_EVENTS_H
 #define PF_EVENTS_H
@@ -18,7 +19,7 @@
 #include "config/base/error.h"
 
 #define PF_EVENTS_KEPT       4096
-#define PF_EVENTS_KEPT_BYTES (4u << 20)
+#define PF_EVENTS_KEPT_BYTES (2u << 20) /* an event of a frame has about 1 KiB */
 
 struct pf_event {
     uint64_t number;

@@ -123,18 +123,98 @@ TEST(the_oldest_are_forgotten)
     pf_events_free(events);
 }
 
+struct again {
+    uint64_t last;
+    bool wrong;
+};
+
+static void compare(const struct pf_event *event, void *context)
+{
+    struct again *again = context;
+    json_t *data = json_loadb(event->text, event->text_bytes, 0, NULL);
+    json_int_t n = json_integer_value(json_object_get(data, "n"));
+    const char *burst = json_string_value(json_object_get(data, "burst"));
+    again->wrong |= (uint64_t)n != event->number ||
+                    (again->last && event->number != again->last + 1) || !burst != !event->burst ||
+                    (burst && strcmp(burst, event->burst) != 0) ||
+                    strcmp(event->type, n % 3 ? "odd" : "") != 0 ||
+                    json_string_length(json_object_get(data, "text")) != (size_t)(n * 7919 % 30000);
+    again->last = event->number;
+    json_decref(data);
+}
+
+/* Whatever their sizes, those that are kept are whole, in order and without a gap, up to the last. */
+TEST(the_ring_goes_round)
+{
+    struct pf_events *events = new_events();
+    char *text = malloc(30000);
+    memset(text, 'x', 30000);
+    for (int n = 1; n <= 1000; n++) {
+        json_t *data =
+            json_pack("{s:i, s:o}", "n", n, "text", json_stringn(text, (size_t)(n * 7919 % 30000)));
+        if (n % 2)
+            json_object_set_new(data, "burst", json_string("a burst"));
+        pf_events_publish(events, n % 3 ? "odd" : "", data);
+        if (n % 29) /* looking takes longer than publishing */
+            continue;
+        struct again again = {0};
+        uint64_t from = 0;
+        while (pf_events_again(events, from, compare, &again) == -ENOENT)
+            from++;
+        CHECK(!again.wrong);
+        CHECK_EQ(again.last, (uint64_t)n);
+        CHECK(from <
+              1 + (uint64_t)(n > 60 ? n - 60 : 0)); /* 2 MiB have room for 69 of the largest */
+    }
+    free(text);
+    pf_events_free(events);
+}
+
 TEST(large_ones_are_bounded_by_their_bytes)
 {
     struct pf_events *events = new_events();
     struct heard late = {.again = true};
-    char *text = malloc(1 << 20);
-    memset(text, 'x', (1 << 20) - 1);
-    text[(1 << 20) - 1] = '\0';
+    size_t half = PF_EVENTS_KEPT_BYTES / 2;
+    char *text = malloc(2 * half + 1);
+    memset(text, 'x', 2 * half);
+    text[half - 100] = '\0';
     for (int i = 0; i < 8; i++)
         pf_events_publish(events, "a", json_pack("{s:s}", "text", text));
-    CHECK_EQ(pf_events_again(events, 4, hear, &late), -ENOENT);
-    CHECK_EQ(pf_events_again(events, 5, hear, &late), 0);
+    CHECK_EQ(pf_events_again(events, 5, hear, &late), -ENOENT);
+    CHECK_EQ(pf_events_again(events, 6, hear, &late), 0);
     CHECK_EQ(late.last, 8);
+    /* One that there is no room for at all, and one after it. */
+    text[half - 100] = 'x';
+    text[2 * half] = '\0';
+    pf_events_publish(events, "a", json_pack("{s:s}", "text", text));
+    CHECK_EQ(pf_events_again(events, 8, hear, &late), -ENOENT);
+    CHECK_EQ(pf_events_again(events, 9, hear, &late), 0);
+    pf_events_publish(events, "b", json_object());
+    CHECK_EQ(pf_events_again(events, 8, hear, &late), -ENOENT);
+    CHECK_EQ(pf_events_again(events, 9, hear, &late), 0);
+    CHECK_EQ(late.last, 10);
     free(text);
+    pf_events_free(events);
+}
+
+/* While it is told, an event can be had again as well, and it is told once. */
+static void ask_again(const struct pf_event *event, void *context)
+{
+    struct heard *heard = context, late = {.again = true};
+    CHECK_EQ(pf_events_again(heard->events, event->number - 1, hear, &late), 0);
+    CHECK_EQ(late.last, pf_events_last(heard->events));
+    heard->last++;
+}
+
+TEST(again_while_it_is_told)
+{
+    struct pf_events *events = new_events();
+    struct heard asks = {.answer = 2}, again = {.events = events};
+    listen_to(events, &asks);
+    again.reader = pf_events_read(events, ask_again, &again);
+    CHECK(again.reader);
+    pf_events_publish(events, "question", json_object());
+    CHECK_EQ(again.last, 3);
+    CHECK_STR(asks.types, "question answer answer ");
     pf_events_free(events);
 }
