@@ -109,7 +109,10 @@ static int apply(struct pf_settings *to, const json_t *object, const char *keys,
     json_object_foreach((json_t *)object, key, value)
     {
         if (!r && !pf_words_have(keys, key))
-            r = pf_fail(err, EINVAL, "%s.%.60s", "there is no setting that could be changed here",
+            r = pf_fail(err, EINVAL,
+                        pf_setting_find(key, strlen(key))
+                            ? "%.60s is no setting that can be changed here"
+                            : "there is no setting %.60s",
                         key);
         if (!r)
             r = text_of(value, key, text, sizeof(text), err);

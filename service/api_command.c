@@ -18,7 +18,7 @@ struct command {
     const char *name;
     struct pf_settings settings;
     struct pf_client *client;
-    bool json, undo;
+    bool json, undo, all;
     int argc; /* operands */
     char **argv;
     struct pf_error err;
@@ -44,6 +44,7 @@ static int begin(struct command *command, int argc, char **argv, int least, int 
         return PF_EXIT_FAILURE;
     command->json = take_flag(&argc, argv, "--json");
     command->undo = !strcmp(command->name, "discard") && take_flag(&argc, argv, "--undo");
+    command->all = !strcmp(command->name, "settings") && take_flag(&argc, argv, "--all");
     if (pf_settings_take_options(&command->settings, &argc, argv, &command->err) < 0)
         return PF_EXIT_USAGE;
     for (int i = 1; i < argc; i++)
@@ -278,12 +279,39 @@ int pf_retry_main(int argc, char **argv)
     return act_on_burst(argc, argv);
 }
 
+/* The number of the source of this name; -1: there is none. */
+static long long find_source(struct command *command, const char *name)
+{
+    json_t *reply = ask(command, "GET", "/api/v1/sources", NULL);
+    const json_t *item;
+    long long number = -1;
+    size_t i;
+    json_array_foreach(json_object_get(reply, "sources"), i, item)
+    {
+        char *called = pf_json_bytes_value(json_object_get(item, "name"));
+        if (called && !strcmp(called, name))
+            number = integer(item, "source");
+        free(called);
+    }
+    if (reply && number < 0)
+        pf_fail(&command->err, ENOENT, "there is no source %.300s; `parfocal status` names them",
+                name);
+    json_decref(reply);
+    return number;
+}
+
 int pf_scan_main(int argc, char **argv)
 {
     struct command command;
-    int status = begin(&command, argc, argv, 0, 0);
+    char path[64] = "/api/v1/scan";
+    int status = begin(&command, argc, argv, 0, 1);
+    if (!status && command.argc) {
+        long long number = find_source(&command, command.argv[0]);
+        snprintf(path, sizeof(path), "/api/v1/sources/%lld/scan", number);
+        status = number < 0 ? PF_EXIT_FAILURE : status;
+    }
     if (!status)
-        status = act(&command, "/api/v1/scan", NULL);
+        status = act(&command, path, NULL);
     return end(&command, status);
 }
 
@@ -356,6 +384,92 @@ int pf_restack_main(int argc, char **argv)
         status = act(&command, path, json_pack("{s:O}", "settings", settings));
     }
     json_decref(settings);
+    return end(&command, status);
+}
+
+/* ---- settings ---- */
+
+static void print_value(const json_t *value)
+{
+    size_t i;
+    const json_t *item;
+    char *bytes = pf_json_bytes_value(value);
+    if (bytes)
+        printf("%s", bytes);
+    else if (json_is_boolean(value))
+        printf("%s", json_is_true(value) ? "yes" : "no");
+    else if (json_is_integer(value))
+        printf("%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        printf("%g", json_real_value(value));
+    json_array_foreach(value, i, item)
+    {
+        printf("%s", i ? ", " : "");
+        print_value(item);
+    }
+    free(bytes);
+}
+
+static void print_settings(const struct command *command, const json_t *settings)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(settings, i, row)
+    {
+        bool fixed = !json_is_true(json_object_get(row, "changeable"));
+        if (!command->argc && fixed && !command->all)
+            continue;
+        bool wanted = !command->argc;
+        for (int k = 0; k < command->argc; k++) {
+            const struct pf_setting *named =
+                pf_setting_find(command->argv[k], strcspn(command->argv[k], "="));
+            wanted |= named && !strcmp(named->key, text(row, "key"));
+        }
+        if (!wanted)
+            continue;
+        printf("%s = ", text(row, "key"));
+        print_value(json_object_get(row, "value"));
+        printf("%s\n", fixed ? "  (from the next start of the service on)" : "");
+    }
+}
+
+/* Operands are all KEY, or all KEY=VALUE, which go into `wanted`. */
+static int take_settings(struct command *command, json_t *wanted)
+{
+    for (int i = 0; i < command->argc; i++) {
+        char key[128];
+        const char *pair = command->argv[i];
+        size_t length = strcspn(pair, "=");
+        snprintf(key, sizeof(key), "%.*s", (int)(length < 100 ? length : 100), pair);
+        if (!pf_setting_find(pair, length))
+            return pf_setting_unknown(pf_setting_rows, pf_setting_count, key, &command->err);
+        if (pair[length] && take_pair(wanted, pair, &command->err) < 0)
+            return -EINVAL;
+    }
+    if (json_object_size(wanted) && json_object_size(wanted) != (size_t)command->argc)
+        return pf_fail(&command->err, EINVAL,
+                       "operands are KEY, to be shown, or KEY=VALUE, each once, to be set");
+    return 0;
+}
+
+int pf_settings_main(int argc, char **argv)
+{
+    struct command command;
+    json_t *wanted = json_object(), *reply = NULL;
+    int status = begin(&command, argc, argv, 0, 64);
+    if (!status && take_settings(&command, wanted) < 0)
+        status = PF_EXIT_USAGE;
+    if (!status && json_object_size(wanted))
+        reply = ask(&command, "PATCH", "/api/v1/settings", json_incref(wanted));
+    else if (!status)
+        reply = ask(&command, "GET", "/api/v1/settings", NULL);
+    if (reply && command.json)
+        print_json(reply);
+    else if (reply)
+        print_settings(&command, json_object_get(reply, "settings"));
+    status = reply ? PF_EXIT_OK : status ? status : PF_EXIT_FAILURE;
+    json_decref(reply);
+    json_decref(wanted);
     return end(&command, status);
 }
 

@@ -1,4 +1,4 @@
-/* parfocal status, bursts, finish, retry, restack, discard, scan, watch: a running service is asked, through
+/* parfocal status, bursts, finish, retry, restack, discard, scan, settings, hooks, watch: a running service is asked, through
  * its HTTP interface.
  *
  * Processes of their own. They ask through the socket in the state directory, and where there is none at
@@ -15,6 +15,7 @@ int pf_retry_main(int argc, char **argv);
 int pf_restack_main(int argc, char **argv);
 int pf_discard_main(int argc, char **argv);
 int pf_scan_main(int argc, char **argv);
+int pf_settings_main(int argc, char **argv);
 int pf_hooks_main(int argc, char **argv);
 int pf_watch_main(int argc, char **argv);
 

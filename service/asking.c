@@ -143,6 +143,17 @@ void pf_asking_cancel(struct pf_service *service, int64_t id)
         pf_source_cancel(service->sources[i], id);
 }
 
+int pf_asking_stop(struct pf_service *service, const char *source_name, char *why)
+{
+    struct pf_source *source = find(service, source_name, why);
+    int64_t id = source ? pf_source_asked(source) : 0;
+    if (source && !id)
+        snprintf(why, PF_ASKING_WHY, "the camera is at nothing that could be stopped");
+    if (id)
+        pf_asking_cancel(service, id);
+    return id ? 0 : source ? -EALREADY : -ENOENT;
+}
+
 void pf_asking_forget(struct pf_service *service, int64_t id)
 {
     for (struct asker **at = &service->asking->askers; *at; at = &(*at)->next)

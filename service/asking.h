@@ -36,6 +36,9 @@ int64_t pf_asking_ask(struct pf_service *service, const char *source, json_t *as
                       pf_asking_answered *answered, void *context, char *why);
 /* A bracket ends in order: the focus goes back, the burst is closed. Answers follow. */
 void pf_asking_cancel(struct pf_service *service, int64_t id);
+/* Whoever has begun it: cancels what this camera is at. -ENOENT there is no such camera, -EALREADY it is
+ * at nothing: then `why` says it in words. */
+int pf_asking_stop(struct pf_service *service, const char *source, char *why);
 /* Who asked has gone away and is not called any more. What was asked goes on: cancel it first if it
  * shall not. */
 void pf_asking_forget(struct pf_service *service, int64_t id);

@@ -63,7 +63,7 @@ int pf_camera_main(int argc, char **argv)
     static const struct {
         const char *what;
         int operands;
-    } forms[] = {{"list", 0}, {"get", 1}, {"set", 2}, {"trigger", 0}};
+    } forms[] = {{"list", 0}, {"get", 1}, {"set", 2}, {"trigger", 0}, {"stop", 0}};
     bool known = false;
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
         known |= !strcmp(forms[i].what, what) && argc == forms[i].operands + 2;
@@ -71,7 +71,7 @@ int pf_camera_main(int argc, char **argv)
         r = pf_settings_unknown_option(what, &err);
     if (!r && !known)
         r = pf_fail(&err, EINVAL,
-                    "it is: parfocal camera list | get NAME | set NAME VALUE | trigger");
+                    "it is: parfocal camera list | get NAME | set NAME VALUE | trigger | stop");
     if (!r)
         talk.source = pf_talk_camera(&settings, &err, &r);
     if (!r) {

@@ -86,6 +86,13 @@ static int start_child(struct pf_talk *talk, struct pf_error *err)
     return r < 0 ? r : pf_jsonl_send(talk->fd, json_pack("{s:s}", "cmd", "start"), err);
 }
 
+/* What a service is at is ended: there is nothing to ask a camera itself. */
+static bool is_stop(const struct pf_talk *talk)
+{
+    const char *what = json_string_value(json_object_get(talk->ask, "do"));
+    return what && !strcmp(what, "stop");
+}
+
 static int say(struct pf_talk *talk, struct pf_error *err)
 {
     if (talk->child) { /* the camera's process itself */
@@ -94,7 +101,8 @@ static int say(struct pf_talk *talk, struct pf_error *err)
         json_object_set_new(talk->ask, "id", json_integer(talk->id));
         return pf_jsonl_send(talk->fd, json_incref(talk->ask), err);
     }
-    json_t *line = json_pack("{s:s, s:O}", "cmd", "ask", "ask", talk->ask);
+    json_t *line = is_stop(talk) ? json_pack("{s:s}", "cmd", "stop")
+                                 : json_pack("{s:s, s:O}", "cmd", "ask", "ask", talk->ask);
     if (line && talk->source)
         json_object_set_new(line, "source", pf_json_bytes(talk->source));
     return pf_jsonl_send(talk->fd, line, err);
@@ -199,7 +207,9 @@ int pf_talk_hold(struct pf_talk *talk, struct pf_error *err)
     struct pf_error absent = {0};
     talk->status = PF_EXIT_FAILURE;
     talk->fd = pf_control_connect(talk->settings->state, &absent);
-    int r = talk->fd < 0 ? start_child(talk, err) : say(talk, err);
+    int r = talk->fd >= 0   ? say(talk, err)
+            : is_stop(talk) ? pf_fail(err, absent.code, "no service is there: %s", absent.text)
+                            : start_child(talk, err);
     if (!r)
         r = listen_to(talk, signals, err);
     if (talk->fd >= 0)

@@ -45,13 +45,24 @@ static const char *operands_of(const struct pf_command *command)
     static const struct {
         const char *name, *words;
     } known[] = {{"config", "check show"},
-                 {"camera", "list get set trigger"},
+                 {"camera", "list get set trigger stop"},
+                 {"bursts", "open complete published failed"},
+                 {"hooks", "retry"},
                  {"manual", "page conf bash zsh"},
                  {"capture", "folder: camera"}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i].name, command->name) == 0)
             return known[i].words;
     return "";
+}
+
+static void put_operands(FILE *to, const struct pf_command *command)
+{
+    fputs(operands_of(command), to);
+    if (strcmp(command->name, "settings") != 0 && strcmp(command->name, "restack") != 0)
+        return;
+    for (size_t i = 0; i < pf_setting_count; i++)
+        fprintf(to, "%s%s=", i ? " " : "", pf_setting_rows[i].key);
 }
 
 static void put_commands(FILE *to)
@@ -115,7 +126,9 @@ void pf_completion_bash(FILE *to)
     for (const struct pf_command *command = pf_commands; command->name; command++) {
         fprintf(to, "    %s) options='", command->name);
         put_own_options(to, command->text);
-        fprintf(to, "' operands='%s' ;;\n", operands_of(command));
+        fputs("' operands='", to);
+        put_operands(to, command);
+        fputs("' ;;\n", to);
     }
     fputs("    esac\n    if [ -n \"$words\" ]; then\n"
           "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
@@ -207,7 +220,9 @@ void pf_completion_zsh(FILE *to)
     for (const struct pf_command *command = pf_commands; command->name; command++) {
         fprintf(to, "    %s) options+=(", command->name);
         put_own_options(to, command->text);
-        fprintf(to, ") operands=(%s) ;;\n", operands_of(command));
+        fputs(") operands=(", to);
+        put_operands(to, command);
+        fputs(") ;;\n", to);
     }
     fputs("    esac\n    shift words\n    ((CURRENT--))\n"
           "    if ((${#operands})); then\n        _arguments -s \"$options[@]\" "

@@ -72,11 +72,13 @@ static void say(struct client *client, const json_t *object)
     client->ending |= json_is_true(json_object_get(object, "done"));
 }
 
-static void refuse(struct client *client, const char *why)
+/* why NULL: it is done. */
+static void close_with(struct client *client, const char *why)
 {
     json_t *answer = json_object();
     json_object_set_new(answer, "done", json_true());
-    json_object_set_new(answer, "error", pf_json_bytes(why));
+    if (why)
+        json_object_set_new(answer, "error", pf_json_bytes(why));
     say(client, answer);
     json_decref(answer);
 }
@@ -91,7 +93,7 @@ static void on_answer(struct pf_service *service, int64_t id, const json_t *answ
         if (answer)
             say(client, answer);
         else
-            refuse(client, "the process of the source has ended; it is started again");
+            close_with(client, "the process of the source has ended; it is started again");
     }
 }
 
@@ -107,11 +109,16 @@ static void take(struct client *client, const json_t *command)
         return;
     }
     source = pf_json_bytes_value(json_object_get(command, "source"));
+    if (name && !strcmp(name, "stop")) {
+        close_with(client, pf_asking_stop(control->service, source, why) < 0 ? why : NULL);
+        free(source);
+        return;
+    }
     if (name && !strcmp(name, "ask") && json_is_object(ask))
         client->id =
             pf_asking_ask(control->service, source, json_incref(ask), on_answer, control, why);
     if (client->id <= 0)
-        refuse(client, why);
+        close_with(client, why);
     free(source);
 }
 

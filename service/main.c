@@ -62,12 +62,13 @@ const struct pf_command pf_commands[] = {
      "  --dry-run            say what would be done, shoot nothing\n"
      "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
      "", pf_bracket_main},
-    {"camera", "list | get NAME | set NAME VALUE | trigger [OPTIONS]",
+    {"camera", "list | get NAME | set NAME VALUE | trigger | stop [OPTIONS]",
      "a camera's own settings, and one shot",
      "  list                 every setting of the camera with its value\n"
      "  get NAME             its value and what it may be\n"
      "  set NAME VALUE       sets it; names and values are the maker's, never translated\n"
      "  trigger              takes a picture\n"
+     "  stop                 ends the bracket that the service has begun there, in order\n"
      "A running service on the same state directory is asked, since it owns the camera.\n"
      "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
      "", pf_camera_main},
@@ -94,7 +95,17 @@ const struct pf_command pf_commands[] = {
      "FRAME is the name of its file, or its identity. A burst that is published gets a new version.\n"
      "  --undo               take it back\n" WHICH,
      "", pf_discard_main},
-    {"scan", "[OPTIONS]", "look at all sources now", WHICH, "", pf_scan_main},
+    {"scan", "[SOURCE] [OPTIONS]", "look at all sources now, or at one",
+     "SOURCE is its name as `parfocal status` says it, folder:/srv/inbox for example.\n" WHICH,
+     "", pf_scan_main},
+    {"settings", "[KEY[=VALUE]...] [--all] [--json] [OPTIONS]",
+     "show or change settings of a running service",
+     "All that can be changed while it runs, or those that are named. With values they are changed, all\n"
+     "of them or none, until the service ends; for longer they belong into its configuration file.\n"
+     "For example: parfocal settings align=hybrid gap=12\n"
+     "  --all                also those that hold from the next start of the service on\n"
+     "  --json               as the HTTP interface says it (/api/v1/settings)\n" WHICH,
+     "", pf_settings_main},
     {"hooks", "[retry ID] [--json] [OPTIONS]",
      "list what hooks have been told, newest first, or tell it again",
      "  --json               as the HTTP interface says it (/api/v1/deliveries)\n" WHICH,

@@ -33,6 +33,14 @@ test_a_camera_is_asked()
     expect_reply 202 DELETE /sources/0/camera
     wait_for 30 camera_is_free
     expect_reply 409 DELETE /sources/0/camera
+    # And by a command, whoever has begun it.
+    expect_reply 202 POST /sources/0/camera '{"do":"bracket","frames":50,"step":100,"settle_ms":300}'
+    expect_status 0 asked camera stop
+    wait_for 30 camera_is_free
+    expect_status 1 asked camera stop
+    grep -q 'at nothing that could be stopped' err || fail "$(cat err)"
+    expect_status 1 "$PARFOCAL" camera stop --state "$T/nowhere"
+    grep -q 'no service is there' err || fail "$(cat err)"
 }
 
 # A dry run says whether the camera can, to whoever asked, and shoots nothing.

@@ -202,8 +202,76 @@ test_commands()
     expect_status 1 "$PARFOCAL" status "${state[@]}" --http 127.0.0.1:1
     # Each action is in the help.
     local command
-    for command in status bursts finish retry restack discard scan watch; do
+    for command in status bursts finish retry restack discard scan settings hooks watch camera bracket; do
         "$PARFOCAL" help | grep -q "^ *$command " || fail "$command is not in the help"
         expect_status 0 "$PARFOCAL" $command --help
     done
+}
+
+# Settings of a running service are shown and changed by a command, all or none, and errors name them.
+test_settings_by_command()
+{
+    need curl jq
+    serve_http --on-burst /bin/true --gap 30
+    local state=(--state "$T/state")
+    expect_status 0 "$PARFOCAL" settings "${state[@]}"
+    grep -qx 'gap = 30' out && grep -qx 'judge = yes' out || fail "$(cat out)"
+    ! grep -q '^outbox' out || fail "what cannot be changed is among them"
+    expect_status 0 "$PARFOCAL" settings --all "${state[@]}"
+    grep -qx "outbox = $T/outbox  (from the next start of the service on)" out && grep -q '^on_burst = /bin/true  (from' out ||
+        fail "$(cat out)"
+    expect_status 0 "$PARFOCAL" settings gap align "${state[@]}"
+    [ "$(grep -c = out)" = 2 ] || fail "$(cat out)"
+    expect_status 0 "$PARFOCAL" settings gap=12 judge=no min-correlation=0.7 "${state[@]}"
+    [ "$(sort out)" = "$(printf 'gap = 12\njudge = no\nmin_correlation = 0.7')" ] || fail "$(cat out)"
+    get /settings | jq -e '[.settings[] | select(.key == "gap" or .key == "judge") | .value] == ["12", false]' >/dev/null ||
+        fail "$(get /settings | jq -c '.settings[] | select(.key == "gap" or .key == "judge")')"
+    log_says 'settings changed: .*"gap":"12"' || fail "it is not in the log"
+    expect_status 0 "$PARFOCAL" settings --json "${state[@]}"
+    jq -e '.settings | length > 50 and any(.key == "gap" and .value == "12" and .changeable)' out >/dev/null || fail "$(head -c 300 out)"
+    # None is changed where one is wrong.
+    expect_status 1 "$PARFOCAL" settings gap=40 fuse=glue "${state[@]}"
+    grep -q 'fuse' err || fail "$(cat err)"
+    expect_status 1 "$PARFOCAL" settings gap=40 outbox=/tmp "${state[@]}"
+    grep -q 'outbox is no setting that can be changed here' err || fail "$(cat err)"
+    expect_status 2 "$PARFOCAL" settings gapp=40 "${state[@]}"
+    grep -q 'did you mean gap' err || fail "$(cat err)"
+    expect_status 2 "$PARFOCAL" settings gap=40 judge "${state[@]}"
+    expect_status 2 "$PARFOCAL" settings gap=40 gap=41 "${state[@]}"
+    expect_status 0 "$PARFOCAL" settings gap "${state[@]}"
+    grep -qx 'gap = 12' out || fail "$(cat out)"
+    # One source is looked at by its name.
+    expect_status 0 "$PARFOCAL" scan "folder:$T/inbox" "${state[@]}"
+    expect_status 1 "$PARFOCAL" scan folder:/nowhere "${state[@]}"
+    grep -q 'there is no source folder:/nowhere' err || fail "$(cat err)"
+    # The completion knows them.
+    "$PARFOCAL" manual bash | grep -q "settings) options=' --all --json.* operands='.* gap= " || fail "the completion lacks it"
+    "$PARFOCAL" manual page | grep -q 'parfocal settings' || "$PARFOCAL" manual page | grep -q 'settings' || fail "the manual lacks it"
+    stop_service
+    expect_status 1 "$PARFOCAL" settings "${state[@]}" --http off
+}
+
+# Every route of the API that does something has its command, or is one.
+test_every_action_has_its_command()
+{
+    local path help
+    help=$("$PARFOCAL" help; for path in hooks scan camera settings discard; do "$PARFOCAL" $path --help; done)
+    while read -r path; do
+        case $path in
+        */finish) grep -q '^ *finish ' <<<"$help" ;;
+        /api/v1/deliveries/*/retry) grep -q 'hooks \[retry ID\]' <<<"$help" ;;
+        */retry) grep -q '^ *retry ' <<<"$help" ;;
+        */restack) grep -q '^ *restack ' <<<"$help" ;;
+        */discard) grep -q '^ *discard ' <<<"$help" ;;
+        */restore) grep -q -- '--undo' <<<"$help" ;;
+        */sources/*/scan) grep -q 'scan \[SOURCE\]' <<<"$help" ;;
+        */scan) grep -q '^ *scan ' <<<"$help" ;;
+        'post /api/v1/sources/'*/camera) grep -q 'trigger' <<<"$help" && grep -q '^ *bracket ' <<<"$help" ;;
+        'delete /api/v1/sources/'*/camera) grep -q '^ *stop ' <<<"$help" ;;
+        'patch /api/v1/settings') grep -q 'settings \[KEY' <<<"$help" ;;
+        *' /api/v1/session') ;; # commands have the token with each request
+        *) false ;;
+        esac || fail "$path has no command"
+    done < <(jq -r '.paths | to_entries[] | .key as $p | .value | keys[] | select(IN("post", "patch", "delete", "put")) | "\(.) \($p)"' \
+        "$ROOT/service/http/openapi.json")
 }
