@@ -3,69 +3,18 @@
 #
 #   packaging/test-package.sh DEB_DIR GENERATE        as root
 #
-# A debootstrapped system (kept as a tar archive in build/package for the next time) gets the package with what it
+# A debootstrapped system gets the package with what it
 # depends on; the service runs there on a generated burst, as its own user; with a second burst in flight the package
 # is upgraded; then it is removed and purged. Said is what was checked; the first thing that is wrong ends it.
-# There is no init in a chroot: what systemd would start is started here, with what the unit names.
+# There is no init in a chroot: what systemd would start is started here, with what the unit names;
+# the unit itself has test-unit.sh.
 set -eu
 debs=$(realpath "$1") generate=$(realpath "$2")
 cd "${BASH_SOURCE%/*}/.."
-keep=$PWD/build/package
-base=$keep/bookworm.tar
-[ "$(id -u)" -eq 0 ] || { echo 'make test-package needs root' >&2; exit 1; }
 deb=$(ls "$debs"/parfocal_*.deb)
+. packaging/clean-system.bash
 
-root=$(mktemp -d /var/tmp/parfocal-package-XXXXXX)
-service=
-finish()
-{
-    local status=$?
-    [ -z "$service" ] || kill -KILL "$service" 2>/dev/null || true
-    umount -l "$root"/{proc,dev/shm,dev} 2>/dev/null || true
-    [ $status -eq 0 ] || { tail -n 40 "$root/log" 2>/dev/null; echo "FAIL the package: line $at"; }
-    rm -rf --one-file-system "$root"
-    exit $status
-}
-at=0
-trap 'at=$LINENO' ERR
-trap finish EXIT
-trap 'exit 130' INT TERM
-set -E
-
-say() { printf 'ok %s\n' "$*"; }
-inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
-wait_for() # SECONDS COMMAND...
-{
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -le $end ] || { echo "not in time: $*" >&2; return 1; }
-        sleep 0.2
-    done
-}
-
-# ---- a clean system
-mkdir -p "$keep"
-if [ ! -e "$base" ]; then
-    echo 'making a clean Debian 12 (some minutes, once)'
-    debootstrap --variant=minbase --include=systemd-sysv,systemd,dbus,udev bookworm "$root/new" >"$root/log" 2>&1
-    tar -C "$root/new" --one-file-system -cf "$base.part" .
-    mv "$base.part" "$base"
-    rm -rf "$root/new"
-fi
-tar -C "$root" -xf "$base"
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
-mount --make-rslave "$root/dev"
-cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
-cat >"$root/etc/apt/sources.list" <<'L'
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian-security bookworm-security main
-L
-printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
-chmod +x "$root/usr/sbin/policy-rc.d"
-for file in /etc/apt/apt.conf.d/*proxy*; do [ ! -e "$file" ] || cp "$file" "$root/etc/apt/apt.conf.d/"; done
-inside apt-get -q update >"$root/log" 2>&1
+clean_system
 listing() # every file that is not apt's, dpkg's or a log
 {
     (cd "$root" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./var/lib/dpkg -o -path ./var/lib/apt \
@@ -75,8 +24,7 @@ listing() # every file that is not apt's, dpkg's or a log
 # ---- installed
 cp "$deb" "$root/tmp/parfocal.deb"
 # What it depends on is there before, so that what is new afterwards is the package's alone.
-inside apt-get -qy install --no-install-recommends $(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
-    sed 's/([^)]*)//; s/|.*//' | tr -d ' ') >"$root/log" 2>&1
+install_needed "$deb"
 listing >"$root/log.before"
 inside apt-get -qy install --no-install-recommends /tmp/parfocal.deb >"$root/log" 2>&1
 for file in /usr/bin/parfocal /etc/parfocal.conf /lib/systemd/system/parfocal.service /lib/udev/rules.d/60-parfocal.rules \
@@ -104,6 +52,7 @@ start_service()
         --reuid parfocal --regid parfocal --init-groups --no-new-privs --bounding-set=-all \
         /usr/bin/parfocal serve -c /etc/parfocal.conf >>"$root/log" 2>&1 &
     service=$!
+    ours=("$service")
     ready=$(($(grep -c 'worker ready' "$root/log" || true) + 1))
     more_ready() { [ "$(grep -c 'worker ready' "$root/log")" -ge $ready ]; }
     wait_for 60 more_ready
@@ -112,24 +61,10 @@ stop_service()
 {
     kill -TERM "$service"
     wait "$service"
-    service=
+    ours=()
 }
-burst() # NAME FRAMES HOUR
-{
-    "$generate" --out "$root/tmp/$1" --no-truth --scene textured --width 640 --height 480 --frames "$2" \
-        --interval 0.2 --start "2026-01-02T0$3:00:00" --name "$1-%02d" >/dev/null
-}
-put() # FILE...
-{
-    for file; do
-        install -o "$(inside id -u parfocal)" -g "$(inside id -g parfocal)" -m 640 "$file" \
-            "$root/var/lib/parfocal/inbox/.part"
-        mv "$root/var/lib/parfocal/inbox/.part" "$root/var/lib/parfocal/inbox/${file##*/}"
-    done
-}
-stacks_are() { [ "$(ls "$root"/var/lib/parfocal/outbox/*/stack.json 2>/dev/null | wc -l)" -ge "$1" ]; }
-burst first 6 3
-burst second 6 5
+make_burst first 6 3
+make_burst second 6 5
 # An administrator's edit, which upgrades must keep; bursts do not end by a pause while dpkg works.
 sed -i 's/^expected_frames = .*/expected_frames = 6/; s/^gap = .*/gap = 600/' "$root/etc/parfocal.conf"
 : >"$root/log"
@@ -143,10 +78,7 @@ say 'a burst was stacked by the installed service, as its own user without capab
 mapfile -t frames < <(ls "$root"/tmp/second/*.jpg)
 put "${frames[@]:0:3}"
 wait_for 30 grep -q "frame second-03.jpg" "$root/log"
-rm -rf "$root/tmp/newer"
-dpkg-deb -R "$deb" "$root/tmp/newer"
-sed -i 's/^Version: .*/&+upgrade1/' "$root/tmp/newer/DEBIAN/control"
-dpkg-deb -b "$root/tmp/newer" "$root/tmp/newer.deb" >/dev/null
+make_newer "$deb" "$root/tmp/newer.deb"
 # The program is replaced while the old one runs; then the unit is restarted, as its postinst asks for.
 inside apt-get -qy install --no-install-recommends -o Dpkg::Options::=--force-confold /tmp/newer.deb >"$root/log.apt" 2>&1
 inside dpkg-query -W -f '${Version}' parfocal | grep -q '+upgrade1$'
