@@ -4,6 +4,7 @@
 #   inside COMMAND...       runs it in there
 #   say WHAT                what was checked
 #   wait_for SECONDS COMMAND...
+#   not COMMAND...          it must fail
 #   install_needed DEB      what the package depends on
 #   make_burst NAME FRAMES HOUR   generated frames in $root/tmp/NAME
 #   put FILE...             into the service's inbox, as its user
@@ -31,6 +32,8 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 set -E
 
+# `! command` alone never ends a script.
+not() { if "$@"; then return 1; fi; }
 say() { printf 'ok %s\n' "$*"; }
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 wait_for()

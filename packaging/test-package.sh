@@ -115,5 +115,5 @@ listing >"$root/log.after"
 # Files that every package touches, and the record of what is enabled.
 left=$(comm -13 "$root/log.before" "$root/log.after" | grep -vE '^\./(log\.|etc/[^/]*-$|etc/\.pwd\.lock|etc/ld\.so\.cache|var/lib/systemd/deb-systemd-helper)' || true)
 [ -z "$left" ] || { echo "left behind: $left"; false; }
-! inside getent passwd parfocal >/dev/null
+not inside getent passwd parfocal >/dev/null
 say 'purged without data: nothing is left, no user either'

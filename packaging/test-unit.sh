@@ -51,7 +51,7 @@ is() { [ "$(property "$1")" = "$2" ]; }
 
 wait_for 30 is ActiveState active
 logged 'worker ready'
-! logged 'the sandbox has gaps'
+not logged 'the sandbox has gaps'
 property StatusText | grep -q 'worker ready'
 [ "$(property User)" = parfocal ]
 say "it is up after the boot: $(property StatusText)"
@@ -63,7 +63,7 @@ say "systemd-analyze security: $exposure"
 service=$(property MainPID)
 as_service() { inside nsenter -t "$service" -m setpriv --reuid parfocal --regid parfocal --init-groups --bounding-set=-all "$@"; }
 for path in /etc /usr /var/lib /root /home; do
-    ! as_service touch "$path/x" 2>/dev/null
+    not as_service touch "$path/x" 2>/dev/null
 done
 as_service touch /var/lib/parfocal/outbox/.x
 as_service rm /var/lib/parfocal/outbox/.x
@@ -112,7 +112,7 @@ say 'upgraded with a burst in flight: dpkg restarted it, and the burst was stack
 # ---- wrong configuration
 cp -a "$root/etc/parfocal.conf" "$root/etc/right.conf"
 echo 'gapp = 3' >>"$root/etc/parfocal.conf"
-! inside systemctl restart parfocal 2>/dev/null
+not inside systemctl restart parfocal 2>/dev/null
 wait_for 30 is ActiveState failed
 sleep 5 # longer than RestartSec
 is ActiveState failed
@@ -129,10 +129,9 @@ say 'a wrong setting is named and not started again and again; mended, all burst
 inside systemctl stop parfocal
 is Result success
 logged 'stopped'
-! inside grep -q . /sys/fs/cgroup/system.slice/parfocal.service/cgroup.procs 2>/dev/null
-! inside sh -c "grep -lE '^Name:[[:space:]]*parfocal' /proc/[0-9]*/status" 2>/dev/null
+not inside grep -q . /sys/fs/cgroup/system.slice/parfocal.service/cgroup.procs 2>/dev/null
+not inside sh -c "grep -lE '^Name:[[:space:]]*parfocal' /proc/[0-9]*/status 2>/dev/null"
 inside systemctl --no-block poweroff
-gone() { ! kill -0 $nspawn 2>/dev/null; }
-wait_for 60 gone
+wait_for 60 not kill -0 $nspawn 2>/dev/null
 ours=()
 say 'stopped in order, with nothing left behind'
