@@ -34,14 +34,17 @@ static json_t *time_of(const struct pf_record *record)
     return pf_record_captured(record, captured) ? json_string(captured) : NULL;
 }
 
-static void set_job(json_t *event, const struct pf_job *job)
+static void set_job(json_t *event, const struct pf_job *job, bool out)
 {
-    size_t fused = pf_job_fused_count(job);
+    /* Of a result that is out: what is in it. Frames that have come since are of the next version. */
+    out = out && job->out_fused > 0;
+    size_t fused = out ? job->out_fused : pf_job_fused_count(job);
+    size_t aside = out ? job->out_aside : job->count - fused;
     const struct pf_record **order = pf_job_order(job);
     set_text(event, "complete", job->complete);
-    set(event, "frames", json_integer((json_int_t)job->count));
+    set(event, "frames", json_integer((json_int_t)(fused + aside)));
     set(event, "fused", json_integer((json_int_t)fused));
-    set(event, "aside", json_integer((json_int_t)(job->count - fused)));
+    set(event, "aside", json_integer((json_int_t)aside));
     if (job->files)
         json_object_set(event, "files", job->files);
     if (!order)
@@ -66,7 +69,7 @@ json_t *pf_hook_event_published(const struct pf_job *job, const char *burst, int
     set(event, "version", json_integer(version));
     set_text(event, "directory", directory);
     if (job)
-        set_job(event, job);
+        set_job(event, job, true);
     return event;
 }
 
@@ -76,7 +79,7 @@ json_t *pf_hook_event_failed(const struct pf_job *job, int version, const char *
     set_text(event, "burst", job->name);
     set(event, "version", json_integer(version));
     set_text(event, "reason", reason);
-    set_job(event, job);
+    set_job(event, job, false);
     return event;
 }
 

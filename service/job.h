@@ -69,7 +69,8 @@ struct pf_job {
     json_t *in_force; /* those that it was opened with in the worker, NULL: it was not yet */
 
     enum pf_job_out out;
-    int out_version;  /* the version at the outbox; a late frame may have come since */
+    int out_version;             /* the version at the outbox; a late frame may have come since */
+    size_t out_fused, out_aside; /* frames of it */
     int find_version; /* an earlier run may have published it, the outbox is asked; 0 none */
 
     /* In the worker. Every opening has a key of its own, so that answers to an earlier one are

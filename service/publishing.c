@@ -112,8 +112,11 @@ static void prepared(struct pf_service *service, struct pf_job *job, const char 
         json_t *sidecar = pf_sidecar(job, &service->settings);
         if (sidecar)
             pf_scheduler_finish(service->scheduler, job, directory, sidecar);
-        if (job->stage == PF_JOB_FINISHING)
+        if (job->stage == PF_JOB_FINISHING) {
             job->out = PF_OUT_FILLING;
+            job->out_fused = pf_job_fused_count(job);
+            job->out_aside = pf_job_aside_count(job);
+        }
     }
     pf_scheduler_poke(service->scheduler);
 }
@@ -167,6 +170,8 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
         entry->version = answer->version;
         entry->path = strdup(answer->path);
         entry->adopted = answer->request == PF_OUTBOX_FIND;
+        if (job && entry->adopted) /* of an earlier run, with all its frames */
+            job->out_fused = job->out_aside = 0;
         order_hook(service, entry, job);
         break;
     }
@@ -175,18 +180,18 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
 
 /* ---- what the ledger has written ---- */
 
+/* What is in it: frames that have come since are of its next version. */
 static void log_published(const struct pf_job *job, const char *directory)
 {
-    size_t fused = pf_job_fused_count(job);
     int64_t now_ms = pf_monotonic_ms();
     char aside[48] = "";
-    if (job->count > fused)
-        snprintf(aside, sizeof(aside), ", %zu set aside", job->count - fused);
+    if (job->out_aside)
+        snprintf(aside, sizeof(aside), ", %zu set aside", job->out_aside);
     pf_log_about(
         PF_LOG_INFO, PF_ABOUT_JOB(job),
         "stack published: %s (%zu frames fused%s; %.1f s after the last frame, %.1f s after "
         "the burst was complete)",
-        directory, fused, aside, (double)(now_ms - job->last_arrival_ms) / 1e3,
+        directory, job->out_fused, aside, (double)(now_ms - job->last_arrival_ms) / 1e3,
         (double)(now_ms - job->complete_ms) / 1e3);
 }
 

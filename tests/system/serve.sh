@@ -133,6 +133,43 @@ test_late_frame_makes_a_new_version()
     [ "$(published | wc -l)" -eq 3 ] || fail "published: $(published)"
 }
 
+all_four_scored()
+{
+    [ "$(grep -ac ' scored: ' "$T/service.err")" -ge 4 ]
+}
+
+# What is said of a version that is out counts its own frames, and none that has come since.
+test_a_frame_that_comes_while_a_version_is_written_is_not_set_aside()
+{
+    local worker
+    make_burst burst
+    mkdir_inbox
+    cat >hook <<'HOOK'
+#!/bin/sh
+echo "$PARFOCAL_VERSION $PARFOCAL_FRAMES $PARFOCAL_FUSED $PARFOCAL_ASIDE" >>"$(dirname "$0")/told"
+HOOK
+    chmod +x hook
+    serve --on-burst "$T/hook"
+    local files=(burst/*.jpg)
+    drop "${files[@]:0:4}"
+    wait_for 30 all_four_scored
+    worker=$(child_pid process)
+    kill -STOP "$worker"
+    await_log 'complete: 4 frames'
+    sleep 0.5 # the directory is made, and the worker has been told
+    drop "${files[4]}"
+    await_log 'frame IMG_0005.jpg'
+    sleep 0.5
+    kill -CONT "$worker"
+    await_stacks 2 60
+    wait_for 20 grep -q '^2 ' told
+    stop_service
+    grep -a 'stack published' service.err
+    grep -aqE 'stack published: .*-1 \(4 frames fused;' service.err || fail "version 1 is told wrongly"
+    grep -aqE 'stack published: .*-v2 \(5 frames fused;' service.err || fail "version 2 is told wrongly"
+    [ "$(cat told)" = "$(printf '1 4 4 0\n2 5 5 0')" ] || fail "the hook was told: $(cat told)"
+}
+
 test_two_cards_with_the_same_names()
 {
     make_burst burst --frames 6 --name 'IMG_%04d'
