@@ -9,6 +9,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "service/http/api.h"
+#include "service/http/range.h"
 
 #define PREVIEW_SIDE 2048
 #define PORTION      (256u << 10) /* bytes of a download in memory at a time */
@@ -284,8 +285,9 @@ struct download {
     struct pf_http_request *request; /* NULL: the client has gone away */
     char *path, *name;
     int fd;
-    int64_t size;
-    bool reading; /* a thread is at it: what follows is its own */
+    struct stat st;
+    int64_t at, left; /* of what was asked for */
+    bool reading;     /* a thread is at it: what follows is its own */
     int r;
     size_t count;
     char *bytes;
@@ -305,9 +307,12 @@ static void free_download(struct download *download)
 static void read_more(void *context)
 {
     struct download *download = context;
-    ssize_t n = read(download->fd, download->bytes, PORTION);
+    size_t wanted = download->left < PORTION ? (size_t)download->left : PORTION;
+    ssize_t n = pread(download->fd, download->bytes, wanted, download->at);
     download->r = n < 0 ? -errno : n == 0 ? -EIO : 0;
     download->count = n > 0 ? (size_t)n : 0;
+    download->at += (int64_t)download->count;
+    download->left -= (int64_t)download->count;
 }
 
 static void on_read(void *context)
@@ -344,12 +349,10 @@ static void on_gone(void *context)
 static void open_file(void *context)
 {
     struct download *download = context;
-    struct stat st;
     download->fd = open(download->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    download->r = download->fd < 0 || fstat(download->fd, &st) < 0 ? -errno : 0;
-    if (!download->r && !S_ISREG(st.st_mode))
+    download->r = download->fd < 0 || fstat(download->fd, &download->st) < 0 ? -errno : 0;
+    if (!download->r && !S_ISREG(download->st.st_mode))
         download->r = -ENOENT;
-    download->size = download->r ? 0 : st.st_size;
 }
 
 static const char *type_of(const char *name)
@@ -363,22 +366,57 @@ static const char *type_of(const char *name)
                                    : "application/octet-stream";
 }
 
+/* What of the file is wanted. False: it has been replied to, and there is nothing to be sent. */
+static bool choose_part(struct download *download, int *ret_status)
+{
+    struct pf_http_request *request = download->request;
+    char etag[PF_HTTP_ETAG], text[80];
+    int64_t bytes = download->st.st_size, from = 0, count = bytes;
+    pf_http_etag(&download->st, etag);
+    if (pf_http_is_known(request, etag))
+        return false;
+    int r = pf_http_is_head(request)
+                ? 0
+                : pf_range_of(pf_http_header(request, "Range"), pf_http_header(request, "If-Range"),
+                              etag, bytes, &from, &count);
+    pf_http_add_header(request, "Accept-Ranges", "bytes");
+    if (r < 0) {
+        snprintf(text, sizeof(text), "bytes */%lld", (long long)bytes);
+        pf_http_add_header(request, "Content-Range", text);
+        pf_http_reply_error(request, 416, "range", "the file has %lld bytes", (long long)bytes);
+        return false;
+    }
+    if (r > 0) {
+        snprintf(text, sizeof(text), "bytes %lld-%lld/%lld", (long long)from,
+                 (long long)(from + count - 1), (long long)bytes);
+        pf_http_add_header(request, "Content-Range", text);
+    }
+    *ret_status = r > 0 ? 206 : 200;
+    download->at = from;
+    download->left = count;
+    return true;
+}
+
 static void on_open(void *context)
 {
     struct download *download = context;
     struct pf_error err = {0};
     char disposition[256];
+    int status;
     if (download->r < 0) {
         pf_fail(&err, -download->r, "%s: %s", pf_base_name(download->path), strerror(-download->r));
         pf_api_fail(download->request, download->r, &err);
         free_download(download);
         return;
     }
+    if (!choose_part(download, &status)) {
+        free_download(download);
+        return;
+    }
     snprintf(disposition, sizeof(disposition), "attachment; filename=\"%.200s\"", download->name);
     pf_http_add_header(download->request, "Content-Disposition", disposition);
-    pf_http_add_header(download->request, "Cache-Control", "private, no-cache");
-    pf_http_begin(download->request, type_of(download->path), download->size, on_more, on_gone,
-                  download);
+    pf_http_begin(download->request, status, type_of(download->path), download->left, on_more,
+                  on_gone, download);
 }
 
 static bool is_result(const char *name)

@@ -345,8 +345,7 @@ void pf_http_reply_error(struct pf_http_request *request, int status, const char
                                  "message", pf_json_bytes(text)));
 }
 
-/* Whether the client has this version already: then that is the reply. */
-static bool is_known(struct pf_http_request *request, const char *etag)
+bool pf_http_is_known(struct pf_http_request *request, const char *etag)
 {
     const char *known = pf_http_header(request, "If-None-Match");
     pf_http_add_header(request, "ETag", etag);
@@ -360,7 +359,7 @@ static bool is_known(struct pf_http_request *request, const char *etag)
 void pf_http_reply_constant(struct pf_http_request *request, const char *type, const char *etag,
                             const void *bytes, size_t count)
 {
-    if (etag && is_known(request, etag))
+    if (etag && pf_http_is_known(request, etag))
         return;
     struct evbuffer *body = evbuffer_new();
     bool well = body && evbuffer_add_reference(body, bytes, count, NULL, NULL) == 0;
@@ -368,10 +367,18 @@ void pf_http_reply_constant(struct pf_http_request *request, const char *type, c
     reply(request, well ? 200 : 503, body);
 }
 
+void pf_http_etag(const struct stat *st, char to[PF_HTTP_ETAG])
+{
+    snprintf(to, PF_HTTP_ETAG, "\"%llx-%llx-%llx\"", (unsigned long long)st->st_ino,
+             (unsigned long long)st->st_size,
+             (unsigned long long)st->st_mtim.tv_sec * 1000000000 +
+                 (unsigned long long)st->st_mtim.tv_nsec);
+}
+
 int pf_http_reply_local_file(struct pf_http_request *request, const char *path, const char *type)
 {
     struct stat st;
-    char etag[80];
+    char etag[PF_HTTP_ETAG];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return -errno;
@@ -379,11 +386,8 @@ int pf_http_reply_local_file(struct pf_http_request *request, const char *path, 
         close(fd);
         return -ENOENT;
     }
-    snprintf(etag, sizeof(etag), "\"%llx-%llx-%llx\"", (unsigned long long)st.st_ino,
-             (unsigned long long)st.st_size,
-             (unsigned long long)st.st_mtim.tv_sec * 1000000000 +
-                 (unsigned long long)st.st_mtim.tv_nsec);
-    if (is_known(request, etag)) {
+    pf_http_etag(&st, etag);
+    if (pf_http_is_known(request, etag)) {
         close(fd);
         return 0;
     }
@@ -426,7 +430,7 @@ static void on_sent(struct evhttp_connection *connection, void *context)
     evhttp_send_reply_end(raw);
 }
 
-void pf_http_begin(struct pf_http_request *request, const char *type, int64_t count,
+void pf_http_begin(struct pf_http_request *request, int status, const char *type, int64_t count,
                    void (*more)(void *context), void (*gone)(void *context), void *context)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(request->raw);
@@ -441,11 +445,11 @@ void pf_http_begin(struct pf_http_request *request, const char *type, int64_t co
     if (!connection || !request->left) {
         struct evhttp_request *raw = request->raw;
         end_long(request);
-        evhttp_send_reply(raw, 200, NULL, NULL);
+        evhttp_send_reply(raw, status, NULL, NULL);
         return;
     }
     evhttp_connection_set_closecb(connection, on_gone, request);
-    evhttp_send_reply_start(request->raw, 200, NULL);
+    evhttp_send_reply_start(request->raw, status, NULL);
     more(context);
 }
 

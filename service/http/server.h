@@ -16,6 +16,7 @@
 #include <event2/http.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "config/base/error.h"
 #include "config/settings.h"
@@ -87,16 +88,23 @@ void pf_http_reply_constant(struct pf_http_request *request, const char *type, c
 /* A text of the caller's; copied. */
 void pf_http_reply_text(struct pf_http_request *request, int status, const char *type,
                         const char *text);
+/* Of a file as it is: its inode, size and time. */
+#define PF_HTTP_ETAG 80
+void pf_http_etag(const struct stat *st, char to[PF_HTTP_ETAG]);
 /* A whole file on the local disk, with an ETag of its inode, size and time. 0, or -ENOENT and other
  * errno of open(2): then nothing has been replied. */
 int pf_http_reply_local_file(struct pf_http_request *request, const char *path, const char *type);
 
 /* ---- long replies ---- */
 
-/* Begins a reply of so many bytes. `more` is called when the bytes before have gone out, first of all
+/* Whether the client has the version of this ETag already: then that has been replied. Else the header
+ * is added. */
+bool pf_http_is_known(struct pf_http_request *request, const char *etag);
+
+/* Begins a reply with this status, of so many bytes. `more` is called when the bytes before have gone out, first of all
  * now, and gives more by pf_http_send() until all has been sent; `gone` in the end, whether all was
  * sent or the client has gone away: the request is no more then. */
-void pf_http_begin(struct pf_http_request *request, const char *type, int64_t count,
+void pf_http_begin(struct pf_http_request *request, int status, const char *type, int64_t count,
                    void (*more)(void *context), void (*gone)(void *context), void *context);
 /* Bytes are copied. */
 void pf_http_send(struct pf_http_request *request, const void *bytes, size_t count);

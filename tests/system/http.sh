@@ -57,6 +57,7 @@ test_a_burst_is_described()
     done
     curl_in -o stack.tif "$(jq -r '.versions[0].files[] | select(.name == "stack.tif").link' burst.json)"
     cmp stack.tif "$(published)/stack.tif" || fail "the download is not the file"
+    parts_of "$(jq -r '.versions[0].files[] | select(.name == "stack.tif").link' burst.json)"
     # A frame laid over the stack is like it; one that was not lies elsewhere.
     frame=$(jq -r '.items[2].frame' burst.json)
     curl_in -o aligned.jpg "/api/v1/bursts/$id/tiles/$frame/0/0/0.jpg"
@@ -69,6 +70,42 @@ test_a_burst_is_described()
     etag=$(curl_in -o /dev/null -D - "/api/v1/bursts/$id/preview.jpg" | tr -d '\r' | sed -n 's/^ETag: //pI')
     [ "$(curl_in -o /dev/null -w '%{http_code}' -H "If-None-Match: $etag" "/api/v1/bursts/$id/preview.jpg")" = 304 ] ||
         fail "sent again in spite of $etag"
+}
+
+# parts_of LINK: of a file that is stack.tif here: one part of it at a time, and a download that goes on
+parts_of()
+{
+    local link=$1 size etag
+    size=$(stat -c %s stack.tif)
+    curl_in -o /dev/null -D head "$link"
+    etag=$(tr -d '\r' <head | sed -n 's/^ETag: //pI')
+    grep -qi '^Accept-Ranges: bytes' head || fail "$(cat head)"
+    part() # STATUS RANGE EXPECTED_CONTENT_RANGE [HEADER]
+    {
+        [ "$(curl_in -o part -D head -w '%{http_code}' -H "Range: $2" ${4:+-H "$4"} "$link")" = "$1" ] || fail "$2: $(head -n 1 head)"
+        [ "$(tr -d '\r' <head | sed -n 's/^Content-Range: //pI')" = "$3" ] || fail "$2: $(cat head)"
+    }
+    part 206 bytes=100-299 "bytes 100-299/$size"
+    cmp part <(tail -c +101 stack.tif | head -c 200) || fail "the part is not the file's"
+    part 206 bytes=-50 "bytes $((size - 50))-$((size - 1))/$size"
+    cmp part <(tail -c 50 stack.tif) || fail "the end is not the file's"
+    part 416 "bytes=$size-" "bytes */$size"
+    jq -e '.error.code == "range"' part >/dev/null || fail "$(cat part)"
+    part 200 bytes=1-2,5-6 ''
+    cmp part stack.tif || fail "not the whole"
+    part 206 bytes=7-9 "bytes 7-9/$size" "If-Range: $etag"
+    part 200 bytes=7-9 '' 'If-Range: "another"'
+    [ "$(curl_in -o /dev/null -w '%{http_code}' -H "If-None-Match: $etag" "$link")" = 304 ] || fail "it is sent again"
+    curl_in -I -H 'Range: bytes=3-4' "$link" | tr -d '\r' >head
+    grep -qi "^HTTP/1.1 200" head && grep -qi "^Content-Length: $size" head || fail "HEAD: $(cat head)"
+    # Broken off and gone on with.
+    head -c $((size / 3)) stack.tif >resumed.tif
+    curl_in -C - -o resumed.tif "$link"
+    cmp resumed.tif stack.tif || fail "a download that went on is not the file"
+    # Parts that are larger than what is read at a time, through a connection that is kept.
+    curl -sS --max-time 60 --unix-socket state/http -r 0-0 -o first "http://localhost$link" \
+        --next -sS --unix-socket state/http -r 1- -o rest "http://localhost$link"
+    cat first rest | cmp - stack.tif || fail "two parts are not the file"
 }
 
 test_search()
