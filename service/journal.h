@@ -251,7 +251,8 @@ int pf_journal_versions(struct pf_journal *journal, int64_t burst,
                         int (*visit)(void *context, const struct pf_journal_version *version),
                         void *context, struct pf_error *err);
 
-/* The frames that were recorded last before number `before`, in a state (-1: any), newest first.
+/* The frames that were recorded last before number `before`, in a state (-1: any), newest first; their
+ * scores lack the grids.
  * *ret_next: what to ask for the next page with; 0: there is none. */
 int pf_journal_recent_frames(struct pf_journal *journal, int state, int64_t before, size_t limit,
                              struct pf_journal_frames *ret, int64_t *ret_next,

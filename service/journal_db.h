@@ -9,7 +9,8 @@
 
 #include "service/journal.h"
 
-/* Every statement, prepared when first used and kept. Columns are read by place. */
+/* Every statement, prepared when first used and kept. Columns are read by place. A + before a column
+ * keeps SQLite from the index that begins with it. */
 #define PF_JOURNAL_QUERIES(X)                                                                      \
     X(FRAME_NUMBER, "SELECT number FROM frames WHERE id = ?1")                                     \
     X(FRAME_BURST, "SELECT number, burst FROM frames WHERE id = ?1")                               \
@@ -79,7 +80,7 @@
       " OR number IN (SELECT burst FROM frames WHERE place = 1 AND shot_ms BETWEEN ?3 AND ?4"      \
       " AND (?5 IS NULL OR instr(camera, lower(?5)) > 0)))"                                        \
       " AND (?6 < 0 OR ?6 = EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"              \
-      " AND state = 3)) ORDER BY number DESC LIMIT ?7")                                            \
+      " AND +state = 3)) ORDER BY number DESC LIMIT ?7")                                           \
     X(BURST_FACTS,                                                                                 \
       "SELECT coalesce(sum(state = 2), 0), coalesce(sum(state = 3), 0),"                           \
       " (SELECT record FROM frames WHERE burst = ?1 ORDER BY shot_ms, place LIMIT 1),"             \
@@ -93,12 +94,17 @@
       " settings = coalesce(?4, settings) WHERE number = ?1")                                      \
     X(VERSIONS, "SELECT version, CAST(directory AS TEXT), published_wall_ms FROM versions"         \
                 " WHERE burst = ?1 ORDER BY version")                                              \
-    X(RECENT_FRAMES, PF_JOURNAL_FRAME                                                              \
-      " WHERE number < ?1 AND (?2 < 0 OR state = ?2) ORDER BY number DESC LIMIT ?3")
+    X(RECENT_FRAMES, PF_JOURNAL_FRAME_BRIEF " WHERE number < ?1 ORDER BY number DESC LIMIT ?2")    \
+    X(RECENT_FRAMES_IN,                                                                            \
+      PF_JOURNAL_FRAME_BRIEF " WHERE number < ?1 AND state = ?3 ORDER BY number DESC LIMIT ?2")
 
-#define PF_JOURNAL_FRAME                                                                           \
+#define PF_JOURNAL_FRAME_WITH(scores)                                                              \
     "SELECT number, record, arrival_ms, boot, wall_offset_ms, state, burst, attempts, late,"       \
-    " reason, scores FROM frames"
+    " reason, " scores " FROM frames"
+#define PF_JOURNAL_FRAME PF_JOURNAL_FRAME_WITH("scores")
+/* Without the grids, which are most of the scores. */
+#define PF_JOURNAL_FRAME_BRIEF                                                                     \
+    PF_JOURNAL_FRAME_WITH("json_remove(scores, '$.focus.grid', '$.displacement.grid')")
 #define PF_JOURNAL_DELIVERY                                                                        \
     "SELECT number, id, hook, target, event, state, tries, failures, due_wall_ms, error,"          \
     " created_wall_ms, changed_wall_ms FROM deliveries"
@@ -108,7 +114,6 @@
     " (SELECT directory FROM versions WHERE burst = bursts.number AND version = published),"       \
     " opened_wall_ms, changed_wall_ms, settings FROM bursts"
 
-/* When it was shot by the camera's clock, else when it was recorded by ours. */
 enum pf_journal_query {
 #define PF_JOURNAL_QUERY_NAME(name, text) PF_QUERY_##name,
     PF_JOURNAL_QUERIES(PF_JOURNAL_QUERY_NAME)

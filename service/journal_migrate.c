@@ -79,7 +79,8 @@ static const char *const steps[] = {
     /* What a burst is stacked with in place of the settings in force: JSON, NULL nothing. */
     "ALTER TABLE bursts ADD COLUMN settings TEXT;",
 
-    /* When a burst was begun, and by which camera, without a look into the records of all of them. */
+    /* When a burst was begun (by the camera's clock, else when it was recorded by ours), and by which
+     * camera, without a look into the records of all of them. */
     "ALTER TABLE frames ADD COLUMN shot_ms INTEGER GENERATED ALWAYS AS ("
     "  CASE WHEN json_extract(record, '$.capture_ms') >= 0"
     "  THEN json_extract(record, '$.capture_ms') ELSE recorded_wall_ms END) VIRTUAL;"
@@ -89,6 +90,9 @@ static const char *const steps[] = {
     "  coalesce(json_extract(record, '$.serial'), '') || ' ' ||"
     "  coalesce(json_extract(record, '$.lens'), ''))) VIRTUAL;"
     "CREATE INDEX frames_first ON frames (shot_ms, burst, camera) WHERE place = 1;",
+
+    /* The few that were set aside, among all others. */
+    "CREATE INDEX frames_by_state ON frames (state, number);",
 };
 
 int pf_journal_newest(void)

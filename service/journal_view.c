@@ -97,8 +97,10 @@ int pf_journal_recent_frames(struct pf_journal *journal, int state, int64_t befo
                              struct pf_journal_frames *ret, int64_t *ret_next, struct pf_error *err)
 {
     sqlite3_stmt *rows = NULL;
-    int r = pf_journal_bind(journal, &rows, PF_QUERY_RECENT_FRAMES, err, "iii", before,
-                            (int64_t)state, (int64_t)limit);
+    int r = state < 0 ? pf_journal_bind(journal, &rows, PF_QUERY_RECENT_FRAMES, err, "ii", before,
+                                        (int64_t)limit)
+                      : pf_journal_bind(journal, &rows, PF_QUERY_RECENT_FRAMES_IN, err, "iii",
+                                        before, (int64_t)limit, (int64_t)state);
     if (!r)
         r = pf_journal_read_frames(journal, rows, ret, err);
     *ret_next = 0;

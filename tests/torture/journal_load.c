@@ -181,12 +181,13 @@ static void facts(int n)
     pf_journal_facts_free(&found);
 }
 
+/* Any, some, none of them. */
 static void recent_frames(int n)
 {
+    static const int states[] = {-1, PF_FRAME_ASIDE, PF_FRAME_IN_BURST};
     struct pf_journal_frames found = {0};
     int64_t next;
-    use_frames(pf_journal_recent_frames(journal, n % 2 ? PF_FRAME_ASIDE : -1, INT64_MAX, 50, &found,
-                                        &next, &err),
+    use_frames(pf_journal_recent_frames(journal, states[n % 3], INT64_MAX, 50, &found, &next, &err),
                &found);
 }
 

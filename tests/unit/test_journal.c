@@ -287,6 +287,55 @@ TEST(journal_lists_of_bursts)
 }
 
 /* The RAW of a shot: found by the name that it shares, aside without a burst, and not loose. */
+static void check_recent(struct pf_journal *journal, int state, const char *wanted)
+{
+    struct pf_error err = {0};
+    char text[64] = "";
+    int64_t next = INT64_MAX;
+    do {
+        struct pf_journal_frames frames = {0};
+        CHECK_OK(pf_journal_recent_frames(journal, state, next, 2, &frames, &next, &err), &err);
+        for (size_t i = 0; i < frames.count; i++) {
+            const struct pf_journal_frame *frame = &frames.items[i];
+            size_t used = strlen(text);
+            snprintf(text + used, sizeof(text) - used, "%lld ",
+                     (long long)frame->record->size_bytes - 1000);
+            CHECK(state < 0 || (int)frame->state == state);
+            /* Its grids are what a list has no use for. */
+            const json_t *focus = json_object_get(frame->scores, "focus");
+            CHECK(!focus || json_real_value(json_object_get(focus, "tenengrad")) == 2.5);
+            CHECK(!json_object_get(focus, "grid"));
+        }
+        CHECK(next || frames.count <= 2);
+        pf_journal_frames_free(&frames);
+    } while (next);
+    CHECK_STR(text, wanted);
+}
+
+TEST(journal_lists_of_frames)
+{
+    struct pf_error err = {0};
+    struct pf_journal *journal = open_in(test_directory());
+    json_t *scores = json_pack("{s:{s:f, s:[f,f]}}", "focus", "tenengrad", 2.5, "grid", 1.5, 2.0);
+    CHECK(scores);
+    check_recent(journal, -1, "");
+    for (int n = 1; n <= 6; n++)
+        join(journal, 1, n, false);
+    record_as(journal, 7, NULL);
+    for (int n = 1; n <= 5; n++) {
+        struct pf_identity id = id_of(n);
+        CHECK_OK(pf_journal_frame_result(journal, 1, &id, n != 2 && n != 5, "why", scores, &err),
+                 &err);
+    }
+    json_decref(scores);
+    check_recent(journal, -1, "7 6 5 4 3 2 1 ");
+    check_recent(journal, PF_FRAME_FUSED, "4 3 1 ");
+    check_recent(journal, PF_FRAME_ASIDE, "5 2 ");
+    check_recent(journal, PF_FRAME_IN_BURST, "6 ");
+    check_recent(journal, PF_FRAME_RECORDED, "7 ");
+    pf_journal_close(journal);
+}
+
 TEST(journal_companion)
 {
     static const char *const others[] = {"/in/IMG_00010.CR2", "/in/IMG_000.CR2", "/in/IMG_0001",
