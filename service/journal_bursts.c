@@ -262,25 +262,27 @@ void pf_journal_bursts_free(struct pf_journal_bursts *bursts)
 }
 
 /* Columns of PF_JOURNAL_BURST. */
-static int read_burst(sqlite3_stmt *row, struct pf_journal_burst *burst, struct pf_error *err)
+static int read_burst(struct pf_journal *journal, sqlite3_stmt *row, struct pf_journal_burst *burst,
+                      struct pf_error *err)
 {
-    const unsigned char *id = sqlite3_column_text(row, 1);
+    const char *id;
+    int r = pf_journal_column(row, 1, &id, err);
+    if (r < 0)
+        return r;
     burst->number = sqlite3_column_int64(row, 0);
-    snprintf(burst->id, sizeof(burst->id), "%s", id ? (const char *)id : "");
+    snprintf(burst->id, sizeof(burst->id), "%s", id ? id : "");
     burst->state = (enum pf_burst_state)sqlite3_column_int(row, 2);
     burst->wanted = sqlite3_column_int(row, 3);
     burst->published = sqlite3_column_int(row, 4);
     burst->frames = (size_t)sqlite3_column_int64(row, 5);
     burst->opened_wall_ms = sqlite3_column_int64(row, 9);
     burst->changed_wall_ms = sqlite3_column_int64(row, 10);
-    int r = pf_journal_text(row, 6, &burst->reason, err);
+    r = pf_journal_text(row, 6, &burst->reason, err);
     if (!r)
         r = pf_journal_text(row, 7, &burst->detail, err);
     if (!r)
         r = pf_journal_text(row, 8, &burst->directory, err);
-    const char *settings = (const char *)sqlite3_column_text(row, 11);
-    burst->settings = settings ? json_loads(settings, 0, NULL) : NULL;
-    return r;
+    return r ? r : pf_journal_json(journal, row, 11, &burst->settings, err);
 }
 
 int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
@@ -299,7 +301,7 @@ int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,
         bursts.items = items;
         struct pf_journal_burst *burst = &bursts.items[bursts.count++];
         *burst = (struct pf_journal_burst){0};
-        r = read_burst(rows, burst, err);
+        r = read_burst(journal, rows, burst, err);
         if (r < 0)
             break;
     }

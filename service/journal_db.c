@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/jsonl.h"
+
 #define APPLICATION_ID 0x70666f63 /* "pfoc", in the header of the file */
 
 static const char *const queries[] = {
@@ -124,6 +126,12 @@ int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, stru
     return r < 0 ? r : pf_journal_step(journal, statement, err);
 }
 
+/* SQLite gives NULL both for a column without bytes and where it had no memory to give them. */
+static bool is_out_of_memory(sqlite3_stmt *statement)
+{
+    return sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM;
+}
+
 int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
 {
     *ret = NULL;
@@ -132,8 +140,33 @@ int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_e
     /* As a blob: the bytes as they were given, ended by a NUL of ours. */
     const void *bytes = sqlite3_column_blob(statement, column);
     int size_bytes = sqlite3_column_bytes(statement, column);
-    *ret = strndup(bytes ? bytes : "", (size_t)size_bytes);
+    if (bytes || !is_out_of_memory(statement))
+        *ret = strndup(bytes ? bytes : "", (size_t)size_bytes);
     return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
+}
+
+int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, struct pf_error *err)
+{
+    bool is_null = sqlite3_column_type(statement, column) == SQLITE_NULL;
+    *ret = (const char *)sqlite3_column_text(statement, column);
+    return *ret || is_null ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
+}
+
+int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int column, json_t **ret,
+                    struct pf_error *err)
+{
+    const char *text;
+    json_error_t problem;
+    *ret = NULL;
+    int r = pf_journal_column(statement, column, &text, err);
+    if (r < 0 || !text)
+        return r;
+    r = pf_json_parse(text, strlen(text), JSON_DECODE_ANY, ret, &problem);
+    if (r == -ENOMEM)
+        return pf_fail(err, ENOMEM, "out of memory for the journal");
+    return r == 0 ? 0
+                  : pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s",
+                            journal->path, problem.text);
 }
 
 /* ---- transactions ---- */
@@ -223,11 +256,12 @@ static int ask(struct pf_journal *journal, const char *sql, char *answer, size_t
     int result = sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL);
     if (result == SQLITE_OK)
         result = sqlite3_step(statement);
-    const unsigned char *text = result == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
-    sqlite3_snprintf((int)size, answer, "%s", text ? (const char *)text : "");
-    int r = result == SQLITE_ROW || result == SQLITE_DONE
+    const char *text = NULL;
+    int r = result == SQLITE_ROW ? pf_journal_column(statement, 0, &text, err)
+            : result == SQLITE_DONE
                 ? 0
                 : pf_journal_fail(journal, sqlite3_extended_errcode(journal->db), "opening", err);
+    sqlite3_snprintf((int)size, answer, "%s", text ? text : "");
     sqlite3_finalize(statement);
     return r;
 }

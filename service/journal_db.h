@@ -149,6 +149,11 @@ int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, stru
                    const char *types, ...);
 /* Column as heap text, NULL for SQL's NULL. -ENOMEM. */
 int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
+/* The same, borrowed until the next step. */
+int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, struct pf_error *err);
+/* The same, as JSON, which is the caller's. -ENOMEM, -EUCLEAN. */
+int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int column, json_t **ret,
+                    struct pf_error *err);
 
 /* The rows of a statement of PF_JOURNAL_BURST or PF_JOURNAL_FRAME; they are the caller's. */
 int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,

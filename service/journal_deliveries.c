@@ -108,16 +108,19 @@ int pf_journal_delivery_retry(struct pf_journal *journal, const char *id, struct
 /* Columns of PF_JOURNAL_DELIVERY. */
 static int read_delivery(sqlite3_stmt *row, struct pf_delivery *delivery, struct pf_error *err)
 {
-    const unsigned char *id = sqlite3_column_text(row, 1);
+    const char *id;
+    int r = pf_journal_column(row, 1, &id, err);
+    if (r < 0)
+        return r;
     delivery->number = sqlite3_column_int64(row, 0);
-    snprintf(delivery->id, sizeof(delivery->id), "%s", id ? (const char *)id : "");
+    snprintf(delivery->id, sizeof(delivery->id), "%s", id ? id : "");
     delivery->state = (enum pf_delivery_state)sqlite3_column_int(row, 5);
     delivery->tries = sqlite3_column_int(row, 6);
     delivery->failures = sqlite3_column_int(row, 7);
     delivery->due_wall_ms = sqlite3_column_int64(row, 8);
     delivery->created_wall_ms = sqlite3_column_int64(row, 10);
     delivery->changed_wall_ms = sqlite3_column_int64(row, 11);
-    int r = pf_journal_text(row, 2, &delivery->hook, err);
+    r = pf_journal_text(row, 2, &delivery->hook, err);
     if (!r)
         r = pf_journal_text(row, 3, &delivery->target, err);
     if (!r)

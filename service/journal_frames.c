@@ -106,8 +106,9 @@ int pf_journal_known(struct pf_journal *journal, const char *source,
             .mtime_ns = sqlite3_column_int64(files, 2),
             .ctime_ns = sqlite3_column_int64(files, 3),
             .inode = (uint64_t)sqlite3_column_int64(files, 4),
-            .frame = (const char *)sqlite3_column_text(files, 5),
         };
+        if (!r)
+            r = pf_journal_column(files, 5, &file.frame, err);
         if (!r)
             r = visit(context, &file);
         free(path);
@@ -157,36 +158,23 @@ static int read_paths(struct pf_journal *journal, int64_t number, struct pf_jour
     return r;
 }
 
-static int read_json(struct pf_journal *journal, sqlite3_stmt *row, int column, json_t **ret,
-                     struct pf_error *err)
-{
-    const char *text = (const char *)sqlite3_column_text(row, column);
-    json_error_t problem;
-    *ret = NULL;
-    int r = text ? pf_json_parse(text, strlen(text), JSON_DECODE_ANY, ret, &problem) : 0;
-    if (r == -ENOMEM)
-        return pf_fail(err, ENOMEM, "out of memory for the journal");
-    if (r < 0)
-        return pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s", journal->path,
-                       problem.text);
-    return 0;
-}
-
 /* Columns of PF_JOURNAL_FRAME. */
 static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_journal_frame *frame,
                       struct pf_error *err)
 {
     json_t *object = NULL;
     struct pf_error problem = {0};
-    int r = read_json(journal, row, 1, &object, err);
+    int r = pf_journal_json(journal, row, 1, &object, err);
     if (!r && pf_record_from_json(object, &frame->record, &problem) < 0)
         r = problem.code == ENOMEM
                 ? pf_fail(err, ENOMEM, "%s", problem.text)
                 : pf_fail(err, EUCLEAN, "journal %s is damaged: %s", journal->path, problem.text);
     json_decref(object);
+    const char *boot = NULL;
+    if (!r)
+        r = pf_journal_column(row, 3, &boot, err);
     if (r < 0)
         return r;
-    const char *boot = (const char *)sqlite3_column_text(row, 3);
     frame->record->arrival_ms = sqlite3_column_int64(row, 2);
     if (!boot || !*boot || strcmp(boot, journal->boot))
         frame->record->arrival_ms += sqlite3_column_int64(row, 4) - journal->wall_offset_ms;
@@ -196,7 +184,7 @@ static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     frame->late = sqlite3_column_int(row, 8);
     r = pf_journal_text(row, 9, &frame->reason, err);
     if (!r)
-        r = read_json(journal, row, 10, &frame->scores, err);
+        r = pf_journal_json(journal, row, 10, &frame->scores, err);
     return r ? r : read_paths(journal, sqlite3_column_int64(row, 0), frame, err);
 }
 

@@ -38,11 +38,13 @@ void pf_journal_facts_free(struct pf_journal_facts *facts)
 }
 
 /* The record in a column, NULL for SQL's NULL. */
-static int read_record(sqlite3_stmt *row, int column, struct pf_record **ret, struct pf_error *err)
+static int read_record(struct pf_journal *journal, sqlite3_stmt *row, int column,
+                       struct pf_record **ret, struct pf_error *err)
 {
-    const char *text = (const char *)sqlite3_column_text(row, column);
-    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
-    int r = object ? pf_record_from_json(object, ret, err) : 0;
+    json_t *object = NULL;
+    int r = pf_journal_json(journal, row, column, &object, err);
+    if (!r && object)
+        r = pf_record_from_json(object, ret, err);
     json_decref(object);
     return r;
 }
@@ -59,12 +61,14 @@ int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_
         return r;
     facts.fused = (size_t)sqlite3_column_int64(row, 0);
     facts.aside = (size_t)sqlite3_column_int64(row, 1);
-    const char *middle = (const char *)sqlite3_column_text(row, 4);
-    if (middle && strlen(middle) == PF_IDENTITY_CHARS)
+    const char *middle;
+    r = pf_journal_column(row, 4, &middle, err);
+    if (!r && middle && strlen(middle) == PF_IDENTITY_CHARS)
         memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
-    r = read_record(row, 2, &facts.first, err);
     if (!r)
-        r = read_record(row, 3, &facts.last, err);
+        r = read_record(journal, row, 2, &facts.first, err);
+    if (!r)
+        r = read_record(journal, row, 3, &facts.last, err);
     pf_journal_done(row);
     if (r < 0)
         pf_journal_facts_free(&facts);
@@ -82,10 +86,11 @@ int pf_journal_versions(struct pf_journal *journal, int64_t burst,
     while (!r && (r = pf_journal_step(journal, rows, err)) == 1) {
         struct pf_journal_version version = {
             .version = sqlite3_column_int(rows, 0),
-            .directory = (const char *)sqlite3_column_text(rows, 1),
             .published_wall_ms = sqlite3_column_int64(rows, 2),
         };
-        r = visit(context, &version);
+        r = pf_journal_column(rows, 1, &version.directory, err);
+        if (!r)
+            r = visit(context, &version);
         if (r)
             break;
     }

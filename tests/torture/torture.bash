@@ -53,9 +53,11 @@ end_at_once()
 {
     local pid
     pid=$(cat "$T/service.pid")
-    kill -KILL -- "-$pid" 2>/dev/null || true
+    # By session: its children are in groups of their own, and would end in their time.
+    pkill -KILL -s "$pid" || true
     stop service KILL
-    wait_for 30 eval "! pgrep -s $pid >/dev/null"
+    # (What has ended and waits for init to hear of it, which may take it a second, has ended.)
+    wait_for 30 eval "! pgrep -s $pid -r DIRSTt >/dev/null"
 }
 
 make_a_burst() # $made: its files
