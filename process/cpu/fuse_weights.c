@@ -330,26 +330,53 @@ static void spread_rows(void *context, int begin, int end, int thread)
                y);
 }
 
-/* Where the frame has no picture (cell centres that it maps outside), it must not count. */
+/* The part of the frame that counts as its picture, in its pixels. */
+struct inside {
+    double left, top, right, bottom;
+};
+
+static bool is_inside(const struct inside *inside, const double at[2])
+{
+    return at[0] >= inside->left && at[1] >= inside->top && at[0] <= inside->right &&
+           at[1] <= inside->bottom;
+}
+
+/* A homography maps a line onto a line: what lies between two points inside is inside. */
+static bool between_is_inside(const struct pf_warp *warp, const struct inside *inside, double first,
+                              double last, double y)
+{
+    const double *h = warp->h;
+    double ends[2][2];
+    if (warp->field || !(h[6] * first + h[7] * y + h[8] > 0 && h[6] * last + h[7] * y + h[8] > 0))
+        return false;
+    pf_warp_row(warp, first, last - first, y, 2, ends);
+    return is_inside(inside, ends[0]) && is_inside(inside, ends[1]);
+}
+
+/* Where the frame has no picture (cell centres that it maps outside), it must not count. NULL: it has
+ * all of the row. */
 static const float *penalty_of(const struct pf_fuse_job *job, int y, int width, float *out)
 {
     if (job->covered)
         return NULL;
-    double scale = ldexp(1, job->level), margin = scale;
-    double right = job->engine->size[0][0].width - 1, bottom = job->engine->size[0][0].height - 1;
+    double scale = ldexp(1, job->level);
+    struct inside inside = {scale, scale, job->engine->size[0][0].width - 1 - scale,
+                            job->engine->size[0][0].height - 1 - scale};
+    bool any = false;
     enum { PIECE = 64 };
     for (int begin = 0; begin < width; begin += PIECE) {
-        double at[PIECE][2];
+        double at[PIECE][2], first = scale * (2 * begin + 0.5), row = scale * (2 * y + 0.5);
         int count = width - begin < PIECE ? width - begin : PIECE;
-        pf_warp_row(job->warp, scale * (2 * begin + 0.5), 2 * scale, scale * (2 * y + 0.5), count,
-                    at);
-        for (int i = 0; i < count; i++) {
-            bool inside = at[i][0] >= margin && at[i][1] >= margin && at[i][0] <= right - margin &&
-                          at[i][1] <= bottom - margin;
-            out[begin + i] = inside ? 0 : PF_NO_COVER;
+        if (between_is_inside(job->warp, &inside, first, first + 2 * scale * (count - 1), row)) {
+            memset(out + begin, 0, (size_t)count * sizeof(*out));
+            continue;
         }
+        any = true;
+        pf_warp_row(job->warp, first, 2 * scale, row, count, at);
+        for (int i = 0; i < count; i++)
+            out[begin + i] = is_inside(&inside, at[i]) ? 0 : PF_NO_COVER;
     }
-    return out;
+    return any ? out : NULL;
 }
 
 static void share_rows(void *context, int begin, int end, int thread)

@@ -20,9 +20,8 @@ static inline float fast_log2(float value)
            s * (2.88539008f + s2 * (0.96179670f + s2 * (0.57707802f + s2 * 0.41219858f)));
 }
 
-static inline float fast_exp2(float value) /* value <= 0 */
+static inline float fast_exp2(float value) /* -126 <= value <= 0 */
 {
-    value = value < -126.0f ? -126.0f : value;
     int whole = (int)(value - 0.5f); /* nearest, towards zero from the left */
     float f = value - (float)whole;  /* -0.5 .. 0.5 */
     float p =
@@ -137,26 +136,33 @@ static void glare_row(float *restrict out, const int16_t *restrict samples, int 
         out[x] = strength * pf_glare((float)samples[x]);
 }
 
-static inline __attribute__((always_inline)) void join(float *energy, float *log_total,
-                                                       float weight)
-{
-    float difference = weight - *log_total;
-    float distance = difference < 0 ? difference : -difference;
-    float t = fast_exp2(distance);
-    float larger = difference < 0 ? *log_total : weight;
-    *log_total = larger + fast_log2(1.0f + t);
-    *energy = (difference < 0 ? t : 1.0f) / (1.0f + t);
-}
-
 static void softmax_row(float *restrict energy, float *restrict log_total, int count, float power,
                         const float *restrict penalty)
 {
-    if (penalty)
-        for (int x = 0; x < count; x++)
-            join(&energy[x], &log_total[x], power * energy[x] - penalty[x]);
-    else
-        for (int x = 0; x < count; x++)
-            join(&energy[x], &log_total[x], power * energy[x]);
+    /* Loops of their own: in one, the compiler sees paths for what is bounded, and makes no vectors. */
+    enum { PIECE = 128 };
+    float weight[PIECE], t[PIECE];
+    for (int begin = 0; begin < count; begin += PIECE) {
+        int here = count - begin < PIECE ? count - begin : PIECE;
+        float *restrict out = energy + begin, *restrict total = log_total + begin;
+        for (int x = 0; x < here; x++)
+            weight[x] = power * out[x];
+        if (penalty)
+            for (int x = 0; x < here; x++)
+                weight[x] -= penalty[begin + x];
+        for (int x = 0; x < here; x++) {
+            float distance = -fabsf(weight[x] - total[x]);
+            t[x] = distance < -126 ? -126 : distance;
+        }
+        for (int x = 0; x < here; x++)
+            t[x] = fast_exp2(t[x]);
+        for (int x = 0; x < here; x++) {
+            float larger = total[x] > weight[x] ? total[x] : weight[x];
+            float part = total[x] > weight[x] ? t[x] : 1.0f;
+            total[x] = larger + fast_log2(1.0f + t[x]);
+            out[x] = part / (1.0f + t[x]);
+        }
+    }
 }
 
 static void winner_row(const float *restrict energy, float *restrict best,
