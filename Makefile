@@ -160,7 +160,7 @@ define if_changed # text
     printf '%s\n' '$(subst ','\'',$1)' >$@
 endef
 $(BUILD)/flags: FORCE | packages
-	$(call if_changed,$(CC) $(C_FLAGS) / $(CXX) $(CXX_FLAGS) / $(LD_FLAGS) $(LIBS))
+	$(call if_changed,$(CC) $(C_FLAGS) / $(ISA_FLAGS) / $(CXX) $(CXX_FLAGS) / $(LD_FLAGS) $(LIBS))
 $(BUILD)/nvcc-flags: FORCE
 	$(call if_changed,$(HAVE_CUDA) $(NVCC_FLAGS) $(CUDA_LIBS))
 $(BUILD)/version: FORCE
@@ -199,7 +199,7 @@ $(BUILD)/service/page_files.c: $(PAGE) $(BUILD)/page-list packaging/embed-page.s
 $(BUILD)/service/page_files.o: $(BUILD)/service/page_files.c $(BUILD)/flags
 	$(COMPILE)
 # The processor's kernels may reorder sums and know no NaN traps: what lets their loops be vectors.
-ISA_FLAGS := -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math
+ISA_FLAGS := -fno-math-errno -fno-trapping-math -fno-signed-zeros -fassociative-math -ffp-contract=fast
 $(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
 	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=base
 $(BUILD)/%_isa.v3.o: %_isa.c $(BUILD)/flags
@@ -279,7 +279,7 @@ GPU_LIB   := $(patsubst %.c,$(GPU)/%.o,$(filter-out %_isa.c,$(GPU_C))) $(KERNELS
 GPU_TESTS := $(patsubst tests/cuda/%.cu,$(GPU)/%,$(wildcard tests/cuda/test_cuda_*.cu)) $(GPU)/gpu_times
 GPU_CC     = $(call SAY,CC)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -I. -g -O3 -pthread -MMD -MP -c -o $@ $<
 $(GPU)/flags: FORCE
-	$(call if_changed,$(CC) $(HAVE_CUDA) $(NVCC_FLAGS) $(GPU_ARCH))
+	$(call if_changed,$(CC) $(ISA_FLAGS) $(HAVE_CUDA) $(NVCC_FLAGS) $(GPU_ARCH))
 $(GPU)/%.o: %.c $(GPU)/flags
 	$(GPU_CC)
 $(GPU)/%_isa.base.o: %_isa.c $(GPU)/flags

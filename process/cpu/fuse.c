@@ -185,19 +185,25 @@ static struct part part_of(const struct pf_fuse_job *job, int from, double scale
     return part;
 }
 
-static void warp_part(const struct pf_fuse_job *job, const struct part *part, int y, int16_t *out,
-                      double (*path)[2])
+/* Rows of a part, one beneath the other. */
+static void warp_part(const struct pf_fuse_job *job, const struct part *part, int y, int rows,
+                      int16_t *out, double (*path)[2])
 {
     int width = job->source.width, step = PF_WARP_SEGMENT;
-    if (part->identity) {
-        job->kernels->convert_row(out, width, y, &part->source);
-    } else if (!job->warp->field) {
-        job->kernels->warp_row(out, width, y, part->h, &part->source);
-    } else {
-        while (step > 1 &&
-               step * pixels_per_sample(job->engine, job->plane, false) > job->straight_px)
-            step /= 2;
-        pf_fuse_path(job, part->plane, 0, y, step, (width + step - 1) / step + 1, path);
+    size_t pitch = (size_t)width;
+    if (!part->identity && !job->warp->field) {
+        job->kernels->warp_rows(out, pitch, width, y, rows, part->h, &part->source);
+        return;
+    }
+    while (!part->identity && step > 1 &&
+           step * pixels_per_sample(job->engine, job->plane, false) > job->straight_px)
+        step /= 2;
+    for (int row = 0; row < rows; row++, out += pitch) {
+        if (part->identity) {
+            job->kernels->convert_row(out, width, y + row, &part->source);
+            continue;
+        }
+        pf_fuse_path(job, part->plane, 0, y + row, step, (width + step - 1) / step + 1, path);
         job->kernels->warp_path(out, width, (const double(*)[2])path, step, &part->source);
     }
 }
@@ -212,6 +218,8 @@ static void add_share(int16_t *restrict out, const int16_t *restrict more, int c
     }
 }
 
+_Static_assert(PF_FUSE_ROWS_PER_PIECE <= PF_WARP_ROWS, "a piece is warped at once");
+
 static void warp_rows(void *context, int begin, int end, int thread)
 {
     const struct warp_job *warp = context;
@@ -219,11 +227,11 @@ static void warp_rows(void *context, int begin, int end, int thread)
     int width = job->source.width;
     int16_t *more = pf_fuse_scratch(job, thread);
     double(*path)[2] = (double(*)[2])(more + (width + 31) / 32 * 32);
-    for (int y = begin; y < end; y++) {
-        int16_t *out = job->engine->work[0] + (size_t)y * (size_t)width;
-        warp_part(job, &warp->part[0], y, out, path);
+    int16_t *out = job->engine->work[0] + (size_t)begin * (size_t)width;
+    warp_part(job, &warp->part[0], begin, end - begin, out, path);
+    for (int y = begin; y < end && warp->parts > 1; y++, out += width) {
         for (int i = 1; i < warp->parts; i++) {
-            warp_part(job, &warp->part[i], y, more, path);
+            warp_part(job, &warp->part[i], y, 1, more, path);
             add_share(out, more, width, warp->part[i].share, job->plane ? -PF_WHITE : 0);
         }
     }

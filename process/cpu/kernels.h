@@ -92,9 +92,10 @@ static inline float pf_glare(float sample)
 #define PF_MAP_ROUNDS 6
 #define PF_MAP_AROUND 6 /* levels beneath the coarsest */
 
-/* Output samples that warp_row takes together: between the exact ends of such a piece, source
- * coordinates run straight. */
+/* Output samples of a row that the warp takes together: between the exact ends of such a piece, source
+ * coordinates run straight. And the most rows. */
 #define PF_WARP_SEGMENT 32
+#define PF_WARP_ROWS    32
 
 /* Side of a block that alignment looks at by itself, and the number of sums of its products. */
 #define PF_BLOCK      16
@@ -103,13 +104,14 @@ static inline float pf_glare(float sample)
 struct pf_kernels {
     const char *name;
 
-    /* Warp (Lanczos, three lobes: Duchon 1979; or cubic convolution: Keys 1981): output row `y`, all of width `count`,
-     * through the homography `h` (output point -> source point). Borders replicate. */
-    void (*warp_row)(int16_t *out, int count, int y, const double h[9],
-                     const struct pf_source_plane *source);
-    /* The same along any path: path[k] is the source point of output point k * step (one of the path
+    /* Warp (Lanczos, three lobes: Duchon 1979; or cubic convolution: Keys 1981): output rows `y` .. y + rows - 1, all
+     * of width `count` and `pitch` samples apart, through the homography `h` (output point -> source
+     * point). Borders replicate. At most PF_WARP_ROWS rows, and the more the better. */
+    void (*warp_rows)(int16_t *out, size_t pitch, int count, int y, int rows, const double h[9],
+                      const struct pf_source_plane *source);
+    /* A row of the same along any path: path[k] is the source point of output point k * step (one of the path
      * lies beyond the row's end), and the way between two is straight. step is a divisor of
-     * PF_WARP_SEGMENT; only the full one is fast. */
+     * PF_WARP_SEGMENT, whose work each takes. */
     void (*warp_path)(int16_t *out, int count, const double (*path)[2], int step,
                       const struct pf_source_plane *source);
     /* The same with the identity. */
@@ -226,6 +228,13 @@ struct pf_kernels {
 extern float pf_lanczos[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
 /* The same of cubic convolution (a = -1/2), of whose six weights at most four are not zero. */
 extern float pf_bicubic[2 * PF_LANCZOS_STEPS + 2][PF_LANCZOS_ROW];
+
+/* The weights between two samples as polynomials of `aside`, how far a point is from the middle between
+ * them, -0.5 .. 0.5: the weights of taps k and 5 - k are even(aside^2) +- aside * odd(aside^2), to
+ * about 5e-5; all add up to 1. */
+extern struct pf_resampling {
+    float even[PF_LANCZOS_TAPS / 2][4], odd[PF_LANCZOS_TAPS / 2][4];
+} pf_resampling[2]; /* by pf_source_plane.bicubic */
 
 /* The sets this processor runs, the best one first; index from 0, NULL past the last. */
 const struct pf_kernels *pf_kernels(int index);

@@ -1,7 +1,9 @@
 /* Warp and conversion of a decoded plane into engine samples. */
 #include <math.h>
+#include <string.h>
 
 #include "process/cpu/isa.h"
+#include "process/homography.h"
 
 enum { SEGMENT = PF_WARP_SEGMENT };
 
@@ -33,6 +35,11 @@ static inline table_of_weights *table_of(const struct pf_source_plane *source)
     return source->bicubic ? pf_bicubic : pf_lanczos;
 }
 
+static inline const struct pf_resampling *resampling_of(const struct pf_source_plane *source)
+{
+    return &pf_resampling[source->bicubic];
+}
+
 /* The weights of a sample at offset t from its third tap, by the table; t within its range. */
 static inline void weights_at(table_of_weights *table, float t, float w[PF_LANCZOS_ROW])
 {
@@ -44,6 +51,16 @@ static inline void weights_at(table_of_weights *table, float t, float w[PF_LANCZ
         w[k] = below[k] + share * (above[k] - below[k]);
 }
 
+static inline float smaller(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+static inline float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
 static inline int clamp_index(long i, int count)
 {
     return i < 0 ? 0 : i >= count ? count - 1 : (int)i;
@@ -53,8 +70,8 @@ static inline int clamp_index(long i, int count)
 static float sample_anywhere(const struct pf_source_plane *source, double x, double y)
 {
     /* Far outside, only the border matters; this also keeps the conversions to integers defined. */
-    x = x < -4 ? -4 : x > source->width + 4.0 ? source->width + 4.0 : x;
-    y = y < -4 ? -4 : y > source->height + 4.0 ? source->height + 4.0 : y;
+    x = fmax(-4, fmin(x, source->width + 4.0));
+    y = fmax(-4, fmin(y, source->height + 4.0));
     double floor_x = floor(x), floor_y = floor(y);
     float wx[PF_LANCZOS_ROW], wy[PF_LANCZOS_ROW], sum = 0;
     weights_at(table_of(source), (float)(x - floor_x), wx);
@@ -71,183 +88,276 @@ static float sample_anywhere(const struct pf_source_plane *source, double x, dou
 }
 
 /* The fast way takes a segment in two passes, as Catmull & Smith 1980 do: first every source column
- * that the segment touches is sampled where the segment crosses it, then the row that this gives. */
+ * that the segment touches is sampled where the segment crosses it, then the row that this gives. What
+ * the segments of some rows see is made numbers once, borders included: a tile. */
 enum {
-    MOST_CELLS = 5, /* whole steps aside within a segment */
+    MOST_ROWS = PF_WARP_ROWS,
+    MOST_CELLS = 4, /* whole steps aside within a segment */
     COLUMNS = (SEGMENT + PF_LANCZOS_TAPS - 1 + MOST_CELLS + 7) / 8 * 8, /* that it can touch */
+    FEW_COLUMNS = COLUMNS - 8,                                          /* that most touch */
+    FEW_CELLS = FEW_COLUMNS - SEGMENT - PF_LANCZOS_TAPS + 1,
+    TILE_PITCH = COLUMNS + 8,
+    TILE_ROWS = MOST_ROWS + 16,
+};
+_Static_assert(FEW_CELLS >= 1, "most segments have few cells");
+#define MOST_DRIFT 0.12f
+#define MOST_SLOPE 0.04f
+/* Over so short a way weights are as good as straight. */
+#define STRAIGHT 0.05f
+
+struct tile {
+    float samples[TILE_ROWS][TILE_PITCH];
+    int left, top, rows; /* of the source */
 };
 
-static inline float smaller(float a, float b)
-{
-    return a < b ? a : b;
-}
+/* A segment of a row: begins at (x, y) of the source. */
+struct segment {
+    double x, y, dx, dy;
+};
 
-static inline float larger(float a, float b)
+static inline __attribute__((always_inline)) void
+fill_tile_bits(struct tile *tile, const struct pf_source_plane *source, int bits)
 {
-    return a > b ? a : b;
-}
-
-/* Positions along a line and the whole part of each, as floats. */
-static inline void positions(float from, float step, int count, float *at, float *whole)
-{
-    for (int i = 0; i < count; i++) {
-        at[i] = from + step * (float)i;
-        whole[i] = (float)((int)(at[i] + 16) - 16); /* floor without libm: at > -16 */
-    }
-}
-
-/* Weights for offsets that run evenly by `step` from t0. They are smooth: over a short way a
- * parabola through three of the table's values is as good as the table. Offsets beyond the table
- * belong to other cells; what comes of them is not used. */
-static inline void weights_along(table_of_weights *table, float t0, float step, int count,
-                                 float w[PF_LANCZOS_TAPS][COLUMNS])
-{
-    int block = count;
-    while (block > 2 && fabsf(step) * (float)block > 0.35f)
-        block = (block + 1) / 2;
-    for (int begin = 0; begin < count; begin += block) {
-        float first[PF_LANCZOS_ROW], middle[PF_LANCZOS_ROW], last[PF_LANCZOS_ROW];
-        float from = t0 + step * (float)begin, way = step * (float)block;
-        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from)), first);
-        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + 0.5f * way)),
-                   middle);
-        weights_at(table, larger(PF_LANCZOS_FROM, smaller(PF_LANCZOS_TO, from + way)), last);
-        int here = count - begin < block ? count - begin : block;
-        float norm = 1 / (float)block;
-        for (int k = 0; k < PF_LANCZOS_TAPS; k++) {
-            float *restrict out = w[k] + begin;
-            float bend = 2 * (first[k] + last[k] - 2 * middle[k]);
-            float slope = last[k] - first[k] - bend;
-            for (int i = 0; i < here; i++) {
-                float u = (float)i * norm;
-                out[i] = first[k] + u * (slope + u * bend);
-            }
+    bool inside = tile->left >= 0 && tile->left + TILE_PITCH <= source->width;
+    size_t sample_bytes = bits == 8 ? 1 : 2;
+    for (int j = 0; j < tile->rows; j++) {
+        const char *row = row_of(source, clamp_index((long)tile->top + j, source->height));
+        float *restrict out = tile->samples[j];
+        if (inside) {
+            row += (size_t)tile->left * sample_bytes;
+            for (int i = 0; i < TILE_PITCH; i++)
+                out[i] = load(row, i, bits);
+        } else {
+            for (int i = 0; i < TILE_PITCH; i++)
+                out[i] = load(row, clamp_index((long)tile->left + i, source->width), bits);
         }
     }
 }
 
-/* One full segment along a straight line; false when it must be done sample by sample. */
-static inline __attribute__((always_inline)) bool segment_fast(float out[SEGMENT],
-                                                               const struct pf_source_plane *source,
-                                                               double x, double y, double dx,
-                                                               double dy, int bits)
+/* Positions along a line: the whole part of each, and how far it is from the middle of its cell. */
+static inline void positions(float from, float step, int count, float *restrict whole,
+                             float *restrict aside)
 {
-    double base_x = floor(x), base_y = floor(y);
-    float drift = (float)(dx - 1), slope = (float)(dy / dx);
-    if (!(fabsf(drift) < 0.12f && fabsf(slope) < 0.04f))
-        return false;
-
-    /* Samples: sample i lies near column base_x + i, aside by at_x[i]. */
-    float at_x[SEGMENT], cell_x[SEGMENT];
-    positions((float)(x - base_x), drift, SEGMENT, at_x, cell_x);
-    float x_low = smaller(cell_x[0], cell_x[SEGMENT - 1]);
-    float x_high = larger(cell_x[0], cell_x[SEGMENT - 1]);
-    int cells = (int)(x_high - x_low);
-    double left = base_x + (double)x_low - 2;
-    if (cells > MOST_CELLS - 1 || left < 0 || left + COLUMNS > source->width)
-        return false;
-
-    /* Columns: column j is crossed at height base_y + at_y[j]. */
-    float at_y[COLUMNS], cell_y[COLUMNS];
-    positions((float)(y - base_y + (left - x) * (dy / dx)), slope, COLUMNS, at_y, cell_y);
-    float y_low = smaller(cell_y[0], cell_y[COLUMNS - 1]);
-    float y_high = larger(cell_y[0], cell_y[COLUMNS - 1]);
-    double top = base_y + (double)y_low - 2;
-    if (y_high - y_low > 2 || top < 0 ||
-        base_y + (double)y_high + PF_LANCZOS_TAPS / 2 > source->height - 1)
-        return false;
-
-    table_of_weights *table = table_of(source);
-    float w[PF_LANCZOS_TAPS][COLUMNS], column[COLUMNS];
-    size_t sample_bytes = bits == 8 ? 1 : 2;
-    for (float cell = y_low; cell <= y_high; cell++) {
-        const char *row =
-            (const char *)row_of(source, (int)base_y + (int)cell - 2) + (size_t)left * sample_bytes;
-        float part[COLUMNS] = {0};
-        weights_along(table, at_y[0] - cell, slope, COLUMNS, w);
-        for (int k = 0; k < PF_LANCZOS_TAPS; k++, row += source->stride_bytes)
-            for (int j = 0; j < COLUMNS; j++)
-                part[j] += w[k][j] * load(row, j, bits);
-        for (int j = 0; j < COLUMNS; j++)
-            column[j] = cell_y[j] == cell ? part[j] : column[j];
+    for (int i = 0; i < count; i++) {
+        float at = from + step * (float)i;
+        whole[i] = (float)((int)(at + 16) - 16); /* floor without libm: at > -16 */
+        aside[i] = at - whole[i] - 0.5f;
     }
-    for (float cell = x_low; cell <= x_high; cell++) {
-        const float *from = column + (int)(cell - x_low);
-        float part[SEGMENT] = {0};
-        weights_along(table, at_x[0] - cell, drift, SEGMENT, w);
-        for (int k = 0; k < PF_LANCZOS_TAPS; k++)
-            for (int i = 0; i < SEGMENT; i++)
-                part[i] += w[k][i] * from[i + k];
-        for (int i = 0; i < SEGMENT; i++)
-            out[i] = cell_x[i] == cell ? part[i] : out[i];
-    }
-    return true;
 }
 
-/* A piece of a row along a straight line. */
-static inline __attribute__((always_inline)) void warp_segment(int16_t *restrict out, int count,
-                                                               const struct pf_source_plane *source,
-                                                               double x, double y, double dx,
-                                                               double dy, int bits)
+/* Weights of points by how far they are from the middle of their cells. */
+static inline __attribute__((always_inline)) void weights_of(const struct pf_resampling *resampling,
+                                                             const float *restrict aside, int count,
+                                                             float w[PF_LANCZOS_TAPS][COLUMNS])
+{
+    for (int pair = 0; pair < PF_LANCZOS_TAPS / 2; pair++) {
+        const float *e = resampling->even[pair], *o = resampling->odd[pair];
+        float e0 = e[0], e1 = e[1], e2 = e[2], e3 = e[3], o0 = o[0], o1 = o[1], o2 = o[2],
+              o3 = o[3];
+        float *restrict before = w[pair], *restrict behind = w[PF_LANCZOS_TAPS - 1 - pair];
+        for (int i = 0; i < count; i++) {
+            float square = aside[i] * aside[i];
+            float even = e0 + square * (e1 + square * (e2 + square * e3));
+            float odd = aside[i] * (o0 + square * (o1 + square * (o2 + square * o3)));
+            before[i] = even + odd;
+            behind[i] = even - odd;
+        }
+    }
+}
+
+/* Where no column is in another cell than the first, and weights run straight. */
+static inline __attribute__((always_inline)) void columns_straight(float *restrict column,
+                                                                   const float *restrict row,
+                                                                   table_of_weights *table,
+                                                                   float from, float to, int count)
+{
+    float a[PF_LANCZOS_ROW], b[PF_LANCZOS_ROW], norm = 1 / (float)(count - 1);
+    weights_at(table, from, a);
+    weights_at(table, to, b);
+    for (int k = 0; k < PF_LANCZOS_ROW; k++)
+        b[k] = (b[k] - a[k]) * norm;
+    const float *restrict r0 = row, *restrict r1 = r0 + TILE_PITCH, *restrict r2 = r1 + TILE_PITCH,
+                          *restrict r3 = r2 + TILE_PITCH, *restrict r4 = r3 + TILE_PITCH,
+                          *restrict r5 = r4 + TILE_PITCH;
+    for (int j = 0; j < count; j++)
+        column[j] = a[0] * r0[j] + a[1] * r1[j] + a[2] * r2[j] + a[3] * r3[j] + a[4] * r4[j] +
+                    a[5] * r5[j] +
+                    (float)j * (b[0] * r0[j] + b[1] * r1[j] + b[2] * r2[j] + b[3] * r3[j] +
+                                b[4] * r4[j] + b[5] * r5[j]);
+}
+
+static inline __attribute__((always_inline)) void
+columns_of(float *restrict column, const struct tile *tile, const struct pf_source_plane *source,
+           int left, double base_y, float from, float slope, int count)
+{
+    float cell[COLUMNS], aside[COLUMNS];
+    positions(from, slope, count, cell, aside);
+    float low = smaller(cell[0], cell[count - 1]), high = larger(cell[0], cell[count - 1]);
+    int top = (int)base_y - 2 - tile->top;
+    if (low == high && fabsf(slope) * (float)count < STRAIGHT) {
+        columns_straight(column, tile->samples[top + (int)low] + left, table_of(source),
+                         aside[0] + 0.5f, aside[count - 1] + 0.5f, count);
+        return;
+    }
+    float w[PF_LANCZOS_TAPS][COLUMNS];
+    weights_of(resampling_of(source), aside, count, w);
+    for (float here = low; here <= high; here++) {
+        const float *restrict row = tile->samples[top + (int)here] + left;
+        float part[COLUMNS];
+        for (int j = 0; j < count; j++)
+            part[j] = w[0][j] * row[j] + w[1][j] * row[j + TILE_PITCH] +
+                      w[2][j] * row[j + 2 * TILE_PITCH] + w[3][j] * row[j + 3 * TILE_PITCH] +
+                      w[4][j] * row[j + 4 * TILE_PITCH] + w[5][j] * row[j + 5 * TILE_PITCH];
+        for (int j = 0; j < count; j++)
+            column[j] = cell[j] == here ? part[j] : column[j];
+    }
+}
+
+/* A full segment of what is in the tile, see fits(). */
+static __attribute__((noinline)) void segment_of_tile(float out[SEGMENT], const struct tile *tile,
+                                                      const struct pf_source_plane *source,
+                                                      const struct segment *segment)
+{
+    enum { GROUP = 8 };
+    double base_x = floor(segment->x), base_y = floor(segment->y),
+           slope = segment->dy / segment->dx;
+    float column[COLUMNS], cell[SEGMENT], aside[SEGMENT], w[PF_LANCZOS_TAPS][COLUMNS];
+    positions((float)(segment->x - base_x), (float)(segment->dx - 1), SEGMENT, cell, aside);
+    float low = smaller(cell[0], cell[SEGMENT - 1]), high = larger(cell[0], cell[SEGMENT - 1]);
+    double left = base_x + (double)low - 2;
+    float from = (float)(segment->y - base_y + (left - segment->x) * slope);
+    if (high - low <= FEW_CELLS)
+        columns_of(column, tile, source, (int)left - tile->left, base_y, from, (float)slope,
+                   FEW_COLUMNS);
+    else
+        columns_of(column, tile, source, (int)left - tile->left, base_y, from, (float)slope,
+                   COLUMNS);
+    weights_of(resampling_of(source), aside, SEGMENT, w);
+    for (int begin = 0; begin < SEGMENT; begin += GROUP) {
+        int first = (int)(cell[begin] - low), last = (int)(cell[begin + GROUP - 1] - low);
+        float part[GROUP], beside[GROUP];
+        const float *in = column + begin + first;
+        for (int i = 0; i < GROUP; i++)
+            part[i] = w[0][begin + i] * in[i] + w[1][begin + i] * in[i + 1] +
+                      w[2][begin + i] * in[i + 2] + w[3][begin + i] * in[i + 3] +
+                      w[4][begin + i] * in[i + 4] + w[5][begin + i] * in[i + 5];
+        if (first != last) { /* a group changes its cell once at most */
+            in = column + begin + last;
+            for (int i = 0; i < GROUP; i++)
+                beside[i] = w[0][begin + i] * in[i] + w[1][begin + i] * in[i + 1] +
+                            w[2][begin + i] * in[i + 2] + w[3][begin + i] * in[i + 3] +
+                            w[4][begin + i] * in[i + 4] + w[5][begin + i] * in[i + 5];
+            for (int i = 0; i < GROUP; i++)
+                part[i] = cell[begin + i] == cell[begin] ? part[i] : beside[i];
+        }
+        memcpy(out + begin, part, sizeof(part));
+    }
+}
+
+static inline bool is_gentle(const struct segment *segment)
+{
+    /* Also false where a coordinate is no number. */
+    return fabs(segment->dx - 1) < MOST_DRIFT && fabs(segment->dy / segment->dx) < MOST_SLOPE &&
+           fabs(segment->x) < 1e8 && fabs(segment->y) < 1e8;
+}
+
+/* Lays the tile around what the segments see; false when it would not fit, or the two passes would
+ * not do. */
+static bool fits(struct tile *tile, const struct segment *segments, int count)
+{
+    double left = INFINITY, last_left = -INFINITY, top = INFINITY, bottom = -INFINITY;
+    for (int i = 0; i < count; i++) {
+        const struct segment *segment = &segments[i];
+        if (!is_gentle(segment))
+            return false;
+        double end_x = segment->x + SEGMENT * segment->dx;
+        double end_y = segment->y + SEGMENT * segment->dy;
+        left = fmin(left, fmin(segment->x, end_x));
+        last_left = fmax(last_left, fmin(segment->x, end_x));
+        top = fmin(top, fmin(segment->y, end_y));
+        bottom = fmax(bottom, fmax(segment->y, end_y));
+    }
+    /* Columns are crossed somewhat beyond a segment's ends; and float may round to the next cell. */
+    enum { BESIDE = COLUMNS - SEGMENT };
+    double beyond = BESIDE * (double)MOST_SLOPE;
+    tile->left = (int)floor(left) - 3;
+    tile->top = (int)floor(top - beyond) - 3;
+    tile->rows = (int)floor(bottom + beyond) + PF_LANCZOS_TAPS - 1 - tile->top;
+    return tile->rows <= TILE_ROWS &&
+           (int)floor(last_left) - 1 - tile->left + COLUMNS <= TILE_PITCH;
+}
+
+static void put(int16_t *restrict out, int count, const float values[SEGMENT],
+                const struct pf_source_plane *source)
 {
     float scale = source->scale, offset = source->offset, low = lowest(source);
+    int16_t samples[SEGMENT];
+    for (int i = 0; i < SEGMENT; i++)
+        samples[i] = to_sample((values[i] - offset) * scale, low);
+    if (count == SEGMENT)
+        memcpy(out, samples, sizeof(samples));
+    else
+        memcpy(out, samples, (size_t)count * sizeof(*out));
+}
+
+/* Segments of `rows` rows, one beneath the other. */
+static void warp_segments(int16_t *out, size_t pitch, int count, const struct segment *segments,
+                          int rows, const struct pf_source_plane *source)
+{
+    struct tile tile;
     float values[SEGMENT] = {0};
-    if (!(count == SEGMENT && segment_fast(values, source, x, y, dx, dy, bits)))
-        for (int i = 0; i < count; i++)
-            values[i] = sample_anywhere(source, x + dx * i, y + dy * i);
-    if (count == SEGMENT) {
-        for (int i = 0; i < SEGMENT; i++)
-            out[i] = to_sample((values[i] - offset) * scale, low);
+    if (fits(&tile, segments, rows)) {
+        if (source->bits == 8)
+            fill_tile_bits(&tile, source, 8);
+        else
+            fill_tile_bits(&tile, source, 16);
+        for (int row = 0; row < rows; row++) {
+            segment_of_tile(values, &tile, source, &segments[row]);
+            put(out + (size_t)row * pitch, count, values, source);
+        }
+    } else if (rows > 1) {
+        for (int row = 0; row < rows; row++)
+            warp_segments(out + (size_t)row * pitch, pitch, count, &segments[row], 1, source);
     } else {
         for (int i = 0; i < count; i++)
-            out[i] = to_sample((values[i] - offset) * scale, low);
+            values[i] = sample_anywhere(source, segments->x + segments->dx * i,
+                                        segments->y + segments->dy * i);
+        put(out, count, values, source);
     }
 }
 
-static inline __attribute__((always_inline)) void
-warp_row_bits(int16_t *restrict out, int count, int row, const double h[9],
-              const struct pf_source_plane *source, int bits)
+static void warp_rows(int16_t *out, size_t pitch, int count, int y, int rows, const double h[9],
+                      const struct pf_source_plane *source)
 {
-    double nx = h[1] * row + h[2], ny = h[4] * row + h[5], nw = h[7] * row + h[8];
-    double x = nx / nw, y = ny / nw;
+    double from[MOST_ROWS][2];
+    struct segment segments[MOST_ROWS];
+    for (int row = 0; row < rows; row++)
+        pf_homography_apply(h, 0, y + row, &from[row][0], &from[row][1]);
     for (int begin = 0; begin < count; begin += SEGMENT) {
         /* Straight between the exact ends of each segment. */
-        int next = begin + SEGMENT;
-        double w = h[6] * next + nw;
-        double next_x = (h[0] * next + nx) / w, next_y = (h[3] * next + ny) / w;
-        warp_segment(out + begin, count - begin < SEGMENT ? count - begin : SEGMENT, source, x, y,
-                     (next_x - x) / SEGMENT, (next_y - y) / SEGMENT, bits);
-        x = next_x;
-        y = next_y;
+        for (int row = 0; row < rows; row++) {
+            double x, y_there;
+            pf_homography_apply(h, begin + SEGMENT, y + row, &x, &y_there);
+            segments[row] =
+                (struct segment){from[row][0], from[row][1], (x - from[row][0]) / SEGMENT,
+                                 (y_there - from[row][1]) / SEGMENT};
+            from[row][0] = x;
+            from[row][1] = y_there;
+        }
+        warp_segments(out + begin, pitch, count - begin < SEGMENT ? count - begin : SEGMENT,
+                      segments, rows, source);
     }
-}
-
-static inline __attribute__((always_inline)) void
-warp_path_bits(int16_t *restrict out, int count, const double (*path)[2], int step,
-               const struct pf_source_plane *source, int bits)
-{
-    for (int begin = 0; begin < count; begin += step, path++)
-        warp_segment(out + begin, count - begin < step ? count - begin : step, source, path[0][0],
-                     path[0][1], (path[1][0] - path[0][0]) / step, (path[1][1] - path[0][1]) / step,
-                     bits);
-}
-
-static void warp_row(int16_t *out, int count, int y, const double h[9],
-                     const struct pf_source_plane *source)
-{
-    if (source->bits == 8)
-        warp_row_bits(out, count, y, h, source, 8);
-    else
-        warp_row_bits(out, count, y, h, source, 16);
 }
 
 static void warp_path(int16_t *out, int count, const double (*path)[2], int step,
                       const struct pf_source_plane *source)
 {
-    if (source->bits == 8)
-        warp_path_bits(out, count, path, step, source, 8);
-    else
-        warp_path_bits(out, count, path, step, source, 16);
+    for (int begin = 0; begin < count; begin += step, path++) {
+        struct segment segment = {path[0][0], path[0][1], (path[1][0] - path[0][0]) / step,
+                                  (path[1][1] - path[0][1]) / step};
+        warp_segments(out + begin, 0, count - begin < step ? count - begin : step, &segment, 1,
+                      source);
+    }
 }
 
 static void convert_row(int16_t *restrict out, int count, int y,
@@ -265,7 +375,7 @@ static void convert_row(int16_t *restrict out, int count, int y,
 
 void ISA(warp_kernels)(struct pf_kernels *set)
 {
-    set->warp_row = warp_row;
+    set->warp_rows = warp_rows;
     set->warp_path = warp_path;
     set->convert_row = convert_row;
 }

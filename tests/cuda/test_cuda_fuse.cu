@@ -213,9 +213,11 @@ TEST(cuda_warp_is_the_cpus)
                 pf_cuda_warp(cuda, &out.on_device, &source.device, NULL, table);
                 check_plane(&out, 1, "conversion");
                 for (size_t m = 0; m < sizeof(maps) / sizeof(maps[0]); m++) {
-                    for (int y = 0; y < out.size.height; y++)
-                        kernels->warp_row(out.host + (size_t)y * out.size.pitch, out.size.width, y,
-                                          maps[m], &source.host);
+                    for (int y = 0; y < out.size.height; y += PF_WARP_ROWS)
+                        kernels->warp_rows(out.host + (size_t)y * out.size.pitch,
+                                           (size_t)out.size.pitch, out.size.width, y,
+                                           std::min(PF_WARP_ROWS, out.size.height - y), maps[m],
+                                           &source.host);
                     struct pf_cuda_map map = map_of(maps[m]);
                     pf_cuda_warp(cuda, &out.on_device, &source.device, &map, table);
                     check_plane(&out, m == 3 ? 40 : 12, "warp");
