@@ -170,7 +170,8 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "when a stack is out: a program with its arguments, which gets the event as JSON on its standard " \
          "input, or an http:// or https:// address that it is posted to; may be given several times") \
     LIST(on_failure, "", 0, 0, "COMMAND|URL", "hooks", \
-         "the same when a burst has failed") \
+         "the same when a burst has failed, and when the service is degraded: a source is lost, the outbox " \
+         "cannot be written, a disk is nearly full, the worker ends again and again (trouble_after)") \
     LIST(on_stop, "", 0, 0, "COMMAND|URL", "hooks", \
          "the same when the service stops in order") \
     BOOL(hook_shell, false, 0, 0, "", "hooks", \
@@ -182,6 +183,10 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
         "times that a hook that failed is tried again before it is given up") \
     REAL(hook_backoff, 5, 0.05, 3600, "s", "hooks", \
          "pause before the first of these tries; it doubles up to an hour") \
+    REAL(trouble_after, 30, 0, 86400, "s", "hooks", \
+         "what degrades the service is told to on_failure when it has lasted so long, or has come back five times") \
+    REAL(trouble_pause, 3600, 1, 604800, "s", "hooks", \
+         "the same trouble is told again after so long at the earliest, however often it comes and goes") \
     INT(hook_parallel, 2, 1, 64, "hooks", "hooks", \
         "hooks that run at the same time") \
     TEXT(hook_secret_file, "", 0, 0, "FILE", "hooks", \

@@ -83,6 +83,16 @@ json_t *pf_hook_event_failed(const struct pf_job *job, int version, const char *
     return event;
 }
 
+json_t *pf_hook_event_degraded(const json_t *trouble, int times)
+{
+    json_t *event = event_of("service.degraded");
+    json_object_set(event, "trouble", json_object_get(trouble, "id"));
+    json_object_set(event, "reason", json_object_get(trouble, "text"));
+    json_object_set(event, "since_ms", json_object_get(trouble, "since_ms"));
+    set(event, "times", json_integer(times));
+    return event;
+}
+
 json_t *pf_hook_event_stopping(void)
 {
     return event_of("service.stopping");
@@ -126,7 +136,7 @@ char **pf_hook_environment(char *const *inherited, const json_t *event, int atte
         {"PARFOCAL_DIRECTORY", "directory"}, {"PARFOCAL_FRAMES", "frames"},
         {"PARFOCAL_FUSED", "fused"},         {"PARFOCAL_ASIDE", "aside"},
         {"PARFOCAL_COMPLETE", "complete"},   {"PARFOCAL_REASON", "reason"},
-        {"PARFOCAL_SOURCE", "source"},
+        {"PARFOCAL_SOURCE", "source"},       {"PARFOCAL_TROUBLE", "trouble"},
     };
     const size_t fact_count = sizeof(facts) / sizeof(facts[0]);
     size_t count = 0, used = 0;

@@ -13,6 +13,8 @@
 json_t *pf_hook_event_published(const struct pf_job *job, const char *burst, int version,
                                 const char *directory);
 json_t *pf_hook_event_failed(const struct pf_job *job, int version, const char *reason);
+/* A trouble (service/troubles.h) that degrades the service and has come so many times. */
+json_t *pf_hook_event_degraded(const json_t *trouble, int times);
 json_t *pf_hook_event_stopping(void);
 
 /* The caller's environment without what is for us alone (the names of systemd's sockets), and

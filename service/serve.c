@@ -67,6 +67,7 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
         pf_source_stop(service->sources[i]);
     pf_cameras_stop(service->cameras);
     pf_scheduler_stop(service->scheduler);
+    pf_alarms_stop(service->alarms);
     pf_hooks_stop(service->hooks, on_hooks_stopped, service);
     end_when_stopped(service);
 }
@@ -347,6 +348,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_api_new(&service->api, service, err);
     if (!r)
+        r = pf_alarms_new(&service->alarms, service->base, settings, service->events,
+                          service->troubles, service->hooks, service->ledger, err);
+    if (!r)
         r = pf_mqtt_new(&service->mqtt, service, err);
     return r;
 }
@@ -355,6 +359,7 @@ static void take_down(struct pf_service *service)
 {
     pf_notify_free(service->notify);
     pf_mqtt_free(service->mqtt);
+    pf_alarms_free(service->alarms);
     service->api = pf_api_free(service->api);
     pf_control_free(service->control);
     service->asking = pf_asking_free(service->asking);

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 #include "config/settings.h"
+#include "service/alarms.h"
 #include "service/asking.h"
 #include "service/cameras.h"
 #include "service/control.h"
@@ -61,6 +62,7 @@ struct pf_service {
     struct pf_outbox *outbox;
     struct pf_thumbnails *thumbnails; /* NULL: there are none */
     struct pf_hooks *hooks;
+    struct pf_alarms *alarms; /* NULL: nobody is to be told */
     struct pf_metrics *metrics;
     struct pf_events_reader *metrics_reader;
     struct pf_mqtt *mqtt;       /* NULL: no broker is configured */

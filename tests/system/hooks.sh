@@ -324,6 +324,76 @@ one_is_given_up()
     deliveries | grep -q '^2|1|1|'
 }
 
+told_lines_are()
+{
+    [ "$(wc -l <told/all)" -eq "$1" ]
+}
+
+source_is()
+{
+    "$PARFOCAL" status --state "$T/state" --json 2>/dev/null | jq -e ".sources[0].state == \"$1\"" >/dev/null
+}
+
+# What is wrong with the service itself is told to on_failure when it lasts, and not again at each flap.
+test_a_degraded_service_is_told()
+{
+    need jq
+    hook tells <<'E'
+cat >>"$T/told/all"; echo >>"$T/told/all"
+echo "$PARFOCAL_EVENT $PARFOCAL_TROUBLE $PARFOCAL_REASON" >>"$T/told/variables"
+E
+    mkdir_inbox
+    : >told/all
+    serve --on-failure "$T/tells" --trouble-after 1.5 --trouble-pause 3600 --poll-interval 0.2
+    await_log 'inotify, ok'
+    # Away for a moment: nobody is told.
+    mv inbox elsewhere
+    wait_for 20 source_is missing
+    mv elsewhere inbox
+    wait_for 20 source_is ok
+    sleep 2
+    told_lines_are 0 || fail "a moment was told: $(cat told/all)"
+    # Away for longer.
+    mv inbox elsewhere
+    wait_for 20 told_lines_are 1
+    tail -n 1 told/all >last
+    check last '.event == "service.degraded" and .trouble == "source.0" and (.reason | test("inbox")) and .times == 2 and
+        .since_ms > 1700000000000 and (.id | length) == 32'
+    grep -q "^service.degraded source.0 folder:$T/inbox: " told/variables || fail "$(cat told/variables)"
+    # And again: the same is not told within the pause.
+    mv elsewhere inbox
+    wait_for 20 source_is ok
+    mv inbox elsewhere
+    wait_for 20 source_is missing
+    sleep 2.5
+    told_lines_are 1 || fail "it is told again within the pause: $(cat told/all)"
+    stop_service
+}
+
+# What never lasts, but comes back again and again, is told as well, once.
+test_a_worker_that_ends_again_and_again_is_told()
+{
+    need jq
+    local n pid
+    hook tells <<'E'
+cat >>"$T/told/all"; echo >>"$T/told/all"
+E
+    mkdir_inbox
+    : >told/all
+    serve --on-failure "$T/tells" --trouble-after 3600
+    for n in 1 2 3 4 5 6; do
+        ready_are() { [ "$(grep -ac 'worker ready' "$T/service.err")" -ge "$n" ]; }
+        wait_for 60 ready_are
+        [ "$n" -eq 6 ] || told_lines_are 0 || fail "it is told after $((n - 1)) times"
+        pid=$(child_pid process)
+        kill -9 $pid
+    done
+    wait_for 20 told_lines_are 1
+    check told/all '.event == "service.degraded" and .trouble == "worker" and .times == 5'
+    stop_service
+    told_lines_are 1 || fail "$(cat told/all)"
+}
+
 test_https_is_checked()
 {
     need openssl

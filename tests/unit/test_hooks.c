@@ -198,6 +198,19 @@ TEST(events_and_their_environment)
     json_decref(event);
     pf_job_free(job);
 
+    json_t *trouble = json_pack("{s:s, s:s, s:I, s:b}", "id", "source.3", "text", "it is gone",
+                                "since_ms", (json_int_t)17, "degrades", 1);
+    event = pf_hook_event_degraded(trouble, 4);
+    environment = pf_hook_environment(inherited, event, 1);
+    CHECK_STR(variable(environment, "PARFOCAL_EVENT"), "service.degraded");
+    CHECK_STR(variable(environment, "PARFOCAL_TROUBLE"), "source.3");
+    CHECK_STR(variable(environment, "PARFOCAL_REASON"), "it is gone");
+    CHECK_EQ(json_integer_value(json_object_get(event, "times")), 4);
+    CHECK_EQ(json_integer_value(json_object_get(event, "since_ms")), 17);
+    pf_hook_environment_free(environment);
+    json_decref(event);
+    json_decref(trouble);
+
     /* A stack of an earlier run, of which only this is known. */
     event = pf_hook_event_published(NULL, "b", 1, "/out/b");
     CHECK(!json_object_get(event, "frames"));
