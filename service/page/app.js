@@ -126,6 +126,8 @@ function top() {
             store.connection === 'away' ? 'Away' : 'Connecting',
             'The connection to the service',
         ]);
+    if (store.session && store.session.access === 'read')
+        list.push(['warn', 'Read only', 'This token may look, and change nothing']);
     if (status) {
         const d = device(status.worker);
         list.push([d.kind, d.word, `Worker: ${d.word}${d.sub ? `, ${format.name(d.sub)}` : ''}`]);
@@ -198,7 +200,7 @@ function away() {
 }
 
 store.listen((changes) => {
-    if (changes.has('connection') || changes.has('status')) top();
+    if (['connection', 'status', 'session'].some((c) => changes.has(c))) top();
     if (changes.has('session') && store.session.access === 'none') login();
     if (changes.has('session')) document.body.classList.toggle('read-only', !store.may());
 });

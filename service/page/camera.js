@@ -80,6 +80,12 @@ class Camera {
             hidden: true,
         });
         this.list = el('div', {class: 'fields camera-settings'});
+        this.details = el(
+            'details',
+            {on: {toggle: (event) => event.target.open && this.fetch()}},
+            el('summary', {text: 'Settings of the camera'}),
+            this.list,
+        );
         this.root = el(
             'section',
             {class: 'panel camera', 'aria-label': 'Camera'},
@@ -91,12 +97,7 @@ class Camera {
             ),
             this.form,
             el('div', {class: 'row'}, this.progress, this.stopper, this.said),
-            el(
-                'details',
-                {on: {toggle: (event) => event.target.open && this.fetch()}},
-                el('summary', {text: 'Settings of the camera'}),
-                this.list,
-            ),
+            this.details,
         );
     }
 
@@ -121,6 +122,7 @@ class Camera {
             this.progress.max = busy.frames;
             this.progress.value = busy.taken ?? 0;
         }
+        this.details.hidden = !this.store.may(); // asking is an action as well
         const away = source.state !== 'ok' && source.state !== 'degraded';
         for (const control of this.root.querySelectorAll('form button, .buttons button'))
             control.disabled = away || Boolean(busy) || !this.store.may();

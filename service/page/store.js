@@ -1,7 +1,7 @@
 // What is known of the service: fetched once, then kept up by its events. Views read it, and are
 // called when something that they named has changed.
 
-import {api, burstPath, get, Stream} from '/api.js';
+import {api, burstPath, get, remove, Stream} from '/api.js';
 
 const STATUS_MS = 5000;
 const KEPT = 16;
@@ -84,6 +84,9 @@ export class Store {
             (type, data) => this.hear(type, data),
             (up) => this.connected(up),
         );
+        document.addEventListener('visibilitychange', () => {
+            if (!document.hidden && this.connection === 'live') this.refresh(false).catch(() => {});
+        });
     }
 
     // ---- for the views
@@ -110,6 +113,15 @@ export class Store {
 
     may() {
         return !this.session || this.session.access === 'full';
+    }
+
+    // The token is forgotten here.
+    async leave() {
+        this.session = await remove(`${api}/session`);
+        this.stream.close();
+        clearInterval(this.timer);
+        this.connection = 'connecting';
+        this.touch('session');
     }
 
     sources() {
@@ -142,9 +154,6 @@ export class Store {
         this.timer = setInterval(() => {
             if (!document.hidden && this.connection === 'live') this.refresh(false).catch(() => {});
         }, STATUS_MS);
-        document.addEventListener('visibilitychange', () => {
-            if (!document.hidden && this.connection === 'live') this.refresh(false).catch(() => {});
-        });
     }
 
     async refresh(all) {

@@ -43,9 +43,10 @@ export class SystemView {
     constructor(store) {
         this.store = store;
         this.boxes = {};
-        for (const name of ['troubles', 'sources', 'worker', 'queue', 'space', 'hooks'])
+        for (const name of ['troubles', 'sources', 'worker', 'queue', 'space', 'hooks', 'access'])
             this.boxes[name] = el('div');
         this.hooks = panel('Hooks', this.boxes.hooks);
+        this.access = panel('Access', this.boxes.access);
         this.settings = el('form', {
             class: 'fields',
             on: {submit: (event) => event.preventDefault()},
@@ -76,6 +77,7 @@ export class SystemView {
                 panel('Disks', this.boxes.space),
                 panel('Queue', this.boxes.queue),
                 this.hooks,
+                this.access,
             ),
             this.settingsPanel,
             this.version,
@@ -308,7 +310,33 @@ export class SystemView {
                 hooks.map((h) => this.delivery(h, may)),
             ),
         ]);
+        this.access.hidden = !this.store.session || !this.store.session.token_needed;
+        this.part('access', may, () => [
+            el(
+                'ul',
+                {class: 'rows'},
+                el(
+                    'li',
+                    {},
+                    mark(may ? 'good' : 'warn'),
+                    el('p', {
+                        class: 'grow',
+                        text: may
+                            ? 'This token may do everything.'
+                            : 'Read only: this token may look, and change nothing.',
+                    }),
+                ),
+            ),
+            el(
+                'div',
+                {class: 'buttons'},
+                button(may ? 'Leave' : 'Use another token', (event) =>
+                    attempt(() => this.store.leave(), event.target),
+                ),
+            ),
+        ]);
         this.saver.hidden = !may;
+        for (const input of this.settings.querySelectorAll('input, select')) input.disabled = !may;
         put(
             this.version,
             `parfocal ${status.version}, running for ${format.span(status.uptime_ms)}`,
@@ -327,7 +355,7 @@ export class SystemView {
             el(
                 'div',
                 {class: 'grow'},
-                el('p', {text: [h.hook, h.burst].filter(Boolean).map(format.name).join(' · ')}),
+                el('p', {text: [h.hook, h.burst || h.event].filter(Boolean).map(format.name).join(' · ')}),
                 el('p', {
                     class: 'dim',
                     text: [word, tries, again, format.name(h.target)].filter(Boolean).join(' · '),
@@ -357,6 +385,7 @@ export class SystemView {
         this.settingsPanel.hidden = !this.rows.length;
         this.fields = this.rows.map((row) => field(row, row.value));
         put(this.settings, ...this.fields.map((f) => f.root));
+        this.update();
     }
 
     async save() {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The page in a real browser: what a photographer sees and does while a burst is being shot.
-# time limit: 300
+# time limit: 400
 # SHOTS=DIR keeps a picture of each view, to be looked at.
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
@@ -320,6 +320,127 @@ test_page_says_that_a_camera_cannot_be_driven()
     check_access phone-camera-cannot
     browser_is 'return ![...document.querySelectorAll(".toast")].length' || fail "a toast says more"
     no_errors
+}
+
+# ---- who may do what
+
+type_token() # TOKEN
+{
+    browser_js 'const i = document.getElementById("token"); i.focus(); i.select()' >/dev/null
+    browser_ask POST "/element/$(browser_find '#token')/clear" '{}' >/dev/null
+    browser_ask POST "/element/$(browser_find '#token')/value" "$(jq -nc --arg t "$1" '{text: $t}')" >/dev/null
+    press Enter
+}
+
+enabled_buttons() # those whose label says that something is done to the service
+{
+    browser_js 'return [...document.querySelectorAll("button")].filter((b) => b.offsetParent !== null && !b.disabled &&
+        /^(Retry|Look now|Change|Set|Restack|Restack with…|Discard frame|Take it back|Finish now|Shoot|Shoot one|Shoot bracket|Try it dry|Stop)/
+            .test(b.textContent.trim())).map((b) => b.textContent.trim()).join(", ")' | jq -r .
+}
+
+test_page_with_tokens()
+{
+    local full=full-token-of-this-test-0123456789 read=read-token-of-this-test-0123456789 view name
+    need_browser
+    make_burst files --frames 3
+    camera body files --profile nikon
+    mkdir_inbox
+    make_burst a
+    serve_page --http-token "$full" --http-read-token "$read" --min-frames 3 --source "camera:$camera_port" --spool "$T/spool" --gap 100
+    browser_start 1440 900
+    browser_go "$PAGE"
+    await_text 20 'This address needs the service’s token'
+    look login
+    check_access login
+    browser_is 'return document.getElementById("nav").hidden && !document.querySelector(".pill:not([hidden])")?.offsetParent' ||
+        fail "more is shown than the login"
+    type_token not-the-token-of-this-test
+    await_text 10 'That is not the token'
+    browser_errors >/dev/null # of the 401
+    type_token "$read"
+    await_text 20 'Waiting for the first frame'
+    await_text 10 'Read only'
+    # A token is in no address and no storage that scripts can read.
+    browser_is 'return !location.href.includes("token") && !document.cookie && !JSON.stringify({...localStorage, ...sessionStorage}).includes("token-of")' ||
+        fail "the token lies about"
+    drop a/*.jpg
+    fused_are 5
+    look read-only
+    check_access read-only
+    # Nothing is offered, nothing is done by keys, and the service would not do it.
+    browser_js 'document.activeElement.blur()' >/dev/null
+    for view in live history camera system; do
+        browser_go "$PAGE/#/$view"
+        sleep 0.7
+        [ -z "$(enabled_buttons)" ] || fail "on $view there are: $(enabled_buttons)"
+    done
+    await_text 10 'Read only: this token may look, and change nothing.'
+    look read-only-system
+    check_access read-only-system
+    browser_keys 1
+    browser_await 10 'return document.querySelectorAll(".frame.good").length === 5'
+    browser_js 'document.activeElement.blur()' >/dev/null
+    for name in f x r Escape; do browser_keys "$name"; done
+    sleep 0.5
+    [ "$("$PARFOCAL" bursts --state "$T/state" --json | jq -r '.bursts[0].state')" = open ] || fail "a key has finished the burst"
+    [ "$(browser_js 'return fetch("/api/v1/finish", {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"}).then((r) => r.status)')" = 403 ] ||
+        fail "the service would have done it"
+    browser_errors >/dev/null
+    # Another token, and all is there.
+    browser_keys 4
+    await_text 10 'Use another token'
+    press 'Use another token'
+    await_text 10 'This address needs the service’s token'
+    type_token "$full"
+    browser_await 20 'return Boolean(document.querySelector(".pill")) && !document.body.innerText.includes("Read only")'
+    browser_keys 1
+    browser_await 10 'return document.querySelectorAll(".frame.good").length === 5'
+    press 'Finish now'
+    browser_await 40 'return document.querySelectorAll(".card .big")[3].textContent === "Ready"'
+    browser_go "$PAGE/#/system"
+    await_text 10 'This token may do everything.'
+    press Leave
+    await_text 10 'This address needs the service’s token'
+    [ "$(browser_js 'return fetch("/api/v1/status").then((r) => r.status)')" = 401 ] || fail "it is still let in"
+    browser_errors >/dev/null
+    stop_service
+}
+
+# ---- a hook that fails
+
+test_page_shows_a_failed_hook_and_tells_it_again()
+{
+    need_browser
+    cat >hook <<'E'
+#!/bin/bash
+[ -e "${0%/*}/mended" ] || { echo "the disk is full" >&2; exit 9; }
+E
+    chmod +x hook
+    mkdir_inbox
+    make_burst a --frames 3
+    serve_page --expected-frames 3 --on-burst "$T/hook" --hook-retries 1 --hook-backoff 0.2
+    browser_start 390 844
+    browser_go "$PAGE/#/system"
+    drop a/*.jpg
+    await_text 40 'on_burst'
+    await_text 20 'given up · 2 tries'
+    await_text 5 'status 9: the disk is full'
+    browser_await 5 'return [...document.querySelectorAll(".pill.bad")].some((p) => p.textContent === "1 trouble")'
+    browser_js 'const p = [...document.querySelectorAll(".panel")].find((p) => p.textContent.startsWith("Hooks")); p.scrollIntoView()' >/dev/null
+    look phone-hook-failed
+    check_access phone-hook-failed
+    touch mended
+    browser_is 'const p = [...document.querySelectorAll(".panel")].find((p) => p.textContent.startsWith("Hooks"));
+        const b = [...p.querySelectorAll("button")].find((b) => b.textContent.trim() === "Retry"); b?.setAttribute("data-hook", ""); return Boolean(b)' ||
+        fail "there is no Retry"
+    browser_click '[data-hook]'
+    await_text 20 'done · 3 tries'
+    browser_await 10 'return !document.body.innerText.includes("given up") && !document.querySelector(".pill.bad") &&
+        document.body.innerText.includes("All is well")'
+    look phone-hook-told
+    no_errors
+    stop_service
 }
 
 # ---- a phone, the keyboard alone, and a service that goes and comes
