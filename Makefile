@@ -135,6 +135,8 @@ FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cud
 # The whole program with a GPU of fibers, for tests that start it.
 ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
+# The whole program, for tests that start it with too little memory.
+HUNGRY  := $(BUILD)/tests/parfocal-without-memory
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZ_C  := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
@@ -146,7 +148,7 @@ REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES)
+programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(HUNGRY) $(BENCHES)
 
 # Libraries of another architecture are there already (packaging/cross.sh makes such a system).
 NEED_PACKAGES ?= $(if $(CROSS),:,packaging/need-packages.sh $(DEB_BUILD))
@@ -216,15 +218,16 @@ $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
+$(HUNGRY): $(BUILD)/service/main.o $(BUILD)/tests/unit/allocations.o
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
 $(TORTURE): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o
 $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
-$(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
-# What this one calls for memory, it answers itself.
+# What these call for memory, they answer themselves.
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf __asprintf_chk
-$(BUILD)/tests/test_allocations: MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
+$(filter $(BUILD)/tests/test_allocations_%,$(UNITS)) $(HUNGRY): MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
 
 $(CAMERA): $(CAMERA_O)
 	$(LINK)

@@ -415,7 +415,11 @@ int pf_view_make(struct pf_views *views, const json_t *command, json_t **ret_fac
     const struct pf_image *image = NULL;
     struct pf_image *drawn = NULL;
     struct view view = {.frames = integer(command, "frames", 1)};
+    bool named = json_is_string(json_object_get(command, "to")) &&
+                 (json_is_string(json_object_get(command, "path")) ||
+                  json_array_size(json_object_get(command, "files")));
     int r = path && to ? picture_of(views, path, &image, err)
+            : named    ? pf_fail(err, ENOMEM, "out of memory for a view")
                        : pf_fail(err, EINVAL, "a view needs a file and a path to write to");
     if (r == 0) {
         view.colours = !colours                     ? PLAIN

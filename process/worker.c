@@ -21,6 +21,7 @@
 #include "config/settings.h"
 #include "process/backend.h"
 #include "process/burst.h"
+#include "process/command.h"
 #include "process/confine.h"
 #include "process/device.h"
 #include "process/pipeline.h"
@@ -152,56 +153,6 @@ static int require_burst(struct worker *worker, const json_t *command, struct pf
     return 0;
 }
 
-/* A setting of a command's own, in `settings`; absent ones keep the worker's. */
-static int take_setting(struct pf_settings *settings, const json_t *command, const char *key,
-                        struct pf_error *err)
-{
-    const json_t *value = json_object_get(command, key);
-    char text[64];
-    if (!value || json_is_null(value))
-        return 0;
-    if (json_is_string(value))
-        return pf_settings_set(settings, key, json_string_value(value), err);
-    if (json_is_boolean(value))
-        return pf_settings_set(settings, key, json_is_true(value) ? "yes" : "no", err);
-    if (json_is_integer(value))
-        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(text, sizeof(text), "%.17g", json_real_value(value));
-    else
-        return pf_fail(err, EINVAL, "%s is neither text nor a number", key);
-    return pf_settings_set(settings, key, text, err);
-}
-
-/* The worker's engine and output settings with those of the command over them. */
-static int command_settings(const struct worker *worker, const json_t *command,
-                            const char *const *keys, struct pf_settings *ret, struct pf_error *err)
-{
-    int r = pf_settings_init(ret, err);
-    if (r < 0)
-        return r;
-    ret->align = worker->settings.align;
-    ret->equalise = worker->settings.equalise;
-    ret->motion = worker->settings.motion;
-    ret->min_correlation = worker->settings.min_correlation;
-    ret->align_timeout = worker->settings.align_timeout;
-    ret->judge = worker->settings.judge;
-    ret->coverage = worker->settings.coverage;
-    ret->fuse = worker->settings.fuse;
-    ret->resample = worker->settings.resample;
-    ret->clip = worker->settings.clip;
-    ret->depth_map = worker->settings.depth_map;
-    ret->confidence_map = worker->settings.confidence_map;
-    ret->frame_map = worker->settings.frame_map;
-    ret->format = worker->settings.format;
-    ret->jpeg_quality = worker->settings.jpeg_quality;
-    for (; *keys && r == 0; keys++)
-        r = take_setting(ret, command, *keys, err);
-    if (r < 0)
-        pf_settings_free(ret);
-    return r == -ENOENT || r == -ERANGE ? -EINVAL : r;
-}
-
 /* Engine thread: an alignment that takes long is at work. */
 static void on_iteration(void *context, const struct pf_iteration *iteration)
 {
@@ -229,7 +180,7 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
         return pf_fail(err, EEXIST, "burst %s is open already", name);
     if (!worker->bursts)
         pf_confine_forget(&worker->confine);
-    int r = command_settings(worker, command, keys, &settings, err);
+    int r = pf_command_settings(&worker->settings, command, keys, &settings, err);
     if (r < 0)
         return r;
     struct pf_stack_settings stack = pf_stack_settings_of(&settings);
@@ -257,12 +208,12 @@ static int do_preview(struct worker *worker, const json_t *command, struct pf_er
     struct pf_burst *burst = NULL;
     int width = 0, height = 0;
     json_int_t max_width = json_integer_value(json_object_get(command, "max_width"));
-    char *path = pf_json_bytes_value(json_object_get(command, "path"));
-    if (!path)
-        return pf_fail(err, EINVAL, "a preview needs a path");
+    char *path = NULL;
     if (max_width < 1 || max_width > 65500)
         max_width = 1600;
     int r = require_burst(worker, command, &burst, err);
+    if (r == 0)
+        r = pf_command_path(command, "path", &path, err);
     if (r == 0)
         r = pf_burst_preview(burst, (int)max_width, path, &width, &height, err);
     free(path);
@@ -281,13 +232,14 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
     struct pf_settings settings;
     int r = require_burst(worker, command, &burst, err);
     if (r == 0)
-        r = command_settings(worker, command, keys, &settings, err);
+        r = pf_command_settings(&worker->settings, command, keys, &settings, err);
     if (r < 0)
         return r;
-    char *dir = pf_json_bytes_value(json_object_get(command, "dir"));
+    char *dir = NULL;
     json_t *event = NULL;
-    r = dir ? pf_results_write(burst, worker->pool, command, dir, &settings, &event, err)
-            : pf_fail(err, EINVAL, "finish needs a dir");
+    r = pf_command_path(command, "dir", &dir, err);
+    if (r == 0)
+        r = pf_results_write(burst, worker->pool, command, dir, &settings, &event, err);
     if (dir)
         end_if_confined(worker, r, dir);
     if (r == 0)
@@ -469,12 +421,12 @@ static bool is_known(const char *cmd)
 
 static int enqueue_frame(struct worker *worker, json_t *command, struct pf_error *err)
 {
-    char *path = pf_json_bytes_value(json_object_get(command, "path"));
-    if (!path || !json_is_string(json_object_get(command, "frame"))) {
-        free(path);
-        return pf_fail(err, EINVAL, "add needs a frame and its path");
-    }
-    int r = pf_pipeline_add_frame(worker->pipeline, path, command, err);
+    char *path = NULL;
+    if (!json_is_string(json_object_get(command, "frame")))
+        return pf_fail(err, EINVAL, "add needs a frame");
+    int r = pf_command_path(command, "path", &path, err);
+    if (r == 0)
+        r = pf_pipeline_add_frame(worker->pipeline, path, command, err);
     free(path);
     return r;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/words.h"
 #include "config/options.h"
@@ -155,7 +156,7 @@ int pf_act_set(struct pf_service *service, const json_t *settings, struct pf_err
     pf_grouper_set(service->grouper, &grouper);
     pf_log_setup("service", (enum pf_log_level)service->settings.log_level);
     pf_timer_set(service->grouper_timer, 0);
-    char *text = json_dumps(settings, JSON_COMPACT);
+    char *text = pf_json_text(settings, JSON_COMPACT);
     pf_log_info("settings changed: %s", text ? text : "");
     free(text);
     pf_events_publish(service->events, "settings",

@@ -551,7 +551,7 @@ static bool print_event(const char *type, const json_t *data, void *context)
                              : text(json_object_get(data, "summary"), "detail");
     if (command->json) {
         json_t *line = json_pack("{s:s, s:O}", "event", type, "data", data);
-        char *dumped = json_dumps(line, JSON_COMPACT);
+        char *dumped = pf_json_text(line, JSON_COMPACT);
         puts(dumped ? dumped : "");
         free(dumped);
         json_decref(line);

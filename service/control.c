@@ -15,6 +15,7 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "service/asking.h"
 
 #define CLIENTS_MAX 16
@@ -202,7 +203,7 @@ int pf_control_new(struct pf_control **ret, struct event_base *base, const char 
     if (directory < 0)
         return directory;
     struct pf_control *control = calloc(1, sizeof(*control));
-    if (!control || asprintf(&control->path, "%s/" PF_CONTROL_NAME, state) < 0) {
+    if (!control || !(control->path = pf_text("%s/" PF_CONTROL_NAME, state))) {
         r = pf_fail(err, ENOMEM, "out of memory for the control socket");
         goto out;
     }

@@ -7,6 +7,7 @@
 
 #include "config/base/array.h"
 #include "config/base/file.h"
+#include "service/grouper_queue.h"
 #include "service/grouper_stream.h"
 
 /* A bracket under way. */
@@ -25,79 +26,19 @@ struct pf_grouper {
     void *known; /* tsearch(3) tree of all shots, by identity */
     int64_t next_burst;
     int64_t expected_delay_ms;
-    uint64_t order;            /* frames ever fed */
-    size_t complete_count;     /* bursts remembered */
-    struct pf_decision *queue; /* decisions [queue_head, queue_count) are waiting */
-    size_t queue_head, queue_count, queue_capacity;
+    uint64_t order;        /* frames ever fed */
+    size_t complete_count; /* bursts remembered */
+    struct pf_decisions decisions;
 };
-
-static const char *const reason_names[] = {
-    [PF_BURST_OPEN] = "open",
-    [PF_BURST_GAP] = "gap",
-    [PF_BURST_SETTINGS] = "settings changed",
-    [PF_BURST_SEQUENCE] = "sequence restarted",
-    [PF_BURST_EXPECTED] = "expected count",
-    [PF_BURST_BY_HAND] = "finished by hand",
-};
-
-#define REASONS (sizeof(reason_names) / sizeof(*reason_names))
-
-const char *pf_grouper_reason_name(enum pf_burst_reason reason)
-{
-    return reason_names[reason];
-}
-
-int pf_grouper_reason_of_name(const char *name, enum pf_burst_reason *ret)
-{
-    for (size_t i = 0; i < REASONS; i++)
-        if (!strcmp(name, reason_names[i])) {
-            *ret = (enum pf_burst_reason)i;
-            return 0;
-        }
-    return -ENOENT;
-}
 
 static int out_of_memory(struct pf_error *err)
 {
     return pf_fail(err, ENOMEM, "out of memory for grouping frames");
 }
 
-/* ---- decisions ---- */
-
-static int reserve_decisions(struct pf_grouper *grouper, size_t more)
-{
-    if (grouper->queue_head) {
-        grouper->queue_count -= grouper->queue_head;
-        memmove(grouper->queue, grouper->queue + grouper->queue_head,
-                grouper->queue_count * sizeof(*grouper->queue));
-        grouper->queue_head = 0;
-    }
-    struct pf_decision *queue = pf_with_room(grouper->queue, &grouper->queue_capacity,
-                                             grouper->queue_count, more, sizeof(*queue));
-    if (!queue)
-        return -ENOMEM;
-    grouper->queue = queue;
-    return 0;
-}
-
-static struct pf_decision *decide(struct pf_grouper *grouper, enum pf_decision_kind kind,
-                                  const struct pf_grouper_burst *burst)
-{
-    struct pf_decision *decision = &grouper->queue[grouper->queue_count++];
-    *decision = (struct pf_decision){
-        .kind = kind,
-        .burst = burst->number,
-        .frames = burst->count,
-    };
-    return decision;
-}
-
 bool pf_grouper_next(struct pf_grouper *grouper, struct pf_decision *ret)
 {
-    if (grouper->queue_head == grouper->queue_count)
-        return false;
-    *ret = grouper->queue[grouper->queue_head++];
-    return true;
+    return pf_decisions_next(&grouper->decisions, ret);
 }
 
 /* ---- streams ---- */
@@ -200,8 +141,8 @@ static void complete(struct pf_grouper *grouper, struct pf_grouper_burst *burst,
     grouper->complete_count++;
     char why[sizeof(((struct pf_decision *)0)->why)] = "";
     bool no_stack = pf_grouper_burst_is_no_stack(burst, &grouper->settings, why, sizeof(why));
-    struct pf_decision *decision =
-        decide(grouper, no_stack ? PF_DECISION_NOT_A_STACK : PF_DECISION_COMPLETE, burst);
+    struct pf_decision *decision = pf_decide(
+        &grouper->decisions, no_stack ? PF_DECISION_NOT_A_STACK : PF_DECISION_COMPLETE, burst);
     decision->reason = reason;
     memcpy(decision->why, why, sizeof(why));
 }
@@ -210,13 +151,13 @@ static void complete(struct pf_grouper *grouper, struct pf_grouper_burst *burst,
 static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, struct pf_shot *shot,
                 int64_t now_ms)
 {
-    if (reserve_decisions(grouper, 2) < 0 || pf_grouper_burst_reserve(burst) < 0)
+    if (pf_decisions_reserve(&grouper->decisions, 2) < 0 || pf_grouper_burst_reserve(burst) < 0)
         return -ENOMEM;
     bool late = !burst->open;
     if (late)
         grouper->complete_count--;
     pf_grouper_burst_add(burst, shot, now_ms, &grouper->settings);
-    struct pf_decision *decision = decide(grouper, PF_DECISION_JOINED, burst);
+    struct pf_decision *decision = pf_decide(&grouper->decisions, PF_DECISION_JOINED, burst);
     decision->frame = shot->id;
     decision->opened = burst->count == 1;
     decision->late = late;
@@ -231,7 +172,8 @@ static int open_burst(struct pf_grouper *grouper, struct pf_stream *stream, stru
                       struct drive *drive, int64_t now_ms)
 {
     struct pf_grouper_burst *burst = NULL;
-    if (pf_stream_reserve(stream) < 0 || reserve_decisions(grouper, stream->burst_count + 2) < 0 ||
+    if (pf_stream_reserve(stream) < 0 ||
+        pf_decisions_reserve(&grouper->decisions, stream->burst_count + 2) < 0 ||
         pf_grouper_burst_new(&burst, grouper->next_burst) < 0)
         return -ENOMEM;
     if (pf_grouper_burst_reserve(burst) < 0) {
@@ -412,7 +354,7 @@ struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper)
         pf_stream_free(grouper->streams[i]);
     free(grouper->drives);
     free(grouper->streams);
-    free(grouper->queue);
+    pf_decisions_free(&grouper->decisions);
     free(grouper);
     return NULL;
 }
@@ -488,7 +430,7 @@ static int advance_stream(struct pf_grouper *grouper, struct pf_stream *stream, 
         struct pf_grouper_burst *burst = stream->bursts[i];
         if (!burst->open || closes_at(grouper, burst) > now_ms)
             continue;
-        if (reserve_decisions(grouper, 1) < 0)
+        if (pf_decisions_reserve(&grouper->decisions, 1) < 0)
             return -ENOMEM;
         complete(grouper, burst, reason_of_silence(grouper, stream, burst, now_ms));
     }
@@ -528,7 +470,7 @@ static int finish_stream(struct pf_grouper *grouper, struct pf_stream *stream, i
     while (stream->held_count)
         if (place_first_held(grouper, stream, now_ms) < 0)
             return -ENOMEM;
-    if (reserve_decisions(grouper, stream->burst_count) < 0)
+    if (pf_decisions_reserve(&grouper->decisions, stream->burst_count) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < stream->burst_count; i++)
         if (stream->bursts[i]->open && (!number || stream->bursts[i]->number == number))
@@ -600,7 +542,7 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst
     if (!r)
         r = pf_stream_reserve(stream);
     if (!r)
-        r = reserve_decisions(grouper, 1);
+        r = pf_decisions_reserve(&grouper->decisions, 1);
     if (r < 0) {
         for (size_t i = 0; burst && i < burst->count; i++)
             tdelete(&burst->shots[i]->id, &grouper->known, compare_identities);

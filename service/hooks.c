@@ -73,11 +73,19 @@ static struct running *find_running(struct pf_hooks *hooks, int64_t number)
     return NULL;
 }
 
+/* What it tells; NULL where there is no memory for it. The caller's. */
+static json_t *event_of(const struct pf_delivery *delivery)
+{
+    json_t *event = NULL;
+    pf_json_parse(delivery->event, strlen(delivery->event), 0, &event, NULL);
+    return event;
+}
+
 static json_t *object_of(struct pf_hooks *hooks, const struct pf_delivery *delivery)
 {
     const struct running *running = find_running(hooks, delivery->number);
     bool runs = running && !running->ended && delivery->state == PF_DELIVERY_DUE;
-    json_t *event = json_loads(delivery->event, 0, NULL);
+    json_t *event = event_of(delivery);
     char *shown = pf_hook_shown(delivery->target);
     json_t *object = json_pack(
         "{s:s, s:s, s:o, s:O?, s:O?, s:O?, s:s, s:i, s:o, s:I, s:I}", "id", delivery->id, "hook",
@@ -161,7 +169,7 @@ static void on_ended(const struct pf_hook_outcome *outcome, void *context)
     char *shown = pf_hook_shown(delivery->target);
     const char *target = shown ? shown : delivery->hook;
     int failures = delivery->failures + 1;
-    json_t *event = json_loads(delivery->event, 0, NULL);
+    json_t *event = event_of(delivery);
     struct pf_log_about about = {.hook = delivery->hook,
                                  .burst = json_string_value(json_object_get(event, "burst"))};
     if (outcome->ok) {
@@ -192,8 +200,10 @@ static int run_program(struct running *running, struct pf_error *err)
     const struct pf_delivery *delivery = &running->delivery.items[0];
     char *shell[] = {"/bin/sh", "-c", delivery->target, NULL};
     char **words = NULL, **environment = NULL;
-    json_t *event = json_loads(delivery->event, 0, NULL);
+    json_t *event = NULL;
     int r = hooks->settings->hook_shell ? 0 : pf_words(delivery->target, &words, err);
+    if (!r && pf_json_parse(delivery->event, strlen(delivery->event), 0, &event, NULL) == -ENOMEM)
+        r = pf_fail(err, ENOMEM, "out of memory for a hook");
     if (!r) {
         environment = pf_hook_environment(environ, event, delivery->tries + 1);
         r = environment ? 0 : pf_fail(err, ENOMEM, "out of memory for a hook");

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "config/base/array.h"
+#include "config/base/jsonl.h"
 #include "config/base/time.h"
 #include "service/journal_db.h"
 
@@ -226,7 +227,7 @@ int pf_journal_restack(struct pf_journal *journal, int64_t burst, const json_t *
                        int *ret_version, struct pf_error *err)
 {
     struct standing now;
-    char *text = settings ? json_dumps(settings, JSON_COMPACT) : NULL;
+    char *text = settings ? pf_json_text(settings, JSON_COMPACT) : NULL;
     int r = settings && !text ? pf_fail(err, ENOMEM, "out of memory for the journal")
                               : pf_journal_enter(journal, err);
     if (r < 0) {

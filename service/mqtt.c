@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "service/mqtt_link.h"
 #include "service/mqtt_topics.h"
 #include "service/service.h"
@@ -90,9 +91,11 @@ static int connect_link(struct pf_mqtt *mqtt, const char *host, int port, struct
     int r = 0;
     if (*settings->mqtt_password_file)
         r = pf_secret_text_of_file(settings->mqtt_password_file, password, err);
-    if (!r && (asprintf(&client, "parfocal-%s", mqtt->topics.name) < 0 ||
-               asprintf(&alive, "%s/availability", mqtt->topics.base) < 0))
-        r = pf_fail(err, ENOMEM, "out of memory for MQTT");
+    if (!r) {
+        client = pf_text("parfocal-%s", mqtt->topics.name);
+        alive = pf_text("%s/availability", mqtt->topics.base);
+        r = client && alive ? 0 : pf_fail(err, ENOMEM, "out of memory for MQTT");
+    }
     if (!r) {
         const struct pf_mqtt_options options = {
             .host = host,

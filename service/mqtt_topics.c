@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "config/base/version.h"
 
 int pf_mqtt_topics_init(struct pf_mqtt_topics *topics, const char *prefix, const char *host,
@@ -39,7 +41,7 @@ void pf_mqtt_topics_free(struct pf_mqtt_topics *topics)
 /* `value` is consumed. */
 static void put(struct pf_mqtt_topics *topics, const char *topic, json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = value ? pf_json_text(value, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     if (text)
         topics->set(topic, text, topics->context);
     free(text);
@@ -55,12 +57,13 @@ __attribute__((format(printf, 3, 4))) static void put_own(struct pf_mqtt_topics 
     if (vasprintf(&own, format, args) < 0)
         own = NULL;
     va_end(args);
-    if (own && asprintf(&topic, "%s/%s", topics->base, own) >= 0) {
+    if (own)
+        topic = pf_text("%s/%s", topics->base, own);
+    if (topic)
         put(topics, topic, value);
-        free(topic);
-    } else {
+    else
         json_decref(value);
-    }
+    free(topic);
     free(own);
 }
 
@@ -221,14 +224,13 @@ static const struct sensor sensors[] = {
 static void announce(struct pf_mqtt_topics *topics, const char *discovery,
                      const struct sensor *sensor)
 {
-    char *topic = NULL, *state = NULL, *unique = NULL, *alive = NULL, *device_name = NULL;
-    bool made = asprintf(&topic, "%s/%s/parfocal_%s/%s/config", discovery, sensor->component,
-                         topics->name, sensor->id) >= 0 &&
-                asprintf(&state, "%s/%s", topics->base, sensor->topic) >= 0 &&
-                asprintf(&unique, "parfocal_%s_%s", topics->name, sensor->id) >= 0 &&
-                asprintf(&alive, "%s/availability", topics->base) >= 0 &&
-                asprintf(&device_name, "parfocal %s", topics->name) >= 0;
-    if (made) {
+    char *topic = pf_text("%s/%s/parfocal_%s/%s/config", discovery, sensor->component, topics->name,
+                          sensor->id);
+    char *state = pf_text("%s/%s", topics->base, sensor->topic);
+    char *unique = pf_text("parfocal_%s_%s", topics->name, sensor->id);
+    char *alive = pf_text("%s/availability", topics->base);
+    char *device_name = pf_text("parfocal %s", topics->name);
+    if (topic && state && unique && alive && device_name) {
         json_t *value = json_pack(
             "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:[s], s:s, s:s, s:s}, s:{s:s, s:s}}", "name",
             sensor->name, "unique_id", unique, "object_id", unique, "state_topic", state,

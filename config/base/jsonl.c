@@ -30,12 +30,27 @@ static int write_all(int fd, const char *bytes, size_t size_bytes)
     return 0;
 }
 
-/* Every allocation of jansson that fails leaves this in errno, and nothing else there does. */
+/* Whether jansson, in this thread, was refused memory: it does not always say so, but leaves keys out
+ * and shortens strings. */
+static _Thread_local bool refused;
+
+static void *json_malloc(size_t size_bytes)
+{
+    void *bytes = malloc(size_bytes);
+    refused |= !bytes;
+    return bytes;
+}
+
+__attribute__((constructor)) static void watch_memory_of_jansson(void)
+{
+    json_set_alloc_funcs(json_malloc, free);
+}
+
 char *pf_json_text(const json_t *value, size_t flags)
 {
-    errno = 0;
+    refused = false;
     char *text = value ? json_dumps(value, flags) : NULL;
-    if (text && errno == ENOMEM) {
+    if (text && refused) {
         free(text);
         text = NULL;
     }
@@ -46,10 +61,14 @@ int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **re
                   json_error_t *problem)
 {
     json_error_t ours;
-    errno = 0;
+    refused = false;
     json_t *value = json_loadb(text, size_bytes, flags, problem ? problem : &ours);
+    if (refused) {
+        json_decref(value);
+        return -ENOMEM;
+    }
     if (!value)
-        return errno == ENOMEM ? -ENOMEM : -EBADMSG;
+        return -EBADMSG;
     *ret = value;
     return 0;
 }
@@ -213,6 +232,13 @@ json_t *pf_json_bytes(const char *bytes)
     json_t *string = json_stringn(out, used);
     free(out);
     return string;
+}
+
+int pf_json_bytes_of(const json_t *object, const char *key, char **ret)
+{
+    const json_t *string = json_object_get(object, key);
+    *ret = pf_json_bytes_value(string);
+    return *ret ? 0 : json_is_string(string) ? -ENOMEM : -EINVAL;
 }
 
 char *pf_json_bytes_value(const json_t *string)

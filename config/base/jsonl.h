@@ -45,7 +45,7 @@ int pf_jsonl_read(struct pf_jsonl_reader *reader, int fd, json_t **ret, struct p
 char *pf_json_text(const json_t *value, size_t flags);
 
 /* As json_loadb(3); `problem` may be NULL. -EBADMSG, and -ENOMEM, which jansson does not tell from
- * text that is no JSON. */
+ * text that is no JSON, nor from success with a string cut short. */
 int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **ret,
                   json_error_t *problem);
 
@@ -53,5 +53,7 @@ int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **re
 json_t *pf_json_bytes(const char *bytes);
 /* New heap byte string from such a JSON string; NULL if not a string or out of memory. */
 char *pf_json_bytes_value(const json_t *string);
+/* The same of a member of an object. -EINVAL: it is no string; -ENOMEM. */
+int pf_json_bytes_of(const json_t *object, const char *key, char **ret);
 
 #endif

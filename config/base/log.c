@@ -107,7 +107,7 @@ static bool put_json(enum pf_log_level level, const struct pf_log_about *about, 
         set(object, "source", about->source);
         set(object, "hook", about->hook);
     }
-    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *line = object ? pf_json_text(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (!line)
         return false;

@@ -8,6 +8,7 @@
 
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "service/http/api.h"
 #include "service/http/range.h"
 
@@ -29,10 +30,9 @@ void pf_api_thumbnail(struct pf_http_request *request, void *context)
     }
     if (!pf_api_frame(api, request, 0, &frames))
         return;
-    int r = asprintf(&path, "%s/thumbnails/%s%s.jpg", api->service->settings.state,
-                     frames.items[0].record->id.text, small ? ".small" : "") < 0
-                ? -ENOMEM
-                : pf_http_reply_local_file(request, path, "image/jpeg");
+    path = pf_text("%s/thumbnails/%s%s.jpg", api->service->settings.state,
+                   frames.items[0].record->id.text, small ? ".small" : "");
+    int r = path ? pf_http_reply_local_file(request, path, "image/jpeg") : -ENOMEM;
     free(path);
     pf_journal_frames_free(&frames);
     if (r < 0)
@@ -129,7 +129,7 @@ void pf_api_preview(struct pf_http_request *request, void *context)
     int64_t burst = bursts.items[0].number;
     const struct pf_job *job = pf_scheduler_find(api->service->scheduler, burst);
     if (job && job->previews && !pf_http_query(request, "version") &&
-        asprintf(&path, "%s/preview/%s.jpg", api->service->settings.state, bursts.items[0].id) > 0)
+        (path = pf_text("%s/preview/%s.jpg", api->service->settings.state, bursts.items[0].id)))
         r = pf_http_reply_local_file(request, path, "image/jpeg");
     free(path);
     pf_journal_bursts_free(&bursts);
@@ -237,7 +237,7 @@ static void ask_frame(struct pf_api *api, struct pf_http_request *request, int64
     }
     if ((!aligned || strcmp(aligned, "no") != 0) && json_array_size(transform) == 9 &&
         find_reference(api, burst, command)) {
-        char *text = json_dumps(transform, JSON_COMPACT);
+        char *text = pf_json_text(transform, JSON_COMPACT);
         struct pf_identity id = pf_identity_of_memory(text ? text : "", text ? strlen(text) : 0);
         snprintf(laid, sizeof(laid), "%.8s", id.text + PF_IDENTITY_CHARS - 8);
         json_object_set(command, "transform", transform);

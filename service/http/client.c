@@ -143,7 +143,7 @@ static int no_reply(CURLcode code, struct pf_error *err)
 int pf_client_ask(struct pf_client *client, const char *method, const char *path, json_t *body,
                   json_t **ret, struct pf_error *err)
 {
-    char *url = NULL, *said = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    char *url = NULL, *said = body ? pf_json_text(body, JSON_COMPACT) : NULL;
     struct text text = {.most = REPLY_MAX};
     struct curl_slist *headers = NULL;
     long status = 0;
@@ -169,7 +169,9 @@ int pf_client_ask(struct pf_client *client, const char *method, const char *path
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &text);
     CURLcode code = curl_easy_perform(client->curl);
     curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-    json_t *reply = text.bytes ? json_loadb(text.bytes, text.count, 0, NULL) : NULL;
+    json_t *reply = NULL;
+    if (text.bytes)
+        pf_json_parse(text.bytes, text.count, 0, &reply, NULL);
     int r = 0;
     if (code != CURLE_OK) {
         r = no_reply(code, err);
@@ -212,7 +214,8 @@ static bool take_line(struct hearing *hearing, char *line)
         snprintf(hearing->type, sizeof(hearing->type), "%s", line + 7);
     } else if (!strncmp(line, "data: ", 6)) {
         json_decref(hearing->data);
-        hearing->data = json_loads(line + 6, 0, NULL);
+        hearing->data = NULL;
+        pf_json_parse(line + 6, strlen(line + 6), 0, &hearing->data, NULL);
     } else if (!*line && hearing->data) {
         bool more = hearing->event(hearing->type, hearing->data, hearing->context);
         json_decref(hearing->data);

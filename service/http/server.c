@@ -254,8 +254,11 @@ int pf_http_body(struct pf_http_request *request, json_t **ret)
         pf_http_reply_error(request, 415, "type", "a body is of Content-Type application/json");
         return -EBADMSG;
     }
-    *ret =
-        json_loadb((const char *)evbuffer_pullup(input, -1), count, JSON_REJECT_DUPLICATES, &why);
+    if (pf_json_parse((const char *)evbuffer_pullup(input, -1), count, JSON_REJECT_DUPLICATES, ret,
+                      &why) == -ENOMEM) {
+        pf_http_reply_error(request, 503, "memory", "out of memory for the body");
+        return -ENOMEM;
+    }
     if (json_is_object(*ret))
         return 0;
     json_decref(*ret);
@@ -323,7 +326,7 @@ void pf_http_reply_text(struct pf_http_request *request, int status, const char 
 
 void pf_http_reply_json(struct pf_http_request *request, int status, json_t *object)
 {
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *text = object ? pf_json_text(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (text)
         reply_bytes(request, status, "application/json", text, strlen(text));

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "config/base/jsonl.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
 #include "service/timer.h"
@@ -109,7 +110,7 @@ static void give_own(struct stream *stream, const char *type, json_t *data)
     char *text = NULL;
     if (data) {
         json_object_set_new(data, "at_ms", json_integer(pf_wall_ms()));
-        text = json_dumps(data, JSON_COMPACT);
+        text = pf_json_text(data, JSON_COMPACT);
     }
     struct shared *shared = text ? format_event(stream->all, pf_events_last(stream->all->events),
                                                 type, text, strlen(text))

@@ -1,0 +1,132 @@
+# Each time another allocation of a whole program fails, alone or with all after it: a command says so and
+# ends, or does its work whole; the service keeps what it has promised, and undisturbed it ends all its work.
+# time limit: 2400
+. "${BASH_SOURCE%/*}/../system/lib.sh"
+. "${BASH_SOURCE%/*}/../system/serve.bash"
+. "${BASH_SOURCE%/*}/torture.bash"
+
+HUNGRY=$BUILD/tests/parfocal-without-memory
+
+# How many there are in a run undisturbed: the most that any process of the role made.
+allocations_of() # ROLE
+{
+    for count in "$T/allocations.$1".*; do
+        od -An -t d8 "$count"
+    done | sort -n | tail -n 1 | tr -d ' '
+}
+
+# One of them, of early ones more often: they are those of its setting up.
+pick() # TOTAL
+{
+    local most=$1
+    [ $((RANDOM % 2)) -eq 0 ] || most=$((most / 10 + 1))
+    echo $(((RANDOM * 32768 + RANDOM) % most + 1))$([ $((RANDOM % 2)) -eq 0 ] || echo +)
+}
+
+# The command with an allocation failing, ROUNDS times. Its output is what it is with all of them, or it
+# has failed, and has said so.
+starve() # OUTPUT_FILE COMMAND...
+{
+    local file=$1 total which status
+    shift
+    rm -f allocations.* "$file"
+    ALLOCATIONS_LOG=$T/allocations "$HUNGRY" "$@" >whole.out 2>whole.err
+    [ ! -e "$file" ] || cp "$file" whole.file
+    total=$(allocations_of "$1")
+    [ "$total" -gt 0 ] || fail "$1 allocates nothing"
+    for ((round = 0; round < ROUNDS; round++)); do
+        which=$(pick "$total") status=0
+        rm -f "$file"
+        FAIL_ALLOCATION=$1:$which "$HUNGRY" "$@" >out 2>err </dev/null || status=$?
+        [ $status -le 2 ] || { cat err; fail "$*: allocation $which of $total: status $status"; }
+        if [ $status -ne 0 ]; then
+            [ -s err ] || [ -s out ] || fail "$*: allocation $which of $total: it has failed without a word"
+        else
+            cmp -s out whole.out || { diff out whole.out | head; fail "$*: allocation $which of $total: other words"; }
+            [ "$file" = none ] || cmp -s "$file" whole.file ||
+                fail "$*: allocation $which of $total: another picture"
+        fi
+    done
+    starved=$((starved + ROUNDS))
+}
+
+test_commands_without_memory()
+{
+    rounds 2 60
+    local starved=0 round
+    make_burst burst --width 96 --height 64
+    starve none config show
+    starve stack.tif stack burst/IMG_000[123].jpg -o stack.tif --threads 1
+    lost=0
+    add_line "allocations of commands (config, stack) fail" $starved 0 0 -
+}
+
+# What a page and a hook's owner would ask, while it goes badly.
+ask_around()
+{
+    local what
+    while :; do
+        for what in status bursts frames sources settings troubles hooks openapi.json; do
+            curl -s -m 2 -o /dev/null --unix-socket "$DISK/state/http" "http://localhost/api/v1/$what" || true
+        done
+        curl -s -m 2 -o /dev/null --unix-socket "$DISK/state/http" http://localhost/metrics || true
+        curl -s -m 1 -o /dev/null --unix-socket "$DISK/state/http" http://localhost/api/v1/events || true
+        sleep 0.1
+    done
+}
+
+test_the_service_without_memory()
+{
+    need sqlite3 jq curl
+    rounds 2 90
+    at_end tail -n 30 "$T/service.err"
+    local round role which before asks totals=() failed=0
+    PARFOCAL=$HUNGRY
+    printf '#!/bin/sh\nexec cat >/dev/null\n' >hook
+    chmod +x hook
+    # Undisturbed, for their counts; that makes the journal as well.
+    ALLOCATIONS_LOG=$T/allocations begin --on-burst "$T/hook"
+    await_begin
+    drop_burst
+    wait_for 60 all_is_done
+    stop service
+    for role in serve capture process; do
+        totals+=("$(allocations_of $role)")
+        [ "${totals[-1]}" -gt 0 ] || fail "no count of $role"
+    done
+    echo "allocations of serve, capture, process: ${totals[*]}"
+    : >recovery
+    for ((round = 0; round < ROUNDS; round++)); do
+        case $((RANDOM % 4)) in 0) role=capture which=1 ;; 1) role=process which=2 ;; *) role=serve which=0 ;; esac
+        which=$(pick "${totals[which]}")
+        # Of a child: of each one that is started anew.
+        FAIL_ALLOCATION=$role:$which begin --on-burst "$T/hook"
+        drop_burst
+        ask_around &
+        asks=$!
+        before=$(now_ms)
+        until [ $(($(now_ms) - before)) -ge 5000 ] || grep -qa 'stack published' service.err ||
+            ! kill -0 "$started" 2>/dev/null; do
+            sleep 0.05
+        done
+        kill $asks 2>/dev/null || true
+        wait $asks 2>/dev/null || true
+        end_at_once
+        failed=$((failed + $(grep -aciE 'out of memory|cannot allocate|no memory' service.err || true)))
+        echo "round $round: $role:$which: $(grep -aoE 'stack published|out of memory[a-z ]*' service.err | sort | uniq -c | tr -s ' \n' ' ')"
+        grep -aE 'signal (11|6|7|8|4) |Sanitizer|Assertion|stack smashing|corrupted|double free|is damaged|not a journal' \
+            service.err && fail "round $round, $role:$which: it has crashed, or takes its journal for a damaged one"
+        check_promises
+        [ $lost -eq 0 ] || cp service.err "service.err.$round"
+        # And undisturbed again, so that every round begins with nothing to do.
+        begin
+        await_begin
+        wait_for 60 all_is_done
+        stop service
+        [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
+        check_promises
+    done
+    finish_all
+    echo "words about memory: $failed"
+    tell "allocations of the service and its children fail"
+}
