@@ -195,7 +195,8 @@ static struct item *make(struct pf_events *events, const char *type, json_t *dat
     if (item) {
         item->data = data;
         item->type = strdup(type);
-        item->text = pf_json_text(data, JSON_COMPACT);
+        /* What has 9 digits where it is measured is not told with 17. */
+        item->text = pf_json_text(data, JSON_COMPACT | JSON_REAL_PRECISION(15));
     } else {
         json_decref(data);
     }
@@ -267,7 +268,7 @@ uint64_t pf_events_last(const struct pf_events *events)
 }
 
 int pf_events_again(struct pf_events *events, uint64_t after,
-                    void (*read)(const struct pf_event *event, void *context), void *context)
+                    bool (*read)(const struct pf_event *event, void *context), void *context)
 {
     uint64_t expected = after + 1;
     if (after > events->number)
@@ -280,14 +281,14 @@ int pf_events_again(struct pf_events *events, uint64_t after,
         return -ENOENT;
     for (size_t i = 0; i < events->kept_count; i++) {
         struct pf_event event = event_of(events, kept_at(events, i));
-        if (event.number > after)
-            read(&event, context);
+        if (event.number > after && !read(&event, context))
+            return 0;
     }
     for (struct item *item = events->first; item; item = item->next) {
         struct pf_event event = item->event;
         event.data = NULL;
-        if (event.number > after)
-            read(&event, context);
+        if (event.number > after && !read(&event, context))
+            return 0;
     }
     return 0;
 }

@@ -13,6 +13,7 @@
 #define PF_EVENTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,10 +53,10 @@ struct pf_events_reader *pf_events_stop(struct pf_events_reader *reader); /* NUL
 /* The number of the last event; 0: there was none. */
 uint64_t pf_events_last(const struct pf_events *events);
 
-/* Calls `read` for those that are kept with a number above `after`, oldest first, without their data; it
- * must not publish.
+/* Calls `read` for those that are kept with a number above `after`, oldest first, without their data, until
+ * it returns false; it must not publish.
  * -ENOENT: some of them are no longer kept, or `after` is no number of this run: none is told. */
 int pf_events_again(struct pf_events *events, uint64_t after,
-                    void (*read)(const struct pf_event *event, void *context), void *context);
+                    bool (*read)(const struct pf_event *event, void *context), void *context);
 
 #endif

@@ -197,7 +197,9 @@ static int set_up(struct pf_journal *journal, struct pf_error *err)
     if (!r)
         r = configure(journal,
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                      "PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864",
+                      "PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864;"
+                      /* The kernel has its pages as well: 512 KiB here are enough. */
+                      "PRAGMA cache_size = -512",
                       err);
     return r < 0 ? r : pf_journal_migrate(journal, version, err);
 }

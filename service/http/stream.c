@@ -17,20 +17,15 @@
 #define STALL_MS     120000 /* one that has taken nothing for so long is closed */
 #define FILTER_CHARS 128
 
-/* An event as it goes over the wire, for all clients. */
-struct shared {
-    int users;
-    size_t count;
-    char bytes[];
-};
-
 struct stream {
     struct stream *next;
     struct pf_streams *all;
     struct bufferevent *channel;
     struct evhttp_connection *connection;
     char burst[FILTER_CHARS], type[FILTER_CHARS]; /* "" any */
-    bool behind;                                  /* it is told nothing until it has read all */
+    bool behind;         /* it gets no more until it has read all that waits for it */
+    uint64_t after;      /* then: the last event that it was given, or that is not for it */
+    size_t behind_bytes; /* of what it has not been given since */
     int64_t behind_since_ms;
 };
 
@@ -46,28 +41,20 @@ struct pf_streams {
 
 /* ---- the wire ---- */
 
-static void release(const void *bytes, size_t count, void *context)
+/* "id: ", "event: " and "data: ", the form of the standard (WHATWG HTML, 9.2). */
+static bool put_event(const struct stream *stream, uint64_t number, const char *type,
+                      const char *text, size_t text_bytes)
 {
-    struct shared *shared = context;
-    (void)bytes, (void)count;
-    if (--shared->users == 0)
-        free(shared);
-}
-
-static struct shared *format_event(const struct pf_streams *streams, uint64_t number,
-                                   const char *type, const char *text, size_t text_bytes)
-{
-    size_t room = text_bytes + strlen(type) + 96;
-    struct shared *shared = malloc(sizeof(*shared) + room);
-    if (!shared)
-        return NULL;
-    shared->users = 1;
-    int head = snprintf(shared->bytes, room, "id: %s-%llu\nevent: %s\ndata: ", streams->run,
-                        (unsigned long long)number, type);
-    memcpy(shared->bytes + head, text, text_bytes);
-    memcpy(shared->bytes + head + text_bytes, "\n\n", 2);
-    shared->count = (size_t)head + text_bytes + 2;
-    return shared;
+    struct evbuffer *output = bufferevent_get_output(stream->channel);
+    size_t waiting = evbuffer_get_length(output);
+    size_t count = text_bytes + strlen(type) + 64;
+    /* One that is too large for all of it goes alone. */
+    if (waiting && waiting + count > PF_STREAM_UNSENT)
+        return false;
+    return evbuffer_expand(output, count) == 0 &&
+           evbuffer_add_printf(output, "id: %s-%llu\nevent: %s\ndata: ", stream->all->run,
+                               (unsigned long long)number, type) > 0 &&
+           evbuffer_add(output, text, text_bytes) == 0 && evbuffer_add(output, "\n\n", 2) == 0;
 }
 
 static void close_stream(struct stream *stream)
@@ -81,43 +68,27 @@ static void close_stream(struct stream *stream)
     free(stream);
 }
 
-static void fall_behind(struct stream *stream)
+static void fall_behind(struct stream *stream, uint64_t after)
 {
     stream->behind = true;
+    stream->after = after;
+    stream->behind_bytes = 0;
     stream->behind_since_ms = pf_monotonic_ms();
     /* Something must be on its way, so that its arrival is told: on_written(). */
     if (!evbuffer_get_length(bufferevent_get_output(stream->channel)))
         bufferevent_write(stream->channel, ": \n\n", 4);
 }
 
-/* False: it is behind. */
-static bool give(struct stream *stream, struct shared *shared)
-{
-    struct evbuffer *output = bufferevent_get_output(stream->channel);
-    if (stream->behind)
-        return false;
-    if (!shared || evbuffer_get_length(output) + shared->count > PF_STREAM_UNSENT ||
-        evbuffer_add_reference(output, shared->bytes, shared->count, release, shared) < 0) {
-        fall_behind(stream);
-        return false;
-    }
-    shared->users++;
-    return true;
-}
-
 static void give_own(struct stream *stream, const char *type, json_t *data)
 {
+    uint64_t last = pf_events_last(stream->all->events);
     char *text = NULL;
     if (data) {
         json_object_set_new(data, "at_ms", json_integer(pf_wall_ms()));
         text = pf_json_text(data, JSON_COMPACT);
     }
-    struct shared *shared = text ? format_event(stream->all, pf_events_last(stream->all->events),
-                                                type, text, strlen(text))
-                                 : NULL;
-    give(stream, shared);
-    if (shared)
-        release(NULL, 0, shared);
+    if (!text || !put_event(stream, last, type, text, strlen(text)))
+        fall_behind(stream, last);
     free(text);
     json_decref(data);
 }
@@ -136,17 +107,38 @@ static bool is_wanted(const struct stream *stream, const struct pf_event *event)
 static void on_event(const struct pf_event *event, void *context)
 {
     struct pf_streams *streams = context;
-    struct shared *shared = NULL;
     for (struct stream *stream = streams->first; stream; stream = stream->next) {
-        if (stream->behind || !is_wanted(stream, event))
+        if (!is_wanted(stream, event))
             continue;
-        if (!shared)
-            shared =
-                format_event(streams, event->number, event->type, event->text, event->text_bytes);
-        give(stream, shared);
+        if (!stream->behind &&
+            !put_event(stream, event->number, event->type, event->text, event->text_bytes))
+            fall_behind(stream, event->number - 1);
+        if (stream->behind)
+            stream->behind_bytes += event->text_bytes;
     }
-    if (shared)
-        release(NULL, 0, shared);
+}
+
+/* ---- what was missed ---- */
+
+static bool on_missed(const struct pf_event *event, void *context)
+{
+    struct stream *stream = context;
+    if (is_wanted(stream, event) &&
+        !put_event(stream, event->number, event->type, event->text, event->text_bytes))
+        return false;
+    stream->after = event->number;
+    return true;
+}
+
+/* More of it, as far as there is room: what was missed stays in the ring, and is no matter of the client's
+ * buffer. -ENOENT: it is not there any more. */
+static int give_missed(struct stream *stream)
+{
+    int r = pf_events_again(stream->all->events, stream->after, on_missed, stream);
+    stream->behind = r == 0 && stream->after < pf_events_last(stream->all->events);
+    stream->behind_bytes = 0;
+    stream->behind_since_ms = pf_monotonic_ms();
+    return r;
 }
 
 /* ---- one client ---- */
@@ -158,32 +150,22 @@ static void on_read(struct bufferevent *channel, void *context)
     evbuffer_drain(input, evbuffer_get_length(input)); /* nothing is said here */
 }
 
-/* All has been taken. */
+/* All has been taken. Who is far behind skips to the newest state. */
 static void on_written(struct bufferevent *channel, void *context)
 {
     struct stream *stream = context;
     if (!stream->behind || evbuffer_get_length(bufferevent_get_output(channel)))
         return;
-    stream->behind = false;
-    reset(stream, "slow");
+    if (stream->behind_bytes > PF_STREAM_BEHIND || give_missed(stream) < 0) {
+        stream->behind = false;
+        reset(stream, "slow");
+    }
 }
 
 static void on_end(struct bufferevent *channel, short what, void *context)
 {
     (void)channel, (void)what;
     close_stream(context);
-}
-
-static void on_missed(const struct pf_event *event, void *context)
-{
-    struct stream *stream = context;
-    if (stream->behind || !is_wanted(stream, event))
-        return;
-    struct shared *shared =
-        format_event(stream->all, event->number, event->type, event->text, event->text_bytes);
-    give(stream, shared);
-    if (shared)
-        release(NULL, 0, shared);
 }
 
 /* Tells what was missed since the event of this id; "": nothing was. */
@@ -199,8 +181,8 @@ static void catch_up(struct stream *stream, const char *id)
         return;
     }
     errno = 0;
-    unsigned long long number = strtoull(id + run + 1, &end, 10);
-    if (*end || errno || pf_events_again(streams->events, number, on_missed, stream) < 0)
+    stream->after = strtoull(id + run + 1, &end, 10);
+    if (*end || errno || give_missed(stream) < 0)
         reset(stream, "gone");
 }
 
@@ -212,7 +194,7 @@ void pf_streams_add(struct pf_streams *streams, struct pf_http_request *request)
     const char *after = pf_http_header(request, "Last-Event-ID");
     const char *burst = pf_http_query(request, "burst"), *type = pf_http_query(request, "type");
     char id[64], last[64];
-    int most = PF_STREAM_UNSENT / 2; /* the kernel takes it twice */
+    int most = PF_STREAM_UNSENT; /* the kernel takes it twice */
     if (streams->count >= PF_STREAMS_MAX) {
         pf_http_reply_error(request, 503, "too_many", "too many clients listen to events");
         return;

@@ -6,8 +6,9 @@
  *     data: {...}
  * RUN tells this run of the service from others. With Last-Event-ID (or `after`) what was missed comes
  * first, as long as it is kept (service/events.h); else a `reset` says that the state is to be fetched
- * anew. A client that does not read costs at most PF_STREAM_UNSENT bytes of ours and as much of the
- * kernel's; then it is told nothing more until it has read all of that, and gets a `reset`.
+ * anew. A client that does not read costs at most PF_STREAM_UNSENT bytes of ours and twice as many of the
+ * kernel's; then it is told nothing more until it has read all of that. What it has missed comes from the ring
+ * then, a portion at a time; where that is more than PF_STREAM_BEHIND it gets a `reset` instead.
  * Source: WHATWG HTML, section 9.2 (server-sent events).
  */
 #ifndef PF_HTTP_STREAM_H
@@ -16,8 +17,11 @@
 #include "service/events.h"
 #include "service/http/server.h"
 
-#define PF_STREAM_UNSENT (128u << 10) /* bytes */
-#define PF_STREAMS_MAX   512
+#define PF_STREAM_UNSENT                                                                           \
+    (64u << 10) /* bytes that wait for a client here; the kernel holds as many twice */
+#define PF_STREAM_BEHIND                                                                           \
+    (256u << 10) /* of text that a client has not been given: then it skips all of it */
+#define PF_STREAMS_MAX 512
 
 struct pf_streams;
 
