@@ -103,6 +103,7 @@ static int examine(const struct pf_settings *settings, bool as_json)
     pf_report_add(&report, PF_FINDING_OK, "parfocal", NULL, "version %s", pf_version());
     pf_doctor_machine(&report, settings);
     pf_doctor_paths(&report, settings);
+    pf_doctor_reach(&report, settings);
     int failures = print_report(&report, as_json);
     json_decref(report.findings);
     return failures;

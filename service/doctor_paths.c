@@ -1,13 +1,12 @@
-/* The doctor's look at paths: sources with their watches, outbox, state. Each path is examined by a
+/* The doctor's look at paths: sources with their watches, outbox, state, scratch. Each path is examined by a
  * child, because a mount whose server is gone blocks whoever touches it, kill -9 included. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gphoto2/gphoto2-version.h>
 #include <gphoto2/gphoto2.h>
-#include <poll.h>
+#include <linux/magic.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,68 +14,16 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture/mounts.h"
 #include "config/base/file.h"
-#include "config/base/jsonl.h"
 #include "config/base/mount.h"
 #include "config/base/time.h"
 #include "service/doctor_report.h"
 #include "service/journal.h"
 
-enum { ANSWER_MS = 5000, COUNT_MS = 2000 };
-
-struct place {
-    const char *check; /* "source", "outbox", "state" */
-    const char *path;
-    const struct pf_settings *settings;
-};
-
-typedef void examine_fn(struct pf_report *report, const struct place *place);
-
-/* Runs `examine` in a child and takes over its findings. */
-static void in_child(struct pf_report *report, const struct place *place, examine_fn *examine)
-{
-    int ends[2];
-    fflush(stdout);
-    pid_t pid = pipe(ends) < 0 ? -1 : fork();
-    if (pid < 0) {
-        pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look: %s",
-                      place->path, strerror(errno));
-        return;
-    }
-    if (pid == 0) {
-        struct pf_report own = {.findings = json_array()};
-        json_t *line = json_object();
-        if (!own.findings || !line)
-            _exit(1);
-        examine(&own, place);
-        json_object_set_new(line, "findings", own.findings);
-        _exit(own.lost || pf_jsonl_send(ends[1], line, NULL) < 0);
-    }
-    close(ends[1]);
-    struct pollfd answer = {.fd = ends[0], .events = POLLIN};
-    struct pf_jsonl_reader *reader = NULL;
-    json_t *line = NULL;
-    bool answered = poll(&answer, 1, ANSWER_MS) > 0;
-    if (answered && pf_jsonl_reader_new(&reader) == 0 &&
-        pf_jsonl_read(reader, ends[0], &line, NULL) > 0) {
-        if (json_array_extend(report->findings, json_object_get(line, "findings")) < 0)
-            report->lost = true;
-    } else {
-        pf_report_add(report, PF_FINDING_FAIL, place->check,
-                      "look at `mount` and at the server behind it",
-                      answered ? "%s: cannot be examined" : "%s does not answer: its mount hangs",
-                      place->path);
-    }
-    json_decref(line);
-    pf_jsonl_reader_free(reader);
-    close(ends[0]);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, answered ? 0 : WNOHANG); /* a child in a dead mount cannot be waited for */
-}
+enum { COUNT_MS = 2000 };
 
 /* The path itself or, while it does not exist, the nearest directory above it that does. */
 static char *existing_part(const char *path)
@@ -104,7 +51,8 @@ static char *command(const char *what, const char *path)
 }
 
 static void add_with_command(struct pf_report *report, enum pf_finding finding,
-                             const struct place *place, const char *what, const char *trouble)
+                             const struct pf_doctor_place *place, const char *what,
+                             const char *trouble)
 {
     char *remedy = command(what, place->path);
     pf_report_add(report, finding, place->check, remedy, "%s: %s", place->path, trouble);
@@ -146,7 +94,7 @@ static char *remedy_of_writing(const char *directory, int r)
     return length < 0 ? NULL : text;
 }
 
-static void examine_target(struct pf_report *report, const struct place *place)
+static void examine_target(struct pf_report *report, const struct pf_doctor_place *place)
 {
     const double little_mib = 2048, too_little_mib = 64; /* a 24 MP stack takes about 200 MiB */
     struct statvfs space;
@@ -158,10 +106,13 @@ static void examine_target(struct pf_report *report, const struct place *place)
         return;
     }
     bool here = strcmp(part, place->path) == 0;
+    /* Without scratch all works but what does not fit into memory. */
+    enum pf_finding failing =
+        strcmp(place->check, "scratch") == 0 ? PF_FINDING_WARN : PF_FINDING_FAIL;
     int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
     if (r < 0) {
         char *remedy = remedy_of_writing(part, r);
-        pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s: cannot write in %s: %s",
+        pf_report_add(report, failing, place->check, remedy, "%s: cannot write in %s: %s",
                       place->path, part, strerror(-r));
         free(remedy);
         free(part);
@@ -181,8 +132,8 @@ static void examine_target(struct pf_report *report, const struct place *place)
                       refused);
     else if (free_mib < little_mib) {
         char *remedy = remedy_of_writing(part, -ENOSPC);
-        pf_report_add(report, free_mib < too_little_mib ? PF_FINDING_FAIL : PF_FINDING_WARN,
-                      place->check, remedy, "%s: %.0f MiB free (%s)", place->path, free_mib, type);
+        pf_report_add(report, free_mib < too_little_mib ? failing : PF_FINDING_WARN, place->check,
+                      remedy, "%s: %.0f MiB free (%s)", place->path, free_mib, type);
         free(remedy);
     } else
         pf_report_add(report, PF_FINDING_OK, place->check, NULL,
@@ -233,7 +184,7 @@ static long limit_of_inotify(const char *name)
     return got ? atol(line) : -1;
 }
 
-static void examine_source(struct pf_report *report, const struct place *place)
+static void examine_source(struct pf_report *report, const struct pf_doctor_place *place)
 {
     const char *path = place->path;
     struct stat st;
@@ -300,7 +251,7 @@ static void examine_source(struct pf_report *report, const struct place *place)
 }
 
 /* In a child, since libgphoto2 asks the bus. */
-static void examine_cameras(struct pf_report *report, const struct place *place)
+static void examine_cameras(struct pf_report *report, const struct pf_doctor_place *place)
 {
     GPContext *context = gp_context_new();
     CameraList *list;
@@ -324,6 +275,25 @@ static void examine_cameras(struct pf_report *report, const struct place *place)
     if (new)
         gp_list_free(list);
     gp_context_unref(context);
+}
+
+/* It is not made by anybody, and must not lie in memory itself, which it is there to spare. */
+static void examine_scratch(struct pf_report *report, const struct pf_doctor_place *place)
+{
+    struct pf_mount mount = {0};
+    struct stat st;
+    if (stat(place->path, &st) < 0 && errno == ENOENT) {
+        add_with_command(report, PF_FINDING_WARN, place, "mkdir -p",
+                         "is not there: bursts that need more memory than there is fail");
+        return;
+    }
+    pf_mount_of(place->path, &mount, NULL);
+    if (mount.magic == TMPFS_MAGIC || mount.magic == RAMFS_MAGIC)
+        pf_report_add(report, PF_FINDING_WARN, place->check, "--scratch /var/tmp",
+                      "%s lies in memory itself (%s): bursts that need more than there is fail",
+                      place->path, mount.type);
+    else
+        examine_target(report, place);
 }
 
 static void watch_limits(struct pf_report *report)
@@ -352,16 +322,25 @@ void pf_doctor_paths(struct pf_report *report, const struct pf_settings *setting
     for (size_t i = 0; i < settings->source.count; i++) {
         const char *folder = pf_settings_folder(settings->source.items[i]);
         if (folder)
-            in_child(report, &(struct place){"source", folder, settings}, examine_source);
+            pf_doctor_in_child(report, &(struct pf_doctor_place){"source", folder, settings},
+                               examine_source);
         cameras |= !folder;
     }
-    in_child(report, &(struct place){"camera", "cameras", settings}, examine_cameras);
+    pf_doctor_in_child(report, &(struct pf_doctor_place){"camera", "cameras", settings},
+                       examine_cameras);
     if (cameras)
-        in_child(report, &(struct place){"spool", settings->spool, settings}, examine_target);
+        pf_doctor_in_child(report, &(struct pf_doctor_place){"spool", settings->spool, settings},
+                           examine_target);
     if (!settings->source.count)
         pf_report_add(report, PF_FINDING_OK, "source", NULL,
                       "none given here; `parfocal serve` wants --source folder:DIR "
                       "or --source camera");
-    in_child(report, &(struct place){"outbox", settings->outbox, settings}, examine_target);
-    in_child(report, &(struct place){"state", settings->state, settings}, examine_target);
+    pf_doctor_in_child(report, &(struct pf_doctor_place){"outbox", settings->outbox, settings},
+                       examine_target);
+    pf_doctor_in_child(report, &(struct pf_doctor_place){"state", settings->state, settings},
+                       examine_target);
+    if (*settings->scratch)
+        pf_doctor_in_child(report,
+                           &(struct pf_doctor_place){"scratch", settings->scratch, settings},
+                           examine_scratch);
 }

@@ -38,7 +38,24 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
 /* Cameras on USB: who holds them, and whether this user may. */
 void pf_doctor_usb_cameras(struct pf_report *report);
 
-/* Sources with their watches, outbox, state. A path that does not answer within some seconds (a
+/* Something that may hang: a path, or (far) an address. */
+struct pf_doctor_place {
+    const char *check; /* "source", "outbox", "state", ... */
+    const char *path;
+    const struct pf_settings *settings;
+    bool far;
+};
+typedef void pf_doctor_examine(struct pf_report *report, const struct pf_doctor_place *place);
+
+/* Runs `examine` in a child and takes over its findings; that there was no answer is one as well. */
+void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,
+                        pf_doctor_examine *examine);
+
+/* Hooks: whether their programs can be run and the names of their addresses are known; the MQTT broker:
+ * whether it lets us in. Nothing is told to either. */
+void pf_doctor_reach(struct pf_report *report, const struct pf_settings *settings);
+
+/* Sources with their watches, outbox, state, scratch. A path that does not answer within some seconds (a
  * mount whose server is gone) is a finding, and does not hang the doctor. */
 void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings);
 

@@ -2,6 +2,7 @@
 # What `parfocal doctor` must find, each with the command that mends it. The system's state is staged in a
 # mount namespace of its own: what the doctor reads of /proc, /sys and /dev is put over there.
 . "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/broker.bash"
 
 # staged SCRIPT [OPTIONS...]: the doctor in a namespace in which the script has run; its words are in out
 staged()
@@ -181,4 +182,59 @@ S
     PATH=$T/bin:$PATH "$ROOT/packaging/warn-libevent.sh" 2>warned
     grep -q 'warning: libevent 2.1.12-stable-8 is older than 2.1.12-stable-8+deb12u1' warned || fail 'make does not warn'
     finds warn libevent '2.1.12-stable-8 is older than 2.1.12-stable-8\+deb12u1' 'apt-get install --only-upgrade libevent'
+}
+
+test_scratch_that_cannot_be_used()
+{
+    expect_status 0 "$PARFOCAL" doctor --outbox "$T/o" --state "$T/s" --scratch "$T/none"
+    finds warn scratch 'none: is not there' "mkdir -p '$T/none'"
+    staged "mkdir $T/small; mount -t tmpfs -o size=1m none $T/small" --scratch "$T/small"
+    finds warn scratch 'small lies in memory itself' 'scratch /var/tmp'
+    staged "mkdir -p $T/fixed; mount --bind $T/fixed $T/fixed; mount -o remount,bind,ro $T/fixed" --scratch "$T/fixed"
+    finds warn scratch 'fixed: cannot write.*Read-only' "mount -o remount,rw '$T/fixed'"
+    expect_status 0 "$PARFOCAL" doctor --outbox "$T/o" --state "$T/s" --scratch "$ROOT"
+    grep -aqE '^(ok  |warn)  scratch .*free' out || fail "$(cat out)"
+}
+
+test_hooks_that_cannot_run()
+{
+    echo '#!/bin/sh' >hook
+    expect_status 1 "$PARFOCAL" doctor --on-burst "'$T/hook' --quick" --on-failure "$T/gone" --on-stop 'no-such-program-here -x'
+    finds FAIL on_burst 'hook cannot be run by this user' "chmod a\+rx '$T/hook'"
+    finds FAIL on_failure 'gone is not there' "ls -l '$T/gone'"
+    finds FAIL on_stop 'no-such-program-here is not there' 'apt-get install .no-such-program-here'
+    chmod +x hook
+    expect_status 0 "$PARFOCAL" doctor --on-burst "'$T/hook' --quick" --on-stop 'sh -c true'
+    grep -aqE '^ok    on_burst .*hook can be run' out || fail "$(cat out)"
+    grep -aqE '^ok    on_stop .*/sh can be run' out || fail "$(cat out)"
+}
+
+test_a_hook_whose_host_is_unknown()
+{
+    expect_status 0 "$PARFOCAL" doctor --on-failure 'https://user:secret@no-such-host.invalid/path?key=1' \
+        --on-burst http://127.0.0.1:1/x --on-burst 'http://[::1]/'
+    finds warn on_failure 'no-such-host.invalid' "getent hosts 'no-such-host.invalid'"
+    ! grep -qaE 'secret|key=1' out || fail 'it tells what is secret'
+    [ "$(grep -acE '^ok    on_burst .* is known' out)" -eq 2 ] || fail "$(cat out)"
+}
+
+test_a_broker_that_is_away_or_refuses()
+{
+    need mosquitto mosquitto_passwd
+    expect_status 0 "$PARFOCAL" doctor --mqtt 127.0.0.1:1
+    finds warn mqtt '127.0.0.1:1: Connection refused' 'systemctl start mosquitto'
+    expect_status 0 "$PARFOCAL" doctor --mqtt no-such-host.invalid
+    finds warn mqtt 'no-such-host.invalid:1883' "getent hosts 'no-such-host.invalid'"
+    local port=
+    mosquitto_passwd -b -c passwd lab right 2>/dev/null
+    printf right >right && printf wrong >wrong && chmod 600 right wrong
+    broker 'allow_anonymous false' "password_file $T/passwd"
+    expect_status 0 "$PARFOCAL" doctor --mqtt "127.0.0.1:$port"
+    finds warn mqtt "127.0.0.1:$port: .*not authorised" 'mosquitto_passwd .* .USER'
+    expect_status 0 "$PARFOCAL" doctor --mqtt "127.0.0.1:$port" --mqtt-user lab --mqtt-password-file "$T/wrong"
+    finds warn mqtt "127.0.0.1:$port: .*not authorised" "mosquitto_passwd .* 'lab'"
+    expect_status 0 "$PARFOCAL" doctor --mqtt "127.0.0.1:$port" --mqtt-user lab --mqtt-password-file "$T/right"
+    grep -aqE "^ok    mqtt .*127.0.0.1:$port lets us in" out || fail "$(cat out)"
+    expect_status 1 "$PARFOCAL" doctor --mqtt "127.0.0.1:$port" --mqtt-user lab --mqtt-password-file "$T/none"
+    finds FAIL mqtt 'none' "ls -l '$T/none'"
 }

@@ -1,0 +1,59 @@
+/* What may hang is looked at by a child of the doctor, which is given some seconds. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config/base/jsonl.h"
+#include "service/doctor_report.h"
+
+#define ANSWER_MS 5000
+
+void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,
+                        pf_doctor_examine *examine)
+{
+    int ends[2];
+    fflush(stdout);
+    pid_t pid = pipe(ends) < 0 ? -1 : fork();
+    if (pid < 0) {
+        pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look: %s",
+                      place->path, strerror(errno));
+        return;
+    }
+    if (pid == 0) {
+        struct pf_report own = {.findings = json_array()};
+        json_t *line = json_object();
+        if (!own.findings || !line)
+            _exit(1);
+        examine(&own, place);
+        json_object_set_new(line, "findings", own.findings);
+        _exit(own.lost || pf_jsonl_send(ends[1], line, NULL) < 0);
+    }
+    close(ends[1]);
+    struct pollfd answer = {.fd = ends[0], .events = POLLIN};
+    struct pf_jsonl_reader *reader = NULL;
+    json_t *line = NULL;
+    bool answered = poll(&answer, 1, ANSWER_MS) > 0;
+    if (answered && pf_jsonl_reader_new(&reader) == 0 &&
+        pf_jsonl_read(reader, ends[0], &line, NULL) > 0) {
+        if (json_array_extend(report->findings, json_object_get(line, "findings")) < 0)
+            report->lost = true;
+    } else {
+        pf_report_add(report, PF_FINDING_FAIL, place->check,
+                      place->far ? "resolvectl status; ip route"
+                                 : "look at `mount` and at the server behind it",
+                      answered     ? "%s: cannot be examined"
+                      : place->far ? "%s does not answer"
+                                   : "%s does not answer: its mount hangs",
+                      place->path);
+    }
+    json_decref(line);
+    pf_jsonl_reader_free(reader);
+    close(ends[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, answered ? 0 : WNOHANG); /* a child in a dead mount cannot be waited for */
+}
