@@ -22,12 +22,19 @@ struct piece { /* in scratch */
     void *at;
 };
 
+enum { SPARES = 3 };
+struct spare { /* in memory; counts as given back */
+    void *at;  /* NULL: none */
+    size_t size_bytes;
+};
+
 static struct {
     pthread_mutex_t lock;
     int64_t wanted_bytes; /* by the setting; 0: as the machine has */
     int64_t total_bytes;  /* limit by that */
     const char *scratch;
     struct piece *pieces;
+    struct spare spare[SPARES];
     int64_t memory, in_scratch, most_memory, most_scratch;
 } room = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_bytes = INT64_MAX};
 
@@ -204,6 +211,77 @@ static void *take_memory(size_t size_bytes)
     return aligned_alloc(ALIGNMENT, (size_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
+/* Large pieces come from the system itself and go back to it: among others of malloc's, what is free
+ * between them would stay the process's, a little more with each frame. Address sanitizer watches over
+ * malloc's pieces alone. */
+#if defined(__SANITIZE_ADDRESS__)
+static void *take_large(size_t size_bytes)
+{
+    return take_memory(size_bytes);
+}
+
+static void give_large(void *at, size_t size_bytes)
+{
+    (void)size_bytes;
+    free(at);
+}
+#else
+static void *take_large(size_t size_bytes)
+{
+    void *at = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static void give_large(void *at, size_t size_bytes)
+{
+    munmap(at, size_bytes);
+}
+#endif
+
+/* ---- spares: the planes of the last frame, for the next, whose first touch of new memory would take a
+ * fifth of the time that decoding does. The lock is held. ---- */
+
+static void drop_spares(void)
+{
+    for (int i = 0; i < SPARES; i++) {
+        if (room.spare[i].at)
+            give_large(room.spare[i].at, room.spare[i].size_bytes);
+        room.spare[i] = (struct spare){0};
+    }
+}
+
+/* Where no spare is of this size, something else than frames begins, and all of them go. */
+static void *take_spare(size_t size_bytes)
+{
+    for (int i = 0; i < SPARES; i++) {
+        struct spare spare = room.spare[i];
+        if (spare.at && spare.size_bytes == size_bytes) {
+            room.spare[i] = (struct spare){0};
+            return spare.at;
+        }
+    }
+    drop_spares();
+    return NULL;
+}
+
+static bool keep_spare(void *at, size_t size_bytes)
+{
+    for (int i = 0; i < SPARES; i++) {
+        if (!room.spare[i].at) {
+            room.spare[i] = (struct spare){at, size_bytes};
+            return true;
+        }
+    }
+    return false;
+}
+
+void pf_room_trim(void)
+{
+    pthread_mutex_lock(&room.lock);
+    drop_spares();
+    pthread_mutex_unlock(&room.lock);
+}
+
 int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err)
 {
     struct pf_error why = {0};
@@ -214,14 +292,15 @@ int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err)
         return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for %zu bytes", size_bytes);
     }
     pthread_mutex_lock(&room.lock);
-    if (fits(size_bytes))
-        piece = take_memory(size_bytes);
+    piece = take_spare(size_bytes);
+    if (!piece && fits(size_bytes))
+        piece = take_large(size_bytes);
     bool in_memory = piece != NULL;
     if (!piece)
         r = room.scratch ? take_scratch(&piece, size_bytes, &why)
                          : pf_fail(&why, ENOMEM, "there is no scratch directory");
     if (!piece && !room.wanted_bytes) /* nobody forbids it, and there may be swap */
-        in_memory = (piece = take_memory(size_bytes)) != NULL;
+        in_memory = (piece = take_large(size_bytes)) != NULL;
     if (in_memory) {
         room.memory += (int64_t)size_bytes;
         room.most_memory = room.memory > room.most_memory ? room.memory : room.most_memory;
@@ -252,11 +331,12 @@ void pf_room_give(void *at, size_t size_bytes)
     } else {
         room.memory -= (int64_t)size_bytes;
     }
+    bool kept = !piece && keep_spare(at, size_bytes);
     pthread_mutex_unlock(&room.lock);
     if (piece)
         munmap(at, size_bytes);
-    else
-        free(at);
+    else if (!kept)
+        give_large(at, size_bytes);
     free(piece);
 }
 

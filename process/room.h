@@ -29,6 +29,9 @@ void pf_room_set(int64_t memory_bytes, const char *scratch);
 int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err);
 /* NULL-safe. size_bytes: as it was taken. */
 void pf_room_give(void *piece, size_t size_bytes);
+/* Three pieces that are given back are kept for others of their sizes, until one of another size is taken
+ * or this is called: by who knows that no more frames come. */
+void pf_room_trim(void);
 
 struct pf_room_state {
     int64_t limit_bytes;                 /* of memory; as it is at the moment. INT64_MAX: none */

@@ -13,6 +13,7 @@
 #include "process/convert.h"
 #include "process/homography.h"
 #include "process/judge.h"
+#include "process/room.h"
 
 /* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
 #define LEAST_CONTRAST 1.5
@@ -64,6 +65,7 @@ struct pf_stack *pf_stack_free(struct pf_stack *stack)
     pf_image_free(stack->shape);
     pf_field_free(stack->predecessor.field);
     free(stack);
+    pf_room_trim();
     return NULL;
 }
 
