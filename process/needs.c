@@ -4,13 +4,13 @@
 #include "process/stack.h"
 
 /* Alignment: three pyramids of pictures of light and the stack's, a third more than their finest level
- * each, and four pictures to work with; and the first reduced picture on the way to them. */
+ * each, and four pictures to work with. */
 static int64_t align_bytes(const struct pf_image *like)
 {
     int halvings = pf_ecc_halvings(like->width);
     int64_t pixels = (int64_t)like->width * like->height;
     int64_t finest = (pixels >> (2 * halvings)) * (int64_t)sizeof(float);
-    return finest * 28 / 3 + (halvings > 1 ? pixels + pixels / 4 : 0);
+    return finest * 28 / 3;
 }
 
 /* Of a picture with these bits; full: with chroma of luma's size. */

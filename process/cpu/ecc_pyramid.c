@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_PIECE = 16, COARSEST_SIDE = 40 };
+enum { ROWS_PER_PIECE = 16, COARSEST_SIDE = 40, MOST_HALVINGS = 24 };
 
 struct halving {
     const struct pf_kernels *kernels;
-    const struct pf_source_plane *source; /* NULL: from `from` */
     const struct pf_ecc_level *from;
     struct pf_ecc_level *to;
 };
@@ -19,16 +18,12 @@ static void halve_rows(void *context, int begin, int end, int thread)
 {
     const struct halving *job = context;
     (void)thread;
+    int width = job->from->width, height = job->from->height;
     for (int y = begin; y < end; y++) {
-        float *out = job->to->pixels + (size_t)y * (size_t)job->to->width;
-        if (job->source) {
-            job->kernels->halve_source_row(out, job->to->width, y, job->source);
-            continue;
-        }
-        int width = job->from->width, height = job->from->height;
         const float *upper = job->from->pixels + (size_t)(2 * y) * (size_t)width;
-        job->kernels->halve_row(out, job->to->width, upper,
-                                2 * y + 1 < height ? upper + width : upper, width);
+        job->kernels->halve_row(job->to->pixels + (size_t)y * (size_t)job->to->width,
+                                job->to->width, upper, 2 * y + 1 < height ? upper + width : upper,
+                                width);
     }
 }
 
@@ -45,19 +40,78 @@ static int new_level(struct pf_ecc_level *level, int width, int height, double s
     return 0;
 }
 
-/* One mean of 2 x 2 further; the source's samples lie at scale * column + offset. */
-static int halve(struct pf_ecc_level *to, const struct pf_source_plane *source,
-                 const struct pf_ecc_level *from, const struct pf_kernels *kernels,
-                 struct pf_pool *pool, struct pf_error *err)
+/* One mean of 2 x 2 further. */
+static int halve(struct pf_ecc_level *to, const struct pf_ecc_level *from,
+                 const struct pf_kernels *kernels, struct pf_pool *pool, struct pf_error *err)
 {
-    int width = source ? source->width : from->width;
-    int height = source ? source->height : from->height;
-    double scale = source ? 1 : from->scale, offset = source ? 0 : from->offset;
-    int r = new_level(to, (width + 1) / 2, (height + 1) / 2, 2 * scale, offset + scale / 2, err);
+    int r = new_level(to, (from->width + 1) / 2, (from->height + 1) / 2, 2 * from->scale,
+                      from->offset + from->scale / 2, err);
     if (r < 0)
         return r;
-    struct halving job = {kernels, source, from, to};
+    struct halving job = {kernels, from, to};
     pf_pool_run(pool, to->height, ROWS_PER_PIECE, halve_rows, &job);
+    return 0;
+}
+
+/* From a decoded plane to the finest level, several halvings at once: what lies between is as large as a
+ * frame, so a thread keeps two rows of each. */
+struct reduction {
+    const struct pf_kernels *kernels;
+    const struct pf_source_plane *source;
+    int halvings;
+    int width[MOST_HALVINGS + 1], height[MOST_HALVINGS + 1]; /* by halvings */
+    struct pf_ecc_level *to;
+    float *rows;
+    size_t row_floats; /* of a thread's */
+};
+
+/* `rows`: two for each halving from the first to the one before. */
+static void reduced_row(const struct reduction *job, int halvings, int y, float *out, float *rows)
+{
+    if (halvings == 1) {
+        job->kernels->halve_source_row(out, job->width[1], y, job->source);
+        return;
+    }
+    int width = job->width[halvings - 1];
+    float *upper = rows, *lower = upper + width;
+    reduced_row(job, halvings - 1, 2 * y, upper, rows + 2 * (size_t)width);
+    if (2 * y + 1 < job->height[halvings - 1])
+        reduced_row(job, halvings - 1, 2 * y + 1, lower, rows + 2 * (size_t)width);
+    else
+        lower = upper;
+    job->kernels->halve_row(out, job->width[halvings], upper, lower, width);
+}
+
+static void reduced_rows(void *context, int begin, int end, int thread)
+{
+    const struct reduction *job = context;
+    for (int y = begin; y < end; y++)
+        reduced_row(job, job->halvings, y, job->to->pixels + (size_t)y * (size_t)job->to->width,
+                    job->rows + (size_t)thread * job->row_floats);
+}
+
+static int reduce(struct pf_ecc_level *to, const struct pf_source_plane *source, int halvings,
+                  const struct pf_kernels *kernels, struct pf_pool *pool, struct pf_error *err)
+{
+    struct reduction job = {.kernels = kernels, .source = source, .halvings = halvings, .to = to};
+    job.width[0] = source->width;
+    job.height[0] = source->height;
+    for (int i = 1; i <= halvings; i++) {
+        job.width[i] = (job.width[i - 1] + 1) / 2;
+        job.height[i] = (job.height[i - 1] + 1) / 2;
+        job.row_floats += i < halvings ? 2 * (size_t)job.width[i] : 0;
+    }
+    double scale = ldexp(1, halvings);
+    int r = new_level(to, job.width[halvings], job.height[halvings], scale, 0.5 * (scale - 1), err);
+    if (r < 0)
+        return r;
+    if (halvings > 1) {
+        job.rows = malloc((size_t)pf_pool_threads(pool) * job.row_floats * sizeof(*job.rows));
+        if (!job.rows)
+            return pf_fail(err, ENOMEM, "out of memory for an alignment level");
+    }
+    pf_pool_run(pool, to->height, ROWS_PER_PIECE, reduced_rows, &job);
+    free(job.rows);
     return 0;
 }
 
@@ -77,7 +131,7 @@ static int complete(struct pf_ecc_pyramid *pyramid, const struct pf_kernels *ker
         const struct pf_ecc_level *last = &pyramid->level[pyramid->count - 1];
         if (last->width < 2 * COARSEST_SIDE || last->height < 2 * COARSEST_SIDE)
             break;
-        int r = halve(&pyramid->level[pyramid->count], NULL, last, kernels, pool, err);
+        int r = halve(&pyramid->level[pyramid->count], last, kernels, pool, err);
         if (r < 0)
             return r;
         pyramid->count++;
@@ -114,7 +168,6 @@ int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_
                              struct pf_error *err)
 {
     struct pf_ecc_pyramid pyramid = {0};
-    struct pf_ecc_level between = {0}; /* larger than needed: only passed through */
     int halvings = pf_ecc_halvings(luma->width), r;
     if (halvings == 0) {
         r = new_level(&pyramid.level[0], luma->width, luma->height, 1, 0, err);
@@ -129,13 +182,7 @@ int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_
         pf_pool_run(NULL, luma->height, ROWS_PER_PIECE, convert_rows, &job);
         free(job.row);
     } else {
-        r = halve(&pyramid.level[0], luma, NULL, kernels, pool, err);
-        for (int i = 1; r == 0 && i < halvings; i++) {
-            free(between.pixels);
-            between = pyramid.level[0];
-            pyramid.level[0].pixels = NULL;
-            r = halve(&pyramid.level[0], NULL, &between, kernels, pool, err);
-        }
+        r = reduce(&pyramid.level[0], luma, halvings, kernels, pool, err);
         if (r < 0)
             goto fail;
     }
@@ -143,11 +190,9 @@ int pf_ecc_pyramid_of_source(struct pf_ecc_pyramid *ret, const struct pf_source_
     r = complete(&pyramid, kernels, pool, err);
     if (r < 0)
         goto fail;
-    free(between.pixels);
     *ret = pyramid;
     return 0;
 fail:
-    free(between.pixels);
     pyramid.count = PF_ECC_MAX_LEVELS;
     pf_ecc_pyramid_free(&pyramid);
     return r;
