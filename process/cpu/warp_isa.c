@@ -272,10 +272,13 @@ static bool fits(struct tile *tile, const struct segment *segments, int count)
             return false;
         double end_x = segment->x + SEGMENT * segment->dx;
         double end_y = segment->y + SEGMENT * segment->dy;
-        left = fmin(left, fmin(segment->x, end_x));
-        last_left = fmax(last_left, fmin(segment->x, end_x));
-        top = fmin(top, fmin(segment->y, end_y));
-        bottom = fmax(bottom, fmax(segment->y, end_y));
+        double low_x = segment->x < end_x ? segment->x : end_x;
+        double low_y = segment->y < end_y ? segment->y : end_y;
+        double high_y = segment->y < end_y ? end_y : segment->y;
+        left = low_x < left ? low_x : left;
+        last_left = low_x > last_left ? low_x : last_left;
+        top = low_y < top ? low_y : top;
+        bottom = high_y > bottom ? high_y : bottom;
     }
     /* Columns are crossed somewhat beyond a segment's ends; and float may round to the next cell. */
     enum { BESIDE = COLUMNS - SEGMENT };

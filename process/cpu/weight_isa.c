@@ -186,22 +186,28 @@ static void alpha_row(float *restrict out, int count, const float *restrict uppe
         return;
     }
     /* A cell is centred between its two samples: weights 3/4 and 1/4. */
-    for (int i = 1; i < grid_count - 1 && 2 * i + 1 < count; i++) {
-        float before = upper[i - 1] + mix * (lower[i - 1] - upper[i - 1]);
-        float here = upper[i] + mix * (lower[i] - upper[i]);
-        float after = upper[i + 1] + mix * (lower[i + 1] - upper[i + 1]);
-        out[2 * i] = 0.25f * before + 0.75f * here;
-        out[2 * i + 1] = 0.75f * here + 0.25f * after;
-    }
-    for (int end = 0; end < 2; end++) {
-        int i = end ? grid_count - 1 : 0;
-        int left = i > 0 ? i - 1 : i, right = i < grid_count - 1 ? i + 1 : i;
-        float here = upper[i] + mix * (lower[i] - upper[i]);
-        if (2 * i < count)
-            out[2 * i] = 0.75f * here + 0.25f * (upper[left] + mix * (lower[left] - upper[left]));
-        if (2 * i + 1 < count)
-            out[2 * i + 1] =
-                0.75f * here + 0.25f * (upper[right] + mix * (lower[right] - upper[right]));
+    enum { PIECE = 256 };
+    float cells[PIECE + 2]; /* with one more on both sides */
+    int width = grid_count < (count + 1) / 2 ? grid_count : (count + 1) / 2;
+    for (int begin = 0; begin < width; begin += PIECE) {
+        int here = width - begin < PIECE ? width - begin : PIECE;
+        int from = begin > 0 ? begin - 1 : 0;
+        int to = begin + here < grid_count ? begin + here : grid_count - 1;
+        float *restrict mixed = cells + 1 + (from - begin);
+        for (int i = 0; i <= to - from; i++)
+            mixed[i] = upper[from + i] + mix * (lower[from + i] - upper[from + i]);
+        if (begin == 0)
+            cells[0] = cells[1];
+        if (begin + here == grid_count)
+            cells[here + 1] = cells[here];
+        float *restrict samples = out + 2 * begin;
+        int pairs = count - 2 * begin >= 2 * here ? here : here - 1;
+        for (int i = 0; i < pairs; i++) {
+            samples[2 * i] = 0.25f * cells[i] + 0.75f * cells[i + 1];
+            samples[2 * i + 1] = 0.75f * cells[i + 1] + 0.25f * cells[i + 2];
+        }
+        if (pairs < here)
+            samples[2 * pairs] = 0.25f * cells[pairs] + 0.75f * cells[pairs + 1];
     }
 }
 
