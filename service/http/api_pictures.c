@@ -13,7 +13,8 @@
 #include "service/http/range.h"
 
 #define PREVIEW_SIDE 2048
-#define PORTION      (256u << 10) /* bytes of a download in memory at a time */
+#define PORTION                                                                                    \
+    (64u << 10) /* bytes of a download that are read at a time; as many wait for the client */
 
 /* ---- files of the state directory ---- */
 
