@@ -292,6 +292,10 @@ int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_err
                        "journal %s was written by a newer parfocal (version %s, this one knows %d)",
                        journal->path, version, pf_journal_newest());
     r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
+    /* SQLite takes a page that it finds no memory for as a damaged one: then it may be well now, or
+     * there is no memory to ask again. */
+    if (!r && strcmp(health, "ok"))
+        r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
     if (!r && strcmp(health, "ok"))
         r = pf_fail(err, EUCLEAN,
                     "journal %s is damaged: %s (it is left as it is: restore a copy, or move it "

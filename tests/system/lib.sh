@@ -93,6 +93,13 @@ stop()
     kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
     stopped=0
     wait "$pid" || stopped=$?
+    # Its number will be another's: nothing of it is to be ended at the end of the test, when all has gone.
+    if ! pgrep -s "$pid" >/dev/null; then
+        local i
+        for i in "${!started_all[@]}"; do
+            [ "${started_all[i]}" != "$pid" ] || unset "started_all[i]"
+        done
+    fi
 }
 
 at_end()
@@ -108,8 +115,9 @@ end_test()
         eval "${ends[i]}"
     done
     for pid in "${started_all[@]}" $(jobs -p); do
-        kill -KILL -- "-$pid" || kill -KILL "$pid"
+        kill -KILL -- "-$pid"
     done 2>/dev/null
+    jobs -p | xargs -r kill -KILL 2>/dev/null
     wait 2>/dev/null
     cd /
     awk -v under="$T/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo | sort -r |

@@ -54,7 +54,7 @@ end_at_once()
     local pid
     pid=$(cat "$T/service.pid")
     # By session: its children are in groups of their own, and would end in their time.
-    pkill -KILL -s "$pid" || true
+    [ -z "$pid" ] || pkill -KILL -s "$pid" || true
     stop service KILL
     # (What has ended and waits for init to hear of it, which may take it a second, has ended.)
     wait_for 30 eval "! pgrep -s $pid -r DIRSTt >/dev/null"

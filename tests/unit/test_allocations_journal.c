@@ -98,8 +98,16 @@ static int run_journal_opening(struct pf_error *err)
     struct pf_journal *journal = NULL;
     if (!made) {
         long left = allocations_hold();
+        static char large[20000]; /* of pages that follow one another */
+        memset(large, 'x', sizeof(large) - 1);
+        json_t *scores = json_pack("{s:s}", "large", large);
         journal = open_in(test_directory());
-        join(journal, 1, 1, false);
+        for (int n = 1; n <= 9; n++) {
+            struct pf_identity id = id_of(n);
+            join(journal, 1, n, false);
+            CHECK_EQ(pf_journal_frame_result(journal, 1, &id, true, NULL, scores, err), 0);
+        }
+        json_decref(scores);
         journal = pf_journal_close(journal);
         made = true;
         allocations_go_on(left);
