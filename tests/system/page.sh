@@ -431,10 +431,15 @@ E
     look phone-hook-failed
     check_access phone-hook-failed
     touch mended
-    browser_is 'const p = [...document.querySelectorAll(".panel")].find((p) => p.textContent.startsWith("Hooks"));
-        const b = [...p.querySelectorAll("button")].find((b) => b.textContent.trim() === "Retry"); b?.setAttribute("data-hook", ""); return Boolean(b)' ||
-        fail "there is no Retry"
-    browser_click '[data-hook]'
+    # At once, since the list is made anew with each word of the delivery: seen, not covered, pressed.
+    browser_await 10 'for (const t of document.querySelectorAll(".toast")) t.remove();
+        const b = document.querySelector("[data-key^=hook-]");
+        if (!b || b.textContent.trim() !== "Retry") return false;
+        b.scrollIntoView({block: "center"});
+        const r = b.getBoundingClientRect(), at = document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2);
+        if (at !== b && !b.contains(at)) return false;
+        b.click();
+        return true'
     await_text 20 'done · 3 tries'
     browser_await 10 'return !document.body.innerText.includes("given up") && !document.querySelector(".pill.bad") &&
         document.body.innerText.includes("All is well")'
