@@ -35,6 +35,10 @@ struct pf_weighing {
     float sigma[PF_EVIDENCE_LEVELS], evidence[PF_EVIDENCE_LEVELS];
     float around;   /* what the mean evidence of the surroundings counts, of fine levels */
     float sharp[2]; /* evidence of levels 0 and 1 above none: no fine detail up to, all from */
+    /* The same near what is clipped in any frame: coarse levels know nothing of brightness, and the
+     * disc that defocus makes of a highlight has more of what they measure than texture in the dark.
+     * Half as near where `lamp_share` of a lamp cell is clipped. */
+    float lamp_sharp[2], lamp_share;
     /* How much the brightness of its surroundings counts against a frame's energy, see kernels.h;
      * 0: not at all. */
     float spill;
@@ -135,6 +139,10 @@ float pf_weights_nothing(const struct pf_cpu_engine *engine, int last);
 /* The grid of cells of level 0 or 1 at row y of a plane's level. */
 void pf_weights_row(const struct pf_cpu_engine *engine, const float *cells, int cell_level,
                     int plane, int level, int y, float *out);
+/* The level of lamp cells, of which there are 40 to 80 along the picture; any picture's. Their samples
+ * of level 1 are 1 << level a side. */
+#define PF_LAMP_CELLS 80
+int pf_weights_lamp_level(int width, int height);
 /* How much of the sharp part the stack has, in cells of level 1: row y of them. */
 void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out);
 

@@ -19,9 +19,11 @@ static const struct pf_weighing weighing = {.floor = 3,
                                             .evidence = {1, 0.7f, 0.7f, 1, 2},
                                             .around = 0.3f,
                                             .sharp = {1, 2.5f},
+                                            .lamp_sharp = {0.5f, 1.2f},
                                             .spill = 1.75f,
                                             .glare = 2,
-                                            .glare_sigma = 3.6f};
+                                            .glare_sigma = 3.6f,
+                                            .lamp_share = 2e-4f};
 
 /* A chroma plane of half the size both ways has no detail as fine as luma's finest: it is all rest. */
 static bool is_rest(const struct pf_cpu_engine *engine, int plane)

@@ -15,6 +15,27 @@ static size_t cells_of(const struct pf_cpu_engine *engine, int level)
     return pf_samples_of(pf_half(engine->size[0][level]));
 }
 
+int pf_weights_lamp_level(int width, int height)
+{
+    int longer = width > height ? width : height, level = 1;
+    while (longer >> (level + 2) >= PF_LAMP_CELLS / 2)
+        level++;
+    return level;
+}
+
+static int lamp_level(const struct pf_cpu_engine *engine)
+{
+    return pf_weights_lamp_level(engine->size[0][0].width, engine->size[0][0].height);
+}
+
+/* As many lamp cells as it takes, each of 1 << level samples of level 1. */
+static struct pf_grid lamp_cells(const struct pf_cpu_engine *engine)
+{
+    struct pf_grid samples = engine->size[0][1];
+    int level = lamp_level(engine), more = (1 << level) - 1;
+    return (struct pf_grid){(samples.width + more) >> level, (samples.height + more) >> level};
+}
+
 void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels, int parts)
 {
     engine->weight_levels = levels;
@@ -25,6 +46,8 @@ void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, in
         engine->fine_evidence[level] = pf_arena_take(arena, cells_of(engine, level), sizeof(float));
     if (parts > 1)
         engine->most = pf_arena_take(arena, cells_of(engine, 1), sizeof(float));
+    if (parts > 1)
+        engine->lamps = pf_arena_take(arena, pf_samples_of(lamp_cells(engine)), sizeof(float));
     for (int part = 0; part < parts; part++) {
         size_t cells = cells_of(engine, cell_level(part));
         struct pf_shares *shares = &engine->shares[part];
@@ -54,6 +77,8 @@ void pf_weights_clear(struct pf_cpu_engine *engine)
     }
     for (size_t i = 0; engine->most && i < cells_of(engine, 1); i++)
         engine->most[i] = -1e30f;
+    if (engine->lamps)
+        memset(engine->lamps, 0, pf_samples_of(lamp_cells(engine)) * sizeof(float));
 }
 
 /* The energy that noise alone gives the plane in work[0]: what the quietest tenth of its parts has.
@@ -262,6 +287,29 @@ static void gather_fine_rows(void *context, int begin, int end, int thread)
     }
 }
 
+/* Rows of lamp cells: what of them the frame has clipped. */
+static void lamp_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    struct pf_grid samples = engine->size[0][1], cells = lamp_cells(engine);
+    int side = 1 << lamp_level(engine);
+    (void)thread;
+    for (int y = begin; y < end; y++) {
+        int top = y * side, bottom = pf_clamp(top + side, 0, samples.height);
+        for (int x = 0; x < cells.width; x++) {
+            int left = x * side, count = pf_clamp(side, 0, samples.width - left), sum = 0;
+            for (int v = top; v < bottom; v++)
+                sum += job->kernels->lamp_sum(
+                    engine->work[1] + (size_t)v * (size_t)samples.width + left, count);
+            float share = (float)sum / ((float)(count * (bottom - top)) * PF_LAMP_WHOLE);
+            float *lamp = &engine->lamps[y * cells.width + x];
+            *lamp = fmaxf(*lamp, share / (share + weighing->lamp_share));
+        }
+    }
+}
+
 /* What brightness takes from the evidence of the fine levels. At the finest level a cell stands for
  * itself, so that bright hairs are not lost, but for what shines from around; further down the edge
  * of a bright disc reaches as far as energies are smoothed. Where only coarse levels decide, nothing
@@ -419,14 +467,47 @@ void pf_weights_row(const struct pf_cpu_engine *engine, const float *cells, int 
                                factor_x);
 }
 
+/* A place between two of the lamp cells, of row or column i of the cells of level 1: the first of
+ * them, and how far it is on the way to the next. */
+static int lamp_before(int i, int level, float *ret_way)
+{
+    int at = 2 * i + 1 - (1 << (level - 1)), whole = 1 << level;
+    *ret_way = (float)(at & (whole - 1)) / (float)whole;
+    return (at - (at & (whole - 1))) / whole;
+}
+
+/* The most of the 3 x 3 lamp cells around one; one beyond the edge is the one at the edge. */
+static float lamp_around(const struct pf_cpu_engine *engine, struct pf_grid cells, int x, int y)
+{
+    float most = 0;
+    x = pf_clamp(x, 0, cells.width - 1);
+    y = pf_clamp(y, 0, cells.height - 1);
+    for (int v = y > 0 ? y - 1 : 0; v <= y + 1 && v < cells.height; v++)
+        for (int u = x > 0 ? x - 1 : 0; u <= x + 1 && u < cells.width; u++)
+            most = fmaxf(most, engine->lamps[v * cells.width + u]);
+    return most;
+}
+
 void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
 {
-    const float *sharp = engine->fuser->weighing->sharp;
+    float lamp[PF_LAMP_CELLS + 2], way; /* of lamp cells -1 .. their number */
+    struct pf_grid cells = lamp_cells(engine);
+    int level = lamp_level(engine), row = lamp_before(y, level, &way);
+    for (int x = -1; x <= cells.width; x++) {
+        float upper = lamp_around(engine, cells, x, row);
+        lamp[x + 1] = upper + way * (lamp_around(engine, cells, x, row + 1) - upper);
+    }
+    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const float *sharp = weighing->sharp, *lamp_sharp = weighing->lamp_sharp;
     int width = pf_half(engine->size[0][1]).width;
-    float from = pf_weights_nothing(engine, 1) + sharp[0], factor = 1 / (sharp[1] - sharp[0]);
+    float nothing = pf_weights_nothing(engine, 1);
     const float *most = engine->most + (size_t)y * (size_t)width;
     for (int x = 0; x < width; x++) {
-        float share = (most[x] - from) * factor;
+        const float *before = &lamp[lamp_before(x, level, &way) + 1];
+        float near = before[0] + way * (before[1] - before[0]);
+        float from = sharp[0] + near * (lamp_sharp[0] - sharp[0]);
+        float to = sharp[1] + near * (lamp_sharp[1] - sharp[1]);
+        float share = (most[x] - nothing - from) / (to - from);
         out[x] = share < 0 ? 0 : share > 1 ? 1 : share;
     }
 }
@@ -481,6 +562,7 @@ void pf_weights_weigh(struct pf_fuse_job *job)
             run_cells(job, gather_coarse_rows);
         job->level = 1;
         run_cells(job, gather_rows);
+        pf_pool_run(engine->pool, lamp_cells(engine).height, 1, lamp_rows, job);
         job->level = 0;
         job->reach = pf_weights_glare_taps(engine->fuser->weighing, job->taps);
         run_cells(job, spill_finest_rows);

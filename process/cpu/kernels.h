@@ -77,6 +77,14 @@ static inline float pf_glare(float sample)
            PF_GLARE_MORE * clipped;
 }
 
+/* How far a sample is clipped: 0, or up to PF_LAMP_WHOLE. Whole numbers, whose sums are exact. */
+#define PF_LAMP_WHOLE ((PF_GLARE_TO - PF_GLARE_FROM) * PF_GREY)
+static inline int pf_lamp(int16_t sample)
+{
+    int over = sample - PF_GLARE_FROM * PF_GREY;
+    return over < 0 ? 0 : over > PF_LAMP_WHOLE ? PF_LAMP_WHOLE : over;
+}
+
 /* Maps: the finest grid of weights sees few pixels, and brightness has a part in them; its word counts
  * so much beside that of the next grid. */
 #define PF_MAP_FINEST_TRUST 0.3f
@@ -156,6 +164,8 @@ struct pf_kernels {
     /* The same of the cell alone, whose brightness is 1 + glare[x] times as much. */
     void (*spill_finest_row)(float *evidence, const int16_t *samples, const float *glare, int count,
                              float spill);
+    /* Sum of pf_lamp of each sample; at most 2^17 of them. */
+    int (*lamp_sum)(const int16_t *samples, int count);
     /* out = strength * pf_glare of each sample. */
     void (*glare_row)(float *out, const int16_t *samples, int count, float strength);
     /* sum += means of 2 x 2 finer ones; fine_count is 2 * count or one less. */

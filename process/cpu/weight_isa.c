@@ -129,6 +129,14 @@ static void spill_finest_row(float *restrict energy, const int16_t *restrict sam
         energy[x] -= spill * fast_log2(pf_spill((float)samples[x]) * (1 + glare[x]));
 }
 
+static int lamp_sum(const int16_t *restrict samples, int count)
+{
+    int sum = 0;
+    for (int x = 0; x < count; x++)
+        sum += pf_lamp(samples[x]);
+    return sum;
+}
+
 static void glare_row(float *restrict out, const int16_t *restrict samples, int count,
                       float strength)
 {
@@ -219,6 +227,7 @@ void ISA(weight_kernels)(struct pf_kernels *set)
     set->gather_row = gather_row;
     set->spill_row = spill_row;
     set->spill_finest_row = spill_finest_row;
+    set->lamp_sum = lamp_sum;
     set->glare_row = glare_row;
     set->add_halved_row = add_halved_row;
     set->softmax_row = softmax_row;

@@ -95,6 +95,10 @@ void pf_cuda_clear(struct pf_cuda_engine *engine)
         pf_cuda_fill(engine->cuda, shares->log_total, NO_WEIGHT, cells * sizeof(float));
         if (part == PF_PART_SHARP)
             pf_cuda_fill(engine->cuda, memory->most, NO_WEIGHT, cells * sizeof(float));
+        if (part == PF_PART_SHARP)
+            pf_cuda_fill(engine->cuda, memory->lamps.near, 0,
+                         (size_t)memory->lamps.cells.pitch * (size_t)memory->lamps.cells.height *
+                             sizeof(float));
         if (!shares->best)
             continue;
         pf_cuda_fill(engine->cuda, shares->best, NO_WEIGHT, cells * sizeof(float));
@@ -252,6 +256,8 @@ static void sum_up(struct pf_cuda_engine *engine)
                                 .coarse = levels > 2 ? memory->evidence[2] : NULL,
                                 .evidence = memory->evidence[1]};
     pf_cuda_sums(cuda, &sums);
+    pf_cuda_see_lamps(cuda, &memory->lamps, memory->work[0][1], &memory->size[0][1],
+                      weighing->lamp_share);
     struct pf_cuda_glare glare = {.cells = memory->cells[0],
                                   .light = memory->work[0][1],
                                   .light_pitch = memory->size[0][1].pitch,
@@ -446,7 +452,8 @@ void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
     float *sharp = memory->evidence[1];
     struct pf_cuda_nothing nothing = pf_cuda_nothing_of(engine, 1);
     pf_cuda_sharp(engine->cuda, sharp, memory->most, &memory->cells[1], &nothing,
-                  engine->fuser->weighing->sharp);
+                  engine->fuser->weighing->sharp, engine->fuser->weighing->lamp_sharp,
+                  &memory->lamps);
     struct pf_cuda_planes rest = work_of(engine, group, rest_at);
     struct pf_cuda_planes soft = average_of(engine, group, PF_PART_SOFT);
     struct pf_cuda_planes part = average_of(engine, group, PF_PART_SHARP);

@@ -161,6 +161,17 @@ struct pf_cuda_glare {
 };
 void pf_cuda_spill_finest(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_glare *glare);
 
+/* How near it is to what is clipped, 0..1, see struct pf_weighing: in cells of 1 << level samples of
+ * level 1, each without those around it. */
+struct pf_cuda_lamps {
+    struct pf_cuda_grid cells;
+    int level;
+    float *near;
+};
+/* A frame's luma of level 1 joins; half as near where `half_share` of a cell is clipped. */
+void pf_cuda_see_lamps(struct pf_cuda *cuda, const struct pf_cuda_lamps *lamps,
+                       const int16_t *samples, const struct pf_cuda_grid *size, float half_share);
+
 /* Level 1, where the sums end: the finest level's evidence joins, and the sums of level 2. */
 struct pf_cuda_sums {
     struct pf_cuda_grid cells, fine_cells, coarse_cells;
@@ -194,10 +205,11 @@ struct pf_cuda_nothing {
     int levels;
     float least_share[PF_CUDA_FINE_LEVELS], floor[PF_CUDA_FINE_LEVELS], counts[PF_CUDA_FINE_LEVELS];
 };
-/* out: how much of the sharp part the stack has; sharp: see struct pf_weighing. */
+/* out: how much of the sharp part the stack has, see struct pf_weighing. */
 void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
                    const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
-                   const float sharp[2]);
+                   const float sharp[2], const float lamp_sharp[2],
+                   const struct pf_cuda_lamps *lamps);
 
 /* --- `average` --- */
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "process/cpu/fuse.h"
+
 enum { ALIGNMENT = 256, ROW_ALIGNMENT = 64 };
 
 struct arena {
@@ -50,6 +52,11 @@ static void set_sizes(struct pf_cuda_memory *memory, const struct pf_cuda_shape 
     }
     for (int level = 0; level <= memory->levels; level++)
         memory->cells[level] = memory->size[0][level + 1];
+    struct pf_cuda_lamps *lamps = &memory->lamps;
+    lamps->level = pf_weights_lamp_level(shape->width, shape->height);
+    int more = (1 << lamps->level) - 1;
+    lamps->cells = grid_of((memory->size[0][1].width + more) >> lamps->level,
+                           (memory->size[0][1].height + more) >> lamps->level);
 }
 
 size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid *cells, char *base)
@@ -109,6 +116,7 @@ static void lay_out_weights(struct pf_cuda_memory *memory, const struct pf_cuda_
     if (memory->parts > 1) {
         memory->evidence[1] = take(arena, samples_of(&memory->cells[1]), sizeof(float));
         memory->most = take(arena, samples_of(&memory->cells[1]), sizeof(float));
+        memory->lamps.near = take(arena, samples_of(&memory->lamps.cells), sizeof(float));
     }
     for (int part = 0; part < memory->parts; part++) {
         struct pf_shares *shares = &memory->shares[part];

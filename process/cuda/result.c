@@ -86,7 +86,8 @@ static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *map
     if (level) {
         const struct pf_shares *soft = &memory->shares[PF_PART_SOFT];
         pf_cuda_sharp(engine->cuda, memory->evidence[1], memory->most, &memory->cells[1],
-                      &job.nothing, engine->fuser->weighing->sharp);
+                      &job.nothing, engine->fuser->weighing->sharp,
+                      engine->fuser->weighing->lamp_sharp, &memory->lamps);
         job.soft = (struct pf_cuda_winners){soft->best, soft->log_total, soft->winner};
         job.sharp = memory->evidence[1];
     }

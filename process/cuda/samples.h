@@ -48,6 +48,12 @@ static __device__ __forceinline__ float pf_glare_of(int16_t sample)
            PF_GLARE_MORE * fminf(fmaxf(clipped, 0), 1);
 }
 
+/* As pf_lamp of kernels.h. */
+static __device__ __forceinline__ int pf_lamp_of(int16_t sample)
+{
+    return min(max(sample - PF_GLARE_FROM * PF_GREY, 0), PF_LAMP_WHOLE);
+}
+
 static __device__ __forceinline__ float pf_load(const struct pf_source_plane &source, int x, int y)
 {
     const char *row = (const char *)source.samples + (size_t)y * source.stride_bytes;

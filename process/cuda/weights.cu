@@ -280,6 +280,37 @@ void pf_cuda_spill_finest(struct pf_cuda *cuda, float *evidence, const struct pf
     pf_cuda_launched(cuda, "light around");
 }
 
+/* One block per lamp cell. Sums are whole numbers, so that their order does not matter. */
+static __global__ void see_lamps(struct pf_cuda_lamps lamps, const int16_t *samples,
+                                 struct pf_cuda_grid size, float half_share)
+{
+    __shared__ int sums[THREADS];
+    int side = 1 << lamps.level, left = blockIdx.x * side, top = blockIdx.y * side;
+    int width = min(side, size.width - left), height = min(side, size.height - top), sum = 0;
+    for (int i = threadIdx.x; i < width * height; i += THREADS)
+        sum += pf_lamp_of(samples[(size_t)(top + i / width) * size.pitch + left + i % width]);
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    for (int count = THREADS / 2; count > 0; count /= 2) {
+        if ((int)threadIdx.x < count)
+            sums[threadIdx.x] += sums[threadIdx.x + count];
+        __syncthreads();
+    }
+    if (threadIdx.x > 0)
+        return;
+    float share = (float)sums[0] / ((float)(width * height) * PF_LAMP_WHOLE);
+    float *near = &lamps.near[(size_t)blockIdx.y * lamps.cells.pitch + blockIdx.x];
+    *near = fmaxf(*near, share / (share + half_share));
+}
+
+void pf_cuda_see_lamps(struct pf_cuda *cuda, const struct pf_cuda_lamps *lamps,
+                       const int16_t *samples, const struct pf_cuda_grid *size, float half_share)
+{
+    PF_LAUNCH(see_lamps, dim3(lamps->cells.width, lamps->cells.height), THREADS, 0,
+              cuda->lane[PF_CUDA_WORK], *lamps, samples, *size, half_share);
+    pf_cuda_launched(cuda, "clipped light");
+}
+
 static __global__ void sums(struct pf_cuda_sums job)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
@@ -354,21 +385,58 @@ void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *job)
 
 /* ---- which part the stack has ---- */
 
+/* The most of the 3 x 3 lamp cells around one; one beyond the edge is the one at the edge. */
+static __device__ float lamp_around(const struct pf_cuda_lamps &lamps, int x, int y)
+{
+    float most = 0;
+    x = pf_within(x, lamps.cells.width);
+    y = pf_within(y, lamps.cells.height);
+    for (int v = max(y - 1, 0); v <= y + 1 && v < lamps.cells.height; v++)
+        for (int u = max(x - 1, 0); u <= x + 1 && u < lamps.cells.width; u++)
+            most = fmaxf(most, lamps.near[(size_t)v * lamps.cells.pitch + u]);
+    return most;
+}
+
+/* At a cell of level 1: between the lamp cells around it. */
+static __device__ float nearness(const struct pf_cuda_lamps &lamps, int x, int y)
+{
+    int whole = 1 << lamps.level, offset = 1 - whole / 2;
+    int way_x = (2 * x + offset) & (whole - 1), way_y = (2 * y + offset) & (whole - 1);
+    int u = (2 * x + offset - way_x) / whole, v = (2 * y + offset - way_y) / whole;
+    float across = (float)way_x / (float)whole, down = (float)way_y / (float)whole;
+    float upper = lamp_around(lamps, u, v), lower = lamp_around(lamps, u, v + 1);
+    float left = upper + down * (lower - upper);
+    upper = lamp_around(lamps, u + 1, v);
+    lower = lamp_around(lamps, u + 1, v + 1);
+    return left + across * (upper + down * (lower - upper) - left);
+}
+
+struct bounds {
+    float from, to;
+};
+
 static __global__ void sharp_cells(float *out, const float *most, struct pf_cuda_grid cells,
-                                   struct pf_cuda_nothing nothing, float from, float factor)
+                                   struct pf_cuda_nothing nothing, struct bounds far,
+                                   struct bounds near, struct pf_cuda_lamps lamps)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
     if (x >= cells.width || y >= cells.height)
         return;
     size_t at = (size_t)y * cells.pitch + x;
-    out[at] = fminf(fmaxf((most[at] - pf_nothing(nothing) - from) * factor, 0), 1);
+    float share = nearness(lamps, x, y);
+    float from = far.from + share * (near.from - far.from);
+    float to = far.to + share * (near.to - far.to);
+    out[at] = fminf(fmaxf((most[at] - pf_nothing(nothing) - from) / (to - from), 0), 1);
 }
 
 void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
                    const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
-                   const float sharp[2])
+                   const float sharp[2], const float lamp_sharp[2],
+                   const struct pf_cuda_lamps *lamps)
 {
+    struct bounds far = {sharp[0], sharp[1]};
+    struct bounds near = {lamp_sharp[0], lamp_sharp[1]};
     PF_LAUNCH(sharp_cells, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], out,
-              most, *cells, *nothing, sharp[0], 1 / (sharp[1] - sharp[0]));
+              most, *cells, *nothing, far, near, *lamps);
     pf_cuda_launched(cuda, "choice of parts");
 }

@@ -675,6 +675,74 @@ TEST(cuda_glare_takes_what_the_cpus_does)
         }
 }
 
+/* The lamp cells of a picture, one after another, as the reference has them. */
+static float near_of(const struct plane *light, const struct pf_cuda_lamps *lamps, int x, int y)
+{
+    int side = 1 << lamps->level, sum = 0, count = 0;
+    for (int v = y * side; v < (y + 1) * side && v < light->size.height; v++)
+        for (int u = x * side; u < (x + 1) * side && u < light->size.width; u++, count++)
+            sum += reference()->lamp_sum(row_of(light, v) + u, 1);
+    float share = (float)sum / ((float)count * PF_LAMP_WHOLE);
+    return share / (share + 2e-4f);
+}
+
+TEST(cuda_clipped_light_eases_what_is_sharp)
+{
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            struct plane light = new_plane(sizes[i].width, sizes[i].height);
+            struct pf_cuda_grid cells = grid_of(half(sizes[i].width), half(sizes[i].height));
+            struct pf_cuda_lamps lamps = {};
+            lamps.level = 3;
+            lamps.cells = grid_of((light.size.width + 7) / 8, (light.size.height + 7) / 8);
+            float *near = (float *)calloc(room(&lamps.cells), sizeof(float));
+            lamps.near = device_copy(near, room(&lamps.cells));
+            pf_cuda_see_lamps(cuda, &lamps, light.on_device.samples[0], &light.size, 2e-4f);
+            for (int y = 0; y < lamps.cells.height; y++)
+                for (int x = 0; x < lamps.cells.width; x++)
+                    near[(size_t)y * lamps.cells.pitch + x] = near_of(&light, &lamps, x, y);
+            check_floats(lamps.near, near, &lamps.cells, 1e-5f, "clipped light");
+
+            float *most = random_floats(room(&cells), -2, 4);
+            float *device_most = device_copy(most, room(&cells));
+            float *sharp = device_copy<float>(NULL, room(&cells));
+            struct pf_cuda_nothing nothing = {};
+            const float bounds[2] = {1, 2.5f}, near_bounds[2] = {0.25f, 1};
+            pf_cuda_sharp(cuda, sharp, device_most, &cells, &nothing, bounds, near_bounds, &lamps);
+            for (int y = 0; y < cells.height; y++)
+                for (int x = 0; x < cells.width; x++) {
+                    /* A cell of these is 2 samples wide, a lamp cell 8. */
+                    double px = (x + 0.5) / 4 - 0.5, py = (y + 0.5) / 4 - 0.5, sum = 0;
+                    for (int corner = 0; corner < 4; corner++) {
+                        int u = (int)floor(px) + (corner & 1), v = (int)floor(py) + corner / 2;
+                        double share = (1 - fabs(px - u)) * (1 - fabs(py - v));
+                        float around = 0;
+                        u = clamped(u, lamps.cells.width);
+                        v = clamped(v, lamps.cells.height);
+                        for (int k = 0; k < 9; k++)
+                            around = fmaxf(around,
+                                           near[(size_t)clamped(v + k / 3 - 1, lamps.cells.height) *
+                                                    lamps.cells.pitch +
+                                                clamped(u + k % 3 - 1, lamps.cells.width)]);
+                        sum += share * (double)around;
+                    }
+                    float *value = &most[(size_t)y * cells.pitch + x];
+                    double from = 1 - 0.75 * sum, to = 2.5 - 1.5 * sum;
+                    *value = fminf(fmaxf((float)((*value - from) / (to - from)), 0), 1);
+                }
+            check_floats(sharp, most, &cells, 1e-4f, "sharp near clipped light");
+            void *all[] = {lamps.near, device_most, sharp};
+            for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+                GPU(cudaFree(all[k]));
+            free(near);
+            free(most);
+            free_plane(&light);
+            finish(cuda);
+        }
+}
+
 TEST(cuda_shares_are_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)

@@ -257,6 +257,20 @@ TEST(spill_counts_contrast_relative_to_the_brightness_around)
     }
 }
 
+TEST(lamps_are_what_is_clipped)
+{
+    for (int set = 0; pf_kernels(set); set++) {
+        int16_t samples[97];
+        int sum = 0;
+        for (int x = 0; x < 97; x++) {
+            samples[x] = (int16_t)((230 + rand() % 30) * PF_GREY);
+            CHECK_EQ(pf_kernels(set)->lamp_sum(samples, x), sum);
+            int over = samples[x] / PF_GREY - 240;
+            sum += (over < 0 ? 0 : over > 12 ? 12 : over) * PF_GREY;
+        }
+    }
+}
+
 static double lanczos_at(double d)
 {
     d = fabs(d);
