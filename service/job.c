@@ -76,9 +76,20 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
     return 1;
 }
 
+void pf_job_set_step(struct pf_job *job, struct pf_job_frame *frame, enum pf_job_step step)
+{
+    size_t at = (size_t)(frame - job->frames);
+    job->sent += (step == PF_STEP_SENT) - (frame->step == PF_STEP_SENT);
+    frame->step = step;
+    if (step != PF_STEP_DONE && at < job->first_undone)
+        job->first_undone = at;
+    while (job->first_undone < job->count && job->frames[job->first_undone].step == PF_STEP_DONE)
+        job->first_undone++;
+}
+
 struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job)
 {
-    for (size_t i = 0; i < job->count; i++)
+    for (size_t i = job->first_undone; i < job->count; i++)
         if (job->frames[i].step == PF_STEP_WAITING)
             return &job->frames[i];
     return NULL;
@@ -86,9 +97,14 @@ struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job)
 
 struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity)
 {
-    for (size_t i = 0; identity && i < job->count; i++)
-        if (!strcmp(job->frames[i].record->id.text, identity))
-            return &job->frames[i];
+    size_t at = job->found;
+    for (size_t i = 0; identity && i < job->count; i++, at++) {
+        at = at < job->count ? at : 0;
+        if (!strcmp(job->frames[at].record->id.text, identity)) {
+            ((struct pf_job *)job)->found = at; /* no job is constant in itself */
+            return &job->frames[at];
+        }
+    }
     return NULL;
 }
 
@@ -112,6 +128,14 @@ size_t pf_job_fused_count(const struct pf_job *job)
     return fused;
 }
 
+bool pf_job_has_fused(const struct pf_job *job, size_t least)
+{
+    size_t fused = 0;
+    for (size_t i = 0; fused < least && i < job->count; i++)
+        fused += pf_job_fused(&job->frames[i]);
+    return fused >= least;
+}
+
 size_t pf_job_aside_count(const struct pf_job *job)
 {
     size_t aside = 0;
@@ -122,17 +146,14 @@ size_t pf_job_aside_count(const struct pf_job *job)
 
 bool pf_job_settled(const struct pf_job *job)
 {
-    for (size_t i = 0; i < job->count; i++)
-        if (job->frames[i].step != PF_STEP_DONE)
-            return false;
-    return true;
+    return job->first_undone == job->count;
 }
 
 void pf_job_forget_stack(struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];
-        frame->step = frame->excluded ? PF_STEP_DONE : PF_STEP_WAITING;
+        pf_job_set_step(job, frame, frame->excluded ? PF_STEP_DONE : PF_STEP_WAITING);
         frame->decoding = false;
     }
     job->preview_asked = false;

@@ -95,6 +95,9 @@ struct pf_job {
 
     struct pf_job_frame *frames;
     size_t count, capacity;
+    size_t first_undone; /* all frames before it are done */
+    size_t sent;         /* how many are in the worker's hands */
+    size_t found;        /* where pf_job_find() was last: the next one asked for is near */
 };
 
 /* -ENOMEM. */
@@ -118,6 +121,9 @@ json_t *pf_job_settings(const struct pf_job *job, const struct pf_settings *sett
  * already, -ENOMEM. */
 int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *err);
 
+/* The one way to set a frame's step. */
+void pf_job_set_step(struct pf_job *job, struct pf_job_frame *frame, enum pf_job_step step);
+
 /* The first frame that is to be sent to the worker; NULL none. */
 struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job);
 
@@ -128,6 +134,8 @@ bool pf_job_fused(const struct pf_job_frame *frame);
 /* "" when fused or without a result. */
 const char *pf_job_reason(const struct pf_job_frame *frame);
 size_t pf_job_fused_count(const struct pf_job *job);
+bool pf_job_has_fused(const struct pf_job *job,
+                      size_t least); /* so many; quicker than to count all */
 size_t pf_job_aside_count(const struct pf_job *job);
 bool pf_job_settled(const struct pf_job *job); /* every frame is done */
 

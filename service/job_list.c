@@ -33,18 +33,26 @@ struct pf_job *pf_jobs_find_key(struct pf_job *jobs, const char *key)
     return NULL; /* of an earlier opening, or dropped since */
 }
 
+static int64_t pixels_of(const struct pf_job_frame *frame)
+{
+    return (int64_t)frame->record->width * frame->record->height;
+}
+
 size_t pf_jobs_frames_sent(const struct pf_job *jobs, int64_t *ret_pixels)
 {
     size_t sent = 0;
     *ret_pixels = 0;
-    for (const struct pf_job *job = jobs; job; job = job->next)
-        for (size_t i = 0; i < job->count; i++) {
-            const struct pf_record *record = job->frames[i].record;
-            bool in_hand = job->frames[i].step == PF_STEP_SENT;
-            sent += in_hand;
-            if (in_hand || (job->stage == PF_JOB_FINISHING && i == 0))
-                *ret_pixels += (int64_t)record->width * record->height;
-        }
+    for (const struct pf_job *job = jobs; job; job = job->next) {
+        size_t left = job->sent;
+        sent += left;
+        for (size_t i = job->first_undone; left && i < job->count; i++)
+            if (job->frames[i].step == PF_STEP_SENT) {
+                *ret_pixels += pixels_of(&job->frames[i]);
+                left--;
+            }
+        if (job->stage == PF_JOB_FINISHING && job->count && job->frames[0].step != PF_STEP_SENT)
+            *ret_pixels += pixels_of(&job->frames[0]);
+    }
     return sent;
 }
 

@@ -23,7 +23,7 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
     frame->discarded = json_is_true(json_object_get(known->scores, "discarded"));
     if (frame->discarded || (!anew && json_is_true(json_object_get(known->scores, "excluded")))) {
         frame->excluded = true;
-        frame->step = PF_STEP_DONE;
+        pf_job_set_step(job, frame, PF_STEP_DONE);
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
         frame->result = json_deep_copy(known->scores); /* for the sidecar */
         json_object_del(frame->result, "excluded");
@@ -39,7 +39,7 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
             return pf_fail(err, ENOMEM, "out of memory for a frame");
     } else if (!same && !frame->excluded) {
         frame->excluded = true;
-        frame->step = PF_STEP_DONE;
+        pf_job_set_step(job, frame, PF_STEP_DONE);
         snprintf(frame->reason, sizeof(frame->reason), "its file has been replaced by another one");
     }
     return 0;

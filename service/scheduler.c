@@ -89,7 +89,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!pf_worker_tell(scheduler->worker, object))
             return false;
-        frame->step = PF_STEP_SENT;
+        pf_job_set_step(job, frame, PF_STEP_SENT);
         sent++;
     }
     return sent > 0;
@@ -196,7 +196,7 @@ static void exclude(struct pf_scheduler *scheduler, struct pf_job *job, struct p
                     const char *reason)
 {
     frame->excluded = true;
-    frame->step = PF_STEP_DONE;
+    pf_job_set_step(job, frame, PF_STEP_DONE);
     snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
     scheduler->handlers.frame(job, frame, scheduler->context);
 }
@@ -217,7 +217,7 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
         pf_job_find(job, json_string_value(json_object_get(event, "frame")));
     if (!frame || frame->step != PF_STEP_SENT)
         return;
-    frame->step = PF_STEP_DONE;
+    pf_job_set_step(job, frame, PF_STEP_DONE);
     frame->decoding = false;
     frame->trouble_ms = 0;
     frame->reason[0] = '\0';
@@ -497,7 +497,7 @@ void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame)
 {
     frame->excluded = frame->discarded = frame->stray = false;
-    frame->step = PF_STEP_WAITING;
+    pf_job_set_step(job, frame, PF_STEP_WAITING);
     frame->reason[0] = '\0';
     json_decref(frame->result);
     frame->result = NULL;

@@ -131,7 +131,7 @@ static void log_coverage(struct pf_service *service, struct pf_job *job)
                                     "to", to, "from_name", pf_json_bytes(name_of(job, from)),
                                     "to_name", pf_json_bytes(name_of(job, to))));
     }
-    if (pf_job_fused_count(job) >= OUTSIDE_FRAMES || job->complete)
+    if (job->complete || pf_job_has_fused(job, OUTSIDE_FRAMES))
         log_outside(service, job, "before");
     if (job->complete)
         log_outside(service, job, "beyond");

@@ -37,7 +37,7 @@ static struct pf_job *job_of(size_t count)
 static void set_result(struct pf_job *job, size_t i, const char *verdict, const char *reason,
                        const char *cause)
 {
-    job->frames[i].step = PF_STEP_DONE;
+    pf_job_set_step(job, &job->frames[i], PF_STEP_DONE);
     job->frames[i].result =
         json_pack("{s:s, s:s, s:s?}", "verdict", verdict, "reason", reason, "cause", cause);
 }
@@ -53,6 +53,42 @@ TEST(job_takes_a_content_once)
     CHECK(!pf_job_free(NULL));
 }
 
+/* What is kept beside the frames says the same as looking at all of them. */
+TEST(job_keeps_count_of_steps)
+{
+    struct pf_job *job = job_of(8);
+    unsigned seed = 7;
+    for (int turn = 0; turn < 4000; turn++) {
+        size_t at = (size_t)rand_r(&seed) % 8, sent = 0, done = 0;
+        int64_t pixels = 0, got = 0;
+        struct pf_job_frame *waiting = NULL;
+        pf_job_set_step(job, &job->frames[at], (enum pf_job_step)(rand_r(&seed) % 3));
+        if (turn % 500 == 0)
+            pf_job_forget_stack(job);
+        if (turn % 7 == 0) /* all but some are done more often than by chance */
+            for (size_t i = 0; i < 7; i++)
+                pf_job_set_step(job, &job->frames[i], PF_STEP_DONE);
+        job->stage = turn % 3 ? PF_JOB_ACTIVE : PF_JOB_FINISHING;
+        for (size_t i = 0; i < 8; i++) {
+            const struct pf_job_frame *frame = &job->frames[i];
+            bool in_hand = frame->step == PF_STEP_SENT;
+            sent += in_hand;
+            done += frame->step == PF_STEP_DONE;
+            if (in_hand || (i == 0 && job->stage == PF_JOB_FINISHING))
+                pixels += (int64_t)frame->record->width * frame->record->height;
+            if (frame->step == PF_STEP_WAITING && !waiting)
+                waiting = &job->frames[i];
+        }
+        CHECK_EQ(pf_jobs_frames_sent(job, &got), sent);
+        CHECK_EQ(got, pixels);
+        CHECK_EQ(pf_job_settled(job), done == 8);
+        CHECK(pf_job_next_waiting(job) == waiting);
+        CHECK(pf_job_find(job, job->frames[at].record->id.text) == &job->frames[at]);
+        CHECK(!pf_job_find(job, "nothing"));
+    }
+    pf_job_free(job);
+}
+
 TEST(job_settles_when_every_frame_is_done)
 {
     struct pf_job *job = job_of(3);
@@ -61,10 +97,11 @@ TEST(job_settles_when_every_frame_is_done)
     set_result(job, 1, "aside", "blurred", "soft");
     CHECK(!pf_job_settled(job));
     job->frames[2].excluded = true;
-    job->frames[2].step = PF_STEP_DONE;
+    pf_job_set_step(job, &job->frames[2], PF_STEP_DONE);
     strcpy(job->frames[2].reason, "deadly");
     CHECK(pf_job_settled(job));
     CHECK_EQ(pf_job_fused_count(job), 1);
+    CHECK(pf_job_has_fused(job, 0) && pf_job_has_fused(job, 1) && !pf_job_has_fused(job, 2));
     CHECK_STR(pf_job_reason(&job->frames[1]), "blurred");
     CHECK_STR(pf_job_reason(&job->frames[2]), "deadly");
     /* A lost stack brings all back but the excluded one. */
@@ -174,12 +211,12 @@ TEST(complete_jobs_go_first)
     CHECK_EQ(pf_jobs_in_worker(jobs), 2);
     CHECK(pf_jobs_next_frame(jobs, &of) == &complete->frames[0]);
     CHECK(of == complete);
-    complete->frames[0].step = PF_STEP_SENT;
-    complete->frames[1].step = PF_STEP_DONE;
-    open->frames[0].step = PF_STEP_DONE;
+    pf_job_set_step(complete, &complete->frames[0], PF_STEP_SENT);
+    pf_job_set_step(complete, &complete->frames[1], PF_STEP_DONE);
+    pf_job_set_step(open, &open->frames[0], PF_STEP_DONE);
     CHECK(pf_jobs_next_frame(jobs, &of) == &open->frames[1]);
     CHECK(of == open);
-    open->frames[1].step = PF_STEP_SENT;
+    pf_job_set_step(open, &open->frames[1], PF_STEP_SENT);
     CHECK_EQ(pf_jobs_frames_sent(jobs, &pixels), 2);
     CHECK_EQ(pixels, 60000);
     CHECK(!pf_jobs_next_frame(jobs, &of));
