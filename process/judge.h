@@ -13,6 +13,8 @@
  * Motion blur takes the gradients of one direction from the whole picture, while defocus takes from
  * all directions alike: the middle of the cells' directions of gradients is farther than
  * PF_JUDGE_TURN from that of each of the last frames (up to three), all cells with detail counted.
+ * Good frames turn by 0.06 at the most (522 of generated brackets, every third frame of one; three
+ * real brackets: 0.03). What has two directions alone, like print, hardly turns.
  */
 #ifndef PF_JUDGE_H
 #define PF_JUDGE_H
@@ -24,7 +26,7 @@
 
 #define PF_JUDGE_SHARP  0.01
 #define PF_JUDGE_BEFORE 0.2
-#define PF_JUDGE_TURN   0.3
+#define PF_JUDGE_TURN   0.1
 #define PF_JUDGE_MEMORY 3
 
 struct pf_judge {

@@ -65,7 +65,7 @@ TEST(judge_names_motion_blur)
 {
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         char reason[256] = "";
-        unsigned aside = stack_bracket(kinds[k], 1, ITS_OWN_FOCUS, 9, true, reason);
+        unsigned aside = stack_bracket(kinds[k], 1, ITS_OWN_FOCUS, 4, true, reason);
         CHECK_EQ(aside, 1u << BAD);
         CHECK(strstr(reason, "motion"));
     }
