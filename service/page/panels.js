@@ -31,7 +31,7 @@ export function renderAlerts(view, skipped) {
         alert(
             'bad',
             count > 1 ? `${count} focal planes were skipped` : 'A focal plane was skipped',
-            ` between ${label(from)} and ${label(to)}. Shoot it again while the subject is there.`,
+            ` between ${label(from)} and ${label(to)}. Shoot ${count > 1 ? 'them' : 'it'} again while the subject is there.`,
             button(
                 'Show',
                 () => {
