@@ -91,7 +91,8 @@ test_kill_and_stop_in_a_soak()
     stop service
     [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
     finish_all
-    # In the first third of the second half it remembers its bursts and events up to their number.
+    # What it may grow by has an end that is reached before: events (service/events.h), SQLite's page
+    # cache (2 MB) and what the grouper remembers of PF_GROUPER_REMEMBERS bursts.
     local flat
     flat=$(thirds samples)
     echo "hits: $hits; second and last third of the second half: $flat"
