@@ -92,7 +92,7 @@ test_the_service_without_memory()
     printf '#!/bin/sh\nexec cat >/dev/null\n' >hook
     chmod +x hook
     # Undisturbed, for their counts; that makes the journal as well.
-    ALLOCATIONS_LOG=$T/allocations begin --on-burst "$T/hook"
+    ALLOCATIONS_LOG=$T/allocations begin --on-burst "$T/hook" --thumbnails 16 --mqtt 127.0.0.1:1
     await_begin
     drop_burst
     wait_for 60 all_is_done
@@ -107,7 +107,7 @@ test_the_service_without_memory()
         case $((RANDOM % 4)) in 0) role=capture which=1 ;; 1) role=process which=2 ;; *) role=serve which=0 ;; esac
         which=$(pick "${totals[which]}")
         # Of a child: of each one that is started anew.
-        FAIL_ALLOCATION=$role:$which begin --on-burst "$T/hook"
+        FAIL_ALLOCATION=$role:$which begin --on-burst "$T/hook" --thumbnails 16 --mqtt 127.0.0.1:1
         drop_burst
         ask_around &
         asks=$!
