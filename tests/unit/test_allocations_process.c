@@ -191,12 +191,14 @@ TEST(process_burst_average)
 TEST(process_burst_hybrid)
 {
     align = PF_ALIGN_HYBRID;
+    tries_most = 24;
     without_memory(run_burst, true);
 }
 
 TEST(process_burst_flow)
 {
     align = PF_ALIGN_FLOW;
+    tries_most = 24;
     without_memory(run_burst, true);
 }
 

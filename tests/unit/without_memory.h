@@ -12,8 +12,9 @@
 #include "tests/unit/allocations.h"
 #include "tests/unit/test.h"
 
-/* Of a mode; of more allocations the first half of that, then a selection. $TRIES makes it another. */
-#define TRIES_MOST 80
+/* Of a mode; of more allocations the first half of that, then a selection. $TRIES makes it another; a
+ * test whose runs are slow makes it smaller. */
+static long tries_most = 80;
 
 /* run: 0, or what it failed with, described in err unless it has no text to give (r alone). */
 static inline void without_memory(int (*run)(struct pf_error *err), bool has_text)
@@ -27,7 +28,7 @@ static inline void without_memory(int (*run)(struct pf_error *err), bool has_tex
     long total = allocations_made() - before;
     CHECK(total > 0);
     const char *wanted = getenv("TRIES");
-    long most = wanted ? atol(wanted) : TRIES_MOST;
+    long most = wanted ? atol(wanted) : tries_most;
     for (int mode = 0; mode < 2; mode++) {
         long step = 1;
         for (long n = 1; n <= total + 1; n += step) {
