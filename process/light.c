@@ -57,7 +57,7 @@ static void see_pixel(struct sight *sight, const struct pf_image *image, int x, 
     }
     for (int c = 0; c < 3; c++) {
         sight->light[c] += light_of(rgb[c]);
-        sight->peak = fmaxf(sight->peak, rgb[c]);
+        sight->peak = rgb[c] > sight->peak ? rgb[c] : sight->peak;
     }
     sight->count++;
 }

@@ -80,10 +80,10 @@ static inline bool sample_segment(float *restrict out, double x, double y, doubl
         tx[i] = px - floor_x[i];
         ty[i] = py - floor_y[i];
     }
-    int x_low = (int)fminf(floor_x[0], floor_x[SEGMENT - 1]);
-    int x_high = (int)fmaxf(floor_x[0], floor_x[SEGMENT - 1]);
-    int y_low = (int)fminf(floor_y[0], floor_y[SEGMENT - 1]);
-    int y_high = (int)fmaxf(floor_y[0], floor_y[SEGMENT - 1]);
+    int x_low = (int)floor_x[sx < 0 ? SEGMENT - 1 : 0],
+        x_high = (int)floor_x[sx < 0 ? 0 : SEGMENT - 1];
+    int y_low = (int)floor_y[sy < 0 ? SEGMENT - 1 : 0],
+        y_high = (int)floor_y[sy < 0 ? 0 : SEGMENT - 1];
     if ((x_high - x_low + 1) * (y_high - y_low + 1) > 4)
         return false;
     if (base_x + x_low < 0 || base_x + x_high + SEGMENT + 1 > width || base_y + y_low < 0 ||

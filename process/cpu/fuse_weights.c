@@ -265,8 +265,9 @@ static void gather_rows(void *context, int begin, int end, int thread)
         float *row = engine->evidence[1] + at;
         memcpy(engine->fine_evidence[1] + at, row, (size_t)width * sizeof(*row));
         add_halved(job, row, engine->evidence[0], y);
+        float *most = engine->most + at;
         for (int x = 0; x < width; x++)
-            engine->most[at + (size_t)x] = fmaxf(engine->most[at + (size_t)x], row[x]);
+            most[x] = row[x] > most[x] ? row[x] : most[x];
         if (engine->weight_levels > 2)
             gather(job, row, engine->evidence[2], 1, y);
     }

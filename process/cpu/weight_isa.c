@@ -35,34 +35,46 @@ static inline float fast_exp2(float value) /* -126 <= value <= 0 */
     return power * p;
 }
 
+/* Taps are symmetric: what lies as far on both sides shares one. Two pairs at a time, so that sums go to
+ * memory and back half as often. */
 static void filter_rows(float *restrict out, const float *const *rows, const float *taps,
                         int tap_count, int count)
 {
-    /* Symmetric taps: the rows from both ends share one. */
-    const float *restrict middle = rows[tap_count / 2];
-    float tap = taps[tap_count / 2];
-    for (int x = 0; x < count; x++)
-        out[x] = tap * middle[x];
-    for (int k = 0; k < tap_count / 2; k++) {
-        const float *restrict a = rows[k], *restrict b = rows[tap_count - 1 - k];
-        tap = taps[k];
+    int half = tap_count / 2, k = half & 1;
+    const float *restrict middle = rows[half];
+    float tap = taps[half];
+    if (k) {
+        const float *restrict a = rows[0], *restrict b = rows[tap_count - 1];
+        float t = taps[0];
         for (int x = 0; x < count; x++)
-            out[x] += tap * (a[x] + b[x]);
+            out[x] = tap * middle[x] + t * (a[x] + b[x]);
+    } else if (half) {
+        const float *restrict a = rows[0], *restrict b = rows[tap_count - 1];
+        const float *restrict c = rows[1], *restrict d = rows[tap_count - 2];
+        float t = taps[0], u = taps[1];
+        for (int x = 0; x < count; x++)
+            out[x] = tap * middle[x] + t * (a[x] + b[x]) + u * (c[x] + d[x]);
+        k = 2;
+    } else {
+        for (int x = 0; x < count; x++)
+            out[x] = tap * middle[x];
+    }
+    for (; k < half; k += 2) {
+        const float *restrict a = rows[k], *restrict b = rows[tap_count - 1 - k];
+        const float *restrict c = rows[k + 1], *restrict d = rows[tap_count - 2 - k];
+        float t = taps[k], u = taps[k + 1];
+        for (int x = 0; x < count; x++)
+            out[x] += t * (a[x] + b[x]) + u * (c[x] + d[x]);
     }
 }
 
 static void filter_row(float *restrict out, const float *restrict in, const float *taps,
                        int tap_count, int count)
 {
-    int half = tap_count / 2;
-    for (int x = 0; x < count; x++)
-        out[x] = taps[half] * in[x];
-    for (int k = 0; k < half; k++) {
-        float tap = taps[k];
-        const float *a = in - half + k, *b = in + half - k;
-        for (int x = 0; x < count; x++)
-            out[x] += tap * (a[x] + b[x]);
-    }
+    const float *rows[32];
+    for (int k = 0; k < tap_count; k++)
+        rows[k] = in - tap_count / 2 + k;
+    filter_rows(out, rows, taps, tap_count, count);
 }
 
 static void evidence_row(float *restrict energy, int count, float noise, float least, float floor,
@@ -77,16 +89,44 @@ static void evidence_row(float *restrict energy, int count, float noise, float l
     }
 }
 
-static void gather_row(float *restrict sum, int count, const float *restrict near_row,
-                       const float *restrict far_row, float mix, float share, int coarse_count)
+/* A piece of a row of cells between two rows, with one more on both sides. */
+enum { PIECE = 256 };
+struct mixed {
+    int count;
+    float before, cells[PIECE + 1];
+};
+
+/* Cells begin .. of a row with `grid_count` of them; beyond its ends they repeat. */
+static inline void mix_cells(struct mixed *ret, const float *upper, const float *lower, float mix,
+                             int begin, int width, int grid_count)
 {
-    for (int x = 0; x < count; x++) {
-        int here = x / 2, beside = x & 1 ? here + 1 : here - 1;
-        beside = beside < 0 ? 0 : beside < coarse_count ? beside : coarse_count - 1;
-        float t = x & 1 ? 0.375f : 0.125f;
-        float a = near_row[here] + mix * (far_row[here] - near_row[here]);
-        float b = near_row[beside] + mix * (far_row[beside] - near_row[beside]);
-        sum[x] += share * (a + t * (b - a));
+    ret->count = width - begin < PIECE ? width - begin : PIECE;
+    int end = begin + ret->count, to = end < grid_count ? end + 1 : end;
+    const float *restrict a = upper + begin, *restrict b = lower + begin;
+    float *restrict cells = ret->cells;
+    for (int i = 0; i < to - begin; i++)
+        cells[i] = a[i] + mix * (b[i] - a[i]);
+    if (to == end)
+        cells[ret->count] = cells[ret->count - 1];
+    ret->before = begin ? a[-1] + mix * (b[-1] - a[-1]) : cells[0];
+}
+
+static void gather_row(float *restrict sum, int count, const float *near_row, const float *far_row,
+                       float mix, float share, int coarse_count)
+{
+    int width = coarse_count < (count + 1) / 2 ? coarse_count : (count + 1) / 2;
+    float even[2] = {share * 0.125f, share * 0.875f}, odd[2] = {share * 0.625f, share * 0.375f};
+    for (int begin = 0; begin < width; begin += PIECE) {
+        struct mixed mixed;
+        mix_cells(&mixed, near_row, far_row, mix, begin, width, coarse_count);
+        float *restrict to = sum + 2 * begin;
+        int pairs = count - 2 * begin >= 2 * mixed.count ? mixed.count : mixed.count - 1;
+        const float *cells = mixed.cells;
+        to[0] += even[0] * mixed.before + even[1] * cells[0];
+        for (int i = 1; i < mixed.count; i++)
+            to[2 * i] += even[0] * cells[i - 1] + even[1] * cells[i];
+        for (int i = 0; i < pairs; i++)
+            to[2 * i + 1] += odd[0] * cells[i] + odd[1] * cells[i + 1];
     }
 }
 
@@ -148,7 +188,6 @@ static void softmax_row(float *restrict energy, float *restrict log_total, int c
                         const float *restrict penalty)
 {
     /* Loops of their own: in one, the compiler sees paths for what is bounded, and makes no vectors. */
-    enum { PIECE = 128 };
     float weight[PIECE], t[PIECE];
     for (int begin = 0; begin < count; begin += PIECE) {
         int here = count - begin < PIECE ? count - begin : PIECE;
@@ -194,28 +233,22 @@ static void alpha_row(float *restrict out, int count, const float *restrict uppe
         return;
     }
     /* A cell is centred between its two samples: weights 3/4 and 1/4. */
-    enum { PIECE = 256 };
-    float cells[PIECE + 2]; /* with one more on both sides */
     int width = grid_count < (count + 1) / 2 ? grid_count : (count + 1) / 2;
     for (int begin = 0; begin < width; begin += PIECE) {
-        int here = width - begin < PIECE ? width - begin : PIECE;
-        int from = begin > 0 ? begin - 1 : 0;
-        int to = begin + here < grid_count ? begin + here : grid_count - 1;
-        float *restrict mixed = cells + 1 + (from - begin);
-        for (int i = 0; i <= to - from; i++)
-            mixed[i] = upper[from + i] + mix * (lower[from + i] - upper[from + i]);
-        if (begin == 0)
-            cells[0] = cells[1];
-        if (begin + here == grid_count)
-            cells[here + 1] = cells[here];
-        float *restrict samples = out + 2 * begin;
-        int pairs = count - 2 * begin >= 2 * here ? here : here - 1;
-        for (int i = 0; i < pairs; i++) {
-            samples[2 * i] = 0.25f * cells[i] + 0.75f * cells[i + 1];
-            samples[2 * i + 1] = 0.75f * cells[i + 1] + 0.25f * cells[i + 2];
+        struct mixed mixed;
+        mix_cells(&mixed, upper, lower, mix, begin, width, grid_count);
+        float *restrict to = out + 2 * begin;
+        const float *cells = mixed.cells;
+        int pairs = count - 2 * begin >= 2 * mixed.count ? mixed.count : mixed.count - 1;
+        to[0] = 0.25f * mixed.before + 0.75f * cells[0];
+        if (pairs)
+            to[1] = 0.75f * cells[0] + 0.25f * cells[1];
+        for (int i = 1; i < pairs; i++) {
+            to[2 * i] = 0.25f * cells[i - 1] + 0.75f * cells[i];
+            to[2 * i + 1] = 0.75f * cells[i] + 0.25f * cells[i + 1];
         }
-        if (pairs < here)
-            samples[2 * pairs] = 0.25f * cells[pairs] + 0.75f * cells[pairs + 1];
+        if (pairs && pairs < mixed.count)
+            to[2 * pairs] = 0.25f * cells[pairs - 1] + 0.75f * cells[pairs];
     }
 }
 
