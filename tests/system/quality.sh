@@ -1,4 +1,5 @@
 #!/bin/bash
+# time limit: 480 s
 # The picture itself, against the generator's truth: floors found on 2 MP bursts of ten frames, a
 # little below what was measured (tests/bench/RESULTS.md has the measurements and the peers'), so
 # that a change that costs quality shows. And the real brackets, where they are there.
