@@ -98,7 +98,8 @@ TEST(ecc_result_is_the_same_with_any_threads_and_close_with_any_kernels)
             CHECK(memcmp(alone, h, sizeof(alone)) == 0);
             if (set == 0)
                 memcpy(first, h, sizeof(first));
-            CHECK(pf_homography_corner_distance(first, h, WIDTH, HEIGHT) < 0.01);
+            /* Rounding decides whether the last step, of next to no gain, is taken. */
+            CHECK(pf_homography_corner_distance(first, h, WIDTH, HEIGHT) < 0.03);
             pf_ecc_free(ecc);
             pf_pool_free(pool);
         }
