@@ -67,6 +67,7 @@ struct pf_cpu_engine {
      * fine levels, and their means around. */
     float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1];
     float *most; /* most that the finest two levels have said so far for any frame, level 1 */
+    int16_t *most_light; /* that frame's luma there */
     /* How near it is to what is clipped, 0..1, in the frame where that is most: in lamp cells, each
      * without those around it. */
     float *lamps;

@@ -35,7 +35,7 @@ struct pf_weighing {
     float sigma[PF_EVIDENCE_LEVELS], evidence[PF_EVIDENCE_LEVELS];
     float around;   /* what the mean evidence of the surroundings counts, of fine levels */
     float sharp[2]; /* evidence of levels 0 and 1 above none: no fine detail up to, all from */
-    /* The same near what is clipped in any frame: coarse levels know nothing of brightness, and the
+    /* The same where it is dark near what is clipped in any frame: coarse levels know nothing of brightness, and the
      * disc that defocus makes of a highlight has more of what they measure than texture in the dark.
      * Half as near where `lamp_share` of a lamp cell is clipped. */
     float lamp_sharp[2], lamp_share;

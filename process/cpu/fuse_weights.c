@@ -44,10 +44,11 @@ void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, in
         engine->evidence[level] = pf_arena_take(arena, cells_of(engine, level), sizeof(float));
     for (int level = 1; level <= PF_AROUND_LEVEL && level < levels && parts > 1; level++)
         engine->fine_evidence[level] = pf_arena_take(arena, cells_of(engine, level), sizeof(float));
-    if (parts > 1)
+    if (parts > 1) {
         engine->most = pf_arena_take(arena, cells_of(engine, 1), sizeof(float));
-    if (parts > 1)
+        engine->most_light = pf_arena_take(arena, cells_of(engine, 1), sizeof(int16_t));
         engine->lamps = pf_arena_take(arena, pf_samples_of(lamp_cells(engine)), sizeof(float));
+    }
     for (int part = 0; part < parts; part++) {
         size_t cells = cells_of(engine, cell_level(part));
         struct pf_shares *shares = &engine->shares[part];
@@ -77,6 +78,8 @@ void pf_weights_clear(struct pf_cpu_engine *engine)
     }
     for (size_t i = 0; engine->most && i < cells_of(engine, 1); i++)
         engine->most[i] = -1e30f;
+    if (engine->most_light)
+        memset(engine->most_light, 0, cells_of(engine, 1) * sizeof(int16_t));
     if (engine->lamps)
         memset(engine->lamps, 0, pf_samples_of(lamp_cells(engine)) * sizeof(float));
 }
@@ -253,7 +256,7 @@ static void add_halved(const struct pf_fuse_job *job, float *row, const float *f
 }
 
 /* Level 1, where the sums end. Of all levels, the finest included; and the most that levels 0 and 1
- * have said for any frame. */
+ * have said for any frame, with that frame's luma: a sample of level 2 for each cell. */
 static void gather_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
@@ -266,8 +269,12 @@ static void gather_rows(void *context, int begin, int end, int thread)
         memcpy(engine->fine_evidence[1] + at, row, (size_t)width * sizeof(*row));
         add_halved(job, row, engine->evidence[0], y);
         float *most = engine->most + at;
-        for (int x = 0; x < width; x++)
+        const int16_t *light = engine->work[2] + at;
+        int16_t *most_light = engine->most_light + at;
+        for (int x = 0; x < width; x++) {
+            most_light[x] = row[x] > most[x] ? light[x] : most_light[x];
             most[x] = row[x] > most[x] ? row[x] : most[x];
+        }
         if (engine->weight_levels > 2)
             gather(job, row, engine->evidence[2], 1, y);
     }
@@ -503,9 +510,10 @@ void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
     int width = pf_half(engine->size[0][1]).width;
     float nothing = pf_weights_nothing(engine, 1);
     const float *most = engine->most + (size_t)y * (size_t)width;
+    const int16_t *light = engine->most_light + (size_t)y * (size_t)width;
     for (int x = 0; x < width; x++) {
         const float *before = &lamp[lamp_before(x, level, &way) + 1];
-        float near = before[0] + way * (before[1] - before[0]);
+        float near = (before[0] + way * (before[1] - before[0])) * pf_darkness(light[x]);
         float from = sharp[0] + near * (lamp_sharp[0] - sharp[0]);
         float to = sharp[1] + near * (lamp_sharp[1] - sharp[1]);
         float share = (most[x] - nothing - from) / (to - from);

@@ -85,6 +85,16 @@ static inline int pf_lamp(int16_t sample)
     return over < 0 ? 0 : over > PF_LAMP_WHOLE ? PF_LAMP_WHOLE : over;
 }
 
+/* How far a place is so dark that the disc of a highlight outshines its texture, 0..1: grey levels up
+ * to which it is, and from which it is not. What is brighter stays even if nothing there is fine. */
+#define PF_DARK_TO   80
+#define PF_DARK_FROM 148
+static inline float pf_darkness(int16_t sample)
+{
+    float bright = (sample * (1.0f / PF_GREY) - PF_DARK_TO) * (1.0f / (PF_DARK_FROM - PF_DARK_TO));
+    return bright < 0 ? 1 : bright > 1 ? 0 : 1 - bright;
+}
+
 /* Maps: the finest grid of weights sees few pixels, and brightness has a part in them; its word counts
  * so much beside that of the next grid. */
 #define PF_MAP_FINEST_TRUST 0.3f

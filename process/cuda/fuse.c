@@ -93,12 +93,13 @@ void pf_cuda_clear(struct pf_cuda_engine *engine)
         size_t cells = (size_t)grid->pitch * (size_t)grid->height;
         struct pf_shares *shares = &memory->shares[part];
         pf_cuda_fill(engine->cuda, shares->log_total, NO_WEIGHT, cells * sizeof(float));
-        if (part == PF_PART_SHARP)
-            pf_cuda_fill(engine->cuda, memory->most, NO_WEIGHT, cells * sizeof(float));
-        if (part == PF_PART_SHARP)
+        if (part == PF_PART_SHARP) {
+            pf_cuda_fill(engine->cuda, memory->most.said, NO_WEIGHT, cells * sizeof(float));
+            pf_cuda_fill(engine->cuda, memory->most.light, 0, cells * sizeof(int16_t));
             pf_cuda_fill(engine->cuda, memory->lamps.near, 0,
                          (size_t)memory->lamps.cells.pitch * (size_t)memory->lamps.cells.height *
                              sizeof(float));
+        }
         if (!shares->best)
             continue;
         pf_cuda_fill(engine->cuda, shares->best, NO_WEIGHT, cells * sizeof(float));
@@ -245,8 +246,8 @@ static void sum_up(struct pf_cuda_engine *engine)
                        memory->evidence[level + 1], &memory->cells[level + 1], 1);
     }
     const struct pf_cuda_grid *cells = &memory->cells[1];
-    pf_cuda_most(cuda, memory->most, cells, memory->evidence[1], memory->evidence[0],
-                 &memory->cells[0]);
+    pf_cuda_see_most(cuda, &memory->most, memory->evidence[1], memory->evidence[0],
+                     &memory->cells[0], memory->work[0][2], memory->size[0][2].pitch);
     pf_cuda_copy(cuda, memory->fine_evidence[1], memory->evidence[1],
                  (size_t)cells->pitch * (size_t)cells->height * sizeof(float));
     struct pf_cuda_sums sums = {.cells = *cells,
@@ -451,9 +452,8 @@ void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
     int rest_at = rest_level(engine, plane);
     float *sharp = memory->evidence[1];
     struct pf_cuda_nothing nothing = pf_cuda_nothing_of(engine, 1);
-    pf_cuda_sharp(engine->cuda, sharp, memory->most, &memory->cells[1], &nothing,
-                  engine->fuser->weighing->sharp, engine->fuser->weighing->lamp_sharp,
-                  &memory->lamps);
+    pf_cuda_sharp(engine->cuda, sharp, &memory->most, &nothing, engine->fuser->weighing->sharp,
+                  engine->fuser->weighing->lamp_sharp, &memory->lamps);
     struct pf_cuda_planes rest = work_of(engine, group, rest_at);
     struct pf_cuda_planes soft = average_of(engine, group, PF_PART_SOFT);
     struct pf_cuda_planes part = average_of(engine, group, PF_PART_SHARP);

@@ -141,10 +141,17 @@ void pf_cuda_gather(struct pf_cuda *cuda, float *out, const float *base,
 void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_grid *cells,
                          const float *fine, const struct pf_cuda_grid *fine_cells);
 
-/* most = the larger of it and of what levels 0 and 1 say together; on the cells of level 1. */
-void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *cells,
-                  const float *evidence, const float *finest,
-                  const struct pf_cuda_grid *finest_cells);
+/* The most that levels 0 and 1 have said together for any frame, and that frame's luma there; on the
+ * cells of level 1, whose pitch both have. */
+struct pf_cuda_most {
+    struct pf_cuda_grid cells;
+    float *said;
+    int16_t *light;
+};
+/* A frame joins. light: its luma of level 2, one sample per cell, rows light_pitch apart. */
+void pf_cuda_see_most(struct pf_cuda *cuda, const struct pf_cuda_most *most, const float *evidence,
+                      const float *finest, const struct pf_cuda_grid *finest_cells,
+                      const int16_t *light, int light_pitch);
 /* evidence -= spill * log2 of how bright it is around: of the most in a cell and those around it.
  * light: luma of the next level, one sample per cell, rows light_pitch apart. See kernels.h. */
 void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
@@ -206,10 +213,9 @@ struct pf_cuda_nothing {
     float least_share[PF_CUDA_FINE_LEVELS], floor[PF_CUDA_FINE_LEVELS], counts[PF_CUDA_FINE_LEVELS];
 };
 /* out: how much of the sharp part the stack has, see struct pf_weighing. */
-void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
-                   const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
-                   const float sharp[2], const float lamp_sharp[2],
-                   const struct pf_cuda_lamps *lamps);
+void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const struct pf_cuda_most *most,
+                   const struct pf_cuda_nothing *nothing, const float sharp[2],
+                   const float lamp_sharp[2], const struct pf_cuda_lamps *lamps);
 
 /* --- `average` --- */
 

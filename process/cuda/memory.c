@@ -115,7 +115,9 @@ static void lay_out_weights(struct pf_cuda_memory *memory, const struct pf_cuda_
 {
     if (memory->parts > 1) {
         memory->evidence[1] = take(arena, samples_of(&memory->cells[1]), sizeof(float));
-        memory->most = take(arena, samples_of(&memory->cells[1]), sizeof(float));
+        memory->most.cells = memory->cells[1];
+        memory->most.said = take(arena, samples_of(&memory->cells[1]), sizeof(float));
+        memory->most.light = take(arena, samples_of(&memory->cells[1]), sizeof(int16_t));
         memory->lamps.near = take(arena, samples_of(&memory->lamps.cells), sizeof(float));
     }
     for (int part = 0; part < memory->parts; part++) {

@@ -41,7 +41,8 @@ struct pf_cuda_memory {
     uint16_t *frames[3];
     uint8_t *cover;            /* `average`: of the frame in hand, without gaps between rows */
     float *modified_laplacian; /* of the level in hand */
-    float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1], *most;
+    float *evidence[PF_CPU_MAX_LEVELS + 1], *fine_evidence[PF_AROUND_LEVEL + 1];
+    struct pf_cuda_most most;
     struct pf_cuda_lamps lamps;
     struct pf_shares shares[PF_CPU_PARTS];
     float *light[2];    /* pictures of light: half size, quarter size */

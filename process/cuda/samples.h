@@ -54,6 +54,14 @@ static __device__ __forceinline__ int pf_lamp_of(int16_t sample)
     return min(max(sample - PF_GLARE_FROM * PF_GREY, 0), PF_LAMP_WHOLE);
 }
 
+/* As pf_darkness of kernels.h. */
+static __device__ __forceinline__ float pf_darkness_of(int16_t sample)
+{
+    float bright =
+        ((float)sample * (1.0f / PF_GREY) - PF_DARK_TO) * (1.0f / (PF_DARK_FROM - PF_DARK_TO));
+    return 1 - fminf(fmaxf(bright, 0), 1);
+}
+
 static __device__ __forceinline__ float pf_load(const struct pf_source_plane &source, int x, int y)
 {
     const char *row = (const char *)source.samples + (size_t)y * source.stride_bytes;

@@ -204,22 +204,27 @@ void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_
     pf_cuda_launched(cuda, "means of cells");
 }
 
-static __global__ void raise_most(float *most, struct pf_cuda_grid cells, const float *evidence,
-                                  const float *finest, struct pf_cuda_grid finest_cells)
+static __global__ void raise_most(struct pf_cuda_most most, const float *evidence,
+                                  const float *finest, struct pf_cuda_grid finest_cells,
+                                  const int16_t *light, int light_pitch)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
-    if (x >= cells.width || y >= cells.height)
+    if (x >= most.cells.width || y >= most.cells.height)
         return;
-    size_t at = (size_t)y * cells.pitch + x;
-    most[at] = fmaxf(most[at], evidence[at] + mean_of_four(finest, finest_cells, x, y));
+    size_t at = (size_t)y * most.cells.pitch + x;
+    float said = evidence[at] + mean_of_four(finest, finest_cells, x, y);
+    if (!(said > most.said[at]))
+        return;
+    most.said[at] = said;
+    most.light[at] = light[(size_t)y * light_pitch + x];
 }
 
-void pf_cuda_most(struct pf_cuda *cuda, float *most, const struct pf_cuda_grid *cells,
-                  const float *evidence, const float *finest,
-                  const struct pf_cuda_grid *finest_cells)
+void pf_cuda_see_most(struct pf_cuda *cuda, const struct pf_cuda_most *most, const float *evidence,
+                      const float *finest, const struct pf_cuda_grid *finest_cells,
+                      const int16_t *light, int light_pitch)
 {
-    PF_LAUNCH(raise_most, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], most,
-              *cells, evidence, finest, *finest_cells);
+    PF_LAUNCH(raise_most, blocks_for(&most->cells), dim3(COLUMNS, RUNS), 0,
+              cuda->lane[PF_CUDA_WORK], *most, evidence, finest, *finest_cells, light, light_pitch);
     pf_cuda_launched(cuda, "most evidence");
 }
 
@@ -415,28 +420,27 @@ struct bounds {
     float from, to;
 };
 
-static __global__ void sharp_cells(float *out, const float *most, struct pf_cuda_grid cells,
+static __global__ void sharp_cells(float *out, struct pf_cuda_most most,
                                    struct pf_cuda_nothing nothing, struct bounds far,
                                    struct bounds near, struct pf_cuda_lamps lamps)
 {
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
-    if (x >= cells.width || y >= cells.height)
+    if (x >= most.cells.width || y >= most.cells.height)
         return;
-    size_t at = (size_t)y * cells.pitch + x;
-    float share = nearness(lamps, x, y);
+    size_t at = (size_t)y * most.cells.pitch + x;
+    float share = nearness(lamps, x, y) * pf_darkness_of(most.light[at]);
     float from = far.from + share * (near.from - far.from);
     float to = far.to + share * (near.to - far.to);
-    out[at] = fminf(fmaxf((most[at] - pf_nothing(nothing) - from) / (to - from), 0), 1);
+    out[at] = fminf(fmaxf((most.said[at] - pf_nothing(nothing) - from) / (to - from), 0), 1);
 }
 
-void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const float *most,
-                   const struct pf_cuda_grid *cells, const struct pf_cuda_nothing *nothing,
-                   const float sharp[2], const float lamp_sharp[2],
-                   const struct pf_cuda_lamps *lamps)
+void pf_cuda_sharp(struct pf_cuda *cuda, float *out, const struct pf_cuda_most *most,
+                   const struct pf_cuda_nothing *nothing, const float sharp[2],
+                   const float lamp_sharp[2], const struct pf_cuda_lamps *lamps)
 {
     struct bounds far = {sharp[0], sharp[1]};
     struct bounds near = {lamp_sharp[0], lamp_sharp[1]};
-    PF_LAUNCH(sharp_cells, blocks_for(cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK], out,
-              most, *cells, *nothing, far, near, *lamps);
+    PF_LAUNCH(sharp_cells, blocks_for(&most->cells), dim3(COLUMNS, RUNS), 0,
+              cuda->lane[PF_CUDA_WORK], out, *most, *nothing, far, near, *lamps);
     pf_cuda_launched(cuda, "choice of parts");
 }

@@ -554,10 +554,14 @@ TEST(cuda_sums_over_levels_are_the_cpus)
             job.finest = device_copy(finest, room(&job.fine_cells));
             job.coarse = device_copy(coarse, room(&job.coarse_cells));
             job.evidence = device_copy(evidence, count);
-            float *device_most = device_copy(most, count);
+            struct plane light = new_plane(width, height);
+            int16_t *most_light = (int16_t *)calloc(count, sizeof(int16_t));
+            struct pf_cuda_most device_most = {job.cells, device_copy(most, count),
+                                               device_copy(most_light, count)};
             float *device_halved = device_copy<float>(NULL, count);
             float *device_spread = device_copy<float>(NULL, count);
-            pf_cuda_most(cuda, device_most, &job.cells, job.evidence, job.finest, &job.fine_cells);
+            pf_cuda_see_most(cuda, &device_most, job.evidence, job.finest, &job.fine_cells,
+                             light.on_device.samples[0], light.size.pitch);
             pf_cuda_sums(cuda, &job);
             pf_cuda_halve_cells(cuda, device_halved, &job.cells, job.finest, &job.fine_cells);
             pf_cuda_gather(cuda, device_spread, NULL, &job.cells, job.coarse, &job.coarse_cells,
@@ -570,20 +574,27 @@ TEST(cuda_sums_over_levels_are_the_cpus)
                                                   job.fine_cells.pitch;
                 kernels->add_halved_row(evidence + at, width, upper, lower, job.fine_cells.width);
                 kernels->add_halved_row(halved + at, width, upper, lower, job.fine_cells.width);
-                for (int x = 0; x < width; x++)
+                for (int x = 0; x < width; x++) {
+                    if (evidence[at + x] > most[at + x])
+                        most_light[at + x] = row_of(&light, y)[x];
                     most[at + x] = fmaxf(most[at + x], evidence[at + x]);
+                }
                 gather_cpu(evidence + at, &job.cells, coarse, &job.coarse_cells, 1, y);
                 gather_cpu(spread + at, &job.cells, coarse, &job.coarse_cells, 0.3f, y);
             }
             check_floats(job.evidence, evidence, &job.cells, 1e-5f, "sum of all levels");
-            check_floats(device_most, most, &job.cells, 1e-5f, "most");
+            check_floats(device_most.said, most, &job.cells, 1e-5f, "most");
+            struct plane lit = {job.cells, most_light, {}};
+            lit.on_device.samples[0] = device_most.light;
+            check_plane(&lit, 0, "luma where that is");
             check_floats(device_halved, halved, &job.cells, 1e-5f, "means of cells");
             check_floats(device_spread, spread, &job.cells, 1e-5f, "cells laid over");
-            void *all[] = {(void *)job.finest, (void *)job.coarse, job.evidence,
-                           device_most,        device_halved,      device_spread};
+            void *all[] = {(void *)job.finest, (void *)job.coarse, job.evidence, device_most.said,
+                           device_most.light,  device_halved,      device_spread};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
-            void *mine[] = {finest, evidence, most, coarse, halved, spread};
+            free_plane(&light);
+            void *mine[] = {finest, evidence, most, most_light, coarse, halved, spread};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
             finish(cuda);
@@ -706,11 +717,13 @@ TEST(cuda_clipped_light_eases_what_is_sharp)
             check_floats(lamps.near, near, &lamps.cells, 1e-5f, "clipped light");
 
             float *most = random_floats(room(&cells), -2, 4);
-            float *device_most = device_copy(most, room(&cells));
+            struct plane dark = new_plane(cells.width, cells.height);
+            struct pf_cuda_most device_most = {cells, device_copy(most, room(&cells)),
+                                               dark.on_device.samples[0]};
             float *sharp = device_copy<float>(NULL, room(&cells));
             struct pf_cuda_nothing nothing = {};
             const float bounds[2] = {1, 2.5f}, near_bounds[2] = {0.25f, 1};
-            pf_cuda_sharp(cuda, sharp, device_most, &cells, &nothing, bounds, near_bounds, &lamps);
+            pf_cuda_sharp(cuda, sharp, &device_most, &nothing, bounds, near_bounds, &lamps);
             for (int y = 0; y < cells.height; y++)
                 for (int x = 0; x < cells.width; x++) {
                     /* A cell of these is 2 samples wide, a lamp cell 8. */
@@ -728,16 +741,18 @@ TEST(cuda_clipped_light_eases_what_is_sharp)
                                                 clamped(u + k % 3 - 1, lamps.cells.width)]);
                         sum += share * (double)around;
                     }
+                    sum *= (double)pf_darkness(row_of(&dark, y)[x]);
                     float *value = &most[(size_t)y * cells.pitch + x];
                     double from = 1 - 0.75 * sum, to = 2.5 - 1.5 * sum;
                     *value = fminf(fmaxf((float)((*value - from) / (to - from)), 0), 1);
                 }
             check_floats(sharp, most, &cells, 1e-4f, "sharp near clipped light");
-            void *all[] = {lamps.near, device_most, sharp};
+            void *all[] = {lamps.near, device_most.said, sharp};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
             free(near);
             free(most);
+            free_plane(&dark);
             free_plane(&light);
             finish(cuda);
         }
