@@ -94,12 +94,13 @@ int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const j
         r = pf_burst_coverage(burst, output.order, true, &coverage, err);
         if (r == 0)
             r = write_sidecar(command, written, coverage, engine, sidecar, err);
-        if (r < 0) {
-            unlink(stack);
-            for (int i = 0; i < PF_MAP_COUNT; i++)
-                if (map[i])
-                    unlink(map[i]);
-        }
+    }
+    if (r < 0 && named) { /* whatever of it is there already */
+        unlink(stack);
+        unlink(sidecar);
+        for (int i = 0; i < PF_MAP_COUNT; i++)
+            if (map[i])
+                unlink(map[i]);
     }
     if (r == 0)
         *ret_event = finished(command, written, sidecar, burst, pf_now_ms() - begin_ms);

@@ -161,12 +161,15 @@ finish_all()
         echo "in no output: $(tr '\n' ' ' <"$T/nowhere")"
         lost=$((lost + $(wc -l <"$T/nowhere")))
     fi
-    twice=$((twice + $(sort "$T/in_bursts" | uniq -d | wc -l)))
+    sort "$T/in_bursts" | uniq -d | sed 's/^/in two bursts: /' >"$T/twice"
     # shellcheck disable=SC2086
-    twice=$((twice + $(jq -r '"\(.burst) \(.version)"' $json | sort | uniq -d | wc -l)))
+    jq -r '"\(.burst) \(.version)"' $json | sort | uniq -d | sed 's/^/in two outputs: /' >>"$T/twice"
     # A version of its own only for other frames.
     # shellcheck disable=SC2086
-    twice=$((twice + $(jq -c '[.burst, ([.frames[].identity] | sort)]' $json | sort | uniq -d | wc -l)))
+    jq -c '[.burst, ([.frames[].identity] | sort)]' $json | sort | uniq -d | cut -c 1-60 |
+        sed 's/^/in two versions: /' >>"$T/twice"
+    cat "$T/twice"
+    twice=$((twice + $(wc -l <"$T/twice")))
     [ -z "$(find "$DISK/outbox" -maxdepth 1 -name '.*' -mindepth 1)" ] || fail "left over: $(ls -A "$DISK/outbox")"
 }
 
