@@ -9,6 +9,7 @@ void pf_bytes_of_file(struct pf_bytes *bytes, int fd, int64_t size_bytes)
     bytes->fd = fd;
     bytes->memory = NULL;
     bytes->size_bytes = size_bytes;
+    bytes->error = 0;
     bytes->window_at = 0;
     bytes->window_bytes = 0;
 }
@@ -39,7 +40,7 @@ ssize_t pf_bytes_view(struct pf_bytes *bytes, int64_t at, size_t wanted, const u
             if (n < 0 && errno == EINTR)
                 continue;
             if (n < 0)
-                return -errno;
+                return bytes->error = -errno;
             if (!n)
                 break; /* it has shrunk since its size was taken */
             done += (size_t)n;

@@ -17,6 +17,7 @@ struct pf_bytes {
     int fd;                /* -1: memory */
     const uint8_t *memory; /* NULL: file */
     int64_t size_bytes;
+    int error; /* the last one that pread(2) gave, as -errno: what was found is not all; 0: none */
     int64_t window_at;
     size_t window_bytes;
     uint8_t window[PF_BYTES_WINDOW];

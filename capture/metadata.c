@@ -260,5 +260,8 @@ int pf_metadata_read(struct pf_bytes *bytes, const struct pf_whole *whole, struc
         r = set_text(&record->lens, note.lens, err);
     if (!r && !record->serial)
         r = set_text(&record->serial, note.serial, err);
+    /* Tags that could not be read are no tags that are not there: the frame would join another burst. */
+    if (!r && bytes->error)
+        r = pf_fail_errno(err, -bytes->error, "reading EXIF");
     return r;
 }

@@ -1,6 +1,9 @@
 #include "capture/metadata.h"
 
+#include <errno.h>
 #include <libexif/exif-data.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/picture.h"
 
@@ -354,6 +357,44 @@ TEST(metadata_of_maker_notes)
 }
 
 /* Byte flips in block, note and directories: any record, no crash, no endless loop. */
+/* A tag that could not be read is none that is not there. */
+TEST(metadata_that_could_not_all_be_read)
+{
+    struct picture block = block_of(usual_exif(EXIF_BYTE_ORDER_INTEL));
+    struct picture jpeg = picture_jpeg(16, 16, false, 0, block.bytes, block.size);
+    struct pf_bytes *bytes = malloc(sizeof(*bytes));
+    struct pf_record *record = calloc(1, sizeof(*record));
+    struct pf_whole whole;
+    struct pf_error err = {0};
+    const uint8_t *view;
+    int ends[2];
+    CHECK(bytes && record && pipe(ends) == 0);
+    pf_bytes_of_memory(bytes, jpeg.bytes, jpeg.size);
+    CHECK_EQ(pf_whole_check(bytes, &whole), 0);
+
+    /* The file's begin is in the window, and reading what is further on has failed. */
+    CHECK(jpeg.size <= PF_BYTES_WINDOW);
+    pf_bytes_of_file(bytes, ends[0], 2 * PF_BYTES_WINDOW);
+    memcpy(bytes->window, jpeg.bytes, jpeg.size);
+    bytes->window_bytes = jpeg.size;
+    CHECK_OK(pf_metadata_read(bytes, &whole, record, &err), &err);
+    CHECK_STR(record->serial, "S-123");
+    pf_record_free(record);
+    record = calloc(1, sizeof(*record));
+    CHECK(record);
+    CHECK_EQ(pf_bytes_view(bytes, PF_BYTES_WINDOW, 1, &view), -ESPIPE);
+    bytes->window_at = 0;
+    bytes->window_bytes = jpeg.size;
+    CHECK_EQ(pf_metadata_read(bytes, &whole, record, &err), -ESPIPE);
+
+    pf_record_free(record);
+    close(ends[0]);
+    close(ends[1]);
+    free(bytes);
+    free(jpeg.bytes);
+    free(block.bytes);
+}
+
 TEST(metadata_hostile)
 {
     uint64_t seed = 11;
