@@ -227,6 +227,8 @@ $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(HUNGRY) $(BE
 
 # What these call for memory, they answer themselves.
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf __asprintf_chk
+# What this one asks to fail, fails.
+$(BUILD)/tests/test_outbox: MORE_LIBS = -Wl$(comma)--wrap=fsync$(comma)--wrap=rename
 $(filter $(BUILD)/tests/test_allocations_%,$(UNITS)) $(HUNGRY): MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
 
 $(CAMERA): $(CAMERA_O)

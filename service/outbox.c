@@ -42,6 +42,8 @@ struct pf_outbox {
     int wake_fd;
     pthread_t thread;
     bool running;
+    char *
+        unsure; /* the thread's: a name that was taken, but not durably, and could not be given back */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t more;
@@ -202,6 +204,32 @@ static int prepare(struct pf_outbox *outbox, struct task *task)
     return r;
 }
 
+/* Renamed but not made durable, a name is given back, or is remembered where even that fails: or the
+ * next attempt would take its own earlier work for a stranger's and publish a second time. Nobody has
+ * been told of what lies there. */
+static int take_name(struct pf_outbox *outbox, const char *partial, const char *name,
+                     struct pf_error *err)
+{
+    int r = 0;
+    if (outbox->unsure && !strcmp(outbox->unsure, name)) {
+        r = pf_remove_tree(name, err);
+        if (!r) {
+            free(outbox->unsure);
+            outbox->unsure = NULL;
+        }
+    }
+    if (!r)
+        r = pf_rename_new(partial, name, err);
+    if (r < 0)
+        return r;
+    r = pf_sync_parent(name, err);
+    if (r < 0 && rename(name, partial) < 0) {
+        free(outbox->unsure);
+        outbox->unsure = strdup(name);
+    }
+    return r;
+}
+
 static int publish(struct pf_outbox *outbox, struct task *task)
 {
     int r = -EEXIST;
@@ -214,14 +242,9 @@ static int publish(struct pf_outbox *outbox, struct task *task)
         free(task->path);
         task->path = final_path(outbox, task, attempt);
         pf_error_clear(&task->err);
-        r = task->path ? pf_rename_durable(partial, task->path, &task->err)
+        r = task->path ? take_name(outbox, partial, task->path, &task->err)
                        : pf_fail(&task->err, ENOMEM, "out of memory");
     }
-    /* Renamed but not made durable: the name is given back, or the next attempt would take its own
-     * earlier work for a stranger's and publish a second time. */
-    struct stat st;
-    if (r < 0 && r != -EEXIST && task->path && lstat(partial, &st) < 0 && errno == ENOENT)
-        rename(task->path, partial);
     free(partial);
     return r;
 }
@@ -375,6 +398,7 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
     pthread_cond_destroy(&outbox->more);
     free(outbox->directory);
     free(outbox->tag);
+    free(outbox->unsure);
     free(outbox);
     return NULL;
 }

@@ -109,7 +109,7 @@ int pf_sync_parent(const char *path, struct pf_error *err)
     return r;
 }
 
-int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
+int pf_rename_new(const char *from, const char *to, struct pf_error *err)
 {
     /* RENAME_NOREPLACE is missing on some network file systems: there, look first. */
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0) {
@@ -121,7 +121,13 @@ int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
         if (rename(from, to) < 0)
             return pf_fail_errno(err, errno, "renaming %s to %s", from, to);
     }
-    return pf_sync_parent(to, err);
+    return 0;
+}
+
+int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
+{
+    int r = pf_rename_new(from, to, err);
+    return r < 0 ? r : pf_sync_parent(to, err);
 }
 
 int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes,

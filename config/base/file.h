@@ -32,8 +32,11 @@ int pf_sync_path(const char *path, struct pf_error *err);
 /* The same for the directory that holds `path`. */
 int pf_sync_parent(const char *path, struct pf_error *err);
 
-/* Durable move: rename(2), then fsync of the directory that holds `to`. The content must have
- * been fsynced before. Does not replace an existing `to` (-EEXIST). */
+/* rename(2) that does not replace an existing `to` (-EEXIST). */
+int pf_rename_new(const char *from, const char *to, struct pf_error *err);
+
+/* Durable move: pf_rename_new(), then fsync of the directory that holds `to`. The content must have
+ * been fsynced before. */
 int pf_rename_durable(const char *from, const char *to, struct pf_error *err);
 
 /* Writes a whole file durably: temporary name beside it, fsync, rename over, fsync directory. */

@@ -11,6 +11,27 @@
 #include "config/base/file.h"
 #include "tests/unit/test.h"
 
+/* How many of the next calls fail: those that make a directory durable, and that give a name back. */
+static int fsync_fails, rename_fails;
+int __real_fsync(int fd), __real_rename(const char *from, const char *to);
+int __wrap_fsync(int fd);
+int __wrap_rename(const char *from, const char *to);
+
+int __wrap_fsync(int fd)
+{
+    struct stat st;
+    if (fsync_fails > 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && --fsync_fails == 0)
+        return errno = EIO, -1;
+    return __real_fsync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+    if (rename_fails > 0 && rename_fails--)
+        return errno = EIO, -1;
+    return __real_rename(from, to);
+}
+
 struct answers {
     struct event_base *base;
     size_t wanted, count;
@@ -117,6 +138,48 @@ TEST(outbox_publishes_and_finds)
     CHECK(!pf_outbox_free(outbox));
     event_base_free(answers.base);
     CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+}
+
+/* A name that was taken, but not durably, is not a stranger's for the next attempt: also where it could
+ * not be given back. */
+TEST(outbox_publishes_once_whatever_fails)
+{
+    for (int fails = 0; fails < 2; fails++) {
+        char directory[] = "/tmp/outbox-test-XXXXXX", path[640];
+        struct pf_outbox *outbox = NULL;
+        struct answers answers = {.base = event_base_new()};
+        struct stat st;
+        CHECK(mkdtemp(directory));
+        CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", on_answer, &answers, NULL),
+                 0);
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
+        write_sidecar(answers.items[0].path, "b", 1, "f1");
+        fsync_fails = 2; /* the first is of what is in it, the second of where it lies */
+        rename_fails = fails;
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), -EIO);
+        CHECK_EQ(fsync_fails, 0);
+        CHECK_EQ(rename_fails, 0);
+        snprintf(path, sizeof(path), "%s/b", directory);
+        CHECK_EQ(stat(path, &st) == 0, fails == 1);
+
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
+        write_sidecar(answers.items[0].path, "b", 1, "f2");
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), 0);
+        CHECK_STR(answers.items[0].path, path);
+        snprintf(path, sizeof(path), "%s/b+1", directory);
+        CHECK(stat(path, &st) < 0);
+        json_t *frames = json_pack("[s]", "f2");
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), 0);
+        json_decref(frames);
+
+        /* From now on it is a published one. */
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
+        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), 0);
+        CHECK_STR(answers.items[0].path, path);
+        pf_outbox_free(outbox);
+        event_base_free(answers.base);
+        CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+    }
 }
 
 TEST(outbox_says_what_is_wrong)
