@@ -255,7 +255,8 @@ test_row14_inputs_that_are_away_are_waited_for()
     make_burst burst
     mkdir_inbox
     local files=(burst/*.jpg)
-    serve --expected-frames 5
+    # By its count: the first three alone must not be out before the others are seen.
+    serve --expected-frames 5 --gap 60
     drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     mv inbox away
