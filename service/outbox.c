@@ -34,6 +34,12 @@ struct task {
     struct pf_error err;
 };
 
+/* A path that was taken, but not durably, and could not be given back. */
+struct name {
+    struct name *next;
+    char path[];
+};
+
 struct pf_outbox {
     char *directory, *tag;
     void (*handler)(const struct pf_outbox_answer *answer, void *context);
@@ -42,8 +48,7 @@ struct pf_outbox {
     int wake_fd;
     pthread_t thread;
     bool running;
-    char *
-        unsure; /* the thread's: a name that was taken, but not durably, and could not be given back */
+    struct name *unsure; /* the thread's */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t more;
@@ -204,29 +209,48 @@ static int prepare(struct pf_outbox *outbox, struct task *task)
     return r;
 }
 
+static struct name **find_unsure(struct pf_outbox *outbox, const char *path)
+{
+    struct name **at = &outbox->unsure;
+    while (*at && strcmp((*at)->path, path) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static void forget_unsure(struct name **at)
+{
+    struct name *name = *at;
+    *at = name->next;
+    free(name);
+}
+
+static void remember_unsure(struct pf_outbox *outbox, const char *path)
+{
+    struct name *name = malloc(sizeof(*name) + strlen(path) + 1);
+    if (!name)
+        return;
+    memcpy(name->path, path, strlen(path) + 1);
+    name->next = outbox->unsure;
+    outbox->unsure = name;
+}
+
 /* Renamed but not made durable, a name is given back, or is remembered where even that fails: or the
  * next attempt would take its own earlier work for a stranger's and publish a second time. Nobody has
  * been told of what lies there. */
-static int take_name(struct pf_outbox *outbox, const char *partial, const char *name,
+static int take_name(struct pf_outbox *outbox, const char *partial, const char *path,
                      struct pf_error *err)
 {
-    int r = 0;
-    if (outbox->unsure && !strcmp(outbox->unsure, name)) {
-        r = pf_remove_tree(name, err);
-        if (!r) {
-            free(outbox->unsure);
-            outbox->unsure = NULL;
-        }
-    }
+    struct name **unsure = find_unsure(outbox, path);
+    int r = *unsure ? pf_remove_tree(path, err) : 0;
+    if (!r && *unsure)
+        forget_unsure(unsure);
     if (!r)
-        r = pf_rename_new(partial, name, err);
+        r = pf_rename_new(partial, path, err);
     if (r < 0)
         return r;
-    r = pf_sync_parent(name, err);
-    if (r < 0 && rename(name, partial) < 0) {
-        free(outbox->unsure);
-        outbox->unsure = strdup(name);
-    }
+    r = pf_sync_parent(path, err);
+    if (r < 0 && rename(path, partial) < 0)
+        remember_unsure(outbox, path);
     return r;
 }
 
@@ -398,7 +422,8 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
     pthread_cond_destroy(&outbox->more);
     free(outbox->directory);
     free(outbox->tag);
-    free(outbox->unsure);
+    while (outbox->unsure)
+        forget_unsure(&outbox->unsure);
     free(outbox);
     return NULL;
 }

@@ -144,6 +144,7 @@ TEST(outbox_publishes_and_finds)
  * not be given back. */
 TEST(outbox_publishes_once_whatever_fails)
 {
+    static const char *const names[] = {"b", "c"};
     for (int fails = 0; fails < 2; fails++) {
         char directory[] = "/tmp/outbox-test-XXXXXX", path[640];
         struct pf_outbox *outbox = NULL;
@@ -152,30 +153,34 @@ TEST(outbox_publishes_once_whatever_fails)
         CHECK(mkdtemp(directory));
         CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", on_answer, &answers, NULL),
                  0);
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
-        write_sidecar(answers.items[0].path, "b", 1, "f1");
-        fsync_fails = 2; /* the first is of what is in it, the second of where it lies */
-        rename_fails = fails;
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), -EIO);
-        CHECK_EQ(fsync_fails, 0);
-        CHECK_EQ(rename_fails, 0);
-        snprintf(path, sizeof(path), "%s/b", directory);
-        CHECK_EQ(stat(path, &st) == 0, fails == 1);
-
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
-        write_sidecar(answers.items[0].path, "b", 1, "f2");
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), 0);
-        CHECK_STR(answers.items[0].path, path);
-        snprintf(path, sizeof(path), "%s/b+1", directory);
-        CHECK(stat(path, &st) < 0);
+        for (int i = 0; i < 2; i++) {
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, names[i], 1, NULL), 0);
+            write_sidecar(answers.items[0].path, names[i], 1, "f1");
+            fsync_fails = 2; /* the first is of what is in it, the second of where it lies */
+            rename_fails = fails;
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, names[i], 1, NULL), -EIO);
+            CHECK_EQ(fsync_fails, 0);
+            CHECK_EQ(rename_fails, 0);
+            snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+            CHECK_EQ(stat(path, &st) == 0, fails == 1);
+        }
         json_t *frames = json_pack("[s]", "f2");
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), 0);
-        json_decref(frames);
+        for (int i = 0; i < 2; i++) {
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, names[i], 1, NULL), 0);
+            write_sidecar(answers.items[0].path, names[i], 1, "f2");
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, names[i], 1, NULL), 0);
+            snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+            CHECK_STR(answers.items[0].path, path);
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, names[i], 1, frames), 0);
+            CHECK_STR(answers.items[0].path, path);
 
-        /* From now on it is a published one. */
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), 0);
-        CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 1, NULL), 0);
-        CHECK_STR(answers.items[0].path, path);
+            /* From now on it is a published one, and keeps its name. */
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, names[i], 1, NULL), 0);
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, names[i], 1, NULL), 0);
+            snprintf(path, sizeof(path), "%s/%s+1", directory, names[i]);
+            CHECK_STR(answers.items[0].path, path);
+        }
+        json_decref(frames);
         pf_outbox_free(outbox);
         event_base_free(answers.base);
         CHECK_EQ(pf_remove_tree(directory, NULL), 0);
