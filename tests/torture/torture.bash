@@ -10,6 +10,7 @@
 #   drop_burst                   makes a burst of 5 small frames and drops them
 #   note_promises                what the service has promised until now, from its log
 #   check_promises               every recorded frame and published output is there
+#   end_round ROUND [MORE]       what was promised is there; then all that is left is done
 #   finish_all [OPTIONS]         lets the service end its work undisturbed; then all that was dropped is
 #                                in the newest version of exactly one burst
 #   tell WHAT                    fails when something was lost, and adds a line to the table
@@ -171,6 +172,24 @@ finish_all()
     cat "$T/twice"
     twice=$((twice + $(wc -l <"$T/twice")))
     [ -z "$(find "$DISK/outbox" -maxdepth 1 -name '.*' -mindepth 1)" ] || fail "left over: $(ls -A "$DISK/outbox")"
+}
+
+# After the round was ended at once: it has not crashed, and keeps its promises; then undisturbed, so
+# that every round begins with nothing to do. MORE: another pattern that must not be in the log
+end_round() # ROUND [MORE]
+{
+    # Of the worker or capture too: a call that fails is no reason to crash.
+    grep -aE "signal (11|6|7|8|4) |Sanitizer|Assertion|stack smashing|corrupted|double free${2:+|$2}" service.err &&
+        fail "round $1: it has crashed"
+    check_promises
+    [ $lost -eq 0 ] || cp service.err "service.err.$1"
+    UNDER=()
+    begin
+    await_begin
+    wait_for 60 all_is_done
+    stop service
+    [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
+    check_promises
 }
 
 recovery_text()
