@@ -9,8 +9,7 @@ cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
 RUNS=${RUNS:-5} SIZE=${SIZE:-24} FRAMES=${FRAMES:-10} SCENE=${SCENE:-textured} SEED=${SEED:-4}
-T=$(mktemp -d "${TMPDIR:-/tmp}/parfocal-cost-XXXXXX") || exit 1
-trap 'rm -rf "$T"' EXIT
+workspace cost
 if [ -z "${IN:-}" ]; then
     say "making $FRAMES frames of $SIZE MP"
     IN=$T/in

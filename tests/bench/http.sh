@@ -9,16 +9,7 @@ cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
 FRAMES=${FRAMES:-40} PACE=${PACE:-1.5} SIZE=${SIZE:-2} ROUNDS=${ROUNDS:-1} BURSTS=${BURSTS:-2}
-T=$(mktemp -d "${TMPDIR:-/tmp}/parfocal-http-XXXXXX") || exit 1
-service=
-finish()
-{
-    [ -z "$service" ] || kill "$service" 2>/dev/null
-    wait
-    rm -rf "$T"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+workspace http
 
 resident_mb()
 {

@@ -11,16 +11,7 @@ cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
 SIDE=${SIDE:-17320} FRAMES=${FRAMES:-3} WAYS=${WAYS:-stack serve}
-T=$(mktemp -d "${TMPDIR:-/tmp}/parfocal-large-XXXXXX") || exit 1
-service=
-finish()
-{
-    [ -z "$service" ] || kill "$service" 2>/dev/null
-    wait
-    rm -rf "$T"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+workspace large
 
 if [ $# -eq 0 ]; then
     say "making $FRAMES frames of $SIDE x $SIDE px"

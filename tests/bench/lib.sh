@@ -51,3 +51,19 @@ machine()
         "$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)" \
         "$(. /etc/os-release && echo "$PRETTY_NAME")"
 }
+
+# A directory $T of its own for a benchmark of the service, whose process is $service; both end with it.
+workspace() # NAME
+{
+    T=$(mktemp -d "${TMPDIR:-/tmp}/parfocal-$1-XXXXXX") || exit 1
+    service=
+    trap clear_workspace EXIT
+    trap 'exit 130' INT TERM
+}
+
+clear_workspace()
+{
+    [ -z "$service" ] || kill "$service" 2>/dev/null
+    wait
+    rm -rf "$T"
+}

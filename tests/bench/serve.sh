@@ -10,16 +10,7 @@ cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
 COUNTS=${COUNTS:-10 40} SIZE=${SIZE:-24} PACE=${PACE:-3} GAP=${GAP:-5} SCENE=${SCENE:-textured}
-T=$(mktemp -d "${TMPDIR:-/tmp}/parfocal-serve-XXXXXX") || exit 1
-service=
-finish()
-{
-    [ -z "$service" ] || kill "$service" 2>/dev/null
-    wait
-    rm -rf "$T"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+workspace serve
 
 now_ms()
 {
