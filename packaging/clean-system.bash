@@ -1,4 +1,5 @@
-# For test-package.sh and test-unit.sh: sourced, with `set -eu`, as root, from the repository's root.
+# For test-package.sh and test-unit.sh: sourced, with `set -eu`, as root, with their operands DEB_DIR GENERATE.
+# $deb is the package.
 #
 #   clean_system            makes a clean Debian 12 in $root, which goes away at exit; /proc and /dev are there
 #   inside COMMAND...       runs it in there
@@ -11,6 +12,9 @@
 #   stacks_are NUMBER       so many are out
 #
 # The debootstrapped system is kept as a tar archive in build/package for the next time.
+debs=$(realpath "$1") generate=$(realpath "$2")
+cd "${BASH_SOURCE%/*}/.."
+deb=$(ls "$debs"/parfocal_*.deb)
 keep=$PWD/build/package
 base=$keep/bookworm.tar
 [ "$(id -u)" -eq 0 ] || { echo 'make test-package needs root' >&2; exit 1; }

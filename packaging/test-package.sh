@@ -9,10 +9,7 @@
 # There is no init in a chroot: what systemd would start is started here, with what the unit names;
 # the unit itself has test-unit.sh.
 set -eu
-debs=$(realpath "$1") generate=$(realpath "$2")
-cd "${BASH_SOURCE%/*}/.."
-deb=$(ls "$debs"/parfocal_*.deb)
-. packaging/clean-system.bash
+. "${BASH_SOURCE%/*}/clean-system.bash"
 
 clean_system
 listing() # every file that is not apt's, dpkg's or a log

@@ -7,10 +7,7 @@
 # stack, come back after SIGKILL and, by the watchdog, after SIGSTOP, be upgraded by dpkg with a burst in flight, say what
 # is wrong with a configuration without starting again and again, and end with the machine.
 set -eu
-debs=$(realpath "$1") generate=$(realpath "$2")
-cd "${BASH_SOURCE%/*}/.."
-deb=$(ls "$debs"/parfocal_*.deb)
-. packaging/clean-system.bash
+. "${BASH_SOURCE%/*}/clean-system.bash"
 
 clean_system
 cp "$deb" "$root/tmp/parfocal.deb"
