@@ -95,13 +95,13 @@ struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job)
     return NULL;
 }
 
-struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity)
+struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity)
 {
     size_t at = job->found;
     for (size_t i = 0; identity && i < job->count; i++, at++) {
         at = at < job->count ? at : 0;
         if (!strcmp(job->frames[at].record->id.text, identity)) {
-            ((struct pf_job *)job)->found = at; /* no job is constant in itself */
+            job->found = at;
             return &job->frames[at];
         }
     }

@@ -128,7 +128,7 @@ void pf_job_set_step(struct pf_job *job, struct pf_job_frame *frame, enum pf_job
 struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job);
 
 /* By identity text; NULL none. */
-struct pf_job_frame *pf_job_find(const struct pf_job *job, const char *identity);
+struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity);
 
 bool pf_job_fused(const struct pf_job_frame *frame);
 /* "" when fused or without a result. */

@@ -102,7 +102,7 @@ static json_t *time_of(const struct pf_record *record)
     return pf_record_captured(record, captured) ? json_string(captured) : json_null();
 }
 
-json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings)
+json_t *pf_sidecar(struct pf_job *job, const struct pf_settings *settings)
 {
     const struct pf_record **order = pf_job_order(job);
     if (!order)

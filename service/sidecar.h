@@ -11,7 +11,7 @@
 #include "service/job.h"
 
 /* New object, owned by the caller; NULL on out of memory. */
-json_t *pf_sidecar(const struct pf_job *job, const struct pf_settings *settings);
+json_t *pf_sidecar(struct pf_job *job, const struct pf_settings *settings);
 
 /* JSON array of the identities of all frames of the job; owned by the caller, NULL as above. */
 json_t *pf_sidecar_identities(const struct pf_job *job);

@@ -85,7 +85,7 @@ static bool untold(struct pf_job *job, const char *key)
     return true;
 }
 
-static const char *name_of(const struct pf_job *job, const json_t *identity)
+static const char *name_of(struct pf_job *job, const json_t *identity)
 {
     const struct pf_job_frame *frame = pf_job_find(job, json_string_value(identity));
     return frame ? pf_base_name(frame->record->path) : "a frame";

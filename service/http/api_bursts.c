@@ -109,7 +109,7 @@ static void id_of(struct pf_api *api, int64_t burst, char to[PF_BURST_ID_MAX])
 static json_t *frame_json(struct pf_api *api, const struct pf_journal_frame *frame, bool grids)
 {
     char burst[PF_BURST_ID_MAX];
-    const struct pf_job *job =
+    struct pf_job *job =
         frame->burst ? pf_scheduler_find(api->service->scheduler, frame->burst) : NULL;
     const struct pf_job_frame *known = job ? pf_job_find(job, frame->record->id.text) : NULL;
     if (known)
@@ -359,7 +359,7 @@ static void set_plots(json_t *burst)
     json_object_set_new(burst, "drift", drift);
 }
 
-static json_t *job_items(struct pf_api *api, const struct pf_job *job, bool grids)
+static json_t *job_items(struct pf_api *api, struct pf_job *job, bool grids)
 {
     const struct pf_record **order = pf_job_order(job);
     json_t *items = json_array();
@@ -414,7 +414,7 @@ void pf_api_burst_whole(struct pf_http_request *request, void *context)
     if (!pf_api_burst(api, request, &bursts))
         return;
     const struct pf_journal_burst *burst = &bursts.items[0];
-    const struct pf_job *job = pf_scheduler_find(api->service->scheduler, burst->number);
+    struct pf_job *job = pf_scheduler_find(api->service->scheduler, burst->number);
     struct whole *whole = calloc(1, sizeof(*whole));
     int r = whole ? 0 : pf_fail(&err, ENOMEM, "out of memory");
     if (!r) {
