@@ -167,6 +167,9 @@ static int check_text(const struct pf_setting *row, const char *value, struct pf
     bool fixed;
     size_t length;
     enum pf_capture_target target;
+    if (strlen(value) > PF_SETTING_TEXT_MAX)
+        return pf_fail(err, ERANGE, "%s = %.40s...: longer than %d bytes", row->key, value,
+                       PF_SETTING_TEXT_MAX);
     if (row->offset == offsetof(struct pf_settings, gap))
         return pf_settings_gap(value, &gap_ms, &fixed, err);
     if (row->offset == offsetof(struct pf_settings, source) && !pf_settings_folder(value) &&

@@ -17,7 +17,8 @@
  * The option of a key is --key with '_' written '-'. Who renames a key leaves its old name behind the
  * help: whoever still uses it is told the new one.
  *
- * A TEXT may be empty where its default is.
+ * A TEXT may be empty where its default is; neither it nor an element of a LIST has more than
+ * PF_SETTING_TEXT_MAX bytes.
  *
  * A section is of use to whole commands: `engine` goes to the worker and to `parfocal stack`,
  * `output` as well, `maps` (which are asked for otherwise there), `service` and `hooks` not. service/main.c
@@ -58,6 +59,8 @@ enum pf_capture_target {
     PF_CAPTURE_TARGET_LEAVE
 };
 enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
+
+#define PF_SETTING_TEXT_MAX 16000
 
 /* clang-format off */
 #define PF_SETTINGS(TEXT, LIST, CHOICE, INT, REAL, BOOL) \

@@ -9,6 +9,8 @@
 #include "config/settings_table.h"
 
 enum { LINE_MAX_BYTES = 16384 };
+/* Whatever is set can be printed as a line that can be read. */
+_Static_assert(PF_SETTING_TEXT_MAX + 64 <= LINE_MAX_BYTES, "a key, and what is around it");
 
 struct parse {
     struct pf_settings *settings;
@@ -20,8 +22,15 @@ struct parse {
     int r;
 };
 
+/* Of the line ends that there are, "\n" and "\r\n" end a line here. */
+static bool ends_within(const char *line)
+{
+    const char *end = line + strcspn(line, "\r");
+    return end[strspn(end, "\r\n")] != '\0';
+}
+
 /* Stands in for fgets: counts lines, because inih's handler is not told, and refuses what inih
- * would silently cut (long lines, zero bytes). */
+ * would silently cut (long lines, zero bytes) or take into a value (line ends of its own kind). */
 static char *read_line(char *buffer, int size, void *context)
 {
     struct parse *parse = context;
@@ -49,6 +58,13 @@ static char *read_line(char *buffer, int size, void *context)
         return NULL;
     }
     buffer[used] = '\0';
+    if (ends_within(buffer)) {
+        parse->r = pf_fail(parse->err, EINVAL,
+                           "%s:%d: a carriage return without a line feed: lines end in either the "
+                           "latter or both",
+                           parse->path, parse->line);
+        return NULL;
+    }
     return used ? buffer : NULL;
 }
 

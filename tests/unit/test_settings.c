@@ -191,6 +191,9 @@ TEST(file_errors_name_the_line)
     expect_line("threads = 2 # cores\n", 1, "a line of its own");
     expect_line("threads = 1\nmin_frames = 0\nbogus = 1\n", 2, "whole number");
     expect_line("threads =\n", 1, "whole number");
+    /* Nor is all behind it silently a part of what is before. */
+    expect_line("gap = 3\r\noutbox = a\rspool = b\r\n", 2, "carriage return");
+    expect_line("# old line ends\rgap = 3\r", 1, "carriage return");
 }
 
 TEST(file_lines_too_long_or_binary)
@@ -305,6 +308,12 @@ TEST(printed_configuration_reads_back)
     CHECK_OK(pf_settings_set(&settings, "source", "folder:/a;b ", &err), &err);
     CHECK_OK(pf_settings_set(&settings, "source", "folder:/\xe9t\xe9", &err), &err);
     CHECK_OK(pf_settings_set(&settings, "state", " \"q\" ", &err), &err);
+    char longest[PF_SETTING_TEXT_MAX + 2] = "";
+    memset(longest, ' ', PF_SETTING_TEXT_MAX + 1); /* what has the most around it */
+    CHECK_EQ(pf_settings_set(&settings, "spool", longest, &err), -ERANGE);
+    pf_error_clear(&err);
+    longest[PF_SETTING_TEXT_MAX] = '\0';
+    CHECK_OK(pf_settings_set(&settings, "spool", longest, &err), &err);
     CHECK_OK(pf_settings_set(&settings, "settle", "0.1", &err), &err);
     CHECK_OK(pf_settings_set(&settings, "min_correlation", "0.12345678901234567", &err), &err);
     CHECK_OK(pf_settings_set(&settings, "motion", "affine", &err), &err);
@@ -320,6 +329,7 @@ TEST(printed_configuration_reads_back)
     CHECK_STR(again.source.items[0], "folder:/a;b ");
     CHECK_STR(again.source.items[1], "folder:/\xe9t\xe9");
     CHECK_STR(again.state, " \"q\" ");
+    CHECK_STR(again.spool, longest);
     CHECK(again.settle == settings.settle);
     CHECK(again.min_correlation == settings.min_correlation);
     CHECK_EQ(again.motion, PF_MOTION_AFFINE);
