@@ -25,7 +25,7 @@
     X(mtime_ns, INT64_MIN, INT64_MAX)                                                              \
     X(ctime_ns, INT64_MIN, INT64_MAX)                                                              \
     X(inode, INT64_MIN, INT64_MAX)                                                                 \
-    X(arrival_ms, INT64_MIN, INT64_MAX)                                                            \
+    X(arrival_ms, -PF_RECORD_ARRIVAL_MAX_MS, PF_RECORD_ARRIVAL_MAX_MS)                             \
     X(width, 0, INT32_MAX)                                                                         \
     X(height, 0, INT32_MAX)                                                                        \
     X(orientation, 1, 8)                                                                           \

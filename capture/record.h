@@ -14,6 +14,9 @@
 #include "config/base/error.h"
 #include "config/base/file.h"
 
+/* Either way; any few of them can be added. */
+#define PF_RECORD_ARRIVAL_MAX_MS (INT64_C(1) << 53)
+
 struct pf_record {
     char *path;            /* bytes, absolute */
     char *source;          /* as configured: "folder:DIR" */

@@ -29,9 +29,10 @@ int pf_journal_next_burst(struct pf_journal *journal, int64_t *ret, struct pf_er
         r = pf_journal_step(journal, next, err);
     if (r < 0)
         return r;
-    *ret = sqlite3_column_int64(next, 0);
+    /* Far from the end, so that counting on cannot get there. */
+    r = pf_journal_number(next, 0, 1, INT64_MAX / 2, ret, err);
     pf_journal_done(next);
-    return 0;
+    return r;
 }
 
 /* ---- its id ---- */
@@ -77,6 +78,13 @@ static void place_part(const struct pf_record *first, char *text, size_t size)
         snprintf(text, size, "frames");
 }
 
+/* Results are called after it: nothing that leads elsewhere. */
+static bool is_id(const char *id)
+{
+    size_t length = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    return !id[length] && length && length < PF_BURST_ID_MAX && id[0] != '.';
+}
+
 int pf_journal_open_burst(struct pf_journal *journal, int64_t number, const struct pf_record *first,
                           char ret_id[PF_BURST_ID_MAX], struct pf_error *err)
 {
@@ -106,6 +114,19 @@ struct standing {
     int wanted, published;
 };
 
+/* Three columns, this one and those behind it. */
+static int read_standing(sqlite3_stmt *row, int column, struct standing *ret, struct pf_error *err)
+{
+    int state = 0;
+    int r = pf_journal_count(row, column, PF_BURST_STATE_NOT_A_STACK, &state, err);
+    if (!r)
+        r = pf_journal_count(row, column + 1, PF_JOURNAL_COUNT_MAX, &ret->wanted, err);
+    if (!r)
+        r = pf_journal_count(row, column + 2, PF_JOURNAL_COUNT_MAX, &ret->published, err);
+    ret->state = (enum pf_burst_state)state;
+    return r;
+}
+
 static int standing_of(struct pf_journal *journal, int64_t burst, struct standing *ret,
                        struct pf_error *err)
 {
@@ -115,11 +136,9 @@ static int standing_of(struct pf_journal *journal, int64_t burst, struct standin
         r = pf_journal_step(journal, row, err);
     if (r <= 0)
         return r < 0 ? r : pf_fail(err, ENOENT, "burst %lld is not there", (long long)burst);
-    ret->state = (enum pf_burst_state)sqlite3_column_int(row, 0);
-    ret->wanted = sqlite3_column_int(row, 1);
-    ret->published = sqlite3_column_int(row, 2);
+    r = read_standing(row, 0, ret, err);
     pf_journal_done(row);
-    return 0;
+    return r;
 }
 
 static int not_allowed(int64_t burst, enum pf_burst_state state, const char *step,
@@ -267,14 +286,19 @@ static int read_burst(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
                       struct pf_error *err)
 {
     const char *id;
-    int r = pf_journal_column(row, 1, &id, err);
+    struct standing standing = {0};
+    int r = pf_journal_needed_column(row, 1, &id, err);
+    if (!r && !is_id(id))
+        r = pf_journal_damaged(row, 1, "is none of ours", err);
+    if (!r)
+        r = read_standing(row, 2, &standing, err);
     if (r < 0)
         return r;
     burst->number = sqlite3_column_int64(row, 0);
-    snprintf(burst->id, sizeof(burst->id), "%s", id ? id : "");
-    burst->state = (enum pf_burst_state)sqlite3_column_int(row, 2);
-    burst->wanted = sqlite3_column_int(row, 3);
-    burst->published = sqlite3_column_int(row, 4);
+    snprintf(burst->id, sizeof(burst->id), "%s", id);
+    burst->state = standing.state;
+    burst->wanted = standing.wanted;
+    burst->published = standing.published;
     burst->frames = (size_t)sqlite3_column_int64(row, 5);
     burst->opened_wall_ms = sqlite3_column_int64(row, 9);
     burst->changed_wall_ms = sqlite3_column_int64(row, 10);

@@ -132,6 +132,16 @@ static bool is_out_of_memory(sqlite3_stmt *statement)
     return sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM;
 }
 
+int pf_journal_damaged(sqlite3_stmt *statement, int column, const char *how, struct pf_error *err)
+{
+    const char *name = sqlite3_column_name(statement, column);
+    return pf_fail(err, EUCLEAN,
+                   "journal %s is damaged: %.40s of a row %s (restore a copy, or move it away to "
+                   "begin a new one)",
+                   sqlite3_db_filename(sqlite3_db_handle(statement), NULL),
+                   name ? name : "a column", how);
+}
+
 int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
 {
     *ret = NULL;
@@ -139,9 +149,11 @@ int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_e
         return 0;
     /* As a blob: the bytes as they were given, ended by a NUL of ours. */
     const void *bytes = sqlite3_column_blob(statement, column);
-    int size_bytes = sqlite3_column_bytes(statement, column);
+    size_t size_bytes = (size_t)sqlite3_column_bytes(statement, column);
+    if (bytes && memchr(bytes, '\0', size_bytes))
+        return pf_journal_damaged(statement, column, "holds a zero byte", err);
     if (bytes || !is_out_of_memory(statement))
-        *ret = strndup(bytes ? bytes : "", (size_t)size_bytes);
+        *ret = strndup(bytes ? bytes : "", size_bytes);
     return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
 }
 
@@ -149,7 +161,41 @@ int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, str
 {
     bool is_null = sqlite3_column_type(statement, column) == SQLITE_NULL;
     *ret = (const char *)sqlite3_column_text(statement, column);
+    if (*ret && strlen(*ret) != (size_t)sqlite3_column_bytes(statement, column))
+        return pf_journal_damaged(statement, column, "holds a zero byte", err);
     return *ret || is_null ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
+}
+
+int pf_journal_needed_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
+{
+    int r = pf_journal_text(statement, column, ret, err);
+    return r || *ret ? r : pf_journal_damaged(statement, column, "is missing", err);
+}
+
+int pf_journal_needed_column(sqlite3_stmt *statement, int column, const char **ret,
+                             struct pf_error *err)
+{
+    int r = pf_journal_column(statement, column, ret, err);
+    return r || *ret ? r : pf_journal_damaged(statement, column, "is missing", err);
+}
+
+int pf_journal_number(sqlite3_stmt *statement, int column, int64_t least, int64_t most,
+                      int64_t *ret, struct pf_error *err)
+{
+    int64_t number = sqlite3_column_int64(statement, column);
+    if (number < least || number > most)
+        return pf_journal_damaged(statement, column, "is out of range", err);
+    *ret = number;
+    return 0;
+}
+
+int pf_journal_count(sqlite3_stmt *statement, int column, int most, int *ret, struct pf_error *err)
+{
+    int64_t number = 0;
+    int r = pf_journal_number(statement, column, 0, most, &number, err);
+    if (!r)
+        *ret = (int)number;
+    return r;
 }
 
 int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int column, json_t **ret,

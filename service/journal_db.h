@@ -147,13 +147,32 @@ void pf_journal_done(sqlite3_stmt *statement);
 /* Binds and runs a statement that returns no rows. */
 int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, struct pf_error *err,
                    const char *types, ...);
-/* Column as heap text, NULL for SQL's NULL. -ENOMEM. */
+/* Columns. A database may be damaged in ways that its check at opening does not see (an index that
+ * differs from its table, most of all): what no version of ours writes is -EUCLEAN. */
+
+/* Column as heap text, NULL for SQL's NULL. -ENOMEM, -EUCLEAN: a zero byte in it. */
 int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
 /* The same, borrowed until the next step. */
 int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, struct pf_error *err);
-/* The same, as JSON, which is the caller's. -ENOMEM, -EUCLEAN. */
+/* The same two for what is NOT NULL: -EUCLEAN when it is. */
+int pf_journal_needed_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
+int pf_journal_needed_column(sqlite3_stmt *statement, int column, const char **ret,
+                             struct pf_error *err);
+/* A number from 0 to `most`; -EUCLEAN. As int64_t from `least`, too. NULL is 0. */
+int pf_journal_count(sqlite3_stmt *statement, int column, int most, int *ret, struct pf_error *err);
+int pf_journal_number(sqlite3_stmt *statement, int column, int64_t least, int64_t most,
+                      int64_t *ret, struct pf_error *err);
+/* More than any count of ours, and there is room to count on. */
+#define PF_JOURNAL_COUNT_MAX 1000000000
+/* -EUCLEAN; `how` follows the column's name: "is missing". */
+int pf_journal_damaged(sqlite3_stmt *statement, int column, const char *how, struct pf_error *err);
+/* Column as JSON, which is the caller's; NULL for SQL's NULL. -ENOMEM, -EUCLEAN. */
 int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int column, json_t **ret,
                     struct pf_error *err);
+
+/* Column as record, which is the caller's; NULL for SQL's NULL. -ENOMEM, -EUCLEAN. */
+int pf_journal_record(struct pf_journal *journal, sqlite3_stmt *row, int column,
+                      struct pf_record **ret, struct pf_error *err);
 
 /* The rows of a statement of PF_JOURNAL_BURST or PF_JOURNAL_FRAME; they are the caller's. */
 int pf_journal_read_bursts(struct pf_journal *journal, sqlite3_stmt *rows,

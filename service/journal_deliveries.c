@@ -109,22 +109,27 @@ int pf_journal_delivery_retry(struct pf_journal *journal, const char *id, struct
 static int read_delivery(sqlite3_stmt *row, struct pf_delivery *delivery, struct pf_error *err)
 {
     const char *id;
-    int r = pf_journal_column(row, 1, &id, err);
+    int state = 0;
+    int r = pf_journal_needed_column(row, 1, &id, err);
+    if (!r)
+        r = pf_journal_count(row, 5, PF_DELIVERY_GIVEN_UP, &state, err);
+    if (!r)
+        r = pf_journal_count(row, 6, PF_JOURNAL_COUNT_MAX, &delivery->tries, err);
+    if (!r)
+        r = pf_journal_count(row, 7, PF_JOURNAL_COUNT_MAX, &delivery->failures, err);
     if (r < 0)
         return r;
     delivery->number = sqlite3_column_int64(row, 0);
-    snprintf(delivery->id, sizeof(delivery->id), "%s", id ? id : "");
-    delivery->state = (enum pf_delivery_state)sqlite3_column_int(row, 5);
-    delivery->tries = sqlite3_column_int(row, 6);
-    delivery->failures = sqlite3_column_int(row, 7);
+    snprintf(delivery->id, sizeof(delivery->id), "%s", id);
+    delivery->state = (enum pf_delivery_state)state;
     delivery->due_wall_ms = sqlite3_column_int64(row, 8);
     delivery->created_wall_ms = sqlite3_column_int64(row, 10);
     delivery->changed_wall_ms = sqlite3_column_int64(row, 11);
-    r = pf_journal_text(row, 2, &delivery->hook, err);
+    r = pf_journal_needed_text(row, 2, &delivery->hook, err);
     if (!r)
-        r = pf_journal_text(row, 3, &delivery->target, err);
+        r = pf_journal_needed_text(row, 3, &delivery->target, err);
     if (!r)
-        r = pf_journal_text(row, 4, &delivery->event, err);
+        r = pf_journal_needed_text(row, 4, &delivery->event, err);
     return r ? r : pf_journal_text(row, 9, &delivery->error, err);
 }
 

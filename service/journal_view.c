@@ -37,18 +37,6 @@ void pf_journal_facts_free(struct pf_journal_facts *facts)
     *facts = (struct pf_journal_facts){0};
 }
 
-/* The record in a column, NULL for SQL's NULL. */
-static int read_record(struct pf_journal *journal, sqlite3_stmt *row, int column,
-                       struct pf_record **ret, struct pf_error *err)
-{
-    json_t *object = NULL;
-    int r = pf_journal_json(journal, row, column, &object, err);
-    if (!r && object)
-        r = pf_record_from_json(object, ret, err);
-    json_decref(object);
-    return r;
-}
-
 int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_journal_facts *ret,
                            struct pf_error *err)
 {
@@ -66,9 +54,9 @@ int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_
     if (!r && middle && strlen(middle) == PF_IDENTITY_CHARS)
         memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
     if (!r)
-        r = read_record(journal, row, 2, &facts.first, err);
+        r = pf_journal_record(journal, row, 2, &facts.first, err);
     if (!r)
-        r = read_record(journal, row, 3, &facts.last, err);
+        r = pf_journal_record(journal, row, 3, &facts.last, err);
     pf_journal_done(row);
     if (r < 0)
         pf_journal_facts_free(&facts);
@@ -85,10 +73,11 @@ int pf_journal_versions(struct pf_journal *journal, int64_t burst,
     int r = pf_journal_bind(journal, &rows, PF_QUERY_VERSIONS, err, "i", burst);
     while (!r && (r = pf_journal_step(journal, rows, err)) == 1) {
         struct pf_journal_version version = {
-            .version = sqlite3_column_int(rows, 0),
             .published_wall_ms = sqlite3_column_int64(rows, 2),
         };
-        r = pf_journal_column(rows, 1, &version.directory, err);
+        r = pf_journal_count(rows, 0, PF_JOURNAL_COUNT_MAX, &version.version, err);
+        if (!r)
+            r = pf_journal_needed_column(rows, 1, &version.directory, err);
         if (!r)
             r = visit(context, &version);
         if (r)

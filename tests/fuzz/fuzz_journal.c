@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "service/deliveries.h"
 #include "service/journal.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -71,10 +72,17 @@ static struct pf_record *make_record(int n)
     return record;
 }
 
-static int nothing(void *context, const struct pf_journal_file *file)
+static int take_file(void *context, const struct pf_journal_file *file)
 {
     (void)context;
-    FUZZ_CHECK(file->path);
+    FUZZ_CHECK(file->path && file->frame);
+    return 0;
+}
+
+static int take_version(void *context, const struct pf_journal_version *version)
+{
+    (void)context;
+    FUZZ_CHECK(version->directory);
     return 0;
 }
 
@@ -98,6 +106,15 @@ static void add_frames(struct pf_journal *journal, int first, int count)
     }
 }
 
+static void tell(struct pf_journal *journal)
+{
+    struct pf_error err = {0};
+    json_t *event = json_pack("{s:s}", "event", "published");
+    FUZZ_CHECK(event);
+    pf_journal_deliver(journal, "on_burst", "true", event, &err);
+    json_decref(event);
+}
+
 static void make(void)
 {
     struct pf_journal *journal = NULL;
@@ -107,6 +124,7 @@ static void make(void)
     snprintf(state, sizeof(state), "%s/state", fuzz_directory());
     FUZZ_CHECK(pf_journal_open(&journal, state, &err) == 0);
     add_frames(journal, 0, 20);
+    tell(journal);
     pf_journal_close(journal); /* checkpoints: all is in the database */
     FUZZ_CHECK(pf_journal_open(&journal, state, &err) == 0);
     database = load(in("journal.sqlite"));
@@ -141,24 +159,73 @@ static void damage(struct content *content, const uint8_t *data, size_t size, bo
     }
 }
 
+static void use_frames(const struct pf_journal_frames *frames)
+{
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct pf_journal_frame *frame = &frames->items[i];
+        FUZZ_CHECK(frame->record && frame->attempts >= 0 && frame->state <= PF_FRAME_ASIDE);
+        for (size_t k = 0; k < frame->path_count; k++)
+            FUZZ_CHECK(frame->paths[k]);
+    }
+}
+
+static void use_burst(struct pf_journal *journal, const struct pf_journal_burst *burst)
+{
+    struct pf_error err = {0};
+    struct pf_journal_frames frames = {0};
+    struct pf_journal_facts facts = {0};
+    FUZZ_CHECK(burst->id[0] && !strchr(burst->id, '/') && burst->wanted >= 0);
+    FUZZ_CHECK(burst->published >= 0 && burst->state <= PF_BURST_STATE_NOT_A_STACK);
+    if (pf_journal_burst_frames(journal, burst->number, &frames, &err) == 0) {
+        use_frames(&frames);
+        pf_journal_frames_free(&frames);
+    }
+    if (pf_journal_burst_facts(journal, burst->number, &facts, &err) == 0)
+        pf_journal_facts_free(&facts);
+    pf_journal_versions(journal, burst->number, take_version, NULL, &err);
+}
+
+static void use_deliveries(struct pf_journal *journal)
+{
+    struct pf_error err = {0};
+    struct pf_delivery_list list = {0};
+    int64_t next;
+    pf_journal_deliveries_next(journal, 0, &next, &err);
+    if (pf_journal_deliveries_recent(journal, 100, &list, &err) == 0) {
+        for (size_t i = 0; i < list.count; i++) {
+            const struct pf_delivery *delivery = &list.items[i];
+            FUZZ_CHECK(delivery->hook && delivery->target && delivery->event);
+            FUZZ_CHECK(delivery->state <= PF_DELIVERY_GIVEN_UP && delivery->tries >= 0);
+        }
+        pf_deliveries_free(&list);
+    }
+}
+
 static void use(struct pf_journal *journal)
 {
     struct pf_error err = {0};
     int64_t next;
     struct pf_journal_frames frames = {0};
-    pf_journal_next_burst(journal, &next, &err);
-    if (pf_journal_loose_frames(journal, &frames, &err) == 0)
+    if (pf_journal_next_burst(journal, &next, &err) == 0)
+        FUZZ_CHECK(next > 0 && next <= INT64_MAX / 2);
+    if (pf_journal_loose_frames(journal, &frames, &err) == 0) {
+        use_frames(&frames);
         pf_journal_frames_free(&frames);
+    }
+    if (pf_journal_recent_frames(journal, -1, INT64_MAX, 5, &frames, &next, &err) == 0) {
+        use_frames(&frames);
+        pf_journal_frames_free(&frames);
+    }
     for (int state = PF_BURST_STATE_OPEN; state <= PF_BURST_STATE_NOT_A_STACK; state++) {
         struct pf_journal_bursts bursts = {0};
         if (pf_journal_bursts_in(journal, (enum pf_burst_state)state, &bursts, &err) < 0)
             continue;
         for (size_t i = 0; i < bursts.count; i++)
-            if (pf_journal_burst_frames(journal, bursts.items[i].number, &frames, &err) == 0)
-                pf_journal_frames_free(&frames);
+            use_burst(journal, &bursts.items[i]);
         pf_journal_bursts_free(&bursts);
     }
-    pf_journal_known(journal, "folder:/in", nothing, NULL, &err);
+    pf_journal_known(journal, "folder:/in", take_file, NULL, &err);
+    use_deliveries(journal);
     /* And on: what is recorded now must be there, or be refused. */
     struct pf_record *record = make_record(1000);
     enum pf_journal_seen seen;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "config/base/file.h"
+#include "service/deliveries.h"
 #include "service/journal_db.h" /* the queries, whose plans are checked */
 #include "tests/unit/journal_steps.h"
 
@@ -121,7 +122,8 @@ static void run_sql(const char *sql)
 {
     sqlite3 *db = NULL;
     CHECK_EQ(sqlite3_open(database_path(), &db), SQLITE_OK);
-    CHECK_EQ(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        FAIL("%s: %s", sql, sqlite3_errmsg(db));
     sqlite3_close(db);
 }
 
@@ -163,6 +165,120 @@ TEST(journal_arrival_is_rebased_after_a_boot)
     CHECK_OK(pf_journal_loose_frames(journal, &frames, &err), &err);
     CHECK_NEAR(frames.items[0].record->arrival_ms, before_ms - 30000, 5000);
     pf_journal_frames_free(&frames);
+    pf_journal_close(journal);
+}
+
+static int take_file(void *context, const struct pf_journal_file *file)
+{
+    (void)context;
+    return file->path[0] && file->frame[0] ? 0 : -EINVAL;
+}
+
+static int take_version(void *context, const struct pf_journal_version *version)
+{
+    (void)context;
+    return version->directory[0] ? 0 : -EINVAL;
+}
+
+/* Reads all that can be read; -EUCLEAN from any of it. */
+static int read_all(struct pf_journal *journal, struct pf_error *err)
+{
+    struct pf_journal_bursts bursts = {0};
+    struct pf_journal_frames frames = {0};
+    struct pf_delivery_list list = {0};
+    struct pf_journal_facts facts = {0};
+    int64_t next;
+    int r = pf_journal_known(journal, "folder:/data/in box", take_file, NULL, err);
+    if (!r && !(r = pf_journal_burst_frames(journal, 1, &frames, err)))
+        pf_journal_frames_free(&frames);
+    if (!r && !(r = pf_journal_recent_bursts(journal, 10, &bursts, err)))
+        pf_journal_bursts_free(&bursts);
+    if (!r && !(r = pf_journal_burst_facts(journal, 1, &facts, err)))
+        pf_journal_facts_free(&facts);
+    if (!r)
+        r = pf_journal_versions(journal, 1, take_version, NULL, err);
+    if (!r && !(r = pf_journal_deliveries_recent(journal, 10, &list, err)))
+        pf_deliveries_free(&list);
+    return r ? r : pf_journal_next_burst(journal, &next, err);
+}
+
+/* Damage that SQLite's check does not see, as an index that differs from its table may be: the
+ * tables are of the names and columns of ours, without their rules. */
+TEST(journal_rows_that_nobody_wrote_are_refused)
+{
+    static const char *const damages[] = {
+        "UPDATE files SET path = NULL",
+        "UPDATE files SET path = x'2f696e2f0061'",
+        "UPDATE frames SET id = NULL",
+        "UPDATE frames SET record = NULL",
+        "UPDATE frames SET record = '[]'",
+        "UPDATE frames SET record = '7'",
+        "UPDATE frames SET boot = NULL",
+        "UPDATE frames SET arrival_ms = -9223372036854775808",
+        "UPDATE frames SET boot = 'another', wall_offset_ms = 9223372036854775807",
+        "UPDATE frames SET state = 4",
+        "UPDATE frames SET attempts = -1",
+        "UPDATE frames SET attempts = 2147483647",
+        "UPDATE frames SET scores = '{'",
+        "UPDATE bursts SET id = NULL",
+        "UPDATE bursts SET id = ''",
+        "UPDATE bursts SET id = '../../etc'",
+        "UPDATE bursts SET id = printf('%96d', 0)",
+        "UPDATE bursts SET state = -1",
+        "UPDATE bursts SET state = 4294967296",
+        "UPDATE bursts SET wanted = 2147483647",
+        "UPDATE bursts SET published = -2147483648",
+        "UPDATE bursts SET number = 9223372036854775807",
+        "UPDATE bursts SET settings = 'fuse'",
+        "UPDATE versions SET directory = NULL",
+        "UPDATE versions SET version = 4294967297",
+        "UPDATE deliveries SET id = NULL",
+        "UPDATE deliveries SET hook = NULL",
+        "UPDATE deliveries SET target = NULL",
+        "UPDATE deliveries SET event = NULL",
+        "UPDATE deliveries SET state = 3",
+        "UPDATE deliveries SET tries = 9223372036854775807",
+        "UPDATE deliveries SET failures = -5",
+    };
+    struct pf_error err = {0};
+    struct pf_journal *journal = open_in(test_directory());
+    json_t *event = json_pack("{s:s}", "event", "published");
+    join(journal, 1, 1, false);
+    CHECK_OK(pf_journal_complete(journal, 1, "gap", NULL, &err), &err);
+    CHECK_OK(pf_journal_published(journal, 1, 1, "/out/b", &err), &err);
+    CHECK_OK(pf_journal_deliver(journal, "on_burst", "true", event, &err), &err);
+    CHECK_OK(read_all(journal, &err), &err);
+    json_decref(event);
+    pf_journal_close(journal);
+
+    run_sql("PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') WHERE type = 'table';");
+    run_sql("CREATE TABLE kept_files AS SELECT * FROM files;"
+            "CREATE TABLE kept_frames AS SELECT number, id, record, arrival_ms, boot, "
+            "wall_offset_ms, state, attempts, scores FROM frames;"
+            "CREATE TABLE kept_bursts AS SELECT * FROM bursts;"
+            "CREATE TABLE kept_versions AS SELECT * FROM versions;"
+            "CREATE TABLE kept_deliveries AS SELECT * FROM deliveries;");
+    for (size_t i = 0; i < sizeof(damages) / sizeof(*damages); i++) {
+        run_sql(damages[i]);
+        journal = open_in(test_directory());
+        pf_error_clear(&err);
+        int r = read_all(journal, &err);
+        if (r != -EUCLEAN || !strstr(err.text, "is damaged"))
+            FAIL("%s: %d, %s", damages[i], r, err.text);
+        pf_journal_close(journal);
+        run_sql("UPDATE files SET path = kept.path FROM kept_files kept;");
+        run_sql(
+            "UPDATE frames SET id = kept.id, record = kept.record, arrival_ms = kept.arrival_ms,"
+            " boot = kept.boot, wall_offset_ms = kept.wall_offset_ms, state = kept.state,"
+            " attempts = kept.attempts, scores = kept.scores FROM kept_frames kept;");
+        run_sql("DELETE FROM bursts; INSERT INTO bursts SELECT * FROM kept_bursts;"
+                "DELETE FROM versions; INSERT INTO versions SELECT * FROM kept_versions;"
+                "DELETE FROM deliveries; INSERT INTO deliveries SELECT * FROM kept_deliveries;");
+    }
+    journal = open_in(test_directory());
+    pf_error_clear(&err);
+    CHECK_OK(read_all(journal, &err), &err);
     pf_journal_close(journal);
 }
 
