@@ -83,23 +83,23 @@ static void narrow_by_groups(struct machine *machine)
     groups[size] = '\0';
     char *save = NULL;
     for (char *line = strtok_r(groups, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *v1 = strstr(line, ":memory:"), *group = strrchr(line, ':');
+        const char *v1 = strstr(line, ":memory:"); /* ID:CONTROLLERS:GROUP; it may hold a ':' */
         if (v1) {
-            snprintf(path, sizeof(path), "/sys/fs/cgroup/memory%s/memory.limit_in_bytes",
-                     group + 1);
-            snprintf(used, sizeof(used), "/sys/fs/cgroup/memory%s/memory.usage_in_bytes",
-                     group + 1);
-            snprintf(stat, sizeof(stat), "/sys/fs/cgroup/memory%s/memory.stat", group + 1);
+            v1 += strlen(":memory:");
+            snprintf(path, sizeof(path), "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", v1);
+            snprintf(used, sizeof(used), "/sys/fs/cgroup/memory%s/memory.usage_in_bytes", v1);
+            snprintf(stat, sizeof(stat), "/sys/fs/cgroup/memory%s/memory.stat", v1);
             narrow(machine, number_in(path, NULL), number_in(used, NULL),
                    number_in(stat, "total_inactive_file "));
         }
-        for (group = strncmp(line, "0::/", 4) ? NULL : line + 3; group && *group;) {
+        if (strncmp(line, "0::/", 4) != 0)
+            continue;
+        for (char *group = line + 3; *group; *strrchr(group, '/') = '\0') {
             snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", group);
             snprintf(used, sizeof(used), "/sys/fs/cgroup%s/memory.current", group);
             snprintf(stat, sizeof(stat), "/sys/fs/cgroup%s/memory.stat", group);
             narrow(machine, number_in(path, NULL), number_in(used, NULL),
                    number_in(stat, "inactive_file "));
-            *strrchr(group, '/') = '\0';
         }
     }
 }
