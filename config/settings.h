@@ -174,7 +174,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "input, or an http:// or https:// address that it is posted to; may be given several times") \
     LIST(on_failure, "", 0, 0, "COMMAND|URL", "hooks", \
          "the same when a burst has failed, and when the service is degraded: a source is lost, the outbox " \
-         "cannot be written, a disk is nearly full, the worker ends again and again (trouble_after)") \
+         "cannot be written, a disk is nearly full, the worker ends again and again; and when that is well again") \
     LIST(on_stop, "", 0, 0, "COMMAND|URL", "hooks", \
          "the same when the service stops in order") \
     BOOL(hook_shell, false, 0, 0, "", "hooks", \
@@ -187,7 +187,8 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     REAL(hook_backoff, 5, 0.05, 3600, "s", "hooks", \
          "pause before the first of these tries; it doubles up to an hour") \
     REAL(trouble_after, 30, 0, 86400, "s", "hooks", \
-         "what degrades the service is told to on_failure when it has lasted so long, or has come back five times") \
+         "what degrades the service is told to on_failure when it has lasted so long, or has come back five " \
+         "times, and its end when it has been well so long") \
     REAL(trouble_pause, 3600, 1, 604800, "s", "hooks", \
          "the same trouble is told again after so long at the earliest, however often it comes and goes") \
     INT(hook_parallel, 2, 1, 64, "hooks", "hooks", \

@@ -16,6 +16,7 @@ struct alarm {
     json_t *trouble;                     /* as it is, or was last */
     bool on, told;                       /* told: this time */
     int64_t since_ms, ended_ms, told_ms; /* CLOCK_MONOTONIC; 0 never */
+    bool awaited;                        /* the last that was told of it is that it is there */
     int times; /* that it came since it was told, without a long rest between */
 };
 
@@ -38,10 +39,12 @@ static int64_t pause_ms(const struct pf_alarms *alarms)
     return (int64_t)(alarms->settings->trouble_pause * 1000);
 }
 
-/* When it is to be told, if nothing changes; INT64_MAX: not. */
+/* When it, or its end, is to be told, if nothing changes; INT64_MAX: not. */
 static int64_t due_ms(const struct pf_alarms *alarms, const struct alarm *alarm)
 {
-    if (!alarm->on || alarm->told)
+    if (!alarm->on)
+        return alarm->awaited ? alarm->ended_ms + after_ms(alarms) : INT64_MAX;
+    if (alarm->told)
         return INT64_MAX;
     int64_t due = alarm->since_ms + (alarm->times < PF_ALARM_TIMES ? after_ms(alarms) : 0);
     int64_t earliest = alarm->told_ms ? alarm->told_ms + pause_ms(alarms) : due;
@@ -52,7 +55,11 @@ static void tell(struct pf_alarms *alarms, struct alarm *alarm, int64_t now_ms)
 {
     struct pf_entry *entry = pf_ledger_add(alarms->ledger, PF_ENTRY_TELL);
     pf_hooks_order(alarms->hooks, entry, "on_failure",
-                   pf_hook_event_degraded(alarm->trouble, alarm->times));
+                   alarm->on ? pf_hook_event_degraded(alarm->trouble, alarm->times)
+                             : pf_hook_event_recovered(alarm->trouble));
+    alarm->awaited = alarm->on;
+    if (!alarm->on)
+        return;
     alarm->told = true;
     alarm->told_ms = now_ms;
     alarm->times = 0;

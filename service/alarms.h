@@ -4,7 +4,8 @@
  * Service process, event loop thread. It listens to the `trouble` events of those that degrade the service
  * (service/troubles.h); bursts that fail are ordered where they fail. A trouble is told when it has lasted
  * trouble_after, or when it has come back PF_ALARM_TIMES times; and the same one not again before
- * trouble_pause is over, however often it comes and goes meanwhile. What is told is in the journal, and is
+ * trouble_pause is over, however often it comes and goes meanwhile. That one which was told is well again is
+ * told once it has been so for trouble_after. What is told is in the journal, and is
  * repeated as every delivery is; what was told is forgotten with the end of the service.
  */
 #ifndef PF_ALARMS_H

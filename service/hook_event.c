@@ -83,14 +83,25 @@ json_t *pf_hook_event_failed(const struct pf_job *job, int version, const char *
     return event;
 }
 
-json_t *pf_hook_event_degraded(const json_t *trouble, int times)
+static json_t *event_of_trouble(const char *type, const json_t *trouble)
 {
-    json_t *event = event_of("service.degraded");
+    json_t *event = event_of(type);
     json_object_set(event, "trouble", json_object_get(trouble, "id"));
     json_object_set(event, "reason", json_object_get(trouble, "text"));
     json_object_set(event, "since_ms", json_object_get(trouble, "since_ms"));
+    return event;
+}
+
+json_t *pf_hook_event_degraded(const json_t *trouble, int times)
+{
+    json_t *event = event_of_trouble("service.degraded", trouble);
     set(event, "times", json_integer(times));
     return event;
+}
+
+json_t *pf_hook_event_recovered(const json_t *trouble)
+{
+    return event_of_trouble("service.recovered", trouble);
 }
 
 json_t *pf_hook_event_stopping(void)

@@ -15,6 +15,8 @@ json_t *pf_hook_event_published(const struct pf_job *job, const char *burst, int
 json_t *pf_hook_event_failed(const struct pf_job *job, int version, const char *reason);
 /* A trouble (service/troubles.h) that degrades the service and has come so many times. */
 json_t *pf_hook_event_degraded(const json_t *trouble, int times);
+/* It is well again. */
+json_t *pf_hook_event_recovered(const json_t *trouble);
 json_t *pf_hook_event_stopping(void);
 
 /* The caller's environment without what is for us alone (the names of systemd's sockets), and

@@ -360,13 +360,20 @@ E
     check last '.event == "service.degraded" and .trouble == "source.0" and (.reason | test("inbox")) and .times == 2 and
         .since_ms > 1700000000000 and (.id | length) == 32'
     grep -q "^service.degraded source.0 folder:$T/inbox: " told/variables || fail "$(cat told/variables)"
-    # And again: the same is not told within the pause.
+    # Well again, for as long.
     mv elsewhere inbox
-    wait_for 20 source_is ok
+    wait_for 20 told_lines_are 2
+    tail -n 1 told/all >last
+    check last '.event == "service.recovered" and .trouble == "source.0" and (.reason | test("inbox")) and
+        .since_ms > 1700000000000 and (has("times") | not)'
+    # And again: the same is not told within the pause, and so nor is its end.
     mv inbox elsewhere
     wait_for 20 source_is missing
     sleep 2.5
-    told_lines_are 1 || fail "it is told again within the pause: $(cat told/all)"
+    mv elsewhere inbox
+    wait_for 20 source_is ok
+    sleep 2
+    told_lines_are 2 || fail "it is told again within the pause: $(cat told/all)"
     stop_service
 }
 

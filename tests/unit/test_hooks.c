@@ -209,6 +209,13 @@ TEST(events_and_their_environment)
     CHECK_EQ(json_integer_value(json_object_get(event, "since_ms")), 17);
     pf_hook_environment_free(environment);
     json_decref(event);
+    event = pf_hook_event_recovered(trouble);
+    environment = pf_hook_environment(inherited, event, 1);
+    CHECK_STR(variable(environment, "PARFOCAL_EVENT"), "service.recovered");
+    CHECK_STR(variable(environment, "PARFOCAL_TROUBLE"), "source.3");
+    CHECK_EQ(json_integer_value(json_object_get(event, "since_ms")), 17);
+    pf_hook_environment_free(environment);
+    json_decref(event);
     json_decref(trouble);
 
     /* A stack of an earlier run, of which only this is known. */
