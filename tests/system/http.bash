@@ -73,7 +73,7 @@ listen()
 {
     start listener curl -sSN --unix-socket state/http http://localhost/api/v1/events
     ln -sf listener.out "$T/events.txt"
-    wait_for 10 grep -q 'event: hello' "$T/events.txt"
+    wait_for 30 grep -q 'event: hello' "$T/events.txt"
 }
 
 # listen_after ID FILE [QUERY]
