@@ -13,9 +13,9 @@
 #include "process/cpu/alignment.h"
 #include "process/cpu/anchors.h"
 #include "process/cpu/kernels.h"
+#include "process/cpu/weighing.h"
 
 #define PF_CPU_MAX_LEVELS 10
-#define PF_CPU_BLUR_REACH 6 /* cells, the most that smoothing of energies looks aside */
 
 struct pf_grid {
     int width, height;
@@ -40,6 +40,7 @@ struct pf_cpu_engine {
     struct pf_stack_settings settings;
     struct pf_pool *pool; /* borrowed */
     const struct pf_fuser *fuser;
+    struct pf_weighing weighing; /* the fuser's for pictures of this size; known with `memory` */
     const struct pf_kernels *kernels;
 
     const struct pf_image *frame; /* in hand, borrowed; NULL none */

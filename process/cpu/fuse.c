@@ -70,6 +70,7 @@ static void set_sizes(struct pf_cpu_engine *engine)
     engine->chroma_shift_x = frame->chroma_shift_x;
     engine->chroma_shift_y = frame->chroma_shift_y;
     engine->levels = pf_fuse_levels(frame->width, frame->height);
+    engine->weighing = pf_weighing_for(engine->fuser->weighing, frame->width, frame->height);
     for (int plane = 0; plane < frame->planes; plane++) {
         engine->size[plane][0] = (struct pf_grid){pf_image_plane_width(frame, plane),
                                                   pf_image_plane_height(frame, plane)};

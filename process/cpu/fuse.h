@@ -18,36 +18,6 @@ struct pf_arena {
 };
 void *pf_arena_take(struct pf_arena *arena, size_t count, size_t size);
 
-/* How energies become weights. What a level says for a frame, its evidence, is log2(energy + floor)
- * in cells of 2 x 2 samples, where an energy that noise alone may have counts as one with all such.
- * The finest detail is weighed by level 0 alone. All that is coarser is weighed by a sum over
- * levels, twice: where a frame shows fine detail, the fine levels alone have a say, and those around
- * a little, because an out-of-focus highlight has more of what coarse levels measure than the sharp
- * one; where no frame does, the coarse levels are all there is to decide by. */
-#define PF_EVIDENCE_LEVELS 5
-#define PF_COARSE_LEVEL    3 /* the first that is coarse */
-struct pf_weighing {
-    float floor, floor_decay; /* grey levels of 255 at level 0; factor from level to level */
-    float noise;              /* bound of what is noise, times its mean energy; 0: none */
-    float power;              /* weight = 2^(power * evidence) */
-    /* Of the levels, the last one for all further: of smoothing, in the level's samples; and what
-     * their evidence counts in the sum. */
-    float sigma[PF_EVIDENCE_LEVELS], evidence[PF_EVIDENCE_LEVELS];
-    float around;   /* what the mean evidence of the surroundings counts, of fine levels */
-    float sharp[2]; /* evidence of levels 0 and 1 above none: no fine detail up to, all from */
-    /* The same where it is dark near what is clipped in any frame: coarse levels know nothing of brightness, and the
-     * disc that defocus makes of a highlight has more of what they measure than texture in the dark.
-     * Half as near where `lamp_share` of a lamp cell is clipped. */
-    float lamp_sharp[2], lamp_share;
-    /* How much the brightness of its surroundings counts against a frame's energy, see kernels.h;
-     * 0: not at all. */
-    float spill;
-    /* At the finest level the light around a cell counts against it too, so much times as its own:
-     * an edge of the disc that defocus makes of a highlight is the frame's, on its dark side as
-     * well. Standard deviation of what is around, in samples. */
-    float glare, glare_sigma;
-};
-
 /* A frame on its way into the stack. */
 struct pf_fuse_job {
     struct pf_cpu_engine *engine;
@@ -66,7 +36,7 @@ struct pf_fuse_job {
 };
 
 struct pf_fuser {
-    const struct pf_weighing *weighing; /* NULL: no weights, and so no maps */
+    const struct pf_weighing *weighing; /* of a small picture; NULL: no weights, and so no maps */
     /* Takes the method's memory from the arena, for the sizes that the engine has; called twice,
      * the first time to add up. */
     void (*lay_out)(struct pf_cpu_engine *engine, struct pf_arena *arena);
@@ -114,26 +84,15 @@ void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, i
 #define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
 #define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
 
-/* fuse_weights.c: the taps of a level's smoothing, and of what is around a cell as to glare,
- * 2 * result + 1 of them; how much of the finest
- * level's noise a level has. */
-int pf_weights_glare_taps(const struct pf_weighing *weighing,
-                          float taps[2 * PF_CPU_BLUR_REACH + 1]);
-int pf_weights_taps(const struct pf_weighing *weighing, int level,
-                    float taps[2 * PF_CPU_BLUR_REACH + 1]);
-float pf_weights_noise_share(int level);
-/* Memory for the evidence of `levels` levels and the weights of the first `parts` parts; the same,
+/* fuse_weights.c. Memory for the evidence of `levels` levels and the weights of the first `parts` parts; the same,
  * empty. */
 void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels,
                         int parts);
 void pf_weights_clear(struct pf_cpu_engine *engine);
 /* From work[] of the luma: the frame's share of each part. */
 void pf_weights_weigh(struct pf_fuse_job *job);
-/* What noise may reach at a level, and the floor beneath it; grey levels. */
+/* What noise may reach at a level; grey levels. */
 float pf_weights_least(const struct pf_cpu_engine *engine, int level);
-float pf_weights_floor(const struct pf_weighing *weighing, int level);
-/* What a level's evidence counts. */
-float pf_weights_counts(const struct pf_weighing *weighing, int level);
 /* The sum of the evidence of level 0, or 0 and 1, where a frame shows nothing. */
 float pf_weights_nothing(const struct pf_cpu_engine *engine, int last);
 /* The grid of cells of level 0 or 1 at row y of a plane's level. */

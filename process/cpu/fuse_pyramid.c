@@ -11,19 +11,22 @@
 /* Found on generated bursts and real brackets. Little smoothing keeps to hairs and edges; levels 1
  * and 2 count less, as the finest has spoken for them, the coarsest ones more: they decide alone
  * where no frame is sharp. */
-static const struct pf_weighing weighing = {.floor = 3,
-                                            .floor_decay = 0.7f,
-                                            .noise = 1.3f,
-                                            .power = 12,
-                                            .sigma = {1.5f, 1.5f, 1, 1, 1},
-                                            .evidence = {1, 0.7f, 0.7f, 1, 2},
-                                            .around = 0.3f,
-                                            .sharp = {1, 2.5f},
-                                            .lamp_sharp = {0.5f, 1},
-                                            .spill = 1.75f,
-                                            .glare = 2,
-                                            .glare_sigma = 3.6f,
-                                            .lamp_share = 2e-4f};
+static const struct pf_weighing weighing = {
+    .floor = 3,
+    .floor_decay = 0.7f,
+    .noise = 1.3f,
+    .power = 12,
+    .sigma = {1.5f, 1.5f, 1, 1, 1},
+    .evidence = {1, 0.7f, 0.7f, 1, 2},
+    .finest = 0.12f,
+    .around = 0.3f,
+    .sharp = {1, 2.5f},
+    .lamp_sharp = {0.5f, 1},
+    .spill = 1.75f,
+    .glare = 2,
+    .glare_sigma = 3.6f,
+    .lamp_share = 2e-4f,
+    .growth = {.floor = -0.55f, .sigma = 0.3f, .finest = 1}};
 
 /* A chroma plane of half the size both ways has no detail as fine as luma's finest: it is all rest. */
 static bool is_rest(const struct pf_cpu_engine *engine, int plane)

@@ -118,34 +118,19 @@ static float noise_of(const struct pf_fuse_job *job)
     return count ? ((float)bin + 0.5f) / bins_per_grey : 0;
 }
 
-float pf_weights_noise_share(int level)
-{
-    return powf(0.3f, (float)level);
-}
-
 float pf_weights_least(const struct pf_cpu_engine *engine, int level)
 {
-    const struct pf_weighing *weighing = engine->fuser->weighing;
-    return weighing->noise * engine->noise * pf_weights_noise_share(level);
-}
-
-float pf_weights_floor(const struct pf_weighing *weighing, int level)
-{
-    return weighing->floor * powf(weighing->floor_decay, (float)level);
-}
-
-float pf_weights_counts(const struct pf_weighing *weighing, int level)
-{
-    return weighing->evidence[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)];
+    const struct pf_weighing *weighing = &engine->weighing;
+    return weighing->noise * engine->noise * pf_weighing_noise_share(level);
 }
 
 float pf_weights_nothing(const struct pf_cpu_engine *engine, int last)
 {
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     float sum = 0;
     for (int level = 0; level <= last; level++)
-        sum += pf_weights_counts(weighing, level) *
-               log2f(pf_weights_least(engine, level) + pf_weights_floor(weighing, level));
+        sum += pf_weighing_counts(weighing, level) *
+               log2f(pf_weights_least(engine, level) + pf_weighing_floor(weighing, level));
     return sum;
 }
 
@@ -198,11 +183,11 @@ static void evidence_rows(void *context, int begin, int end, int thread)
     struct pf_cpu_engine *engine = job->engine;
     struct pf_grid size = engine->size[0][job->level], cells = pf_half(size);
     const int16_t *samples = engine->work[job->level];
-    const struct pf_weighing *weighing = engine->fuser->weighing;
-    float noise = job->noise * pf_weights_noise_share(job->level);
+    const struct pf_weighing *weighing = &engine->weighing;
+    float noise = job->noise * pf_weighing_noise_share(job->level);
     float least = pf_weights_least(engine, job->level);
-    float floor = pf_weights_floor(weighing, job->level);
-    float counts = pf_weights_counts(weighing, job->level);
+    float floor = pf_weighing_floor(weighing, job->level);
+    float counts = pf_weighing_counts(weighing, job->level);
     struct smoothing smoothing = smoothing_of(job, begin, end, thread);
     for (int y = smoothing.first; y <= smoothing.last; y++) {
         const int16_t *rows[4];
@@ -300,7 +285,7 @@ static void lamp_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     struct pf_grid samples = engine->size[0][1], cells = lamp_cells(engine);
     int side = 1 << lamp_level(engine);
     (void)thread;
@@ -326,7 +311,7 @@ static void spill_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     struct pf_grid cells = pf_half(engine->size[0][job->level]);
     float *evidence = engine->fine_evidence[job->level];
     (void)thread;
@@ -336,7 +321,7 @@ static void spill_rows(void *context, int begin, int end, int thread)
             rows[k] = engine->work[job->level + 1] +
                       (size_t)pf_clamp(y + k - 1, 0, cells.height - 1) * (size_t)cells.width;
         job->kernels->spill_row(evidence + (size_t)y * (size_t)cells.width, rows, cells.width,
-                                weighing->spill * pf_weights_counts(weighing, job->level));
+                                weighing->spill * pf_weighing_counts(weighing, job->level));
     }
 }
 
@@ -344,7 +329,7 @@ static void spill_finest_rows(void *context, int begin, int end, int thread)
 {
     const struct pf_fuse_job *job = context;
     struct pf_cpu_engine *engine = job->engine;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     struct pf_grid cells = pf_half(engine->size[0][0]);
     const int16_t *samples = engine->work[1];
     struct smoothing smoothing = smoothing_of(job, begin, end, thread);
@@ -356,7 +341,7 @@ static void spill_finest_rows(void *context, int begin, int end, int thread)
         job->kernels->spill_finest_row(engine->evidence[0] + (size_t)y * (size_t)cells.width,
                                        samples + (size_t)y * (size_t)cells.width, smoothing.out,
                                        cells.width,
-                                       weighing->spill * pf_weights_counts(weighing, 0));
+                                       weighing->spill * pf_weighing_counts(weighing, 0));
     }
 }
 
@@ -377,13 +362,25 @@ static void spread_rows(void *context, int begin, int end, int thread)
     const struct pf_fuse_job *job = context;
     float *cells = job->engine->fine_evidence[job->level];
     size_t width = (size_t)pf_half(job->engine->size[0][job->level]).width;
-    float share = job->level > 1 ? 1 : job->engine->fuser->weighing->around;
+    float share = job->level > 1 ? 1 : job->engine->weighing.around;
     (void)thread;
     if (job->level > 1)
         memset(cells + (size_t)begin * width, 0, (size_t)(end - begin) * width * sizeof(*cells));
     for (int y = begin; y < end; y++)
         gather(job, cells + (size_t)y * width, job->engine->fine_evidence[job->level + 1], share,
                y);
+}
+
+/* The finest level hears what all fine ones say. */
+static void join_finest_rows(void *context, int begin, int end, int thread)
+{
+    const struct pf_fuse_job *job = context;
+    struct pf_cpu_engine *engine = job->engine;
+    size_t width = (size_t)pf_half(engine->size[0][0]).width;
+    (void)thread;
+    for (int y = begin; y < end; y++)
+        gather(job, engine->evidence[0] + (size_t)y * width, engine->fine_evidence[1],
+               engine->weighing.finest, y);
 }
 
 /* The part of the frame that counts as its picture, in its pixels. */
@@ -441,7 +438,7 @@ static void share_rows(void *context, int begin, int end, int thread)
     struct pf_cpu_engine *engine = job->engine;
     const struct pf_shares *shares = &engine->shares[job->part];
     int width = pf_half(engine->size[0][job->level]).width;
-    float power = engine->fuser->weighing->power;
+    float power = engine->weighing.power;
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
         float *evidence = shares->alpha + at;
@@ -505,7 +502,7 @@ void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
         float upper = lamp_around(engine, cells, x, row);
         lamp[x + 1] = upper + way * (lamp_around(engine, cells, x, row + 1) - upper);
     }
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     const float *sharp = weighing->sharp, *lamp_sharp = weighing->lamp_sharp;
     int width = pf_half(engine->size[0][1]).width;
     float nothing = pf_weights_nothing(engine, 1);
@@ -521,31 +518,6 @@ void pf_weights_sharp_row(const struct pf_cpu_engine *engine, int y, float *out)
     }
 }
 
-/* sigma: samples. */
-static int taps_of(float sigma_samples, float taps[2 * PF_CPU_BLUR_REACH + 1])
-{
-    /* In cells, which are two samples wide; their own mean of 2 x 2 is part of the smoothing. */
-    double sigma = (double)sigma_samples / 2, sum = 0;
-    sigma = sqrt(sigma * sigma - 1.0 / 12);
-    int reach = pf_clamp((int)ceil(2.7 * sigma), 1, PF_CPU_BLUR_REACH);
-    for (int k = -reach; k <= reach; k++)
-        sum += exp(-k * k / (2 * sigma * sigma));
-    for (int k = -reach; k <= reach; k++)
-        taps[k + reach] = (float)(exp(-k * k / (2 * sigma * sigma)) / sum);
-    return reach;
-}
-
-int pf_weights_taps(const struct pf_weighing *weighing, int level,
-                    float taps[2 * PF_CPU_BLUR_REACH + 1])
-{
-    return taps_of(weighing->sigma[pf_clamp(level, 0, PF_EVIDENCE_LEVELS - 1)], taps);
-}
-
-int pf_weights_glare_taps(const struct pf_weighing *weighing, float taps[2 * PF_CPU_BLUR_REACH + 1])
-{
-    return taps_of(weighing->glare_sigma, taps);
-}
-
 /* All rows of the cells of job->level. */
 static void run_cells(struct pf_fuse_job *job,
                       void (*rows)(void *context, int begin, int end, int thread))
@@ -557,11 +529,11 @@ static void run_cells(struct pf_fuse_job *job,
 void pf_weights_weigh(struct pf_fuse_job *job)
 {
     struct pf_cpu_engine *engine = job->engine;
-    job->noise = engine->fuser->weighing->noise > 0 ? noise_of(job) : 0;
+    job->noise = engine->weighing.noise > 0 ? noise_of(job) : 0;
     if (engine->noise < 0)
         engine->noise = job->noise < PF_MOST_NOISE ? job->noise : PF_MOST_NOISE;
     for (job->level = 0; job->level < engine->weight_levels; job->level++) {
-        job->reach = pf_weights_taps(engine->fuser->weighing, job->level, job->taps);
+        job->reach = pf_weighing_taps(&engine->weighing, job->level, job->taps);
         run_cells(job, evidence_rows);
     }
     if (engine->parts > 1) {
@@ -573,7 +545,7 @@ void pf_weights_weigh(struct pf_fuse_job *job)
         run_cells(job, gather_rows);
         pf_pool_run(engine->pool, lamp_cells(engine).height, 1, lamp_rows, job);
         job->level = 0;
-        job->reach = pf_weights_glare_taps(engine->fuser->weighing, job->taps);
+        job->reach = pf_weighing_glare_taps(&engine->weighing, job->taps);
         run_cells(job, spill_finest_rows);
         for (job->level = 1; job->level < PF_COARSE_LEVEL && job->level < engine->weight_levels - 1;
              job->level++)
@@ -584,6 +556,8 @@ void pf_weights_weigh(struct pf_fuse_job *job)
             run_cells(job, halve_rows);
         for (job->level = around - 1; job->level >= 1; job->level--)
             run_cells(job, spread_rows);
+        job->level = 0;
+        run_cells(job, join_finest_rows);
     }
     for (int part = 0; part < engine->parts; part++) {
         job->part = part;

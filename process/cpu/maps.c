@@ -57,7 +57,7 @@ static float shown_at(const struct pf_cpu_engine *engine, int level, int x, int 
     const struct pf_shares *finest = &engine->shares[PF_PART_FINEST];
     if (!engine->most)
         return finest->best[(size_t)y * (size_t)pf_half(engine->size[0][0]).width + (size_t)x] /
-               engine->fuser->weighing->power;
+               engine->weighing.power;
     int half = level ? 0 : 1; /* the same place among the cells of level 1 */
     size_t width = (size_t)pf_half(engine->size[0][1]).width;
     return engine->most[(size_t)(y >> half) * width + (size_t)(x >> half)];

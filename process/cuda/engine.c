@@ -113,6 +113,8 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
                    struct pf_error *err)
 {
     engine->shape = shape_of(engine, frame);
+    engine->weighing =
+        pf_weighing_for(engine->fuser->weighing, engine->shape.width, engine->shape.height);
     int r = take_device_memory(engine, err);
     if (r < 0)
         return r;

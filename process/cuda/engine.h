@@ -20,6 +20,7 @@ struct pf_cuda_engine {
     struct pf_stack_settings settings;
     struct pf_pool *pool;         /* borrowed */
     const struct pf_fuser *fuser; /* whose constants are shared */
+    struct pf_weighing weighing;  /* they, for pictures of this size; known with `memory` */
     struct pf_cuda *cuda;
     bool shares_memory;
 

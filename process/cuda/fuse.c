@@ -193,18 +193,18 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
 static void take_evidence(struct pf_cuda_engine *engine, int level)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     struct pf_cuda_evidence job = {
         .cells = memory->cells[level],
         .raw = memory->modified_laplacian,
         .evidence = memory->evidence[level],
         .noise = weighing->noise > 0 ? memory->noise : NULL,
-        .noise_share = pf_weights_noise_share(level),
-        .least_share = weighing->noise * pf_weights_noise_share(level),
-        .floor = pf_weights_floor(weighing, level),
-        .counts = pf_weights_counts(weighing, level),
+        .noise_share = pf_weighing_noise_share(level),
+        .least_share = weighing->noise * pf_weighing_noise_share(level),
+        .floor = pf_weighing_floor(weighing, level),
+        .counts = pf_weighing_counts(weighing, level),
     };
-    job.reach = pf_weights_taps(weighing, level, job.taps);
+    job.reach = pf_weighing_taps(weighing, level, job.taps);
     pf_cuda_evidence(engine->cuda, &job);
 }
 
@@ -222,7 +222,7 @@ static void reduce_and_look(struct pf_cuda_engine *engine, struct group group)
                        group.first == 0 ? memory->modified_laplacian : NULL);
         if (group.first)
             continue;
-        if (level == 0 && engine->fuser->weighing->noise > 0)
+        if (level == 0 && engine->weighing.noise > 0)
             pf_cuda_noise_of(engine->cuda, memory->modified_laplacian, &memory->cells[0],
                              PF_MOST_NOISE, memory->bins, memory->noise);
         take_evidence(engine, level);
@@ -234,7 +234,7 @@ static void sum_up(struct pf_cuda_engine *engine)
 {
     struct pf_cuda *cuda = engine->cuda;
     const struct pf_cuda_memory *memory = &engine->memory;
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     int levels = memory->weight_levels;
     int around = levels - 1 < PF_AROUND_LEVEL ? levels - 1 : PF_AROUND_LEVEL;
     for (int level = levels - 2; level >= 2; level--) {
@@ -263,13 +263,13 @@ static void sum_up(struct pf_cuda_engine *engine)
                                   .light = memory->work[0][1],
                                   .light_pitch = memory->size[0][1].pitch,
                                   .strength = weighing->glare,
-                                  .spill = weighing->spill * pf_weights_counts(weighing, 0)};
-    glare.reach = pf_weights_glare_taps(weighing, glare.taps);
+                                  .spill = weighing->spill * pf_weighing_counts(weighing, 0)};
+    glare.reach = pf_weighing_glare_taps(weighing, glare.taps);
     pf_cuda_spill_finest(cuda, memory->evidence[0], &glare);
     for (int level = 1; level < PF_COARSE_LEVEL && level < levels - 1; level++)
         pf_cuda_spill(cuda, memory->fine_evidence[level], &memory->cells[level],
                       memory->work[0][level + 1], memory->size[0][level + 1].pitch,
-                      weighing->spill * pf_weights_counts(weighing, level));
+                      weighing->spill * pf_weighing_counts(weighing, level));
     sums.coarse = levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : NULL;
     sums.evidence = memory->fine_evidence[1];
     pf_cuda_sums(cuda, &sums);
@@ -281,6 +281,8 @@ static void sum_up(struct pf_cuda_engine *engine)
                        level > 1 ? NULL : memory->fine_evidence[level], &memory->cells[level],
                        memory->fine_evidence[level + 1], &memory->cells[level + 1],
                        level > 1 ? 1 : weighing->around);
+    pf_cuda_gather(cuda, memory->evidence[0], memory->evidence[0], &memory->cells[0],
+                   memory->fine_evidence[1], &memory->cells[1], weighing->finest);
 }
 
 static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, bool covered,
@@ -298,7 +300,7 @@ static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, 
             .log_total = shares->log_total,
             .best = shares->best,
             .winner = shares->winner,
-            .power = engine->fuser->weighing->power,
+            .power = engine->weighing.power,
             .covered = covered,
             .map = *map,
             .scale = ldexp(1, level),
@@ -452,8 +454,8 @@ void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
     int rest_at = rest_level(engine, plane);
     float *sharp = memory->evidence[1];
     struct pf_cuda_nothing nothing = pf_cuda_nothing_of(engine, 1);
-    pf_cuda_sharp(engine->cuda, sharp, &memory->most, &nothing, engine->fuser->weighing->sharp,
-                  engine->fuser->weighing->lamp_sharp, &memory->lamps);
+    pf_cuda_sharp(engine->cuda, sharp, &memory->most, &nothing, engine->weighing.sharp,
+                  engine->weighing.lamp_sharp, &memory->lamps);
     struct pf_cuda_planes rest = work_of(engine, group, rest_at);
     struct pf_cuda_planes soft = average_of(engine, group, PF_PART_SOFT);
     struct pf_cuda_planes part = average_of(engine, group, PF_PART_SHARP);
@@ -471,13 +473,13 @@ void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level)
 
 struct pf_cuda_nothing pf_cuda_nothing_of(const struct pf_cuda_engine *engine, int last)
 {
-    const struct pf_weighing *weighing = engine->fuser->weighing;
+    const struct pf_weighing *weighing = &engine->weighing;
     struct pf_cuda_nothing nothing = {.noise = weighing->noise > 0 ? engine->memory.noise : NULL,
                                       .levels = last + 1};
     for (int k = 0; k <= last; k++) {
-        nothing.least_share[k] = weighing->noise * pf_weights_noise_share(k);
-        nothing.floor[k] = pf_weights_floor(weighing, k);
-        nothing.counts[k] = pf_weights_counts(weighing, k);
+        nothing.least_share[k] = weighing->noise * pf_weighing_noise_share(k);
+        nothing.floor[k] = pf_weighing_floor(weighing, k);
+        nothing.counts[k] = pf_weighing_counts(weighing, k);
     }
     return nothing;
 }

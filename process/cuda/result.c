@@ -68,7 +68,7 @@ static struct pf_cuda_map_winners winners_of(const struct pf_cuda_engine *engine
         .part = {part->best, part->log_total, part->winner},
         .rank = memory->rank,
         .highest = highest,
-        .power = engine->fuser->weighing->power,
+        .power = engine->weighing.power,
         .nothing = pf_cuda_nothing_of(engine, memory->most.said ? 1 : 0),
         .most = memory->most.said,
         .level = level,
@@ -86,8 +86,7 @@ static void take_winners(struct pf_cuda_engine *engine, struct pf_cuda_maps *map
     if (level) {
         const struct pf_shares *soft = &memory->shares[PF_PART_SOFT];
         pf_cuda_sharp(engine->cuda, memory->evidence[1], &memory->most, &job.nothing,
-                      engine->fuser->weighing->sharp, engine->fuser->weighing->lamp_sharp,
-                      &memory->lamps);
+                      engine->weighing.sharp, engine->weighing.lamp_sharp, &memory->lamps);
         job.soft = (struct pf_cuda_winners){soft->best, soft->log_total, soft->winner};
         job.sharp = memory->evidence[1];
     }
