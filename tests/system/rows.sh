@@ -22,7 +22,7 @@ test_row13_a_source_is_unmounted_and_mounted_again()
     mkdir_inbox
     mount -t tmpfs -o size=8m tmpfs inbox || skip "cannot mount a tmpfs"
     local files=(burst/*.jpg)
-    serve --expected-frames 6 --rescan-interval 0.3
+    serve --expected-frames 6 --rescan-interval 0.3 --gap 60
     drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     # The same disk elsewhere for a while: here it is gone.
