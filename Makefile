@@ -76,7 +76,9 @@ PKG_LIBS   = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)))$(PKG_LIBS
 WARN_BOTH := -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wno-missing-field-initializers
 WARNINGS := $(WARN_BOTH) -Wstrict-prototypes -Wmissing-prototypes
 HARDENED := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-BOTH_FLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -g -O2 -pthread -fno-omit-frame-pointer \
+# Sanitizers' checks take gcc twice as long to optimize, and their reports need lines only.
+BOTH_FLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. $(if $(SAN),-g1 -O1,-g -O2) -pthread \
+            -fno-omit-frame-pointer \
             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,$(HARDENED))
 C_FLAGS   = -std=c11 $(BOTH_FLAGS) $(WARNINGS) $(PKG_CFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=c++17 $(BOTH_FLAGS) $(WARN_BOTH) -isystem /usr/include/opencv4 $(CFLAGS)
@@ -143,12 +145,18 @@ FUZZ_O  := $(addprefix $(BUILD)/tests/fuzz/,fuzz.o decoder.o)
 TORTURE := $(patsubst tests/torture/%.c,$(BUILD)/tests/torture/%,$(wildcard tests/torture/*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/test_%,$(FUZZ_C))
 
-.PHONY: all programs run test bench torture fuzz fuzzers gpu-check gpu-programs lint format install deb test-package cross clean help packages FORCE
+.PHONY: all programs tested run test bench torture fuzz fuzzers gpu-check gpu-programs lint format install deb test-package cross clean help packages FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BUILD)/parfocal
-programs: all $(GENERATE) $(CAMERA) $(RECEIVER) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(HUNGRY) $(BENCHES)
+programs: tested $(UNITS) $(REPLAYS) $(FIBERS)
+
+# What ONLY leaves of the tests, as tests/run does, and what scripts start.
+named   = $(addprefix $(BUILD)/tests/,$(if $(ONLY),$(shell printf '%s\n' $(notdir $1) | \
+              grep -E '$(firstword $(subst /, ,$(ONLY)))'),$(notdir $1)))
+tested: all $(GENERATE) $(CAMERA) $(RECEIVER) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES) \
+        $(call named,$(UNITS) $(REPLAYS) $(FIBERS))
 
 # Libraries of another architecture are there already (packaging/cross.sh makes such a system).
 NEED_PACKAGES ?= $(if $(CROSS),:,packaging/need-packages.sh $(DEB_BUILD))
@@ -177,7 +185,7 @@ COMPILE_CUDA = $(call SAY,NVCC)mkdir -p $(@D) && $(NVCC) $(NVCC_FLAGS) -MMD -MP 
 LINK    = $(call SAY,LD)mkdir -p $(@D) && $(CC) $(LD_FLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(MORE_LIBS)
 ARCHIVE = $(call SAY,AR)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
-$(BUILD)/process/%: EXTRA = -O3
+$(BUILD)/process/%: EXTRA = $(if $(SAN),-O2,-O3)
 $(BUILD)/config/base/version.o: EXTRA = -DPF_VERSION='"$(VERSION)"'
 $(BUILD)/config/base/version.o: $(BUILD)/version
 $(BUILD)/service/http/api.o: service/http/openapi.json
@@ -244,7 +252,7 @@ $(RECEIVER): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/receiver/*.c))
 run: $(BUILD)/parfocal $(GENERATE)
 	@packaging/demo.sh $(BUILD)
 
-test: programs
+test: tested
 	@packaging/need-packages.sh --optional $(DEB_TEST)
 	@SAN='$(SAN)' ONLY='$(ONLY)' tests/run $(BUILD)
 

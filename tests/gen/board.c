@@ -150,7 +150,7 @@ static void ruler(struct pf_gen_scene *scene, float x, float y, float half_width
                           -half_height + length * u, 1.6f * u, black);
         if (i % 10)
             continue;
-        char text[8];
+        char text[12];
         snprintf(text, sizeof(text), "%d", i / 10 + 6);
         pf_gen_paint_text(plate.layer, plate.at, px - 6 * u, 2 * u, 18 * u, 2.2f * u, text, black);
     }

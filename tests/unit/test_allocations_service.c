@@ -147,7 +147,7 @@ static int run_guide(struct pf_error *err)
     json_t *result = json_of("{\"verdict\": \"fused\", \"focus\": {\"grid\": [1, 2, 3, 4]}}");
     (void)err;
     for (int turn = 1; !r && turn <= 12; turn++) {
-        char text[96], identity[16];
+        char text[96], identity[24];
         snprintf(text, sizeof(text), "{\"turn\": %d, \"focus_at\": %d, \"finest\": 0.01}", turn,
                  turn);
         snprintf(identity, sizeof(identity), "frame-%d", turn);
