@@ -49,6 +49,7 @@ int pf_command_settings(const struct pf_settings *worker, const json_t *command,
     ret->judge = worker->judge;
     ret->coverage = worker->coverage;
     ret->fuse = worker->fuse;
+    ret->focus_order = worker->focus_order;
     ret->resample = worker->resample;
     ret->clip = worker->clip;
     ret->depth_map = worker->depth_map;

@@ -83,6 +83,7 @@ struct pf_stack_settings {
     enum pf_motion motion;
     double min_correlation;
     enum pf_fuse fuse;
+    enum pf_focus_order focus_order;
     enum pf_resample resample;
     double clip; /* `average`: standard deviations beyond which a sample is left out; 0: none is */
     bool depth;  /* keep what maps need */
@@ -101,6 +102,7 @@ static inline struct pf_stack_settings pf_stack_settings_of(const struct pf_sett
         .motion = (enum pf_motion)settings->motion,
         .min_correlation = settings->min_correlation,
         .fuse = (enum pf_fuse)settings->fuse,
+        .focus_order = (enum pf_focus_order)settings->focus_order,
         .resample = (enum pf_resample)settings->resample,
         .clip = settings->clip,
         .judge = settings->judge,

@@ -170,9 +170,10 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
 
 static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    static const char *const keys[] = {
-        "align", "equalise", "motion", "min_correlation", "align_timeout",  "judge",     "coverage",
-        "fuse",  "resample", "clip",   "depth_map",       "confidence_map", "frame_map", NULL};
+    static const char *const keys[] = {"align",          "equalise",  "motion",   "min_correlation",
+                                       "align_timeout",  "judge",     "coverage", "fuse",
+                                       "focus_order",    "resample",  "clip",     "depth_map",
+                                       "confidence_map", "frame_map", NULL};
     const char *name = json_string_value(json_object_get(command, "burst"));
     struct open_burst **at = find_burst(worker, command);
     struct pf_settings settings;

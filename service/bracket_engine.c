@@ -50,10 +50,11 @@ static void start(struct pf_bracket_engine *engine)
         r = worker < 0 ? (int)worker : 0;
     }
     pf_options_free(&options);
-    json_t *open = r ? NULL
-                     : pf_options_json(settings, "align equalise motion min_correlation "
-                                                 "align_timeout judge coverage fuse resample clip "
-                                                 "depth_map confidence_map frame_map");
+    json_t *open =
+        r ? NULL
+          : pf_options_json(settings, "align equalise motion min_correlation "
+                                      "align_timeout judge coverage fuse focus_order resample clip "
+                                      "depth_map confidence_map frame_map");
     if (open && !json_object_set_new(open, "cmd", json_string("open")) &&
         !json_object_set_new(open, "burst", json_string(BURST))) {
         say(engine, open);

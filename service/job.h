@@ -110,11 +110,13 @@ json_t *pf_job_settings(const struct pf_job *job, const struct pf_settings *sett
                         const char *keys);
 /* All that a stack is made with. */
 #define PF_JOB_ENGINE_KEYS                                                                         \
-    "align equalise motion min_correlation align_timeout judge coverage fuse resample clip "       \
+    "align equalise motion min_correlation align_timeout judge coverage fuse focus_order "         \
+    "resample clip "                                                                               \
     "depth_map confidence_map frame_map"
 #define PF_JOB_RESULT_KEYS "format jpeg_quality depth_map confidence_map frame_map"
 #define PF_JOB_KEYS                                                                                \
-    "align equalise motion min_correlation align_timeout judge coverage fuse resample clip "       \
+    "align equalise motion min_correlation align_timeout judge coverage fuse focus_order "         \
+    "resample clip "                                                                               \
     "format jpeg_quality depth_map confidence_map frame_map"
 
 /* Takes the record over, also on failure. 1 when it was added, 0 when the job has this content

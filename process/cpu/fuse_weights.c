@@ -439,14 +439,15 @@ static void share_rows(void *context, int begin, int end, int thread)
     const struct pf_shares *shares = &engine->shares[job->part];
     int width = pf_half(engine->size[0][job->level]).width;
     float power = engine->weighing.power;
+    float behind = pf_weighing_behind(&engine->weighing, engine->settings.focus_order, job->index);
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
         float *evidence = shares->alpha + at;
         const float *penalty = penalty_of(job, y, width, pf_fuse_scratch(job, thread));
         if (shares->best)
             job->kernels->winner_row(evidence, shares->best + at, shares->winner + at, width, power,
-                                     penalty, (uint16_t)job->index);
-        job->kernels->softmax_row(evidence, shares->log_total + at, width, power, penalty);
+                                     behind, penalty, (uint16_t)job->index);
+        job->kernels->softmax_row(evidence, shares->log_total + at, width, power, behind, penalty);
     }
 }
 

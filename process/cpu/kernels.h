@@ -181,13 +181,13 @@ struct pf_kernels {
     /* sum += means of 2 x 2 finer ones; fine_count is 2 * count or one less. */
     void (*add_halved_row)(float *sum, int count, const float *upper, const float *lower,
                            int fine_count);
-    /* Online softmax: weight 2^(power * energy - penalty[x]) (penalty NULL: none) joins the log2
+    /* Online softmax: weight 2^(power * energy - behind - penalty[x]) (penalty NULL: none) joins the log2
      * total; energy is replaced by alpha, the new weight's share of the new total. */
-    void (*softmax_row)(float *energy, float *log_total, int count, float power,
+    void (*softmax_row)(float *energy, float *log_total, int count, float power, float behind,
                         const float *penalty);
     /* Remembers who has the highest weight. Called before softmax_row, with the same arguments. */
     void (*winner_row)(const float *energy, float *best, uint16_t *winner, int count, float power,
-                       const float *penalty, uint16_t index);
+                       float behind, const float *penalty, uint16_t index);
 
     /* alpha at a plane's row from the alpha grid: factor_x, factor_y 1 or 2 plane samples per cell;
      * upper/lower are the two grid rows to be mixed by 1-mix, mix. */

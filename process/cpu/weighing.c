@@ -58,3 +58,13 @@ int pf_weighing_glare_taps(const struct pf_weighing *weighing,
 {
     return taps_of(weighing->glare_sigma, taps);
 }
+
+/* How many frames there will be is not known: the first ten share half of it, and hundreds do not
+ * add up to more than all. Frames side by side hardly differ, and so sharpness alone decides between them. */
+float pf_weighing_behind(const struct pf_weighing *weighing, enum pf_focus_order order, int index)
+{
+    float far = (float)index / (float)(index + 10);
+    return order == PF_FOCUS_ORDER_ANY ? 0
+                                       : weighing->power * weighing->front *
+                                             (order == PF_FOCUS_ORDER_NEAR_TO_FAR ? far : -far);
+}

@@ -6,6 +6,8 @@
 #ifndef PF_CPU_WEIGHING_H
 #define PF_CPU_WEIGHING_H
 
+#include "config/settings.h"
+
 #define PF_CPU_BLUR_REACH 6 /* cells, the most that smoothing of energies looks aside */
 
 /* How energies become weights. What a level says for a frame, its evidence, is log2(energy + floor)
@@ -38,6 +40,9 @@ struct pf_weighing {
      * an edge of the disc that defocus makes of a highlight is the frame's, on its dark side as
      * well. Standard deviation of what is around, in samples. */
     float glare, glare_sigma;
+    /* Where two depths compete, the front one is opaque, and what is behind it shows through only where
+     * it is out of focus: the evidence that a frame of the other end has less, at most. */
+    float front;
     /* The same lens has a picture of more pixels less sharp in each of them: its finest level shows
      * little but noise, even in focus. So some of this grows with the picture's longer side over
      * PF_WEIGHED_SIDE, to these powers; `sigma` that of the finest two levels. */
@@ -60,6 +65,8 @@ int pf_weighing_glare_taps(const struct pf_weighing *weighing,
 /* How much of the finest level's noise a level has. */
 float pf_weighing_noise_share(int level);
 float pf_weighing_floor(const struct pf_weighing *weighing, int level); /* grey levels */
+/* What the log2 weights of a frame have less, as its place in the order says. */
+float pf_weighing_behind(const struct pf_weighing *weighing, enum pf_focus_order order, int index);
 /* What a level's evidence counts. */
 float pf_weighing_counts(const struct pf_weighing *weighing, int level);
 

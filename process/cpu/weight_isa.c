@@ -185,7 +185,7 @@ static void glare_row(float *restrict out, const int16_t *restrict samples, int 
 }
 
 static void softmax_row(float *restrict energy, float *restrict log_total, int count, float power,
-                        const float *restrict penalty)
+                        float behind, const float *restrict penalty)
 {
     /* Loops of their own: in one, the compiler sees paths for what is bounded, and makes no vectors. */
     float weight[PIECE], t[PIECE];
@@ -193,7 +193,7 @@ static void softmax_row(float *restrict energy, float *restrict log_total, int c
         int here = count - begin < PIECE ? count - begin : PIECE;
         float *restrict out = energy + begin, *restrict total = log_total + begin;
         for (int x = 0; x < here; x++)
-            weight[x] = power * out[x];
+            weight[x] = power * out[x] - behind;
         if (penalty)
             for (int x = 0; x < here; x++)
                 weight[x] -= penalty[begin + x];
@@ -213,11 +213,11 @@ static void softmax_row(float *restrict energy, float *restrict log_total, int c
 }
 
 static void winner_row(const float *restrict energy, float *restrict best,
-                       uint16_t *restrict winner, int count, float power,
+                       uint16_t *restrict winner, int count, float power, float behind,
                        const float *restrict penalty, uint16_t index)
 {
     for (int x = 0; x < count; x++) {
-        float weight = power * energy[x] - (penalty ? penalty[x] : 0);
+        float weight = power * energy[x] - behind - (penalty ? penalty[x] : 0);
         bool better = weight > best[x];
         best[x] = better ? weight : best[x];
         winner[x] = better ? index : winner[x];

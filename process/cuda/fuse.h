@@ -195,7 +195,7 @@ struct pf_cuda_weigh {
     float *log_total; /* running, -1e30 in an empty stack */
     float *best;      /* NULL: nobody asks who wins; else running, -1e30 at first */
     uint16_t *winner;
-    float power;
+    float power, behind;    /* the log2 weight is power * evidence - behind */
     bool covered;           /* the frame has a picture everywhere */
     struct pf_cuda_map map; /* of the luma */
     double scale;           /* samples of level 0 per sample of the cells' level */

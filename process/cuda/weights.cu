@@ -371,7 +371,7 @@ static __global__ void weigh(struct pf_cuda_weigh job)
     if (x >= job.cells.width || y >= job.cells.height)
         return;
     size_t at = (size_t)y * job.cells.pitch + x;
-    float weight = job.power * job.share[at];
+    float weight = job.power * job.share[at] - job.behind;
     if (!job.covered && !all_inside && !inside(job, x, y))
         weight -= job.no_cover;
     if (job.best && weight > job.best[at]) {

@@ -306,6 +306,7 @@ TEST(cuda_shares_are_the_cpus)
             size_t count = room(&job.cells);
             int width = job.cells.width, height = job.cells.height;
             job.power = 12;
+            job.behind = 1.7f;
             job.index = 7;
             job.no_cover = 1000;
             float *share = random_floats(count, 0, 8);
@@ -333,9 +334,9 @@ TEST(cuda_shares_are_the_cpus)
                                      ? 0
                                      : job.no_cover;
                 }
-                kernels->winner_row(share + at, best + at, winner + at, width, job.power, penalty,
-                                    job.index);
-                kernels->softmax_row(share + at, total + at, width, job.power, penalty);
+                kernels->winner_row(share + at, best + at, winner + at, width, job.power,
+                                    job.behind, penalty, job.index);
+                kernels->softmax_row(share + at, total + at, width, job.power, job.behind, penalty);
             }
             check_floats(job.log_total, total, &job.cells, 1e-4f, "sum of weights");
             check_floats(job.best, best, &job.cells, 1e-4f, "best");

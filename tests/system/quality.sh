@@ -47,6 +47,20 @@ test_quality_glare()
     quality_of glare 35.9 0.978 0.3
 }
 
+# Beside the steps of a board, the more is right the nearer the preferred side is to the truth.
+test_quality_front_is_opaque()
+{
+    [ -z "$SAN" ] || skip "too slow under a sanitizer; the same code runs in other tests there"
+    local order
+    "$GENERATE" --scene board --megapixels 1 --frames 10 --seed 1 --out burst
+    for order in near-to-far any far-to-near; do
+        "$PARFOCAL" stack burst/*.jpg -o $order.tif --focus-order $order >/dev/null
+        "$COMPARE" --truth burst --json $order.tif | jq .result.psnr_edge
+    done >edges
+    paste -sd ' ' edges
+    sort -c -g -r edges || fail "near to far, any, far to near: $(paste -sd ' ' edges) dB near steps in depth"
+}
+
 # In fs_pcb the black bars of the barcode are evenly black: methods that decide pixel by pixel fill
 # them with grey speckle.
 test_quality_real_barcode_is_even()

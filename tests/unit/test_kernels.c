@@ -180,10 +180,10 @@ TEST(kernels_evidence_and_softmax)
                 energy[x] = (float)(rand() % 1000) * 0.01f;
                 double e =
                     log2(pow(fmax(pow((double)energy[x], 4) - 16, 0) + pow(1.5, 4), 0.25) + 0.25);
-                weight[x] = exp2(6 * 1.5 * e);
+                weight[x] = exp2(6 * 1.5 * e - frame);
             }
             kernels->evidence_row(energy, w, 2, 1.5f, 0.25f, 1.5f);
-            kernels->softmax_row(energy, total, w, 6, NULL);
+            kernels->softmax_row(energy, total, w, 6, (float)frame, NULL);
             for (int x = 0; x < w; x++) {
                 expected_total[x] += weight[x];
                 CHECK(fabs(weight[x] / expected_total[x] - (double)energy[x]) < 2e-4);
