@@ -279,7 +279,7 @@ test_a_frame_that_was_deleted_is_given_up()
     make_burst burst
     mkdir_inbox
     local files=(burst/*.jpg)
-    serve --expected-frames 5
+    serve --expected-frames 5 --gap 60
     drop "${files[@]:0:4}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
     rm "inbox/${files[1]##*/}"
