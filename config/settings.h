@@ -48,7 +48,7 @@ enum pf_align {
 };
 enum pf_motion { PF_MOTION_SHIFT, PF_MOTION_SIMILARITY, PF_MOTION_AFFINE, PF_MOTION_HOMOGRAPHY };
 enum pf_fuse { PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE };
-enum pf_focus_order { PF_FOCUS_ORDER_NEAR_TO_FAR, PF_FOCUS_ORDER_FAR_TO_NEAR, PF_FOCUS_ORDER_ANY };
+enum pf_focus_order { PF_FOCUS_ORDER_ANY, PF_FOCUS_ORDER_NEAR_TO_FAR, PF_FOCUS_ORDER_FAR_TO_NEAR };
 enum pf_resample { PF_RESAMPLE_LANCZOS, PF_RESAMPLE_BICUBIC };
 enum pf_device_kind { PF_DEVICE_AUTO, PF_DEVICE_CPU, PF_DEVICE_CUDA };
 enum pf_format { PF_FORMAT_TIFF, PF_FORMAT_PNG, PF_FORMAT_JPEG };
@@ -129,7 +129,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
            "beside strong edges may speckle); or to their mean, which has no maps") \
     REAL(clip, 3, 0, 100, "sigmas", "engine", \
          "fuse = average leaves out what lies further from the mean so far; 0: nothing") \
-    CHOICE(focus_order, "near-to-far", 0, 0, "near-to-far|far-to-near|any", "engine", \
+    CHOICE(focus_order, "near-to-far", 0, 0, "any|near-to-far|far-to-near", "engine", \
            "how focus goes through a bracket: where something in front and something behind it compete, the " \
            "pyramid gives the front a little more; any: neither") \
     CHOICE(resample, "lanczos", 0, 0, "lanczos|bicubic", "engine", \

@@ -61,6 +61,7 @@ struct pf_cpu_engine {
      * number of frames. */
     float *mean[3], *deviations[3];
     uint16_t *frames[3];
+    int first;         /* index of the first frame in the stack; negative: none yet */
     float noise;       /* of the reference, see pf_fuse_job; negative: unknown yet */
     int weight_levels; /* levels that give evidence; 0 where a method has no weights */
     int parts;         /* of the stack that have weights */

@@ -26,8 +26,8 @@ static const struct pf_weighing weighing = {
     .glare = 2,
     .glare_sigma = 3.6f,
     .lamp_share = 2e-4f,
-    .front = 0.3f,
-    .growth = {.floor = -0.55f, .sigma = 0.3f, .finest = 1}};
+    .front = 0.04f,
+    .growth = {.floor = -0.55f, .sigma = 0.25f, .finest = 1, .around = 0.33f, .power = -0.15f}};
 
 /* A chroma plane of half the size both ways has no detail as fine as luma's finest: it is all rest. */
 static bool is_rest(const struct pf_cpu_engine *engine, int plane)

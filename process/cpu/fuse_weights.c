@@ -65,6 +65,7 @@ void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, in
 
 void pf_weights_clear(struct pf_cpu_engine *engine)
 {
+    engine->first = -1;
     engine->noise = -1;
     for (int part = 0; part < engine->parts; part++) {
         struct pf_shares *shares = &engine->shares[part];
@@ -438,8 +439,10 @@ static void share_rows(void *context, int begin, int end, int thread)
     struct pf_cpu_engine *engine = job->engine;
     const struct pf_shares *shares = &engine->shares[job->part];
     int width = pf_half(engine->size[0][job->level]).width;
-    float power = engine->weighing.power;
-    float behind = pf_weighing_behind(&engine->weighing, engine->settings.focus_order, job->index);
+    float power = engine->weighing.power, behind = 0;
+    if (job->part == PF_PART_SOFT)
+        pf_weighing_of_frame(&engine->weighing, engine->weight_levels, engine->settings.focus_order,
+                             job->index - engine->first, &power, &behind);
     for (int y = begin; y < end; y++) {
         size_t at = (size_t)y * (size_t)width;
         float *evidence = shares->alpha + at;
@@ -530,6 +533,8 @@ static void run_cells(struct pf_fuse_job *job,
 void pf_weights_weigh(struct pf_fuse_job *job)
 {
     struct pf_cpu_engine *engine = job->engine;
+    if (engine->first < 0)
+        engine->first = job->index;
     job->noise = engine->weighing.noise > 0 ? noise_of(job) : 0;
     if (engine->noise < 0)
         engine->noise = job->noise < PF_MOST_NOISE ? job->noise : PF_MOST_NOISE;

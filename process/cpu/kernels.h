@@ -97,7 +97,7 @@ static inline float pf_darkness(int16_t sample)
 
 /* Maps: the finest grid of weights sees few pixels, and brightness has a part in them; its word counts
  * so much beside that of the next grid. */
-#define PF_MAP_FINEST_TRUST 0.3f
+#define PF_MAP_FINEST_TRUST 0.2f
 
 /* Maps: where no frame has fine detail, the frame wins in which the blur of an edge nearby reaches
  * farthest. A cell has its say only if what it shows is a fair share of the most that its surroundings

@@ -13,7 +13,9 @@ struct pf_weighing pf_weighing_for(const struct pf_weighing *of, int width, int 
     float growth = fminf(fmaxf(longer / PF_WEIGHED_SIDE, 1), PF_WEIGHED_GROWTH);
     weighing.floor *= powf(growth, of->growth.floor);
     weighing.finest *= powf(growth, of->growth.finest);
-    for (int level = 0; level < 2; level++)
+    weighing.power *= powf(growth, of->growth.power);
+    weighing.around *= powf(growth, of->growth.around);
+    for (int level = 0; level < PF_COARSE_LEVEL; level++)
         weighing.sigma[level] *= powf(growth, of->growth.sigma);
     return weighing;
 }
@@ -60,11 +62,17 @@ int pf_weighing_glare_taps(const struct pf_weighing *weighing,
 }
 
 /* How many frames there will be is not known: the first ten share half of it, and hundreds do not
- * add up to more than all. Frames side by side hardly differ, and so sharpness alone decides between them. */
-float pf_weighing_behind(const struct pf_weighing *weighing, enum pf_focus_order order, int index)
+ * add up to more than all. */
+void pf_weighing_of_frame(const struct pf_weighing *weighing, int levels, enum pf_focus_order order,
+                          int index, float *ret_power, float *ret_behind)
 {
-    float far = (float)index / (float)(index + 10);
-    return order == PF_FOCUS_ORDER_ANY ? 0
-                                       : weighing->power * weighing->front *
-                                             (order == PF_FOCUS_ORDER_NEAR_TO_FAR ? far : -far);
+    float less = weighing->front * (float)index / (float)(index + 10), nothing = 0;
+    if (order == PF_FOCUS_ORDER_ANY)
+        less = 0;
+    else if (order == PF_FOCUS_ORDER_FAR_TO_NEAR)
+        less = -less;
+    for (int level = 0; level < levels; level++)
+        nothing += pf_weighing_counts(weighing, level) * log2f(pf_weighing_floor(weighing, level));
+    *ret_power = weighing->power * (1 - less);
+    *ret_behind = -weighing->power * less * nothing;
 }

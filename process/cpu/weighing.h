@@ -40,14 +40,15 @@ struct pf_weighing {
      * an edge of the disc that defocus makes of a highlight is the frame's, on its dark side as
      * well. Standard deviation of what is around, in samples. */
     float glare, glare_sigma;
-    /* Where two depths compete, the front one is opaque, and what is behind it shows through only where
-     * it is out of focus: the evidence that a frame of the other end has less, at most. */
+    /* Where no frame shows fine detail and two depths compete, the front one is opaque, and what is behind
+     * it shows through only where it is out of focus: the share of its evidence that a frame of the
+     * other end has less, at most. */
     float front;
     /* The same lens has a picture of more pixels less sharp in each of them: its finest level shows
      * little but noise, even in focus. So some of this grows with the picture's longer side over
-     * PF_WEIGHED_SIDE, to these powers; `sigma` that of the finest two levels. */
+     * PF_WEIGHED_SIDE, to these powers; `sigma` that of the fine levels. */
     struct {
-        float floor, sigma, finest;
+        float floor, sigma, finest, around, power;
     } growth;
 };
 #define PF_WEIGHED_SIDE   1732 /* pixels; the longer side of 2 MP. Smaller pictures count as such */
@@ -65,8 +66,10 @@ int pf_weighing_glare_taps(const struct pf_weighing *weighing,
 /* How much of the finest level's noise a level has. */
 float pf_weighing_noise_share(int level);
 float pf_weighing_floor(const struct pf_weighing *weighing, int level); /* grey levels */
-/* What the log2 weights of a frame have less, as its place in the order says. */
-float pf_weighing_behind(const struct pf_weighing *weighing, enum pf_focus_order order, int index);
+/* The log2 weight of a frame, `index` after the first of the stack, is power * evidence - behind, where `levels` levels decide and
+ * none shows fine detail: of what its evidence is more than nothing, `front` is taken by and by. */
+void pf_weighing_of_frame(const struct pf_weighing *weighing, int levels, enum pf_focus_order order,
+                          int index, float *ret_power, float *ret_behind);
 /* What a level's evidence counts. */
 float pf_weighing_counts(const struct pf_weighing *weighing, int level);
 

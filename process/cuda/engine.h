@@ -38,6 +38,7 @@ struct pf_cuda_engine {
     void *plane[3]; /* of the frame in hand, as the device sees it */
     size_t stride_bytes[3];
     bool fused; /* something is in the stack */
+    int first;  /* index of the first frame in it */
 
     size_t chunk_bytes;
     char *chunk[2];                      /* pinned: a frame goes through them in turn */

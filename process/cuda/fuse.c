@@ -301,7 +301,6 @@ static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, 
             .best = shares->best,
             .winner = shares->winner,
             .power = engine->weighing.power,
-            .behind = pf_weighing_behind(&engine->weighing, engine->settings.focus_order, index),
             .covered = covered,
             .map = *map,
             .scale = ldexp(1, level),
@@ -310,6 +309,10 @@ static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, 
             .no_cover = PF_NO_COVER,
             .index = (uint16_t)index,
         };
+        if (part == PF_PART_SOFT)
+            pf_weighing_of_frame(&engine->weighing, memory->weight_levels,
+                                 engine->settings.focus_order, index - engine->first, &job.power,
+                                 &job.behind);
         pf_cuda_weigh(engine->cuda, &job);
     }
 }
@@ -394,8 +397,10 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
     pf_homography_identity(identity);
     pf_light_matrix(light, mix);
     bool as_it_lies = !warp->field && memcmp(warp->h, identity, sizeof(identity)) == 0;
-    if (!engine->fused)
+    if (!engine->fused) {
         engine->reference_light = engine->light;
+        engine->first = index;
+    }
     int r = warp->field ? take_field(engine, warp->field, err) : 0;
     if (r < 0)
         return r;

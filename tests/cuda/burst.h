@@ -104,6 +104,7 @@ static inline struct outcome stack_on(const struct pf_backend *backend, const st
     settings.fuse = fuse;
     settings.clip = 3;
     settings.resample = kind->bicubic ? PF_RESAMPLE_BICUBIC : PF_RESAMPLE_LANCZOS;
+    settings.focus_order = PF_FOCUS_ORDER_NEAR_TO_FAR;
     settings.depth = true;
     CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
     for (int i = 0; i < kind->frames; i++) {
