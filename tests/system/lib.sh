@@ -80,6 +80,9 @@ start()
     local name=$1
     shift
     # A session of its own, so that its children can be ended with it.
+    # Emptied here, not only by the process: what the one before it said is not to be taken for its own.
+    : >"$T/$name.out"
+    : >"$T/$name.err"
     setsid "$@" </dev/null >"$T/$name.out" 2>"$T/$name.err" &
     started=$!
     started_all+=("$started")
