@@ -7,13 +7,13 @@ test_restart_in_the_middle_of_a_burst()
     make_burst burst --frames 6
     mkdir_inbox
     local files=(burst/*.jpg)
-    serve --expected-frames 6
+    serve --expected-frames 6 --gap 60
     drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     stop_service
     [ -z "$(published)" ] || fail "published: $(published)"
     drop "${files[3]}" # while nobody looks
-    serve --expected-frames 6
+    serve --expected-frames 6 --gap 60
     await_log 'burst .* goes on: open, 3 frames'
     drop "${files[@]:4}"
     await_stacks 1
