@@ -11,6 +11,7 @@
 #include "config/base/jsonl.h"
 #include "config/options.h"
 #include "service/guide.h"
+#include "service/job.h"
 
 #define BURST "bracket"
 
@@ -50,11 +51,7 @@ static void start(struct pf_bracket_engine *engine)
         r = worker < 0 ? (int)worker : 0;
     }
     pf_options_free(&options);
-    json_t *open =
-        r ? NULL
-          : pf_options_json(settings, "align equalise motion min_correlation "
-                                      "align_timeout judge coverage fuse focus_order resample clip "
-                                      "depth_map confidence_map frame_map");
+    json_t *open = r ? NULL : pf_options_json(settings, PF_JOB_ENGINE_KEYS);
     if (open && !json_object_set_new(open, "cmd", json_string("open")) &&
         !json_object_set_new(open, "burst", json_string(BURST))) {
         say(engine, open);

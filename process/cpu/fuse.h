@@ -84,8 +84,8 @@ void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, i
 #define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
 #define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
 
-/* fuse_weights.c. Memory for the evidence of `levels` levels and the weights of the first `parts` parts; the same,
- * empty. */
+/* fuse_weights.c: memory for the evidence of `levels` levels and the weights of the first `parts`
+ * parts; the same, empty. */
 void pf_weights_lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena, int levels,
                         int parts);
 void pf_weights_clear(struct pf_cpu_engine *engine);

@@ -12,9 +12,8 @@
 
 /* How energies become weights. What a level says for a frame, its evidence, is log2(energy + floor)
  * in cells of 2 x 2 samples, where an energy that noise alone may have counts as one with all such.
- * The finest detail is weighed by level 0, and a little
- * by the fine levels' sum, which noise moves less. All that is coarser is weighed by a sum over
- * levels, twice: where a frame shows fine detail, the fine levels alone have a say, and those around
+ * The finest detail is weighed by level 0, and a little by the fine levels' sum, which noise moves
+ * less. All that is coarser is weighed by a sum over levels, twice: where a frame shows fine detail, the fine levels alone have a say, and those around
  * a little, because an out-of-focus highlight has more of what coarse levels measure than the sharp
  * one; where no frame does, the coarse levels are all there is to decide by. */
 #define PF_EVIDENCE_LEVELS 5
@@ -40,9 +39,9 @@ struct pf_weighing {
      * an edge of the disc that defocus makes of a highlight is the frame's, on its dark side as
      * well. Standard deviation of what is around, in samples. */
     float glare, glare_sigma;
-    /* Where no frame shows fine detail and two depths compete, the front one is opaque, and what is behind
-     * it shows through only where it is out of focus: the share of its evidence that a frame of the
-     * other end has less, at most. */
+    /* Where no frame shows fine detail and two depths compete, the front one is opaque, and what is
+     * behind it shows through only where it is out of focus: the share of its evidence that a
+     * frame of the other end has less, at most. */
     float front;
     /* The same lens has a picture of more pixels less sharp in each of them: its finest level shows
      * little but noise, even in focus. So some of this grows with the picture's longer side over
@@ -66,11 +65,12 @@ int pf_weighing_glare_taps(const struct pf_weighing *weighing,
 /* How much of the finest level's noise a level has. */
 float pf_weighing_noise_share(int level);
 float pf_weighing_floor(const struct pf_weighing *weighing, int level); /* grey levels */
-/* The log2 weight of a frame, `index` after the first of the stack, is power * evidence - behind, where `levels` levels decide and
- * none shows fine detail: of what its evidence is more than nothing, `front` is taken by and by. */
-void pf_weighing_of_frame(const struct pf_weighing *weighing, int levels, enum pf_focus_order order,
-                          int index, float *ret_power, float *ret_behind);
 /* What a level's evidence counts. */
 float pf_weighing_counts(const struct pf_weighing *weighing, int level);
+/* Where no frame shows fine detail, and all `levels` levels decide, the log2 weight of a frame is
+ * power * evidence - behind. index: how many frames after the first of the stack; the larger it is, the
+ * more is taken of what the evidence is more than nothing, up to `front`. */
+void pf_weighing_of_frame(const struct pf_weighing *weighing, int levels, enum pf_focus_order order,
+                          int index, float *ret_power, float *ret_behind);
 
 #endif
