@@ -4,13 +4,13 @@
 #
 #   tests/bench/large.sh [FRAME...]     without frames, three are made (2 GB and some minutes each)
 #
-# Environment: BUILD (build), PARFOCAL, SIDE (17320), FRAMES (3), WAYS ("stack serve"), TMPDIR (needs
-# 2 GB a frame, twice, and the stack: a disk, not a file system in memory).
+# Environment: BUILD (build), PARFOCAL, SIDE (17320), FRAMES (3), RUNS (5), WAYS ("stack serve"), TMPDIR
+# (needs 2 GB a frame, twice, and the stack: a disk, not a file system in memory).
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
-SIDE=${SIDE:-17320} FRAMES=${FRAMES:-3} WAYS=${WAYS:-stack serve}
+SIDE=${SIDE:-17320} FRAMES=${FRAMES:-3} RUNS=${RUNS:-5} WAYS=${WAYS:-stack serve}
 workspace large
 
 if [ $# -eq 0 ]; then
@@ -30,17 +30,21 @@ of_worker() # the service's child that stacks: "peak_kB cpu_s" so far
     done | sort -n | tail -n 1
 }
 
-echo "| $# frames of $SIDE x $SIDE px, 16-bit TIFF | foreseen MiB | peak MiB | CPU s | wall s | fused |"
-echo "|---|---|---|---|---|---|"
-if [[ " $WAYS " = *' stack '* ]]; then
-    say "parfocal stack"
-    measured "$T/stack" "$PARFOCAL" stack "$@" -o "$T/stack.tif" --json
-    read -r wall cpu peak <"$T/stack"
-    echo "| parfocal stack | $(jq '.engine.memory.needed_mb' "$T/stack.out") | $((peak / 1024)) | $cpu | $wall | $(jq '.fused' "$T/stack.out") |"
+# Both append "foreseen_MiB peak_MiB cpu_s wall_s fused".
+by_stack() # FRAME...
+{
+    local wall cpu peak
+    rm -f "$T/one"*
+    measured "$T/one" "$PARFOCAL" stack "$@" -o "$T/stack.tif" --json
+    read -r wall cpu peak <"$T/one"
+    echo "$(jq .engine.memory.needed_mb "$T/one.out") $((peak / 1024)) $cpu $wall $(jq .fused "$T/one.out")" >>"$T/stack"
     rm -f "$T/stack.tif"
-fi
-if [[ " $WAYS " = *' serve '* ]]; then
-    say "parfocal serve"
+}
+
+by_service() # FRAME...
+{
+    local start frame now worker= wall peak cpu sidecar
+    rm -rf "$T/inbox" "$T/outbox" "$T/state"
     mkdir -p "$T/inbox" "$T/outbox"
     "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" --state "$T/state" --gap 60 \
         --http off >"$T/log" 2>&1 &
@@ -49,7 +53,6 @@ if [[ " $WAYS " = *' serve '* ]]; then
     for frame in "$@"; do
         cp "$frame" "$T/inbox/.part" && mv "$T/inbox/.part" "$T/inbox/${frame##*/}" || die "no room"
     done
-    worker=
     until compgen -G "$T/outbox/*/stack.json" >/dev/null; do
         kill -0 $service 2>/dev/null || die "the service has ended: $(tail -n 5 "$T/log")"
         [ $(($(date +%s) - start)) -lt 3600 ] || die "no stack after an hour: $(tail -n 5 "$T/log")"
@@ -60,9 +63,34 @@ if [[ " $WAYS " = *' serve '* ]]; then
     wall=$(($(date +%s) - start))
     read -r peak cpu <<<"$worker"
     sidecar=$(compgen -G "$T/outbox/*/stack.json" | head -n 1)
-    echo "| parfocal serve, its worker | $(jq '.engine.memory.needed_mb' "$sidecar") | $((peak / 1024)) | $cpu | $wall | $(jq '.fused' "$sidecar") |"
-    cat "$T/log" >&2
+    echo "$(jq .engine.memory.needed_mb "$sidecar") $((peak / 1024)) $cpu $wall $(jq .fused "$sidecar")" >>"$T/serve"
     kill -TERM $service
     wait $service
     service=
-fi
+}
+
+row() # NAME FILE
+{
+    local n
+    printf '| %s |' "$1"
+    for n in 1 2 3 4 5; do
+        printf ' %s |' "$(column "$2" $n)"
+    done
+    echo
+}
+
+echo "$(date -u +%Y-%m-%d), $("$PARFOCAL" --version | awk 'NR == 1 { print $NF }'), $(machine); $RUNS runs, median (least-most)."
+echo
+echo "| $# frames of $SIDE x $SIDE px: ${1##*.} | foreseen MiB | peak MiB | CPU s | wall s | fused |"
+echo "|---|---|---|---|---|---|"
+for way in $WAYS; do
+    for ((run = 1; run <= RUNS; run++)); do
+        say "parfocal $way, run $run"
+        case $way in
+        stack) by_stack "$@" ;;
+        serve) by_service "$@" ;;
+        *) die "no way: $way" ;;
+        esac
+    done
+    row "parfocal $way" "$T/$way"
+done

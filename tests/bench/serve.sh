@@ -3,13 +3,13 @@
 # Markdown. How long after the last frame was closed on disk is the stack published, and how much
 # memory has the worker needed?
 #
-# Environment: BUILD (build), PARFOCAL, COUNTS ("10 40"), SIZE (24 MP), PACE (3 s), GAP (5 s),
-# SCENE (textured).
+# Environment: BUILD (build), PARFOCAL, RUNS (5), COUNTS ("10 40"), SIZE (24 MP), PACE (3 s), GAP (5 s),
+# SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse).
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
-COUNTS=${COUNTS:-10 40} SIZE=${SIZE:-24} PACE=${PACE:-3} GAP=${GAP:-5} SCENE=${SCENE:-textured}
+RUNS=${RUNS:-5} COUNTS=${COUNTS:-10 40} SIZE=${SIZE:-24} PACE=${PACE:-3} GAP=${GAP:-5} SCENE=${SCENE:-textured}
 workspace serve
 
 now_ms()
@@ -37,31 +37,23 @@ worker_peak()
     done
 }
 
-echo "## $SIZE MP JPEG, one every $PACE s, through the service"
-echo
-echo "Gap $GAP s. \"After the last\" is from the moment the last frame was in place under its name"
-echo "to the stack in the outbox; \"beyond the gap\" is that less the gap, which a burst must wait."
-echo
-echo "| frames | after the last s | beyond the gap s | worker peak MB | CPU s | fused | corner px |"
-echo "|---|---|---|---|---|---|---|"
-for count in $COUNTS; do
-    rm -rf "$T/frames" "$T/inbox" "$T/outbox" "$T/state"
+# One burst through a service of its own; appends "ms_after_the_last worker_kB cpu_s fused corner_px" to FILE.
+through_service() # FILE
+{
+    local start i=0 wait_ms last=0 published peak cpu sidecar corner frame
+    rm -rf "$T/inbox" "$T/outbox" "$T/state"
     mkdir -p "$T/inbox" "$T/outbox"
-    say "making $count frames of $SIZE MP"
-    "$GENERATE" --scene "$SCENE" --megapixels "$SIZE" --frames "$count" --interval "$PACE" \
-        --truth-dir "$T/truth" --no-truth-pictures --out "$T/frames" || die "generate failed"
     "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" --state "$T/state" \
         --gap "$GAP" >"$T/log" 2>&1 &
     service=$!
-    start=$(now_ms) i=0 last=0
+    start=$(now_ms)
     for frame in "$T"/frames/*.jpg; do
         wait_ms=$((start + i * PACE * 1000 + 2000 - $(now_ms)))
         [ $wait_ms -le 0 ] || sleep "$(printf '%d.%03d' $((wait_ms / 1000)) $((wait_ms % 1000)))"
-        cp "$frame" "$T/inbox/.part" && mv "$T/inbox/.part" "$T/inbox/${frame##*/}"
+        cp "$frame" "$T/inbox/.part" && mv "$T/inbox/.part" "$T/inbox/${frame##*/}" || die "no room"
         last=$(now_ms)
         i=$((i + 1))
     done
-    say "$count frames are in the inbox"
     until compgen -G "$T/outbox/*/stack.json" >/dev/null; do
         kill -0 $service 2>/dev/null || die "the service has ended: $(tail -n 3 "$T/log")"
         [ $(($(now_ms) - last)) -lt 300000 ] || die "no stack after 300 s: $(tail -n 3 "$T/log")"
@@ -71,21 +63,46 @@ for count in $COUNTS; do
     peak=$(worker_peak)
     cpu=$(cpu_seconds)
     sidecar=$(compgen -G "$T/outbox/*/stack.json" | head -n 1)
-    fused=$(jq .fused "$sidecar")
-    corner=$("$COMPARE" --truth "$T/truth" --json --transforms "$sidecar" | jq '.align.corner_max_px * 100 | round / 100')
+    corner=$("$COMPARE" --truth "$T/truth" --json --transforms "$sidecar" | jq .align.corner_max_px)
+    awk -v ms=$((published - last)) -v gap="$GAP" -v peak="${peak:-0}" -v cpu="$cpu" \
+        -v fused="$(jq .fused "$sidecar")" -v corner="$corner" \
+        'BEGIN { printf "%.3f %.3f %d %s %s %s\n", ms / 1000, ms / 1000 - gap, peak / 1024, cpu, fused, corner }' >>"$1"
     kill -TERM $service
     wait $service
     service=
-    awk -v c="$count" -v ms=$((published - last)) -v gap="$GAP" -v peak="${peak:-0}" -v cpu="$cpu" \
-        -v fused="$fused" -v corner="$corner" \
-        'BEGIN { printf "| %d | %.2f | %.2f | %.0f | %s | %s | %s |\n", c, ms / 1000, ms / 1000 - gap, peak / 1024, cpu, fused, corner }'
+}
+
+echo "## $SIZE MP JPEG, one every $PACE s, through the service"
+echo
+echo "Gap $GAP s. \"After the last\" is from the moment the last frame was in place under its name"
+echo "to the stack in the outbox; \"beyond the gap\" is that less the gap, which a burst must wait."
+echo "$(date -u +%Y-%m-%d), $("$PARFOCAL" --version | awk 'NR == 1 { print $NF }'), $(machine); $RUNS runs, median (least-most)."
+echo
+echo "| frames | after the last s | beyond the gap s | worker peak MB | CPU s | fused | corner px |"
+echo "|---|---|---|---|---|---|---|"
+for count in $COUNTS; do
+    rm -rf "$T/frames"
+    say "making $count frames of $SIZE MP"
+    "$GENERATE" --scene "$SCENE" --megapixels "$SIZE" --frames "$count" --interval "$PACE" \
+        --truth-dir "$T/truth" --no-truth-pictures --out "$T/frames" || die "generate failed"
+    for ((run = 1; run <= RUNS; run++)); do
+        say "$count frames, run $run"
+        through_service "$T/runs-$count"
+    done
+    printf '| %s |' "$count"
+    for ((n = 1; n <= 6; n++)); do
+        printf ' %s |' "$(column "$T/runs-$count" $n)"
+    done
+    echo
 done
 
 # The same frames in one go, and the peer's way. Of the last burst's frames, the first ten.
 frames=("$T"/frames/*.jpg)
 frames=("${frames[@]:0:10}")
 say "parfocal stack, ${#frames[@]} frames of $SIZE MP"
-measured "$T/ours" "$PARFOCAL" stack "${frames[@]}" -o "$T/ours.tif"
+for ((run = 1; run <= RUNS; run++)); do
+    measured "$T/ours" "$PARFOCAL" stack "${frames[@]}" -o "$T/ours.tif"
+done
 echo
 echo "## $SIZE MP x ${#frames[@]}, all at once"
 echo
