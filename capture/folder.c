@@ -155,6 +155,7 @@ static void run_timers(struct pf_folder *folder)
         pf_folder_look(folder, file);
     if (folder->announce && !folder->awaited) {
         folder->announce = false;
+        folder->announced = true;
         pf_folder_send(
             folder, json_pack("{s:s, s:I}", "event", "scanned", "files", (json_int_t)folder->seen));
     }

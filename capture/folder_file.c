@@ -321,8 +321,14 @@ void pf_folder_look(struct pf_folder *folder, struct pf_file *file)
 {
     pf_files_unqueue(folder->files, file);
     if (file->is_folder) {
-        /* Said again only if the reason is another one; removed when it can be read. */
-        pf_folder_scan_beneath(folder, file->path);
+        /* Said again only if the reason is another one; removed when it can be read, and its path
+         * with it. */
+        char *path = strdup(file->path);
+        if (path)
+            pf_folder_scan_beneath(folder, path);
+        else
+            pf_folder_fail(folder, ENOMEM, file->path);
+        free(path);
         return;
     }
     look_at_file(folder, file);

@@ -48,7 +48,7 @@ struct pf_folder {
     size_t blind_count;
     const char *blind_name; /* kind of the first of them */
 
-    bool root_read; /* by the last full scan */
+    bool root_read; /* by the last full scan, to its end */
     int root_code;  /* why not, positive errno */
     dev_t root_device;
     ino_t root_inode;
@@ -61,6 +61,7 @@ struct pf_folder {
     size_t seen;      /* files it found */
     bool found_new;
     bool announce;  /* `scanned` is due when no file is awaited */
+    bool announced; /* it was told */
     size_t awaited; /* files of a full scan without a verdict */
     bool scan_requested;
     int64_t next_scan_ms, next_root_ms, next_poll_ms;

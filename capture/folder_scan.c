@@ -109,11 +109,18 @@ static void on_file(void *context, const char *path, enum pf_name_kind kind, con
         pf_folder_scanned(folder, path, st);
 }
 
+/* It is not there, or can be opened but not listed to its end; the status says it. */
+static void root_unread(struct pf_folder *folder, int code)
+{
+    folder->root_read = false;
+    folder->root_code = code;
+}
+
 static void on_trouble(void *context, const char *path, bool is_folder, int code)
 {
     struct pf_folder *folder = context;
     if (!strcmp(path, folder->root))
-        folder->root_code = code; /* the status says it */
+        root_unread(folder, code);
     else if (!folder->failure)
         pf_folder_trouble(folder, path, is_folder, code);
 }
@@ -233,7 +240,7 @@ void pf_folder_scan(struct pf_folder *folder)
     if (r == -ENOMEM)
         pf_folder_fail(folder, ENOMEM, err.text);
     else if (r < 0)
-        folder->root_code = -r;
+        root_unread(folder, -r);
     folder->full_scan = false;
     pf_folder_queue_fresh(folder);
     if (folder->watch)
@@ -246,7 +253,7 @@ void pf_folder_scan(struct pf_folder *folder)
             pf_files_forget_gone(folder->files);
     }
     report_status(folder);
-    folder->announce |= folder->root_read && (folder->found_new || folder->scan == 1);
+    folder->announce |= folder->root_read && (folder->found_new || !folder->announced);
 
     int64_t now_ms = pf_monotonic_ms(), wait_ms = poll_wait_ms(folder, now_ms - start_ms);
     bool polling = polls_everything(folder);

@@ -23,7 +23,7 @@ struct pf_scan_handlers {
 };
 
 /* Walks `root`, whose last component may be a symbolic link if `follow`. What vanishes meanwhile is
- * passed over. -ENOMEM; -ENOENT or -ENOTDIR when root itself is not there. */
+ * passed over. -ENOMEM; -ENOENT, -ENOTDIR, -ELOOP or -ESTALE when root itself is not there. */
 int pf_scan(const char *root, bool follow, bool recursive, const struct pf_scan_handlers *handlers,
             void *context, struct pf_error *err);
 
