@@ -15,8 +15,9 @@
 #include "process/judge.h"
 #include "process/room.h"
 
-/* Below this standard deviation (grey levels of 255, noise averaged out) a picture is blank. */
-#define LEAST_CONTRAST 1.5
+/* Below this standard deviation (grey levels of 255 as coded for the eye, noise averaged out) a
+ * picture is blank. */
+#define LEAST_CONTRAST 0.75
 /* Of less than this no alignment can be sure: everything correlates with everything. */
 #define LEAST_SIDE 16
 /* Beyond this brightness a frame is no picture of the same thing, whatever its correlation. */

@@ -178,8 +178,7 @@ static const struct pf_ecc_level *feature_level(const struct pf_alignment *align
     return &pyramid->level[result ? 0 : pf_ecc_level_of_width(pyramid, START_WIDTH)];
 }
 
-/* Features of what correlation sees. Light goes back to a code with even steps for the eye: in
- * light itself, shadows have next to no contrast. */
+/* Features of what correlation sees, coded for the eye. */
 static int find_features(struct pf_alignment *alignment, const struct pf_ecc_pyramid *pyramid,
                          enum pf_features_kind kind, struct pf_features **ret, struct pf_error *err)
 {
@@ -189,8 +188,8 @@ static int find_features(struct pf_alignment *alignment, const struct pf_ecc_pyr
     if (!grey)
         return pf_fail(err, ENOMEM, "out of memory for features");
     for (size_t i = 0; i < count; i++) {
-        float light = level->pixels[i];
-        grey[i] = (uint8_t)(light <= 0 ? 0 : light >= 255 ? 255 : sqrtf(255 * light) + 0.5f);
+        float code = pf_ecc_code(level->pixels[i]);
+        grey[i] = (uint8_t)(code < 255 ? code + 0.5f : 255);
     }
     int r = pf_features_new(ret, kind, grey, level->width, level->height,
                             alignment->settings->equalise, pf_pool_threads(alignment->pool), err);

@@ -13,9 +13,12 @@
 #ifndef PF_ECC_H
 #define PF_ECC_H
 
+#include <math.h>
+
 #include "config/base/error.h"
 #include "config/settings.h"
 #include "process/cpu/kernels.h"
+#include "process/homography.h"
 #include "process/pool.h"
 
 #ifdef __cplusplus
@@ -56,7 +59,13 @@ void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
 int pf_ecc_halvings(int width);
 /* The finest level that is at most `width` wide, or the coarsest there is. */
 int pf_ecc_level_of_width(const struct pf_ecc_pyramid *pyramid, int width);
-/* Standard deviation of the light at about 200 pixels' width, 0..255. */
+/* Light as a code with even steps for the eye, 0..255: in light itself, shadows have next to no
+ * contrast. */
+PF_ANYWHERE static inline float pf_ecc_code(float light)
+{
+    return sqrtf(255 * (light > 0 ? light : 0));
+}
+/* Standard deviation of that code at about 200 pixels' width. */
 double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid);
 
 /* Whether the finest levels are aligned by blocks (ecc_blocks.h), whichever picture is the target.

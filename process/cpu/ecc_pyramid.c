@@ -260,8 +260,9 @@ double pf_ecc_contrast(const struct pf_ecc_pyramid *pyramid)
     size_t count = (size_t)level->width * (size_t)level->height;
     double sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
-        sum += (double)level->pixels[i];
-        squares += (double)level->pixels[i] * (double)level->pixels[i];
+        double code = (double)pf_ecc_code(level->pixels[i]);
+        sum += code;
+        squares += code * code;
     }
     double mean = sum / (double)count;
     return sqrt(fmax(0, squares / (double)count - mean * mean));

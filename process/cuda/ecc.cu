@@ -396,11 +396,11 @@ static __global__ void begin_judging(struct level level)
 static __global__ void __launch_bounds__(THREADS) sum_contrast(struct level level)
 {
     __shared__ double total[MOST_SUMS];
-    float sum[2] = {0}, base = level.target[0];
+    float sum[2] = {0}, base = pf_ecc_code(level.target[0]);
     int pixels = level.width * level.height;
     for (int i = (int)(blockIdx.x * THREADS + threadIdx.x); i < pixels;
          i += (int)gridDim.x * THREADS) {
-        float value = level.target[i] - base;
+        float value = pf_ecc_code(level.target[i]) - base;
         sum[0] += value;
         sum[1] += value * value;
     }

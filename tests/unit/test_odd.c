@@ -117,6 +117,30 @@ TEST(odd_even_frames_are_blank)
     }
 }
 
+/* Codes of a dark picture alone: `from` to `from + span`; with `span` 0 the noise of `noise` levels. */
+static struct pf_image *dark(int from, int span, int noise, double finest)
+{
+    struct pf_image *frame = texture_frame(4, 480, 320, identity, finest, 1);
+    for (int y = 0; y < frame->height; y++) {
+        uint8_t *row = (uint8_t *)frame->plane[0] + (size_t)y * frame->stride_bytes[0];
+        for (int x = 0; x < frame->width; x++)
+            row[x] = (uint8_t)(from + (row[x] * span + 127) / 255 + rand() % (noise + 1));
+    }
+    return frame;
+}
+
+/* Dark-field pictures, fluorescence, shots underexposed by stops; and what a cap on the lens leaves. */
+TEST(odd_dark_frames_are_pictures_and_darkness_is_none)
+{
+    struct pf_stack *stack = open_stack(PF_ALIGN_AUTO, PF_FUSE_PYRAMID);
+    srand(3);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(add(stack, dark(20, 20, 1, i ? 12 : 0)).verdict, PF_VERDICT_FUSED);
+    CHECK_EQ(add(stack, dark(0, 0, 5, 0)).cause, PF_CAUSE_BLANK);
+    CHECK_EQ(add(stack, dark(12, 0, 5, 0)).cause, PF_CAUSE_BLANK);
+    finish(stack, 480, 320, false);
+}
+
 TEST(odd_unrelated_pictures_are_never_merged)
 {
     for (int align = PF_ALIGN_AUTO; align <= PF_ALIGN_HYBRID; align++) {
