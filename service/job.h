@@ -26,7 +26,8 @@ struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */
     enum pf_job_step step;
-    bool decoding;  /* the worker has named it as the one in hand */
+    uint64_t order; /* when it was sent: the worker begins what has a smaller one before */
+    bool decoding;  /* the worker has named it as one in hand */
     bool excluded;  /* set aside by the service: not sent again */
     bool discarded; /* excluded by hand */
     bool stray;     /* excluded because it is of a smaller group (process/stray.h) */
@@ -82,7 +83,11 @@ struct pf_job {
     int64_t backoff_ms;    /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
-    int previews; /* how many have been made: the number of the one that is there */
+    bool no_preview;      /* one took the worker down */
+    int previews;         /* how many have been made: the number of the one that is there */
+    uint64_t write_order; /* of the result or preview that was asked for last; as a frame's */
+    bool
+        alone; /* the worker died at that and something else: nothing is sent beside the next one */
 
     const char *stage_told;   /* static text, NULL none */
     int64_t deadline_told_ms; /* CLOCK_MONOTONIC */

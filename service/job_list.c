@@ -64,12 +64,30 @@ size_t pf_jobs_in_worker(const struct pf_job *jobs)
     return count;
 }
 
-bool pf_jobs_writing(const struct pf_job *jobs)
+struct pf_job *pf_jobs_writing(struct pf_job *jobs)
 {
-    for (const struct pf_job *job = jobs; job; job = job->next)
+    for (struct pf_job *job = jobs; job; job = job->next)
         if (job->stage == PF_JOB_FINISHING || job->preview_asked)
-            return true;
-    return false;
+            return job;
+    return NULL;
+}
+
+struct pf_suspects pf_jobs_suspects(struct pf_job *jobs)
+{
+    struct pf_suspects suspects = {0};
+    struct pf_job *written = pf_jobs_writing(jobs);
+    bool begun = written != NULL;
+    for (struct pf_job *job = jobs; job; job = job->next)
+        for (size_t i = job->first_undone; job->sent && i < job->count; i++) {
+            struct pf_job_frame *frame = &job->frames[i];
+            if (frame->step != PF_STEP_SENT)
+                continue;
+            begun = begun && frame->order > written->write_order;
+            if (!frame->decoding)
+                continue;
+            suspects = (struct pf_suspects){suspects.count + 1, job, frame};
+        }
+    return begun ? (struct pf_suspects){suspects.count + 1, written, NULL} : suspects;
 }
 
 struct pf_job *pf_jobs_next_to_open(struct pf_job *jobs, int64_t now_ms)

@@ -27,7 +27,8 @@ struct pf_scheduler {
     struct pf_worker *worker;
     struct event *turn;
     struct pf_job *jobs;
-    size_t careful; /* frames to send one at a time, so that a crash names the one to blame */
+    uint64_t order; /* of the last frame, result or preview that was asked for */
+    size_t careful; /* frames to send one at a time, so that a death names the one to blame */
     int64_t hold_until_ms;
     int64_t wake_ms; /* when the turn's timer fires */
 };
@@ -73,13 +74,17 @@ static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_job_forget_stack(job);
 }
 
+/* True when the worker has frames to do, or is not to be given any now. */
 static bool send_frames(struct pf_scheduler *scheduler)
 {
-    struct pf_job *job = NULL;
+    struct pf_job *job = NULL, *written = pf_jobs_writing(scheduler->jobs);
     struct pf_job_frame *frame;
     int64_t pixels;
-    size_t window = scheduler->careful || !scheduler->settings->retries ? 1 : WINDOW;
+    bool one_by_one = scheduler->careful || !scheduler->settings->retries;
+    size_t window = one_by_one ? 1 : WINDOW;
     size_t sent = pf_jobs_frames_sent(scheduler->jobs, &pixels);
+    if (written && (one_by_one || written->alone))
+        return true;
     while (sent < window && (frame = pf_jobs_next_frame(scheduler->jobs, &job))) {
         const char *path = frame->path ? frame->path : frame->record->path;
         json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
@@ -90,6 +95,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
         if (!pf_worker_tell(scheduler->worker, object))
             return false;
         pf_job_set_step(job, frame, PF_STEP_SENT);
+        frame->order = ++scheduler->order;
         sent++;
     }
     return sent > 0;
@@ -109,7 +115,7 @@ static void ask_preview(struct pf_scheduler *scheduler)
     if (pf_jobs_writing(scheduler->jobs))
         return;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-        if (!job->preview_wanted || job->stage != PF_JOB_ACTIVE)
+        if (!job->preview_wanted || job->no_preview || job->stage != PF_JOB_ACTIVE)
             continue;
         job->preview_wanted = false;
         char *path = preview_path(scheduler, job);
@@ -119,6 +125,7 @@ static void ask_preview(struct pf_scheduler *scheduler)
         json_object_set_new(object, "path", pf_json_bytes(path));
         json_object_set_new(object, "max_width", json_integer(PREVIEW_WIDTH));
         job->preview_asked = pf_worker_tell(scheduler->worker, object);
+        job->write_order = ++scheduler->order;
         free(path);
         return;
     }
@@ -259,7 +266,7 @@ static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const 
     if (!cmd)
         return;
     if (!strcmp(cmd, "preview")) {
-        job->preview_asked = false;
+        job->preview_asked = job->alone = false;
     } else if (!strcmp(cmd, "add") && frame) {
         drop(scheduler, job);
         pause_job(job);
@@ -269,6 +276,7 @@ static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const 
             blame(scheduler, job, frame, reason);
     } else if (!strcmp(cmd, "finish") && code != ENOMEM && code != ENODATA) {
         job->stage = PF_JOB_ACTIVE;
+        job->alone = false;
         scheduler->handlers.unwritten(job, code, reason, scheduler->context);
     } else if (!strcmp(cmd, "open") || !strcmp(cmd, "finish")) {
         drop(scheduler, job);
@@ -304,12 +312,13 @@ static void on_message(const json_t *event, void *context)
     } else if (!strcmp(name, "frame")) {
         on_frame(scheduler, job, event);
     } else if (!strcmp(name, "preview")) {
-        job->preview_asked = false;
+        job->preview_asked = job->alone = false;
         job->previews++;
         scheduler->handlers.previewed(job, event, scheduler->context);
     } else if (!strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
+        job->alone = false;
         pf_worker_stacked(scheduler->worker);
         scheduler->handlers.finished(job, event, scheduler->context);
     } else if (!strcmp(name, "failed")) {
@@ -335,47 +344,51 @@ static void on_changed(void *context)
     scheduler->handlers.worker(scheduler->context);
 }
 
-/* The last frame that it named as in hand is to blame. Where several were under way that is a guess:
- * the replay sends them one by one, so that the next blame is exact. */
-static void find_culprit(struct pf_scheduler *scheduler, const char *why)
-{
-    char reason[200];
-    struct pf_job *culprit_job = NULL;
-    struct pf_job_frame *culprit = NULL;
-    scheduler->careful = 0;
-    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
-        for (size_t i = 0; i < job->count; i++) {
-            struct pf_job_frame *frame = &job->frames[i];
-            if (job->stage == PF_JOB_WAITING || frame->excluded)
-                continue;
-            scheduler->careful += frame->step != PF_STEP_WAITING;
-            if (frame->decoding && frame->step == PF_STEP_SENT) {
-                culprit_job = job;
-                culprit = frame;
-            }
-        }
-    if (culprit) {
-        snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
-        blame(scheduler, culprit_job, culprit, reason);
-    }
-    for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
-        next = job->next;
-        bool finishing = job->stage == PF_JOB_FINISHING;
-        job->preview_wanted = false;
-        pf_job_forget_stack(job);
-        if (finishing && !culprit) {
-            snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
-            count_failure(scheduler, job, reason);
-        }
-    }
-}
-
-/* No frame is to blame: all that was in the worker is replayed, with another worker. */
-static void replay_without_blame(struct pf_scheduler *scheduler)
+/* All that was in the worker is replayed. */
+static void replay(struct pf_scheduler *scheduler)
 {
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         job->preview_wanted = false;
         pf_job_forget_stack(job);
+    }
+}
+
+/* Everything that was begun is done one by one until it is through. */
+static void be_careful(struct pf_scheduler *scheduler)
+{
+    scheduler->careful = 0;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
+        for (size_t i = 0; i < job->count; i++)
+            scheduler->careful += job->stage != PF_JOB_WAITING && !job->frames[i].excluded &&
+                                  job->frames[i].step != PF_STEP_WAITING;
+}
+
+/* The one that the worker was at when it died is to blame. Where it was at several nobody is: to guess
+ * would condemn frames that came while another burst was being finished. The replay tells. */
+static void find_culprit(struct pf_scheduler *scheduler, const char *why)
+{
+    char reason[200];
+    struct pf_suspects suspects = pf_jobs_suspects(scheduler->jobs);
+    struct pf_job *written = pf_jobs_writing(scheduler->jobs), *job = suspects.job;
+    bool finishing = written && written->stage == PF_JOB_FINISHING;
+    if (written)
+        written->alone = true;
+    be_careful(scheduler);
+    replay(scheduler);
+    if (suspects.count > 1) {
+        pf_log_warning("it was at %zu things: they are done again one by one, to find the one that "
+                       "takes it down",
+                       suspects.count);
+    } else if (suspects.frame) {
+        snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
+        blame(scheduler, job, suspects.frame, reason);
+    } else if (job && finishing) {
+        snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
+        count_failure(scheduler, job, reason);
+    } else if (job) {
+        job->no_preview = true;
+        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
+                     "burst %s: the worker died at its preview: there will be no other", job->name);
     }
 }
 
@@ -384,7 +397,7 @@ static void on_ended(const char *why, void *context)
     if (why)
         find_culprit(context, why);
     else
-        replay_without_blame(context);
+        replay(context);
 }
 
 /* ---- for the owner ---- */
@@ -482,6 +495,7 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
     job->preview_wanted = false;
     if (pf_worker_tell(scheduler->worker, object))
         job->stage = PF_JOB_FINISHING;
+    job->write_order = ++scheduler->order;
     watch(scheduler);
 }
 

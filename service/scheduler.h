@@ -3,7 +3,8 @@
  * Service process, event loop thread. It owns the worker (worker_child.h): at most `open_stacks` jobs
  * are open in it, complete ones first; a job without a place waits and is replayed from its files
  * later, and so are all when the worker dies. A frame that has taken the worker down `retries` times
- * is excluded from its job.
+ * is excluded from its job. Only what the worker was at alone is blamed: after a death all that was begun
+ * is done one by one, frames, results and previews.
  *
  * Previews of open jobs go to STATE/preview/NAME.jpg when the worker has nothing better to do; what
  * happens to jobs and frames is told by the handlers, which may call back into the scheduler.

@@ -1,0 +1,304 @@
+/* What the worker is told, and who is blamed when it dies. */
+#include "service/scheduler.h"
+
+#include "tests/unit/fake_worker.h"
+#include "tests/unit/journal_steps.h"
+
+static struct pf_settings settings;
+static struct event_base *base;
+static struct pf_scheduler *scheduler;
+static int finished, failed, unwritten, unreadable;
+
+/* ---- the owner ---- */
+
+static void on_job(struct pf_job *job, struct pf_job_frame *frame, void *context)
+{
+    (void)job, (void)frame, (void)context;
+}
+
+static void on_frame_event(struct pf_job *job, struct pf_job_frame *frame, const json_t *event,
+                           void *context)
+{
+    (void)job, (void)frame, (void)event, (void)context;
+}
+
+static void on_previewed(struct pf_job *job, const json_t *event, void *context)
+{
+    (void)job, (void)event, (void)context;
+}
+
+static void on_worker(void *context)
+{
+    (void)context;
+}
+
+static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const char *why,
+                       void *context)
+{
+    (void)job, (void)frame, (void)why, (void)context;
+}
+
+static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
+                          const char *reason, void *context)
+{
+    (void)job, (void)frame, (void)code, (void)reason, (void)context;
+    unreadable++;
+}
+
+static void on_settled(struct pf_job *job, void *context)
+{
+    (void)context;
+    pf_scheduler_finish(scheduler, job, "/out", json_object());
+}
+
+static void on_finished(struct pf_job *job, const json_t *event, void *context)
+{
+    (void)event, (void)context;
+    job->out = PF_OUT_PUBLISHING;
+    finished++;
+}
+
+static void on_unwritten(struct pf_job *job, int code, const char *reason, void *context)
+{
+    (void)job, (void)code, (void)reason, (void)context;
+    unwritten++;
+}
+
+static void on_failed(struct pf_job *job, const char *reason, void *context)
+{
+    (void)reason, (void)context;
+    job->out = PF_OUT_FAILED;
+    failed++;
+}
+
+static const struct pf_scheduler_handlers handlers = {.frame = on_job,
+                                                      .progress = on_frame_event,
+                                                      .thumbnail = on_frame_event,
+                                                      .decoding = on_job,
+                                                      .previewed = on_previewed,
+                                                      .worker = on_worker,
+                                                      .attempt = on_attempt,
+                                                      .unreadable = on_unreadable,
+                                                      .settled = on_settled,
+                                                      .finished = on_finished,
+                                                      .unwritten = on_unwritten,
+                                                      .failed = on_failed};
+
+static void begin(void)
+{
+    struct pf_error err = {0};
+    CHECK_OK(pf_settings_init(&settings, &err), &err);
+    base = event_base_new();
+    CHECK_OK(pf_scheduler_new(&scheduler, base, &settings, &handlers, NULL, &err), &err);
+}
+
+static void end(void)
+{
+    pf_scheduler_free(scheduler);
+    event_base_free(base);
+    pf_settings_free(&settings);
+}
+
+static struct pf_job *job_of(int64_t burst, int first, int count, bool complete)
+{
+    struct pf_job *job = NULL;
+    struct pf_error err = {0};
+    char name[16];
+    snprintf(name, sizeof(name), "%c", (char)burst);
+    CHECK_OK(pf_job_new(&job, burst, name, &err), &err);
+    for (int n = 0; n < count; n++)
+        CHECK_OK(pf_job_add(job, record_of(first + n), &err), &err);
+    if (complete)
+        job->complete = copy("gap");
+    pf_scheduler_add(scheduler, job);
+    return job;
+}
+
+/* ---- the worker ---- */
+
+static const json_t *command; /* that was told last */
+
+/* What the worker is told next, as "add 3", "finish A", "open B" or "preview B"; "" nothing. Pauses after
+ * failures are not waited for. */
+static const char *next(void)
+{
+    static char words[64];
+    for (struct pf_job *job = pf_scheduler_jobs(scheduler); job; job = job->next)
+        job->hold_until_ms = 0;
+    pf_scheduler_poke(scheduler);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    const json_t *told = fake_next();
+    if (!told)
+        return "";
+    command = told;
+    const char *cmd = json_string_value(json_object_get(told, "cmd"));
+    const char *burst = json_string_value(json_object_get(told, "burst"));
+    const char *path = json_string_value(json_object_get(told, "path"));
+    if (!strcmp(cmd, "add"))
+        snprintf(words, sizeof(words), "add %d", atoi(strrchr(path, '_') + 1));
+    else
+        snprintf(words, sizeof(words), "%s %c", cmd, burst[0]);
+    return words;
+}
+
+static void decoding(void)
+{
+    fake_say(command, "decoding", json_object());
+}
+
+static void fused(void)
+{
+    fake_say(command, "frame", json_pack("{s:s}", "verdict", "fused"));
+}
+
+/* The worker is told this and no more; it fuses the frames. */
+static void does(const char *const *words)
+{
+    for (; *words; words++) {
+        CHECK_STR(next(), *words);
+        if (strncmp(*words, "add", 3) != 0)
+            continue;
+        decoding();
+        fused();
+    }
+    CHECK_STR(next(), "");
+}
+#define DOES(...) does((const char *const[]){__VA_ARGS__, NULL})
+
+static void add_frame(char burst, int n)
+{
+    struct pf_error err = {0};
+    CHECK_OK(pf_job_add(pf_scheduler_find(scheduler, burst), record_of(n), &err), &err);
+}
+
+static int attempts_of(const struct pf_job *job)
+{
+    int attempts = 0;
+    for (size_t i = 0; i < job->count; i++)
+        attempts += job->frames[i].attempts;
+    return attempts;
+}
+
+static struct pf_job *find(char burst)
+{
+    return pf_scheduler_find(scheduler, burst);
+}
+
+/* ---- tests ---- */
+
+/* A frame of another burst that comes while a result is written is not taken for what kills the worker. */
+TEST(a_result_that_kills_the_worker_costs_no_other_burst_a_frame)
+{
+    begin();
+    settings.retries = 1;
+    job_of('A', 1, 2, true);
+    job_of('B', 11, 1, false);
+    DOES("open A", "open B", "add 1", "add 2", "add 11", "finish A");
+    add_frame('B', 12);
+    CHECK_STR(next(), "add 12");
+    decoding(); /* beside the finish */
+    fake_die("killed");
+    CHECK_EQ(attempts_of(find('A')) + attempts_of(find('B')), 0);
+    CHECK_EQ(find('A')->failures, 0);
+    for (int death = 1; death <= 3; death++) { /* nothing is beside it, so it is named */
+        DOES("open A", "open B", "add 1", "add 2", "finish A");
+        add_frame('B', 20 + death);
+        CHECK_STR(next(), "");
+        fake_die("killed");
+        CHECK_EQ(find('A')->failures, death);
+    }
+    CHECK_EQ(failed, 1);
+    CHECK_EQ(attempts_of(find('A')) + attempts_of(find('B')), 0);
+    DOES("open B", "add 11", "add 12", "add 21", "add 22", "add 23", "preview B");
+    end();
+}
+
+/* It is written at last, and from then on others go beside the next one again. */
+TEST(a_result_that_is_written_alone_ends_the_caution)
+{
+    begin();
+    job_of('A', 1, 2, true);
+    job_of('B', 11, 1, false);
+    DOES("open A", "open B", "add 1", "add 2", "add 11", "finish A");
+    add_frame('B', 12);
+    CHECK_STR(next(), "add 12");
+    decoding();
+    fake_die("killed");
+    DOES("open A", "open B", "add 1", "add 2", "finish A");
+    fake_say(command, "finished", json_object());
+    CHECK_EQ(finished, 1);
+    DOES("add 11", "add 12", "preview B");
+    fake_say(command, "preview", json_object());
+    pf_scheduler_remove(scheduler, find('A'));
+    job_of('C', 31, 2, true);
+    DOES("drop A", "open C", "add 31", "add 32", "finish C");
+    add_frame('B', 13);
+    DOES("add 13");
+    end();
+}
+
+TEST(frames_that_are_in_hand_together_are_told_apart_by_the_replay)
+{
+    begin();
+    job_of('A', 1, 4, false);
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 1");
+    decoding();
+    CHECK_STR(next(), "add 2");
+    decoding();
+    CHECK_STR(next(), "add 3");
+    fake_die("killed");
+    CHECK_EQ(attempts_of(find('A')), 0);
+    for (int death = 1; death <= 2; death++) {
+        CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        decoding();
+        fused();
+        CHECK_STR(next(), "add 2");
+        CHECK_STR(next(), "");
+        decoding();
+        fake_die("killed");
+        CHECK_EQ(find('A')->frames[1].attempts, death);
+        CHECK_EQ(attempts_of(find('A')), death);
+    }
+    CHECK(find('A')->frames[1].excluded);
+    DOES("open A", "add 1", "add 3", "add 4", "preview A");
+    end();
+}
+
+/* What was asked for before the result is at work before it. */
+TEST(a_frame_before_a_result_is_to_blame_alone)
+{
+    begin();
+    job_of('B', 11, 1, false);
+    job_of('A', 1, 2, true);
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "open B");
+    CHECK_STR(next(), "add 1");
+    decoding();
+    fused();
+    CHECK_STR(next(), "add 2");
+    decoding();
+    fused();
+    CHECK_STR(next(), "add 11");
+    CHECK_STR(next(), "finish A");
+    fake_say(json_array_get(fake.told, fake.read - 2), "decoding", json_object());
+    fake_die("killed");
+    CHECK_EQ(find('A')->failures, 0);
+    CHECK_EQ(find('B')->frames[0].attempts, 1);
+    end();
+}
+
+TEST(a_preview_that_kills_the_worker_is_made_no_more)
+{
+    begin();
+    job_of('A', 1, 2, false);
+    DOES("open A", "add 1", "add 2", "preview A");
+    fake_die("killed");
+    CHECK_EQ(attempts_of(find('A')), 0);
+    DOES("open A", "add 1", "add 2");
+    find('A')->complete = copy("gap");
+    DOES("finish A");
+    CHECK_EQ(find('A')->failures, 0);
+    end();
+}
