@@ -246,11 +246,15 @@ static json_t *value_json(const struct pf_setting *row, const char *text)
     return pf_json_bytes(text);
 }
 
+/* Addresses without what is secret in them: who may only look sees this as well. */
 static json_t *list_json(const struct pf_list *list)
 {
     json_t *all = json_array();
-    for (size_t i = 0; i < list->count; i++)
-        json_array_append_new(all, pf_json_bytes(list->items[i]));
+    for (size_t i = 0; i < list->count; i++) {
+        char *shown = pf_hook_shown(list->items[i]);
+        json_array_append_new(all, pf_json_bytes(shown ? shown : ""));
+        free(shown);
+    }
     return all;
 }
 

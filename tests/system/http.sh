@@ -284,7 +284,8 @@ test_tokens()
     grep -q 'http_token must be set' err || fail "it does not say why"
     expect_status 2 "$PARFOCAL" serve --source "folder:$T" --state "$T/state" --http-token short
     expect_status 2 "$PARFOCAL" serve --source "folder:$T" --state "$T/state" --http somewhere:80
-    serve_http --http 0.0.0.0:0 --http-token "$T/token" --http-read-token $look
+    serve_http --http 0.0.0.0:0 --http-token "$T/token" --http-read-token $look \
+        --on-burst 'https://user:open-sesame@hooks.example.org/services/open-sesame' --on-failure '/bin/true --quick'
     wait_for 10 log_says 'http: http://0.0.0.0:'
     local at
     at=http://127.0.0.1:$(sed -n 's,.*http: http://0.0.0.0:\([0-9]*\)/.*,\1,p' service.err)
@@ -306,6 +307,11 @@ test_tokens()
         fail "a session for nobody"
     asks -H "Authorization: Bearer $token" "$at/api/v1/settings" >/dev/null
     ! grep -q -e "$token" -e "$look" out || fail "settings tell the token"
+    asks -H "Authorization: Bearer $look" "$at/api/v1/settings" >/dev/null
+    ! grep -q open-sesame out || fail "settings tell the secret of a hook's address"
+    jq -e '[.settings[] | select(.key | startswith("on_")) | .value] ==
+        [["https://…@hooks.example.org/services/…"], ["/bin/true --quick"], []]' out >/dev/null ||
+        fail "$(jq -c '.settings[] | select(.key | startswith("on_"))' out)"
     # Inside the machine the socket of the state directory needs none.
     [ "$(status_of /api/v1/status)" = 200 ] || fail "inside"
     [ "$(stat -c %a state/http)" = 700 ] || fail "others can open the socket: $(stat -c %a state/http)"
