@@ -75,8 +75,9 @@ static int take_version(void *context, const struct pf_journal_version *version)
     return find->directory ? 0 : -ENOMEM;
 }
 
-/* The published version that is asked for, 0 the last one. NULL: there is none. Heap. */
-static char *directory_of(struct pf_api *api, int64_t burst, int wanted, int *ret_version)
+/* Where the published version that is asked for is, 0 the last one; heap, NULL: there is none. */
+static char *directory_of(struct pf_api *api, int64_t burst, int wanted,
+                          struct pf_journal_version *ret)
 {
     struct find_version find = {.wanted = wanted};
     struct pf_error err = {0};
@@ -84,7 +85,8 @@ static char *directory_of(struct pf_api *api, int64_t burst, int wanted, int *re
         free(find.directory);
         return NULL;
     }
-    *ret_version = find.found.version;
+    *ret = find.found;
+    ret->directory = find.directory;
     return find.directory;
 }
 
@@ -92,15 +94,15 @@ static char *directory_of(struct pf_api *api, int64_t burst, int wanted, int *re
 static void ask_result(struct pf_api *api, struct pf_http_request *request, int64_t burst,
                        json_t *files, const char *what, json_t *command)
 {
-    char name[96];
-    int version = 0;
+    char name[120];
+    struct pf_journal_version found = {0};
     int64_t wanted;
     if (pf_http_query_integer(request, "version", 1, 1 << 30, 0, &wanted) < 0) {
         json_decref(files);
         json_decref(command);
         return;
     }
-    char *directory = directory_of(api, burst, (int)wanted, &version);
+    char *directory = directory_of(api, burst, (int)wanted, &found);
     if (!directory) {
         json_decref(files);
         json_decref(command);
@@ -109,7 +111,9 @@ static void ask_result(struct pf_api *api, struct pf_http_request *request, int6
     }
     json_object_set_new(command, "directory", pf_json_bytes(directory));
     json_object_set_new(command, "files", files);
-    snprintf(name, sizeof(name), "b%lld.v%d.%.60s.jpg", (long long)burst, version, what);
+    /* The time as well: another journal has the same numbers for other pictures. */
+    snprintf(name, sizeof(name), "b%lld.v%d.%llx.%.60s.jpg", (long long)burst, found.version,
+             (unsigned long long)found.published_wall_ms, what);
     pf_viewer_ask(api->viewer, name, command, on_view, request);
     free(directory);
 }
@@ -435,11 +439,12 @@ void pf_api_download(struct pf_http_request *request, void *context)
     struct pf_api *api = context;
     struct pf_journal_bursts bursts = {0};
     const char *file = pf_http_argument(request, 2);
-    int wanted, version = 0;
+    struct pf_journal_version found = {0};
+    int wanted;
     if (number_of(request, 1, 1 << 30, &wanted) < 0 || !pf_api_burst(api, request, &bursts))
         return;
     char *directory = wanted && is_result(file)
-                          ? directory_of(api, bursts.items[0].number, wanted, &version)
+                          ? directory_of(api, bursts.items[0].number, wanted, &found)
                           : NULL;
     struct download *download = directory ? calloc(1, sizeof(*download)) : NULL;
     if (!download) {
@@ -448,7 +453,7 @@ void pf_api_download(struct pf_http_request *request, void *context)
         *download = (struct download){.api = api, .request = request, .fd = -1};
         download->path = pf_path_join(directory, file);
         download->bytes = malloc(PORTION);
-        if (asprintf(&download->name, "%s-v%d-%s", bursts.items[0].id, version, file) < 0)
+        if (asprintf(&download->name, "%s-v%d-%s", bursts.items[0].id, found.version, file) < 0)
             download->name = NULL;
         if (!download->path || !download->bytes || !download->name ||
             pf_work_add(api->work, open_file, on_open, download) < 0) {

@@ -108,6 +108,25 @@ parts_of()
     cat first rest | cmp - stack.tif || fail "two parts are not the file"
 }
 
+test_pictures_are_of_this_journal()
+{
+    need curl jq
+    serve_http --expected-frames 5
+    make_burst one
+    make_burst two --seed 2
+    drop "$T"/one/*.jpg
+    await_stacks 1
+    curl_in -f -o one.jpg "/api/v1/bursts/$(get /bursts | jq -r '.bursts[0].id')/preview.jpg?version=1"
+    stop_service
+    # What the message about a damaged journal advises: numbers begin anew.
+    rm -r state/journal.sqlite* inbox/* outbox/*
+    serve_http --expected-frames 5
+    drop "$T"/two/*.jpg
+    await_stacks 1
+    curl_in -f -o two.jpg "/api/v1/bursts/$(get /bursts | jq -r '.bursts[0].id')/preview.jpg?version=1"
+    ! cmp -s one.jpg two.jpg || fail "the picture is that of a burst of another journal"
+}
+
 test_search()
 {
     need curl jq
