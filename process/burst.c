@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/base/array.h"
 #include "config/base/jsonl.h"
 #include "config/base/version.h"
 #include "process/backend.h"
@@ -16,6 +17,12 @@
 
 #define PREVIEW_QUALITY 85
 
+/* A frame that was added. */
+struct known {
+    char *identity;
+    int frame; /* place in the order of pf_stack_add(); -1: it could not be read */
+};
+
 struct pf_burst {
     struct pf_stack *stack;
     struct pf_pool *pool;
@@ -23,11 +30,13 @@ struct pf_burst {
     struct pf_stack_settings settings;
     struct pf_needs needs; /* from the first fused frame on */
     char room[300];
-    bool has_maps;    /* the method knows which frame is sharp where */
-    char **added;     /* identities, in the order of pf_stack_add() */
-    double *focus_at; /* of each, NAN unknown */
-    double next_focus_at;
-    int count, capacity;
+    bool has_maps;       /* the method knows which frame is sharp where */
+    struct known *known; /* in capture order, as far as it was told */
+    size_t known_count, known_capacity;
+    size_t next_place;  /* among them of the frame that is added next; SIZE_MAX: the last */
+    const char **added; /* identities (borrowed from them), in the order of pf_stack_add() */
+    int count;
+    size_t capacity;
     int aside;
 };
 
@@ -38,7 +47,7 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
     if (!burst)
         return pf_fail(err, ENOMEM, "out of memory for a burst");
     burst->pool = pool;
-    burst->next_focus_at = NAN;
+    burst->next_place = SIZE_MAX;
     burst->settings = *settings;
     burst->has_maps = pf_fuse_has_maps(settings->fuse);
     int r = settings->coverage ? pf_coverage_new(&burst->coverage, err) : 0;
@@ -58,10 +67,10 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst)
         return NULL;
     pf_stack_free(burst->stack);
     pf_coverage_free(burst->coverage);
-    for (int i = 0; i < burst->count; i++)
-        free(burst->added[i]);
+    for (size_t i = 0; i < burst->known_count; i++)
+        free(burst->known[i].identity);
+    free(burst->known);
     free(burst->added);
-    free(burst->focus_at);
     free(burst);
     return NULL;
 }
@@ -148,62 +157,47 @@ static bool can_never_be_read(int code)
     return code == EBADMSG || code == ENOTSUP || code == EFBIG;
 }
 
-static int remember(struct pf_burst *burst, const char *identity)
+/* frame: as in struct known. */
+static int remember(struct pf_burst *burst, const char *identity, int frame, struct pf_error *err)
 {
-    if (burst->count == burst->capacity) {
-        int capacity = burst->capacity ? 2 * burst->capacity : 16;
-        char **grown = realloc(burst->added, (size_t)capacity * sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        burst->added = grown;
-        double *focus_at = realloc(burst->focus_at, (size_t)capacity * sizeof(*focus_at));
-        if (!focus_at)
-            return -ENOMEM;
-        burst->focus_at = focus_at;
-        burst->capacity = capacity;
-    }
-    burst->added[burst->count] = strdup(identity);
-    burst->focus_at[burst->count] = burst->next_focus_at;
-    burst->next_focus_at = NAN;
-    return burst->added[burst->count] ? 0 : -ENOMEM;
-}
-
-void pf_burst_focus_at(struct pf_burst *burst, double focus_at)
-{
-    burst->next_focus_at = focus_at;
-}
-
-struct focused {
-    double focus_at;
-    int frame;
-};
-
-static int by_focus(const void *left, const void *right)
-{
-    const struct focused *a = left, *b = right;
-    if (a->focus_at != b->focus_at)
-        return a->focus_at < b->focus_at ? -1 : 1;
-    return a->frame - b->frame;
-}
-
-/* Identities in the order of their focus; NULL where it is not known of all. */
-static int focus_order(const struct pf_burst *burst, json_t **ret, struct pf_error *err)
-{
-    *ret = NULL;
-    for (int i = 0; i < burst->count; i++)
-        if (isnan(burst->focus_at[i]))
-            return 0;
-    struct focused *places = calloc((size_t)burst->count + 1, sizeof(*places));
-    if (!places)
-        return pf_fail(err, ENOMEM, "out of memory for the coverage");
-    for (int i = 0; i < burst->count; i++)
-        places[i] = (struct focused){burst->focus_at[i], i};
-    qsort(places, (size_t)burst->count, sizeof(*places), by_focus);
-    *ret = json_array();
-    for (int i = 0; i < burst->count; i++)
-        json_array_append_new(*ret, pf_json_bytes(burst->added[places[i].frame]));
-    free(places);
+    struct known *known =
+        pf_with_room(burst->known, &burst->known_capacity, burst->known_count, 1, sizeof(*known));
+    if (known)
+        burst->known = known;
+    const char **added =
+        pf_with_room(burst->added, &burst->capacity, (size_t)burst->count, 1, sizeof(const char *));
+    if (added)
+        burst->added = added;
+    char *copy = known && added ? strdup(identity) : NULL;
+    if (!copy)
+        return pf_fail(err, ENOMEM, "out of memory for a frame");
+    size_t at = burst->next_place < burst->known_count ? burst->next_place : burst->known_count;
+    memmove(known + at + 1, known + at, (burst->known_count - at) * sizeof(*known));
+    known[at] = (struct known){copy, frame};
+    burst->known_count++;
+    burst->next_place = SIZE_MAX;
+    if (frame >= 0)
+        burst->added[burst->count++] = copy;
     return 0;
+}
+
+void pf_burst_after(struct pf_burst *burst, const char *identity)
+{
+    size_t at = 0;
+    while (identity && at < burst->known_count && strcmp(burst->known[at].identity, identity) != 0)
+        at++;
+    burst->next_place = identity ? at + 1 : 0;
+}
+
+/* rank[i]: place of the i-th added frame in capture order, as far as that was told. */
+static int *ranks_so_far(const struct pf_burst *burst)
+{
+    int *rank = calloc((size_t)burst->count + 1, sizeof(*rank));
+    int next = 0;
+    for (size_t i = 0; rank && i < burst->known_count; i++)
+        if (burst->known[i].frame >= 0)
+            rank[burst->known[i].frame] = next++;
+    return rank;
 }
 
 /* What a burst of such frames needs, against what it may take. */
@@ -221,6 +215,82 @@ static void foresee(struct pf_burst *burst, const struct pf_image *image)
             (double)room.limit_bytes / 1e9, room.scratch ? room.scratch : "no scratch directory");
 }
 
+static size_t position_of(const struct pf_burst *burst, int frame, const json_t *order)
+{
+    size_t position = 0, end = json_array_size(order);
+    while (position < end) {
+        const char *identity = json_string_value(json_array_get(order, position));
+        if (identity && strcmp(identity, burst->added[frame]) == 0)
+            break;
+        position++;
+    }
+    return position;
+}
+
+static json_t *cells_that_are(const struct pf_coverage_report *report, int cover)
+{
+    json_t *cells = json_array();
+    for (int c = 0; c < PF_FOCUS_CELLS; c++)
+        if (report->cover[c] == cover)
+            json_array_append_new(cells, json_integer(c));
+    return cells;
+}
+
+static json_t *identity_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
+                             int place)
+{
+    return pf_json_bytes(burst->added[report->frame[place]]);
+}
+
+static json_t *curve_json(const struct pf_burst *burst, const struct pf_coverage_report *report)
+{
+    json_t *curve = json_array();
+    for (int i = 0; i < report->frames; i++)
+        json_array_append_new(curve,
+                              json_pack("{s:o, s:o, s:i}", "frame", identity_json(burst, report, i),
+                                        "sharpness", number((double)report->sharpness[i]), "won",
+                                        report->won[i]));
+    return curve;
+}
+
+static json_t *winner_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
+                           const json_t *order)
+{
+    json_t *winner = json_array();
+    for (int c = 0; c < PF_FOCUS_CELLS; c++) {
+        int place = report->winner[c], frame = place < 0 ? -1 : report->frame[place];
+        size_t position = frame >= 0 && order ? position_of(burst, frame, order) : (size_t)frame;
+        json_array_append_new(winner, place < 0 ? json_null() : json_integer((json_int_t)position));
+    }
+    return winner;
+}
+
+/* rank as in pf_coverage_report(); winners are places in `order` (NULL: numbers of added frames). */
+static int coverage_json(const struct pf_burst *burst, const int *rank, const json_t *order,
+                         bool whole, json_t **ret, struct pf_error *err)
+{
+    struct pf_coverage_report report;
+    int r = pf_coverage_report(burst->coverage, rank, &report, err);
+    if (r < 0)
+        return r;
+    json_t *skipped = json_array(), *missing = json_array();
+    for (int i = 0; i + 1 < report.frames; i++)
+        if (report.skipped[i]) {
+            json_array_append_new(skipped, json_pack("[o, o]", identity_json(burst, &report, i),
+                                                     identity_json(burst, &report, i + 1)));
+            json_array_append_new(missing, json_integer(report.missing[i]));
+        }
+    *ret = json_pack("{s:i, s:o, s:o, s:o, s:o}", "detail", report.detail, "skipped", skipped,
+                     "missing", missing, "before", cells_that_are(&report, PF_COVER_BEFORE),
+                     "beyond", cells_that_are(&report, PF_COVER_BEYOND));
+    if (*ret && whole) {
+        json_object_set_new(*ret, "curve", curve_json(burst, &report));
+        json_object_set_new(*ret, "winner", winner_json(burst, &report, order));
+    }
+    pf_coverage_report_free(&report);
+    return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the coverage");
+}
+
 /* A report looks at every frame: told of each one, a long burst would take work of the square of its
  * length. From there on it is told a hundred times while the burst grows by as much again. */
 #define COVERAGE_EACH 200
@@ -235,7 +305,7 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
                  const struct pf_image *image, json_t *facts, struct pf_error *err)
 {
     struct pf_focus focus;
-    json_t *coverage = NULL, *order = NULL;
+    json_t *coverage = NULL;
     if (!burst->coverage)
         return 0;
     pf_focus_lay(&focus, &result->focus, result->transform, image->width, image->height,
@@ -243,10 +313,10 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
     int r = pf_coverage_add(burst->coverage, burst->count - 1, &focus, err);
     if (r < 0 || !coverage_is_due(pf_burst_fused(burst)))
         return r;
-    r = focus_order(burst, &order, err);
-    if (r == 0)
-        r = pf_burst_coverage(burst, order, false, &coverage, err);
-    json_decref(order);
+    int *rank = ranks_so_far(burst);
+    r = rank ? coverage_json(burst, rank, NULL, false, &coverage, err)
+             : pf_fail(err, ENOMEM, "out of memory for the coverage");
+    free(rank);
     if (r == 0 && json_object_set_new(facts, "coverage", coverage) < 0)
         r = pf_fail(err, ENOMEM, "out of memory for a frame's result");
     return r;
@@ -265,20 +335,22 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
                           number(decode_ms));
         if (!facts)
             return pf_fail(err, ENOMEM, "out of memory for a frame's result");
+        int r = remember(burst, identity, -1, err);
+        if (r < 0) {
+            json_decref(facts);
+            return r;
+        }
         burst->aside++;
         *ret_facts = facts;
         return 0;
     }
 
     struct pf_frame_result result = {0};
-    if (remember(burst, identity) < 0)
-        return pf_fail(err, ENOMEM, "out of memory for a frame");
     int r = pf_stack_add(burst->stack, image, &result, err);
-    if (r < 0) {
-        free(burst->added[burst->count]);
+    if (r == 0)
+        r = remember(burst, identity, burst->count, err);
+    if (r < 0)
         return r;
-    }
-    burst->count++;
     burst->aside += result.verdict == PF_VERDICT_ASIDE;
     facts = frame_facts(&result, image, decode_ms);
     if (!facts)
@@ -336,18 +408,6 @@ static int by_position(const void *left, const void *right)
     return a->frame - b->frame;
 }
 
-static size_t position_of(const struct pf_burst *burst, int frame, const json_t *order)
-{
-    size_t position = 0, end = json_array_size(order);
-    while (position < end) {
-        const char *identity = json_string_value(json_array_get(order, position));
-        if (identity && strcmp(identity, burst->added[frame]) == 0)
-            break;
-        position++;
-    }
-    return position;
-}
-
 /* rank[i]: place of the i-th added frame among the added ones. NULL on out of memory. */
 static int *ranks(const struct pf_burst *burst, const json_t *order)
 {
@@ -367,74 +427,18 @@ static int *ranks(const struct pf_burst *burst, const json_t *order)
     return rank;
 }
 
-static json_t *cells_that_are(const struct pf_coverage_report *report, int cover)
-{
-    json_t *cells = json_array();
-    for (int c = 0; c < PF_FOCUS_CELLS; c++)
-        if (report->cover[c] == cover)
-            json_array_append_new(cells, json_integer(c));
-    return cells;
-}
-
-static json_t *identity_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
-                             int place)
-{
-    return pf_json_bytes(burst->added[report->frame[place]]);
-}
-
-static json_t *curve_json(const struct pf_burst *burst, const struct pf_coverage_report *report)
-{
-    json_t *curve = json_array();
-    for (int i = 0; i < report->frames; i++)
-        json_array_append_new(curve,
-                              json_pack("{s:o, s:o, s:i}", "frame", identity_json(burst, report, i),
-                                        "sharpness", number((double)report->sharpness[i]), "won",
-                                        report->won[i]));
-    return curve;
-}
-
-static json_t *winner_json(const struct pf_burst *burst, const struct pf_coverage_report *report,
-                           const json_t *order)
-{
-    json_t *winner = json_array();
-    for (int c = 0; c < PF_FOCUS_CELLS; c++) {
-        int place = report->winner[c], frame = place < 0 ? -1 : report->frame[place];
-        size_t position = frame >= 0 && order ? position_of(burst, frame, order) : (size_t)frame;
-        json_array_append_new(winner, place < 0 ? json_null() : json_integer((json_int_t)position));
-    }
-    return winner;
-}
-
 int pf_burst_coverage(const struct pf_burst *burst, const json_t *order, bool whole, json_t **ret,
                       struct pf_error *err)
 {
-    struct pf_coverage_report report;
     if (!burst->coverage) {
         *ret = json_null();
         return 0;
     }
     int *rank = order ? ranks(burst, order) : NULL;
     int r = order && !rank ? pf_fail(err, ENOMEM, "out of memory for the coverage")
-                           : pf_coverage_report(burst->coverage, rank, &report, err);
+                           : coverage_json(burst, rank, order, whole, ret, err);
     free(rank);
-    if (r < 0)
-        return r;
-    json_t *skipped = json_array(), *missing = json_array();
-    for (int i = 0; i + 1 < report.frames; i++)
-        if (report.skipped[i]) {
-            json_array_append_new(skipped, json_pack("[o, o]", identity_json(burst, &report, i),
-                                                     identity_json(burst, &report, i + 1)));
-            json_array_append_new(missing, json_integer(report.missing[i]));
-        }
-    *ret = json_pack("{s:i, s:o, s:o, s:o, s:o}", "detail", report.detail, "skipped", skipped,
-                     "missing", missing, "before", cells_that_are(&report, PF_COVER_BEFORE),
-                     "beyond", cells_that_are(&report, PF_COVER_BEYOND));
-    if (*ret && whole) {
-        json_object_set_new(*ret, "curve", curve_json(burst, &report));
-        json_object_set_new(*ret, "winner", winner_json(burst, &report, order));
-    }
-    pf_coverage_report_free(&report);
-    return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the coverage");
+    return r;
 }
 
 static const char *format_names[] = {

@@ -24,15 +24,15 @@ struct pf_burst *pf_burst_free(struct pf_burst *burst); /* NULL-safe, returns NU
 /* The outcome of decoding joins the stack. `image` NULL: decoding failed as `decode_error` says. A
  * picture that can never be read (-EBADMSG, -ENOTSUP, -EFBIG) is set aside like one that cannot be
  * aligned. *ret_facts: verdict cause reason reference focus transform aligned_by correlation gain width
- * height, times in ms, and of a fused frame coverage, frames taken in the order of adding. Other
+ * height, times in ms, and of a fused frame coverage, in capture order as far as it was told. Other
  * errors are returned; after -ENOMEM the burst must be freed. */
 int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
                  const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
                  struct pf_error *err);
 
-/* The frame that is added next was taken with the focus there, in steps of a driven bracket. When that
- * is known of all frames, their facts' coverage has them in this order. */
-void pf_burst_focus_at(struct pf_burst *burst, double focus_at);
+/* The frame that is added next comes right after this one in capture order; NULL: before all others.
+ * Where nothing is said, or of a frame that is not known, it is the last one. */
+void pf_burst_after(struct pf_burst *burst, const char *identity);
 
 int pf_burst_fused(const struct pf_burst *burst);
 int pf_burst_aside(const struct pf_burst *burst);

@@ -355,9 +355,9 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     worker->told_ms = 0;
     if (open) {
         bool noted = *pf_burst_note(burst), told = *pf_burst_room(burst);
-        const json_t *focus_at = json_object_get(command, "focus_at");
-        if (json_is_number(focus_at))
-            pf_burst_focus_at(burst, json_number_value(focus_at));
+        const json_t *after = json_object_get(command, "after");
+        if (after)
+            pf_burst_after(burst, json_string_value(after));
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
         if (!noted && *pf_burst_note(burst))
             pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));

@@ -1,6 +1,7 @@
 #include "service/bracket_engine.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,20 +76,26 @@ static void on_frame(struct pf_bracket_engine *engine, const json_t *event)
     struct pf_error err = {0};
     if (pf_record_from_json(event, &record, &err) < 0)
         return;
-    json_t *before;
-    const char *id;
+    json_t *place;
+    const char *id, *after = NULL;
+    double after_at = -INFINITY;
     bool known = false; /* the RAW and JPEG of one shot are one frame */
-    json_object_foreach(engine->places, id, before)
+    json_object_foreach(engine->places, id, place)
     {
-        known |= json_number_value(before) == record->focus_at;
+        double at = json_number_value(place);
+        known |= at == record->focus_at;
+        if (at < record->focus_at && at > after_at) {
+            after = id;
+            after_at = at;
+        }
     }
     if (record->bracket == engine->talk->id && !engine->failed && !known) {
         if (!engine->worker)
             start(engine);
+        say(engine,
+            json_pack("{s:s, s:s, s:s, s:o, s:s?}", "cmd", "add", "burst", BURST, "frame",
+                      record->id.text, "path", pf_json_bytes(record->path), "after", after));
         json_object_set_new(engine->places, record->id.text, json_real(record->focus_at));
-        say(engine, json_pack("{s:s, s:s, s:s, s:o, s:f}", "cmd", "add", "burst", BURST, "frame",
-                              record->id.text, "path", pf_json_bytes(record->path), "focus_at",
-                              record->focus_at));
     }
     pf_record_free(record);
 }

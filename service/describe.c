@@ -91,6 +91,10 @@ static void set_record(const struct pf_service *service, json_t *object,
     set_positive(object, "exposure_s", record->exposure_s);
     if (record->iso > 0)
         set_integer(object, "iso", record->iso);
+    if (record->counter >= 0)
+        set_integer(object, "counter", record->counter);
+    if (record->bracket)
+        json_object_set_new(object, "focus_at", json_real(record->focus_at));
     json_object_set_new(object, "links",
                         json_pack("{s:o, s:o, s:o}", "self", pf_describe_link("frames/%s", id),
                                   "small", thumbnail(service, id, "small.jpg", "small"), "large",

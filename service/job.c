@@ -172,6 +172,24 @@ const struct pf_record **pf_job_order(const struct pf_job *job)
     return order;
 }
 
+const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_job_frame *frame)
+{
+    const struct pf_record **order = calloc(job->count, sizeof(*order)), *before = NULL;
+    size_t count = 0;
+    for (size_t i = 0; order && i < job->count; i++) {
+        const struct pf_job_frame *other = &job->frames[i];
+        if (other == frame || (other->step != PF_STEP_WAITING && !other->excluded))
+            order[count++] = other->record;
+    }
+    if (order)
+        pf_grouper_sort(order, count);
+    for (size_t i = 1; i < count && !before; i++)
+        if (order[i] == frame->record)
+            before = order[i - 1];
+    free(order);
+    return before;
+}
+
 bool pf_job_regroup(struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++)

@@ -157,6 +157,10 @@ void pf_job_forget_stack(struct pf_job *job);
  * NULL on out of memory or without frames. */
 const struct pf_record **pf_job_order(const struct pf_job *job);
 
+/* Of the frames that the worker has or has had the one that comes right before this one in capture
+ * order; borrowed, NULL: none does. */
+const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_job_frame *frame);
+
 /* All frames are done: true when the burst is to be stacked again, without the frames whose group
  * pf_stray_is_out() then. Those that had been left out and are not any more come back with this. */
 bool pf_job_regroup(struct pf_job *job);

@@ -87,10 +87,10 @@ static bool send_frames(struct pf_scheduler *scheduler)
         return true;
     while (sent < window && (frame = pf_jobs_next_frame(scheduler->jobs, &job))) {
         const char *path = frame->path ? frame->path : frame->record->path;
-        json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "cmd", "add", "burst", job->key, "frame",
-                                   frame->record->id.text, "path", pf_json_bytes(path));
-        if (frame->record->bracket)
-            json_object_set_new(object, "focus_at", json_real(frame->record->focus_at));
+        const struct pf_record *before = pf_job_before(job, frame);
+        json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:s?}", "cmd", "add", "burst", job->key,
+                                   "frame", frame->record->id.text, "path", pf_json_bytes(path),
+                                   "after", before ? before->id.text : NULL);
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!pf_worker_tell(scheduler->worker, object))
             return false;

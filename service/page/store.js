@@ -6,6 +6,12 @@ import {api, burstPath, get, remove, Stream} from '/api.js';
 const STATUS_MS = 5000;
 const KEPT = 16;
 
+// Whether a was shot after b; frames of one second are told apart by their counters.
+function isLater(a, b) {
+    const times = [a.capture_ms ?? Infinity, b.capture_ms ?? Infinity];
+    return times[0] === times[1] ? a.counter > b.counter : times[0] > times[1];
+}
+
 class Burst {
     constructor(summary) {
         this.id = summary.id;
@@ -54,9 +60,8 @@ class Burst {
             this.items[at] = {...this.items[at], ...frame, links};
             return;
         }
-        const time = frame.capture_ms ?? Infinity;
         let to = this.items.length;
-        while (to > 0 && (this.items[to - 1].capture_ms ?? Infinity) > time) to--;
+        while (to > 0 && isLater(this.items[to - 1], frame)) to--;
         this.items.splice(to, 0, {links: {}, ...frame});
         // Where the focus was driven, its places are the order.
         if (this.items.every((f) => Number.isFinite(f.focus_at)))

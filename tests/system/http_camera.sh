@@ -25,6 +25,8 @@ test_a_camera_is_asked()
     get /sources | jq -e '.sources[0].ask.do == "bracket"' >/dev/null || fail "$(get /sources)"
     await_stacks 1 60
     wait_for 10 camera_is_done
+    get "/bursts/$(get /bursts | jq -r '.bursts[0].id')" | jq -e '[.items[].focus_at] == [0, 1, 2, 3]' >/dev/null ||
+        fail "its frames do not say where the focus was"
     # A word for each frame, and the last one.
     events camera | jq -se 'map(select(.answer.taken != null)) | length >= 4' >/dev/null || fail "$(events camera)"
     get /sources | jq -e '.sources[0].ask == null' >/dev/null || fail "it is still busy"

@@ -371,7 +371,7 @@ test_a_burst_of_raw_becomes_a_stack()
     stop_service
 }
 
-# The photographer hears of a skipped plane before the burst is over.
+# The photographer hears of a skipped plane before the burst is over, in whatever order frames come.
 test_skipped_plane_is_told_while_the_burst_runs()
 {
     local file
@@ -380,7 +380,7 @@ test_skipped_plane_is_told_while_the_burst_runs()
     rm burst/IMG_0005.jpg burst/IMG_0006.jpg
     mkdir_inbox
     serve --gap 100 --expected-frames 8
-    for file in burst/IMG_000?.jpg; do
+    for file in burst/IMG_000{1,3,4,2,7,8,9}.jpg; do
         drop "$file"
         await_log "${file##*/} scored"
     done

@@ -53,6 +53,23 @@ TEST(job_takes_a_content_once)
     CHECK(!pf_job_free(NULL));
 }
 
+/* They came in the reverse of the order in which they were shot: e d c b a. */
+TEST(job_knows_what_a_frame_follows)
+{
+    struct pf_job *job = job_of(5);
+    struct pf_job_frame *frames = job->frames;
+    CHECK(!pf_job_before(job, &frames[2])); /* the worker has none yet */
+    pf_job_set_step(job, &frames[0], PF_STEP_DONE);
+    pf_job_set_step(job, &frames[3], PF_STEP_SENT);
+    CHECK(pf_job_before(job, &frames[2]) == frames[3].record);
+    CHECK(pf_job_before(job, &frames[3]) == NULL);
+    CHECK(pf_job_before(job, &frames[0]) == frames[3].record);
+    CHECK(!pf_job_before(job, &frames[4]));
+    frames[3].excluded = true; /* it was not sent to the worker in this opening */
+    CHECK(!pf_job_before(job, &frames[2]));
+    pf_job_free(job);
+}
+
 /* What is kept beside the frames says the same as looking at all of them. */
 TEST(job_keeps_count_of_steps)
 {
