@@ -31,7 +31,7 @@ test_what_happens_is_told_as_it_happens()
 
 test_a_burst_is_described()
 {
-    need curl jq
+    need curl jq exiftool
     serve_http --confidence-map --frame-map
     make_burst shot
     drop "$T"/shot/*.jpg
