@@ -333,6 +333,16 @@ static void take_known(struct pf_camera *camera, const json_t *command)
     free(path);
 }
 
+/* A picture at which the process before this one died: left alone, as one that was there before. */
+static void take_blamed(struct pf_camera *camera, const json_t *command)
+{
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    if (path && json_is_true(json_object_get(command, "pass")) &&
+        pf_card_note(camera->card, path, -1, false) < 0)
+        pf_camera_fail(camera, ENOMEM, path);
+    free(path);
+}
+
 /* There are more of us than cameras. */
 static void rest(struct pf_camera *camera)
 {
@@ -348,6 +358,8 @@ static void take_command(void *context, const char *name, const json_t *command)
     struct pf_camera *camera = context;
     if (!strcmp(name, "known")) {
         take_known(camera, command);
+    } else if (!strcmp(name, "blamed")) {
+        take_blamed(camera, command);
     } else if (!strcmp(name, "start")) {
         camera->started = true;
     } else if (!strcmp(name, "scan")) {
@@ -465,7 +477,7 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     r = pf_make_directories(camera.spool, err);
     if (r < 0)
         goto out;
-    camera.started = pf_input_is_by_hand(&has_input);
+    camera.started = camera.by_hand = pf_input_is_by_hand(&has_input);
     if (has_input)
         r = input_fd = move_input(err);
     if (r >= 0)

@@ -240,6 +240,20 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
         pf_camera_forget(camera, file);
 }
 
+/* As pf_frame_look; the service hears of it before and after: who dies in between dies by it. */
+static int look_at(struct pf_camera *camera, const char *of, const char *path,
+                   const struct stat *st, struct pf_frame *ret, struct pf_error *err)
+{
+    struct pf_file_stamp stamp = pf_file_stamp_of(st);
+    if (!camera->by_hand)
+        pf_camera_send(camera, json_pack("{s:s, s:o, s:I}", "event", "looking", "path",
+                                         pf_json_bytes(of), "size_bytes", (json_int_t)st->st_size));
+    int r = pf_frame_look(path, camera->source, &stamp, ret, err);
+    if (!r && !camera->by_hand)
+        pf_camera_send(camera, json_pack("{s:s}", "event", "looked"));
+    return r;
+}
+
 static void look(struct pf_camera *camera, struct pf_camera_file *file, const char *part)
 {
     struct pf_frame frame;
@@ -249,8 +263,7 @@ static void look(struct pf_camera *camera, struct pf_camera_file *file, const ch
         trouble(camera, file, strerror(errno));
         return;
     }
-    struct pf_file_stamp stamp = pf_file_stamp_of(&st);
-    if (pf_frame_look(part, camera->source, &stamp, &frame, &err) < 0) {
+    if (look_at(camera, file->path, part, &st, &frame, &err) < 0) {
         pf_camera_fail(camera, ENOMEM, err.text);
         return;
     }
@@ -348,8 +361,7 @@ void pf_camera_tell(struct pf_camera *camera, const char *path)
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
         return;
-    struct pf_file_stamp stamp = pf_file_stamp_of(&st);
-    if (pf_frame_look(path, camera->source, &stamp, &frame, &err) < 0) {
+    if (look_at(camera, path, path, &st, &frame, &err) < 0) {
         pf_camera_fail(camera, ENOMEM, err.text);
         return;
     }

@@ -105,7 +105,7 @@ struct pf_camera {
     struct pf_camera_file **files;
     size_t file_count, file_capacity;
 
-    bool started;
+    bool started, by_hand;
     int64_t next_try_ms, try_wait_ms;    /* to connect */
     bool resting;                        /* without a camera, until one comes */
     int busy_tries;                      /* to list the card, in a row */

@@ -32,6 +32,7 @@ struct pf_file {
     bool gone;          /* not there any more; its verdict still holds if the same comes back */
     bool awaited;       /* `scanned` waits for a first verdict */
     bool is_folder;     /* a folder that cannot be read */
+    bool blamed;        /* reading it has ended an earlier process */
     uint32_t scan;      /* the last full scan that saw it */
     int64_t changed_ms; /* when its last change was seen */
     int64_t wait_ms;    /* the last waiting time, for back-off */

@@ -86,24 +86,48 @@ static int64_t number_of(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+/* The file has this verdict for as long as it is what the service says of it. */
+static void take_stamp(struct pf_folder *folder, struct pf_file *file, const json_t *command,
+                       enum pf_file_state state)
+{
+    pf_files_unqueue(folder->files, file);
+    file->stamp = (struct pf_file_stamp){
+        .size_bytes = number_of(command, "size_bytes"),
+        .mtime_ns = number_of(command, "mtime_ns"),
+        .ctime_ns = number_of(command, "ctime_ns"),
+        .inode = (uint64_t)number_of(command, "inode"),
+    };
+    file->state = state;
+    file->changed_ms = pf_monotonic_ms();
+}
+
 static void take_known(struct pf_folder *folder, const json_t *command)
 {
     char *path = pf_json_bytes_value(json_object_get(command, "path"));
     struct pf_file *file = path ? pf_files_get(folder->files, path) : NULL;
     if (file) {
-        pf_files_unqueue(folder->files, file);
-        file->stamp = (struct pf_file_stamp){
-            .size_bytes = number_of(command, "size_bytes"),
-            .mtime_ns = number_of(command, "mtime_ns"),
-            .ctime_ns = number_of(command, "ctime_ns"),
-            .inode = (uint64_t)number_of(command, "inode"),
-        };
-        file->state = PF_FILE_SENT;
-        file->changed_ms = pf_monotonic_ms();
+        take_stamp(folder, file, command, PF_FILE_SENT);
     } else if (path) {
         pf_folder_fail(folder, ENOMEM, path);
     } else {
         pf_log_warning("command \"known\" without a path");
+    }
+    free(path);
+}
+
+/* Reading it has ended the process before this one. */
+static void take_blamed(struct pf_folder *folder, const json_t *command)
+{
+    char *path = pf_json_bytes_value(json_object_get(command, "path"));
+    struct pf_file *file = path ? pf_files_get(folder->files, path) : NULL;
+    if (file) {
+        file->blamed = true;
+        if (json_is_true(json_object_get(command, "pass")))
+            take_stamp(folder, file, command, PF_FILE_REJECTED);
+    } else if (path) {
+        pf_folder_fail(folder, ENOMEM, path);
+    } else {
+        pf_log_warning("command \"blamed\" without a path");
     }
     free(path);
 }
@@ -113,6 +137,8 @@ static void take_command(void *context, const char *name, const json_t *command)
     struct pf_folder *folder = context;
     if (!strcmp(name, "known")) {
         take_known(folder, command);
+    } else if (!strcmp(name, "blamed")) {
+        take_blamed(folder, command);
     } else if (!strcmp(name, "start")) {
         if (!folder->scan)
             folder->next_scan_ms = folder->next_root_ms = 0;
@@ -237,7 +263,8 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     if (r < 0)
         goto out;
     mounts_fd = pf_mounts_open();
-    if (pf_input_is_by_hand(&has_input))
+    folder.by_hand = pf_input_is_by_hand(&has_input);
+    if (folder.by_hand)
         folder.next_scan_ms = folder.next_root_ms = 0;
     r = loop(&folder, reader, has_input, mounts_fd, err);
 out:

@@ -18,6 +18,7 @@ enum {
     LOOK_AGAIN_MAX_MS = 5000,
     TROUBLE_MS = 1000, /* between two tries, doubling */
     TROUBLE_MAX_MS = 60000,
+    BLAMED_MS = 2000,   /* what may take us down waits until all else at hand has been told */
     TRAILER_RESTS = 10, /* settling times granted to what is announced behind the picture */
     /* What looking at a file may take, its hash included, of which a second does gigabytes. */
     LOOK_BYTES = 256 << 20,
@@ -43,6 +44,8 @@ void pf_folder_send(struct pf_folder *folder, json_t *report)
 
 static void queue(struct pf_folder *folder, struct pf_file *file, int64_t due_ms)
 {
+    if (file->blamed)
+        due_ms += BLAMED_MS;
     if (pf_files_queue(folder->files, file, due_ms) < 0)
         pf_folder_fail(folder, ENOMEM, file->path);
 }
@@ -282,6 +285,32 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
     }
 }
 
+/* Before and after a file is read: who dies in between dies by it. */
+static void say_looking(struct pf_folder *folder, const struct pf_file *file)
+{
+    json_t *object = json_object();
+    if (folder->by_hand) {
+        json_decref(object);
+        return;
+    }
+    if (json_object_set_new(object, "event", json_string("looking")) |
+        json_object_set_new(object, "path", pf_json_bytes(file->path)) |
+        json_object_set_new(object, "size_bytes", json_integer(file->stamp.size_bytes)) |
+        json_object_set_new(object, "mtime_ns", json_integer(file->stamp.mtime_ns)) |
+        json_object_set_new(object, "ctime_ns", json_integer(file->stamp.ctime_ns)) |
+        json_object_set_new(object, "inode", json_integer((json_int_t)file->stamp.inode))) {
+        json_decref(object);
+        object = NULL;
+    }
+    pf_folder_send(folder, object);
+}
+
+static void say_looked(struct pf_folder *folder)
+{
+    if (!folder->by_hand)
+        pf_folder_send(folder, json_pack("{s:s}", "event", "looked"));
+}
+
 static void look_at_file(struct pf_folder *folder, struct pf_file *file)
 {
     struct stat st;
@@ -304,6 +333,7 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     }
     struct pf_frame frame;
     struct pf_error err = {0};
+    say_looking(folder, file);
     if (folder->settings->sandbox)
         pf_limits_allow(LOOK_BYTES, LOOK_CPU_S + st.st_size / LOOK_CPU_BYTES);
     int r = pf_frame_look(file->path, folder->source, &stamp, &frame, &err);
@@ -313,6 +343,8 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
         pf_folder_fail(folder, -r, err.text);
         return;
     }
+    file->blamed = false;
+    say_looked(folder);
     decide(folder, file, &frame);
     pf_record_free(frame.record);
 }

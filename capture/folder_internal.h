@@ -63,6 +63,7 @@ struct pf_folder {
     bool announce;  /* `scanned` is due when no file is awaited */
     bool announced; /* it was told */
     size_t awaited; /* files of a full scan without a verdict */
+    bool by_hand;   /* nobody wants to know what is being looked at */
     bool scan_requested;
     int64_t next_scan_ms, next_root_ms, next_poll_ms;
     int64_t request_wait_ms, last_request_ms;

@@ -11,6 +11,7 @@ struct walk {
     struct pf_whole *whole;
     int64_t at;
     int64_t trailer_end; /* last byte that an MPF index names, + 1 */
+    bool have_index; /* the one that a picture may have: each costs a walk through a directory */
     bool have_frame, have_scan;
 };
 
@@ -93,11 +94,12 @@ static int segment(struct walk *walk, uint8_t marker)
             walk->whole->exif_at = walk->at + 8;
             walk->whole->exif_size_bytes = length - 8;
         }
-    } else if (marker == APP2 && length > 14) {
+    } else if (marker == APP2 && length > 14 && !walk->have_index) {
         r = pf_bytes_read(walk->bytes, walk->at, head, 6);
         if (r < 0)
             return r == -ENODATA ? cut(walk, "a marker segment") : r;
-        if (!memcmp(head + 2, "MPF", 4))
+        walk->have_index = !memcmp(head + 2, "MPF", 4);
+        if (walk->have_index)
             note_trailer(walk, walk->at + 6);
     }
     walk->at += length;

@@ -10,6 +10,7 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "config/options.h"
+#include "service/blame.h"
 #include "service/child.h"
 #include "service/timer.h"
 
@@ -29,6 +30,7 @@ struct pf_source {
     struct pf_source_handlers handlers;
     void *context;
     struct pf_child *child;
+    struct pf_blame blame; /* for the ends of its process */
     struct known *known;
     size_t known_count, known_capacity, known_told;
     bool started; /* it has been told everything, and "start" */
@@ -76,7 +78,6 @@ static int keep_known(void *context, const struct pf_journal_file *file)
     return 0;
 }
 
-/* Tells known files until enough are queued; the rest follows when these are taken. */
 static void watch_silence(struct pf_source *source, int64_t patience_ms)
 {
     if (source->silence)
@@ -94,6 +95,7 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
     pf_child_kill(source->child);
 }
 
+/* Tells known files until enough are queued; the rest follows when these are taken. */
 static void feed(struct pf_source *source)
 {
     if (source->started)
@@ -110,6 +112,8 @@ static void feed(struct pf_source *source)
         pf_child_send(source->child, object);
         source->known_told++;
     }
+    for (size_t i = 0; i < source->blame.count; i++)
+        pf_child_send(source->child, pf_blame_command(&source->blame, i));
     if (pf_child_send(source->child, json_pack("{s:s}", "cmd", "start")) < 0)
         pf_child_kill(source->child);
     source->started = true;
@@ -196,6 +200,10 @@ static void on_message(const json_t *event, void *context)
         } else {
             source->handlers.frame(record, source->context);
         }
+    } else if (!strcmp(name, "looking")) {
+        pf_blame_looking(&source->blame, event);
+    } else if (!strcmp(name, "looked")) {
+        pf_blame_looked(&source->blame);
     } else if (!strcmp(name, "rejected")) {
         on_rejected(source, event);
     } else if (!strcmp(name, "answer")) {
@@ -216,6 +224,27 @@ static void on_batch(void *context)
     source->handlers.batch(source->context);
 }
 
+/* Its process has died, by a file if it was at one: said with its name, and twice is enough. */
+static void blame(struct pf_source *source, const char *why, int retry_ms)
+{
+    const struct pf_blamed *blamed = pf_blame_death(&source->blame);
+    char *path = blamed ? pf_json_bytes_value(json_object_get(blamed->file, "path")) : NULL;
+    pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
+                 "source %s has ended: %s%s%s; it starts again in %.1f s", source->name, why,
+                 path ? ", while it was reading " : "", path ? path : "", retry_ms / 1e3);
+    if (path && blamed->deaths == PF_BLAME_DEATHS) {
+        char reason[256];
+        snprintf(reason, sizeof(reason),
+                 "reading it has ended the process of its source %d times: %s", PF_BLAME_DEATHS,
+                 why);
+        pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "%s: rejected: %s", path, reason);
+        source->handlers.rejected(
+            source->name, path, json_integer_value(json_object_get(blamed->file, "size_bytes")),
+            json_integer_value(json_object_get(blamed->file, "mtime_ns")), reason, source->context);
+    }
+    free(path);
+}
+
 static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_source *source = context;
@@ -230,12 +259,10 @@ static void on_ended(const char *why, int retry_ms, void *context)
         source->handlers.answer(source, asked, NULL, source->context);
     if (source->silence)
         event_del(source->silence);
-    if (retry_ms >= 0)
-        pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
-                     "source %s has ended: %s; it starts again in %.1f s", source->name, why,
-                     retry_ms / 1e3);
-    if (retry_ms >= 0)
+    if (retry_ms >= 0) {
+        blame(source, why, retry_ms);
         source->handlers.changed(source, source->context);
+    }
 }
 
 int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
@@ -302,6 +329,7 @@ struct pf_source *pf_source_free(struct pf_source *source)
         return NULL;
     pf_child_free(source->child);
     forget_known(source);
+    pf_blame_free(&source->blame);
     if (source->silence)
         event_free(source->silence);
     json_decref(source->status);

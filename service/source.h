@@ -2,8 +2,9 @@
  *
  * Service process, event loop thread. The child is started at once and again whenever it ends; each
  * time it is first told the files that the journal knows, in portions as it takes them. It logs its
- * state and the trouble with its files itself; here only its end is logged. One that owns a camera
- * is ended when it has been silent for `camera_timeout`: the library in it hangs.
+ * state and the trouble with its files itself; here only its end is logged. A file whose reading has
+ * ended it twice is rejected and passed over (service/blame.h). One that owns a camera is ended when
+ * it has been silent for `camera_timeout`: the library in it hangs.
  */
 #ifndef PF_SOURCE_H
 #define PF_SOURCE_H

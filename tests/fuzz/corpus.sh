@@ -105,6 +105,10 @@ lines capture_events others <<'END'
 {"event":"rejected","path":"/in/a.jpg","size_bytes":3,"mtime_ns":4,"reason":"truncated"}
 {"event":"trouble","path":"/in/\udbff\udf80.jpg","reason":"Permission denied"}
 {"event":"alive","patience_ms":9223372036854775807}
+{"event":"looking","path":"/in/a.jpg","size_bytes":3,"mtime_ns":4,"ctime_ns":5,"inode":-6}
+{"event":"looked"}
+{"event":"looking","path":7}
+{"event":"looking","path":"/in/\udbff\udf80.jpg","size_bytes":"x"}
 {"event":"answer","id":7,"done":false,"taken":1,"frames":9}
 {"event":"answer","id":7,"done":true,"error":null}
 {"event":"status","mode":7,"state":null,"pending":true}
@@ -115,6 +119,9 @@ lines capture_commands all <<'END'
 {"cmd":"known","path":"/in/IMG_0001.JPG","size_bytes":1000,"mtime_ns":5,"ctime_ns":6,"inode":-1}
 {"cmd":"known","path":7}
 {"cmd":"known","path":"","size_bytes":"x"}
+{"cmd":"blamed","path":"/in/IMG_0002.JPG","size_bytes":1000,"mtime_ns":5,"ctime_ns":6,"inode":-1,"pass":false}
+{"cmd":"blamed","path":"/in/IMG_0001.JPG","pass":true}
+{"cmd":"blamed","pass":true}
 {"cmd":"start"}
 {"cmd":"scan"}
 {"cmd":"recorded","path":"/in/IMG_0001.JPG"}

@@ -84,6 +84,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (pf_grouper_next(grouper, &decision))
         FUZZ_CHECK(decision.burst > 0);
     pf_grouper_free(grouper);
+    pf_blame_death(&source.blame);
+    if (source.blame.count)
+        json_decref(pf_blame_command(&source.blame, 0));
+    pf_blame_free(&source.blame);
     json_decref(source.status);
     pf_child_free(source.child);
     event_base_free(base);

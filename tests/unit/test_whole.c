@@ -159,6 +159,18 @@ TEST(whole_jpeg_mpf_names_what_follows)
     CHECK(check_bytes(jpeg.bytes, end).trailer_missing);
     CHECK(check_bytes(jpeg.bytes, jpeg.size - 1).trailer_missing);
     CHECK(!check_bytes(jpeg.bytes, jpeg.size).trailer_missing);
+
+    /* There is one index: what others behind it name is not looked at, however many they are. */
+    struct picture more = {0};
+    uint8_t far_away[sizeof(index)];
+    memcpy(far_away, index, sizeof(index));
+    far_away[8 + 26 + 16 + 8] = 0x7f;
+    picture_append(&more, jpeg.bytes, 2 + sizeof(index));
+    picture_append(&more, far_away, sizeof(far_away));
+    picture_append(&more, jpeg.bytes + 2 + sizeof(index), jpeg.size - 2 - sizeof(index));
+    CHECK_EQ(check_bytes(more.bytes, more.size).state, PF_WHOLE_YES);
+    CHECK(!check_bytes(more.bytes, more.size).trailer_missing);
+    free(more.bytes);
     free(plain.bytes);
     free(second.bytes);
     free(jpeg.bytes);

@@ -1,0 +1,191 @@
+/* A source as the service has it, with a real capture process, which some files take down. The process is
+ * this program itself. */
+#include "service/source.h"
+
+#include <sys/stat.h>
+
+#include "capture/capture.h"
+#include "capture/frame.h"
+#include "config/base/file.h"
+#include "config/base/time.h"
+#include "tests/unit/journal_steps.h"
+#include "tests/unit/test.h"
+
+/* ---- the capture process ---- */
+
+int real_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
+                    struct pf_frame *ret, struct pf_error *err);
+#define pf_frame_look real_frame_look
+#include "capture/frame.c"
+#undef pf_frame_look
+
+/* A file that begins so ends whoever looks at it; a real one would by a fault of a library. */
+#define POISON "\xff\xd8poison"
+
+int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
+                  struct pf_frame *ret, struct pf_error *err)
+{
+    char head[sizeof(POISON) - 1] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, head, sizeof(head));
+    if (fd >= 0)
+        close(fd);
+    if (n == sizeof(head) && !memcmp(head, POISON, sizeof(head)))
+        raise(SIGKILL);
+    return real_frame_look(path, source, stamp, ret, err);
+}
+
+__attribute__((constructor)) static void be_capture(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "capture") != 0)
+        return;
+    signal(SIGPIPE, SIG_IGN);
+    exit(pf_capture_main(argc - 1, argv + 1));
+}
+
+/* ---- the service ---- */
+
+static struct event_base *base;
+static struct event *reaper;
+static struct pf_settings settings;
+static struct pf_journal *journal;
+static struct pf_source *source;
+static char in[4200], name[4300];
+
+/* What it has said. */
+static int frames, rejections;
+static char last_frame[4300], last_rejected[4300], last_reason[512];
+
+static void on_frame(struct pf_record *record, void *context)
+{
+    (void)context;
+    frames++;
+    snprintf(last_frame, sizeof(last_frame), "%s", pf_base_name(record->path));
+    pf_record_free(record);
+}
+
+static void on_rejected(const char *of, const char *path, int64_t size_bytes, int64_t mtime_ns,
+                        const char *reason, void *context)
+{
+    (void)context;
+    CHECK_STR(of, name);
+    CHECK(size_bytes > 0 && mtime_ns > 0);
+    rejections++;
+    snprintf(last_rejected, sizeof(last_rejected), "%s", pf_base_name(path));
+    snprintf(last_reason, sizeof(last_reason), "%s", reason);
+}
+
+static void on_batch(void *context)
+{
+    (void)context;
+}
+
+static void on_changed(struct pf_source *of, void *context)
+{
+    (void)of, (void)context;
+}
+
+static void on_answer(struct pf_source *of, int64_t id, const json_t *answer, void *context)
+{
+    (void)of, (void)id, (void)answer, (void)context;
+}
+
+static const struct pf_source_handlers handlers = {on_frame, on_rejected, on_batch, on_changed,
+                                                   on_answer};
+
+static void on_child(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what, (void)context;
+    if (source)
+        pf_source_reap(source);
+}
+
+/* A file of this beginning, or a picture. */
+static void put(const char *file, const char *begin)
+{
+    char path[4300], next[4300], bytes[65536];
+    snprintf(path, sizeof(path), "%s/%s", in, file);
+    snprintf(next, sizeof(next), "%s/next", test_directory());
+    FILE *from = fopen("tests/fuzz/corpus/jpeg/j420.jpg", "re"), *to = fopen(next, "we");
+    CHECK(from && to);
+    if (begin)
+        CHECK(fputs(begin, to) >= 0);
+    for (size_t n; (n = fread(bytes, 1, sizeof(bytes), from));)
+        CHECK_EQ(fwrite(bytes, 1, n, to), n);
+    CHECK(fputs(file, to) >= 0); /* each is another content */
+    fclose(from);
+    CHECK_EQ(fclose(to), 0);
+    CHECK_EQ(rename(next, path), 0);
+}
+
+static void begin(void)
+{
+    struct pf_error err = {0};
+    char state[4200];
+    snprintf(in, sizeof(in), "%s/in", test_directory());
+    snprintf(state, sizeof(state), "%s/state", test_directory());
+    snprintf(name, sizeof(name), "folder:%s", in);
+    CHECK_EQ(mkdir(in, 0777), 0);
+    CHECK_OK(pf_settings_init(&settings, &err), &err);
+    settings.poll = PF_POLL_ALWAYS;
+    settings.poll_interval = 0.05;
+    settings.settle = 0.02;
+    settings.sandbox = false;
+    journal = open_in(state);
+    base = event_base_new();
+    CHECK(base);
+    reaper = evsignal_new(base, SIGCHLD, on_child, NULL);
+    CHECK(reaper && event_add(reaper, NULL) == 0);
+}
+
+static void watch(void)
+{
+    struct pf_error err = {0};
+    CHECK_OK(pf_source_new(&source, base, journal, &settings, name, &handlers, NULL, &err), &err);
+}
+
+static void end(void)
+{
+    source = pf_source_free(source);
+    event_free(reaper);
+    event_base_free(base);
+    pf_journal_close(journal);
+    pf_settings_free(&settings);
+}
+
+#define UNTIL(condition)                                                                           \
+    do {                                                                                           \
+        for (int64_t since_ms = pf_monotonic_ms(); !(condition);) {                                \
+            struct timeval soon = {.tv_usec = 20000};                                              \
+            if (pf_monotonic_ms() - since_ms > 60000)                                              \
+                FAIL("not within a minute: %s", #condition);                                       \
+            event_base_loopexit(base, &soon);                                                      \
+            event_base_loop(base, 0);                                                              \
+        }                                                                                          \
+    } while (0)
+
+/* ---- */
+
+TEST(a_file_that_ends_the_process_is_passed_over)
+{
+    begin();
+    put("a.jpg", POISON); /* the first in the order of time and name */
+    put("b.jpg", NULL);
+    put("c.jpg", NULL);
+    watch();
+    UNTIL(frames == 2); /* after the first time, since what is blamed is looked at last */
+    CHECK_EQ(rejections, 0);
+    UNTIL(rejections);
+    CHECK_STR(last_rejected, "a.jpg");
+    CHECK_STR(
+        last_reason,
+        "reading it has ended the process of its source 2 times: killed by signal 9 (Killed)");
+    UNTIL(pf_source_has_files(source, 0)); /* it has been through all of them */
+    put("d.jpg", NULL);
+    UNTIL(!strcmp(last_frame, "d.jpg"));
+    /* Another content is another file. */
+    put("a.jpg", NULL);
+    UNTIL(!strcmp(last_frame, "a.jpg"));
+    CHECK_EQ(rejections, 1);
+    end();
+}
