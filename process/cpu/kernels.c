@@ -7,7 +7,8 @@
     void pf_warp_kernels_##isa(struct pf_kernels *set);                                            \
     void pf_pyramid_kernels_##isa(struct pf_kernels *set);                                         \
     void pf_weight_kernels_##isa(struct pf_kernels *set);                                          \
-    void pf_align_kernels_##isa(struct pf_kernels *set);
+    void pf_align_kernels_##isa(struct pf_kernels *set);                                           \
+    void pf_map_kernels_##isa(struct pf_kernels *set);
 
 #define ADD_SET(isa)                                                                               \
     do {                                                                                           \
@@ -17,6 +18,7 @@
         pf_pyramid_kernels_##isa(set);                                                             \
         pf_weight_kernels_##isa(set);                                                              \
         pf_align_kernels_##isa(set);                                                               \
+        pf_map_kernels_##isa(set);                                                                 \
     } while (0)
 
 DECLARE_SET(base)

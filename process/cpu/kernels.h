@@ -109,6 +109,7 @@ static inline float pf_darkness(int16_t sample)
 #define PF_MAP_AGREE  0.25f /* of the depth, at which agreement counts a half */
 #define PF_MAP_ROUNDS 6
 #define PF_MAP_AROUND 6 /* levels beneath the coarsest */
+#define PF_MAP_REACH  3 /* cells of the finest level by which a depth map is smoothed */
 
 /* Output samples of a row that the warp takes together: between the exact ends of such a piece, source
  * coordinates run straight. And the most rows. */
@@ -193,6 +194,25 @@ struct pf_kernels {
      * upper/lower are the two grid rows to be mixed by 1-mix, mix. */
     void (*alpha_row)(float *out, int count, const float *upper, const float *lower, float mix,
                       int grid_count, int factor_x);
+
+    /* Maps, a row of cells of a level of which 2^shift are one of the level of the surroundings (shift at
+     * least 1), whose rows have `around` cells.
+     * In: evidence, log2 of the winner's share; over, log2 of what is shown. Out: evidence, how much the
+     * winner stands out; over, how often what is shown is more than `nothing`, less 1. */
+    void (*map_evidence_row)(float *evidence, float *over, int count, float nothing, float trust);
+    /* How much a cell has a say beside the most that its surroundings show. */
+    void (*map_say_row)(float *say, const float *over, int count, const float *crest, int around,
+                        int shift);
+    /* The say of cells with whose places what is settled around them agrees; settled: rows above, here and
+     * below, of `around` cells. */
+    void (*map_agree_row)(float *say, const float *place, int count, const float *const settled[3],
+                          int around, int shift);
+    /* Bilateral filter of row `here` over the cells around, see maps.c: `rows` rows of places and
+     * confidences, PF_MAP_REACH columns on both sides. 1 / narrow: the distance that counts a half. */
+    void (*map_smooth_row)(float *out, const float *here, const float *const *place,
+                           const float *const *sure, int rows, int width, float narrow);
+    /* out = nearest of steps + 1 equal steps from 0 to 1, times per_step. */
+    void (*map_steps_row)(uint16_t *out, const float *value, int count, int steps, int per_step);
 
     /* Focus measure over columns [begin, end) of the middle one of three rows. */
     void (*focus_row)(struct pf_focus_sums *sums, const int16_t *const rows[3], int begin, int end);

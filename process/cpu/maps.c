@@ -30,6 +30,11 @@ struct map_level {
     uint16_t *frame;   /* place of the winner in capture order; of a depth map, votes */
 };
 
+/* What winners say: how much each stands out; how much it has a say; where it is. */
+struct words {
+    float *evidence, *say, *place;
+};
+
 struct map_job {
     const struct pf_cpu_engine *engine;
     const int *rank;
@@ -42,6 +47,10 @@ struct map_job {
     int around;
     float *crest;
     const float *settled;
+    /* What the winners of level 1 say before anybody around them is heard, which is the same in all rounds: in
+     * the room of level 0, whose turn is last. */
+    struct words kept;
+    bool has_kept;
     struct pf_image *image;
     enum pf_map map;
 };
@@ -63,9 +72,34 @@ static float shown_at(const struct pf_cpu_engine *engine, int level, int x, int 
     return engine->most[(size_t)(y >> half) * width + (size_t)(x >> half)];
 }
 
-static float energy_of(float shown, float nothing)
+static inline float least_of(float a, float b)
 {
-    return exp2f(fminf(60, shown - nothing));
+    return a < b ? a : b;
+}
+
+static inline float most_of(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+/* Rows of a thread's own, each as wide as the picture. */
+static float *line_of(const struct map_job *job, int thread, int index)
+{
+    const struct pf_cpu_engine *engine = job->engine;
+    size_t pitch = ((size_t)engine->size[0][0].width + 15) / 16 * 16;
+    return (float *)(engine->scratch + (size_t)thread * engine->scratch_bytes) +
+           (size_t)index * pitch;
+}
+
+/* A row of a grid from one of half its resolution: cell-centred, bilinear. */
+static void expand_row(const struct map_job *job, float *out, int count, const float *plane,
+                       struct pf_grid size, int y)
+{
+    int near = pf_clamp(y / 2, 0, size.height - 1);
+    int far = pf_clamp(y & 1 ? y / 2 + 1 : y / 2 - 1, 0, size.height - 1);
+    size_t width = (size_t)size.width;
+    job->engine->kernels->alpha_row(out, count, plane + (size_t)near * width,
+                                    plane + (size_t)far * width, 0.25f, size.width, 2);
 }
 
 /* The most that is shown beneath each cell of the surroundings' level; then in the 3 x 3 around it. */
@@ -84,8 +118,9 @@ static void crest_rows(void *context, int begin, int end, int thread)
             float most = nothing;
             for (int v = y << shift; v < (y + 1) << shift && v < cells.height; v++)
                 for (int u = x << shift; u < (x + 1) << shift && u < cells.width; u++)
-                    most = fmaxf(most, shown_at(engine, level, u, v));
-            highest[(size_t)y * (size_t)size.width + (size_t)x] = energy_of(most, nothing) - 1;
+                    most = most_of(most, shown_at(engine, level, u, v));
+            highest[(size_t)y * (size_t)size.width + (size_t)x] =
+                exp2f(least_of(60, most - nothing)) - 1;
         }
     }
 }
@@ -102,90 +137,107 @@ static void spread_crest_rows(void *context, int begin, int end, int thread)
             for (int k = 0; k < 9; k++) {
                 int v = pf_clamp(y + k / 3 - 1, 0, size.height - 1);
                 int u = pf_clamp(x + k % 3 - 1, 0, size.width - 1);
-                most = fmaxf(most, highest[(size_t)v * (size_t)size.width + (size_t)u]);
+                most = most_of(most, highest[(size_t)v * (size_t)size.width + (size_t)u]);
             }
             job->crest[(size_t)y * (size_t)size.width + (size_t)x] = most;
         }
     }
 }
 
-/* Cell-centred bilinear sample of a plane whose cells are 2^shift of the asking grid's wide. */
-static float sample_coarse(const float *plane, struct pf_grid size, int shift, int x, int y)
-{
-    float scale = 1.0f / (float)(1 << shift);
-    float u = fmaxf(((float)x + 0.5f) * scale - 0.5f, 0);
-    float v = fmaxf(((float)y + 0.5f) * scale - 0.5f, 0);
-    int x0 = pf_clamp((int)u, 0, size.width - 1), x1 = pf_clamp(x0 + 1, 0, size.width - 1);
-    int y0 = pf_clamp((int)v, 0, size.height - 1), y1 = pf_clamp(y0 + 1, 0, size.height - 1);
-    u -= (float)x0;
-    v -= (float)y0;
-    const float *upper = plane + (size_t)y0 * (size_t)size.width;
-    const float *lower = plane + (size_t)y1 * (size_t)size.width;
-    return (1 - v) * ((1 - u) * upper[x0] + u * upper[x1]) +
-           v * ((1 - u) * lower[x0] + u * lower[x1]);
-}
-
-/* How much a cell's winner, at that place, has a say beside its surroundings. */
-static float say_of(const struct map_job *job, float energy, float place, int x, int y)
+/* A row of crests, between two rows of the surroundings, for row y of job->level. */
+static void crest_row(const struct map_job *job, int y, float *out)
 {
     struct pf_grid size = job->level_of[job->around].size;
-    int shift = job->around - job->level;
-    float most = sample_coarse(job->crest, size, shift, x, y);
-    float say = fminf(1, fmaxf(energy - 1, 0) / fmaxf(PF_MAP_FAIR * most, 1e-3f));
-    say *= say;
-    if (say == 1 || !job->settled)
-        return say;
-    float away = 1;
-    for (int k = 0; k < 9; k++) {
-        int v = pf_clamp((y >> shift) + k / 3 - 1, 0, size.height - 1);
-        int u = pf_clamp((x >> shift) + k % 3 - 1, 0, size.width - 1);
-        float settled = job->settled[(size_t)v * (size_t)size.width + (size_t)u];
-        away = fminf(away, fabsf(place - settled));
+    int cell = 1 << (job->around - job->level);
+    float v = most_of(((float)y + 0.5f) / (float)cell - 0.5f, 0);
+    int y0 = pf_clamp((int)v, 0, size.height - 1), y1 = pf_clamp(y0 + 1, 0, size.height - 1);
+    const float *upper = job->crest + (size_t)y0 * (size_t)size.width;
+    const float *lower = job->crest + (size_t)y1 * (size_t)size.width;
+    v -= (float)y0;
+    for (int x = 0; x < size.width; x++)
+        out[x] = upper[x] + v * (lower[x] - upper[x]);
+}
+
+/* What the winners of row y of job->level say by themselves. */
+static void hear_row(const struct map_job *job, int y, int thread, const struct words *words)
+{
+    const struct pf_cpu_engine *engine = job->engine;
+    int level = job->level, width = job->level_of[level].size.width;
+    size_t row = (size_t)y * (size_t)width;
+    float *over = line_of(job, thread, 3), *sharp = line_of(job, thread, 4), *crest = sharp;
+    if (level)
+        pf_weights_sharp_row(engine, y, sharp);
+    for (int x = 0; x < width; x++) {
+        size_t i = row + (size_t)x;
+        /* What the stack's rest mostly is there. */
+        enum pf_part part = PF_PART_FINEST;
+        if (level)
+            part = sharp[x] > 0.5f ? PF_PART_SHARP : PF_PART_SOFT;
+        const struct pf_shares *shares = &engine->shares[part];
+        words->evidence[x] = shares->best[i] - shares->log_total[i];
+        words->place[x] = (float)job->rank[shares->winner[i]] / (float)job->highest;
+        over[x] = shown_at(engine, level, x, y);
+        words->say[x] = 1;
     }
-    away *= 1 / PF_MAP_AGREE;
-    return fmaxf(say, 1 / (1 + away * away * away * away));
+    engine->kernels->map_evidence_row(words->evidence, over, width,
+                                      pf_weights_nothing(engine, engine->most ? 1 : 0),
+                                      level || !engine->most ? 1 : PF_MAP_FINEST_TRUST);
+    if (job->crest) {
+        crest_row(job, y, crest);
+        engine->kernels->map_say_row(words->say, over, width, crest,
+                                     job->level_of[job->around].size.width, job->around - level);
+    }
 }
 
 /* What a level's own winners say. */
 static void winner_rows(void *context, int begin, int end, int thread)
 {
     const struct map_job *job = context;
-    const struct pf_cpu_engine *engine = job->engine;
     const struct map_level *level = &job->level_of[job->level];
-    (void)thread;
-    float nothing = pf_weights_nothing(engine, engine->most ? 1 : 0);
     int width = level->size.width;
-    float trust = job->level || !engine->most ? 1 : PF_MAP_FINEST_TRUST;
+    bool kept = job->kept.place && job->level == 1;
     for (int y = begin; y < end; y++) {
         size_t row = (size_t)y * (size_t)width;
-        if (job->level)
-            pf_weights_sharp_row(engine, y, level->confidence + row);
-        for (int x = 0; x < width; x++) {
-            size_t i = row + (size_t)x;
-            /* What the stack's rest mostly is there. */
-            enum pf_part part = PF_PART_FINEST;
-            if (job->level)
-                part = level->confidence[i] > 0.5f ? PF_PART_SHARP : PF_PART_SOFT;
-            const struct pf_shares *shares = &engine->shares[part];
-            /* The winner's share of all weights (1 where one frame alone is sharp), and nothing where
-             * the fine levels show no more than noise. */
-            float share = exp2f(fminf(0, shares->best[i] - shares->log_total[i]));
-            float energy = energy_of(shown_at(engine, job->level, x, y), nothing);
-            float detail = energy > 1 ? (energy - 1) / (energy + 1) : 0;
-            int rank = job->rank[shares->winner[i]];
-            float place = (float)rank / (float)job->highest;
-            float say = job->crest ? say_of(job, energy, place, x, y) : 1;
-            level->confidence[i] = share * share * share * detail * trust * say;
-            level->place[i] = level->confidence[i] * place;
-            level->frame[i] = (uint16_t)rank;
+        struct words words = {line_of(job, thread, 0), line_of(job, thread, 1),
+                              line_of(job, thread, 2)};
+        if (kept)
+            words = (struct words){job->kept.evidence + row, job->kept.say + row,
+                                   job->kept.place + row};
+        if (!kept || !job->has_kept)
+            hear_row(job, y, thread, &words);
+        const float *say = words.say;
+        if (job->settled) {
+            struct pf_grid around = job->level_of[job->around].size;
+            int shift = job->around - job->level;
+            const float *settled[3];
+            for (int k = 0; k < 3; k++)
+                settled[k] =
+                    job->settled + (size_t)pf_clamp((y >> shift) + k - 1, 0, around.height - 1) *
+                                       (size_t)around.width;
+            float *heard = memcpy(line_of(job, thread, 3), say, (size_t)width * sizeof(float));
+            job->engine->kernels->map_agree_row(heard, words.place, width, settled, around.width,
+                                                shift);
+            say = heard;
         }
+        for (int x = 0; x < width; x++) {
+            float confidence = words.evidence[x] * say[x];
+            level->confidence[row + (size_t)x] = confidence;
+            level->place[row + (size_t)x] = confidence * words.place[x];
+        }
+        for (int x = 0; x < width; x++)
+            level->frame[row + (size_t)x] =
+                (uint16_t)(int)(words.place[x] * (float)job->highest + 0.5f);
     }
 }
 
 /* Means of what the finer level knows, and the frame of its surest cell. */
-static void reduce(const struct map_level *fine, struct map_level *coarse)
+static void reduce_rows(void *context, int begin, int end, int thread)
 {
-    for (int y = 0; y < coarse->size.height; y++) {
+    const struct map_job *job = context;
+    const struct map_level *fine = &job->level_of[job->level - 1];
+    const struct map_level *coarse = &job->level_of[job->level];
+    (void)thread;
+    for (int y = begin; y < end; y++) {
         for (int x = 0; x < coarse->size.width; x++) {
             float place = 0, confidence = 0, surest = -1;
             size_t at = (size_t)y * (size_t)coarse->size.width + (size_t)x;
@@ -207,18 +259,6 @@ static void reduce(const struct map_level *fine, struct map_level *coarse)
     }
 }
 
-/* Cell-centred bilinear sample of `plane` at twice its resolution. */
-static float sample_twice(const float *plane, struct pf_grid size, int x, int y)
-{
-    int x0 = x / 2, x1 = pf_clamp(x & 1 ? x0 + 1 : x0 - 1, 0, size.width - 1);
-    int y0 = y / 2, y1 = pf_clamp(y & 1 ? y0 + 1 : y0 - 1, 0, size.height - 1);
-    x0 = pf_clamp(x0, 0, size.width - 1);
-    y0 = pf_clamp(y0, 0, size.height - 1);
-    const float *near_row = plane + (size_t)y0 * (size_t)size.width;
-    const float *far_row = plane + (size_t)y1 * (size_t)size.width;
-    return 0.5625f * near_row[x0] + 0.1875f * (near_row[x1] + far_row[x0]) + 0.0625f * far_row[x1];
-}
-
 /* Replaces sums by places, coarse to fine: what a level is unsure of it takes from the coarser. The
  * coarsest has nobody to ask. */
 static void fill_rows(void *context, int begin, int end, int thread)
@@ -226,28 +266,31 @@ static void fill_rows(void *context, int begin, int end, int thread)
     const struct map_job *job = context;
     const struct map_level *level = &job->level_of[job->level];
     const struct map_level *coarser = &job->level_of[job->level + 1];
-    (void)thread;
+    int width = level->size.width;
+    bool last = job->level == job->levels - 1;
+    float *lent_place = line_of(job, thread, 0), *lent = line_of(job, thread, 1);
     for (int y = begin; y < end; y++) {
-        for (int x = 0; x < level->size.width; x++) {
-            size_t at = (size_t)y * (size_t)level->size.width + (size_t)x;
-            if (job->level == job->levels - 1) {
-                level->place[at] /= level->confidence[at] + 1e-6f;
-                continue;
-            }
-            size_t above = (size_t)(y / 2) * (size_t)coarser->size.width + (size_t)(x / 2);
-            float coarse = sample_twice(coarser->place, coarser->size, x, y);
-            level->place[at] =
-                (level->place[at] + DOUBT * coarse) / (level->confidence[at] + DOUBT);
-            if (level->confidence[at] < DOUBT)
-                level->frame[at] = coarser->frame[above];
-            /* A coarser level knows less well where: its word counts for less, and what is only the
-             * mean of its surroundings for nothing. */
-            float own = level->confidence[at];
-            float lent = has_winners(job, job->level + 1)
-                             ? 0.5f * sample_twice(coarser->confidence, coarser->size, x, y)
-                             : 0;
-            level->confidence[at] = own + (1 - own) * lent;
+        float *place = level->place + (size_t)y * (size_t)width;
+        float *confidence = level->confidence + (size_t)y * (size_t)width;
+        if (last) {
+            for (int x = 0; x < width; x++)
+                place[x] /= confidence[x] + 1e-6f;
+            continue;
         }
+        expand_row(job, lent_place, width, coarser->place, coarser->size, y);
+        for (int x = 0; x < width; x++)
+            place[x] = (place[x] + DOUBT * lent_place[x]) / (confidence[x] + DOUBT);
+        const uint16_t *above = coarser->frame + (size_t)(y / 2) * (size_t)coarser->size.width;
+        uint16_t *frame = level->frame + (size_t)y * (size_t)width;
+        for (int x = 0; x < width && job->map == PF_MAP_FRAME; x++)
+            frame[x] = confidence[x] < DOUBT ? above[x / 2] : frame[x];
+        /* A coarser level knows less well where: its word counts for less, and what is only the
+         * mean of its surroundings for nothing. */
+        if (!has_winners(job, job->level + 1))
+            continue;
+        expand_row(job, lent, width, coarser->confidence, coarser->size, y);
+        for (int x = 0; x < width; x++)
+            confidence[x] += (1 - confidence[x]) * 0.5f * lent[x];
     }
 }
 
@@ -258,7 +301,7 @@ struct bins {
 
 static int bin_of(float place)
 {
-    return (int)(fminf(fmaxf(place, 0), 1) * (BINS - 1) + 0.5f);
+    return (int)(least_of(most_of(place, 0), 1) * (BINS - 1) + 0.5f);
 }
 
 /* What a cell says in its bins: a depth map has no use for the frames themselves, so that their
@@ -270,7 +313,7 @@ static void vote_rows(void *context, int begin, int end, int thread)
     size_t width = (size_t)level->size.width;
     (void)thread;
     for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
-        float sure = fminf(level->confidence[i], 1);
+        float sure = least_of(level->confidence[i], 1);
         level->frame[i] = (uint16_t)(bin_of(level->place[i]) << VOTE_BITS |
                                      (1 + (int)(sure * sure * (VOTE_MOST - 1))));
     }
@@ -333,32 +376,21 @@ static void despeckle_rows(void *context, int begin, int end, int thread)
  * 1998), in which a cell counts by its confidence. */
 static void smooth_rows(void *context, int begin, int end, int thread)
 {
-    enum { REACH = 3 };
     const struct map_job *job = context;
     const struct map_level *level = &job->level_of[0];
-    int width = level->size.width, height = level->size.height;
+    size_t width = (size_t)level->size.width;
     float narrow = (float)job->highest / 1.5f; /* 1 / the distance at which the weight is a half */
     (void)thread;
     for (int y = begin; y < end; y++) {
-        const float *here = level->place + (size_t)y * (size_t)width;
-        float *out = job->smooth + (size_t)y * (size_t)width;
-        for (int x = 0; x < width; x++) {
-            float sum = 0, weights = 0;
-            int left = x < REACH ? 0 : x - REACH;
-            int right = x + REACH < width ? x + REACH : width - 1;
-            for (int v = pf_clamp(y - REACH, 0, height - 1);
-                 v <= pf_clamp(y + REACH, 0, height - 1); v++) {
-                const float *place = level->place + (size_t)v * (size_t)width;
-                const float *sure = level->confidence + (size_t)v * (size_t)width;
-                for (int u = left; u <= right; u++) {
-                    float far = (place[u] - here[x]) * narrow;
-                    float weight = (sure[u] + 0.01f) / (1 + far * far * far * far);
-                    sum += weight * place[u];
-                    weights += weight;
-                }
-            }
-            out[x] = sum / weights;
+        const float *place[2 * PF_MAP_REACH + 1], *sure[2 * PF_MAP_REACH + 1];
+        int rows = 0, last = pf_clamp(y + PF_MAP_REACH, 0, level->size.height - 1);
+        for (int v = pf_clamp(y - PF_MAP_REACH, 0, y); v <= last; v++) {
+            place[rows] = level->place + (size_t)v * width;
+            sure[rows++] = level->confidence + (size_t)v * width;
         }
+        job->engine->kernels->map_smooth_row(job->smooth + (size_t)y * width,
+                                             level->place + (size_t)y * width, place, sure, rows,
+                                             level->size.width, narrow);
     }
 }
 
@@ -378,24 +410,21 @@ static void export_rows(void *context, int begin, int end, int thread)
 {
     const struct map_job *job = context;
     const struct map_level *level = &job->level_of[0];
-    int steps = pf_map_depth_steps(job->highest);
-    (void)thread;
+    int width = job->image->width;
+    int steps = job->map == PF_MAP_DEPTH ? pf_map_depth_steps(job->highest) : 255;
+    float *line = line_of(job, thread, 0);
     for (int y = begin; y < end; y++) {
         uint16_t *out =
             (uint16_t *)((char *)job->image->plane[0] + (size_t)y * job->image->stride_bytes[0]);
-        for (int x = 0; x < job->image->width; x++) {
-            size_t cell = (size_t)(y / 2) * (size_t)level->size.width + (size_t)(x / 2);
-            if (job->map == PF_MAP_FRAME) {
-                out[x] = (uint16_t)(level->frame[cell] + 1);
-            } else if (job->map == PF_MAP_CONFIDENCE) {
-                float sure = sample_twice(level->confidence, level->size, x, y);
-                out[x] = (uint16_t)((int)(fminf(fmaxf(sure, 0), 1) * 255 + 0.5f) * 257);
-            } else {
-                float place = sample_twice(job->smooth, level->size, x, y);
-                int step = (int)(fminf(fmaxf(place, 0), 1) * (float)steps + 0.5f);
-                out[x] = (uint16_t)(step * (65535 / steps));
-            }
+        if (job->map == PF_MAP_FRAME) {
+            const uint16_t *frame = level->frame + (size_t)(y / 2) * (size_t)level->size.width;
+            for (int x = 0; x < width; x++)
+                out[x] = (uint16_t)(frame[x / 2] + 1);
+            continue;
         }
+        expand_row(job, line, width, job->map == PF_MAP_DEPTH ? job->smooth : level->confidence,
+                   level->size, y);
+        job->engine->kernels->map_steps_row(out, line, width, steps, 65535 / steps);
     }
 }
 
@@ -433,14 +462,12 @@ static int make_levels(struct map_job *job, struct pf_error *err)
 static void push_and_pull(struct map_job *job, int least, int last)
 {
     struct pf_pool *pool = job->engine->pool;
-    for (int l = least; l < job->levels; l++) {
-        struct map_level *level = &job->level_of[l];
-        job->level = l;
-        if (has_winners(job, l))
-            pf_pool_run(pool, level->size.height, ROWS_PER_PIECE, winner_rows, job);
-        else
-            reduce(&job->level_of[l - 1], level);
-    }
+    int won = has_winners(job, 1) ? 1 : 0;
+    for (job->level = won; job->level >= least; job->level--)
+        pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, winner_rows, job);
+    job->has_kept = job->kept.place != NULL;
+    for (job->level = won + 1; job->level < job->levels; job->level++)
+        pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, reduce_rows, job);
     for (job->level = job->levels - 1; job->level >= last; job->level--)
         pf_pool_run(pool, job->level_of[job->level].size.height, ROWS_PER_PIECE, fill_rows, job);
 }
@@ -453,8 +480,14 @@ static void settle(struct map_job *job)
     job->crest = job->smooth;
     pf_pool_run(job->engine->pool, level->size.height, 1, crest_rows, job);
     pf_pool_run(job->engine->pool, level->size.height, 1, spread_crest_rows, job);
+    bool next = has_winners(job, 1);
+    if (next) {
+        float *room = job->level_of[0].place;
+        size_t kept = pf_samples_of(job->level_of[1].size);
+        job->kept = (struct words){room, room + kept, room + 2 * kept};
+    }
     for (int round = 1; round < PF_MAP_ROUNDS; round++) {
-        push_and_pull(job, has_winners(job, 1) ? 1 : 0, job->around);
+        push_and_pull(job, next ? 1 : 0, job->around);
         job->settled = memcpy(job->crest + cells, level->place, cells * sizeof(float));
     }
 }

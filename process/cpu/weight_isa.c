@@ -4,8 +4,8 @@
 
 #include "process/cpu/isa.h"
 
-/* log2 and exp2 to about 2e-6, in plain arithmetic that vectorises: mantissa polynomial after
- * splitting off the exponent (minimax by Remez on [1, 2) and [0, 1)). */
+/* log2 to about 2e-6, in plain arithmetic that vectorises: mantissa polynomial after splitting off the
+ * exponent (minimax by Remez on [1, 2)). */
 static inline float fast_log2(float value)
 {
     uint32_t bits;
@@ -18,21 +18,6 @@ static inline float fast_log2(float value)
     float s = (m - 1.41421356f) / (m + 1.41421356f), s2 = s * s;
     return exponent + 0.5f +
            s * (2.88539008f + s2 * (0.96179670f + s2 * (0.57707802f + s2 * 0.41219858f)));
-}
-
-static inline float fast_exp2(float value) /* -126 <= value <= 0 */
-{
-    int whole = (int)(value - 0.5f); /* nearest, towards zero from the left */
-    float f = value - (float)whole;  /* -0.5 .. 0.5 */
-    float p =
-        1.0f +
-        f * (0.69314718f +
-             f * (0.24022651f +
-                  f * (0.05550411f + f * (0.00961813f + f * (0.00133336f + f * 0.00015404f)))));
-    uint32_t bits = (uint32_t)(whole + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof(power));
-    return power * p;
 }
 
 /* Taps are symmetric: what lies as far on both sides shares one. Two pairs at a time, so that sums go to
@@ -202,7 +187,7 @@ static void softmax_row(float *restrict energy, float *restrict log_total, int c
             t[x] = distance < -126 ? -126 : distance;
         }
         for (int x = 0; x < here; x++)
-            t[x] = fast_exp2(t[x]);
+            t[x] = pf_exp2(t[x]);
         for (int x = 0; x < here; x++) {
             float larger = total[x] > weight[x] ? total[x] : weight[x];
             float part = total[x] > weight[x] ? t[x] : 1.0f;
