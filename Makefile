@@ -137,6 +137,13 @@ FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cud
 # The whole program with a GPU of fibers, for tests that start it.
 ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
+# What tests of kernels are linked with, on fibers as for a GPU (make gpu-check): no library.
+GPU_C   := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
+           focal_planes focus_grid image judge light needs pool room stack warp)) \
+           $(addprefix config/base/,$(addsuffix .c,array error time)) tests/cuda/without_libraries.c \
+           $(wildcard process/cpu/*.c process/cuda/*.c)
+GPU_C_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C),$(GPU_C))) \
+           $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(filter $(ISA_C),$(GPU_C))))
 # The whole program, for tests that start it with too little memory.
 HUNGRY  := $(BUILD)/tests/parfocal-without-memory
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -227,10 +234,11 @@ $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
 $(HUNGRY): $(BUILD)/service/main.o $(BUILD)/tests/unit/allocations.o
-$(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O)
+$(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O) $(GPU_C_O)
+	$(LINK)
 $(TORTURE): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o
 $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
-$(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(FIBERS) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
+$(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
 	$(LINK)
 
 # What these call for memory, they answer themselves.
@@ -283,10 +291,6 @@ fuzz:
 # Needs a compiler, the CUDA Toolkit and a GPU, and none of the packages: so it has its own rules.
 GPU       := $(BUILD)/gpu
 GPU_ARCH  ?= native
-GPU_C     := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
-             focus_grid image judge light needs pool room stack warp)) \
-             $(addprefix config/base/,$(addsuffix .c,array error time)) tests/cuda/without_libraries.c \
-             $(wildcard process/cpu/*.c process/cuda/*.c)
 GPU_LIB   := $(patsubst %.c,$(GPU)/%.o,$(filter-out %_isa.c,$(GPU_C))) $(KERNELS:%.cu=$(GPU)/%.o) \
              $(foreach isa,$(ISAS),$(patsubst %.c,$(GPU)/%.$(isa).o,$(filter %_isa.c,$(GPU_C))))
 GPU_TESTS := $(patsubst tests/cuda/%.cu,$(GPU)/%,$(wildcard tests/cuda/test_cuda_*.cu)) $(GPU)/gpu_times
