@@ -4,7 +4,8 @@
 #
 #   gpu-check.sh can [NVCC]     whether it can be done here: one line why not, and status 77
 #   gpu-check.sh run DIR        all tests, then the times as a table in Markdown; status 1 when a test
-#                               failed. SIZES="6 24": megapixels to be timed
+#                               failed or the table is not whole. SIZES="6 24": megapixels to be
+#                               timed. COMMIT: what is checked, where git cannot tell
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 
@@ -44,20 +45,28 @@ for test in "$dir"/test_cuda_*; do
 done
 rm -f "$log.one"
 
+driver=$(sed -n 's/.*Kernel Module[^0-9]*\([0-9][0-9.]*\).*/\1/p' /proc/driver/nvidia/version 2>/dev/null)
 {
     echo "# The engine on a GPU"
     echo
-    echo "\`make gpu-check\`, $(date -u +%F), commit $(git describe --always --dirty 2>/dev/null || echo unknown):" \
-        "$passed tests passed, $failed failed."
+    echo "\`make gpu-check\`, $(date -u +%F), commit ${COMMIT:-$(git describe --always --dirty 2>/dev/null || echo unknown)}," \
+        "driver ${driver:-unknown}: $passed tests passed, $failed failed."
     echo
-    # shellcheck disable=SC2086
-    "$dir/gpu_times" ${SIZES:-} || failed=$((failed + 1))
+} | tee "$dir/GPU.md"
+# Not in a group that is piped: what it counts would be lost.
+# shellcheck disable=SC2086
+"$dir/gpu_times" ${SIZES:-} | tee -a "$dir/GPU.md"
+status=${PIPESTATUS[0]}
+if [ "$status" -ne 0 ]; then
+    printf '\n**Not whole: what makes this table ended with status %d.**\n' "$status" | tee -a "$dir/GPU.md"
+    failed=$((failed + 1))
+fi
+{
     echo
     echo "Whole stacks of generated bursts, GPU against processor:"
     echo
     sed -n 's/^\([0-9].*\): \(stacks [0-9.]* dB\).*/- \1: \2 from one another/p' "$log"
-} | tee "$dir/GPU.md"
-timed=${PIPESTATUS[0]}
+} | tee -a "$dir/GPU.md"
 echo
 echo "The table is in $dir/GPU.md; tests/bench/GPU.md is its place. All that was said: $log"
-[ "$failed" -eq 0 ] && [ "$timed" -eq 0 ] && grep -q '^| 6 |\|^| [0-9]* |' "$dir/GPU.md"
+[ "$failed" -eq 0 ] && grep -q '^| [0-9.]* |' "$dir/GPU.md"

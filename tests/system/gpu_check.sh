@@ -1,0 +1,38 @@
+# What `make gpu-check` runs, with programs that stand in for its tests and its clock.
+. "${BASH_SOURCE%/*}/lib.sh"
+
+CHECK=$ROOT/tests/cuda/gpu-check.sh
+# Their dependencies lie beside them.
+stand_ins() # STATUS of a test, STATUS of the clock
+{
+    mkdir -p gpu
+    printf '#!/bin/sh\necho "9 x 9 x 2, method 0: stacks 61.0 dB, previews 60.0 dB from one another"\n' >gpu/test_cuda_a
+    printf 'if [ %d = 0 ]; then echo ok a; else echo "FAIL a: off"; fi\nexit %d\n' "$1" "$1" >>gpu/test_cuda_a
+    printf '#!/bin/sh\necho "| 6 | warp | 1.0 | 1.0 | 1.0 |"\nexit %d\n' "$2" >gpu/gpu_times
+    chmod +x gpu/test_cuda_a gpu/gpu_times
+    touch gpu/test_cuda_a.o gpu/test_cuda_a.d
+}
+
+test_a_table_is_made_when_all_is_well()
+{
+    stand_ins 0 0
+    COMMIT=v1 expect_status 0 "$CHECK" run "$T/gpu"
+    grep -q 'commit v1, .*: 1 tests passed, 0 failed' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+    grep -q '^- 9 x 9 x 2, method 0: stacks 61.0 dB from one another' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+    grep -q '^| 6 | warp' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+}
+
+test_a_table_that_breaks_off_is_a_failure()
+{
+    stand_ins 0 1
+    expect_status 1 "$CHECK" run "$T/gpu"
+    grep -q '^| 6 | warp' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+    grep -q 'Not whole' gpu/GPU.md || fail "nothing says so: $(cat gpu/GPU.md)"
+}
+
+test_a_test_that_fails_is_a_failure()
+{
+    stand_ins 1 0
+    expect_status 1 "$CHECK" run "$T/gpu"
+    grep -q '0 tests passed, 1 failed' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+}
