@@ -14,7 +14,9 @@ enum {
     LIMIT_MARGIN_MS = 1000,
     EXPOSURE_MOST_MS = 600000, /* a stranger's EXIF must not keep a burst open for ever */
     LONG_COMPLETE_MS = 600000,
-    GAPS_COUNTED = 63, /* the median is that of the last gaps: bounded work for any burst */
+    PACE_LEAST_MS = 33,    /* no camera is faster */
+    PACE_UNKNOWN_MS = 100, /* of a burst of one or two */
+    GAPS_COUNTED = 63,     /* the median is that of the last gaps: bounded work for any burst */
     BRACKET_MOST_FRAMES = 9,
     BRACKET_LEVELS = 3,
     COUNTER_LAST = 9999, /* DCF: four digits */
@@ -82,11 +84,17 @@ static int compare_numbers(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-/* A camera's counter goes from 9999 to 0001 (or 0000): the shorter way round is the order. */
+/* How far a camera's counter has gone on from a to b. It goes from 9999 to 0001 (or 0000): the shorter
+ * way round is meant. */
+static int64_t counted(int64_t a, int64_t b)
+{
+    bool wrapped = a <= COUNTER_LAST && b <= COUNTER_LAST && llabs(b - a) > COUNTER_LAST / 2;
+    return !wrapped ? b - a : b < a ? b - a + COUNTER_LAST : b - a - COUNTER_LAST;
+}
+
 static int compare_counters(int64_t a, int64_t b)
 {
-    bool wrapped = a <= COUNTER_LAST && b <= COUNTER_LAST && llabs(a - b) > COUNTER_LAST / 2;
-    return wrapped ? compare_numbers(b, a) : compare_numbers(a, b);
+    return compare_numbers(0, counted(a, b));
 }
 
 int pf_shot_compare(const struct pf_shot *a, const struct pf_shot *b)
@@ -249,14 +257,39 @@ static bool sequence_restarts(const struct pf_grouper_burst *burst, const struct
     return false;
 }
 
-/* A camera's clock that was set back can put new frames into the time of an old burst. Where the
- * neighbours' counters rise, the new frame's must lie between them. */
-static bool counter_contradicts(const struct pf_shot *before, const struct pf_shot *after,
-                                const struct pf_shot *shot)
+/* How far the counter may have gone in that time: twice as far as it goes at the burst's own pace. */
+static double credible_count(const struct pf_grouper_burst *burst, int64_t rise, int64_t time_ms)
 {
-    return before && after && shot->counter >= 0 && before->counter >= 0 &&
-           before->counter < after->counter &&
-           (shot->counter < before->counter || shot->counter > after->counter);
+    int64_t steps = (int64_t)burst->count - 1;
+    int64_t pace_ms = PACE_UNKNOWN_MS;
+    if (steps >= 2)
+        pace_ms = (burst->shots[steps]->time_ms - burst->shots[0]->time_ms) / steps;
+    pace_ms = clamped(pace_ms, PACE_LEAST_MS, LIMIT_MOST_MS);
+    double step = steps ? ceil((double)rise / (double)steps) : 1; /* names may have any number */
+    return step * (2 + 2 * (double)time_ms / (double)pace_ms);
+}
+
+/* A camera's clock that was set back can put new frames into the time of an old burst, or right before
+ * or behind it. Where its counters rise, the new frame's must fit in. */
+static bool counter_contradicts(const struct pf_grouper_burst *burst, const struct pf_shot *before,
+                                const struct pf_shot *after, const struct pf_shot *shot)
+{
+    const struct pf_shot *first = burst->shots[0], *last = burst->shots[burst->count - 1];
+    const struct pf_shot *near = before ? before : after;
+    int64_t rise = counted(first->counter, last->counter);
+    if (shot->counter < 0 || first->counter < 0 || last->counter < 0 || near->counter < 0 ||
+        rise < (int64_t)burst->count - 1)
+        return false;
+    if (before && after)
+        return after->counter >= 0 && counted(before->counter, after->counter) > 0 &&
+               (counted(before->counter, shot->counter) < 0 ||
+                counted(shot->counter, after->counter) < 0);
+    int64_t gone =
+        before ? counted(before->counter, shot->counter) : counted(shot->counter, after->counter);
+    int64_t time_ms = llabs(shot->time_ms - near->time_ms);
+    if (!shot->has_subsec || !near->has_subsec)
+        time_ms += 1000; /* whole seconds */
+    return gone < 0 || (double)gone > credible_count(burst, rise, time_ms);
 }
 
 enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *burst,
@@ -291,8 +324,8 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
         ratio_exceeds(shot->focal_mm, near->focal_mm, FOCAL_RATIO) ||
         ratio_exceeds(shot->f_number, near->f_number, F_NUMBER_RATIO))
         return PF_BURST_SETTINGS;
-    bool is_old = !burst->open && now_ms - burst->heard_ms > LONG_COMPLETE_MS;
-    if (is_old && counter_contradicts(before, after, shot))
+    bool is_old = !burst->open && (!burst->touched || now_ms - burst->heard_ms > LONG_COMPLETE_MS);
+    if (is_old && counter_contradicts(burst, before, after, shot))
         return PF_BURST_GAP;
     *ret_distance_ms = near_ms + (is_old ? LIMIT_MOST_MS : 0); /* rather a burst of now */
     return PF_BURST_OPEN;

@@ -127,7 +127,7 @@ TEST(grouper_restores_open_and_complete_bursts)
     add_run(&world, &(struct run){4, 0, 500, 0, 500, 1});          /* complete: 5 */
     add_run(&world, &(struct run){3, 60000, 500, 60000, 500, 6});  /* open: 8 */
     add_run(&world, &(struct run){1, 70100, 0, 61500, 0, 9});      /* goes on with 8 */
-    add_run(&world, &(struct run){1, 70200, 0, 700, 0, 5});        /* late for 5 */
+    add_run(&world, &(struct run){1, 70200, 0, 700, 0, 2});        /* late for 5 */
     add_run(&world, &(struct run){4, 90000, 500, 90000, 500, 10}); /* a new one */
     begin(&world, &(struct pf_grouper_settings){0});
     const struct pf_record *const *records = (const struct pf_record *const *)world.records;
