@@ -19,7 +19,7 @@ enum {
     TROUBLE_MS = 1000, /* between two tries, doubling */
     TROUBLE_MAX_MS = 60000,
     BLAMED_MS = 2000,   /* what may take us down waits until all else at hand has been told */
-    TRAILER_RESTS = 10, /* settling times granted to what is announced behind the picture */
+    TRAILER_RESTS = 10, /* settling times granted to what may still be written behind the picture */
     /* What looking at a file may take, its hash included, of which a second does gigabytes. */
     LOOK_BYTES = 256 << 20,
     LOOK_CPU_S = 30,
@@ -246,8 +246,9 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
 
     switch (frame->verdict) {
     case PF_FRAME_WHOLE:
-        deadline_ms += folder->settle_ms * TRAILER_RESTS;
-        if (frame->trailer_missing && now_ms < deadline_ms)
+        deadline_ms += frame->hollow ? (int64_t)(folder->settings->incomplete_after * 1000)
+                                     : folder->settle_ms * TRAILER_RESTS;
+        if ((frame->trailer_missing || frame->hollow) && now_ms < deadline_ms)
             look_again(folder, file, deadline_ms);
         else
             send_frame(folder, file, frame->record);

@@ -25,6 +25,7 @@ static int look_open(int fd, const char *path, const char *source,
     }
     ret->format = whole.format;
     ret->trailer_missing = whole.trailer_missing;
+    ret->hollow = whole.hollow;
     if (whole.state != PF_WHOLE_YES) {
         ret->verdict = whole.state == PF_WHOLE_NOT_YET ? PF_FRAME_NOT_YET
                        : whole.state == PF_WHOLE_NEVER ? PF_FRAME_NEVER

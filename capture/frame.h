@@ -23,10 +23,10 @@ enum pf_frame_verdict {
 
 struct pf_frame {
     enum pf_frame_verdict verdict;
-    struct pf_error reason;   /* for NOT_YET, NEVER, FOREIGN, TROUBLE */
-    const char *format;       /* what it claims to be: static, NULL nothing that we know */
-    bool trailer_missing;     /* see pf_whole */
-    struct pf_record *record; /* for WHOLE: the caller's, without arrival_ms */
+    struct pf_error reason;       /* for NOT_YET, NEVER, FOREIGN, TROUBLE */
+    const char *format;           /* what it claims to be: static, NULL nothing that we know */
+    bool trailer_missing, hollow; /* see pf_whole */
+    struct pf_record *record;     /* for WHOLE: the caller's, without arrival_ms */
 };
 
 /* 0 with *ret filled, or -ENOMEM. `path` is absolute. */

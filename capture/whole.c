@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "capture/whole_internal.h"
 
@@ -16,6 +17,22 @@ int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *
     vsnprintf(whole->reason, sizeof(whole->reason), format, args);
     va_end(args);
     whole->state = state;
+    return 0;
+}
+
+int pf_whole_data(struct pf_bytes *bytes, struct pf_whole *whole, int64_t at, int64_t end)
+{
+    enum { TAIL_BYTES = 256 };
+    static const uint8_t zeros[TAIL_BYTES];
+    uint8_t tail[TAIL_BYTES];
+    size_t size = end - at < TAIL_BYTES ? (size_t)(end - at) : TAIL_BYTES;
+    int r = pf_bytes_read(bytes, end - (int64_t)size, tail, size);
+    if (r < 0)
+        return r;
+    off_t hole = bytes->fd < 0 ? -1 : lseek(bytes->fd, at, SEEK_HOLE);
+    whole->trailer_missing |= !memcmp(tail, zeros, size);
+    whole->hollow =
+        hole >= 0 && hole < end; /* where holes cannot be told, the end is the only one */
     return 0;
 }
 

@@ -3,7 +3,8 @@
  * Capture process, any thread. JPEG: the markers are walked from SOI through every scan to the
  * picture's own EOI. PNG: every chunk to IEND, with its CRC. TIFF and BigTIFF: every directory, and
  * every strip, tile and value named there lies within the file. RAW: DNG, CR2, NEF, ARW, ORF and
- * RW2 are walked as TIFF, CR3 box by box, RAF by its header. Pixels are not decoded, and what
+ * RW2 are walked as TIFF, CR3 box by box, RAF by its header. Of these, whose structure stands in front,
+ * the data's last bytes are looked at as well: a copier may have given the file its size first. Pixels are not decoded, and what
  * follows a picture's end (MPF images, makers' trailers) is allowed. No allocation depends on what
  * the file says, and every walk is bounded.
  * Sources: ITU-T T.81, CIPA DC-007 (MPF), PNG 1.2 (ISO/IEC 15948), TIFF 6.0, DNG 1.6, ISO/IEC
@@ -32,8 +33,11 @@ struct pf_whole {
     const char *format;
     int width, height; /* pixels as stored, of RAW the largest picture in it; 0 unknown */
     /* Whole, but its MPF index names images that are not there (yet), or the format does not say
-     * where its data ends: better to wait until the file has rested. */
+     * where its data ends, or that ends in zeros: better to wait until the file has rested. */
     bool trailer_missing;
+    /* Whole, but picture data lie where the file has a hole (SEEK_HOLE of lseek(2)): space that a copier
+     * has set aside and not written yet, or zeros that a file system keeps so. Better to wait long. */
+    bool hollow;
     int64_t exif_at;         /* EXIF block (TIFF-shaped, without "Exif\0\0") in the file, -1 none */
     int64_t exif_size_bytes; /* a TIFF file is its own EXIF block */
     bool exif_scattered;     /* its directories may lie anywhere behind, as in a TIFF file */

@@ -12,6 +12,10 @@
 int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The picture's data, from the first of them to the last, lie in [at, end): notes whether they look as if
+ * they were still to be written. -ENODATA: they are not all there; errno of pread(2). */
+int pf_whole_data(struct pf_bytes *bytes, struct pf_whole *whole, int64_t at, int64_t end);
+
 int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole);
 int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole);
 int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole); /* and RAW of that shape */

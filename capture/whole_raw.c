@@ -109,7 +109,7 @@ static void find_metadata(struct pf_bytes *bytes, const struct box *moov, struct
 int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
 {
     struct box moov = {.at = -1};
-    bool have_data = false;
+    struct box data = {.at = -1}; /* the last of them */
     int64_t at = 0;
     whole->exif_scattered = true;
     for (int i = 0; at < bytes->size_bytes; i++) {
@@ -123,13 +123,17 @@ int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the CR3 breaks off: a box is missing");
         if (!memcmp(box.type, "moov", 4) && moov.at < 0)
             moov = box;
-        have_data |= !memcmp(box.type, "mdat", 4);
+        if (!memcmp(box.type, "mdat", 4) && box.end > box.body_at)
+            data = box;
         whole->trailer_missing |= box.open_ended;
         at = box.end;
     }
-    if (moov.at < 0 || !have_data)
+    if (moov.at < 0 || data.at < 0)
         return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the CR3 breaks off: its %s is missing",
                             moov.at < 0 ? "directory" : "picture data");
+    int r = pf_whole_data(bytes, whole, data.body_at, data.end);
+    if (r < 0)
+        return r == -ENODATA ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the CR3 is shrinking") : r;
     find_metadata(bytes, &moov, whole);
     whole->state = PF_WHOLE_YES;
     return 0;
@@ -161,6 +165,7 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
         return r == -ENODATA
                    ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF breaks off in its header")
                    : r;
+    int64_t data_at = bytes->size_bytes, data_end = 0;
     for (int i = 0; i < RAF_PARTS; i++) {
         const uint8_t *part = head + RAF_PARTS_AT + (size_t)i * 8;
         uint64_t at = big_endian(part, 4), size = big_endian(part + 4, 4);
@@ -169,7 +174,12 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
                                 i == 0   ? "preview"
                                 : i == 1 ? "directory"
                                          : "picture data");
+        data_at = (int64_t)at < data_at ? (int64_t)at : data_at;
+        data_end = (int64_t)(at + size) > data_end ? (int64_t)(at + size) : data_end;
     }
+    r = pf_whole_data(bytes, whole, data_at, data_end);
+    if (r < 0)
+        return r == -ENODATA ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF is shrinking") : r;
     find_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
     whole->state = PF_WHOLE_YES;
     return 0;

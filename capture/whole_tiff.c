@@ -32,7 +32,8 @@ struct walk {
     struct pf_tiff tiff;
     struct pf_tiff sizes; /* the same file through a window of its own: two arrays side by side */
     uint64_t entries, parts;
-    int directories; /* found so far */
+    int64_t data_at, data_end; /* of the picture data of all directories; 0 none yet */
+    int directories;           /* found so far */
     int64_t directory[MAX_DIRECTORIES];
     bool reduced, has_sub_directories;
     bool first_is_picture, has_picture;
@@ -140,6 +141,14 @@ static int take_entry(struct walk *walk, const struct pf_tiff_entry *entry, bool
     }
 }
 
+static void note_data(struct walk *walk, int64_t at, int64_t end)
+{
+    if (!walk->data_end || at < walk->data_at)
+        walk->data_at = at;
+    if (end > walk->data_end)
+        walk->data_end = end;
+}
+
 static int check_parts(struct walk *walk, const struct pf_tiff_entry *offsets,
                        const struct pf_tiff_entry *sizes)
 {
@@ -158,6 +167,7 @@ static int check_parts(struct walk *walk, const struct pf_tiff_entry *offsets,
             return outcome(walk, r, "picture data");
         if (!at || !size || !pf_tiff_inside(&walk->tiff, at, size))
             return cut(walk, "picture data");
+        note_data(walk, at, at + (int64_t)size);
     }
     return 1;
 }
@@ -171,6 +181,7 @@ static int check_rw2(struct walk *walk, const struct pf_tiff_entry *offset)
         return outcome(walk, r, "picture data");
     if (!value || value >= (uint64_t)walk->tiff.bytes->size_bytes)
         return cut(walk, "picture data");
+    note_data(walk, (int64_t)value, walk->tiff.bytes->size_bytes);
     walk->whole->trailer_missing = true;
     return 1;
 }
@@ -245,6 +256,9 @@ static int conclude(struct walk *walk)
         return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt TIFF: %s",
                             walk->raw ? "there is no picture in it"
                                       : "its first directory is no picture");
+    int r = pf_whole_data(walk->tiff.bytes, whole, walk->data_at, walk->data_end);
+    if (r < 0)
+        return r == -ENODATA ? cut(walk, "picture data") : r;
     if (walk->raw && !strcmp(whole->format, "tiff"))
         whole->format = "raw";
     if (walk->raw) {

@@ -130,6 +130,41 @@ TEST(a_closed_folder_is_readable_when_it_is_tried_again)
     end();
 }
 
+/* As long as a truncated file may take, and no longer: the zeros may be its picture. */
+TEST(a_file_with_a_hole_is_waited_for)
+{
+    begin();
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/IMG_1.TIF", folder.root);
+    static const uint8_t head[62] = "II*\0\10\0\0\0\4\0"
+                                    "\0\1\3\0\1\0\0\0\4\0\0\0\1\1\3\0\1\0\0\0\4\0\0\0"
+                                    "\21\1\4\0\1\0\0\0\76\0\0\0\27\1\4\0\1\0\0\0\0\0\20\0";
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    CHECK(fd >= 0);
+    CHECK_EQ(ftruncate(fd, (off_t)sizeof(head) + (1 << 20)), 0);
+    if (lseek(fd, 0, SEEK_HOLE) != 0)
+        SKIP("holes of files cannot be told here");
+    CHECK_EQ(write(fd, head, sizeof(head)), (ssize_t)sizeof(head));
+    close(fd);
+    pf_folder_scan(&folder);
+    struct pf_file *file = pf_files_first(folder.files);
+    CHECK(file);
+    int64_t seen_ms = file->changed_ms;
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_PENDING);
+    file->changed_ms = seen_ms - 55 * 1000; /* incomplete_after is 60 s */
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_PENDING);
+    CHECK(!said("frame", path));
+    file->changed_ms = seen_ms - 61 * 1000;
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_SENT);
+    json_t *frame = said("frame", path);
+    CHECK(frame);
+    json_decref(frame);
+    end();
+}
+
 TEST(a_root_that_cannot_be_listed_is_missing)
 {
     begin();

@@ -403,6 +403,52 @@ TEST(whole_cr3)
     free(cr3.bytes);
 }
 
+/* The structure of these stands in front: it says nothing of what follows it. */
+TEST(whole_data_that_may_still_be_written)
+{
+    enum { HEAD = 62, DATA = 1 << 20 };
+    struct picture tiff =
+        tiff_of(WIDTH HEIGHT STRIP("\76\0\0\0") LONG_ENTRY("\27\1", "\0\0\20\0"), 4, 0);
+    CHECK_EQ(tiff.size, HEAD);
+    char *data = malloc(DATA);
+    CHECK(data);
+    memset(data, 'x', DATA);
+    picture_append(&tiff, data, DATA);
+    CHECK(!check_bytes(tiff.bytes, tiff.size).trailer_missing);
+    memset(tiff.bytes + tiff.size - 256, 0, 256);
+    CHECK_EQ(check_bytes(tiff.bytes, tiff.size).state, PF_WHOLE_YES);
+    CHECK(check_bytes(tiff.bytes, tiff.size).trailer_missing);
+    tiff.bytes[tiff.size - 1] = 'x';
+    CHECK(!check_bytes(tiff.bytes, tiff.size).trailer_missing);
+
+    /* A copier gives the file its size, and writes from the begin. */
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/hollow", test_directory());
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    struct pf_bytes *source = malloc(sizeof(*source));
+    struct pf_whole whole;
+    CHECK(fd >= 0 && source);
+    CHECK_EQ(ftruncate(fd, (off_t)tiff.size), 0);
+    if (lseek(fd, 0, SEEK_HOLE) != 0)
+        SKIP("holes of files cannot be told here");
+    for (size_t written = 0; written < tiff.size;) {
+        size_t next = written ? written + (256 << 10) : HEAD;
+        next = next < tiff.size ? next : tiff.size;
+        CHECK_EQ(pwrite(fd, tiff.bytes + written, next - written, (off_t)written),
+                 (ssize_t)(next - written));
+        written = next;
+        pf_bytes_of_file(source, fd, (int64_t)tiff.size);
+        CHECK_EQ(pf_whole_check(source, &whole), 0);
+        CHECK_EQ(whole.state, PF_WHOLE_YES);
+        CHECK_EQ(whole.hollow, written < tiff.size);
+        CHECK_EQ(whole.trailer_missing, written < tiff.size);
+    }
+    free(source);
+    close(fd);
+    free(data);
+    free(tiff.bytes);
+}
+
 TEST(whole_foreign_content)
 {
     CHECK_EQ(check_bytes("Hello, world, this is text\n", 27).state, PF_WHOLE_FOREIGN);
