@@ -254,6 +254,20 @@ static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_e
     return job;
 }
 
+/* The same shot anew in the same file: it was told before all of it was written, or something was
+ * written into it. What it held is gone, as a replay would find, and stands for nothing any more. */
+static void supersede(struct pf_service *service, struct pf_job *job, const struct pf_identity *by)
+{
+    const struct pf_record *now = pf_job_find(job, by->text)->record;
+    for (size_t i = 0; now->capture_ms >= 0 && i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (frame->record != now && !frame->excluded &&
+            frame->record->capture_ms == now->capture_ms && !strcmp(frame->record->path, now->path))
+            pf_scheduler_exclude(service->scheduler, job, frame,
+                                 "its file has been replaced by another one");
+    }
+}
+
 static int act(struct pf_service *service, struct pf_entry *entry, struct pf_error *err)
 {
     const struct pf_decision *decision = &entry->decision;
@@ -294,6 +308,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         struct pf_identity id = record->id;
         if (pf_job_add(job, record, err) < 0)
             return -err->code;
+        supersede(service, job, &id);
         if (decision->opened || decision->late)
             pf_tell_burst(service, "burst.opened", job->burst, NULL);
         pf_events_publish(

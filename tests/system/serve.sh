@@ -207,6 +207,23 @@ test_same_content_is_one_frame()
     log_says 'the same content is known already; one frame' || fail "no word of the copy"
 }
 
+# Told before all of it was there, or written into by another program: one shot is one frame.
+test_a_file_that_changes_is_one_frame()
+{
+    make_burst burst
+    mkdir_inbox
+    local files=(burst/*.jpg)
+    serve --expected-frames 6 --gap 30
+    drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    echo more >>"inbox/${files[1]##*/}"
+    await_log "${files[1]##*/} set aside: its file has been replaced by another one"
+    drop "${files[@]:3}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
+    stop_service
+}
+
 test_corrupt_frames_do_not_stop_a_burst()
 {
     make_burst burst --frames 6
