@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -124,6 +125,19 @@ void pf_room_set(int64_t memory_bytes, const char *scratch)
     room.scratch = scratch;
 }
 
+/* Whether the process's address space would hold a piece if it had no other. The lock is held. */
+static bool can_ever_fit(size_t size_bytes)
+{
+    struct rlimit limit;
+    int64_t pages = number_in("/proc/self/statm", NULL), spare = 0;
+    if (pages < 0 || getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    for (int i = 0; i < SPARES; i++)
+        spare += room.spare[i].at ? (int64_t)room.spare[i].size_bytes : 0;
+    int64_t others = pages * sysconf(_SC_PAGESIZE) - room.memory - room.in_scratch - spare;
+    return size_bytes < limit.rlim_cur && others < (int64_t)(limit.rlim_cur - size_bytes);
+}
+
 /* The lock is held. */
 static bool fits(size_t size_bytes)
 {
@@ -167,8 +181,9 @@ static int check_space(int fd, size_t size_bytes, struct pf_error *err)
     uint64_t free_bytes = (uint64_t)system.f_bavail * system.f_frsize;
     if (size_bytes + LEAST_FREE_BYTES <= free_bytes)
         return 0;
-    return pf_fail(err, ENOSPC, "the scratch directory %s has %llu MB left", room.scratch,
-                   (unsigned long long)(free_bytes >> 20));
+    bool ever = size_bytes + LEAST_FREE_BYTES <= (uint64_t)system.f_blocks * system.f_frsize;
+    return pf_fail(err, ever ? ENOSPC : EFBIG, "the scratch directory %s has %llu MB left",
+                   room.scratch, (unsigned long long)(free_bytes >> 20));
 }
 
 /* The lock is held. */
@@ -305,9 +320,10 @@ int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err)
         room.memory += (int64_t)size_bytes;
         room.most_memory = room.memory > room.most_memory ? room.memory : room.most_memory;
     }
+    bool ever = piece || can_ever_fit(size_bytes);
     pthread_mutex_unlock(&room.lock);
     if (!piece)
-        return pf_fail(err, r == -ENOSPC ? ENOSPC : ENOMEM,
+        return pf_fail(err, ever && r != -EFBIG ? ENOBUFS : EFBIG,
                        "no room for %zu MB beside the %lld MB of memory that are taken: %s",
                        size_bytes >> 20, (long long)(room.memory >> 20), why.text);
     *ret = piece;

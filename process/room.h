@@ -24,8 +24,10 @@
  * pieces. */
 void pf_room_set(int64_t memory_bytes, const char *scratch);
 
-/* A piece, unset, aligned to 64 bytes; small ones are always memory. -ENOMEM, or errno of the scratch
- * directory: the text says what was wanted. */
+/* A piece, unset, aligned to 64 bytes; small ones are always memory, and -ENOMEM is theirs.
+ * -ENOBUFS: there is no room now, and may be later (memory and scratch are taken, the scratch directory
+ * is full or away); -EFBIG: there never will be, it is more than the process or the scratch directory's disk
+ * may hold. The text says what was wanted. */
 int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err);
 /* NULL-safe. size_bytes: as it was taken. */
 void pf_room_give(void *piece, size_t size_bytes);

@@ -76,9 +76,22 @@ static void send_event(struct worker *worker, const char *name, const json_t *co
         pf_pipeline_stop(worker->pipeline);
 }
 
+/* A directory that was made, or mounted over, since the worker confined itself is beyond it: another
+ * worker can write there. Nothing is to blame. */
+static void end_if_confined(struct worker *worker, const char *dir)
+{
+    if (!pf_sandbox_is_stale(dir))
+        return;
+    send_event(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
+    pf_log_info("%s is another directory than when the worker began; it begins anew", dir);
+    _exit(PF_EXIT_OK);
+}
+
 static void send_failed(struct worker *worker, const json_t *command, int r,
                         const struct pf_error *err)
 {
+    if (r == -ENOBUFS)
+        end_if_confined(worker, worker->settings.scratch);
     const char *cmd = json_string_value(json_object_get(command, "cmd"));
     const char *frame = json_string_value(json_object_get(command, "frame"));
     json_t *event = json_pack("{s:s, s:i, s:o}", "cmd", cmd ? cmd : "", "code", -r, "reason",
@@ -101,17 +114,6 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
                          pf_json_bytes(err->text)));
     pf_log_error("%s", err->text);
     _exit(PF_EXIT_DEVICE);
-}
-
-/* A directory that was made, or mounted over, since the worker confined itself is beyond it: another
- * worker can write there. Nothing is to blame. */
-static void end_if_confined(struct worker *worker, int r, const char *dir)
-{
-    if ((r != -EACCES && r != -EPERM && r != -EROFS && r != -EXDEV) || !pf_sandbox_is_stale(dir))
-        return;
-    send_event(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
-    pf_log_info("%s is another directory than when the worker began; it begins anew", dir);
-    _exit(PF_EXIT_OK);
 }
 
 static void on_device_step(const char *step, void *context)
@@ -241,8 +243,8 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
     r = pf_command_path(command, "dir", &dir, err);
     if (r == 0)
         r = pf_results_write(burst, worker->pool, command, dir, &settings, &event, err);
-    if (dir)
-        end_if_confined(worker, r, dir);
+    if (dir && (r == -EACCES || r == -EPERM || r == -EROFS || r == -EXDEV))
+        end_if_confined(worker, dir);
     if (r == 0)
         send_event(worker, "finished", command, event);
     free(dir);

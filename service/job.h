@@ -31,8 +31,9 @@ struct pf_job_frame {
     bool excluded;  /* set aside by the service: not sent again */
     bool discarded; /* excluded by hand */
     bool stray;     /* excluded because it is of a smaller group (process/stray.h) */
+    bool no_room;   /* the worker had no room for it last time */
     int group;
-    char reason[256];    /* why it is excluded, or what the trouble with its file was last time */
+    char reason[256];    /* why it is excluded, or what the trouble with it was last time */
     int64_t trouble_ms;  /* since when its file cannot be read; 0: it could */
     int attempts;        /* times it took the worker down */
     int64_t progress_ms; /* how long the worker was at it when it said so last */
@@ -80,6 +81,8 @@ struct pf_job {
     char *key;
     int openings;
     int failures;          /* times the worker died or gave up in opening or finishing it */
+    bool no_room;          /* it waits until there is room for its pictures */
+    int64_t no_room_ms;    /* since when that is tried without success; 0 */
     int64_t backoff_ms;    /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;

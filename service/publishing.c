@@ -80,7 +80,7 @@ void pf_publishing_finished(struct pf_job *job, const json_t *event, void *conte
 
 void pf_publishing_unwritten(struct pf_job *job, int code, const char *reason, void *context)
 {
-    job->out = PF_OUT_NOWHERE;
+    (void)job;
     outbox_trouble(context, code, reason);
 }
 

@@ -1,6 +1,5 @@
-#include "service/scheduler.h"
+#include "service/scheduler_state.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,26 +11,9 @@
 #include "service/job_list.h"
 #include "service/thumbnails.h"
 #include "service/timer.h"
-#include "service/worker_child.h"
 
-#define WINDOW         3    /* frames sent ahead: one is fused, one decoded, one waits */
-#define FAILURES_MAX   3    /* a job that fails so often in opening or finishing is given up */
-#define BACKOFF_MS     1000 /* before a job that failed is tried again, doubling */
-#define BACKOFF_MAX_MS 60000
-#define PREVIEW_WIDTH  1024
-
-struct pf_scheduler {
-    const struct pf_settings *settings;
-    struct pf_scheduler_handlers handlers;
-    void *context;
-    struct pf_worker *worker;
-    struct event *turn;
-    struct pf_job *jobs;
-    uint64_t order; /* of the last frame, result or preview that was asked for */
-    size_t careful; /* frames to send one at a time, so that a death names the one to blame */
-    int64_t hold_until_ms;
-    int64_t wake_ms; /* when the turn's timer fires */
-};
+#define WINDOW        3 /* frames sent ahead: one is fused, one decoded, one waits */
+#define PREVIEW_WIDTH 1024
 
 static void watch(struct pf_scheduler *scheduler)
 {
@@ -67,7 +49,7 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
         json_decref(object);
 }
 
-static void drop(struct pf_scheduler *scheduler, struct pf_job *job)
+void pf_scheduler_drop(struct pf_scheduler *scheduler, struct pf_job *job)
 {
     if (job->stage != PF_JOB_WAITING && pf_worker_running(scheduler->worker))
         pf_worker_tell(scheduler->worker, command("drop", job));
@@ -149,9 +131,11 @@ static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
         if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || !job->complete ||
             !pf_job_settled(job))
             continue;
-        if (scheduler->hold_until_ms > now_ms) {
-            wake_at(scheduler, scheduler->hold_until_ms, now_ms);
-            return;
+        int64_t until_ms = scheduler->hold_until_ms > job->hold_until_ms ? scheduler->hold_until_ms
+                                                                         : job->hold_until_ms;
+        if (until_ms > now_ms) {
+            wake_at(scheduler, until_ms, now_ms);
+            continue;
         }
         job->backoff_ms = 0;
         scheduler->handlers.settled(job, scheduler->context);
@@ -193,31 +177,6 @@ void pf_scheduler_poke(struct pf_scheduler *scheduler)
 
 /* ---- what the worker says ---- */
 
-static void pause_job(struct pf_job *job)
-{
-    job->backoff_ms = pf_back_off_ms(job->backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
-    job->hold_until_ms = pf_monotonic_ms() + job->backoff_ms;
-}
-
-static void exclude(struct pf_scheduler *scheduler, struct pf_job *job, struct pf_job_frame *frame,
-                    const char *reason)
-{
-    frame->excluded = true;
-    pf_job_set_step(job, frame, PF_STEP_DONE);
-    snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
-    scheduler->handlers.frame(job, frame, scheduler->context);
-}
-
-/* The frame took the worker, or its stack, down once more. */
-static void blame(struct pf_scheduler *scheduler, struct pf_job *job, struct pf_job_frame *frame,
-                  const char *why)
-{
-    frame->attempts++;
-    scheduler->handlers.attempt(job, frame, why, scheduler->context);
-    if (frame->attempts >= scheduler->settings->retries)
-        exclude(scheduler, job, frame, why);
-}
-
 static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event)
 {
     struct pf_job_frame *frame =
@@ -228,6 +187,7 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     frame->decoding = false;
     frame->trouble_ms = 0;
     frame->reason[0] = '\0';
+    pf_setback_over(scheduler, job, frame);
     json_decref(frame->result);
     frame->result = json_deep_copy(event);
     json_object_del(frame->result, "event");
@@ -242,46 +202,6 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     scheduler->careful -= scheduler->careful > 0;
     pf_worker_healthy(scheduler->worker);
     scheduler->handlers.frame(job, frame, scheduler->context);
-}
-
-/* Opening or finishing went wrong on the worker's side. */
-static void count_failure(struct pf_scheduler *scheduler, struct pf_job *job, const char *reason)
-{
-    pause_job(job);
-    if (++job->failures >= FAILURES_MAX)
-        scheduler->handlers.failed(job, reason, scheduler->context);
-    else
-        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
-                     "burst %s: %s; it is replayed", job->name, reason);
-}
-
-static void on_failed(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event)
-{
-    const char *cmd = json_string_value(json_object_get(event, "cmd"));
-    const char *reason = json_string_value(json_object_get(event, "reason"));
-    int code = (int)json_integer_value(json_object_get(event, "code"));
-    struct pf_job_frame *frame =
-        pf_job_find(job, json_string_value(json_object_get(event, "frame")));
-    reason = reason ? reason : "no reason given";
-    if (!cmd)
-        return;
-    if (!strcmp(cmd, "preview")) {
-        job->preview_asked = job->alone = false;
-    } else if (!strcmp(cmd, "add") && frame) {
-        drop(scheduler, job);
-        pause_job(job);
-        if (pf_job_waits_for_file(code))
-            scheduler->handlers.unreadable(job, frame, code, reason, scheduler->context);
-        else
-            blame(scheduler, job, frame, reason);
-    } else if (!strcmp(cmd, "finish") && code != ENOMEM && code != ENODATA) {
-        job->stage = PF_JOB_ACTIVE;
-        job->alone = false;
-        scheduler->handlers.unwritten(job, code, reason, scheduler->context);
-    } else if (!strcmp(cmd, "open") || !strcmp(cmd, "finish")) {
-        drop(scheduler, job);
-        count_failure(scheduler, job, reason);
-    }
 }
 
 static void on_message(const json_t *event, void *context)
@@ -319,10 +239,11 @@ static void on_message(const json_t *event, void *context)
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
         job->alone = false;
+        pf_setback_over(scheduler, job, NULL);
         pf_worker_stacked(scheduler->worker);
         scheduler->handlers.finished(job, event, scheduler->context);
     } else if (!strcmp(name, "failed")) {
-        on_failed(scheduler, job, event);
+        pf_setback_failed(scheduler, job, event);
     }
 }
 
@@ -344,60 +265,9 @@ static void on_changed(void *context)
     scheduler->handlers.worker(scheduler->context);
 }
 
-/* All that was in the worker is replayed. */
-static void replay(struct pf_scheduler *scheduler)
-{
-    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
-        job->preview_wanted = false;
-        pf_job_forget_stack(job);
-    }
-}
-
-/* Everything that was begun is done one by one until it is through. */
-static void be_careful(struct pf_scheduler *scheduler)
-{
-    scheduler->careful = 0;
-    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
-        for (size_t i = 0; i < job->count; i++)
-            scheduler->careful += job->stage != PF_JOB_WAITING && !job->frames[i].excluded &&
-                                  job->frames[i].step != PF_STEP_WAITING;
-}
-
-/* The one that the worker was at when it died is to blame. Where it was at several nobody is: to guess
- * would condemn frames that came while another burst was being finished. The replay tells. */
-static void find_culprit(struct pf_scheduler *scheduler, const char *why)
-{
-    char reason[200];
-    struct pf_suspects suspects = pf_jobs_suspects(scheduler->jobs);
-    struct pf_job *written = pf_jobs_writing(scheduler->jobs), *job = suspects.job;
-    bool finishing = written && written->stage == PF_JOB_FINISHING;
-    if (written)
-        written->alone = true;
-    be_careful(scheduler);
-    replay(scheduler);
-    if (suspects.count > 1) {
-        pf_log_warning("it was at %zu things: they are done again one by one, to find the one that "
-                       "takes it down",
-                       suspects.count);
-    } else if (suspects.frame) {
-        snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
-        blame(scheduler, job, suspects.frame, reason);
-    } else if (job && finishing) {
-        snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
-        count_failure(scheduler, job, reason);
-    } else if (job) {
-        job->no_preview = true;
-        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
-                     "burst %s: the worker died at its preview: there will be no other", job->name);
-    }
-}
-
 static void on_ended(const char *why, void *context)
 {
-    if (why)
-        find_culprit(context, why);
-    else
-        replay(context);
+    pf_setback_died(context, why);
 }
 
 /* ---- for the owner ---- */
@@ -467,7 +337,8 @@ void pf_scheduler_add(struct pf_scheduler *scheduler, struct pf_job *job)
 
 void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job)
 {
-    drop(scheduler, job);
+    pf_scheduler_drop(scheduler, job);
+    pf_setback_over(scheduler, job, NULL);
     pf_jobs_take_out(&scheduler->jobs, job);
     char *preview = preview_path(scheduler, job);
     if (preview)
@@ -502,8 +373,8 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
 void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, const char *reason)
 {
-    exclude(scheduler, job, frame, reason);
-    drop(scheduler, job);
+    pf_setback_exclude(scheduler, job, frame, reason);
+    pf_scheduler_drop(scheduler, job);
     pf_scheduler_poke(scheduler);
 }
 
@@ -515,7 +386,7 @@ void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
     frame->reason[0] = '\0';
     json_decref(frame->result);
     frame->result = NULL;
-    drop(scheduler, job);
+    pf_scheduler_drop(scheduler, job);
     pf_scheduler_poke(scheduler);
 }
 

@@ -40,12 +40,17 @@ struct pf_scheduler_handlers {
      * will be replayed after a pause; the owner may set frame->path or exclude the frame. */
     void (*unreadable)(struct pf_job *job, struct pf_job_frame *frame, int code, const char *reason,
                        void *context);
+    /* There is no room for a job's pictures now (in memory, or in the scratch directory). It is tried again by
+     * itself, after pauses; `again` when it was told already. */
+    void (*no_room)(struct pf_job *job, bool again, const char *reason, void *context);
+    void (*room)(struct pf_job *job, void *context); /* that is over, one way or the other */
     /* Complete, and every frame is done. The owner calls pf_scheduler_finish, _exclude, _hold or
      * _remove; it is asked again otherwise with the next event. */
     void (*settled)(struct pf_job *job, void *context);
     /* Everything is on disk in the directory; `event` is borrowed. The job is still open. */
     void (*finished)(struct pf_job *job, const json_t *event, void *context);
-    /* The result could not be written (code: positive errno); the job is open and settled. */
+    /* The result could not be written (code: positive errno); the job is open, settled and its result is
+     * PF_OUT_NOWHERE. */
     void (*unwritten)(struct pf_job *job, int code, const char *reason, void *context);
     /* The worker cannot do this job, after several attempts. */
     void (*failed)(struct pf_job *job, const char *reason, void *context);

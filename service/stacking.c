@@ -311,6 +311,28 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
                              "its file has been replaced by another one");
 }
 
+/* ---- room ---- */
+
+static void on_no_room(struct pf_job *job, bool again, const char *reason, void *context)
+{
+    struct pf_service *service = context;
+    if (!again)
+        pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
+                     "burst %s waits: %s; it is tried again by itself", job->name, reason);
+    pf_trouble_on(service->troubles, true, "room", NULL, "burst %s waits: %s", job->name, reason);
+}
+
+static void on_room(struct pf_job *job, void *context)
+{
+    struct pf_service *service = context;
+    for (job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
+        if (job->no_room)
+            return;
+    pf_trouble_off(service->troubles, "room");
+}
+
+/* ---- bursts that fail ---- */
+
 static void fail_job(struct pf_service *service, struct pf_job *job, const char *reason)
 {
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_FAILED);
@@ -378,6 +400,8 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .worker = on_worker,
     .attempt = on_attempt,
     .unreadable = on_unreadable,
+    .no_room = on_no_room,
+    .room = on_room,
     .settled = on_settled,
     .finished = pf_publishing_finished,
     .unwritten = pf_publishing_unwritten,

@@ -200,6 +200,22 @@ test_row16_a_burst_beyond_the_memory_lies_in_scratch()
     grep -q 'no room for .* scratch directory .*nowhere: No such file' err || fail "$(cat err)"
 }
 
+test_row18_no_room_for_pictures_is_waited_for()
+{
+    make_burst burst --width 1500 --height 1000
+    mkdir_inbox
+    mkdir there
+    [ "$(stat -f -c %T there)" != tmpfs ] || skip "no disk for a scratch directory"
+    serve --expected-frames 5 --memory 4 --scratch "$T/there/scratch" --retries 0
+    drop burst/*.jpg
+    await_log 'burst .* waits: .* no room for .* MB .*there/scratch: No such file'
+    mkdir there/scratch
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and ([.frames[].attempts] | add) == 0'
+    log_lacks 'set aside'
+    stop_service
+}
+
 # memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group
 memory_group()
 {

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -12,6 +13,12 @@
 #include "tests/unit/texture.h"
 
 enum { WIDTH = 1200, HEIGHT = 900, MB = 1 << 20 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
 
 /* On a disk where there is one. */
 static const char *scratch(void)
@@ -109,20 +116,47 @@ TEST(room_that_is_not_there_is_an_error_that_says_so)
     struct statfs system;
     void *piece;
     pf_room_set(1, "/nonexistent");
-    CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOMEM);
+    CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOBUFS); /* it may be mounted */
     CHECK(strstr(err.text, "/nonexistent") && strstr(err.text, "No such file"));
     pf_room_set(1, scratch());
+    CHECK_EQ(statfs(scratch(), &system), 0);
     pf_error_clear(&err);
-    CHECK_EQ(pf_room_take(&piece, (size_t)1 << 50, &err),
-             -ENOSPC); /* known beforehand: no SIGBUS */
+    CHECK_EQ(pf_room_take(&piece, (size_t)1 << 50, &err), -EFBIG); /* more than the disk has */
+    pf_error_clear(&err);
+    size_t free_bytes = (size_t)system.f_bavail * (size_t)system.f_frsize;
+    if (free_bytes + 200 * MB < (size_t)system.f_blocks * (size_t)system.f_frsize)
+        CHECK_EQ(pf_room_take(&piece, free_bytes + 50 * MB, &err),
+                 -ENOBUFS); /* known beforehand: no SIGBUS */
     if (statfs("/dev/shm", &system) == 0 && system.f_type == 0x01021994) {
         pf_room_set(1, "/dev/shm");
         pf_error_clear(&err);
-        CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOMEM);
+        CHECK_EQ(pf_room_take(&piece, 2 * MB, &err), -ENOBUFS);
         CHECK(strstr(err.text, "lies in memory itself"));
     }
     CHECK_EQ(pf_room_take(&piece, 100, NULL), 0); /* small pieces do not ask */
     pf_room_give(piece, 100);
+}
+
+/* What other pieces take now may be free later; what the limit leaves to no piece will not. */
+TEST(room_within_the_address_space)
+{
+    struct rlimit limit;
+    void *piece[2] = {0};
+    if (access("/proc/self/statm", R_OK) < 0 || SANITIZED)
+        SKIP("the address space has no measure");
+    CHECK_EQ(pf_room_take(&piece[0], 200 * MB, NULL), 0);
+    FILE *file = fopen("/proc/self/statm", "r");
+    long pages = 0;
+    CHECK(file && fscanf(file, "%ld", &pages) == 1);
+    fclose(file);
+    getrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + 100 * MB;
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    CHECK_EQ(pf_room_take(&piece[1], 200 * MB, NULL), -ENOBUFS);
+    CHECK_EQ(pf_room_take(&piece[1], 400 * MB, NULL), -EFBIG);
+    pf_room_give(piece[0], 200 * MB);
+    CHECK_EQ(pf_room_take(&piece[1], 200 * MB, NULL), 0);
+    pf_room_give(piece[1], 200 * MB);
 }
 
 static bool is_same(const struct pf_image *a, const struct pf_image *b)

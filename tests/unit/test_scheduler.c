@@ -7,7 +7,7 @@
 static struct pf_settings settings;
 static struct event_base *base;
 static struct pf_scheduler *scheduler;
-static int finished, failed, unwritten, unreadable;
+static int finished, failed, unwritten, unreadable, no_room, room;
 
 /* ---- the owner ---- */
 
@@ -45,6 +45,20 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
     unreadable++;
 }
 
+static void on_no_room(struct pf_job *job, bool again, const char *reason, void *context)
+{
+    (void)reason, (void)context;
+    CHECK(job->no_room && again == (no_room > room));
+    no_room += !again;
+}
+
+static void on_room(struct pf_job *job, void *context)
+{
+    (void)context;
+    CHECK(!job->no_room);
+    room++;
+}
+
 static void on_settled(struct pf_job *job, void *context)
 {
     (void)context;
@@ -79,6 +93,8 @@ static const struct pf_scheduler_handlers handlers = {.frame = on_job,
                                                       .worker = on_worker,
                                                       .attempt = on_attempt,
                                                       .unreadable = on_unreadable,
+                                                      .no_room = on_no_room,
+                                                      .room = on_room,
                                                       .settled = on_settled,
                                                       .finished = on_finished,
                                                       .unwritten = on_unwritten,
@@ -300,5 +316,74 @@ TEST(a_preview_that_kills_the_worker_is_made_no_more)
     find('A')->complete = copy("gap");
     DOES("finish A");
     CHECK_EQ(find('A')->failures, 0);
+    end();
+}
+
+/* ---- room ---- */
+
+TEST(a_full_scratch_directory_costs_no_frame)
+{
+    begin();
+    job_of('A', 1, 2, true);
+    for (int turn = 0; turn < 10; turn++) {
+        find('A')->no_room_ms -= find('A')->no_room_ms ? 3600000 : 0; /* for hours */
+        CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        CHECK_STR(next(), "add 2");
+        decoding();
+        fake_fail(command, ENOBUFS, "the scratch directory has 3 MB left");
+        CHECK_STR(next(), "drop A");
+        CHECK(no_room == 1 && room == 0);
+    }
+    CHECK_EQ(attempts_of(find('A')), 0);
+    DOES("open A", "add 1", "add 2", "finish A");
+    CHECK(no_room == 1 && room == 1 && !find('A')->no_room_ms);
+    end();
+}
+
+/* It may be a short one, or a frame for which there will never be any. */
+TEST(a_lack_of_memory_is_waited_for_a_while)
+{
+    begin();
+    job_of('A', 1, 4, true);
+    for (int turn = 0; turn < 5; turn++) {
+        CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        fake_fail(command, ENOMEM, "out of memory");
+        for (int i = 0; i < 3; i++)
+            next(); /* those that were under way, and `drop` */
+        CHECK(!find('A')->frames[0].excluded);
+    }
+    find('A')->no_room_ms -= 60000;
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 1");
+    fake_fail(command, ENOMEM, "out of memory");
+    CHECK(find('A')->frames[0].excluded && no_room == 1 && room == 1);
+    CHECK_STR(find('A')->frames[0].reason, "out of memory");
+    CHECK_STR(next(), "add 2");
+    CHECK_STR(next(), "add 3");
+    CHECK_STR(next(), "drop A");
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 2"); /* no other is waited for */
+    fake_fail(command, ENOMEM, "out of memory");
+    CHECK(find('A')->frames[1].excluded && no_room == 1);
+    for (int i = 0; i < 3; i++)
+        next();
+    DOES("open A", "add 3", "add 4", "finish A");
+    end();
+}
+
+/* The stack is there, and is written when there is room for the picture. */
+TEST(a_result_without_room_is_asked_for_again)
+{
+    begin();
+    job_of('A', 1, 2, true);
+    DOES("open A", "add 1", "add 2", "finish A");
+    fake_fail(command, ENOBUFS, "the scratch directory has 3 MB left");
+    CHECK(no_room == 1 && find('A')->hold_until_ms > pf_monotonic_ms());
+    DOES("finish A");
+    CHECK(unwritten == 0 && room == 0);
+    fake_say(command, "finished", json_object());
+    CHECK(finished == 1 && room == 1);
     end();
 }
