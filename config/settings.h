@@ -163,7 +163,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     INT(open_stacks, 2, 1, 64, "stacks", "service", \
         "bursts that are stacked at the same time; more wait") \
     INT(worker_memory, 0, 0, 1048576, "MiB", "service", \
-        "address space limit of the worker; 0: none") \
+        "address space limit of a worker that uses no GPU; 0: none") \
     INT(thumbnails, 256, 0, 1048576, "MiB", "service", \
         "space for thumbnails of the frames in the state directory, the oldest go first; 0: none are made") \
     INT(retries, 2, 0, 100, "", "service", \

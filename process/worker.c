@@ -537,12 +537,13 @@ static int run(struct worker *worker, struct pf_error *err)
     /* Every arena reserves address space, which the limit counts. */
     mallopt(M_ARENA_MAX, 2);
     pf_room_set(worker->settings.memory << 20, worker->settings.scratch);
-    int r = limit_memory(worker->settings.worker_memory, err);
-    if (r == 0)
-        r = pf_confine_files(&worker->confine, err);
+    int r = pf_confine_files(&worker->confine, err);
     if (r == 0)
         r = pf_device_choose(&worker->device, (enum pf_device_kind)worker->settings.device,
                              (enum pf_fuse)worker->settings.fuse, on_device_step, worker, err);
+    /* A GPU's driver reserves far more address space than there is memory. */
+    if (r == 0 && worker->device.backend == &pf_backend_cpu)
+        r = limit_memory(worker->settings.worker_memory, err);
     if (r == 0)
         r = pf_confine_calls(&worker->confine, worker->device.backend, err);
     if (r == 0)

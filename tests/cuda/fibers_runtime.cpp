@@ -1,6 +1,7 @@
 /* Memory, copies and errors of a device that is this machine; see fibers_runtime.h. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <map>
@@ -115,9 +116,19 @@ static size_t memory_bytes(void)
     return fibers.memory_bytes ? fibers.memory_bytes : MEMORY_BYTES;
 }
 
+/* As a driver does at its first call: the addresses of all of the memory, and the host's as well. */
+static bool reserve_addresses(void)
+{
+    const size_t bytes = 4 * MEMORY_BYTES;
+    void *all = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return all != MAP_FAILED && munmap(all, bytes) == 0;
+}
+
 cudaError_t cudaGetDeviceCount(int *ret)
 {
     *ret = !fibers.gone;
+    if (!fibers.gone && !reserve_addresses())
+        return fail(cudaErrorMemoryAllocation);
     return fibers.gone ? fail(cudaErrorNoDevice) : cudaSuccess;
 }
 

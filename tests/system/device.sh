@@ -41,6 +41,14 @@ test_syn_is_the_gpus_and_flow_takes_its_place_elsewhere()
     check out '.engine.device == "cpu" and .fused == 2 and .frames[1].aligned_by == "flow"'
 }
 
+# Its driver reserves more addresses than any limit of memory leaves.
+test_a_limit_of_memory_takes_no_gpu_away()
+{
+    need_fibers
+    expect_status 0 "$PARFOCAL" process --worker-memory 4000 </dev/null
+    check out 'select(.event == "ready") | .device == "cuda"'
+}
+
 test_without_a_gpu_the_processor_works_and_says_so()
 {
     need_fibers
