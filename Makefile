@@ -367,7 +367,7 @@ install: $(BUILD)/parfocal $(MADE)
 	install -D -m 644 -t $(DATA)/man/man5 $(BUILD)/made/parfocal.conf.5
 	install -D -m 644 $(BUILD)/made/parfocal.bash $(DATA)/bash-completion/completions/parfocal
 	install -D -m 644 -t $(DATA)/zsh/vendor-completions $(BUILD)/made/_parfocal
-	install -D -m 644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/made/parfocal.service
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/made/parfocal.service packaging/parfocal-gpu.service
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/60-parfocal.rules
 	install -D -m 644 packaging/parfocal.sysusers $(DESTDIR)$(SYSUSERS)/parfocal.conf
 	@# A configuration that somebody has edited is theirs.

@@ -24,7 +24,7 @@ cp "$deb" "$root/tmp/parfocal.deb"
 install_needed "$deb"
 listing >"$root/log.before"
 inside apt-get -qy install --no-install-recommends /tmp/parfocal.deb >"$root/log" 2>&1
-for file in /usr/bin/parfocal /etc/parfocal.conf /lib/systemd/system/parfocal.service /lib/udev/rules.d/60-parfocal.rules \
+for file in /usr/bin/parfocal /etc/parfocal.conf /lib/systemd/system/parfocal.service /lib/systemd/system/parfocal-gpu.service /lib/udev/rules.d/60-parfocal.rules \
     /usr/lib/sysusers.d/parfocal.conf /usr/share/man/man1/parfocal.1.gz /usr/share/man/man5/parfocal.conf.5.gz \
     /usr/share/bash-completion/completions/parfocal /usr/share/zsh/vendor-completions/_parfocal; do
     [ -e "$root$file" ]

@@ -63,6 +63,7 @@ static bool driver_version(char *ret, size_t size)
 void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
 {
     static const char get_driver[] = "apt-get install nvidia-driver && reboot";
+    static const char load_uvm[] = "nvidia-modprobe -u -c 0";
     char driver[64] = "";
     struct pf_device device;
     bool wanted = settings->device == PF_DEVICE_CUDA;
@@ -83,8 +84,14 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
         return;
     }
     if (loaded && !node) {
-        pf_report_add(report, missing, "gpu", "nvidia-modprobe -u -c 0",
+        pf_report_add(report, missing, "gpu", load_uvm,
                       "NVIDIA driver %s without device nodes in /dev", driver);
+        return;
+    }
+    /* Root's doctor would load it by asking CUDA; the service, in its sandbox, cannot. */
+    if (is_there("/dev/nvidia[0-9]*") && access("/dev/nvidia-uvm", F_OK) < 0) {
+        pf_report_add(report, missing, "gpu", load_uvm,
+                      "NVIDIA driver %s without its part for computing, nvidia-uvm", driver);
         return;
     }
     /* As the worker does it, without insisting. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "process/cuda/queue.h"
 
@@ -39,6 +40,11 @@ int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
         return pf_fail(err, ENXIO, "the NVIDIA driver is for CUDA %d.%d, CUDA %d.%d is needed",
                        driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
     }
+    if (error == cudaErrorUnknown && access("/dev/nvidiactl", F_OK) == 0 &&
+        access("/dev/nvidia-uvm", F_OK) < 0)
+        return pf_fail(
+            err, ENXIO,
+            "the NVIDIA driver's part for computing is not loaded: nvidia-modprobe -u -c 0");
     if (error != cudaSuccess && error != cudaErrorNoDevice)
         return pf_fail(err, ENXIO, "the NVIDIA driver does not answer: %s",
                        cudaGetErrorString(error));

@@ -22,6 +22,7 @@ enum cudaError_t {
     cudaErrorHostMemoryAlreadyRegistered = 712,
     cudaErrorIllegalAddress = 700,
     cudaErrorLaunchFailure = 719,
+    cudaErrorUnknown = 999,
 };
 
 enum cudaMemcpyKind {

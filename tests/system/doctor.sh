@@ -66,6 +66,16 @@ test_a_driver_that_is_too_old()
     finds warn gpu 'driver 535.183.01 without device nodes' 'nvidia-modprobe'
 }
 
+# Root's doctor would not see it: CUDA loads what is missing for root.
+test_a_driver_without_its_part_for_computing()
+{
+    no_gpu_here
+    staged "$(driver 535.183.01); mkdir dev; mount -t tmpfs none dev
+        for node in null zero random urandom; do touch dev/\$node; mount --bind /dev/\$node dev/\$node; done
+        touch dev/nvidia0 dev/nvidiactl; mount --rbind dev /dev"
+    finds warn gpu 'driver 535.183.01 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0'
+}
+
 camera='mount -t tmpfs none /sys/bus; mkdir -p /sys/bus/usb/devices/1-2 /sys/bus/usb/devices/1-2:1.0
     echo 1 >/sys/bus/usb/devices/1-2/busnum; echo 7 >/sys/bus/usb/devices/1-2/devnum
     echo "Fine Camera" >/sys/bus/usb/devices/1-2/product

@@ -15,6 +15,7 @@ test_all_of_it_is_installed()
     local file
     installed
     for file in usr/bin/parfocal etc/parfocal.conf usr/lib/systemd/system/parfocal.service \
+        usr/lib/systemd/system/parfocal-gpu.service \
         usr/lib/sysusers.d/parfocal.conf usr/lib/udev/rules.d/60-parfocal.rules \
         usr/share/man/man1/parfocal.1 usr/share/man/man5/parfocal.conf.5 \
         usr/share/bash-completion/completions/parfocal usr/share/zsh/vendor-completions/_parfocal; do
@@ -27,6 +28,17 @@ test_all_of_it_is_installed()
     installed
     grep -q '^# mine' root/etc/parfocal.conf || fail 'the configuration was replaced'
     ! grep -rl '@[A-Z]*@' root --include='*.service' || fail 'a place was not filled in'
+}
+
+test_the_units_are_well_formed()
+{
+    need systemd-analyze
+    installed
+    # Its programs are installed elsewhere here.
+    sed -i 's,^ExecStart=.*,ExecStart=/bin/true,' root/usr/lib/systemd/system/*.service
+    SYSTEMD_UNIT_PATH=$T/root/usr/lib/systemd/system: systemd-analyze verify --man=no \
+        root/usr/lib/systemd/system/*.service >report 2>&1 || { cat report; fail 'systemd-analyze verify'; }
+    ! grep parfocal report || fail 'systemd-analyze has something to say'
 }
 
 test_the_units_sandbox_is_strict()
