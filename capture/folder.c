@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 
+enum { ALIVE_S = 10 };
 /* Rest that is asked of a file after an event that says more than "it is there". */
 enum { CLOSED_SHARE = 2, RENAMED_SHARE = 4 };
 
@@ -150,11 +152,22 @@ static void take_command(void *context, const char *name, const json_t *command)
     }
 }
 
+void pf_folder_alive(struct pf_folder *folder)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    if (folder->by_hand || now_ms - folder->alive_ms < folder->alive_every_ms)
+        return;
+    folder->alive_ms = now_ms;
+    pf_folder_send(folder, json_pack("{s:s, s:i}", "event", "alive", "patience_ms", 0));
+}
+
 /* Whole ms until the next thing to do, at least 0, -1 never. */
 static int next_timeout_ms(const struct pf_folder *folder)
 {
     const struct pf_file *file = folder->scan ? pf_files_first(folder->files) : NULL;
     int64_t next_ms = folder->next_scan_ms;
+    if (!folder->by_hand && folder->alive_ms + folder->alive_every_ms < next_ms)
+        next_ms = folder->alive_ms + folder->alive_every_ms;
     if (folder->next_root_ms < next_ms)
         next_ms = folder->next_root_ms;
     if (folder->next_poll_ms < next_ms)
@@ -192,6 +205,7 @@ static int loop(struct pf_folder *folder, struct pf_jsonl_reader *reader, bool h
 {
     enum { INPUT, EVENTS, MOUNTS, COUNT };
     while (!folder->failure) {
+        pf_folder_alive(folder);
         struct pollfd fds[COUNT] = {
             [INPUT] = {.fd = has_input ? STDIN_FILENO : -1, .events = POLLIN},
             [EVENTS] = {.fd = folder->watch ? pf_watch_fd(folder->watch) : -1, .events = POLLIN},
@@ -242,6 +256,7 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     struct pf_folder folder = {
         .settings = settings,
         .settle_ms = (int64_t)(settings->settle * 1000),
+        .alive_every_ms = (int64_t)(fmin(settings->folder_timeout / 4, ALIVE_S) * 1000),
         .next_scan_ms = PF_FOLDER_NEVER_MS,
         .next_root_ms = PF_FOLDER_NEVER_MS,
         .next_poll_ms = PF_FOLDER_NEVER_MS,

@@ -24,6 +24,7 @@ enum {
     LOOK_BYTES = 256 << 20,
     LOOK_CPU_S = 30,
     LOOK_CPU_BYTES = 20 << 20,
+    LOOK_BYTES_PER_MS = 1000, /* of a slow share */
 };
 
 void pf_folder_fail(struct pf_folder *folder, int code, const char *what)
@@ -290,12 +291,15 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
 static void say_looking(struct pf_folder *folder, const struct pf_file *file)
 {
     json_t *object = json_object();
+    int64_t patience_ms = (int64_t)(folder->settings->folder_timeout * 1000) +
+                          file->stamp.size_bytes / LOOK_BYTES_PER_MS;
     if (folder->by_hand) {
         json_decref(object);
         return;
     }
     if (json_object_set_new(object, "event", json_string("looking")) |
         json_object_set_new(object, "path", pf_json_bytes(file->path)) |
+        json_object_set_new(object, "patience_ms", json_integer(patience_ms)) |
         json_object_set_new(object, "size_bytes", json_integer(file->stamp.size_bytes)) |
         json_object_set_new(object, "mtime_ns", json_integer(file->stamp.mtime_ns)) |
         json_object_set_new(object, "ctime_ns", json_integer(file->stamp.ctime_ns)) |

@@ -63,13 +63,19 @@ struct pf_folder {
     bool announce;  /* `scanned` is due when no file is awaited */
     bool announced; /* it was told */
     size_t awaited; /* files of a full scan without a verdict */
-    bool by_hand;   /* nobody wants to know what is being looked at */
+    bool by_hand;   /* nobody wants to know what is being looked at, nor that we live */
+    int64_t alive_ms, alive_every_ms; /* when `alive` was told last, and how often it is */
     bool scan_requested;
     int64_t next_scan_ms, next_root_ms, next_poll_ms;
     int64_t request_wait_ms, last_request_ms;
 
     char status[512]; /* as last reported */
 };
+
+/* folder.c */
+/* Says that this process lives, now and then: to be called between any two calls of the system that a
+ * mount without an answer may keep. */
+void pf_folder_alive(struct pf_folder *folder);
 
 /* folder_scan.c */
 void pf_folder_scan(struct pf_folder *folder); /* full */

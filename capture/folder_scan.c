@@ -72,6 +72,7 @@ static void clear_blind(struct pf_folder *folder)
 static bool on_folder(void *context, const char *path, int fd, const struct stat *st)
 {
     struct pf_folder *folder = context;
+    pf_folder_alive(folder);
     bool is_root = !strcmp(path, folder->root);
     if (folder->failure || (!is_root && is_excluded(folder, st)))
         return false;
@@ -104,6 +105,7 @@ static void on_file(void *context, const char *path, enum pf_name_kind kind, con
 {
     struct pf_folder *folder = context;
     (void)kind;
+    pf_folder_alive(folder);
     folder->seen++;
     if (!folder->failure)
         pf_folder_scanned(folder, path, st);

@@ -77,6 +77,8 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "a frame is whole when its size and time have rested this long") \
     REAL(incomplete_after, 60, 1, 86400, "s", "capture", \
          "a file whose end is missing this long is named as truncated") \
+    REAL(folder_timeout, 60, 1, 86400, "s", "capture", \
+         "a folder's process that has said nothing this long is a trouble: its mount may hang") \
     BOOL(recursive, true, 0, 0, "", "capture", \
          "watch subfolders too") \
     TEXT(spool, "spool", 0, 0, "DIR", "capture", \

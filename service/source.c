@@ -44,8 +44,9 @@ struct pf_source {
     json_t *doing;  /* what it was asked, with how far it is; NULL nothing */
     bool is_camera, fetching;
     int64_t asked;         /* number of what it was asked and has not answered yet; 0 nothing */
-    struct event *silence; /* a camera's: fires when it has said nothing for too long */
+    struct event *silence; /* fires when it has said nothing for too long */
     int64_t silence_ms;
+    char silent[96]; /* a folder's: that it is so; "": it is not */
 };
 
 static void forget_known(struct pf_source *source)
@@ -89,6 +90,18 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
 {
     struct pf_source *source = context;
     (void)fd, (void)what;
+    if (!pf_child_running(source->child))
+        return;
+    if (!source->is_camera) {
+        /* A call of the system that does not come back: there is nothing to kill, and nothing to be won
+         * by another process. */
+        snprintf(source->silent, sizeof(source->silent),
+                 "it has not answered for %.0f s: does its mount hang?", source->silence_ms / 1e3);
+        pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
+                     source->silent);
+        source->handlers.changed(source, source->context);
+        return;
+    }
     pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
                  "source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
                  source->name, source->silence_ms / 1e3);
@@ -130,6 +143,7 @@ static void on_started(void *context)
     free(source->ended);
     source->status = NULL;
     source->ended = NULL;
+    source->silent[0] = '\0';
     watch_silence(source, 0);
     int r = pf_journal_known(source->journal, source->name, keep_known, source, &err);
     if (r < 0)
@@ -192,6 +206,11 @@ static void on_message(const json_t *event, void *context)
     if (!name)
         return;
     watch_silence(source, json_integer_value(json_object_get(event, "patience_ms")));
+    if (source->silent[0]) {
+        source->silent[0] = '\0';
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_SOURCE(source), "source %s answers again", source->name);
+        source->handlers.changed(source, source->context);
+    }
     if (!strcmp(name, "frame")) {
         struct pf_record *record = NULL;
         if (pf_record_from_json(event, &record, &err) < 0) {
@@ -291,12 +310,11 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
     source->handlers = *handlers;
     source->context = context;
     source->is_camera = pf_settings_camera(name);
-    source->silence_ms = (int64_t)(settings->camera_timeout * 1000);
-    if (source->is_camera) {
-        source->silence = evtimer_new(base, on_silence, source);
-        if (!source->silence)
-            r = pf_fail(err, ENOMEM, "out of memory for source %s", name);
-    }
+    source->silence_ms =
+        (int64_t)((source->is_camera ? settings->camera_timeout : settings->folder_timeout) * 1000);
+    source->silence = evtimer_new(base, on_silence, source);
+    if (!source->silence)
+        r = pf_fail(err, ENOMEM, "out of memory for source %s", name);
     if (!r)
         r = pf_options_add(&options, "capture", err);
     if (!r)
@@ -388,6 +406,8 @@ const char *pf_source_trouble(const struct pf_source *source)
     const char *reason = json_string_value(json_object_get(source->status, "reason"));
     if (source->ended)
         return source->ended;
+    if (source->silent[0])
+        return source->silent;
     if (!state || !strcmp(state, "ok"))
         return NULL;
     return reason && *reason ? reason : state;
@@ -409,6 +429,9 @@ json_t *pf_source_json(const struct pf_source *source)
     if (source->ended) {
         json_object_set_new(object, "state", json_string("ended"));
         json_object_set_new(object, "reason", pf_json_bytes(source->ended));
+    } else if (source->silent[0]) {
+        json_object_set_new(object, "state", json_string("degraded"));
+        json_object_set_new(object, "reason", json_string(source->silent));
     } else {
         json_object_set_new(object, "state",
                             state ? json_deep_copy(state) : json_string("starting"));

@@ -4,7 +4,8 @@
  * time it is first told the files that the journal knows, in portions as it takes them. It logs its
  * state and the trouble with its files itself; here only its end is logged. A file whose reading has
  * ended it twice is rejected and passed over (service/blame.h). One that owns a camera is ended when
- * it has been silent for `camera_timeout`: the library in it hangs.
+ * it has been silent for `camera_timeout`: the library in it hangs. One of a folder that is silent for
+ * `folder_timeout` is in trouble until it says something: its mount hangs.
  */
 #ifndef PF_SOURCE_H
 #define PF_SOURCE_H

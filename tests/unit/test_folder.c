@@ -60,6 +60,7 @@ static void begin(void)
     folder = (struct pf_folder){.settings = &settings,
                                 .root = strdup(path),
                                 .source = strdup("folder:in"),
+                                .by_hand = true,
                                 .next_poll_ms = PF_FOLDER_NEVER_MS};
     CHECK_EQ(pf_files_new(&folder.files), 0);
     snprintf(said_path, sizeof(said_path), "%s/said", test_directory());

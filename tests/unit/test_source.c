@@ -21,6 +21,18 @@ int real_frame_look(const char *path, const char *source, const struct pf_file_s
 
 /* A file that begins so ends whoever looks at it; a real one would by a fault of a library. */
 #define POISON "\xff\xd8poison"
+/* One that begins so does not come back, nor does the process start, while there is a file of that name
+ * beside the folder. */
+#define HANG "\xff\xd8hang.."
+
+static void hang(const char *of, const char *name)
+{
+    char path[4300];
+    const char *slash = strstr(of, "/in");
+    snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - of), of, name);
+    while (access(path, F_OK) == 0)
+        usleep(10000);
+}
 
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
                   struct pf_frame *ret, struct pf_error *err)
@@ -32,6 +44,8 @@ int pf_frame_look(const char *path, const char *source, const struct pf_file_sta
         close(fd);
     if (n == sizeof(head) && !memcmp(head, POISON, sizeof(head)))
         raise(SIGKILL);
+    if (n == sizeof(head) && !memcmp(head, HANG, sizeof(head)))
+        hang(path, "hang");
     return real_frame_look(path, source, stamp, ret, err);
 }
 
@@ -40,6 +54,7 @@ __attribute__((constructor)) static void be_capture(int argc, char **argv)
     if (argc < 2 || strcmp(argv[1], "capture") != 0)
         return;
     signal(SIGPIPE, SIG_IGN);
+    hang(argv[2] + strlen("folder:"), "hang-at-start");
     exit(pf_capture_main(argc - 1, argv + 1));
 }
 
@@ -187,5 +202,57 @@ TEST(a_file_that_ends_the_process_is_passed_over)
     put("a.jpg", NULL);
     UNTIL(!strcmp(last_frame, "a.jpg"));
     CHECK_EQ(rejections, 1);
+    end();
+}
+
+/* A file beside the folder: while it is there, the process hangs. */
+static void hanging(const char *file, bool hangs)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/%s", test_directory(), file);
+    if (hangs) {
+        int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
+        CHECK(fd >= 0);
+        close(fd);
+    } else {
+        CHECK_EQ(unlink(path), 0);
+    }
+}
+
+static void check_state(const char *state, const char *reason)
+{
+    json_t *object = pf_source_json(source);
+    CHECK_STR(json_string_value(json_object_get(object, "state")), state);
+    CHECK_STR(json_string_value(json_object_get(object, "reason")), reason);
+    json_decref(object);
+}
+
+TEST(a_folder_that_does_not_answer_is_a_trouble)
+{
+    static const char why[] = "it has not answered for 1 s: does its mount hang?";
+    begin();
+    settings.folder_timeout = 1;
+    put("a.jpg", HANG);
+    hanging("hang", true);
+    hanging("hang-at-start", true);
+    watch();
+    CHECK(!pf_source_trouble(source));
+    UNTIL(pf_source_trouble(source));
+    CHECK_STR(pf_source_trouble(source), why);
+    check_state("degraded", why);
+    hanging("hang-at-start", false);
+    UNTIL(!pf_source_trouble(source));
+
+    UNTIL(pf_source_trouble(source)); /* it is at the file */
+    CHECK_STR(pf_source_trouble(source), why);
+    check_state("degraded", why);
+    hanging("hang", false);
+    UNTIL(!pf_source_trouble(source));
+    check_state("ok", "poll = always");
+
+    /* And one that has nothing to say says so. */
+    int64_t well_ms = pf_monotonic_ms();
+    UNTIL(pf_source_trouble(source) || pf_monotonic_ms() - well_ms > 1500);
+    CHECK_STR(pf_source_trouble(source), NULL);
     end();
 }
