@@ -153,7 +153,9 @@ int pf_act_set(struct pf_service *service, const json_t *settings, struct pf_err
         r = pf_intake_grouper_settings(&service->settings, &grouper, err);
     if (r < 0)
         return r;
+    const struct pf_pairs_settings pairs = pf_pairing_settings(&service->settings, &grouper);
     pf_grouper_set(service->grouper, &grouper);
+    pf_pairs_set(service->pairs, &pairs);
     pf_log_setup("service", (enum pf_log_level)service->settings.log_level);
     pf_timer_set(service->grouper_timer, 0);
     char *text = pf_json_text(settings, JSON_COMPACT);

@@ -39,6 +39,9 @@
 #include "capture/record.h"
 #include "config/base/error.h"
 
+/* No gap that a burst has by itself (one that adapts) is longer. */
+#define PF_GROUPER_GAP_MOST_MS 30000
+
 struct pf_grouper_settings {
     int64_t gap_ms;      /* pf_settings_gap(): limit until two gaps are known */
     bool gap_fixed;      /* pf_settings_gap(): the limit never adapts */

@@ -10,7 +10,7 @@
 
 enum {
     LIMIT_LEAST_MS = 1500,
-    LIMIT_MOST_MS = 30000,
+    LIMIT_MOST_MS = PF_GROUPER_GAP_MOST_MS,
     LIMIT_MARGIN_MS = 1000,
     EXPOSURE_MOST_MS = 600000, /* a stranger's EXIF must not keep a burst open for ever */
     LONG_COMPLETE_MS = 600000,

@@ -43,13 +43,25 @@ static void set_aside(struct pf_service *service, struct pf_record *record,
                 pf_base_name(record->path));
 }
 
+struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
+                                             const struct pf_grouper_settings *grouper)
+{
+    return (struct pf_pairs_settings){
+        .raw = settings->pair == PF_PAIR_RAW,
+        .hold_ms = grouper->hold_ms,
+        .pause_ms =
+            grouper->gap_ms > PF_GROUPER_GAP_MOST_MS ? grouper->gap_ms : PF_GROUPER_GAP_MOST_MS,
+    };
+}
+
 void pf_pairing_feed(struct pf_service *service, struct pf_record *record)
 {
     struct pf_error err = {0};
     struct pf_pairs_answer answer;
     struct pf_identity of;
     bool stacked = find_stacked(service, record, &of, &err);
-    if (pf_pairs_feed(service->pairs, record, stacked, pf_monotonic_ms(), &answer) < 0)
+    pf_pairs_expect_delay(service->pairs, service->delay_ms);
+    if (pf_pairs_feed(service->pairs, record, stacked ? &of : NULL, pf_monotonic_ms(), &answer) < 0)
         pf_log_error("%s: out of memory to wait for its partner", record->path);
     if (answer.stack)
         of = answer.stack->id;

@@ -126,6 +126,8 @@ static int restore_burst(struct pf_service *service, const struct pf_journal_bur
                            pf_monotonic_ms(), err);
     if (r < 0 || (!open && burst->state != PF_BURST_STATE_COMPLETE))
         goto out;
+    for (size_t i = 0; open && i < frames.count; i++)
+        pf_pairs_restore(service->pairs, order[i]);
     r = job_of_frames(burst, &frames, order, false, &job, err);
     if (r < 0)
         goto out;

@@ -277,6 +277,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
                  struct pf_error *err)
 {
     const struct pf_settings *settings = &service->settings;
+    const struct pf_pairs_settings pairs = pf_pairing_settings(settings, grouper);
     char tag[TAG_CHARS + 1];
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
@@ -304,7 +305,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_grouper_new(&service->grouper, grouper, first_burst, err);
     if (!r)
-        r = pf_pairs_new(&service->pairs, settings->pair == PF_PAIR_RAW, grouper->hold_ms, err);
+        r = pf_pairs_new(&service->pairs, &pairs, err);
     if (!r)
         r = pf_ledger_new(&service->ledger, service->base, service->journal, on_committed,
                           on_blocked, service, err);

@@ -108,6 +108,8 @@ void pf_intake_finish(struct pf_service *service);
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 
 /* pairing.c */
+struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
+                                             const struct pf_grouper_settings *grouper);
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the
  * record is handed over). */
 void pf_pairing_feed(struct pf_service *service, struct pf_record *record);

@@ -18,6 +18,11 @@ companions() # FORMAT EXTENSION: five frames of the format, each with its compan
         AND scores LIKE '%companion_of%'")" = 5 ] || fail "not five companions in the journal"
 }
 
+all_are_recorded() # N
+{
+    [ "$(sqlite3 -readonly "$T/state/journal.sqlite" 'SELECT count(*) FROM frames')" = "$1" ]
+}
+
 all_are_companions()
 {
     [ "$(grep -ac 'of the same shot as one that is stacked' "$T/service.err")" = 5 ]
@@ -71,6 +76,26 @@ test_late_partner_after_a_restart()
     check "$(published)/stack.json" '[.frames[] | .format == "dng" and (has("companion") | not)] | all'
     [ "$(sqlite3 -readonly "$T/state/journal.sqlite" "SELECT count(*) FROM frames WHERE state = 3")" = 5 ] ||
         fail "not five companions in the journal"
+}
+
+# The first JPEG is late: the burst is one of RAWs, though the others come in time and the service began anew.
+test_a_burst_is_of_one_kind()
+{
+    need sqlite3
+    both
+    mkdir_inbox
+    serve --hold 0.1 --gap 60 --expected-frames 5
+    drop both/IMG_0001.dng
+    await_log 'burst .* begins with IMG_0001.dng'
+    stop_service
+    serve --hold 0.1 --gap 60 --expected-frames 5
+    drop both/*.jpg
+    wait_for 20 all_are_recorded 6
+    drop both/IMG_000[2-5].dng
+    await_stacks 1 60
+    wait_for 20 all_are_companions
+    stop_service
+    companions dng jpg
 }
 
 # The one-shot command decides as the service does.

@@ -58,12 +58,13 @@ TEST(service_grouper)
 
 static int run_pairs(struct pf_error *err)
 {
+    const struct pf_pairs_settings kind = {.raw = true, .hold_ms = 1000, .pause_ms = 30000};
     struct pf_pairs *pairs = NULL;
-    int r = pf_pairs_new(&pairs, true, 1000, err), fed = 0, back = 0;
+    int r = pf_pairs_new(&pairs, &kind, err), fed = 0, back = 0;
     for (int n = 0; !r && n < 20; n++) {
         struct pf_pairs_answer answer;
         /* Without memory to wait a record comes back at once: it is never lost. */
-        pf_pairs_feed(pairs, made_record(n), false, n, &answer);
+        pf_pairs_feed(pairs, made_record(n), NULL, n, &answer);
         fed++;
         back += (answer.stack != NULL) + (answer.companion != NULL);
         pf_record_free(answer.stack);
