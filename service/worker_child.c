@@ -31,6 +31,7 @@ struct pf_worker {
     bool fell_back;      /* it has failed too often: the processor from now on */
     bool busy;           /* it has work, or is not ready for it */
     int64_t progress_ms; /* when it last said something of its work, or got busy */
+    int64_t said_ms;     /* when it last said anything, was started or got busy */
 };
 
 /* ---- work, and whether it gets on with it ---- */
@@ -47,16 +48,17 @@ bool pf_worker_tell(struct pf_worker *worker, json_t *command)
 
 void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels)
 {
+    int64_t now_ms = pf_monotonic_ms();
     busy = busy || !worker->ready;
     if (busy && !worker->busy)
-        worker->progress_ms = pf_monotonic_ms();
+        worker->progress_ms = worker->said_ms = now_ms;
     worker->busy = busy;
     if (!pf_child_running(worker->child) || !busy) {
         event_del(worker->watchdog);
         return;
     }
-    pf_timer_set(worker->watchdog,
-                 (int64_t)(worker->settings->worker_timeout * 1000) + pixels / 1000);
+    int64_t timeout_ms = (int64_t)(worker->settings->worker_timeout * 1000) + pixels / 1000;
+    pf_timer_set(worker->watchdog, worker->said_ms + timeout_ms - now_ms);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *context)
@@ -89,6 +91,7 @@ static void on_child_started(void *context)
 {
     struct pf_worker *worker = context;
     worker->ready = false;
+    worker->said_ms = pf_monotonic_ms();
     json_decref(worker->warming);
     json_decref(worker->facts);
     free(worker->ended);
@@ -135,8 +138,9 @@ static void on_child_message(const json_t *event, void *context)
     const char *name = json_string_value(json_object_get(event, "event"));
     if (!name)
         return;
+    worker->said_ms = pf_monotonic_ms();
     if (strcmp(name, "warming") != 0)
-        worker->progress_ms = pf_monotonic_ms();
+        worker->progress_ms = worker->said_ms;
     if (!strcmp(name, "ready"))
         on_ready(worker, event);
     else if (!strcmp(name, "warming"))

@@ -47,7 +47,8 @@ void pf_worker_reap(struct pf_worker *worker); /* for every SIGCHLD */
 /* Queues a command, consumed. False: it has not been taken. A worker that does not read is ended. */
 bool pf_worker_tell(struct pf_worker *worker, json_t *command);
 
-/* To be called whenever it may have got something to do, or has done it. pixels: that it is at work on. */
+/* To be called whenever it may have got something to do, or has done it; what it says meanwhile, and not the
+ * call, is its sign of life. pixels: that it is at work on. */
 void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels);
 
 void pf_worker_healthy(struct pf_worker *worker); /* it has done a frame */

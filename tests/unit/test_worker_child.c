@@ -1,0 +1,165 @@
+/* The worker's life, with a child that does nothing by itself in place of service/child.c. */
+#include "service/worker_child.h"
+
+#include "config/base/time.h"
+#include "config/options.h"
+#include "service/child.h"
+#include "service/timer.h"
+#include "tests/unit/test.h"
+
+struct pf_child {
+    struct pf_child_handlers handlers;
+    void *context;
+    int killed;
+};
+
+static struct pf_child fake;
+
+int pf_child_new(struct pf_child **ret, struct event_base *base, const char *const *arguments,
+                 const struct pf_child_handlers *handlers, void *context, struct pf_error *err)
+{
+    (void)base, (void)arguments, (void)err;
+    fake = (struct pf_child){.handlers = *handlers, .context = context};
+    *ret = &fake;
+    return 0;
+}
+
+int pf_child_add_argument(struct pf_child *child, const char *argument)
+{
+    (void)child, (void)argument;
+    return 0;
+}
+
+struct pf_child *pf_child_free(struct pf_child *child)
+{
+    (void)child;
+    return NULL;
+}
+
+void pf_child_start(struct pf_child *child)
+{
+    child->handlers.started(child->context);
+}
+
+int pf_child_send(struct pf_child *child, json_t *object)
+{
+    (void)child;
+    json_decref(object);
+    return 0;
+}
+
+void pf_child_reap(struct pf_child *child)
+{
+    (void)child;
+}
+
+void pf_child_healthy(struct pf_child *child)
+{
+    (void)child;
+}
+
+void pf_child_kill(struct pf_child *child)
+{
+    child->killed++;
+}
+
+void pf_child_stop(struct pf_child *child)
+{
+    (void)child;
+}
+
+bool pf_child_running(const struct pf_child *child)
+{
+    return child != NULL;
+}
+
+/* ---- the owner ---- */
+
+static struct pf_worker *worker;
+static struct event_base *base;
+
+static void on_any(void *context)
+{
+    (void)context;
+}
+
+static void on_message(const json_t *event, void *context)
+{
+    (void)event, (void)context;
+}
+
+static void on_ended(const char *why, void *context)
+{
+    (void)why, (void)context;
+}
+
+static void says(const char *name)
+{
+    json_t *event = json_pack("{s:s}", "event", name);
+    fake.handlers.message(event, fake.context);
+    fake.handlers.batch(fake.context);
+    json_decref(event);
+}
+
+static void let_pass(int ms)
+{
+    struct timeval wait = {.tv_usec = ms * 1000};
+    event_base_loopexit(base, &wait);
+    event_base_dispatch(base);
+}
+
+static void begin(struct pf_settings *settings, double timeout_s)
+{
+    static const struct pf_worker_handlers handlers = {on_any, on_message, on_any, on_ended,
+                                                       on_any};
+    struct pf_error err = {0};
+    CHECK_OK(pf_settings_init(settings, &err), &err);
+    settings->worker_timeout = timeout_s;
+    base = event_base_new();
+    CHECK_OK(pf_worker_new(&worker, base, settings, &handlers, NULL, &err), &err);
+    pf_worker_start(worker);
+}
+
+/* What it is given more to do is no sign of life. */
+TEST(a_worker_that_says_nothing_is_ended_while_more_comes)
+{
+    struct pf_settings settings;
+    begin(&settings, 0.2);
+    says("ready");
+    int64_t begun_ms = pf_monotonic_ms();
+    for (int64_t pixels = 1000; !fake.killed; pixels += 1000) {
+        pf_worker_watch(worker, true, pixels);
+        let_pass(20);
+        CHECK(pf_monotonic_ms() < begun_ms + 5000);
+    }
+    CHECK(pf_monotonic_ms() >= begun_ms + 200);
+    CHECK(pf_worker_stuck_ms(worker) >= 200);
+    pf_worker_free(worker);
+}
+
+TEST(a_worker_that_says_something_is_left_alone)
+{
+    struct pf_settings settings;
+    begin(&settings, 0.5);
+    for (int i = 0; i < 7; i++) { /* before it is ready it has something to do as well */
+        pf_worker_watch(worker, false, 0);
+        let_pass(100);
+        says("warming");
+    }
+    says("ready");
+    for (int i = 0; i < 7; i++) {
+        pf_worker_watch(worker, true, 1000);
+        let_pass(100);
+        says("progress");
+    }
+    pf_worker_watch(worker, false, 0);
+    let_pass(600); /* with nothing to do it has nothing to say */
+    pf_worker_watch(worker, true, 0);
+    let_pass(100);
+    CHECK_EQ(fake.killed, 0);
+    /* A second for every megapixel. */
+    pf_worker_watch(worker, true, 1000000);
+    let_pass(600);
+    CHECK_EQ(fake.killed, 0);
+    pf_worker_free(worker);
+}
