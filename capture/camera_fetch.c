@@ -151,22 +151,24 @@ static void incomplete(struct pf_camera *camera, struct pf_camera_file *file, co
 {
     int64_t now_ms = pf_monotonic_ms();
     file->part_bytes = 0;
-    if (now_ms - file->seen_ms >= (int64_t)(camera->settings->incomplete_after * 1000)) {
+    if (!file->incomplete_ms)
+        file->incomplete_ms = now_ms;
+    if (now_ms - file->incomplete_ms >= (int64_t)(camera->settings->incomplete_after * 1000)) {
         reject(camera, file, reason);
         return;
     }
     pf_log_debug("%s/%s: %s; it is asked for again", file->folder, file->name, reason);
     again(file, AGAIN_MAX_MS);
     /* Its size is what the camera said first, for as long as no event says another. */
-    if (now_ms - file->seen_ms >= UNCHANGED_MS && camera->compare_ms > file->due_ms)
+    if (now_ms - file->incomplete_ms >= UNCHANGED_MS && camera->compare_ms > file->due_ms)
         camera->compare_ms = file->due_ms;
 }
 
 static char *part_path(const struct pf_camera *camera, const struct pf_camera_file *file)
 {
     char *path = NULL;
-    return asprintf(&path, "%s/.part-%s", camera->directory, pf_base_name(file->path)) < 0 ? NULL
-                                                                                           : path;
+    int r = asprintf(&path, "%s/" PF_CAMERA_PART "%s", camera->directory, pf_base_name(file->path));
+    return r < 0 ? NULL : path;
 }
 
 static void send_record(struct pf_camera *camera, struct pf_record *record, const char *path,
@@ -303,6 +305,7 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
         again(file, AGAIN_MAX_MS);
     } else {
         file->attempts++;
+        file->incomplete_ms = 0;
         if (file->attempts >= PATIENT_AFTER)
             again(file, PATIENT_MS);
         pf_camera_lost(camera, r, doing);
@@ -312,8 +315,9 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
 
 void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
 {
-    struct download download = {.camera = camera, .done_bytes = file->part_bytes};
+    struct stat st;
     int r = pf_camera_refresh(camera, file);
+    struct download download = {.camera = camera, .done_bytes = file->part_bytes};
     if (r < 0 && r != GP_ERROR_NOT_SUPPORTED && strcmp(file->folder, "/") != 0) {
         failed(camera, file, &download, r);
         return;
@@ -327,6 +331,8 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
         pf_camera_fail(camera, ENOMEM, file->name);
         return;
     }
+    if (stat(part, &st) < 0 || st.st_size < file->part_bytes)
+        download.done_bytes = file->part_bytes = 0; /* what was there is gone */
     download.fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | (file->part_bytes ? 0 : O_TRUNC), 0666);
     if (download.fd < 0) {
         trouble(camera, file, strerror(errno));

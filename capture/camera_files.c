@@ -75,7 +75,7 @@ static struct pf_camera_file *get(struct pf_camera *camera, const char *folder, 
         pf_camera_fail(camera, ENOMEM, name);
         return NULL;
     }
-    file->seen_ms = file->due_ms = pf_monotonic_ms();
+    file->due_ms = pf_monotonic_ms();
     if (camera->bracket.state != PF_BRACKET_NONE && camera->bracket.triggered)
         file->bracket = camera->bracket.id;
     file->focus_at = camera->bracket.focus_at;
@@ -178,7 +178,7 @@ void pf_camera_added(struct pf_camera *camera, const char *folder, const char *n
     }
     if (file->state != PF_CAMERA_WANTED) {
         file->state = PF_CAMERA_WANTED;
-        file->seen_ms = pf_monotonic_ms();
+        file->incomplete_ms = 0;
         free(file->path);
         file->path = NULL;
     }
@@ -372,6 +372,18 @@ int pf_camera_compare(struct pf_camera *camera)
     return r;
 }
 
+/* A download that goes on with the link that was opened again. */
+static bool is_resumed(const struct pf_camera *camera, const char *part)
+{
+    for (size_t i = 0; i < camera->file_count; i++) {
+        const struct pf_camera_file *file = camera->files[i];
+        if (file->state == PF_CAMERA_WANTED && file->part_bytes && file->path &&
+            !strcmp(pf_base_name(file->path), part + strlen(PF_CAMERA_PART)))
+            return true;
+    }
+    return false;
+}
+
 void pf_camera_scan_spool(struct pf_camera *camera)
 {
     struct dirent **entries;
@@ -381,8 +393,10 @@ void pf_camera_scan_spool(struct pf_camera *camera)
         char *path = pf_path_join(camera->directory, entries[i]->d_name);
         if (!path) {
             pf_camera_fail(camera, ENOMEM, camera->directory);
-        } else if (!strncmp(entries[i]->d_name, ".part-", 6)) {
-            unlink(path); /* of a process that is gone: what a power loss left of it is unknown */
+        } else if (!strncmp(entries[i]->d_name, PF_CAMERA_PART, strlen(PF_CAMERA_PART))) {
+            /* Of a process that is gone: what a power loss left of it is unknown. */
+            if (!is_resumed(camera, entries[i]->d_name))
+                unlink(path);
         } else if (pf_name_kind(entries[i]->d_name) == PF_NAME_IMAGE) {
             camera->spool_files++;
             if (!pf_card_has(camera->card, path))

@@ -23,6 +23,7 @@
 #include "config/settings.h"
 
 #define PF_CAMERA_NEVER_MS INT64_MAX
+#define PF_CAMERA_PART     ".part-" /* what the name of a download begins with, in the spool */
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
@@ -36,11 +37,12 @@ struct pf_camera_file {
     char *folder, *name; /* on the card; folder "/": in the camera's memory alone */
     char *path;          /* in the spool, NULL not chosen yet */
     int64_t time_s, size_bytes;
-    int64_t explained_kb; /* of it that pf_camera::explained_kb has counted */
-    int64_t part_bytes;   /* of it that are in the spool from an earlier try */
-    int64_t bracket;      /* that it was shot in, 0 none; */
-    double focus_at;      /* then */
-    int64_t seen_ms, due_ms, wait_ms;
+    int64_t explained_kb;  /* of it that pf_camera::explained_kb has counted */
+    int64_t part_bytes;    /* of it that are in the spool from an earlier try */
+    int64_t bracket;       /* that it was shot in, 0 none; */
+    double focus_at;       /* then */
+    int64_t incomplete_ms; /* since when it comes whole and is not, 0: it does not */
+    int64_t due_ms, wait_ms;
     bool listed; /* by the comparison under way */
     int attempts;
 };

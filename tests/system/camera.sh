@@ -84,6 +84,8 @@ test_quirk_4_a_dropped_link_resumes()
     await_frames 2 30
     same_as_card 2
     capture_says 'resumed at 1048576 of'
+    # Three parts each, and the one that was broken off.
+    [ "$(tell count 101b)" = 7 ] || fail "$(tell count 101b) parts were fetched"
 }
 
 test_quirk_5_a_short_size()
