@@ -25,6 +25,7 @@
 #   process/cuda/X.c                     with them: the backend
 #   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
 #   tests/cuda/test_cuda_X.cu            -> tests/test_cuda_X; others there help them
+#   tests/bench/gpu_*.cu                 -> tests/gpu_times, on fibers; on a GPU: make gpu-check
 
 SHELL   := /bin/bash
 comma   := ,
@@ -144,6 +145,8 @@ GPU_C   := $(addprefix process/,$(addsuffix .c,align alpha convert coverage fiel
            $(wildcard process/cpu/*.c process/cuda/*.c)
 GPU_C_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C),$(GPU_C))) \
            $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(filter $(ISA_C),$(GPU_C))))
+CLOCK_C := $(wildcard tests/bench/gpu_*.cu)
+CLOCK   := $(if $(SAN),,$(BUILD)/tests/gpu_times)
 # The whole program, for tests that start it with too little memory.
 HUNGRY  := $(BUILD)/tests/parfocal-without-memory
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -162,7 +165,7 @@ programs: tested $(UNITS) $(REPLAYS) $(FIBERS)
 # What ONLY leaves of the tests, as tests/run does, and what scripts start.
 named   = $(addprefix $(BUILD)/tests/,$(if $(ONLY),$(shell printf '%s\n' $(notdir $1) | \
               grep -E '$(firstword $(subst /, ,$(ONLY)))'),$(notdir $1)))
-tested: all $(GENERATE) $(CAMERA) $(RECEIVER) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES) \
+tested: all $(GENERATE) $(CAMERA) $(RECEIVER) $(TORTURE) $(ON_FIBERS) $(CLOCK) $(HUNGRY) $(BENCHES) \
         $(call named,$(UNITS) $(REPLAYS) $(FIBERS))
 
 # Libraries of another architecture are there already (packaging/cross.sh makes such a system).
@@ -236,6 +239,9 @@ $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
 $(HUNGRY): $(BUILD)/service/main.o $(BUILD)/tests/unit/allocations.o
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O) $(GPU_C_O)
 	$(LINK)
+# What times a GPU, on fibers: its clock says nothing here, but that it works is known.
+$(CLOCK): $(patsubst tests/bench/%.cu,$(BUILD)/fibers/tests/bench/%.o,$(CLOCK_C)) $(FIBER_O) $(GPU_C_O)
+	$(LINK)
 $(TORTURE): $(BUILD)/tests/torture/%: $(BUILD)/tests/torture/%.o
 $(REPLAYS): $(BUILD)/tests/test_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_O)
 $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(BUILD)/tests/libgenerate.a $(BUILD)/libparfocal.a
@@ -308,7 +314,7 @@ $(GPU)/%.o: %.cu $(GPU)/flags
 	$(COMPILE_CUDA)
 $(GPU)/test_%: $(GPU)/tests/cuda/test_%.o $(GPU_LIB)
 	$(GPU_LINK)
-$(GPU)/gpu_times: $(GPU)/tests/bench/gpu_times.o $(GPU_LIB)
+$(GPU)/gpu_times: $(CLOCK_C:%.cu=$(GPU)/%.o) $(GPU_LIB)
 	$(GPU_LINK)
 GPU_LINK   = $(call SAY,LD)$(CXX) -pthread -o $@ $(filter %.o,$^) $(CUDA_LIBS) -lm
 gpu-programs: $(GPU_TESTS)

@@ -363,27 +363,35 @@ static int make_room(struct pf_cuda_engine *engine, const struct pf_image *frame
     return take_raw(engine, engine->memory.thrift, err);
 }
 
-static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
-                     double *ret_contrast, struct pf_error *err)
+int pf_cuda_bring(struct pf_cuda_engine *engine, const struct pf_image *frame, struct pf_error *err)
 {
-    struct pf_cuda_engine *engine = opaque;
     let_go(engine);
     int r = make_room(engine, frame, err);
     if (r < 0)
         return r;
     engine->frame = frame;
-    r = bring(engine, err);
-    if (r < 0)
-        return r;
+    return bring(engine, err);
+}
+
+int pf_cuda_see(struct pf_cuda_engine *engine, struct pf_focus *ret_focus, double *ret_contrast,
+                struct pf_error *err)
+{
     struct pf_source_plane luma = pf_cuda_source(engine, 0, 1);
     pf_cuda_measure(engine->cuda, &luma, engine->memory.cells_of_light);
     pf_cuda_download(engine->cuda, engine->cells_of_light, engine->memory.cells_of_light,
                      PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(*engine->cells_of_light));
-    r = make_light(engine, &luma, ret_contrast, err);
+    int r = make_light(engine, &luma, ret_contrast, err);
     if (r < 0)
         return r;
     read_cells(engine, ret_focus);
     return pf_cuda_alignment_measure(&engine->alignment, ret_focus, err);
+}
+
+static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
+                     double *ret_contrast, struct pf_error *err)
+{
+    int r = pf_cuda_bring(opaque, frame, err);
+    return r < 0 ? r : pf_cuda_see(opaque, ret_focus, ret_contrast, err);
 }
 
 static void cuda_keep(void *opaque)

@@ -47,6 +47,12 @@ struct pf_cuda_engine {
     size_t nodes_bytes;
 };
 
+/* engine.c; the two steps of taking a frame in hand: its upload is queued, then it is measured. */
+int pf_cuda_bring(struct pf_cuda_engine *engine, const struct pf_image *frame,
+                  struct pf_error *err);
+int pf_cuda_see(struct pf_cuda_engine *engine, struct pf_focus *ret_focus, double *ret_contrast,
+                struct pf_error *err);
+
 /* fuse.c */
 int pf_cuda_fuse(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
                  int index, struct pf_error *err);

@@ -1,405 +1,303 @@
-/* Times the stages of the engine on a GPU, as a Markdown table: gpu_times [MEGAPIXELS...].
+/* Times the engine on a GPU, as Markdown: gpu_times [MEGAPIXELS...]. Environment: RUNS of a stage (15),
+ * SEED of the pictures (the time).
  *
- * Each stage: CUDA events around it, median of many runs after a warm-up, inputs drawn anew for each
- * size and changed from run to run, outputs poisoned before each. Beside it the floor: the bytes that
- * it must read and write at least once, over the bandwidth of a large copy on the same card. The last
- * rows are the whole engine's, with the host's clock: a frame from memory to fused, and from the last
- * frame to the finished stack in host memory.
+ * Each kernel: CUDA events around it, median of the runs after two that do not count. Inputs take turns
+ * among so many of their own that the card's cache holds none of them; outputs are made unusable before
+ * each run, and what is changed in place begins anew. Beside it the floor: the bytes that it must read
+ * and write at least once, over the bandwidth of a large copy on the same card. Alignment is of pairs
+ * with a known motion, and the second table says by how much it missed. Then the whole engine as the
+ * service runs it, and whole stacks beside the processor's. Status 1 when these are too far apart.
  */
-#include "process/cuda/device.h"
-
-#include <math.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include <algorithm>
-#include <vector>
+#include "tests/bench/gpu_bench.h"
 
 extern "C" {
 #include "process/backend.h"
-#include "process/cuda/deform.h"
-#include "process/cuda/fuse.h"
+#include "process/cuda/engine.h"
+#include "process/pool.h"
 }
 #include "process/cuda/queue.h"
 
-static const int RUNS = 15, SETS = 2;
+enum { FRAMES = 4 };
+/* Stacks beside the processor's: of pictures up to this size, which it needs seconds for. */
+static const double MOST_COMPARED_MP = 30;
+static const double LEAST_DB = 50, MOST_APART_PX = 0.05;
+static bool apart;
 
-static void check(cudaError_t error, const char *what)
+static struct pf_stack_settings settings_of(enum pf_fuse fuse)
 {
-    if (error != cudaSuccess) {
-        fprintf(stderr, "gpu_times: %s: %s\n", what, cudaGetErrorString(error));
-        exit(1);
-    }
-}
-static void check(int r, const struct pf_error &err)
-{
-    if (r < 0) {
-        fprintf(stderr, "gpu_times: %s\n", err.text);
-        exit(1);
-    }
-}
-
-static double clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
-static double median(std::vector<double> values)
-{
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
-
-template <class T> static T *take(size_t count)
-{
-    T *memory = NULL;
-    check(cudaMalloc(&memory, count * sizeof(T)), "memory");
-    check(cudaMemset(memory, 0xA5, count * sizeof(T)), "memory");
-    check(cudaDeviceSynchronize(), "memory");
-    return memory;
-}
-
-struct bench {
-    struct pf_cuda *cuda;
-    double bytes_per_ms; /* of the card */
-    double megapixels;
-};
-
-/* run(i) queues its work; poison(i) makes its output unusable before. bytes 0: no floor is known. */
-template <class Run, class Poison>
-static void time_stage(const struct bench &bench, const char *name, double bytes, Run run,
-                       Poison poison)
-{
-    cudaEvent_t begin, end;
-    check(cudaEventCreate(&begin), "event");
-    check(cudaEventCreate(&end), "event");
-    std::vector<double> times;
-    cudaStream_t stream = bench.cuda->lane[PF_CUDA_WORK];
-    for (int i = 0; i < RUNS + 2; i++) {
-        poison(i);
-        check(cudaEventRecord(begin, stream), "event");
-        run(i);
-        check(cudaEventRecord(end, stream), "event");
-        check(cudaEventSynchronize(end), name);
-        check(cudaGetLastError(), name);
-        float ms;
-        check(cudaEventElapsedTime(&ms, begin, end), "event");
-        if (i >= 2)
-            times.push_back((double)ms);
-    }
-    check(cudaEventDestroy(begin), "event");
-    check(cudaEventDestroy(end), "event");
-    double middle = median(times), floor = bytes / bench.bytes_per_ms;
-    printf("| %.0f | %s | %.3f |", bench.megapixels, name, middle);
-    if (bytes > 0)
-        printf(" %.3f | %.1f |\n", floor, middle / floor);
-    else
-        printf(" – | – |\n");
-    fflush(stdout);
-}
-
-/* A copy on the device, bytes read and bytes written. */
-static double bandwidth(void)
-{
-    size_t bytes = (size_t)1 << 30, free_bytes, total_bytes;
-    check(cudaMemGetInfo(&free_bytes, &total_bytes), "memory");
-    while (bytes > free_bytes / 4)
-        bytes /= 2;
-    char *from = take<char>(bytes), *to = take<char>(bytes);
-    cudaEvent_t begin, end;
-    check(cudaEventCreate(&begin), "event");
-    check(cudaEventCreate(&end), "event");
-    std::vector<double> times;
-    for (int i = 0; i < RUNS; i++) {
-        float ms;
-        check(cudaEventRecord(begin), "event");
-        check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice), "copy");
-        check(cudaEventRecord(end), "event");
-        check(cudaEventSynchronize(end), "copy");
-        check(cudaEventElapsedTime(&ms, begin, end), "event");
-        times.push_back((double)ms);
-    }
-    check(cudaFree(from), "memory");
-    check(cudaFree(to), "memory");
-    return 2.0 * (double)bytes / std::max(median(times), 1e-6);
-}
-
-/* A picture with detail of every size, moved by (dx, dy); fresh for each seed. */
-static uint8_t value_at(unsigned seed, double x, double y)
-{
-    double sum = 128 + 50 * sin(0.011 * x + seed) * cos(0.013 * y) + 30 * sin(0.09 * x + 0.05 * y) +
-                 15 * cos(0.31 * x - 0.27 * y + seed);
-    uint32_t noise = ((uint32_t)(int)x * 0x9e3779b1u ^ (uint32_t)(int)y * 0x85ebca77u) + seed;
-    noise ^= noise >> 15;
-    noise *= 0x2c1b3c6du;
-    return (uint8_t)std::min(255.0, std::max(0.0, sum + (double)(noise >> 29)));
-}
-
-static struct pf_image *frame_of(unsigned seed, int width, int height, double dx, double dy)
-{
-    struct pf_error err = {};
-    struct pf_image *frame = NULL;
-    check(pf_image_new(&frame, width, height, 8, 3, 1, 1, &err), err);
-    for (int plane = 0; plane < 3; plane++) {
-        int step = plane ? 2 : 1;
-        for (int y = 0; y < pf_image_plane_height(frame, plane); y++)
-            for (int x = 0; x < pf_image_plane_width(frame, plane); x++)
-                ((uint8_t *)
-                     frame->plane[plane])[(size_t)y * frame->stride_bytes[plane] + (size_t)x] =
-                    value_at(seed + (unsigned)plane, step * x + dx, step * y + dy);
-    }
-    return frame;
-}
-
-static void time_kernels(const struct bench &bench, int width, int height)
-{
-    struct pf_cuda *cuda = bench.cuda;
-    struct pf_error err = {};
-    size_t pixels = (size_t)width * (size_t)height;
-    double px = (double)pixels;
-    struct pf_cuda_grid size = {width, height, width},
-                        half = {(width + 1) / 2, (height + 1) / 2, (width + 1) / 2};
-    size_t quarter = (size_t)half.width * (size_t)half.height;
-    uint8_t *raw[SETS];
-    for (int set = 0; set < SETS; set++) {
-        struct pf_image *frame = frame_of(11 + (unsigned)set, width, height, 1.7 * set, -0.6 * set);
-        raw[set] = take<uint8_t>(pixels);
-        check(cudaMemcpy2D(raw[set], (size_t)width, frame->plane[0], frame->stride_bytes[0],
-                           (size_t)width, (size_t)height, cudaMemcpyHostToDevice),
-              "upload");
-        pf_image_free(frame);
-    }
-    auto luma = [&](int i) {
-        struct pf_source_plane plane = {};
-        plane.samples = raw[i % SETS];
-        plane.stride_bytes = (size_t)width;
-        plane.width = width;
-        plane.height = height;
-        plane.bits = 8;
-        plane.scale = PF_GREY;
-        return plane;
-    };
-    auto nothing = [](int) {};
-    auto poison = [&](void *memory, size_t bytes) {
-        check(cudaMemsetAsync(memory, 0xA5, bytes, cuda->lane[PF_CUDA_WORK]), "poison");
-    };
-
-    struct pf_cuda_cell *cells = take<struct pf_cuda_cell>(PF_CUDA_CELLS * PF_CUDA_CELLS);
-    time_stage(
-        bench, "focus measure", px,
-        [&](int i) {
-            struct pf_source_plane plane = luma(i);
-            pf_cuda_measure(cuda, &plane, cells);
-        },
-        [&](int) { poison(cells, sizeof(*cells) * PF_CUDA_CELLS * PF_CUDA_CELLS); });
-    check(cudaFree(cells), "memory");
-
-    float *light = take<float>(quarter);
-    time_stage(
-        bench, "light, halved", 2 * px,
-        [&](int i) {
-            struct pf_source_plane plane = luma(i);
-            pf_cuda_halve_source(cuda, light, &plane);
-        },
-        [&](int) { poison(light, quarter * sizeof(float)); });
-
-    int16_t *fine = take<int16_t>(pixels), *average = take<int16_t>(pixels);
-    int16_t *coarse = take<int16_t>(quarter);
-    float *share = take<float>(quarter);
-    pf_kernels(0); /* fills pf_lanczos */
-    float *lanczos = take<float>(sizeof(pf_lanczos) / sizeof(float));
-    check(cudaMemcpy(lanczos, pf_lanczos, sizeof(pf_lanczos), cudaMemcpyHostToDevice), "upload");
-    struct pf_cuda_planes out = {1, {fine, NULL}, size}, below = {1, {coarse, NULL}, half};
-    struct pf_cuda_planes stack = {1, {average, NULL}, size};
-    struct pf_cuda_map map = {};
-    const double h[9] = {1.001, 0.0004, -1.3, -0.0004, 1.001, 2.1, 0, 0, 1};
-    memcpy(map.h, h, sizeof(h));
-    map.here.scale_x = map.here.scale_y = map.there.scale_x = map.there.scale_y = 1;
-    time_stage(
-        bench, "warp, luma", 3 * px,
-        [&](int i) {
-            struct pf_source_plane plane = luma(i);
-            pf_cuda_warp(cuda, &out, &plane, &map, lanczos);
-        },
-        [&](int) { poison(fine, pixels * sizeof(*fine)); });
-    time_stage(
-        bench, "reduce and energy, finest luma", 3.5 * px,
-        [&](int) { pf_cuda_reduce(cuda, &out, &below, share); },
-        [&](int) { poison(coarse, quarter * sizeof(*coarse)); });
-    check(cudaMemset(share, 0x3e, quarter * sizeof(float)), "memory"); /* shares of 0.18 */
-    time_stage(
-        bench, "Laplacian into the stack, finest luma", 7.5 * px,
-        [&](int) { pf_cuda_blend_laplacian(cuda, &stack, &out, &below, share, &half, 2, 2); },
-        nothing);
-    time_stage(
-        bench, "collapse, finest luma", 4.5 * px,
-        [&](int) { pf_cuda_collapse(cuda, &out, &stack, &below, 0, PF_WHITE); },
-        [&](int) { poison(fine, pixels * sizeof(*fine)); });
-    check(cudaFree(fine), "memory");
-    check(cudaFree(average), "memory");
-    check(cudaFree(coarse), "memory");
-    check(cudaFree(share), "memory");
-    check(cudaFree(lanczos), "memory");
-
-    /* Pictures of light down to what each kind of alignment needs. */
-    struct pf_cuda_pyramid pyramid[SETS];
-    memset(pyramid, 0, sizeof(pyramid));
-    for (int kind = 0; kind < 2; kind++) {
-        int most = kind == 0 ? PF_ECC_MAX_WIDTH : 5000, w = width, hgt = height, halvings = 0;
-        for (int set = 0; set < SETS; set++) {
-            struct pf_source_plane plane = luma(set);
-            w = (width + 1) / 2;
-            hgt = (height + 1) / 2;
-            halvings = 1;
-            pf_cuda_halve_source(cuda, light, &plane);
-            float *at = light, *next = take<float>(quarter / 4 + 4096), *other = next;
-            while (w > most) {
-                pf_cuda_halve(cuda, next, at, w, hgt);
-                std::swap(at, next);
-                w = (w + 1) / 2;
-                hgt = (hgt + 1) / 2;
-                halvings++;
-            }
-            double scale = ldexp(1, halvings);
-            check(pf_cuda_pyramid_of_light(cuda, &pyramid[set], at, w, hgt, scale, (scale - 1) / 2,
-                                           &err),
-                  err);
-            check(pf_cuda_wait(cuda, &err), err);
-            check(cudaFree(other), "memory");
-        }
-        double both = 8.0 * w * hgt;
-        if (kind == 0) {
-            struct pf_cuda_ecc *ecc = NULL;
-            check(pf_cuda_ecc_new(&ecc, cuda, &err), err);
-            time_stage(
-                bench, "ecc, similarity, one way (with its launches)", both,
-                [&](int i) {
-                    double found[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-                    struct pf_ecc_fit fit;
-                    check(pf_cuda_ecc_align(ecc, &pyramid[i % SETS], &pyramid[(i + 1) % SETS],
-                                            PF_MOTION_SIMILARITY, false, 0, found, &fit, &err),
-                          err);
-                },
-                nothing);
-            pf_cuda_ecc_free(ecc);
-        }
-        struct pf_cuda_deform *deform = NULL;
-        check(pf_cuda_deform_new(&deform, cuda, &err), err);
-        for (int method = PF_CUDA_FLOW; kind == 1 && method <= PF_CUDA_SYN; method++) {
-            struct pf_cuda_deform_options options = {(enum pf_cuda_deform_method)method,
-                                                     std::max(width, height) / 20.0, 0};
-            time_stage(
-                bench,
-                method == PF_CUDA_FLOW      ? "flow"
-                : method == PF_CUDA_BSPLINE ? "bspline"
-                                            : "syn",
-                both,
-                [&](int i) {
-                    struct pf_warp start = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, NULL};
-                    struct pf_field *field = NULL;
-                    struct pf_cuda_deform_report report;
-                    check(pf_cuda_deform_run(deform, &pyramid[i % SETS], &pyramid[(i + 1) % SETS],
-                                             &start, &options, &field, &report, &err),
-                          err);
-                    pf_field_free(field);
-                },
-                nothing);
-        }
-        pf_cuda_deform_free(deform);
-    }
-    for (int set = 0; set < SETS; set++) {
-        pf_cuda_pyramid_free(cuda, &pyramid[set]);
-        check(cudaFree(raw[set]), "memory");
-    }
-    check(cudaFree(light), "memory");
-}
-
-/* The backend with a frame of three planes, 4:2:0. */
-static void time_engine(const struct bench &bench, int width, int height)
-{
-    const struct pf_backend *backend = &pf_backend_cuda;
     struct pf_stack_settings settings = {};
-    struct pf_error err = {};
     settings.align = PF_ALIGN_ECC;
     settings.motion = PF_MOTION_SIMILARITY;
     settings.min_correlation = 0.5;
-    settings.fuse = PF_FUSE_PYRAMID;
+    settings.fuse = fuse;
+    settings.clip = 3;
     settings.depth = true;
-    void *engine = NULL;
-    check(backend->open(&engine, &settings, NULL, &err), err);
-    struct pf_image *frames[SETS];
-    for (int set = 0; set < SETS; set++)
-        frames[set] = frame_of(31, width, height, 1.5 * set, 0.5 * set);
-    std::vector<double> added, finished;
-    for (int i = 0; i < 6; i++) {
-        double begin = clock_ms(), contrast;
-        struct pf_focus focus;
-        struct pf_warp warp = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, NULL};
-        struct pf_light_match light = {1, {1, 1, 1}};
-        struct pf_fit fit;
-        struct pf_image *preview = NULL;
-        check(backend->load(engine, frames[i % SETS], &focus, &contrast, &err), err);
-        if (i)
-            check(backend->align(engine, PF_TARGET_PREDECESSOR, false, warp.h, &fit, &err), err);
-        check(backend->fuse(engine, &warp, &light, i, &err), err);
-        backend->keep(engine);
-        check(backend->preview(engine, 64, &preview, &err), err); /* waits for all of it */
-        pf_image_free(preview);
-        if (i > 1)
-            added.push_back(clock_ms() - begin);
+    return settings;
+}
+
+/* A burst of a hand-held bracket: each frame moved, and sharp elsewhere. */
+static std::vector<struct pf_image *> burst_of(const struct bench &bench)
+{
+    std::vector<struct pf_image *> frames;
+    for (int i = 0; i < FRAMES; i++) {
+        struct scene scene = scene_of(31, bench.width, bench.height);
+        double turn = 0.0004 * i, zoom = 1 + 0.0006 * i, move = 0.0004 * bench.width * i;
+        const double h[9] = {zoom, -turn, move, turn, zoom, -0.5 * move, 0, 0, 1};
+        memcpy(scene.h, h, sizeof(h));
+        scene.sharp = i;
+        scene.of = FRAMES;
+        frames.push_back(paint(scene, 3));
     }
-    for (int i = 0; i < 4; i++) {
-        struct pf_image *stack = NULL;
-        double begin = clock_ms();
-        check(backend->finish(engine, &stack, &err), err);
-        if (i)
-            finished.push_back(clock_ms() - begin);
-        pf_image_free(stack);
+    return frames;
+}
+
+/* ---- the engine --------------------------------------------------------------------------------- */
+
+/* What must be read and written of a frame's planes and the stack's sums. */
+static double bytes_of(const struct pf_cuda_engine *engine)
+{
+    const struct pf_cuda_memory *memory = &engine->memory;
+    double bytes = 0, sums = 0;
+    for (int plane = 0; plane < engine->shape.planes; plane++) {
+        bytes += (double)engine->stride_bytes[plane] * memory->size[plane][0].height;
+        for (int part = 0; part < memory->parts; part++) {
+            int level = part == PF_PART_FINEST || pf_cuda_is_rest(&engine->shape, plane) ? 0 : 1;
+            if (memory->average[plane][part])
+                sums += 2.0 * memory->size[plane][level].pitch * memory->size[plane][level].height;
+        }
+        if (memory->mean[plane])
+            sums += (memory->deviations[plane] ? 10.0 : 6.0) * memory->size[plane][0].pitch *
+                    memory->size[plane][0].height;
+    }
+    for (int part = 0; part < memory->parts; part++) {
+        const struct pf_cuda_grid *cells = &memory->cells[part == PF_PART_FINEST ? 0 : 1];
+        sums += (memory->shares[part].best ? 10.0 : 4.0) * cells->pitch * cells->height;
+    }
+    return bytes + 2 * sums;
+}
+
+struct stages {
+    std::vector<double> upload, between, fuse, last;
+};
+
+/* A frame as process/stack.c and align.c take it through a backend, waited for at the end. */
+static void add_frame(struct pf_cuda_engine *engine, const struct pf_image *frame, int index,
+                      struct stages *stages)
+{
+    const struct pf_backend *backend = &pf_backend_cuda;
+    struct pf_error err = {};
+    struct pf_focus focus;
+    struct pf_warp warp = {{1, 0, 0, 0, 1, 0, 0, 0, 1}, NULL};
+    struct pf_light_match light;
+    struct pf_fit fit;
+    double contrast, begin = clock_ms();
+    check(pf_cuda_bring(engine, frame, &err), err);
+    check(pf_cuda_wait(engine->cuda, &err), err);
+    double uploaded = clock_ms();
+    check(pf_cuda_see(engine, &focus, &contrast, &err), err);
+    if (index > 0)
+        check(backend->align(engine, PF_TARGET_PREDECESSOR, true, warp.h, &fit, &err), err);
+    if (index > 1) {
+        double wide[9];
+        memcpy(wide, warp.h, sizeof(wide));
+        check(backend->align(engine, PF_TARGET_BEFORE, false, wide, &fit, &err), err);
+    }
+    check(backend->compare_light(engine, warp.h, &light, &err), err);
+    double ms = time_once(engine->cuda->lane[PF_CUDA_WORK],
+                          [&]() { check(backend->fuse(engine, &warp, &light, index, &err), err); });
+    backend->keep(engine);
+    if (index < 2)
+        return;
+    stages->upload.push_back(uploaded - begin);
+    stages->between.push_back(clock_ms() - uploaded);
+    stages->fuse.push_back(ms);
+}
+
+static void time_method(const struct bench &bench, enum pf_fuse fuse, const char *name,
+                        const std::vector<struct pf_image *> &frames)
+{
+    const struct pf_backend *backend = &pf_backend_cuda;
+    struct pf_stack_settings settings = settings_of(fuse);
+    struct pf_error err = {};
+    struct pf_image *image = NULL;
+    struct stages stages;
+    char row[100];
+    void *opaque = NULL;
+    double begin = clock_ms();
+    check(backend->open(&opaque, &settings, NULL, &err), err);
+    struct pf_cuda_engine *engine = (struct pf_cuda_engine *)opaque;
+    int count = 2 + std::min(runs, 8);
+    for (int i = 0; i < count; i++) {
+        add_frame(engine, frames[i % FRAMES], i, &stages);
+        if (i == 0) {
+            snprintf(row, sizeof(row), "%s: first frame, memory taken and cleared", name);
+            say(bench, row, clock_ms() - begin, 0);
+        }
+    }
+    snprintf(row, sizeof(row), "%s: fused (events)", name);
+    say(bench, row, median(stages.fuse), bytes_of(engine));
+    if (fuse == PF_FUSE_PYRAMID) {
+        say(bench, "a frame to the device", median(stages.upload), 0);
+        say(bench, "**a frame, from uploaded to fused**", median(stages.between), bytes_of(engine));
+        std::vector<double> finish, last, preview, map;
+        for (int i = 0; i < std::min(runs, 5); i++) {
+            begin = clock_ms();
+            add_frame(engine, frames[i % FRAMES], count + i, &stages);
+            check(backend->finish(engine, &image, &err), err);
+            last.push_back(clock_ms() - begin);
+            pf_image_free(image);
+            begin = clock_ms();
+            check(backend->finish(engine, &image, &err), err);
+            finish.push_back(clock_ms() - begin);
+            pf_image_free(image);
+            begin = clock_ms();
+            check(backend->preview(engine, 1600, &image, &err), err);
+            preview.push_back(clock_ms() - begin);
+            pf_image_free(image);
+            std::vector<int> rank;
+            for (int k = 0; k <= count + i; k++)
+                rank.push_back(k);
+            begin = clock_ms();
+            check(backend->map(engine, PF_MAP_DEPTH, rank.data(), (int)rank.size(), &image, &err),
+                  err);
+            map.push_back(clock_ms() - begin);
+            pf_image_free(image);
+        }
+        say(bench, "**last frame to finished stack, both in host memory**", median(last), 0);
+        say(bench, "finished stack in host memory", median(finish), 0);
+        say(bench, "preview of at most 1600 px", median(preview), 0);
+        say(bench, "depth map in host memory", median(map), 0);
     }
     backend->close(engine);
-    for (int set = 0; set < SETS; set++)
-        pf_image_free(frames[set]);
-    printf("| %.0f | a frame, host memory to fused, preview of 64 px (host's clock) | %.2f | – | – "
-           "|\n",
-           bench.megapixels, median(added));
-    printf("| %.0f | finished stack in host memory (host's clock) | %.2f | – | – |\n",
-           bench.megapixels, median(finished));
 }
+
+/* ---- whole stacks -------------------------------------------------------------------------------- */
+
+struct outcome {
+    struct pf_image *stack;
+    double h[FRAMES][9], ms;
+};
+
+static struct outcome stack_on(const struct pf_backend *backend,
+                               const std::vector<struct pf_image *> &frames, struct pf_pool *pool)
+{
+    struct outcome outcome = {};
+    struct pf_stack_settings settings = settings_of(PF_FUSE_PYRAMID);
+    struct pf_stack *stack = NULL;
+    struct pf_error err = {};
+    settings.backend = backend;
+    double begin = clock_ms();
+    check(pf_stack_open(&stack, &settings, pool, &err), err);
+    for (int i = 0; i < FRAMES; i++) {
+        struct pf_frame_result result;
+        check(pf_stack_add(stack, frames[(size_t)i], &result, &err), err);
+        if (result.verdict != PF_VERDICT_FUSED || pf_stack_backend(stack) != backend) {
+            fprintf(stderr, "gpu_times: %s: frame %d: %s%s\n", backend->name, i, result.reason,
+                    pf_stack_note(stack));
+            exit(1);
+        }
+        memcpy(outcome.h[i], result.transform, sizeof(outcome.h[i]));
+    }
+    check(pf_stack_finish(stack, &outcome.stack, &err), err);
+    outcome.ms = clock_ms() - begin;
+    pf_stack_free(stack);
+    return outcome;
+}
+
+/* dB between two results, whose samples have 16 bits. */
+static double psnr(const struct pf_image *a, const struct pf_image *b)
+{
+    double sum = 0, count = 0;
+    for (int plane = 0; plane < a->planes; plane++)
+        for (int y = 0; y < pf_image_plane_height(a, plane); y++) {
+            const uint16_t *p = (const uint16_t *)((const char *)a->plane[plane] +
+                                                   (size_t)y * a->stride_bytes[plane]);
+            const uint16_t *q = (const uint16_t *)((const char *)b->plane[plane] +
+                                                   (size_t)y * b->stride_bytes[plane]);
+            for (int x = 0; x < pf_image_plane_width(a, plane); x++)
+                sum += ((double)p[x] - q[x]) * ((double)p[x] - q[x]);
+            count += pf_image_plane_width(a, plane);
+        }
+    return sum > 0 ? 10 * log10(65535.0 * 65535.0 * count / sum) : 200;
+}
+
+static void compare_stacks(const struct bench &bench, const std::vector<struct pf_image *> &frames)
+{
+    struct pf_pool *pool = NULL;
+    struct pf_error err = {};
+    check(pf_pool_new(&pool, 0, &err), err);
+    struct outcome here = stack_on(&pf_backend_cpu, frames, pool);
+    struct outcome there = stack_on(&pf_backend_cuda, frames, pool);
+    double db = psnr(here.stack, there.stack), px = 0;
+    for (int i = 0; i < FRAMES; i++)
+        px = std::max(
+            px, pf_homography_corner_distance(here.h[i], there.h[i], bench.width, bench.height));
+    note(&stacks, "| %g | %.1f | %.4f | %.0f | %.0f |\n", bench.megapixels, db, px, there.ms,
+         here.ms);
+    apart = apart || !(db >= LEAST_DB && px <= MOST_APART_PX);
+    pf_image_free(here.stack);
+    pf_image_free(there.stack);
+    pf_pool_free(pool);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {
-    static const double usual[] = {6, 24, 45, 300};
-    std::vector<double> sizes(usual, usual + 4);
+    std::vector<double> sizes = {6, 24, 45, 300};
     if (argc > 1)
         sizes.clear();
     for (int i = 1; i < argc; i++)
         sizes.push_back(atof(argv[i]));
+    if (getenv("RUNS"))
+        runs = std::max(1, atoi(getenv("RUNS")));
+    uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : (uint64_t)time(NULL);
+    double begin = clock_ms();
     struct bench bench;
+    struct pf_cuda *cuda = NULL;
     struct pf_error err = {};
     cudaDeviceProp properties;
-    int driver = 0;
+    char name[300];
+    /* As the worker begins: the host sleeps while it waits. */
+    check(pf_backend_cuda.start(name, sizeof(name), &err), err);
     check(cudaGetDeviceProperties(&properties, 0), "the GPU");
-    check(cudaDriverGetVersion(&driver), "the driver");
-    check(pf_cuda_new(&bench.cuda, &err), err);
+    check(pf_cuda_new(&cuda, &err), err);
+    make_tile(seed);
     bench.bytes_per_ms = bandwidth();
     printf(
-        "%s, compute capability %d.%d, driver for CUDA %d.%d; a copy on the device moves %.0f GB/s "
-        "(read and written).\n\n",
-        properties.name, properties.major, properties.minor, driver / 1000, driver % 100 / 10,
+        "%s, compute capability %d.%d, %u host cores; a copy on the device moves %.0f GB/s (read "
+        "and written).\n\n",
+        properties.name, properties.major, properties.minor, std::thread::hardware_concurrency(),
         bench.bytes_per_ms * 1e-6);
+    printf("Kernels by events, the rest by the host's clock; pictures of seed %llu.\n\n",
+           (unsigned long long)seed);
     printf(
         "| MP | stage | median, ms | floor, ms | times the floor |\n|---:|---|---:|---:|---:|\n");
     for (double megapixels : sizes) {
         bench.megapixels = megapixels;
-        int width = (int)(sqrt(megapixels * 1e6 * 4 / 3) / 4) * 4, height = width * 3 / 4;
-        time_kernels(bench, width, height);
-        time_engine(bench, width, height);
+        bench.width = (int)(sqrt(megapixels * 1e6 * 4 / 3) / 4) * 4;
+        bench.height = bench.width * 3 / 4;
+        time_stages(bench, cuda);
+        std::vector<struct pf_image *> frames = burst_of(bench);
+        time_method(bench, PF_FUSE_PYRAMID, "pyramid", frames);
+        time_method(bench, PF_FUSE_SOFT_DEPTH, "soft-depth", frames);
+        time_method(bench, PF_FUSE_AVERAGE, "average", frames);
+        if (megapixels <= MOST_COMPARED_MP)
+            compare_stacks(bench, frames);
+        for (struct pf_image *frame : frames)
+            pf_image_free(frame);
     }
-    pf_cuda_free(bench.cuda);
-    return 0;
+    pf_cuda_free(cuda);
+    printf("\nAlignment of pairs whose motion is known, px of the frame:\n\n| MP | method | mean "
+           "error | largest error |\n|---:|---|---:|---:|\n%s",
+           exactness.c_str());
+    printf(
+        "\nStacks of %d frames, GPU beside processor (at least %.0f dB, at most %.2f px):\n\n"
+        "| MP | stacks, dB apart | transforms, px apart at the corners | GPU, ms | processor, ms "
+        "|\n|---:|---:|---:|---:|---:|\n%s",
+        FRAMES, LEAST_DB, MOST_APART_PX, stacks.c_str());
+    printf("\nMade in %.0f s.\n", (clock_ms() - begin) / 1000);
+    if (apart)
+        fprintf(stderr, "gpu_times: stacks are too far apart\n");
+    return apart;
 }

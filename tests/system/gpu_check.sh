@@ -36,3 +36,20 @@ test_a_test_that_fails_is_a_failure()
     expect_status 1 "$CHECK" run "$T/gpu"
     grep -q '0 tests passed, 1 failed' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
 }
+
+# What it says of time is nothing on fibers; but that every stage works and what it compares is alike.
+test_the_table_has_all_stages()
+{
+    [ -z "$SAN" ] || skip 'its kernels are tested elsewhere'
+    local stage
+    RUNS=1 SEED=1 FIBERS_MEMORY=100000000 expect_status 0 "$BUILD/tests/gpu_times" 0.02
+    for stage in 'focus measure' 'warp, luma' 'noise' 'evidence, finest' 'weigh, finest' 'blend, a part of luma' \
+        'ecc, similarity' 'flow' 'bspline' 'syn' 'a frame to the device' '\*\*a frame, from uploaded to fused' \
+        '\*\*last frame to finished stack' 'preview' 'depth map' 'soft-depth: fused' 'average: fused'; do
+        grep -Eq "^\| 0.02 \| $stage" out || { cat out; fail "no row for $stage"; }
+    done
+    # | MP | method | mean error | largest |: a pair that bends, found on pictures of 80 pixels' width
+    awk -F'|' '$3 ~ /^ (flow|bspline|syn|ecc, similarity) $/ && NF == 6 { n++; bad += !($4 < 0.3) }
+        END { exit !(n == 4 && bad == 0) }' out || { cat out; fail 'motions that are known are not found'; }
+    grep -Eq '^\| 0.02 \| [5-9][0-9]\.[0-9] \| 0\.0[0-4]' out || { cat out; fail 'stacks are apart'; }
+}
