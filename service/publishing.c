@@ -19,16 +19,18 @@
 
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 60000
+#define SILENT_MS      30000 /* a check takes no time where the outbox lies on a disk */
 
 /* ---- an outbox that cannot be written ---- */
 
-static void outbox_trouble(struct pf_service *service, int code, const char *text)
+static void outbox_trouble(struct pf_service *service, int code, const char *text, bool by_check)
 {
     if (service->outbox_errno != code)
         pf_log_error("the outbox cannot be written: %s; complete bursts wait, and it is tried "
                      "again by itself",
                      text);
     service->outbox_errno = code;
+    service->outbox_by_check = by_check;
     pf_trouble_on(service->troubles, true, "outbox", NULL, "the outbox cannot be written: %s",
                   text);
     service->outbox_backoff_ms =
@@ -52,6 +54,49 @@ static void outbox_works(struct pf_service *service)
     service->outbox_errno = service->outbox_backoff_ms = 0;
     pf_trouble_off(service->troubles, "outbox");
     pf_scheduler_hold(service->scheduler, 0);
+}
+
+static bool something_waits(const struct pf_service *service)
+{
+    for (const struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
+        if (job->complete)
+            return true;
+    return false;
+}
+
+/* What a check has found, a check finds to be over; what a stack has found, the next stack, if there is one
+ * that waits. */
+static void outbox_is_there(struct pf_service *service)
+{
+    if (service->outbox_errno && (service->outbox_by_check || check_tells(service->outbox_errno) ||
+                                  !something_waits(service)))
+        outbox_works(service);
+}
+
+void pf_publishing_check(struct pf_service *service)
+{
+    int64_t now_ms = pf_monotonic_ms();
+    if (!service->outbox_asked_ms) {
+        if (pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL) == 0)
+            service->outbox_asked_ms = now_ms;
+        return;
+    }
+    if (service->outbox_silent || now_ms - service->outbox_asked_ms < SILENT_MS)
+        return;
+    service->outbox_silent = true;
+    pf_log_error("the outbox has not answered for %d s: does its mount hang? complete bursts wait",
+                 SILENT_MS / 1000);
+    pf_trouble_on(service->troubles, true, "outbox.silent", NULL,
+                  "the outbox has not answered for %d s: does its mount hang?", SILENT_MS / 1000);
+}
+
+static void outbox_answers(struct pf_service *service)
+{
+    service->outbox_asked_ms = 0;
+    if (service->outbox_silent)
+        pf_log_info("the outbox answers again");
+    service->outbox_silent = false;
+    pf_trouble_off(service->troubles, "outbox.silent");
 }
 
 /* ---- what the scheduler says ---- */
@@ -81,7 +126,7 @@ void pf_publishing_finished(struct pf_job *job, const json_t *event, void *conte
 void pf_publishing_unwritten(struct pf_job *job, int code, const char *reason, void *context)
 {
     (void)job;
-    outbox_trouble(context, code, reason);
+    outbox_trouble(context, code, reason, false);
 }
 
 /* ---- what the outbox answers ---- */
@@ -91,7 +136,7 @@ void pf_publishing_find(struct pf_service *service, struct pf_job *job)
     json_t *identities = pf_sidecar_identities(job);
     if (!identities || pf_outbox_ask(service->outbox, PF_OUTBOX_FIND, job->burst, job->name,
                                      job->find_version, identities) < 0)
-        outbox_trouble(service, ENOMEM, "out of memory");
+        outbox_trouble(service, ENOMEM, "out of memory", false);
     json_decref(identities);
 }
 
@@ -138,17 +183,18 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
 {
     struct pf_service *service = context;
     struct pf_job *job = pf_scheduler_find(service->scheduler, answer->burst);
-    bool found = answer->r == 0;
+    bool found = answer->r == 0, check = answer->request == PF_OUTBOX_CHECK;
+    if (check)
+        outbox_answers(service);
     if (answer->r < 0 && !(answer->request == PF_OUTBOX_FIND && answer->r == -ENOENT)) {
         if (job && (answer->request == PF_OUTBOX_PREPARE || answer->request == PF_OUTBOX_PUBLISH))
             job->out = PF_OUT_NOWHERE;
-        outbox_trouble(service, -answer->r, answer->text);
+        outbox_trouble(service, -answer->r, answer->text, check);
         return;
     }
     switch (answer->request) {
     case PF_OUTBOX_CHECK:
-        if (check_tells(service->outbox_errno))
-            outbox_works(service);
+        outbox_is_there(service);
         break;
     case PF_OUTBOX_PREPARE:
         if (job)

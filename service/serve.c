@@ -115,7 +115,7 @@ static void on_health_timer(evutil_socket_t fd, short what, void *context)
 {
     struct pf_service *service = context;
     (void)fd, (void)what;
-    pf_outbox_ask(service->outbox, PF_OUTBOX_CHECK, 0, "", 0, NULL);
+    pf_publishing_check(service);
     pf_timer_set(service->health_timer, HEALTH_MS);
 }
 

@@ -88,8 +88,11 @@ struct pf_service {
 
     struct pf_pairs *pairs;
 
-    int outbox_errno; /* of the trouble told last; 0: it works */
+    int outbox_errno;     /* of the trouble told last; 0: it works */
+    bool outbox_by_check; /* it was no stack that found it */
     int64_t outbox_backoff_ms;
+    int64_t outbox_asked_ms; /* since when its check has not been answered; 0: it has */
+    bool outbox_silent;      /* that has been told */
 };
 
 /* intake.c */
@@ -139,6 +142,8 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context);
 /* A stack is in the journal; its job may be gone (NULL). */
 void pf_publishing_committed(struct pf_service *service, const struct pf_entry *entry,
                              struct pf_job *job);
+/* Asks whether the outbox can be written, once it has answered the last time. To be called now and then. */
+void pf_publishing_check(struct pf_service *service);
 /* Asks the outbox whether job->find_version is there already; what could not be answered is asked
  * again when outbox_timer fires. */
 void pf_publishing_find(struct pf_service *service, struct pf_job *job);
