@@ -215,12 +215,14 @@ static void know_boot(struct pf_journal *journal)
     journal->wall_offset_ms = pf_wall_ms() - pf_monotonic_ms();
 }
 
-int pf_journal_open(struct pf_journal **ret, const char *directory, struct pf_error *err)
+int pf_journal_open(struct pf_journal **ret, const char *directory,
+                    const struct pf_journal_busy *busy, struct pf_error *err)
 {
     struct pf_journal *journal = calloc(1, sizeof(*journal));
     if (!journal)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
     journal->lock_fd = -1;
+    journal->busy = busy;
     journal->path = pf_path_join(directory, "journal.sqlite");
     int r = journal->path ? pf_make_directories(directory, err)
                           : pf_fail(err, ENOMEM, "out of memory for the journal");
@@ -237,6 +239,7 @@ int pf_journal_open(struct pf_journal **ret, const char *directory, struct pf_er
         return r;
     }
     know_boot(journal);
+    journal->busy = NULL;
     *ret = journal;
     return 0;
 }

@@ -38,10 +38,19 @@
 
 struct pf_journal;
 
-/* Opens DIRECTORY/journal.sqlite, creating both when missing. -EBUSY: another service uses the
- * directory (the text names its process), -EREMOTE: it lies on a network file system, -EUCLEAN,
- * -ENOTSUP: written by a newer parfocal. */
-int pf_journal_open(struct pf_journal **ret, const char *directory, struct pf_error *err);
+/* Who wants to know that opening takes its time: all of the file is read, and an older one is copied and
+ * brought up to date. */
+struct pf_journal_busy {
+    /* What is done from now on, to so many bytes. */
+    void (*tell)(const char *doing, int64_t bytes, void *context);
+    void *context;
+};
+
+/* Opens DIRECTORY/journal.sqlite, creating both when missing. busy: NULL: nobody. -EBUSY: another
+ * service uses the directory (the text names its process), -EREMOTE: it lies on a network file system,
+ * -EUCLEAN, -ENOTSUP: written by a newer parfocal. */
+int pf_journal_open(struct pf_journal **ret, const char *directory,
+                    const struct pf_journal_busy *busy, struct pf_error *err);
 struct pf_journal *pf_journal_close(struct pf_journal *journal); /* NULL-safe, returns NULL */
 
 /* NULL when a file system of this statfs(2) type can hold a journal, else its name for people.

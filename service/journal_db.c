@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config/base/jsonl.h"
 
@@ -320,6 +321,14 @@ int pf_journal_create(struct pf_journal *journal, struct pf_error *err)
     return r < 0 ? r : pf_journal_migrate(journal, 0, err);
 }
 
+void pf_journal_tell_busy(const struct pf_journal *journal, const char *doing)
+{
+    struct stat st;
+    if (journal->busy)
+        journal->busy->tell(doing, stat(journal->path, &st) < 0 ? 0 : st.st_size,
+                            journal->busy->context);
+}
+
 int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_error *err)
 {
     char application[16], version[16], health[256];
@@ -337,6 +346,7 @@ int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_err
         return pf_fail(err, ENOTSUP,
                        "journal %s was written by a newer parfocal (version %s, this one knows %d)",
                        journal->path, version, pf_journal_newest());
+    pf_journal_tell_busy(journal, "checking the journal");
     r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
     /* SQLite takes a page that it finds no memory for as a damaged one: then it may be well now, or
      * there is no memory to ask again. */

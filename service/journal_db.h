@@ -125,6 +125,7 @@ struct pf_journal {
     sqlite3 *db;
     char *path; /* of the database, for messages */
     int lock_fd;
+    const struct pf_journal_busy *busy; /* while it is opened; borrowed, NULL: nobody */
     bool in_batch;
     struct pf_error lost; /* why SQLite gave the batch up, unset when it did not */
     sqlite3_stmt *statements[PF_QUERY_COUNT];
@@ -198,6 +199,9 @@ int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_err
 /* journal_migrate.c */
 /* Schema that this program writes. */
 int pf_journal_newest(void);
+
+/* Something begins that reads or writes all of it. */
+void pf_journal_tell_busy(const struct pf_journal *journal, const char *doing);
 /* Brings the tables from that schema (0: there are none) to the newest, all or nothing of it. */
 int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error *err);
 

@@ -113,6 +113,8 @@ static int keep_copy(struct pf_journal *journal, int version, struct pf_error *e
     else if (unlink(path) < 0 && errno != ENOENT) /* what another attempt has left */
         r = pf_fail_errno(err, errno, "%s", path);
     if (!r)
+        pf_journal_tell_busy(journal, "keeping a copy of the journal as it was");
+    if (!r)
         r = pf_journal_exec(journal, sql, "keeping a copy of it as it was", err);
     if (!r)
         r = pf_sync_path(path, err);
@@ -134,9 +136,11 @@ int pf_journal_migrate(struct pf_journal *journal, int version, struct pf_error 
         r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
     if (r < 0)
         return r;
-    for (int step = version; !r && step < newest; step++)
+    for (int step = version; !r && step < newest; step++) {
+        pf_journal_tell_busy(journal, "bringing the journal up to date");
         r = pf_journal_exec(journal, steps[step],
                             step ? "bringing its tables up to date" : "creating its tables", err);
+    }
     sqlite3_snprintf(sizeof(number), number, "PRAGMA user_version = %d", newest);
     if (!r)
         r = pf_journal_exec(journal, number, "bringing its tables up to date", err);

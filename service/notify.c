@@ -19,7 +19,9 @@ enum {
     STATUS_MS = 2000,   /* between two looks at how it is */
     SOURCES_MS = 20000, /* that a source has to say how it is: its mount may hang */
     EXTEND_MS = 30000,  /* a GPU that warms up may take longer than systemd waits */
-    STUCK_TIMEOUTS = 3  /* of the worker: two restarts have brought nothing */
+    BUSY_MS = 60000,    /* and so may a large journal */
+    MEGABYTE = 1000000,
+    STUCK_TIMEOUTS = 3 /* of the worker: two restarts have brought nothing */
 };
 
 struct pf_notify {
@@ -154,8 +156,7 @@ static bool take_address(struct pf_notify *notify, const char *path)
     return true;
 }
 
-int pf_notify_new(struct pf_notify **ret, struct event_base *base, struct pf_service *service,
-                  struct pf_error *err)
+int pf_notify_new(struct pf_notify **ret, struct pf_service *service, struct pf_error *err)
 {
     const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC");
     const char *pid = getenv("WATCHDOG_PID");
@@ -168,10 +169,9 @@ int pf_notify_new(struct pf_notify **ret, struct event_base *base, struct pf_ser
         notify->service = service;
         notify->begun_ms = pf_monotonic_ms();
         notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        notify->timer = evtimer_new(base, on_timer, notify);
         if (usec && (!pid || atol(pid) == (long)getpid()))
             notify->watchdog_ms = atoll(usec) / 2000;
-        if (notify->fd < 0 || !notify->timer)
+        if (notify->fd < 0)
             r = pf_fail(err, ENOMEM, "out of memory for systemd's notifications");
         else if (!take_address(notify, path))
             r = pf_fail(err, EINVAL, "NOTIFY_SOCKET = %.200s is no socket's address", path);
@@ -183,10 +183,35 @@ int pf_notify_new(struct pf_notify **ret, struct event_base *base, struct pf_ser
         pf_notify_free(notify);
         return r;
     }
-    if (notify)
-        pf_timer_set(notify->timer, 0);
     *ret = notify;
     return 0;
+}
+
+int pf_notify_begin(struct pf_notify *notify, struct event_base *base, struct pf_error *err)
+{
+    if (!notify)
+        return 0;
+    notify->timer = evtimer_new(base, on_timer, notify);
+    if (!notify->timer)
+        return pf_fail(err, ENOMEM, "out of memory for systemd's notifications");
+    pf_timer_set(notify->timer, 0);
+    return 0;
+}
+
+void pf_notify_busy(struct pf_notify *notify, const char *doing, int64_t bytes)
+{
+    char line[sizeof(notify->status) + 64];
+    if (!notify)
+        return;
+    if (bytes >= MEGABYTE)
+        snprintf(notify->status, sizeof(notify->status), "%s (%lld MB)", doing,
+                 (long long)(bytes / MEGABYTE));
+    else
+        snprintf(notify->status, sizeof(notify->status), "%s", doing);
+    /* No disk is so slow that it would take a microsecond for a byte. */
+    snprintf(line, sizeof(line), "EXTEND_TIMEOUT_USEC=%lld\nSTATUS=%s",
+             BUSY_MS * 1000ll + (long long)bytes, notify->status);
+    say(notify, line);
 }
 
 void pf_notify_stopping(struct pf_notify *notify)

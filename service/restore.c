@@ -164,6 +164,7 @@ static int restore_bursts(struct pf_service *service, struct pf_journal_bursts *
     for (size_t i = 0; r >= 0 && i < bursts->count; i++) {
         const struct pf_journal_burst *burst = &bursts->items[i];
         bool work = burst->state == PF_BURST_STATE_OPEN || burst->state == PF_BURST_STATE_COMPLETE;
+        pf_notify_busy(service->notify, "taking up its bursts again", 0);
         if (work != finished)
             r = restore_burst(service, burst, err);
     }

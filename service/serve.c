@@ -21,6 +21,7 @@
 #define TAG_CHARS      8
 #define HEALTH_MS      10000
 #define OUTBOX_WAIT_MS 2000
+#define LARGE_BYTES    100000000 /* of a journal: a person waits for it */
 
 static void end_when_stopped(struct pf_service *service)
 {
@@ -143,6 +144,15 @@ static void on_blocked(bool blocked, void *context)
                       "the journal cannot be written; frames wait until it can");
     else
         pf_trouble_off(service->troubles, "journal");
+}
+
+/* Opening the journal takes its time. */
+static void on_busy(const char *doing, int64_t bytes, void *context)
+{
+    struct pf_service *service = context;
+    pf_log(bytes < LARGE_BYTES ? PF_LOG_DEBUG : PF_LOG_INFO, "%s: %lld MB", doing,
+           (long long)bytes / 1000000);
+    pf_notify_busy(service->notify, doing, bytes);
 }
 
 /* ---- building up and taking down ---- */
@@ -278,6 +288,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
 {
     const struct pf_settings *settings = &service->settings;
     const struct pf_pairs_settings pairs = pf_pairing_settings(settings, grouper);
+    const struct pf_journal_busy busy = {on_busy, service};
     char tag[TAG_CHARS + 1];
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
@@ -290,7 +301,9 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_troubles_new(&service->troubles, service->events, err);
     if (!r)
-        r = pf_journal_open(&service->journal, settings->state, err);
+        r = pf_notify_new(&service->notify, service, err);
+    if (!r)
+        r = pf_journal_open(&service->journal, settings->state, &busy, err);
     if (!r)
         r = make_preview_directory(service, err);
     if (!r)
@@ -299,7 +312,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = build_loop(service, err);
     if (!r)
-        r = pf_notify_new(&service->notify, service->base, service, err);
+        r = pf_notify_begin(service->notify, service->base, err);
     if (!r)
         r = pf_journal_next_burst(service->journal, &first_burst, err);
     if (!r)

@@ -122,11 +122,11 @@ static void make(void)
     fuzz_quiet();
     char state[8192];
     snprintf(state, sizeof(state), "%s/state", fuzz_directory());
-    FUZZ_CHECK(pf_journal_open(&journal, state, &err) == 0);
+    FUZZ_CHECK(pf_journal_open(&journal, state, NULL, &err) == 0);
     add_frames(journal, 0, 20);
     tell(journal);
     pf_journal_close(journal); /* checkpoints: all is in the database */
-    FUZZ_CHECK(pf_journal_open(&journal, state, &err) == 0);
+    FUZZ_CHECK(pf_journal_open(&journal, state, NULL, &err) == 0);
     database = load(in("journal.sqlite"));
     add_frames(journal, 20, 7);
     wal = load(in("journal.sqlite-wal"));
@@ -264,7 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     char state[8192];
     snprintf(state, sizeof(state), "%s/state", fuzz_directory());
-    int r = pf_journal_open(&journal, state, &err);
+    int r = pf_journal_open(&journal, state, NULL, &err);
     if (r == 0) {
         /* What a write-ahead log has not whole is as if it had never been; all before is there. */
         if (of_wal) {

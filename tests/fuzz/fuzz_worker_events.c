@@ -35,7 +35,7 @@ static void begin(void)
     free(service.settings.outbox);
     service.settings.state = pf_path_join(fuzz_directory(), "state");
     service.settings.outbox = pf_path_join(fuzz_directory(), "outbox");
-    FUZZ_CHECK(pf_journal_open(&service.journal, service.settings.state, &err) == 0);
+    FUZZ_CHECK(pf_journal_open(&service.journal, service.settings.state, NULL, &err) == 0);
     FUZZ_CHECK(pf_events_new(&service.events, &err) == 0);
     FUZZ_CHECK(pf_troubles_new(&service.troubles, service.events, &err) == 0);
     FUZZ_CHECK(pf_outbox_new(&service.outbox, service.base, service.settings.outbox, "fuzz",

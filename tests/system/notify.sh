@@ -39,8 +39,15 @@ test_ready_status_watchdog_and_stopping()
     local before
     listen
     mkdir_inbox
+    need sqlite3
+    mkdir state
+    sqlite3 state/journal.sqlite <"$ROOT/tests/unit/journal_v1.sql"
     WATCHDOG_USEC=400000 serve
     wait_for 30 told '^READY=1$'
+    # A large journal may take longer than systemd waits.
+    for what in 'checking the journal' 'keeping a copy of the journal as it was' 'bringing the journal up to date'; do
+        sed '/READY=1/q' told | grep -q "^EXTEND_TIMEOUT_USEC=6[0-9]\{7\} STATUS=$what" || fail "not told: $what: $(cat told)"
+    done
     log_says 'worker ready' || fail 'ready before the worker'
     log_says 'inotify, ok|polling' || fail 'ready before the source'
     wait_for 10 told '^STATUS=1 of 1 sources well; worker ready, c'

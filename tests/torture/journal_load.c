@@ -292,13 +292,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: journal_load DIRECTORY BURSTS\n");
         return 2;
     }
-    must(pf_journal_open(&journal, argv[1], &err), "open");
+    must(pf_journal_open(&journal, argv[1], NULL, &err), "open");
     double begin = cpu_ms();
     fill();
     printf("%d bursts of %d frames in %.1f s\n", bursts, FRAMES, (cpu_ms() - begin) / 1e3);
     pf_journal_close(journal);
     begin = cpu_ms();
-    must(pf_journal_open(&journal, argv[1], &err), "open");
+    must(pf_journal_open(&journal, argv[1], NULL, &err), "open");
     printf("opening, with its check: %.0f ms\n", cpu_ms() - begin);
     for (size_t q = 0; q < sizeof(questions) / sizeof(*questions); q++) {
         double times[TIMES];

@@ -44,7 +44,7 @@ static inline struct pf_journal *open_in(const char *directory)
 {
     struct pf_journal *journal = NULL;
     struct pf_error err = {0};
-    CHECK_OK(pf_journal_open(&journal, directory, &err), &err);
+    CHECK_OK(pf_journal_open(&journal, directory, NULL, &err), &err);
     return journal;
 }
 

@@ -25,7 +25,7 @@ static int run_journal(struct pf_error *err)
     bool recorded = false;
     snprintf(state, sizeof(state), "%s/state%d", test_directory(), turn++);
     struct pf_record *first = made_record(1), *second = made_record(2);
-    int r = pf_journal_open(&journal, state, err);
+    int r = pf_journal_open(&journal, state, NULL, err);
     if (!r)
         r = pf_journal_begin(journal, err);
     if (!r)
@@ -112,7 +112,7 @@ static int run_journal_opening(struct pf_error *err)
         made = true;
         allocations_go_on(left);
     }
-    int r = pf_journal_open(&journal, test_directory(), err);
+    int r = pf_journal_open(&journal, test_directory(), NULL, err);
     pf_journal_close(journal);
     return r;
 }
@@ -147,7 +147,7 @@ static int run_journal_migration(struct pf_error *err)
     sqlite3_close(db);
     allocations_go_on(left);
     snprintf(path, sizeof(path), "%s/old", test_directory());
-    int r = pf_journal_open(&journal, path, err);
+    int r = pf_journal_open(&journal, path, NULL, err);
     pf_journal_close(journal);
     left = allocations_hold();
     struct pf_journal_bursts bursts = {0};

@@ -233,7 +233,7 @@ TEST(journal_migration_is_all_or_nothing)
     sqlite3_close(db);
     struct pf_journal *journal = NULL;
     struct pf_error err = {0};
-    CHECK(pf_journal_open(&journal, test_directory(), &err) < 0);
+    CHECK(pf_journal_open(&journal, test_directory(), NULL, &err) < 0);
     CHECK(strstr(err.text, "bringing its tables up to date"));
     char *schema = schema_of(test_directory());
     CHECK(strstr(schema, "version: 1\n"));

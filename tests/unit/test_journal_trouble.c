@@ -14,7 +14,7 @@ TEST(journal_second_service_is_refused)
     struct pf_error err = {0};
     struct pf_journal *journal = open_in(test_directory()), *second = NULL;
     char process[64];
-    CHECK_EQ(pf_journal_open(&second, test_directory(), &err), -EBUSY);
+    CHECK_EQ(pf_journal_open(&second, test_directory(), NULL, &err), -EBUSY);
     snprintf(process, sizeof(process), "(process %d)", (int)getpid());
     CHECK(strstr(err.text, process));
     CHECK(strstr(err.text, test_directory()));
@@ -74,7 +74,7 @@ static void check_refused(int code, const char *words)
     int fd = open(database_path(), O_RDONLY);
     if (fd >= 0)
         CHECK_OK(pf_identity_of_fd(fd, &before, &err), &err);
-    CHECK_EQ(pf_journal_open(&journal, test_directory(), &err), -code);
+    CHECK_EQ(pf_journal_open(&journal, test_directory(), NULL, &err), -code);
     CHECK(!journal);
     if (!strstr(err.text, words) || !strstr(err.text, "journal.sqlite"))
         FAIL("\"%s\" does not say \"%s\"", err.text, words);
@@ -318,7 +318,7 @@ TEST(journal_queries_use_indices)
 static void write_until_killed(const char *directory, int first, int to_fd)
 {
     struct pf_journal *journal = NULL;
-    if (pf_journal_open(&journal, directory, NULL) < 0)
+    if (pf_journal_open(&journal, directory, NULL, NULL) < 0)
         _exit(2);
     for (int n = first;; n++) {
         int64_t burst = (n - 1) / 3 + 1;
@@ -465,7 +465,7 @@ TEST(journal_read_only_disk)
     pf_journal_close(journal);
     journal = NULL;
     CHECK(mount("none", disk, "tmpfs", MS_REMOUNT | MS_RDONLY, "") == 0);
-    CHECK_EQ(pf_journal_open(&journal, disk, &err), -EROFS);
+    CHECK_EQ(pf_journal_open(&journal, disk, NULL, &err), -EROFS);
     CHECK(strstr(err.text, disk));
 }
 
