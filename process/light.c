@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "process/homography.h"
+#include "process/median.h"
 
 #define CELLS (PF_LIGHT_GRID * PF_LIGHT_GRID)
 /* Of encoded values to light; near enough to the sRGB curve for factors near 1. */
@@ -95,41 +96,16 @@ struct pair {
     float reference[PF_LIGHT_KINDS], frame[PF_LIGHT_KINDS];
 };
 
-struct sample {
-    double value, weight;
-};
-
-static int by_value(const void *a, const void *b)
-{
-    double x = ((const struct sample *)a)->value, y = ((const struct sample *)b)->value;
-    return x < y ? -1 : x > y;
-}
-
-/* Weighted median; sorts the samples. */
-static double median(struct sample *samples, int count)
-{
-    double half = 0, sum = 0;
-    qsort(samples, (size_t)count, sizeof(*samples), by_value);
-    for (int i = 0; i < count; i++)
-        half += 0.5 * samples[i].weight;
-    for (int i = 0; i < count; i++) {
-        sum += samples[i].weight;
-        if (sum >= half)
-            return samples[i].value;
-    }
-    return 0;
-}
-
 /* The samples' middle, and the deviation that as many of them have as of a normal distribution;
- * sorts `spare`, which is as long. */
-static double middle_of(const struct sample *samples, int count, struct sample *spare,
+ * reorders `spare`, which is as long. */
+static double middle_of(const struct pf_weighted *samples, int count, struct pf_weighted *spare,
                         double *ret_deviation)
 {
     memcpy(spare, samples, (size_t)count * sizeof(*samples));
-    double middle = median(spare, count);
+    double middle = pf_weighted_median(spare, count);
     for (int i = 0; i < count; i++)
-        spare[i] = (struct sample){fabs(samples[i].value - middle), samples[i].weight};
-    *ret_deviation = 1.4826 * median(spare, count);
+        spare[i] = (struct pf_weighted){fabs(samples[i].value - middle), samples[i].weight};
+    *ret_deviation = 1.4826 * pf_weighted_median(spare, count);
     return middle;
 }
 
@@ -180,12 +156,12 @@ static int pairs_of(const struct pf_light_grid *reference, const struct pf_light
 }
 
 /* Ratio of the light of all pairs, but those that stand out. */
-static double ratio_of(const struct pair *pairs, int count, struct sample *samples,
-                       struct sample *spare)
+static double ratio_of(const struct pair *pairs, int count, struct pf_weighted *samples,
+                       struct pf_weighted *spare)
 {
     for (int i = 0; i < count; i++)
-        samples[i] = (struct sample){log((double)(pairs[i].reference[0] / pairs[i].frame[0])),
-                                     (double)pairs[i].reference[0]};
+        samples[i] = (struct pf_weighted){log((double)(pairs[i].reference[0] / pairs[i].frame[0])),
+                                          (double)pairs[i].reference[0]};
     double deviation, reference = 0, frame = 0;
     double middle = middle_of(samples, count, spare, &deviation);
     for (int i = 0; i < count; i++) {
@@ -198,15 +174,17 @@ static double ratio_of(const struct pair *pairs, int count, struct sample *sampl
 }
 
 /* Logarithm of a channel's ratio beside that of green, and its standard error. */
-static double beside_green(const struct pair *pairs, int count, int kind, struct sample *samples,
-                           struct sample *spare, double *ret_error)
+static double beside_green(const struct pair *pairs, int count, int kind,
+                           struct pf_weighted *samples, struct pf_weighted *spare,
+                           double *ret_error)
 {
     for (int i = 0; i < count; i++) {
         const struct pair *pair = &pairs[i];
-        double green = log((double)(pair->reference[PF_LIGHT_GREEN] / pair->frame[PF_LIGHT_GREEN]));
-        double own = log((double)(pair->reference[kind] / pair->frame[kind]));
-        samples[i] =
-            (struct sample){own - green, (double)fminf(pair->reference[kind], pair->frame[kind])};
+        double green =
+            (double)pair->reference[PF_LIGHT_GREEN] / (double)pair->frame[PF_LIGHT_GREEN];
+        double own = (double)pair->reference[kind] / (double)pair->frame[kind];
+        samples[i] = (struct pf_weighted){log(own / green),
+                                          (double)fminf(pair->reference[kind], pair->frame[kind])};
     }
     double deviation, sum = 0, weight = 0, squares = 0;
     double middle = middle_of(samples, count, spare, &deviation);
@@ -226,10 +204,10 @@ int pf_light_compare(const struct pf_light_grid *reference, const struct pf_ligh
                      struct pf_light_match *ret, struct pf_error *err)
 {
     *ret = (struct pf_light_match){1, {1, 1, 1}};
-    struct pair *pairs = malloc(CELLS * (sizeof(*pairs) + 2 * sizeof(struct sample)));
+    struct pair *pairs = malloc(CELLS * (sizeof(*pairs) + 2 * sizeof(struct pf_weighted)));
     if (!pairs)
         return pf_fail(err, ENOMEM, "out of memory for the comparison of light");
-    struct sample *samples = (struct sample *)(pairs + CELLS), *spare = samples + CELLS;
+    struct pf_weighted *samples = (struct pf_weighted *)(pairs + CELLS), *spare = samples + CELLS;
     int kinds = colours ? PF_LIGHT_KINDS : 1;
     int count = pairs_of(reference, frame, h, width, height, kinds, false, pairs);
     if (count < LEAST_CELLS)

@@ -3,6 +3,7 @@
 
 #include "process/homography.h"
 #include "process/light.h"
+#include "process/median.h"
 #include "tests/gen/noise.h"
 #include "tests/unit/test.h"
 
@@ -161,5 +162,41 @@ TEST(colours_are_seen_at_any_depth_and_subsampling)
             CHECK(!grid.clipped[31][31]);
         }
         pf_image_free(image);
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = ((const struct pf_weighted *)a)->value, y = ((const struct pf_weighted *)b)->value;
+    return x < y ? -1 : x > y;
+}
+
+TEST(a_weighted_median_is_that_of_the_sorted_samples)
+{
+    static struct pf_weighted samples[500], sorted[500];
+    struct pf_gen_random random = {7};
+    CHECK_NEAR(pf_weighted_median(samples, 0), 0, 0);
+    for (int round = 0; round < 2000; round++) {
+        int count = 1 + (int)pf_gen_uniform(&random, 0, round % 4 ? 20 : 499),
+            kinds = 1 + round % 9;
+        /* Sums of whole numbers are exact in any order; many values are alike, many weigh nothing. */
+        for (int i = 0; i < count; i++) {
+            double value = pf_gen_uniform(&random, -1, 1);
+            samples[i].value = kinds < 8 ? floor(kinds * value) : value;
+            samples[i].weight = floor(pf_gen_uniform(&random, round % 3 ? 0 : -40, 8));
+            samples[i].weight = samples[i].weight > 0 ? samples[i].weight : 0;
+        }
+        memcpy(sorted, samples, sizeof(sorted));
+        qsort(sorted, (size_t)count, sizeof(*sorted), by_value);
+        double half = 0, sum = 0, expected = 0;
+        for (int i = 0; i < count; i++)
+            half += 0.5 * sorted[i].weight;
+        for (int i = 0; i < count; i++) {
+            sum += sorted[i].weight;
+            expected = sorted[i].value;
+            if (sum >= half)
+                break;
+        }
+        CHECK_NEAR(pf_weighted_median(samples, count), expected, 0);
     }
 }
