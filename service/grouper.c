@@ -553,7 +553,8 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst
                             : out_of_memory(err);
     }
     burst->touched = 0;
-    burst->delay_ms = 0; /* told in one go: says nothing of how frames arrive */
+    /* Told in one go: says nothing of how frames arrive. */
+    burst->delay_ms = burst->slow_ms[0] = burst->slow_ms[1] = 0;
     burst->reason = reason;
     burst->sealed = reason == PF_BURST_BY_HAND;
     burst->open = reason == PF_BURST_OPEN;

@@ -13,6 +13,7 @@ enum {
     LIMIT_MOST_MS = PF_GROUPER_GAP_MOST_MS,
     LIMIT_MARGIN_MS = 1000,
     EXPOSURE_MOST_MS = 600000, /* a stranger's EXIF must not keep a burst open for ever */
+    DELAY_MOST_MS = 600000,    /* nor must a network that fails */
     LONG_COMPLETE_MS = 600000,
     PACE_LEAST_MS = 33,    /* no camera is faster */
     PACE_UNKNOWN_MS = 100, /* of a burst of one or two */
@@ -201,17 +202,32 @@ static int64_t delay_ms(const struct pf_grouper_burst *burst, const struct pf_sh
     int64_t explained_ms = idle_ms(burst->heard, shot);
     if (!shot->has_subsec || !burst->heard->has_subsec)
         explained_ms += 1000; /* whole seconds */
-    if (shot->by_arrival || gap_ms > LIMIT_MOST_MS)
-        return 0; /* a frame that was forgotten says nothing of the others */
+    if (shot->by_arrival || gap_ms > DELAY_MOST_MS)
+        return 0;
     return gap_ms > explained_ms ? gap_ms - explained_ms : 0;
+}
+
+/* A frame that was forgotten says nothing of the others; files that take minutes each do so again. */
+static void note_delay(struct pf_grouper_burst *burst, int64_t late_ms)
+{
+    int64_t *slow_ms = burst->slow_ms;
+    if (late_ms <= LIMIT_MOST_MS) {
+        if (late_ms > burst->delay_ms)
+            burst->delay_ms = late_ms;
+    } else if (late_ms > slow_ms[0]) {
+        slow_ms[1] = slow_ms[0];
+        slow_ms[0] = late_ms;
+    } else if (late_ms > slow_ms[1]) {
+        slow_ms[1] = late_ms;
+    }
 }
 
 void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, int64_t now_ms,
                           const struct pf_grouper_settings *settings)
 {
     size_t at = position(burst, shot);
-    if (burst->count && delay_ms(burst, shot) > burst->delay_ms)
-        burst->delay_ms = delay_ms(burst, shot);
+    if (burst->count)
+        note_delay(burst, delay_ms(burst, shot));
     memmove(burst->shots + at + 1, burst->shots + at, (burst->count - at) * sizeof(shot));
     burst->shots[at] = shot;
     burst->count++;
@@ -345,6 +361,8 @@ int64_t pf_grouper_burst_closes_at(const struct pf_grouper_burst *burst,
     if (burst->driven)
         return INT64_MAX;
     int64_t margin_ms = clamped(2 * burst->delay_ms, 0, LIMIT_MOST_MS);
+    if (margin_ms < 2 * burst->slow_ms[1])
+        margin_ms = clamped(2 * burst->slow_ms[1], 0, DELAY_MOST_MS);
     if (margin_ms < expected_delay_ms)
         margin_ms = expected_delay_ms;
     int64_t silence_ms = burst->limit_ms + burst->exposure_ms + margin_ms;

@@ -45,6 +45,7 @@ struct pf_grouper_burst {
     uint64_t touched;            /* its order; 0 restored */
     int64_t limit_ms;            /* gap that splits */
     int64_t delay_ms;            /* most that a frame came later than the shot before it explains */
+    int64_t slow_ms[2];          /* the same of delays longer than any gap: the most, the next */
     int64_t exposure_ms;         /* longest */
 };
 
