@@ -4,7 +4,8 @@
 # memory has the worker needed?
 #
 # Environment: BUILD (build), PARFOCAL, RUNS (5), COUNTS ("10 40"), SIZE (24 MP), PACE (3 s), GAP (5 s),
-# SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse).
+# SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse), IN (a burst that is there already:
+# DIR/IMG_*.jpg and DIR/truth.json; then it is the only one).
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
@@ -63,7 +64,7 @@ through_service() # FILE
     peak=$(worker_peak)
     cpu=$(cpu_seconds)
     sidecar=$(compgen -G "$T/outbox/*/stack.json" | head -n 1)
-    corner=$("$COMPARE" --truth "$T/truth" --json --transforms "$sidecar" | jq .align.corner_max_px)
+    corner=$("$COMPARE" --truth "$T/frames" --json --transforms "$sidecar" | jq .align.corner_max_px)
     awk -v ms=$((published - last)) -v gap="$GAP" -v peak="${peak:-0}" -v cpu="$cpu" \
         -v fused="$(jq .fused "$sidecar")" -v corner="$corner" \
         'BEGIN { printf "%.3f %.3f %d %s %s %s\n", ms / 1000, ms / 1000 - gap, peak / 1024, cpu, fused, corner }' >>"$1"
@@ -80,11 +81,17 @@ echo "$(date -u +%Y-%m-%d), $("$PARFOCAL" --version | awk 'NR == 1 { print $NF }
 echo
 echo "| frames | after the last s | beyond the gap s | worker peak MB | CPU s | fused | corner px |"
 echo "|---|---|---|---|---|---|---|"
+if [ "${IN:-}" ]; then
+    COUNTS=$(set -- "$IN"/IMG_*.jpg && echo $#)
+    ln -s "$(realpath "$IN")" "$T/frames"
+fi
 for count in $COUNTS; do
-    rm -rf "$T/frames"
-    say "making $count frames of $SIZE MP"
-    "$GENERATE" --scene "$SCENE" --megapixels "$SIZE" --frames "$count" --interval "$PACE" \
-        --truth-dir "$T/truth" --no-truth-pictures --out "$T/frames" || die "generate failed"
+    if [ -z "${IN:-}" ]; then
+        rm -rf "$T/frames"
+        say "making $count frames of $SIZE MP"
+        "$GENERATE" --scene "$SCENE" --megapixels "$SIZE" --frames "$count" --interval "$PACE" \
+            --no-truth-pictures --out "$T/frames" || die "generate failed"
+    fi
     for ((run = 1; run <= RUNS; run++)); do
         say "$count frames, run $run"
         through_service "$T/runs-$count"
