@@ -88,28 +88,21 @@ static int by_features(const struct aligner *aligner, enum pf_features_kind kind
     return 0;
 }
 
-/* `known`: estimate->h is near already. */
-static int find(const struct aligner *aligner, enum pf_target target, bool known,
-                struct estimate *estimate, struct pf_error *err)
+bool pf_align_wants_features(enum pf_align align, enum pf_features_kind *ret)
 {
-    int r;
-    estimate->believed = false;
-    estimate->correlation = estimate->certainty = 0;
-    switch (aligner->method) {
+    switch (align) {
     case PF_ALIGN_ORB:
-        return by_features(aligner, PF_FEATURES_ORB, target, estimate, err);
+        *ret = PF_FEATURES_ORB;
+        return true;
     case PF_ALIGN_AKAZE:
-        return by_features(aligner, PF_FEATURES_AKAZE, target, estimate, err);
+        *ret = PF_FEATURES_AKAZE;
+        return true;
     case PF_ALIGN_SIFT:
-        return by_features(aligner, PF_FEATURES_SIFT, target, estimate, err);
+        *ret = PF_FEATURES_SIFT;
+        return true;
     case PF_ALIGN_HYBRID:
-        if (!known) {
-            r = by_features(aligner, HYBRID_FEATURES, target, estimate, err);
-            if (r < 0 || !estimate->believed)
-                return r;
-            estimate->believed = false;
-        }
-        return by_correlation(aligner, target, false, LEAST_OVERLAP_BY_FEATURES, estimate, err);
+        *ret = HYBRID_FEATURES;
+        return true;
     case PF_ALIGN_AUTO:
     case PF_ALIGN_ECC:
     case PF_ALIGN_FLOW:
@@ -118,7 +111,27 @@ static int find(const struct aligner *aligner, enum pf_target target, bool known
     case PF_ALIGN_NONE:
         break;
     }
-    return by_correlation(aligner, target, !known, LEAST_OVERLAP, estimate, err);
+    return false;
+}
+
+/* `known`: estimate->h is near already. */
+static int find(const struct aligner *aligner, enum pf_target target, bool known,
+                struct estimate *estimate, struct pf_error *err)
+{
+    enum pf_features_kind kind;
+    estimate->believed = false;
+    estimate->correlation = estimate->certainty = 0;
+    if (!pf_align_wants_features(aligner->method, &kind))
+        return by_correlation(aligner, target, !known, LEAST_OVERLAP, estimate, err);
+    if (aligner->method != PF_ALIGN_HYBRID)
+        return by_features(aligner, kind, target, estimate, err);
+    if (!known) {
+        int r = by_features(aligner, kind, target, estimate, err);
+        if (r < 0 || !estimate->believed)
+            return r;
+        estimate->believed = false;
+    }
+    return by_correlation(aligner, target, false, LEAST_OVERLAP_BY_FEATURES, estimate, err);
 }
 
 /* A second chain, over every other frame, joins the first: their errors have little in common, and

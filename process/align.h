@@ -29,4 +29,7 @@ int pf_align_frame(const struct pf_backend *backend, void *engine,
                    struct pf_frame_result *result, struct pf_field **ret_field,
                    struct pf_error *err);
 
+/* Whether a method looks for features in every frame, and which. */
+bool pf_align_wants_features(enum pf_align align, enum pf_features_kind *ret);
+
 #endif

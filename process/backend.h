@@ -41,9 +41,10 @@ struct pf_backend {
     void (*close)(void *engine); /* NULL allowed */
 
     /* Takes a frame in hand: measures it and prepares its alignment. `frame` is borrowed until the
-     * next load, keep or drop. All frames of an engine that are fused have one size and plane layout. */
-    int (*load)(void *engine, const struct pf_image *frame, struct pf_focus *ret_focus,
-                double *ret_contrast, struct pf_error *err);
+     * next load, keep or drop. look: what was found of it before (NULL: nothing), which may be of no use
+     * here; what is in it is taken, and it stays the caller's. All frames of an engine that are fused have one size and plane layout. */
+    int (*load)(void *engine, const struct pf_image *frame, struct pf_look *look,
+                struct pf_focus *ret_focus, double *ret_contrast, struct pf_error *err);
     /* h: start on entry, result on success: target point -> point of the frame in hand.
      * `search` allows a large shift. */
     int (*align)(void *engine, enum pf_target target, bool search, double h[9], struct pf_fit *ret,

@@ -322,6 +322,11 @@ static int cover(struct pf_burst *burst, const struct pf_frame_result *result,
     return r;
 }
 
+void pf_burst_look(struct pf_burst *burst, struct pf_look *look)
+{
+    pf_stack_look(burst->stack, look);
+}
+
 int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_image *image,
                  const struct pf_error *decode_error, double decode_ms, json_t **ret_facts,
                  struct pf_error *err)

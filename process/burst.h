@@ -21,6 +21,9 @@ int pf_burst_new(struct pf_burst **ret, const struct pf_stack_settings *settings
                  struct pf_pool *pool, struct pf_error *err);
 struct pf_burst *pf_burst_free(struct pf_burst *burst); /* NULL-safe, returns NULL */
 
+/* As pf_stack_look(). */
+void pf_burst_look(struct pf_burst *burst, struct pf_look *look);
+
 /* The outcome of decoding joins the stack. `image` NULL: decoding failed as `decode_error` says. A
  * picture that can never be read (-EBADMSG, -ENOTSUP, -EFBIG) is set aside like one that cannot be
  * aligned. *ret_facts: verdict cause reason reference focus transform aligned_by correlation gain width

@@ -3,14 +3,14 @@
 #include "process/cpu/engine.h"
 #include "process/stack.h"
 
-/* Alignment: three pyramids of pictures of light and the stack's, a third more than their finest level
- * each, and four pictures to work with. */
+/* Alignment: pyramids of pictures of light of three frames, of the next one and of the stack, a third more
+ * than their finest level each, and four pictures to work with. */
 static int64_t align_bytes(const struct pf_image *like)
 {
     int halvings = pf_ecc_halvings(like->width);
     int64_t pixels = (int64_t)like->width * like->height;
     int64_t finest = (pixels >> (2 * halvings)) * (int64_t)sizeof(float);
-    return finest * 28 / 3;
+    return finest * 32 / 3;
 }
 
 /* Of a picture with these bits; full: with chroma of luma's size. */

@@ -1,13 +1,14 @@
 /* What the thin files over OpenCV share. C++; included by the C++ files of process/ alone.
  *
  * No exception gets out of such a file, and OpenCV's number of threads, which is the process's, is
- * set before each use.
+ * set before each use, if it is another: nobody may be using them then.
  */
 #ifndef PF_OPENCV_H
 #define PF_OPENCV_H
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <new>
 
 #include <opencv2/core.hpp>
@@ -40,7 +41,12 @@ inline void pf_opencv_threads(int threads)
     (void)threads; /* cannot follow the locks of a library that was built without it */
     cv::setNumThreads(1);
 #else
-    cv::setNumThreads(std::max(1, std::min(threads, cv::getNumberOfCPUs())));
+    static std::mutex lock;
+    static int known = 0;
+    std::lock_guard<std::mutex> guard(lock);
+    if (threads != known)
+        cv::setNumThreads(std::max(1, std::min(threads, cv::getNumberOfCPUs())));
+    known = threads;
 #endif
 }
 

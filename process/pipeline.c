@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "config/base/time.h"
+#include "process/stack.h"
 
 #define DECODED_MAX 2   /* images in memory: one in the engine, one decoded or being decoded */
 #define WAITING_MAX 256 /* jobs; a command is small, but its number is an outsider's choice */
@@ -19,25 +20,28 @@ struct job {
     bool ready; /* decoded, or nothing to decode */
     bool holds_slot;
     struct pf_image *image;
+    struct pf_look *look;
     struct pf_error error;
     double decode_ms;
 };
 
 struct pf_pipeline {
     struct pf_pipeline_calls calls;
+    struct pf_stack_settings look_for; /* what calls.look_for points to */
     struct pf_decode_limits limits;
     pthread_mutex_t lock;
     pthread_cond_t change; /* anything below */
     struct job *first, **end;
     struct job *undecoded; /* where the decode thread is; NULL: nothing to do */
     int waiting, decoded;
-    bool ending, stopped;
+    bool ending, stopped, working; /* working: the engine, on a job that is none of the list */
     pthread_t decoder, engine;
     bool decoder_started, engine_started;
 };
 
 static struct job *free_job(struct job *job)
 {
+    pf_look_free(job->look);
     pf_image_free(job->image);
     free(job->path);
     free(job);
@@ -67,6 +71,14 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     if (r == 0 && pipeline->calls.decoded)
         pipeline->calls.decoded(pipeline->calls.context, job->tag, job->image);
 
+    pthread_mutex_lock(&pipeline->lock);
+    /* An engine that waits is faster at it, with all its threads. */
+    const struct pf_stack_settings *look_for = pipeline->calls.look_for;
+    if (r < 0 || !look_for || !(pipeline->working || pipeline->first != job))
+        return;
+    pthread_mutex_unlock(&pipeline->lock);
+    /* What goes wrong here is told when the stack tries it again. */
+    pf_look_new(&job->look, look_for, job->image, NULL, pipeline->calls.threads, NULL);
     pthread_mutex_lock(&pipeline->lock);
 }
 
@@ -98,8 +110,8 @@ static void run_job(struct pf_pipeline *pipeline, struct job *job, bool stopped)
     if (stopped)
         calls->discard(calls->context, job->tag);
     else if (job->path)
-        calls->frame(calls->context, job->tag, job->image, job->image ? NULL : &job->error,
-                     job->decode_ms);
+        calls->frame(calls->context, job->tag, job->image, job->look,
+                     job->image ? NULL : &job->error, job->decode_ms);
     else
         calls->command(calls->context, job->tag);
 }
@@ -121,6 +133,7 @@ static void *engine_main(void *argument)
         if (!pipeline->first)
             pipeline->end = &pipeline->first;
         pipeline->waiting--;
+        pipeline->working = true;
         bool stopped = pipeline->stopped, held = job->holds_slot;
         pthread_cond_broadcast(&pipeline->change);
         pthread_mutex_unlock(&pipeline->lock);
@@ -129,6 +142,7 @@ static void *engine_main(void *argument)
         free_job(job);
 
         pthread_mutex_lock(&pipeline->lock);
+        pipeline->working = false;
         if (held)
             pipeline->decoded--;
         pthread_cond_broadcast(&pipeline->change);
@@ -144,6 +158,10 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
     if (!pipeline)
         return pf_fail(err, ENOMEM, "out of memory for the pipeline");
     pipeline->calls = *calls;
+    if (calls->look_for) {
+        pipeline->look_for = *calls->look_for;
+        pipeline->calls.look_for = &pipeline->look_for;
+    }
     pipeline->limits = *limits;
     pipeline->end = &pipeline->first;
     pthread_mutex_init(&pipeline->lock, NULL);

@@ -1,4 +1,4 @@
-/* Decoding ahead: the next frame is decoded while the engine works on the last one.
+/* Decoding ahead: the next frame is decoded, and looked at, while the engine works on the last one.
  *
  * Jobs go in from one thread (the owner) and come out in the same order: a decode thread turns files
  * into images, an engine thread hands them, and the commands between them, to the owner's calls. At
@@ -15,16 +15,23 @@
 #include "config/base/error.h"
 #include "process/codec.h"
 
+struct pf_look;
+struct pf_stack_settings;
+
 struct pf_pipeline_calls {
     void *context;
+    /* For which stacks frames are looked at (pf_look_new) while the engine has something else to do;
+     * copied by pf_pipeline_new. NULL: they are not. */
+    const struct pf_stack_settings *look_for;
+    int threads; /* as of pf_look_new */
     /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
      * decoding it. May be NULL. */
     int (*decoding)(void *context, const void *tag, struct pf_error *err);
     /* Decode thread: it has been decoded. `image` is borrowed for the call. May be NULL. */
     void (*decoded)(void *context, const void *tag, const struct pf_image *image);
-    /* Engine thread. `image` is borrowed for the call; NULL when decoding failed, and then error is
-     * set. */
-    void (*frame)(void *context, void *tag, const struct pf_image *image,
+    /* Engine thread. `image` and `look` (NULL: none) are borrowed for the call; image is NULL when
+     * decoding failed, and then error is set. */
+    void (*frame)(void *context, void *tag, const struct pf_image *image, struct pf_look *look,
                   const struct pf_error *error, double decode_ms);
     void (*command)(void *context, void *tag);
     /* Any thread: the pipeline was stopped before the job's turn. */

@@ -36,6 +36,7 @@ struct pf_stack {
     struct pf_warp predecessor; /* reference point -> predecessor point */
     double before[9];           /* reference point -> point of the frame fused before that */
     struct pf_judge judge;
+    struct pf_look *look; /* of the frame that is added next, borrowed; NULL: none */
     int added, fused;
 };
 
@@ -86,7 +87,8 @@ static int load(struct pf_stack *stack, const struct pf_image *frame, struct pf_
                 double *ret_contrast, struct pf_error *err)
 {
     struct pf_error trouble = {0};
-    int r = stack->backend->load(stack->engine, frame, ret_focus, ret_contrast, &trouble);
+    int r =
+        stack->backend->load(stack->engine, frame, stack->look, ret_focus, ret_contrast, &trouble);
     if (r == -ENOMEM && !stack->shape && stack->backend != &pf_backend_cpu) {
         snprintf(stack->note, sizeof(stack->note), "%.250s", trouble.text);
         pf_error_clear(&trouble);
@@ -95,9 +97,15 @@ static int load(struct pf_stack *stack, const struct pf_image *frame, struct pf_
         stack->backend = &pf_backend_cpu;
         r = stack->backend->open(&stack->engine, &stack->settings, stack->pool, &trouble);
         if (r == 0)
-            r = stack->backend->load(stack->engine, frame, ret_focus, ret_contrast, &trouble);
+            r = stack->backend->load(stack->engine, frame, stack->look, ret_focus, ret_contrast,
+                                     &trouble);
     }
     return r < 0 ? pf_fail(err, -r, "%s", trouble.text) : 0;
+}
+
+void pf_stack_look(struct pf_stack *stack, struct pf_look *look)
+{
+    stack->look = look;
 }
 
 int pf_stack_fused(const struct pf_stack *stack)
@@ -305,6 +313,7 @@ int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf
         r = add_frame(stack, converted ? converted : frame, &warp, ret, err);
     if (stack->engine)
         stack->backend->drop(stack->engine);
+    stack->look = NULL;
     pf_field_free(warp.field);
     pf_image_free(converted);
     return r;

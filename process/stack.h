@@ -137,6 +137,21 @@ int pf_stack_open(struct pf_stack **ret, const struct pf_stack_settings *setting
                   struct pf_error *err);
 struct pf_stack *pf_stack_free(struct pf_stack *stack); /* NULL-safe, returns NULL */
 
+/* What a frame shows by itself, which needs nothing of a stack: found on another thread while the stack
+ * is at work on the frame before, for stacks on the processor. */
+struct pf_look;
+
+/* pool: of this thread alone, or NULL; threads: how many OpenCV may use for features, 0: none are looked
+ * for. `frame` must stay until it has been added. -ENOMEM. */
+int pf_look_new(struct pf_look **ret, const struct pf_stack_settings *settings,
+                const struct pf_image *frame, struct pf_pool *pool, int threads,
+                struct pf_error *err);
+struct pf_look *pf_look_free(struct pf_look *look); /* NULL-safe, returns NULL */
+
+/* What was found of the frame that is added next; borrowed until then. It may be of no use, and what is in
+ * it is used up. */
+void pf_stack_look(struct pf_stack *stack, struct pf_look *look);
+
 /* Adds a frame. `frame` is borrowed for the call. 0 with *ret filled whether fused or set aside
  * (another size, no detail, not alignable); negative only when the stack itself could not go on
  * (-ENOMEM) and must be freed. */

@@ -211,7 +211,7 @@ static int check_targets(struct command *command, struct pf_error *err)
 
 /* ---- frames ---- */
 
-static void on_frame(void *context, void *tag, const struct pf_image *image,
+static void on_frame(void *context, void *tag, const struct pf_image *image, struct pf_look *look,
                      const struct pf_error *error, double decode_ms)
 {
     struct command *command = context;
@@ -221,6 +221,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
     char line[600];
 
     bool told = *pf_burst_room(command->burst);
+    pf_burst_look(command->burst, look);
     int r = pf_burst_add(command->burst, file->path, image, error, decode_ms, &facts, &err);
     if (!told && *pf_burst_room(command->burst))
         pf_progress_say(&command->progress, "parfocal stack: %s", pf_burst_room(command->burst));
@@ -294,6 +295,9 @@ static int fuse_pass(struct command *command, struct pf_error *err)
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 
     settings.backend = command->device.backend;
+    if (settings.backend == &pf_backend_cpu)
+        calls.look_for = &settings;
+    calls.threads = pf_pool_threads(command->pool);
     settings.iterated = (struct pf_iteration_call){on_iteration, command};
     for (int map = 0; map < PF_MAP_COUNT; map++)
         settings.depth |= command->map[map] != NULL;

@@ -340,7 +340,7 @@ static void on_decoded(void *context, const void *tag, const struct pf_image *im
     free(prefix);
 }
 
-static void on_frame(void *context, void *tag, const struct pf_image *image,
+static void on_frame(void *context, void *tag, const struct pf_image *image, struct pf_look *look,
                      const struct pf_error *error, double decode_ms)
 {
     struct worker *worker = context;
@@ -360,6 +360,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image,
         const json_t *after = json_object_get(command, "after");
         if (after)
             pf_burst_after(burst, json_string_value(after));
+        pf_burst_look(burst, look);
         r = pf_burst_add(burst, json_string_value(frame), image, error, decode_ms, &facts, &err);
         if (!noted && *pf_burst_note(burst))
             pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));
@@ -548,7 +549,12 @@ static int run(struct worker *worker, struct pf_error *err)
         r = pf_confine_calls(&worker->confine, worker->device.backend, err);
     if (r == 0)
         r = pf_pool_new(&worker->pool, (int)worker->settings.threads, err);
+    /* Bursts may have other settings; what does not fit them is found again. */
+    struct pf_stack_settings look_for = pf_stack_settings_of(&worker->settings);
     calls.context = worker;
+    if (r == 0 && worker->device.backend == &pf_backend_cpu)
+        calls.look_for = &look_for;
+    calls.threads = pf_pool_threads(worker->pool);
     worker->limits.max_pixels = worker->settings.max_megapixels * 1000000;
     worker->limits.declared = pf_confine_declared;
     worker->limits.context = &worker->confine;

@@ -84,19 +84,18 @@ static void measure_rows(void *context, int begin, int end, int thread)
     }
 }
 
-int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *ret,
-                         struct pf_error *err)
+int pf_alignment_measure(const struct pf_ecc_pyramid *pyramid, struct pf_pool *pool,
+                         struct pf_focus *ret, struct pf_error *err)
 {
-    const struct pf_ecc_pyramid *pyramid = &alignment->current;
     struct measure_job job = {.kernels = pf_kernels(0)};
     size_t row = 3 * (size_t)pyramid->level[0].width * sizeof(*job.rows);
-    job.rows = malloc((size_t)pf_pool_threads(alignment->pool) * row);
+    job.rows = malloc((size_t)pf_pool_threads(pool) * row);
     if (!job.rows)
         return pf_fail(err, ENOMEM, "out of memory for the focus measure");
     for (int k = 0; k < PF_FOCUS_REDUCED && k < pyramid->count; k++) {
         job.level = &pyramid->level[k];
         job.cells = ret->reduced[k];
-        pf_pool_run(alignment->pool, PF_FOCUS_GRID, 1, measure_rows, &job);
+        pf_pool_run(pool, PF_FOCUS_GRID, 1, measure_rows, &job);
         float pixels =
             (float)job.level->width * (float)job.level->height / PF_FOCUS_GRID / PF_FOCUS_GRID;
         for (int c = 0; c < PF_FOCUS_GRID * PF_FOCUS_GRID; c++)
@@ -169,30 +168,29 @@ int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bo
  * the time and, for SIFT, of several hundred megabytes. */
 #define START_WIDTH 800
 
-static const struct pf_ecc_level *feature_level(const struct pf_alignment *alignment,
+static const struct pf_ecc_level *feature_level(const struct pf_stack_settings *settings,
                                                 const struct pf_ecc_pyramid *pyramid)
 {
-    bool result = alignment->settings->align == PF_ALIGN_ORB ||
-                  alignment->settings->align == PF_ALIGN_AKAZE ||
-                  alignment->settings->align == PF_ALIGN_SIFT;
+    bool result = settings->align == PF_ALIGN_ORB || settings->align == PF_ALIGN_AKAZE ||
+                  settings->align == PF_ALIGN_SIFT;
     return &pyramid->level[result ? 0 : pf_ecc_level_of_width(pyramid, START_WIDTH)];
 }
 
-/* Features of what correlation sees, coded for the eye. */
-static int find_features(struct pf_alignment *alignment, const struct pf_ecc_pyramid *pyramid,
-                         enum pf_features_kind kind, struct pf_features **ret, struct pf_error *err)
+int pf_alignment_find_features(struct pf_features **ret, const struct pf_stack_settings *settings,
+                               const struct pf_ecc_pyramid *pyramid, enum pf_features_kind kind,
+                               int threads, struct pf_error *err)
 {
-    const struct pf_ecc_level *level = feature_level(alignment, pyramid);
+    const struct pf_ecc_level *level = feature_level(settings, pyramid);
     size_t count = (size_t)level->width * (size_t)level->height;
     uint8_t *grey = malloc(count);
     if (!grey)
         return pf_fail(err, ENOMEM, "out of memory for features");
     for (size_t i = 0; i < count; i++) {
-        float code = pf_ecc_code(level->pixels[i]);
+        float code = pf_ecc_code(level->pixels[i]); /* for the eye */
         grey[i] = (uint8_t)(code < 255 ? code + 0.5f : 255);
     }
-    int r = pf_features_new(ret, kind, grey, level->width, level->height,
-                            alignment->settings->equalise, pf_pool_threads(alignment->pool), err);
+    int r = pf_features_new(ret, kind, grey, level->width, level->height, settings->equalise,
+                            threads, err);
     free(grey);
     return r;
 }
@@ -208,19 +206,22 @@ int pf_alignment_match(struct pf_alignment *alignment, enum pf_features_kind kin
         other = &alignment->stack_view;
         features = &stack_features;
     }
+    const struct pf_stack_settings *settings = alignment->settings;
+    int threads = pf_pool_threads(alignment->pool);
     if (r == 0 && !*features)
-        r = find_features(alignment, other, kind, features, err);
+        r = pf_alignment_find_features(features, settings, other, kind, threads, err);
     if (r == 0 && !alignment->current_features)
-        r = find_features(alignment, &alignment->current, kind, &alignment->current_features, err);
+        r = pf_alignment_find_features(&alignment->current_features, settings, &alignment->current,
+                                       kind, threads, err);
     if (r == 0)
-        r = pf_features_match(*features, alignment->current_features, alignment->settings->motion,
-                              pf_pool_threads(alignment->pool), h, ret_count, err);
+        r = pf_features_match(*features, alignment->current_features, settings->motion, threads, h,
+                              ret_count, err);
     pf_features_free(stack_features);
     if (r < 0)
         return r;
     struct pf_ecc_fit fit = {0};
-    const struct pf_ecc_level *to = feature_level(alignment, &alignment->current);
-    const struct pf_ecc_level *from = feature_level(alignment, other);
+    const struct pf_ecc_level *to = feature_level(settings, &alignment->current);
+    const struct pf_ecc_level *from = feature_level(settings, other);
     const double up[9] = {to->scale, 0, to->offset, 0, to->scale, to->offset, 0, 0, 1};
     const double down[9] = {1 / from->scale,
                             0,

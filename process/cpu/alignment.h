@@ -27,9 +27,15 @@ void pf_alignment_close(struct pf_alignment *alignment); /* a zeroed one is allo
 void pf_alignment_next(struct pf_alignment *alignment);  /* forgets the frame in hand */
 void pf_alignment_keep(struct pf_alignment *alignment);  /* it becomes the predecessor */
 
-/* Fills in ret->reduced from `current`. -ENOMEM. */
-int pf_alignment_measure(const struct pf_alignment *alignment, struct pf_focus *ret,
-                         struct pf_error *err);
+/* Fills in ret->reduced of a frame. Any thread, with a pool of its own or none. -ENOMEM. */
+int pf_alignment_measure(const struct pf_ecc_pyramid *pyramid, struct pf_pool *pool,
+                         struct pf_focus *ret, struct pf_error *err);
+
+/* Features of what correlation sees of a picture; *ret is the caller's. Any thread. As
+ * pf_features_new. */
+int pf_alignment_find_features(struct pf_features **ret, const struct pf_stack_settings *settings,
+                               const struct pf_ecc_pyramid *pyramid, enum pf_features_kind kind,
+                               int threads, struct pf_error *err);
 
 /* One direction of an alignment: the target to the frame in hand, or (`back`) the frame to the target;
  * see pf_ecc_align. */

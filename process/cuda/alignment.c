@@ -148,7 +148,7 @@ int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_foc
                               struct pf_error *err)
 {
     int r = bring(alignment, &alignment->host.current, &alignment->current, err);
-    return r < 0 ? r : pf_alignment_measure(&alignment->host, ret, err);
+    return r < 0 ? r : pf_alignment_measure(&alignment->host.current, alignment->pool, ret, err);
 }
 
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,

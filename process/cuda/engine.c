@@ -387,9 +387,10 @@ int pf_cuda_see(struct pf_cuda_engine *engine, struct pf_focus *ret_focus, doubl
     return pf_cuda_alignment_measure(&engine->alignment, ret_focus, err);
 }
 
-static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_focus *ret_focus,
-                     double *ret_contrast, struct pf_error *err)
+static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_look *look,
+                     struct pf_focus *ret_focus, double *ret_contrast, struct pf_error *err)
 {
+    (void)look;
     int r = pf_cuda_bring(opaque, frame, err);
     return r < 0 ? r : pf_cuda_see(opaque, ret_focus, ret_contrast, err);
 }

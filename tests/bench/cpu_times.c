@@ -136,7 +136,7 @@ static void add(const struct pf_backend *backend, void *engine, const char *path
     pf_ecc_pyramid_free(&pyramid);
 
     begin = cpu_ms();
-    check(backend->load(engine, frame, &focus, &contrast, &err), &err);
+    check(backend->load(engine, frame, NULL, &focus, &contrast, &err), &err);
     if (counted)
         note(LOAD, begin);
     pf_homography_identity(warp.h);

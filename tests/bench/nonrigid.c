@@ -175,7 +175,7 @@ static int align(const struct pf_image *fixed, const struct pf_image *moving,
     pf_homography_identity(start.h);
     int r = backend->open((void **)&engine, settings, pool, err);
     if (r == 0)
-        r = backend->load(engine, fixed, &focus, &contrast, err);
+        r = backend->load(engine, fixed, NULL, &focus, &contrast, err);
     loaded_ms = pf_now_ms();
     if (r == 0)
         r = pf_anchors_new(&engine->anchors, fixed->width, fixed->height, engine->kernels, pool,
@@ -185,7 +185,7 @@ static int align(const struct pf_image *fixed, const struct pf_image *moving,
         pf_anchors_take(engine->anchors, &luma, &start);
         anchored_ms = pf_now_ms();
         backend->keep(engine);
-        r = backend->load(engine, moving, &focus, &contrast, err);
+        r = backend->load(engine, moving, NULL, &focus, &contrast, err);
         double ready_ms = pf_now_ms();
         struct pf_place place = {
             .width = fixed->width, .height = fixed->height, .fused = 1, .predecessor = &start};

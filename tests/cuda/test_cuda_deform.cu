@@ -291,12 +291,12 @@ TEST(cuda_engine_finds_a_deformation)
         warp.field = NULL;
         pf_homography_identity(warp.h);
         CHECK_OK(backend->open(&engine, &settings, NULL, &err), &err);
-        CHECK_OK(backend->load(engine, first, &focus, &contrast, &err), &err);
+        CHECK_OK(backend->load(engine, first, NULL, &focus, &contrast, &err), &err);
         CHECK_OK(backend->fuse(engine, &warp, &light, 0, &err), &err);
         backend->keep(engine);
         for (int target = PF_TARGET_PREDECESSOR; target <= PF_TARGET_STACK; target++) {
             struct errors errors = {0};
-            CHECK_OK(backend->load(engine, second, &focus, &contrast, &err), &err);
+            CHECK_OK(backend->load(engine, second, NULL, &focus, &contrast, &err), &err);
             memcpy(warp.h, SHIFTED, sizeof(warp.h));
             /* Begun with what was found before, it finds the same. */
             struct pf_field *expected = field;
@@ -313,7 +313,7 @@ TEST(cuda_engine_finds_a_deformation)
         struct pf_image *stranger = texture_frame(99, WIDTH, HEIGHT, identity, 0, 1);
         pf_homography_identity(warp.h);
         warp.field = NULL;
-        CHECK_OK(backend->load(engine, stranger, &focus, &contrast, &err), &err);
+        CHECK_OK(backend->load(engine, stranger, NULL, &focus, &contrast, &err), &err);
         int r = backend->deform(engine, PF_TARGET_STACK, &warp, &field, &fit, &err);
         CHECK(r == -ENODATA || (r == 0 && fmax(fit.correlation, fit.agreement) < 0.5));
         if (r == 0)

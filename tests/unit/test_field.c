@@ -160,7 +160,7 @@ static struct pf_image *fused(enum pf_fuse fuse, const struct pf_image *frame,
     double contrast;
     void *engine = NULL;
     CHECK_OK(backend->open(&engine, &settings, NULL, &err), &err);
-    CHECK_OK(backend->load(engine, frame, &focus, &contrast, &err), &err);
+    CHECK_OK(backend->load(engine, frame, NULL, &focus, &contrast, &err), &err);
     CHECK_OK(backend->fuse(engine, warp, &(struct pf_light_match){1, {1, 1, 1}}, 0, &err), &err);
     CHECK_OK(backend->finish(engine, &result, &err), &err);
     backend->close(engine);

@@ -3,11 +3,13 @@
 #include <stdatomic.h>
 
 #include "process/pipeline.h"
+#include "process/stack.h"
 #include "tests/unit/codec_files.h"
 
 #define JOBS_MAX 600
 
 static const struct pf_decode_limits limits = {.max_pixels = 1000000};
+static const struct pf_stack_settings settings = {.align = PF_ALIGN_ORB};
 
 struct job {
     int number;
@@ -18,7 +20,7 @@ struct probe {
     struct pf_pipeline *pipeline;
     struct job jobs[JOBS_MAX];
     int done[JOBS_MAX]; /* numbers in the order of their turn (engine thread) */
-    int done_count, images, failures, discarded, last_error, stop_after;
+    int done_count, images, looks, failures, discarded, last_error, stop_after;
     atomic_int decoding, framed, ahead_max;
     pthread_mutex_t gate; /* held: the engine waits in its first call */
 };
@@ -42,10 +44,11 @@ static void note(struct probe *probe, const struct job *job)
         pf_pipeline_stop(probe->pipeline);
 }
 
-static void on_frame(void *context, void *tag, const struct pf_image *image,
+static void on_frame(void *context, void *tag, const struct pf_image *image, struct pf_look *look,
                      const struct pf_error *error, double decode_ms)
 {
     struct probe *probe = context;
+    probe->looks += look != NULL;
     const struct job *job = tag;
     note(probe, job);
     if (!job->is_frame || decode_ms < 0 || (image == NULL) != (error != NULL))
@@ -76,6 +79,8 @@ static struct probe *start_probe(void)
     CHECK(probe);
     pthread_mutex_init(&probe->gate, NULL);
     struct pf_pipeline_calls calls = {.context = probe,
+                                      .look_for = &settings,
+                                      .threads = 1,
                                       .decoding = on_decoding,
                                       .frame = on_frame,
                                       .command = on_command,
@@ -136,6 +141,7 @@ TEST(next_frame_is_decoded_while_the_engine_works_and_no_further)
     pthread_mutex_unlock(&probe->gate);
     pf_pipeline_free(probe->pipeline);
     CHECK_EQ(probe->images, 6);
+    CHECK(probe->looks >= 1); /* the second frame, for which the engine had no time */
     CHECK_EQ(atomic_load(&probe->ahead_max), 2);
     free(probe);
 }

@@ -332,3 +332,59 @@ TEST(stack_is_the_same_with_any_number_of_threads)
     pf_image_free(images[0]);
     pf_image_free(images[1]);
 }
+
+TEST(stack_is_the_same_whether_frames_were_looked_at_before)
+{
+    static const enum pf_align methods[] = {PF_ALIGN_AUTO, PF_ALIGN_ORB, PF_ALIGN_HYBRID};
+    for (size_t m = 0; m < sizeof(methods) / sizeof(*methods); m++) {
+        struct pf_image *images[3];
+        double focus[3][3];
+        for (int run = 0; run < 3; run++) {
+            struct pf_stack_settings settings = defaults, other = defaults;
+            settings.align = methods[m];
+            other.align = PF_ALIGN_AKAZE;
+            struct pf_stack *stack = open_stack(&settings, NULL);
+            struct pf_look *look = NULL;
+            for (int i = 0; i < 3; i++) {
+                double h[9] = {1, 0, 1.7 * i, 0, 1, -0.6 * i, 0, 0, 1};
+                struct pf_image *frame = partly_sharp(8, h, i * 50, WIDTH, 1);
+                struct pf_frame_result result;
+                /* The last time, a look for other features. */
+                if (run)
+                    CHECK_EQ(
+                        pf_look_new(&look, run == 1 ? &settings : &other, frame, NULL, 1, NULL), 0);
+                pf_stack_look(stack, look);
+                CHECK_EQ(pf_stack_add(stack, frame, &result, NULL), 0);
+                CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+                focus[run][i] = result.focus.modified_laplacian;
+                CHECK(focus[run][i] == focus[0][i]);
+                look = pf_look_free(look);
+                pf_image_free(frame);
+            }
+            images[run] = finish(stack);
+            pf_stack_free(stack);
+        }
+        for (int run = 1; run < 3; run++) {
+            CHECK(psnr_between(images[0], images[run]) > 130); /* equal */
+            pf_image_free(images[run]);
+        }
+        pf_image_free(images[0]);
+    }
+}
+
+TEST(a_look_at_another_frame_is_of_no_use)
+{
+    struct pf_image *frame = partly_sharp(8, identity, 0, WIDTH, 1);
+    struct pf_image *blank = partly_sharp(8, identity, 0, 0, 0);
+    struct pf_stack *stack = open_stack(&defaults, NULL);
+    struct pf_look *look = NULL;
+    struct pf_frame_result result;
+    CHECK_EQ(pf_look_new(&look, &defaults, blank, NULL, 1, NULL), 0);
+    pf_stack_look(stack, look);
+    CHECK_EQ(pf_stack_add(stack, frame, &result, NULL), 0);
+    CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+    pf_look_free(look);
+    pf_stack_free(stack);
+    pf_image_free(blank);
+    pf_image_free(frame);
+}
