@@ -15,7 +15,8 @@
  *     not connected -> connected, card compared -> not connected ...    back-off 0.5 to 30 s
  *
  * Files stay on the card unless `delete_from_card` is set; then one is deleted after the service has
- * said that it is recorded, and the card is asked whether it is gone.
+ * said that it is recorded, and the card is asked whether it is gone. Only what this process has fetched is
+ * deleted: what looks like a picture that the spool has is fetched once more and compared with it.
  * Sources: libgphoto2 2.5.30 (gphoto2-camera.h, camlibs/ptp2).
  */
 #ifndef PF_CAMERA_H

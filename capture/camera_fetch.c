@@ -209,6 +209,66 @@ static void name_by_partner(struct pf_camera *camera, struct pf_camera_file *fil
     camera->memory_capture_ms = record->capture_ms;
 }
 
+/* Whether there is a file of this content. */
+static bool holds(const char *path, const struct pf_identity *id)
+{
+    struct pf_identity now;
+    struct pf_error err = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool same = fd >= 0 && pf_identity_of_fd(fd, &now, &err) == 0 && !strcmp(now.text, id->text);
+    if (fd >= 0)
+        close(fd);
+    return same;
+}
+
+/* Whether the spool has it already, as one of those that it looks like: it is that one then. */
+static bool is_verified(struct pf_camera *camera, struct pf_camera_file *file,
+                        const struct pf_identity *id)
+{
+    struct pf_card_file of = pf_camera_card_file(camera, file);
+    const char *name;
+    for (size_t i = 0; (name = pf_card_match(camera->card, &of, i)); i++) {
+        char *path = pf_path_join(camera->directory, name);
+        if (!path) {
+            pf_camera_fail(camera, ENOMEM, name);
+            return false;
+        }
+        if (holds(path, id)) {
+            free(file->path);
+            file->path = path;
+            return true;
+        }
+        free(path);
+    }
+    return false;
+}
+
+/* Its name in the spool, for good. What stands there under that name is left by a process that died, or
+ * by a power loss: it is noted, and another name taken. */
+static int place(struct pf_camera *camera, struct pf_camera_file *file, const char *part,
+                 const struct pf_identity *id, struct pf_error *err)
+{
+    int r = 0;
+    while (!file->placed) {
+        struct stat st;
+        pf_error_clear(err);
+        r = pf_rename_new(part, file->path, err);
+        file->placed = !r || (r == -EEXIST && holds(file->path, id));
+        if (r == -EEXIST && !file->placed) {
+            int64_t size_bytes = stat(file->path, &st) < 0 ? 0 : st.st_size;
+            int noted = pf_card_note(camera->card, file->path, size_bytes, false);
+            if (noted < 0)
+                pf_camera_fail(camera, ENOMEM, file->path);
+            if (!noted && pf_card_has(camera->card, file->path))
+                r = pf_camera_name(camera, file);
+        }
+        if (r < 0 && !file->placed)
+            return r;
+    }
+    pf_error_clear(err);
+    return pf_sync_parent(file->path, err);
+}
+
 /* The file is whole: it gets its name, for good, and is told. */
 static void keep(struct pf_camera *camera, struct pf_camera_file *file, const char *part,
                  struct pf_record *record)
@@ -217,8 +277,13 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
     struct stat st;
     if (!strcmp(file->folder, "/"))
         name_by_partner(camera, file, record);
-    if (pf_rename_durable(part, file->path, &err) < 0) {
-        trouble(camera, file, err.text);
+    bool verified = file->verify && is_verified(camera, file, &record->id);
+    if (camera->failure)
+        return;
+    file->placed |= verified;
+    if (place(camera, file, part, &record->id, &err) < 0) {
+        if (!camera->failure)
+            trouble(camera, file, err.text);
         return;
     }
     if (stat(file->path, &st) < 0) {
@@ -226,15 +291,16 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
         return;
     }
     /* Both sizes: the one on the card is compared with what the camera says, ours with the journal. */
-    if (pf_card_note(camera->card, file->path, st.st_size, false) < 0 ||
-        (st.st_size != file->size_bytes &&
-         pf_card_note(camera->card, file->path, file->size_bytes, false) < 0)) {
+    if (!verified && (pf_card_note(camera->card, file->path, st.st_size, false) < 0 ||
+                      (st.st_size != file->size_bytes &&
+                       pf_card_note(camera->card, file->path, file->size_bytes, false) < 0))) {
         pf_camera_fail(camera, ENOMEM, file->path);
         return;
     }
     pf_log_debug("%s/%s is here as %s", file->folder, file->name, file->path);
-    camera->spool_files++;
+    camera->spool_files += !verified;
     file->state = PF_CAMERA_SENT;
+    file->verify = file->placed = false;
     record->bracket = file->bracket;
     record->focus_at = file->focus_at;
     send_record(camera, record, file->path, &st);
@@ -324,6 +390,11 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
     }
     if (file->state != PF_CAMERA_WANTED) { /* known, now that its true size and time are */
         pf_camera_forget(camera, file);
+        return;
+    }
+    file->placed = file->placed && access(file->path, F_OK) == 0;
+    if (file->placed) {
+        look(camera, file, file->path); /* may forget the file */
         return;
     }
     char *part = part_path(camera, file);

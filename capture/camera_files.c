@@ -16,6 +16,7 @@
 enum {
     LISTING_MS = 600000, /* a card of thousands of files over a slow link */
     DEPTH_MAX = 8,
+    BUSY_MS = 1000, /* until it is asked again to delete something */
 };
 #define BEFORE_NAME ".before" /* what was on the card when the camera was first seen, one a line */
 
@@ -102,8 +103,8 @@ static bool in_memory(const struct pf_camera_file *file)
     return !strcmp(file->folder, "/");
 }
 
-static struct pf_card_file card_file(const struct pf_camera *camera,
-                                     const struct pf_camera_file *file)
+struct pf_card_file pf_camera_card_file(const struct pf_camera *camera,
+                                        const struct pf_camera_file *file)
 {
     return (struct pf_card_file){.camera = camera->id,
                                  .folder = file->folder,
@@ -119,10 +120,48 @@ static int64_t camera_clock(time_t time)
     return time && localtime_r(&time, &tm) ? (int64_t)timegm(&tm) : 0;
 }
 
+int pf_camera_name(struct pf_camera *camera, struct pf_camera_file *file)
+{
+    struct pf_card_file of = pf_camera_card_file(camera, file);
+    char *name = pf_card_name(camera->card, &of);
+    free(file->path);
+    file->path = name ? pf_path_join(camera->directory, name) : NULL;
+    free(name);
+    if (file->path)
+        return 0;
+    pf_camera_fail(camera, ENOMEM, file->name);
+    return -ENOMEM;
+}
+
+/* It may be another picture now. */
+static void want_again(struct pf_camera_file *file)
+{
+    file->state = PF_CAMERA_WANTED;
+    file->incomplete_ms = 0;
+    file->verify = file->placed = false;
+    file->due_ms = pf_monotonic_ms();
+    free(file->path);
+    file->path = NULL;
+}
+
+/* What the card says of one that is wanted. A name, a time and a size are enough to leave a picture on the
+ * card, and not to delete it: a card that we empty has its numbers again in seconds, and some cameras
+ * have no clock. */
+static void ask_card(struct pf_camera *camera, struct pf_camera_file *file)
+{
+    struct pf_card_file of = pf_camera_card_file(camera, file);
+    enum pf_card_answer answer = pf_card_knows(camera->card, &of);
+    file->verify = camera->settings->delete_from_card &&
+                   (answer == PF_CARD_KNOWN || answer == PF_CARD_RECORDED);
+    if (answer != PF_CARD_NEW && !file->verify)
+        file->state = PF_CAMERA_SENT;
+}
+
 int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file)
 {
     CameraFileInfo info = {0};
     int r = GP_OK;
+    int64_t size_bytes = file->size_bytes, time_s = file->time_s;
     if (in_memory(file)) {
         if (!file->time_s)
             file->time_s = camera_clock(time(NULL));
@@ -135,27 +174,21 @@ int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file)
         if (info.file.fields & GP_FILE_INFO_SIZE && file->size_bytes != (int64_t)info.file.size) {
             file->size_bytes = (int64_t)info.file.size;
             file->part_bytes = 0;
+            file->placed = false;
         }
         int64_t size_kb = (file->size_bytes + 1023) / 1024;
         camera->explained_kb += size_kb - file->explained_kb;
         file->explained_kb = size_kb;
         if (info.file.fields & GP_FILE_INFO_MTIME)
             file->time_s = camera_clock(info.file.mtime);
-        struct pf_card_file of = card_file(camera, file);
-        enum pf_card_answer answer = pf_card_knows(camera->card, &of);
-        if (file->state == PF_CAMERA_WANTED && answer >= PF_CARD_KNOWN)
-            file->state = PF_CAMERA_SENT;
+        if (file->state != PF_CAMERA_WANTED &&
+            (file->size_bytes != size_bytes || file->time_s != time_s))
+            want_again(file);
+        if (file->state == PF_CAMERA_WANTED)
+            ask_card(camera, file);
     }
-    if (!file->path && file->state == PF_CAMERA_WANTED) {
-        struct pf_card_file of = card_file(camera, file);
-        char *name = pf_card_name(camera->card, &of);
-        file->path = name ? pf_path_join(camera->directory, name) : NULL;
-        free(name);
-        if (!file->path) {
-            pf_camera_fail(camera, ENOMEM, file->name);
-            return GP_ERROR_NO_MEMORY;
-        }
-    }
+    if (!file->path && file->state == PF_CAMERA_WANTED && pf_camera_name(camera, file) < 0)
+        return GP_ERROR_NO_MEMORY;
     return r;
 }
 
@@ -171,17 +204,11 @@ void pf_camera_added(struct pf_camera *camera, const char *folder, const char *n
         return;
     if (is_new)
         count_shot(camera, folder, name);
-    if (file->state == PF_CAMERA_SENT || file->state == PF_CAMERA_RECORDED) {
-        int64_t size_bytes = file->size_bytes;
-        if (pf_camera_refresh(camera, file) >= 0 && file->size_bytes == size_bytes)
-            return;
-    }
-    if (file->state != PF_CAMERA_WANTED) {
-        file->state = PF_CAMERA_WANTED;
-        file->incomplete_ms = 0;
-        free(file->path);
-        file->path = NULL;
-    }
+    if ((file->state == PF_CAMERA_SENT || file->state == PF_CAMERA_RECORDED) &&
+        pf_camera_refresh(camera, file) >= 0 && file->state != PF_CAMERA_WANTED && file->time_s)
+        return;
+    if (file->state != PF_CAMERA_WANTED)
+        want_again(file);
     file->due_ms = pf_monotonic_ms();
     if (in_memory(file)) /* its bytes are here already, and nowhere else any more */
         pf_camera_fetch(camera, file);
@@ -192,7 +219,9 @@ struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera)
     struct pf_camera_file *first = NULL;
     for (size_t i = 0; i < camera->file_count; i++) {
         struct pf_camera_file *file = camera->files[i];
-        if (file->state == PF_CAMERA_WANTED && (!first || file->due_ms < first->due_ms))
+        if (file->state == PF_CAMERA_WANTED &&
+            (!first ||
+             (file->verify == first->verify ? file->due_ms < first->due_ms : first->verify)))
             first = file;
     }
     return first;
@@ -202,7 +231,7 @@ size_t pf_camera_pending(const struct pf_camera *camera)
 {
     size_t count = 0;
     for (size_t i = 0; i < camera->file_count; i++)
-        count += camera->files[i]->state == PF_CAMERA_WANTED;
+        count += camera->files[i]->state == PF_CAMERA_WANTED && !camera->files[i]->verify;
     return count;
 }
 
@@ -225,12 +254,14 @@ static int take_listed(struct listing *listing, const char *folder, const char *
     if (!file)
         return GP_ERROR_NO_MEMORY;
     file->listed = true;
+    if ((file->state == PF_CAMERA_SENT || file->state == PF_CAMERA_RECORDED) && !file->time_s)
+        want_again(file); /* nothing tells it from one that came while the link was lost */
     int r = pf_camera_refresh(camera, file);
     if (r == GP_ERROR_CAMERA_BUSY)
         return GP_OK; /* it is wanted, and asked for again when it is fetched */
     if (r < 0)
         return r;
-    struct pf_card_file of = card_file(camera, file);
+    struct pf_card_file of = pf_camera_card_file(camera, file);
     enum pf_card_answer answer = pf_card_knows(camera->card, &of);
     if (listing->before && answer == PF_CARD_NEW) {
         fprintf(listing->before, "%s\n", file->path);
@@ -238,10 +269,7 @@ static int take_listed(struct listing *listing, const char *folder, const char *
     }
     if (answer == PF_CARD_NEW && is_new)
         count_shot(camera, folder, name);
-    if (answer == PF_CARD_RECORDED && camera->settings->delete_from_card)
-        file->state = PF_CAMERA_RECORDED;
-    else if (answer == PF_CARD_BEFORE ||
-             (answer != PF_CARD_NEW && !camera->settings->delete_from_card))
+    if (answer == PF_CARD_BEFORE || (answer != PF_CARD_NEW && !camera->settings->delete_from_card))
         pf_camera_forget(camera, file);
     return GP_OK;
 }
@@ -336,7 +364,7 @@ static void forget_unlisted(struct pf_camera *camera)
         struct pf_camera_file *file = camera->files[i];
         if (file->listed)
             continue;
-        if (file->state == PF_CAMERA_WANTED)
+        if (file->state == PF_CAMERA_WANTED && !file->verify)
             pf_log_error("%s/%s is gone from the card before it could be fetched", file->folder,
                          file->name);
         pf_camera_forget(camera, file);
@@ -451,7 +479,15 @@ bool pf_camera_delete_one(struct pf_camera *camera)
         return true;
     }
     bool there = true;
-    int r = gp_camera_file_delete(camera->gp, file->folder, file->name, camera->context);
+    int r = pf_camera_refresh(camera, file);
+    if (r == GP_ERROR_CAMERA_BUSY) {
+        file->due_ms = pf_monotonic_ms() + BUSY_MS;
+        return true;
+    }
+    if (r >= 0 && file->state != PF_CAMERA_RECORDED)
+        return true; /* it is another picture by now */
+    if (r >= 0)
+        r = gp_camera_file_delete(camera->gp, file->folder, file->name, camera->context);
     if (r >= 0)
         r = still_there(camera, file, &there);
     if (r < 0) {

@@ -27,7 +27,7 @@
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
-    PF_CAMERA_SENT,     /* told; kept here only while it may have to be deleted */
+    PF_CAMERA_SENT,     /* fetched and told; kept here only while it may have to be deleted */
     PF_CAMERA_RECORDED, /* the service has it in its journal: it may be deleted */
     PF_CAMERA_REJECTED, /* no frame as it stands; looked at again when it changes */
 };
@@ -44,6 +44,8 @@ struct pf_camera_file {
     int64_t incomplete_ms; /* since when it comes whole and is not, 0: it does not */
     int64_t due_ms, wait_ms;
     bool listed; /* by the comparison under way */
+    bool verify; /* it looks like one in the spool, and would be deleted: fetched to compare it */
+    bool placed; /* it has its name in the spool, which is not synced yet */
     int attempts;
 };
 
@@ -167,8 +169,13 @@ int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file);
 int pf_camera_compare(struct pf_camera *camera);
 /* What in the spool was never told, after a crash. */
 void pf_camera_scan_spool(struct pf_camera *camera);
-struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera); /* earliest due, or NULL */
-size_t pf_camera_pending(const struct pf_camera *camera);
+/* Earliest due, those to be verified last, or NULL. */
+struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera);
+size_t pf_camera_pending(const struct pf_camera *camera); /* those to be verified not counted */
+struct pf_card_file pf_camera_card_file(const struct pf_camera *camera,
+                                        const struct pf_camera_file *file); /* borrows from both */
+/* A name in the spool that no other has, in file->path. -ENOMEM. */
+int pf_camera_name(struct pf_camera *camera, struct pf_camera_file *file);
 void pf_camera_forget(struct pf_camera *camera, struct pf_camera_file *file);
 /* What was never on a card is gone with the link. */
 void pf_camera_forget_memory(struct pf_camera *camera);

@@ -167,6 +167,18 @@ enum pf_card_answer pf_card_knows(const struct pf_card *card, const struct pf_ca
     return answer;
 }
 
+const char *pf_card_match(const struct pf_card *card, const struct pf_card_file *file,
+                          size_t number)
+{
+    char *name = tame(file->name);
+    const struct entry *at = NULL;
+    while (name && (at = next_of_shot(card, file, name, at)))
+        if (!strcmp(at->name + NAME_AT, name) && at->size_bytes == file->size_bytes && !number--)
+            break;
+    free(name);
+    return at ? at->name : NULL;
+}
+
 char *pf_card_name(const struct pf_card *card, const struct pf_card_file *file)
 {
     char *name = tame(file->name), *path = NULL, stamp[32];

@@ -11,6 +11,7 @@
 #define PF_CARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pf_card;
@@ -44,6 +45,11 @@ bool pf_card_has(const struct pf_card *card, const char *path);
 /* A camera's times may differ by some seconds within a shot, and between its events and its lists. */
 #define PF_CARD_TIME_SLACK_S 10
 enum pf_card_answer pf_card_knows(const struct pf_card *card, const struct pf_card_file *file);
+
+/* The names of the noted files that it may be, as pf_card_knows() tells them: the one with this number
+ * from 0, borrowed; NULL: there are no more. */
+const char *pf_card_match(const struct pf_card *card, const struct pf_card_file *file,
+                          size_t number);
 
 /* A name for it that no noted file has; heap, NULL on out of memory. */
 char *pf_card_name(const struct pf_card *card, const struct pf_card_file *file);

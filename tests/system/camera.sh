@@ -266,6 +266,35 @@ test_no_room_in_the_spool()
     same_as_card 3
 }
 
+# A disk that fails for a moment, when the picture has its name already: it is not fetched again.
+test_a_spool_that_cannot_be_synced_for_a_moment()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    make_burst files --frames 2
+    camera body files
+    # Two for the list of what was there before, one for the picture, and those of its directory.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=4..5 "%s" "$@"\n' \
+        "$T/trace" "$PARFOCAL" >traced
+    chmod +x traced
+    PARFOCAL=$T/traced capture
+    tell shoot
+    await_frames 1
+    same_as_card 1
+    capture_says 'Input/output error; it is tried again'
+    [ "$(tell downloads)" = 1 ] || fail "it was fetched $(tell downloads) times"
+    [ "$(find spool -name '*.JPG' | wc -l)" = 1 ] || fail "$(find spool)"
+    # What an earlier failure has left under the next one's name does not stop it, and stays.
+    local left
+    left=$(find spool -name '*.JPG' | sed 's/034406/034407/; s/0001/0002/')
+    echo 'half a picture' >"$left"
+    tell shoot
+    await_frames 2
+    same_as_card 2
+    [ "$(cat "$left")" = 'half a picture' ] || fail "$left was overwritten"
+}
+
 test_a_corrupt_picture_is_rejected_and_named()
 {
     mkdir files

@@ -75,6 +75,34 @@ test_quirk_6_deletion_is_verified()
     stacked 5
 }
 
+# A card that is emptied begins its numbers anew, with pictures of one size in a moment: each is one.
+# What an earlier start has fetched and not deleted goes when it is found to be that.
+test_only_what_is_here_is_deleted()
+{
+    make_burst files
+    truncate -s 200000 files/*
+    camera body files
+    serve_camera --delete-from-card --card all --gap 30
+    local n files=(files/*)
+    for n in 1 2 3; do
+        tell rewind
+        tell shoot
+        wait_for 20 eval "[ \"\$(grep -c 'TEST0001.JPG: .* MB' service.err)\" -eq $n ] && [ -z \"\$(tell list)\" ]"
+    done
+    [ "$(cat spool/*/*.JPG | md5sum)" = "$(cat "${files[@]:0:3}" | md5sum)" ] ||
+        fail "the spool does not have each of them: $(ls -l spool/*)"
+    tell refuse 1000
+    tell shoot
+    await_log 'TEST0002.JPG: the camera refuses to delete it'
+    stop_service
+    tell refuse 0
+    serve_camera --delete-from-card --card all --gap 30
+    wait_for 20 eval '[ -z "$(tell list)" ]'
+    stop_service
+    [ "$(cat spool/*/*.JPG | md5sum)" = "$(cat "${files[@]:0:4}" | md5sum)" ] ||
+        fail "a picture is in the spool twice, or not: $(ls -l spool/*)"
+}
+
 # A library that hangs is ended with its process; the next one goes on.
 test_a_hung_library()
 {

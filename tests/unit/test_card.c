@@ -68,6 +68,26 @@ TEST(a_file_is_known_by_camera_folder_name_time_and_size)
     pf_card_free(card);
 }
 
+TEST(files_that_one_may_be_are_told)
+{
+    struct pf_card *card = new_card();
+    struct pf_card_file again = shot, raw = shot;
+    char first[PATH_MAX], second[PATH_MAX];
+    CHECK(!pf_card_match(card, &shot, 0));
+    strcpy(first, strrchr(keep(card, &shot, true), '/') + 1);
+    again.time_s += 5; /* another content of the same size */
+    strcpy(second, strrchr(keep(card, &again, false), '/') + 1);
+    raw.name = "DSC_0042.NEF";
+    keep(card, &raw, true);
+    const char *one = pf_card_match(card, &shot, 0), *other = pf_card_match(card, &shot, 1);
+    CHECK(one && other && !pf_card_match(card, &shot, 2));
+    CHECK(!strcmp(one, first) ? !strcmp(other, second)
+                              : !strcmp(one, second) && !strcmp(other, first));
+    again.size_bytes++;
+    CHECK(!pf_card_match(card, &again, 0));
+    pf_card_free(card);
+}
+
 TEST(what_was_there_before_has_any_size)
 {
     struct pf_card *card = new_card();
