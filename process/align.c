@@ -13,6 +13,9 @@
 /* Beyond these a fit is no picture of the same thing, whatever its correlation. */
 #define LEAST_OVERLAP 0.6
 #define MOST_ZOOM     1.3
+/* With less likeness of their detail two pictures have their layout in common alone: likeness.h of
+ * process/cpu has what was measured. Who asks for less correlation is content with less of this too. */
+#define LEAST_LIKENESS 0.45
 /* Many features that agree speak for themselves where correlation sees only a part: 15 % of the
  * frame and 20 degrees leave so much. */
 #define LEAST_OVERLAP_BY_FEATURES 0.45
@@ -47,6 +50,10 @@ static void believe(const struct aligner *aligner, struct estimate *estimate,
     if (!(estimate->correlation >= least))
         snprintf(reason, REASON_SIZE, "does not match the stack: correlation %.2f is below %.2f",
                  estimate->correlation, least);
+    else if (fit->likeness != 0 && !(fit->likeness >= fmin(LEAST_LIKENESS, least)))
+        snprintf(reason, REASON_SIZE,
+                 "does not match the stack: its detail is another's, correlation %.2f of %.2f",
+                 fit->likeness, fmin(LEAST_LIKENESS, least));
     else if (!(fit->overlap >= least_overlap))
         snprintf(reason, REASON_SIZE, "does not match the stack: covers only %.0f %% of it",
                  100 * fit->overlap);

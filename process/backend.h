@@ -25,6 +25,7 @@ struct pf_fit {
     double agreement;   /* at about 400 pixels' width, where noise plays no part */
     double overlap;     /* share of the target that the frame covers */
     double certainty;   /* how much the pictures say of the motion, beside other fits; 0: unknown */
+    double likeness;    /* of their detail, see cpu/likeness.h; 0: unknown */
 };
 
 struct pf_backend {

@@ -134,6 +134,21 @@ int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enu
     return 0;
 }
 
+static const struct pf_ecc_pyramid *picture_of(const struct pf_alignment *alignment,
+                                               enum pf_target target)
+{
+    return target == PF_TARGET_STACK    ? &alignment->stack_view
+           : target == PF_TARGET_BEFORE ? &alignment->before
+                                        : &alignment->predecessor;
+}
+
+int pf_alignment_likeness(struct pf_alignment *alignment, enum pf_target target, const double h[9],
+                          double *ret, struct pf_error *err)
+{
+    return pf_ecc_likeness(alignment->ecc, picture_of(alignment, target), &alignment->current, h,
+                           ret, err);
+}
+
 struct both_pictures {
     struct pf_alignment *alignment;
     const struct pf_ecc_pyramid *target;
@@ -152,16 +167,17 @@ static int one_way(void *context, bool back, bool search, int levels, double h[9
 int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
                        double h[9], struct pf_fit *ret, struct pf_error *err)
 {
-    struct both_pictures both = {alignment, target == PF_TARGET_STACK    ? &alignment->stack_view
-                                            : target == PF_TARGET_BEFORE ? &alignment->before
-                                                                         : &alignment->predecessor};
-    if (!pf_ecc_by_blocks(both.target))
-        return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
-    struct pf_ecc_fit fit; /* blocks favour neither picture */
-    int r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
-    if (r == 0)
-        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty};
-    return r;
+    struct both_pictures both = {alignment, picture_of(alignment, target)};
+    struct pf_ecc_fit fit;
+    int r;
+    if (!pf_ecc_by_blocks(both.target)) {
+        r = pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    } else { /* blocks favour neither picture */
+        r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
+        if (r == 0)
+            *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, 0};
+    }
+    return r < 0 ? r : pf_alignment_likeness(alignment, target, h, &ret->likeness, err);
 }
 
 /* Where features are only a start for correlation, pictures of this width are enough: a quarter of
@@ -199,13 +215,11 @@ int pf_alignment_match(struct pf_alignment *alignment, enum pf_features_kind kin
                        enum pf_target target, double h[9], struct pf_fit *ret,
                        struct pf_features_fit *ret_count, struct pf_error *err)
 {
-    const struct pf_ecc_pyramid *other = &alignment->predecessor;
+    const struct pf_ecc_pyramid *other = picture_of(alignment, target);
     struct pf_features *stack_features = NULL, **features = &alignment->predecessor_features;
     int r = 0;
-    if (target == PF_TARGET_STACK) {
-        other = &alignment->stack_view;
+    if (target == PF_TARGET_STACK)
         features = &stack_features;
-    }
     const struct pf_stack_settings *settings = alignment->settings;
     int threads = pf_pool_threads(alignment->pool);
     if (r == 0 && !*features)
@@ -237,5 +251,7 @@ int pf_alignment_match(struct pf_alignment *alignment, enum pf_features_kind kin
     if (ret_count->inliers)
         r = pf_ecc_judge(alignment->ecc, other, &alignment->current, h, &fit, err);
     *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
+    if (r == 0 && ret_count->inliers)
+        r = pf_alignment_likeness(alignment, target, h, &ret->likeness, err);
     return r;
 }

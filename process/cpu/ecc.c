@@ -7,6 +7,7 @@
 
 #include "process/cpu/ecc_blocks.h"
 #include "process/cpu/ecc_step.h"
+#include "process/cpu/likeness.h"
 
 /* Levels up to this width are aligned by correlation, larger ones by blocks. */
 #define CORRELATION_WIDTH 400
@@ -344,6 +345,21 @@ int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
     judge = judge < image->count ? judge : image->count - 1;
     ret->agreement = judge_level(ecc, target, image, judge, h).correlation;
     return 0;
+}
+
+int pf_ecc_likeness(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                    const struct pf_ecc_pyramid *image, const double h[9], double *ret,
+                    struct pf_error *err)
+{
+    int level = pf_ecc_level_of_width(target, PF_LIKENESS_WIDTH);
+    level = level < image->count ? level : image->count - 1;
+    int width = target->level[level].width, height = target->level[level].height;
+    int r = reserve(ecc, width, height, err);
+    if (r < 0)
+        return r;
+    judge_level(ecc, target, image, level, h);
+    r = pf_likeness(target->level[level].pixels, ecc->sample, ecc->valid, width, height, ret);
+    return r < 0 ? pf_fail(err, -r, "out of memory for comparing frames") : 0;
 }
 
 bool pf_ecc_by_blocks(const struct pf_ecc_pyramid *target)

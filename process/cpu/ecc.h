@@ -99,6 +99,11 @@ int pf_ecc_judge(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
                  const struct pf_ecc_pyramid *image, const double h[9], struct pf_ecc_fit *ret,
                  struct pf_error *err);
 
+/* Whether they have the same detail under that map, see likeness.h. -ENOMEM. */
+int pf_ecc_likeness(struct pf_ecc *ecc, const struct pf_ecc_pyramid *target,
+                    const struct pf_ecc_pyramid *image, const double h[9], double *ret,
+                    struct pf_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -91,6 +91,42 @@ void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
     pf_alignment_keep(&alignment->host);
 }
 
+/* A picture that the device has and the host has not. */
+static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
+                 const struct pf_cuda_pyramid *from, struct pf_error *err)
+{
+    struct pf_cuda_pyramid seen = rigid(alignment, from);
+    const struct pf_ecc_level *finest = &seen.levels.level[0];
+    if (to->count || !from->levels.count)
+        return 0;
+    size_t bytes = (size_t)finest->width * (size_t)finest->height * sizeof(float);
+    float *light = malloc(bytes);
+    if (!light)
+        return pf_fail(err, ENOMEM, "out of memory for a picture of light");
+    pf_cuda_download(alignment->cuda, light, finest->pixels, bytes);
+    int r = pf_cuda_wait(alignment->cuda, err);
+    if (r == 0)
+        r = pf_ecc_pyramid_of_light(to, light, finest->width, finest->height, finest->scale,
+                                    finest->offset, pf_kernels(0), alignment->pool, err);
+    free(light);
+    return r;
+}
+
+/* The target, and the frame in hand. */
+static int bring_both(struct pf_cuda_alignment *alignment, enum pf_target target,
+                      struct pf_error *err)
+{
+    struct pf_alignment *host = &alignment->host;
+    int r = bring(alignment, &host->current, &alignment->current, err);
+    if (r < 0)
+        return r;
+    return target == PF_TARGET_STACK
+               ? bring(alignment, &host->stack_view, &alignment->stack_view, err)
+           : target == PF_TARGET_BEFORE
+               ? bring(alignment, &host->before, &alignment->before, err)
+               : bring(alignment, &host->predecessor, &alignment->predecessor, err);
+}
+
 struct both_pictures {
     struct pf_cuda_alignment *alignment;
     const struct pf_cuda_pyramid *target;
@@ -114,34 +150,18 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
                                             : target == PF_TARGET_BEFORE ? &alignment->before
                                                                          : &alignment->predecessor};
     struct pf_cuda_pyramid seen = rigid(alignment, both.target);
-    if (!pf_ecc_by_blocks(&seen.levels))
-        return pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
-    struct pf_ecc_fit fit; /* blocks favour neither picture */
-    int r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
+    struct pf_ecc_fit fit;
+    int r;
+    if (!pf_ecc_by_blocks(&seen.levels)) {
+        r = pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+    } else { /* blocks favour neither picture */
+        r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
+        if (r == 0)
+            *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, 0};
+    }
     if (r == 0)
-        *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty};
-    return r;
-}
-
-/* A picture that the device has and the host has not. */
-static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
-                 const struct pf_cuda_pyramid *from, struct pf_error *err)
-{
-    struct pf_cuda_pyramid seen = rigid(alignment, from);
-    const struct pf_ecc_level *finest = &seen.levels.level[0];
-    if (to->count || !from->levels.count)
-        return 0;
-    size_t bytes = (size_t)finest->width * (size_t)finest->height * sizeof(float);
-    float *light = malloc(bytes);
-    if (!light)
-        return pf_fail(err, ENOMEM, "out of memory for a picture of light");
-    pf_cuda_download(alignment->cuda, light, finest->pixels, bytes);
-    int r = pf_cuda_wait(alignment->cuda, err);
-    if (r == 0)
-        r = pf_ecc_pyramid_of_light(to, light, finest->width, finest->height, finest->scale,
-                                    finest->offset, pf_kernels(0), alignment->pool, err);
-    free(light);
-    return r;
+        r = bring_both(alignment, target, err);
+    return r < 0 ? r : pf_alignment_likeness(&alignment->host, target, h, &ret->likeness, err);
 }
 
 int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_focus *ret,
@@ -155,13 +175,8 @@ int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_feature
                             enum pf_target target, double h[9], struct pf_fit *ret,
                             struct pf_features_fit *ret_count, struct pf_error *err)
 {
-    struct pf_alignment *host = &alignment->host;
-    int r = bring(alignment, &host->current, &alignment->current, err);
-    if (r == 0 && target == PF_TARGET_STACK)
-        r = bring(alignment, &host->stack_view, &alignment->stack_view, err);
-    else if (r == 0)
-        r = bring(alignment, &host->predecessor, &alignment->predecessor, err);
-    return r < 0 ? r : pf_alignment_match(host, kind, target, h, ret, ret_count, err);
+    int r = bring_both(alignment, target, err);
+    return r < 0 ? r : pf_alignment_match(&alignment->host, kind, target, h, ret, ret_count, err);
 }
 
 int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target target, int width,

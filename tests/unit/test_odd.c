@@ -155,6 +155,47 @@ TEST(odd_unrelated_pictures_are_never_merged)
     }
 }
 
+/* Discs of one size in one place, as coins or dishes under a stand: only what is on them differs. */
+static struct pf_image *discs(uint32_t seed, int width, int height, bool dark, double finest)
+{
+    struct pf_image *frame = texture_frame(seed, width, height, identity, finest, 1);
+    for (int y = 0; y < height; y++) {
+        uint8_t *row = (uint8_t *)frame->plane[0] + (size_t)y * frame->stride_bytes[0];
+        for (int x = 0; x < width; x++) {
+            bool inside = false;
+            for (int k = 0; k < 2; k++)
+                inside |= hypot(x - (k ? 0.7 : 0.27) * width, y - 0.5 * height) < 0.35 * height;
+            row[x] = (uint8_t)(dark     ? (inside ? row[x] * 0.4 : 235)
+                               : inside ? 30 + row[x] * 0.8
+                                        : 6);
+        }
+    }
+    return frame;
+}
+
+TEST(odd_other_subjects_in_the_same_layout_are_never_merged)
+{
+    static const int widths[] = {480, 1000};
+    for (int i = 0; i < 4; i++) {
+        int width = widths[i / 2], height = width * 2 / 3;
+        bool dark = i % 2;
+        for (int align = PF_ALIGN_AUTO; align <= PF_ALIGN_HYBRID; align++) {
+            if (width > 500 && align > PF_ALIGN_ECC)
+                continue;
+            struct pf_stack *stack = open_stack((enum pf_align)align, PF_FUSE_AVERAGE);
+            CHECK_EQ(add(stack, discs(5, width, height, dark, 0)).verdict, PF_VERDICT_FUSED);
+            for (uint32_t seed = 1; seed < 4; seed++) {
+                struct pf_frame_result result =
+                    add(stack, discs(1000 * seed, width, height, dark, 0));
+                if (result.cause != PF_CAUSE_UNLIKE)
+                    FAIL("%d px, %s, method %d: correlation %.2f", width, dark ? "dark" : "bright",
+                         align, result.correlation);
+            }
+            pf_stack_free(stack);
+        }
+    }
+}
+
 TEST(odd_another_size_is_named_with_both)
 {
     struct pf_stack *stack = open_stack(PF_ALIGN_AUTO, PF_FUSE_PYRAMID);
