@@ -197,14 +197,12 @@ static int normalise(struct pf_service *service, const json_t *settings, json_t 
     return r;
 }
 
-int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *settings,
-                   int *ret_version, struct pf_error *err)
+/* Whether it can be, now; what has come before it is in the journal. */
+static int check_restack(struct pf_service *service, int64_t burst, int *ret_version,
+                         struct pf_error *err)
 {
     struct pf_journal_bursts bursts = {0};
-    json_t *normal = NULL;
-    int r = flush(service, err);
-    if (!r)
-        r = pf_journal_burst(service->journal, burst, &bursts, err);
+    int r = pf_journal_burst(service->journal, burst, &bursts, err);
     if (r < 0)
         return r;
     enum pf_burst_state state = bursts.items[0].state;
@@ -213,15 +211,32 @@ int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *sett
     if ((state != PF_BURST_STATE_PUBLISHED && state != PF_BURST_STATE_FAILED) ||
         pf_scheduler_find(service->scheduler, burst))
         return not_in(state, "stacked again", err);
-    if (settings)
-        r = normalise(service, settings, &normal, err);
-    if (r < 0)
-        return r;
+    *ret_version = wanted > published ? wanted : published + 1;
+    return 0;
+}
+
+/* `settings` is consumed. From here on it will be done, if not at once: whoever asks again while the
+ * journal cannot be written is refused. */
+static void order_restack(struct pf_service *service, int64_t burst, json_t *settings)
+{
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESTACK);
     entry->burst = burst;
-    entry->scores = normal;
-    *ret_version = wanted > published ? wanted : published + 1;
-    return flush(service, err);
+    entry->scores = settings;
+    pf_ledger_flush(service->ledger);
+}
+
+int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *settings,
+                   int *ret_version, struct pf_error *err)
+{
+    json_t *normal = NULL;
+    int r = flush(service, err);
+    if (!r)
+        r = check_restack(service, burst, ret_version, err);
+    if (!r && settings)
+        r = normalise(service, settings, &normal, err);
+    if (!r)
+        order_restack(service, burst, normal);
+    return r;
 }
 
 static int discard_in_job(struct pf_service *service, struct pf_job *job,
@@ -266,10 +281,10 @@ int pf_act_discard(struct pf_service *service, int64_t burst, const char *identi
 {
     struct pf_journal_frames frames = {0};
     struct pf_identity id;
+    char name[PF_BURST_ID_MAX] = "";
+    int r = flush(service, err); /* it may be the end of a job */
     struct pf_job *job = pf_scheduler_find(service->scheduler, burst);
     struct pf_job_frame *frame = job ? pf_job_find(job, identity) : NULL;
-    char name[PF_BURST_ID_MAX] = "";
-    int r = flush(service, err);
     *ret_version = 0;
     snprintf(id.text, sizeof(id.text), "%s", identity);
     if (!r)
@@ -288,9 +303,13 @@ int pf_act_discard(struct pf_service *service, int64_t burst, const char *identi
         if (!r && state != PF_BURST_STATE_PUBLISHED && state != PF_BURST_STATE_FAILED)
             r = not_in(state, "changed", err);
         if (!r)
+            r = check_restack(service, burst, ret_version, err);
+        if (!r)
             r = discard_in_journal(service, burst, &frames.items[0], discard, err);
         if (!r)
-            r = pf_act_restack(service, burst, NULL, ret_version, err);
+            order_restack(service, burst, NULL);
+        else
+            *ret_version = 0;
     }
     pf_journal_frames_free(&frames);
     if (!r && !discard)

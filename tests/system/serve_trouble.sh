@@ -1,6 +1,7 @@
 # parfocal serve: when something goes wrong around it.
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/http.bash"
 
 test_restart_in_the_middle_of_a_burst()
 {
@@ -114,6 +115,25 @@ test_row18_journal_full_resumes_by_itself()
     await_log 'the journal can be written again' 60
     await_stacks 1
     check "$(published)/stack.json" '.fused == 5'
+    stop_service
+    # What is asked for meanwhile is promised once, and done once.
+    need curl jq
+    local id frame
+    serve --expected-frames 5
+    await_log 'capture folder:.*: inotify, ok'
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    frame=$(get "/bursts/$id" | jq -r '.items[4].frame')
+    head -c 4m /dev/zero >state/fill 2>/dev/null || true
+    expect_reply 202 POST "/bursts/$id/frames/$frame/discard"
+    jq -e '.version == 2' reply >/dev/null || fail "$(cat reply)"
+    expect_reply 409 POST "/bursts/$id/frames/$frame/discard"
+    expect_reply 409 POST "/bursts/$id/restack"
+    log_says 'the journal cannot be written' || fail 'it could be written'
+    rm state/fill
+    await_stacks 2
+    wait_for 10 state_is "$id" published
+    get "/bursts/$id" | jq -e '.version == 2 and .wanted == 2 and .fused == 4' >/dev/null ||
+        fail "$(get "/bursts/$id" | jq -c 'del(.items)')"
     stop_service
 }
 
