@@ -17,9 +17,6 @@
  * a burst without drift must get no cast. In logarithms of encoded values. */
 #define CERTAIN_ERRORS 4.0
 #define LEAST_DRIFT    0.003
-/* Pixels a cell and direction that are looked at for colours and for clipping. */
-#define CELL_SAMPLES 10
-#define CLIPPED      0.98f /* encoded, of the brightest channel */
 /* With fewer cells than this that defocused highlights cannot reach, all are compared. */
 #define LEAST_CELLS 64
 
@@ -67,24 +64,18 @@ void pf_light_see(struct pf_light_grid *grid, const struct pf_image *image)
 {
     int plane = image->planes == 3 ? 1 : 0;
     int width = pf_image_plane_width(image, plane), height = pf_image_plane_height(image, plane);
-    int step_x = width / (PF_LIGHT_GRID * CELL_SAMPLES) + 1;
-    int step_y = height / (PF_LIGHT_GRID * CELL_SAMPLES) + 1;
     for (int cy = 0; cy < PF_LIGHT_GRID; cy++) {
         for (int cx = 0; cx < PF_LIGHT_GRID; cx++) {
             struct sight sight = {.count = 0};
-            int top = pf_light_cell(cy, PF_LIGHT_GRID, height);
-            int left = pf_light_cell(cx, PF_LIGHT_GRID, width);
-            int bottom = pf_light_cell(cy + 1, PF_LIGHT_GRID, height);
-            int right = pf_light_cell(cx + 1, PF_LIGHT_GRID, width);
-            /* Of a picture smaller than the grid, several cells see one pixel. */
-            bottom = bottom > top ? bottom : top + 1;
-            right = right > left ? right : left + 1;
-            for (int y = top; y < bottom; y += step_y)
-                for (int x = left; x < right; x += step_x)
-                    see_pixel(&sight, image, x, y);
+            struct pf_light_span across = pf_light_span_of(cx, width);
+            struct pf_light_span down = pf_light_span_of(cy, height);
+            for (int j = 0; j < down.count; j++)
+                for (int i = 0; i < across.count; i++)
+                    see_pixel(&sight, image, across.first + i * across.step,
+                              down.first + j * down.step);
             for (int c = 0; c < 3; c++)
                 grid->cell[PF_LIGHT_RED + c][cy][cx] = sight.light[c] / (float)sight.count;
-            grid->clipped[cy][cx] = sight.peak > CLIPPED;
+            grid->clipped[cy][cx] = sight.peak > PF_LIGHT_CLIPPED;
         }
     }
 }

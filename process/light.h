@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "process/homography.h"
 #include "process/image.h"
 
 #define PF_LIGHT_GRID 64
@@ -30,10 +31,27 @@ struct pf_light_match {
 };
 
 /* Column or row at which a cell begins, of `cells` along `length` pixels. */
-static inline int pf_light_cell(int cell, int cells, int length)
+PF_ANYWHERE static inline int pf_light_cell(int cell, int cells, int length)
 {
     return (int)((int64_t)cell * length / cells);
 }
+
+/* The pixels of a cell, one way, that are looked at for colours and for clipping. */
+struct pf_light_span {
+    int first, count, step;
+};
+PF_ANYWHERE static inline struct pf_light_span pf_light_span_of(int cell, int length)
+{
+    enum { SAMPLES = 10 }; /* or so, of a cell */
+    struct pf_light_span span;
+    int end = pf_light_cell(cell + 1, PF_LIGHT_GRID, length);
+    span.first = pf_light_cell(cell, PF_LIGHT_GRID, length);
+    span.step = length / (PF_LIGHT_GRID * SAMPLES) + 1;
+    /* Of a picture smaller than the grid, several cells see one pixel. */
+    span.count = end > span.first ? (end - span.first + span.step - 1) / span.step : 1;
+    return span;
+}
+#define PF_LIGHT_CLIPPED 0.98f /* encoded, of the brightest channel */
 
 /* Fills all but the luma, which is the backend's and of every pixel, from a sample of the picture's
  * pixels. */

@@ -13,6 +13,8 @@
 /* A smaller share of the cells that flow finds alike both ways is chance. */
 #define LEAST_TRUSTED 0.5
 
+enum { CELLS = PF_FOCUS_GRID * PF_FOCUS_GRID, BENDS = PF_FOCUS_REDUCED * CELLS };
+
 int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
                            const struct pf_stack_settings *settings, struct pf_pool *pool,
                            struct pf_cuda *cuda, struct pf_error *err)
@@ -22,7 +24,13 @@ int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
     alignment->pool = pool;
     alignment->cuda = cuda;
     int r = pf_alignment_open(&alignment->host, settings, pool, err);
-    return r < 0 ? r : pf_cuda_ecc_new(&alignment->ecc, cuda, err);
+    if (r == 0)
+        r = pf_cuda_ecc_new(&alignment->ecc, cuda, err);
+    if (r == 0)
+        r = pf_cuda_alloc(cuda, (void **)&alignment->bends, BENDS * sizeof(float), err);
+    if (r == 0)
+        r = pf_cuda_alloc_pinned(cuda, (void **)&alignment->bends_here, BENDS * sizeof(float), err);
+    return r;
 }
 
 void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
@@ -31,6 +39,8 @@ void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
     pf_cuda_ecc_free(alignment->ecc);
     pf_cuda_deform_free(alignment->deform);
     if (alignment->cuda) {
+        pf_cuda_release(alignment->cuda, alignment->bends);
+        pf_cuda_release_pinned(alignment->cuda, alignment->bends_here);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->current);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->predecessor);
         pf_cuda_pyramid_free(alignment->cuda, &alignment->before);
@@ -70,7 +80,16 @@ int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *lig
     pf_alignment_next(&alignment->host);
     int r = pf_cuda_pyramid_of_light(alignment->cuda, &alignment->current, light, width, height,
                                      scale, offset, err);
-    return r < 0 ? r : pf_cuda_ecc_contrast(alignment->ecc, &alignment->current, ret_contrast, err);
+    if (r < 0)
+        return r;
+    struct pf_cuda_pyramid seen = rigid(alignment, &alignment->current);
+    pf_cuda_fill(alignment->cuda, alignment->bends, 0, BENDS * sizeof(float));
+    for (int k = 0; k < PF_FOCUS_REDUCED && k < seen.levels.count; k++)
+        pf_cuda_measure_bends(alignment->cuda, &seen.levels.level[k], PF_FOCUS_GRID,
+                              alignment->bends + (size_t)k * CELLS);
+    pf_cuda_download(alignment->cuda, alignment->bends_here, alignment->bends,
+                     BENDS * sizeof(float));
+    return pf_cuda_ecc_contrast(alignment->ecc, &alignment->current, ret_contrast, err);
 }
 
 int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *light, int width,
@@ -164,11 +183,9 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
     return r < 0 ? r : pf_alignment_likeness(&alignment->host, target, h, &ret->likeness, err);
 }
 
-int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_focus *ret,
-                              struct pf_error *err)
+void pf_cuda_alignment_measure(const struct pf_cuda_alignment *alignment, struct pf_focus *ret)
 {
-    int r = bring(alignment, &alignment->host.current, &alignment->current, err);
-    return r < 0 ? r : pf_alignment_measure(&alignment->host.current, alignment->pool, ret, err);
+    memcpy(ret->reduced, alignment->bends_here, sizeof(ret->reduced));
 }
 
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,

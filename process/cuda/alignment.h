@@ -18,7 +18,8 @@ struct pf_cuda_alignment {
     struct pf_cuda_deform *deform; /* NULL until it is wanted */
     int finer;                     /* levels of the pictures that are finer than correlation's */
     struct pf_cuda_pyramid current, predecessor, before, stack_view; /* of the device */
-    struct pf_alignment host; /* its pictures are those that features were asked of */
+    float *bends, *bends_here; /* of the device, and pinned: the frame in hand's reduced grids */
+    struct pf_alignment host;  /* its pictures are those that features were asked of */
 };
 
 /* settings, pool and cuda are borrowed for the object's life. -ENOMEM, -EREMOTEIO. */
@@ -36,14 +37,14 @@ int pf_cuda_alignment_halvings(struct pf_cuda_alignment *alignment, int width);
 int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *light, int width,
                            int height, double scale, double offset, double *ret_contrast,
                            struct pf_error *err);
+/* What pf_alignment_measure() finds in it. */
+void pf_cuda_alignment_measure(const struct pf_cuda_alignment *alignment, struct pf_focus *ret);
 /* The stack's. Only queued. */
 int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *light, int width,
                            int height, double scale, double offset, struct pf_error *err);
 void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment); /* it becomes the predecessor */
 
 /* As the functions of a backend. */
-int pf_cuda_alignment_measure(struct pf_cuda_alignment *alignment, struct pf_focus *ret,
-                              struct pf_error *err); /* as pf_alignment_measure */
 int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target target, bool search,
                             double h[9], struct pf_fit *ret, struct pf_error *err);
 int pf_cuda_alignment_match(struct pf_cuda_alignment *alignment, enum pf_features_kind kind,

@@ -38,6 +38,11 @@ int pf_cuda_pyramid_of_light(struct pf_cuda *cuda, struct pf_cuda_pyramid *pyram
 void pf_cuda_pyramid_free(struct pf_cuda *cuda,
                           struct pf_cuda_pyramid *pyramid); /* leaves it zeroed */
 
+/* The mean modified Laplacian of a level's coded light, in grid x grid equal cells; as
+ * pf_alignment_measure(). Only queued. cells.cu */
+void pf_cuda_measure_bends(struct pf_cuda *cuda, const struct pf_ecc_level *level, int grid,
+                           float *cells);
+
 struct pf_cuda_ecc; /* state on the device */
 int pf_cuda_ecc_new(struct pf_cuda_ecc **ret, struct pf_cuda *cuda /* borrowed */,
                     struct pf_error *err);

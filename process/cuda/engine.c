@@ -119,8 +119,7 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
     if (r < 0)
         return r;
     void *cells = NULL;
-    r = pf_cuda_alloc_pinned(engine->cuda, &cells,
-                             PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(struct pf_cuda_cell), err);
+    r = pf_cuda_alloc_pinned(engine->cuda, &cells, sizeof(*engine->cells_of_light), err);
     engine->cells_of_light = cells;
     if (r == 0 && !engine->shares_memory)
         r = take_chunks(engine, err);
@@ -325,11 +324,16 @@ static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
         for (int x = 0; x < PF_CUDA_CELLS; x++) {
             int columns = (int)((int64_t)(x + 1) * width / PF_CUDA_CELLS) -
                           (int)((int64_t)x * width / PF_CUDA_CELLS);
-            const struct pf_cuda_cell *cell = &engine->cells_of_light[y * PF_CUDA_CELLS + x];
+            const struct pf_cuda_cell *cell = &engine->cells_of_light->luma[y * PF_CUDA_CELLS + x];
+            const struct pf_cuda_colour *colour =
+                &engine->cells_of_light->colour[y * PF_CUDA_CELLS + x];
             struct pf_focus_sums *sum = &sums[y / each][x / each];
             if (rows && columns)
                 engine->light.cell[PF_LIGHT_LUMA][y][x] =
                     cell->light / ((float)rows * (float)columns);
+            for (int c = 0; c < 3; c++)
+                engine->light.cell[PF_LIGHT_RED + c][y][x] = colour->light[c];
+            engine->light.clipped[y][x] = colour->peak > PF_LIGHT_CLIPPED;
             sum->laplacian += (double)cell->laplacian;
             sum->laplacian_squared += (double)cell->laplacian_squared;
             sum->tenengrad += (double)cell->tenengrad;
@@ -338,7 +342,6 @@ static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
             sum->aslant += (double)cell->aslant;
         }
     }
-    pf_light_see(&engine->light, engine->frame);
     pf_focus_of_cells(ret, sums, width, height);
 }
 
@@ -377,14 +380,30 @@ int pf_cuda_see(struct pf_cuda_engine *engine, struct pf_focus *ret_focus, doubl
                 struct pf_error *err)
 {
     struct pf_source_plane luma = pf_cuda_source(engine, 0, 1);
-    pf_cuda_measure(engine->cuda, &luma, engine->memory.cells_of_light);
-    pf_cuda_download(engine->cuda, engine->cells_of_light, engine->memory.cells_of_light,
-                     PF_CUDA_CELLS * PF_CUDA_CELLS * sizeof(*engine->cells_of_light));
+    struct pf_cuda_frame all = {
+        .luma = engine->plane[0],
+        .cb = engine->plane[1],
+        .cr = engine->plane[2],
+        .luma_stride = engine->stride_bytes[0],
+        .cb_stride = engine->stride_bytes[1],
+        .cr_stride = engine->stride_bytes[2],
+        .width = luma.width,
+        .height = luma.height,
+        .planes = engine->shape.planes,
+        .bits = engine->shape.bits,
+        .shift_x = engine->shape.chroma_shift_x,
+        .shift_y = engine->shape.chroma_shift_y,
+    };
+    struct pf_cuda_cells *cells = engine->memory.cells_of_light;
+    pf_cuda_measure(engine->cuda, &luma, cells->luma);
+    pf_cuda_see_colours(engine->cuda, &all, cells->colour);
+    pf_cuda_download(engine->cuda, engine->cells_of_light, cells, sizeof(*cells));
     int r = make_light(engine, &luma, ret_contrast, err);
     if (r < 0)
         return r;
     read_cells(engine, ret_focus);
-    return pf_cuda_alignment_measure(&engine->alignment, ret_focus, err);
+    pf_cuda_alignment_measure(&engine->alignment, ret_focus);
+    return 0;
 }
 
 static int cuda_load(void *opaque, const struct pf_image *frame, struct pf_look *look,

@@ -41,9 +41,9 @@ struct pf_cuda_engine {
     int first;  /* index of the first frame in it */
 
     size_t chunk_bytes;
-    char *chunk[2];                      /* pinned: a frame goes through them in turn */
-    struct pf_cuda_cell *cells_of_light; /* pinned */
-    void *nodes;                         /* device: of a displacement field */
+    char *chunk[2];                       /* pinned: a frame goes through them in turn */
+    struct pf_cuda_cells *cells_of_light; /* pinned */
+    void *nodes;                          /* device: of a displacement field */
     size_t nodes_bytes;
 };
 

@@ -48,6 +48,25 @@ struct pf_cuda_cell {
 void pf_cuda_measure(struct pf_cuda *cuda, const struct pf_source_plane *luma,
                      struct pf_cuda_cell *cells);
 
+/* Means over the pixels of a cell that are looked at for it (process/light.h), light 0..1; and the largest
+ * encoded value of any channel. */
+struct pf_cuda_colour {
+    float light[3], peak;
+};
+/* What the device's cells say of a frame, as it comes back. */
+struct pf_cuda_cells {
+    struct pf_cuda_cell luma[PF_CUDA_CELLS * PF_CUDA_CELLS];
+    struct pf_cuda_colour colour[PF_CUDA_CELLS * PF_CUDA_CELLS];
+};
+/* A decoded frame; samples on the device. Of one with `planes` 1 luma is all. */
+struct pf_cuda_frame {
+    const void *luma, *cb, *cr;
+    size_t luma_stride, cb_stride, cr_stride; /* bytes */
+    int width, height, planes, bits, shift_x, shift_y;
+};
+void pf_cuda_see_colours(struct pf_cuda *cuda, const struct pf_cuda_frame *frame,
+                         struct pf_cuda_colour *cells);
+
 /* Samples of a plane among pixels: pixel = scale * sample + offset. */
 struct pf_cuda_siting {
     double scale_x, offset_x, scale_y, offset_y;

@@ -176,8 +176,7 @@ struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf
     memory->exported = take(&arena, memory->export_stride, (size_t)shape->height);
     if (shape->maps)
         memory->rank = take(&arena, PF_CUDA_MOST_FRAMES, sizeof(*memory->rank));
-    memory->cells_of_light =
-        take(&arena, PF_CUDA_CELLS * PF_CUDA_CELLS, sizeof(*memory->cells_of_light));
+    memory->cells_of_light = take(&arena, 1, sizeof(*memory->cells_of_light));
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
     memory->taps = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));

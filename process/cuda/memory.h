@@ -50,7 +50,7 @@ struct pf_cuda_memory {
     size_t export_stride;
     char *maps; /* room for a map's pyramid, where a frame on its way has its own */
     int *rank;  /* of PF_CUDA_MOST_FRAMES frames */
-    struct pf_cuda_cell *cells_of_light;
+    struct pf_cuda_cells *cells_of_light;
     struct pf_cuda_noise *noise;
     int *bins;
     float *taps; /* of resampling: pf_lanczos or pf_bicubic */

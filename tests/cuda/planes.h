@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "process/cpu/kernels.h"
+#include "process/light.h"
 }
 #include "process/cuda/fuse.h"
 #include "process/cuda/queue.h"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 extern "C" {
+#include "process/cpu/alignment.h"
 #include "process/cpu/ecc.h"
 #include "process/cuda/ecc.h"
 #include "process/cuda/fuse.h"
@@ -105,6 +106,33 @@ TEST(cuda_pyramid_of_light_is_the_cpus)
             free_view(&view);
         }
     }
+    pf_cuda_free(queue);
+}
+
+TEST(cuda_bends_are_those_of_the_cpus_pictures)
+{
+    static const int sizes[][2] = {{97, 61}, {639, 45}, {3210, 183}, {1, 1}, {2, 5}, {5, 700}};
+    enum { CELLS = PF_FOCUS_GRID * PF_FOCUS_GRID };
+    struct pf_error err = {0};
+    open_queue();
+    for (int order = 0; order < order_count(); order++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+            take_order(order);
+            struct view view = view_of(picture(5, sizes[i][0], sizes[i][1], NULL, 0, 1), 0.97);
+            static struct pf_focus focus;
+            memset(&focus, 0, sizeof(focus));
+            CHECK_OK(pf_alignment_measure(&view.host, NULL, &focus, &err), &err);
+            for (int k = 0; k < PF_FOCUS_REDUCED && k < view.host.count; k++) {
+                float got[CELLS], *cells = device_copy<float>(NULL, CELLS);
+                pf_cuda_measure_bends(queue, &view.device.levels.level[k], PF_FOCUS_GRID, cells);
+                GPU(cudaDeviceSynchronize());
+                fetch(got, cells, CELLS);
+                for (int c = 0; c < CELLS; c++)
+                    CHECK_NEAR(got[c], focus.reduced[k][c],
+                               2e-5 * (1 + (double)focus.reduced[k][c]));
+            }
+            free_view(&view);
+        }
     pf_cuda_free(queue);
 }
 

@@ -144,6 +144,64 @@ TEST(cuda_focus_measure_is_the_cpus)
 
 /* ---- light ---- */
 
+TEST(cuda_colours_are_those_that_the_cpu_sees)
+{
+    static const struct size more[] = {{641, 135}, {1300, 70}};
+    for (int i = 0; i < SIZES + 2; i++)
+        for (int kind = 0; kind < 4; kind++) {
+            take_order((i + kind) % order_count());
+            struct size size = i < SIZES ? sizes[i] : more[i - SIZES];
+            struct pf_cuda *cuda = new_queue();
+            struct pf_error err = {};
+            struct pf_image *image = NULL;
+            int planes = kind ? 3 : 1, shift_x = kind > 1, shift_y = kind == 2;
+            int bits = (i + kind) % 2 ? 16 : 8;
+            CHECK_OK(
+                pf_image_new(&image, size.width, size.height, bits, planes, shift_x, shift_y, &err),
+                &err);
+            uint8_t *on_device[3] = {NULL, NULL, NULL};
+            for (int p = 0; p < planes; p++) {
+                size_t bytes = image->stride_bytes[p] * (size_t)pf_image_plane_height(image, p);
+                for (size_t b = 0; b < bytes; b++)
+                    ((uint8_t *)image->plane[p])[b] =
+                        (uint8_t)(p ? 100 + next_random() % 56 : 40 + next_random() % 200);
+                on_device[p] = device_copy((const uint8_t *)image->plane[p], bytes);
+            }
+            struct pf_cuda_frame frame = {on_device[0],
+                                          on_device[1],
+                                          on_device[2],
+                                          image->stride_bytes[0],
+                                          image->stride_bytes[1],
+                                          image->stride_bytes[2],
+                                          size.width,
+                                          size.height,
+                                          planes,
+                                          bits,
+                                          shift_x,
+                                          shift_y};
+            const size_t count = PF_CUDA_CELLS * PF_CUDA_CELLS;
+            struct pf_cuda_colour *got = (struct pf_cuda_colour *)malloc(count * sizeof(*got));
+            struct pf_cuda_colour *device = device_copy<struct pf_cuda_colour>(NULL, count);
+            pf_cuda_see_colours(cuda, &frame, device);
+            GPU(cudaDeviceSynchronize());
+            fetch(got, device, count);
+            static struct pf_light_grid grid;
+            pf_light_see(&grid, image);
+            for (size_t k = 0; k < count; k++) {
+                size_t y = k / PF_CUDA_CELLS, x = k % PF_CUDA_CELLS;
+                for (int c = 0; c < 3; c++)
+                    CHECK_NEAR(got[k].light[c], grid.cell[PF_LIGHT_RED + c][y][x], 2e-6);
+                if (fabsf(got[k].peak - PF_LIGHT_CLIPPED) > 1e-6f)
+                    CHECK_EQ(got[k].peak > PF_LIGHT_CLIPPED, grid.clipped[y][x]);
+            }
+            free(got);
+            for (int p = 0; p < planes; p++)
+                GPU(cudaFree(on_device[p]));
+            pf_image_free(image);
+            finish(cuda);
+        }
+}
+
 TEST(cuda_light_is_the_cpus)
 {
     for (int i = 0; i < SIZES; i++) {
