@@ -10,7 +10,8 @@
 
 #include "process/codec_format.h"
 
-#define MAGIC_BYTES 12
+#define MAGIC_BYTES   12
+#define JPEG_SIDE_MAX 65500 /* libjpeg's; the format itself has 65535 */
 
 size_t pf_source_read(struct pf_source *source, void *bytes, size_t size)
 {
@@ -150,6 +151,14 @@ int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *er
     }
     return pf_fail(err, ENOTSUP,
                    "%s: pictures are written as .tif, .tiff, .png, .jpg or .jpeg only", path);
+}
+
+int pf_format_holds(enum pf_format format, int width, int height, struct pf_error *err)
+{
+    return format == PF_FORMAT_JPEG && (width > JPEG_SIDE_MAX || height > JPEG_SIDE_MAX)
+               ? pf_fail(err, EFBIG, "a JPEG has at most %d pixels a side, and this is %d x %d",
+                         JPEG_SIDE_MAX, width, height)
+               : 0;
 }
 
 const char *pf_format_extension(enum pf_format format)

@@ -48,7 +48,8 @@ struct pf_encode_options {
 
 /* Writes `image` to `path` (created, truncated), pixels turned upright by its orientation, EXIF
  * (Orientation set to 1, thumbnail dropped, pixel dimensions updated) and ICC profile kept, then
- * fsyncs the file. -ENOSPC, -EROFS, -EIO ... as the system says; a partial file is removed. */
+ * fsyncs the file. -ENOSPC, -EROFS, -EIO ... as the system says; -EFBIG as well where the format cannot
+ * hold the picture, -ENOTSUP for other refusals of the encoder; a partial file is removed. */
 int pf_image_encode(const struct pf_image *image, const char *path,
                     const struct pf_encode_options *options, struct pf_error *err);
 /* The same for who reads `path` meanwhile: it is there whole or not at all (written as PATH.part, and
@@ -56,6 +57,8 @@ int pf_image_encode(const struct pf_image *image, const char *path,
 int pf_image_encode_aside(const struct pf_image *image, const char *path,
                           const struct pf_encode_options *options, struct pf_error *err);
 
+/* -EFBIG: a picture of this size cannot be written in this format. */
+int pf_format_holds(enum pf_format format, int width, int height, struct pf_error *err);
 /* By extension: .tif .tiff .png .jpg .jpeg, any case. -ENOTSUP. */
 int pf_format_of_path(const char *path, enum pf_format *ret, struct pf_error *err);
 const char *pf_format_extension(enum pf_format format); /* "tif", "png", "jpg" */

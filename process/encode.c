@@ -107,7 +107,8 @@ int pf_image_encode(const struct pf_image *image, const char *path,
 
     if (options->bits != 8 && options->bits != 16)
         return pf_fail(err, EINVAL, "%s: %d bits a sample cannot be written", path, options->bits);
-    if (options->threads > 1)
+    r = pf_format_holds(options->format, image->width, image->height, err);
+    if (r == 0 && options->threads > 1)
         r = pf_pool_new(&pool, options->threads, err);
     if (r == 0 && image->orientation > 1)
         r = pf_image_upright(image, pool, &turned, err);

@@ -31,8 +31,9 @@ static void on_error(j_common_ptr info)
     struct writer *writer = info->client_data;
     char text[JMSG_LENGTH_MAX];
     info->err->format_message(info, text);
-    writer->result = pf_fail(writer->err, info->err->msg_code == JERR_OUT_OF_MEMORY ? ENOMEM : EIO,
-                             "%s: %s", writer->job->sink->path, text);
+    writer->result =
+        pf_fail(writer->err, info->err->msg_code == JERR_OUT_OF_MEMORY ? ENOMEM : ENOTSUP, "%s: %s",
+                writer->job->sink->path, text);
     longjmp(writer->jump, 1);
 }
 

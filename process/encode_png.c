@@ -238,7 +238,7 @@ int pf_encode_png(const struct pf_encode_job *job, struct pf_error *err)
         write_picture(writer);
     } else {
         r = writer->result < 0 ? writer->result
-                               : pf_fail(err, strstr(writer->text, "memory") ? ENOMEM : EIO,
+                               : pf_fail(err, strstr(writer->text, "memory") ? ENOMEM : ENOTSUP,
                                          "%s: %s", job->sink->path, writer->text);
     }
 

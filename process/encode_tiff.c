@@ -55,6 +55,8 @@ static tmsize_t on_read(thandle_t handle, void *bytes, tmsize_t size)
     struct pf_source back = {.fd = sink->fd, .path = sink->path, .offset = sink->offset};
     size_t got = pf_source_read(&back, bytes, (size_t)size);
     sink->offset = back.offset;
+    if (back.error)
+        sink->error = back.error;
     return (tmsize_t)got;
 }
 
@@ -273,7 +275,7 @@ static int write_strips(struct writer *writer, struct pf_error *err)
             if (TIFFWriteEncodedStrip(writer->tiff, strip,
                                       writer->band + (size_t)k * writer->row_bytes,
                                       (tmsize_t)size) < 0)
-                return pf_fail(err, EIO, "%s: %s", job->sink->path, writer->text);
+                return pf_fail(err, ENOTSUP, "%s: %s", job->sink->path, writer->text);
         }
     }
     return 0;
@@ -306,11 +308,11 @@ int pf_encode_tiff(const struct pf_encode_job *job, struct pf_error *err)
     TIFFOpenOptionsFree(options);
 
     int r = writer.tiff ? write_directory(&writer, err)
-                        : pf_fail(err, EIO, "%s: %s", job->sink->path, writer.text);
+                        : pf_fail(err, ENOTSUP, "%s: %s", job->sink->path, writer.text);
     if (r == 0)
         r = write_strips(&writer, err);
     if (r == 0 && !TIFFWriteDirectory(writer.tiff))
-        r = pf_fail(err, EIO, "%s: %s", job->sink->path, writer.text);
+        r = pf_fail(err, ENOTSUP, "%s: %s", job->sink->path, writer.text);
     if (writer.tiff)
         TIFFClose(writer.tiff);
     free(writer.band);

@@ -59,9 +59,36 @@ static json_t *finished(const json_t *command, const json_t *output, const char 
             json_array_append_new(files, file_entry(json_object_get(output, map_files[i].output)));
     json_array_append_new(
         files, json_pack("{s:s, s:I}", "name", "stack.json", "size_bytes", (json_int_t)st.st_size));
-    return json_pack("{s:O, s:o, s:i, s:i, s:f}", "dir", json_object_get(command, "dir"), "files",
-                     files, "fused", pf_burst_fused(burst), "aside", pf_burst_aside(burst),
-                     "finish_ms", finish_ms);
+    return json_pack("{s:O, s:o, s:O?, s:i, s:i, s:f}", "dir", json_object_get(command, "dir"),
+                     "files", files, "note",
+                     json_object_get(json_object_get(output, "stack"), "note"), "fused",
+                     pf_burst_fused(burst), "aside", pf_burst_aside(burst), "finish_ms", finish_ms);
+}
+
+/* In a format that the stack does not fit into it would be none at all: then as TIFF, with a note. */
+static int write_stack(struct pf_burst *burst, struct pf_burst_output *output, const char *dir,
+                       char **stack, json_t **ret, struct pf_error *err)
+{
+    char name[32], note[sizeof(err->text) + 32];
+    struct pf_error trouble = {0};
+    for (;;) {
+        snprintf(name, sizeof(name), "stack.%s", pf_format_extension(output->format));
+        free(*stack);
+        output->stack_path = *stack = pf_path_join(dir, name);
+        if (!*stack)
+            return pf_fail(err, ENOMEM, "out of memory for names");
+        bool last = output->format == PF_FORMAT_TIFF;
+        int r = pf_burst_write(burst, output, ret, last ? err : &trouble);
+        if (r == 0 && trouble.code &&
+            json_object_set_new(json_object_get(*ret, "stack"), "note", pf_json_bytes(note)) < 0)
+            return pf_fail(err, ENOMEM, "out of memory for the result");
+        if (r == 0 || last)
+            return r;
+        if (r != -EFBIG && r != -ENOTSUP)
+            return pf_fail(err, trouble.code, "%s", trouble.text);
+        snprintf(note, sizeof(note), "written as TIFF: %s", trouble.text);
+        output->format = PF_FORMAT_TIFF;
+    }
 }
 
 int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const json_t *command,
@@ -69,25 +96,22 @@ int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const j
                      struct pf_error *err)
 {
     double begin_ms = pf_now_ms();
-    char name[32];
-    snprintf(name, sizeof(name), "stack.%s", pf_format_extension((enum pf_format)settings->format));
     const bool wanted[PF_MAP_COUNT] = {[PF_MAP_DEPTH] = settings->depth_map,
                                        [PF_MAP_CONFIDENCE] = settings->confidence_map,
                                        [PF_MAP_FRAME] = settings->frame_map};
-    char *stack = pf_path_join(dir, name), *sidecar = pf_path_join(dir, "stack.json");
+    char *stack = NULL, *sidecar = pf_path_join(dir, "stack.json");
     char *map[PF_MAP_COUNT] = {0};
     json_t *written = NULL, *engine = NULL, *coverage = NULL;
-    struct pf_burst_output output = {.stack_path = stack,
-                                     .format = (enum pf_format)settings->format,
+    struct pf_burst_output output = {.format = (enum pf_format)settings->format,
                                      .jpeg_quality = (int)settings->jpeg_quality,
                                      .order = json_object_get(command, "order")};
-    bool named = stack && sidecar;
+    bool named = sidecar != NULL;
     for (int i = 0; i < PF_MAP_COUNT; i++) {
         if (wanted[i])
             named &= (map[i] = pf_path_join(dir, map_files[i].name)) != NULL;
         output.map_path[i] = map[i];
     }
-    int r = named ? pf_burst_write(burst, &output, &written, err)
+    int r = named ? write_stack(burst, &output, dir, &stack, &written, err)
                   : pf_fail(err, ENOMEM, "out of memory for names");
     if (r == 0) {
         engine = pf_burst_engine(burst, pf_burst_device(burst), pool, pf_now_ms() - begin_ms);
@@ -96,7 +120,8 @@ int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const j
             r = write_sidecar(command, written, coverage, engine, sidecar, err);
     }
     if (r < 0 && named) { /* whatever of it is there already */
-        unlink(stack);
+        if (stack)
+            unlink(stack);
         unlink(sidecar);
         for (int i = 0; i < PF_MAP_COUNT; i++)
             if (map[i])

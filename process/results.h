@@ -12,7 +12,8 @@
 #include "process/burst.h"
 #include "process/pool.h"
 
-/* Writes them all into `dir`, fsynced; none of them stays on failure. `command` is the `finish` of
+/* Writes them all into `dir`, fsynced; none of them stays on failure. A stack that the format cannot hold is
+ * written as TIFF, and `note` of its entry says why. `command` is the `finish` of
  * PROTOCOL.md, of which order, sidecar and dir are used. *ret_event: the fields of `finished`, the
  * caller's. -ENODATA when nothing is fused, errors of writing. */
 int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const json_t *command,

@@ -239,6 +239,12 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
             return;
         }
     }
+    /* What cannot be written is not stacked first. */
+    if (image && pf_burst_fused(command->burst) == 1 &&
+        pf_format_holds(command->format, image->width, image->height, &err) < 0) {
+        pf_fail(&command->fatal, err.code, "%s: %s", command->output, err.text);
+        pf_pipeline_stop(command->pipeline);
+    }
     json_object_del(facts, "coverage"); /* told of the whole, at the end */
     file->facts = facts;
     if (command->json)

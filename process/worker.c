@@ -245,6 +245,9 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
         r = pf_results_write(burst, worker->pool, command, dir, &settings, &event, err);
     if (dir && (r == -EACCES || r == -EPERM || r == -EROFS || r == -EXDEV))
         end_if_confined(worker, dir);
+    if (json_is_string(json_object_get(event, "note")))
+        pf_log_warning("burst %s: %s", json_string_value(json_object_get(command, "burst")),
+                       json_string_value(json_object_get(event, "note")));
     if (r == 0)
         send_event(worker, "finished", command, event);
     free(dir);

@@ -52,7 +52,7 @@ struct pf_scheduler_handlers {
     /* The result could not be written (code: positive errno); the job is open, settled and its result is
      * PF_OUT_NOWHERE. */
     void (*unwritten)(struct pf_job *job, int code, const char *reason, void *context);
-    /* The worker cannot do this job, after several attempts. */
+    /* The worker cannot do this job, after several attempts or ever. */
     void (*failed)(struct pf_job *job, const char *reason, void *context);
 };
 

@@ -114,6 +114,11 @@ static void on_failed_finish(struct pf_scheduler *scheduler, struct pf_job *job,
 {
     bool waits = wait_for_room(scheduler, job, code, reason);
     job->alone = false;
+    if (code == EFBIG || code == ENOTSUP) { /* of the picture, and it will be the same next time */
+        pf_scheduler_drop(scheduler, job);
+        scheduler->handlers.failed(job, reason, scheduler->context);
+        return;
+    }
     if (!waits && (code == ENOMEM || code == ENODATA)) {
         pf_scheduler_drop(scheduler, job);
         count_failure(scheduler, job, reason);

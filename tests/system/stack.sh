@@ -241,6 +241,21 @@ blank_tiff()
     head -c $(($1 * $2)) /dev/zero | tr '\0' '\024'
 }
 
+# A stack that cannot be written is not made first.
+test_a_format_that_cannot_hold_the_stack_is_refused_at_once()
+{
+    local i
+    for i in 1 2; do
+        { blank_tiff 65520 16 | head -c 122; tail -c +$((i * 1000)) "$PARFOCAL" | head -c $((65520 * 16)); } >wide$i.tif
+    done
+    cp wide2.tif wide3.tif
+    expect_status 1 "$PARFOCAL" stack wide1.tif wide2.tif wide3.tif -o out.jpg --align none --no-judge --json
+    grep -q 'out.jpg: a JPEG has at most 65500 pixels a side, and this is 65520 x 16' err || fail "$(cat err)"
+    [ ! -e out.jpg ] || fail "something was written"
+    [ "$(jq '[.frames[] | select(.verdict == "fused")] | length' out)" -le 1 ] || fail "it was stacked"
+    expect_status 0 "$PARFOCAL" stack wide1.tif wide2.tif -o out.tif --align none --no-judge
+}
+
 test_blank_first_frame_leaves_no_trace()
 {
     frames in

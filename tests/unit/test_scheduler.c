@@ -387,3 +387,20 @@ TEST(a_result_without_room_is_asked_for_again)
     CHECK(finished == 1 && room == 1);
     end();
 }
+
+TEST(a_result_that_can_never_be_written_fails_its_burst_at_once)
+{
+    static const int codes[] = {EFBIG, ENOTSUP};
+    begin();
+    for (int i = 0; i < 2; i++) {
+        job_of('A' + i, 1, 2, true);
+        const char *const first[] = {"open A", "add 1", "add 2", "finish A", NULL};
+        const char *const second[] = {"open B", "add 1", "add 2", "finish B", NULL};
+        does(i ? second : first);
+        fake_fail(command, codes[i], "too large");
+        CHECK_EQ(failed, i + 1);
+        CHECK_STR(next(), i ? "drop B" : "drop A");
+    }
+    CHECK(unwritten == 0 && finished == 0);
+    end();
+}
