@@ -309,6 +309,34 @@ test_a_corrupt_picture_is_rejected_and_named()
     capture_says 'TEST0001.JPG: rejected: .*; it stays on the card'
 }
 
+# The service says so of a picture at which this process has died twice.
+test_a_picture_that_ends_the_process_is_passed_over()
+{
+    local path
+    make_burst files --frames 2
+    camera body files
+    capture --card all
+    tell shoot
+    await_frames 1
+    stop capture
+    path=$(frames | jq -r .path)
+    rm "$path" # as if it had never come so far
+    mkfifo words
+    printf '#!/bin/sh\nexec "%s" "$@" <words\n' "$PARFOCAL" >listening
+    chmod +x listening
+    exec 8<>words
+    printf '{"cmd":"blamed","path":"%s","pass":true}\n{"cmd":"start"}\n' "$path" >&8
+    PARFOCAL=$T/listening capture --card all
+    tell shoot
+    await_frames 1
+    frames | grep -q 'TEST0002.JPG' || fail "$(frames)"
+    [ ! -e "$path" ] || fail "it was fetched"
+    # And it says what it reads.
+    [ "$(grep -aE '"event":"look(ing|ed)"' capture.out | jq -r '.event + " " + (.path // "" | sub(".*-"; ""))' | tr '\n' ';')" = \
+        'looking TEST0002.JPG;looked ;' ] || fail "$(cat capture.out)"
+    exec 8>&-
+}
+
 test_no_camera()
 {
     start capture "$PARFOCAL" capture camera:SERIAL-THAT-NOBODY-HAS --spool spool --state state
