@@ -53,7 +53,7 @@ void pf_blame_looked(struct pf_blame *blame)
     blame->reading = NULL;
 }
 
-const struct pf_blamed *pf_blame_death(struct pf_blame *blame)
+const struct pf_blamed *pf_blame_death(struct pf_blame *blame, bool of_itself)
 {
     json_t *file = blame->reading;
     blame->reading = NULL;
@@ -77,7 +77,7 @@ const struct pf_blamed *pf_blame_death(struct pf_blame *blame)
         blamed->deaths = 0;
     json_decref(blamed->file);
     blamed->file = file;
-    blamed->deaths++;
+    blamed->deaths += of_itself;
     return blamed;
 }
 

@@ -31,8 +31,9 @@ struct pf_blame {
 void pf_blame_looking(struct pf_blame *blame, const json_t *looking);
 /* It has read it: no harm, whoever was to blame last time. */
 void pf_blame_looked(struct pf_blame *blame);
-/* It has died. What it was reading, valid until the next call; NULL: nothing. */
-const struct pf_blamed *pf_blame_death(struct pf_blame *blame);
+/* It has died, of itself or by another's hand, which may be chance: then what it was reading is only
+ * looked at last. What that was, valid until the next call; NULL: nothing. */
+const struct pf_blamed *pf_blame_death(struct pf_blame *blame, bool of_itself);
 /* The command that tells the next process of one; new, NULL on out of memory. */
 json_t *pf_blame_command(const struct pf_blame *blame, size_t index);
 void pf_blame_free(struct pf_blame *blame); /* what it holds */

@@ -35,6 +35,7 @@ struct pf_child {
     struct event *retry, *deadline;
     int64_t backoff_ms; /* the last one, 0 none */
     bool stopping, paused;
+    bool killed, from_outside; /* by us; its last end was another's doing */
     int nice_by;
 };
 
@@ -359,12 +360,20 @@ void pf_child_reap(struct pf_child *child)
         return;
     child->pid = 0;
     take_the_rest(child);
+    child->from_outside = WIFSIGNALED(status) && !child->killed &&
+                          (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+    child->killed = false;
     if (WIFSIGNALED(status))
         snprintf(why, sizeof(why), "killed by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else
         snprintf(why, sizeof(why), "exited with status %d", WEXITSTATUS(status));
     ended(child, why);
+}
+
+bool pf_child_ended_from_outside(const struct pf_child *child)
+{
+    return child->from_outside;
 }
 
 void pf_child_healthy(struct pf_child *child)
@@ -374,8 +383,10 @@ void pf_child_healthy(struct pf_child *child)
 
 void pf_child_kill(struct pf_child *child)
 {
-    if (child->pid)
+    if (child->pid) {
+        child->killed = true;
         kill(child->pid, SIGKILL);
+    }
 }
 
 void pf_child_stop(struct pf_child *child)

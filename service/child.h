@@ -64,6 +64,8 @@ void pf_child_pause(struct pf_child *child, bool paused);
 /* To be called for every SIGCHLD. */
 void pf_child_reap(struct pf_child *child);
 
+/* Whether its last end was another's doing: killed, and not by us. */
+bool pf_child_ended_from_outside(const struct pf_child *child);
 void pf_child_healthy(struct pf_child *child);
 void pf_child_kill(struct pf_child *child); /* SIGKILL; it is started again */
 void pf_child_stop(struct pf_child *child); /* SIGTERM, SIGKILL after 2 s; not started again */

@@ -246,12 +246,13 @@ static void on_batch(void *context)
 /* Its process has died, by a file if it was at one: said with its name, and twice is enough. */
 static void blame(struct pf_source *source, const char *why, int retry_ms)
 {
-    const struct pf_blamed *blamed = pf_blame_death(&source->blame);
+    bool of_itself = !pf_child_ended_from_outside(source->child);
+    const struct pf_blamed *blamed = pf_blame_death(&source->blame, of_itself);
     char *path = blamed ? pf_json_bytes_value(json_object_get(blamed->file, "path")) : NULL;
     pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
                  "source %s has ended: %s%s%s; it starts again in %.1f s", source->name, why,
                  path ? ", while it was reading " : "", path ? path : "", retry_ms / 1e3);
-    if (path && blamed->deaths == PF_BLAME_DEATHS) {
+    if (path && of_itself && blamed->deaths == PF_BLAME_DEATHS) {
         char reason[256];
         snprintf(reason, sizeof(reason),
                  "reading it has ended the process of its source %d times: %s", PF_BLAME_DEATHS,

@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (pf_grouper_next(grouper, &decision))
         FUZZ_CHECK(decision.burst > 0);
     pf_grouper_free(grouper);
-    pf_blame_death(&source.blame);
+    pf_blame_death(&source.blame, true);
     if (source.blame.count)
         json_decref(pf_blame_command(&source.blame, 0));
     pf_blame_free(&source.blame);
