@@ -113,7 +113,9 @@ struct pf_cuda_deform {
     size_t capacity;
     struct pf_cell *cells[2];        /* forth, back */
     float2 *displacement[2], *spare; /* spare: of the next level */
-    float2 *nodes, *room;
+    float2 *nodes;
+    void *room;      /* of a solution */
+    double *partial; /* of sums over cells */
     struct pf_syn_room syn;
     float *trust;     /* of syn's cells */
     float2 *begin[2]; /* of the host: displacements that a search begins with, forth and back */
@@ -126,6 +128,9 @@ int pf_cuda_deform_new(struct pf_cuda_deform **ret, struct pf_cuda *cuda, struct
         return pf_fail(err, ENOMEM, "out of memory for alignment");
     deform->cuda = cuda;
     int r = pf_cuda_alloc(cuda, (void **)&deform->state, 2 * sizeof(*deform->state), err);
+    if (r == 0)
+        r = pf_cuda_alloc(cuda, (void **)&deform->partial, PF_DEFORM_PARTIALS * sizeof(double),
+                          err);
     if (r == 0)
         r = pf_cuda_alloc_pinned(cuda, (void **)&deform->here, sizeof(*deform->here), err);
     if (r < 0) {
@@ -141,6 +146,7 @@ struct pf_cuda_deform *pf_cuda_deform_free(struct pf_cuda_deform *deform)
 {
     if (deform) {
         pf_cuda_release(deform->cuda, deform->state);
+        pf_cuda_release(deform->cuda, deform->partial);
         pf_cuda_release(deform->cuda, deform->memory);
         pf_cuda_release_pinned(deform->cuda, deform->here);
         free(deform->begin[0]);
@@ -158,8 +164,9 @@ static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid,
     size_t cells = (size_t)grid->columns * (size_t)grid->rows;
     size_t nodes = (size_t)pf_node_columns(grid) * (size_t)pf_node_rows(grid);
     size_t ways = both ? 2 : 1;
-    size_t pairs = (ways + 1) * cells + nodes + 5 * nodes + cells;
-    size_t bytes = pairs * sizeof(float2) + ways * cells * sizeof(struct pf_cell);
+    size_t pairs = (ways + 1) * cells + nodes;
+    size_t bytes =
+        pairs * sizeof(float2) + pf_cuda_solve_bytes(grid) + ways * cells * sizeof(struct pf_cell);
     if (syn)
         bytes += pf_syn_bytes(cells) + cells * sizeof(float);
     if (bytes > deform->capacity) {
@@ -176,9 +183,8 @@ static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid,
     deform->displacement[0] = at += cells;
     deform->displacement[1] = both ? at += cells : NULL;
     deform->nodes = at += cells;
-    deform->room = at += nodes;
-    at += 5 * nodes + cells;
-    deform->cells[0] = (struct pf_cell *)at;
+    deform->room = at + nodes;
+    deform->cells[0] = (struct pf_cell *)((char *)deform->room + pf_cuda_solve_bytes(grid));
     deform->cells[1] = both ? deform->cells[0] + cells : NULL;
     if (syn) {
         void *after = deform->cells[0] + cells;
@@ -227,6 +233,7 @@ static struct pf_deform_pass pass_of(struct pf_cuda_deform *deform,
     pass.cells = deform->cells[way];
     pass.displacement = deform->displacement[way];
     pass.state = way ? deform->back_state : deform->state;
+    pass.partial = deform->partial;
     return pass;
 }
 

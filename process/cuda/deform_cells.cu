@@ -75,18 +75,19 @@ static __global__ void look(struct pf_deform_pass pass)
     pass.cells[k] = sum;
 }
 
-/* One block: what all cells together say of gain, offset and noise, for the next pass; and whether the
- * last step was so small that there need be none. */
+/* What all cells together say of gain, offset and noise, for the next pass; and whether the last step was so
+ * small that there need be none. The block that comes last adds up what all have summed, in order. */
 static __global__ void __launch_bounds__(BLOCK) summarise(struct pf_deform_pass pass, bool may_end)
 {
-    enum { SUMS = 8 };
+    enum { SUMS = PF_DEFORM_SUMS };
     __shared__ double sums[BLOCK][SUMS];
+    __shared__ bool last;
     struct pf_deform_state *state = pass.state;
     if (state->done)
         return;
     int thread = (int)threadIdx.x, cells = pass.grid.columns * pass.grid.rows;
     double sum[SUMS] = {0, 0, 0, 0, 0, 0, 0, 0};
-    for (int k = thread; k < cells; k += BLOCK) {
+    for (int k = (int)blockIdx.x * BLOCK + thread; k < cells; k += (int)gridDim.x * BLOCK) {
         const struct pf_cell *cell = &pass.cells[k];
         sum[0] += (double)cell->count;
         sum[1] += (double)cell->t;
@@ -100,8 +101,28 @@ static __global__ void __launch_bounds__(BLOCK) summarise(struct pf_deform_pass 
     for (int i = 0; i < SUMS; i++)
         sums[thread][i] = sum[i];
     __syncthreads();
-    if (thread < SUMS)
+    if (thread < SUMS) {
         for (int i = 1; i < BLOCK; i++)
+            sums[0][thread] += sums[i][thread];
+        pass.partial[blockIdx.x * SUMS + thread] = sums[0][thread];
+        __threadfence();
+    }
+    __syncthreads();
+    if (thread == 0)
+        last = atomicInc(&state->ticket, gridDim.x - 1) == gridDim.x - 1;
+    __syncthreads();
+    if (!last)
+        return;
+    __threadfence();
+    enum { PARTS = BLOCK / SUMS };
+    int kind = thread % SUMS, part = thread / SUMS;
+    double some = 0;
+    for (int i = part; i < (int)gridDim.x; i += PARTS)
+        some += pass.partial[i * SUMS + kind];
+    sums[part][kind] = some;
+    __syncthreads();
+    if (thread < SUMS)
+        for (int i = 1; i < PARTS; i++)
             sums[0][thread] += sums[i][thread];
     __syncthreads();
     if (thread > 0)
@@ -149,7 +170,9 @@ void pf_cuda_look(struct pf_cuda *cuda, const struct pf_deform_pass *pass)
 
 void pf_cuda_summarise(struct pf_cuda *cuda, const struct pf_deform_pass *pass, bool may_end)
 {
-    PF_LAUNCH(summarise, dim3(1), dim3(BLOCK), 0, cuda->lane[PF_CUDA_WORK], *pass, may_end);
+    unsigned blocks = min(pf_pieces(pass->grid.columns * pass->grid.rows, BLOCK),
+                          (unsigned)PF_DEFORM_MOST_BLOCKS);
+    PF_LAUNCH(summarise, dim3(blocks), dim3(BLOCK), 0, cuda->lane[PF_CUDA_WORK], *pass, may_end);
     pf_cuda_launched(cuda, "deformation: sums");
 }
 

@@ -31,6 +31,7 @@ struct pf_deform_state {
     int moved_bits; /* the largest change of a cell by the last step, px of the level; as a float */
     int done, steps;
     unsigned trusted; /* cells */
+    unsigned ticket;  /* blocks that have summed up */
 };
 
 struct pf_deform_pass {
@@ -41,7 +42,10 @@ struct pf_deform_pass {
     struct pf_cell *cells;
     float2 *displacement; /* of the middles of the cells, px of the image's level */
     struct pf_deform_state *state;
+    double *partial; /* room for sums: PF_DEFORM_PARTIALS */
 };
+enum { PF_DEFORM_MOST_BLOCKS = 256, PF_DEFORM_SUMS = 8 };
+#define PF_DEFORM_PARTIALS ((size_t)PF_DEFORM_MOST_BLOCKS * PF_DEFORM_SUMS)
 
 /* The pass over the pixels: fills the cells. Does nothing when the state is done. */
 void pf_cuda_look(struct pf_cuda *cuda, const struct pf_deform_pass *pass);
@@ -69,10 +73,13 @@ static __device__ inline float2 pf_displacement_at(const float2 *values,
 
 /* Solves for the nodes whose spline fits what the cells say, with a penalty on bending: `smoothness`
  * times the mean information of a node. nodes: [(columns / 4 + 3) * (rows / 4 + 3)], the start on entry.
- * room: 5 float2 for each node, 1 for each cell. Does nothing when the state is done. */
+ * room: pf_cuda_solve_bytes() of it. Does nothing when the state is done. */
 void pf_cuda_solve_nodes(struct pf_cuda *cuda, float2 *nodes, const struct pf_cell *cells,
-                         const struct pf_cells *grid, float smoothness, float2 *room,
+                         const struct pf_cells *grid, float smoothness, void *room,
                          const struct pf_deform_state *state);
+size_t pf_cuda_solve_bytes(const struct pf_cells *grid);
+/* Of more cells, all of the device shares the work. */
+enum { PF_CELLS_OF_ONE_BLOCK = 8192 };
 /* The spline at the middles of the cells; the largest change joins the state. */
 void pf_cuda_spread_nodes(struct pf_cuda *cuda, float2 *displacement, const float2 *nodes,
                           const struct pf_cells *grid, struct pf_deform_state *state);

@@ -1,12 +1,11 @@
 /* From cells to the nodes of a B-spline and back; see deform.h.
  *
  * The normal equations are never written down: what they make of a vector is the spline at the cells,
- * times the cells' information, gathered by the nodes. There are few nodes, so one block does all of a
- * solution: a block can wait for itself, and the host need not.
+ * times the cells' information, gathered by the nodes. Steps are queued ahead, and the host waits for none.
  */
 #include "process/cuda/deform_kernels.h"
 
-enum { THREADS = 512, MOST_STEPS = 60, PER = PF_CELLS_PER_NODE };
+enum { THREADS = 256, WIDE = 512, MOST_BLOCKS = 256, MOST_STEPS = 60, PER = PF_CELLS_PER_NODE };
 
 /* Weights of the four nodes around the middle of each of the cells between two nodes. */
 static __device__ __forceinline__ float weight(int phase, int node)
@@ -74,9 +73,9 @@ static __device__ float2 bending(const float2 *nodes, int step, int at, int coun
 }
 
 /* The sum of all threads' values, in a fixed order. */
-static __device__ double sum_of_block(double value, double *shared)
+template <int threads> static __device__ double sum_of_block(double value, double *shared)
 {
-    enum { PART = THREADS / 32 };
+    enum { PART = threads / 32 };
     int thread = (int)threadIdx.x;
     __syncthreads();
     shared[thread] = value;
@@ -95,112 +94,287 @@ static __device__ double sum_of_block(double value, double *shared)
     return sum;
 }
 
+/* ---- the equations ------------------------------------------------------------------------------- */
+
+/* What a solution knows of itself, on the device. */
+struct solution {
+    double size, scale; /* of what is left and of what is asked, preconditioned */
+    float penalty, length, turn;
+    int done;
+    unsigned ticket;
+};
+
 struct system {
     const struct pf_cell *cells;
     struct pf_cells grid;
     int columns, rows; /* of nodes */
-    float2 *at_cells;
-    float penalty;
+    float2 *residual, *way, *product, *diagonal, *right, *at_cells;
+    double *partial; /* [MOST_BLOCKS][2] */
+    struct solution *solution;
 };
 
-/* out = (what cells and penalty make of) nodes. All threads of the block. */
-static __device__ void apply(const struct system &system, float2 *out, const float2 *nodes)
+/* A cell of what the equations make of nodes: its information, of the spline there. */
+static __device__ void apply_cell(const struct system &system, const float2 *nodes, int k)
 {
-    int cells = system.grid.columns * system.grid.rows, count = system.columns * system.rows;
+    int j = k / system.grid.columns, i = k - j * system.grid.columns;
+    const struct pf_cell *cell = &system.cells[k];
+    float2 d = spline_at(nodes, system.columns, i, j);
+    system.at_cells[k] =
+        make_float2(cell->xx * d.x + cell->xy * d.y, cell->xy * d.x + cell->yy * d.y);
+}
+
+/* And a node of it, when all cells are there. */
+static __device__ float2 apply_node(const struct system &system, const float2 *nodes, int k,
+                                    float penalty)
+{
+    int row = k / system.columns, column = k - row * system.columns;
+    float2 pulled = gather(system.at_cells, system.grid, column, row);
+    float2 across = bending(nodes + k, 1, column, system.columns);
+    float2 down = bending(nodes + k, system.columns, row, system.rows);
+    /* A little pull to nothing: a grid without information would have no one solution. */
+    return make_float2(pulled.x + penalty * (across.x + down.x + 1e-6f * nodes[k].x),
+                       pulled.y + penalty * (across.y + down.y + 1e-6f * nodes[k].y));
+}
+
+/* The right side at a node, and the equations' diagonal. */
+static __device__ void prepare_node(const struct system &system, int k, float penalty)
+{
+    int row = k / system.columns, column = k - row * system.columns;
+    const struct pf_cells &grid = system.grid;
+    float2 sum = make_float2(0, 0), own = make_float2(0, 0);
+    for (int j = max(0, PER * (row - 3)); j < min(grid.rows, PER * (row + 1)); j++)
+        for (int i = max(0, PER * (column - 3)); i < min(grid.columns, PER * (column + 1)); i++) {
+            float w = weight(j % PER, row - j / PER) * weight(i % PER, column - i / PER);
+            const struct pf_cell *cell = &system.cells[(size_t)j * grid.columns + i];
+            sum.x += w * cell->x;
+            sum.y += w * cell->y;
+            own.x += w * w * cell->xx;
+            own.y += w * w * cell->yy;
+        }
+    system.right[k] = sum;
+    system.diagonal[k] = make_float2(own.x + 12 * penalty, own.y + 12 * penalty);
+}
+
+static __device__ __forceinline__ double times(float2 a, float2 b)
+{
+    return (double)a.x * b.x + (double)a.y * b.y;
+}
+
+static __device__ __forceinline__ float2 over(float2 a, float2 b)
+{
+    return make_float2(a.x / b.x, a.y / b.y);
+}
+
+/* The first residual and way at a node, from what the equations make of the start; its part of both
+ * sizes. */
+static __device__ void begin_node(const struct system &system, int k, float2 product, double *size,
+                                  double *scale)
+{
+    float2 right = system.right[k], diagonal = system.diagonal[k];
+    float2 residual = make_float2(right.x - product.x, right.y - product.y);
+    system.residual[k] = residual;
+    system.way[k] = over(residual, diagonal);
+    *size += times(residual, system.way[k]);
+    *scale += times(right, over(right, diagonal));
+}
+
+/* A step along the way; its part of the size of what is left. */
+static __device__ double step_node(const struct system &system, float2 *nodes, int k, float length)
+{
+    float2 way = system.way[k], product = system.product[k], residual = system.residual[k];
+    nodes[k].x += length * way.x;
+    nodes[k].y += length * way.y;
+    residual.x -= length * product.x;
+    residual.y -= length * product.y;
+    system.residual[k] = residual;
+    return times(residual, over(residual, system.diagonal[k]));
+}
+
+static __device__ void turn_node(const struct system &system, int k, float turn)
+{
+    float2 straight = over(system.residual[k], system.diagonal[k]), way = system.way[k];
+    system.way[k] = make_float2(straight.x + turn * way.x, straight.y + turn * way.y);
+}
+
+static __device__ __forceinline__ bool is_enough(double size, double scale)
+{
+    return !(size > 1e-9 * scale);
+}
+
+/* ---- by one block, of few nodes: it can wait for itself, where a launch takes longer than a step ---- */
+
+/* Conjugate gradients (Hestenes & Stiefel 1952), preconditioned by the diagonal. */
+static __global__ void __launch_bounds__(WIDE)
+    solve(struct system system, float2 *nodes, float smoothness,
+          const struct pf_deform_state *state)
+{
+    __shared__ double shared[WIDE];
+    if (state->done)
+        return;
+    int count = system.columns * system.rows, cells = system.grid.columns * system.grid.rows;
+    int thread = (int)threadIdx.x;
+    double information = 0;
+    for (int k = thread; k < cells; k += WIDE)
+        information += 0.5 * (double)(system.cells[k].xx + system.cells[k].yy);
+    information = sum_of_block<WIDE>(information, shared);
+    if (!(information > 0))
+        return;
+    float penalty = smoothness * (float)(information / count);
+
+    double size = 0, scale = 0;
+    for (int k = thread; k < count; k += WIDE)
+        prepare_node(system, k, penalty);
+    for (int k = thread; k < cells; k += WIDE)
+        apply_cell(system, nodes, k);
     __syncthreads();
-    for (int k = (int)threadIdx.x; k < cells; k += THREADS) {
-        int j = k / system.grid.columns, i = k - j * system.grid.columns;
-        const struct pf_cell *cell = &system.cells[k];
-        float2 d = spline_at(nodes, system.columns, i, j);
-        system.at_cells[k] =
-            make_float2(cell->xx * d.x + cell->xy * d.y, cell->xy * d.x + cell->yy * d.y);
-    }
-    __syncthreads();
-    for (int k = (int)threadIdx.x; k < count; k += THREADS) {
-        int row = k / system.columns, column = k - row * system.columns;
-        float2 pulled = gather(system.at_cells, system.grid, column, row);
-        float2 across = bending(nodes + k, 1, column, system.columns);
-        float2 down = bending(nodes + k, system.columns, row, system.rows);
-        /* A little pull to nothing: a grid without information would have no one solution. */
-        out[k].x = pulled.x + system.penalty * (across.x + down.x + 1e-6f * nodes[k].x);
-        out[k].y = pulled.y + system.penalty * (across.y + down.y + 1e-6f * nodes[k].y);
+    for (int k = thread; k < count; k += WIDE)
+        begin_node(system, k, apply_node(system, nodes, k, penalty), &size, &scale);
+    size = sum_of_block<WIDE>(size, shared);
+    scale = sum_of_block<WIDE>(scale, shared);
+    for (int step = 0; step < MOST_STEPS && !is_enough(size, scale); step++) {
+        __syncthreads();
+        for (int k = thread; k < cells; k += WIDE)
+            apply_cell(system, system.way, k);
+        __syncthreads();
+        double along = 0;
+        for (int k = thread; k < count; k += WIDE) {
+            system.product[k] = apply_node(system, system.way, k, penalty);
+            along += times(system.way[k], system.product[k]);
+        }
+        along = sum_of_block<WIDE>(along, shared);
+        if (!(along > 0))
+            break;
+        double next = 0;
+        for (int k = thread; k < count; k += WIDE)
+            next += step_node(system, nodes, k, (float)(size / along));
+        next = sum_of_block<WIDE>(next, shared);
+        for (int k = thread; k < count; k += WIDE)
+            turn_node(system, k, (float)(next / size));
+        size = next;
     }
 }
 
-/* Conjugate gradients (Hestenes & Stiefel 1952), preconditioned by the diagonal. */
+/* ---- by the whole device, of many: a launch for each time that all wait for all --------------------- */
+
+/* The sums of all blocks' values in the block that comes last, whose threads are told so; in a fixed
+ * order. */
+static __device__ bool sum_of_grid(const struct system &system, double *first, double *second,
+                                   double *shared)
+{
+    __shared__ bool last;
+    double *partial = system.partial + 2 * (size_t)blockIdx.x;
+    *first = sum_of_block<THREADS>(*first, shared);
+    *second = sum_of_block<THREADS>(*second, shared);
+    if (threadIdx.x == 0) {
+        partial[0] = *first;
+        partial[1] = *second;
+        __threadfence();
+        last = atomicInc(&system.solution->ticket, gridDim.x - 1) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (!last)
+        return false;
+    __threadfence();
+    bool has = threadIdx.x < gridDim.x;
+    *first = sum_of_block<THREADS>(has ? system.partial[2 * threadIdx.x] : 0, shared);
+    *second = sum_of_block<THREADS>(has ? system.partial[2 * threadIdx.x + 1] : 0, shared);
+    return true;
+}
+
+/* Threads of the whole grid share out `count`. */
+#define FOR_EACH(k, count)                                                                         \
+    for (int k = (int)(blockIdx.x * THREADS + threadIdx.x); k < (count);                           \
+         k += (int)gridDim.x * THREADS)
+
 static __global__ void __launch_bounds__(THREADS)
-    solve(float2 *nodes, const struct pf_cell *cells, struct pf_cells grid, float smoothness,
-          float2 *room, const struct pf_deform_state *state)
+    begin_solution(struct system system, float smoothness, const struct pf_deform_state *state)
 {
     __shared__ double shared[THREADS];
-    if (state->done)
+    double information = 0, none = 0;
+    FOR_EACH(k, system.grid.columns * system.grid.rows)
+    information += 0.5 * (double)(system.cells[k].xx + system.cells[k].yy);
+    if (!sum_of_grid(system, &information, &none, shared) || threadIdx.x > 0)
         return;
-    struct system system = {cells, grid, grid.columns / PER + 3, grid.rows / PER + 3, NULL, 0};
-    int count = system.columns * system.rows, thread = (int)threadIdx.x;
-    float2 *residual = room, *way = room + count, *product = room + 2 * (size_t)count;
-    float2 *diagonal = room + 3 * (size_t)count, *right = room + 4 * (size_t)count;
-    system.at_cells = room + 5 * (size_t)count;
+    system.solution->done = state->done || !(information > 0);
+    system.solution->penalty =
+        smoothness * (float)(information / ((double)system.columns * system.rows));
+}
 
-    double information = 0;
-    for (int k = thread; k < grid.columns * grid.rows; k += THREADS)
-        information += 0.5 * (double)(cells[k].xx + cells[k].yy);
-    information = sum_of_block(information, shared);
-    if (!(information > 0))
+static __global__ void __launch_bounds__(THREADS) prepare(struct system system)
+{
+    if (system.solution->done)
         return;
-    system.penalty = smoothness * (float)(information / count);
+    FOR_EACH(k, system.columns * system.rows)
+    prepare_node(system, k, system.solution->penalty);
+}
 
-    for (int k = thread; k < count; k += THREADS) {
-        int row = k / system.columns, column = k - row * system.columns;
-        float2 sum = make_float2(0, 0), own = make_float2(0, 0);
-        for (int j = max(0, PER * (row - 3)); j < min(grid.rows, PER * (row + 1)); j++)
-            for (int i = max(0, PER * (column - 3)); i < min(grid.columns, PER * (column + 1));
-                 i++) {
-                float w = weight(j % PER, row - j / PER) * weight(i % PER, column - i / PER);
-                const struct pf_cell *cell = &cells[(size_t)j * grid.columns + i];
-                sum.x += w * cell->x;
-                sum.y += w * cell->y;
-                own.x += w * w * cell->xx;
-                own.y += w * w * cell->yy;
-            }
-        right[k] = sum;
-        diagonal[k] = make_float2(own.x + 12 * system.penalty, own.y + 12 * system.penalty);
-    }
-    apply(system, product, nodes);
+static __global__ void __launch_bounds__(THREADS)
+    apply_cells(struct system system, const float2 *nodes)
+{
+    if (system.solution->done)
+        return;
+    FOR_EACH(k, system.grid.columns * system.grid.rows)
+    apply_cell(system, nodes, k);
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    begin_way(struct system system, const float2 *nodes)
+{
+    __shared__ double shared[THREADS];
+    struct solution *solution = system.solution;
+    if (solution->done)
+        return;
     double size = 0, scale = 0;
-    for (int k = thread; k < count; k += THREADS) {
-        residual[k] = make_float2(right[k].x - product[k].x, right[k].y - product[k].y);
-        way[k] = make_float2(residual[k].x / diagonal[k].x, residual[k].y / diagonal[k].y);
-        size += (double)residual[k].x * way[k].x + (double)residual[k].y * way[k].y;
-        scale += (double)right[k].x * right[k].x / diagonal[k].x +
-                 (double)right[k].y * right[k].y / diagonal[k].y;
+    FOR_EACH(k, system.columns * system.rows)
+    begin_node(system, k, apply_node(system, nodes, k, solution->penalty), &size, &scale);
+    if (!sum_of_grid(system, &size, &scale, shared) || threadIdx.x > 0)
+        return;
+    solution->size = size;
+    solution->scale = scale;
+    solution->done = is_enough(size, scale);
+}
+
+static __global__ void __launch_bounds__(THREADS) apply_nodes(struct system system)
+{
+    __shared__ double shared[THREADS];
+    struct solution *solution = system.solution;
+    if (solution->done)
+        return;
+    double along = 0, none = 0;
+    FOR_EACH(k, system.columns * system.rows)
+    {
+        float2 product = apply_node(system, system.way, k, solution->penalty);
+        system.product[k] = product;
+        along += times(system.way[k], product);
     }
-    size = sum_of_block(size, shared);
-    scale = sum_of_block(scale, shared);
-    for (int step = 0; step < MOST_STEPS && size > 1e-9 * scale; step++) {
-        apply(system, product, way);
-        double along = 0;
-        for (int k = thread; k < count; k += THREADS)
-            along += (double)way[k].x * product[k].x + (double)way[k].y * product[k].y;
-        along = sum_of_block(along, shared);
-        if (!(along > 0))
-            break;
-        float length = (float)(size / along);
-        double next = 0;
-        for (int k = thread; k < count; k += THREADS) {
-            nodes[k].x += length * way[k].x;
-            nodes[k].y += length * way[k].y;
-            residual[k].x -= length * product[k].x;
-            residual[k].y -= length * product[k].y;
-            next += (double)residual[k].x * residual[k].x / diagonal[k].x +
-                    (double)residual[k].y * residual[k].y / diagonal[k].y;
-        }
-        next = sum_of_block(next, shared);
-        float turn = (float)(next / size);
-        for (int k = thread; k < count; k += THREADS)
-            way[k] = make_float2(residual[k].x / diagonal[k].x + turn * way[k].x,
-                                 residual[k].y / diagonal[k].y + turn * way[k].y);
-        size = next;
-    }
+    if (!sum_of_grid(system, &along, &none, shared) || threadIdx.x > 0)
+        return;
+    solution->done = !(along > 0);
+    solution->length = (float)(solution->size / along);
+}
+
+static __global__ void __launch_bounds__(THREADS) step_nodes(struct system system, float2 *nodes)
+{
+    __shared__ double shared[THREADS];
+    struct solution *solution = system.solution;
+    if (solution->done)
+        return;
+    double next = 0, none = 0;
+    FOR_EACH(k, system.columns * system.rows)
+    next += step_node(system, nodes, k, solution->length);
+    if (!sum_of_grid(system, &next, &none, shared) || threadIdx.x > 0)
+        return;
+    solution->turn = (float)(next / solution->size);
+    solution->size = next;
+    solution->done = is_enough(next, solution->scale);
+}
+
+static __global__ void __launch_bounds__(THREADS) turn_nodes(struct system system)
+{
+    if (system.solution->done)
+        return;
+    FOR_EACH(k, system.columns * system.rows)
+    turn_node(system, k, system.solution->turn);
 }
 
 static __global__ void spread(float2 *displacement, const float2 *nodes, struct pf_cells grid,
@@ -217,13 +391,59 @@ static __global__ void spread(float2 *displacement, const float2 *nodes, struct 
     atomicMax(&state->moved_bits, __float_as_int(moved));
 }
 
+static int nodes_of(const struct pf_cells *grid)
+{
+    return pf_node_columns(grid) * pf_node_rows(grid);
+}
+
+size_t pf_cuda_solve_bytes(const struct pf_cells *grid)
+{
+    return sizeof(float2) * (5 * (size_t)nodes_of(grid) + (size_t)grid->columns * grid->rows) +
+           sizeof(double) * 2 * MOST_BLOCKS + sizeof(struct solution);
+}
+
+#define LAUNCH(kernel, blocks, threads, ...)                                                       \
+    do {                                                                                           \
+        PF_LAUNCH(kernel, dim3(blocks), dim3(threads), 0, cuda->lane[PF_CUDA_WORK], __VA_ARGS__);  \
+        pf_cuda_launched(cuda, "solving for a field");                                             \
+    } while (0)
+
 void pf_cuda_solve_nodes(struct pf_cuda *cuda, float2 *nodes, const struct pf_cell *cells,
-                         const struct pf_cells *grid, float smoothness, float2 *room,
+                         const struct pf_cells *grid, float smoothness, void *room,
                          const struct pf_deform_state *state)
 {
-    PF_LAUNCH(solve, dim3(1), dim3(THREADS), 0, cuda->lane[PF_CUDA_WORK], nodes, cells, *grid,
-              smoothness, room, state);
-    pf_cuda_launched(cuda, "solving for a field");
+    struct system system;
+    int count = nodes_of(grid), all = grid->columns * grid->rows;
+    float2 *at = (float2 *)room;
+    system.cells = cells;
+    system.grid = *grid;
+    system.columns = pf_node_columns(grid);
+    system.rows = pf_node_rows(grid);
+    system.residual = at;
+    system.way = at += count;
+    system.product = at += count;
+    system.diagonal = at += count;
+    system.right = at += count;
+    system.at_cells = at += count;
+    system.partial = (double *)(at + all);
+    system.solution = (struct solution *)(system.partial + 2 * MOST_BLOCKS);
+    if (all <= PF_CELLS_OF_ONE_BLOCK) {
+        LAUNCH(solve, 1, WIDE, system, nodes, smoothness, state);
+        return;
+    }
+    unsigned of_cells = min(pf_pieces(all, THREADS), (unsigned)MOST_BLOCKS),
+             of_nodes = min(pf_pieces(count, THREADS), (unsigned)MOST_BLOCKS);
+    pf_cuda_fill(cuda, system.solution, 0, sizeof(*system.solution));
+    LAUNCH(begin_solution, of_cells, THREADS, system, smoothness, state);
+    LAUNCH(prepare, of_nodes, THREADS, system);
+    LAUNCH(apply_cells, of_cells, THREADS, system, nodes);
+    LAUNCH(begin_way, of_nodes, THREADS, system, nodes);
+    for (int step = 0; step < MOST_STEPS; step++) {
+        LAUNCH(apply_cells, of_cells, THREADS, system, system.way);
+        LAUNCH(apply_nodes, of_nodes, THREADS, system);
+        LAUNCH(step_nodes, of_nodes, THREADS, system, nodes);
+        LAUNCH(turn_nodes, of_nodes, THREADS, system);
+    }
 }
 
 void pf_cuda_spread_nodes(struct pf_cuda *cuda, float2 *displacement, const float2 *nodes,

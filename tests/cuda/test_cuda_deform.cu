@@ -430,9 +430,8 @@ TEST(cuda_look_is_what_a_plain_program_sees)
 }
 
 /* Cells that say what a spline is at their middles, and know it well, give that spline back. */
-TEST(cuda_nodes_are_those_that_the_cells_come_from)
+static void solve_what_is_known(struct pf_cells grid)
 {
-    struct pf_cells grid = {20, 12, 4, 4};
     int columns = pf_node_columns(&grid), count = columns * pf_node_rows(&grid);
     int cells = grid.columns * grid.rows;
     float2 *truth = (float2 *)calloc((size_t)count, sizeof(*truth));
@@ -477,7 +476,7 @@ TEST(cuda_nodes_are_those_that_the_cells_come_from)
         memset(found, 0, (size_t)count * sizeof(*found));
         device_nodes = device_copy(found, (size_t)count);
         struct pf_cell *device_say = device_copy(say, (size_t)cells);
-        float2 *room = device_copy<float2>(NULL, (size_t)(5 * count + cells));
+        char *room = device_copy<char>(NULL, pf_cuda_solve_bytes(&grid));
         pf_cuda_solve_nodes(queue, device_nodes, device_say, &grid, 1e-6f, room, device_state);
         CHECK_OK(pf_cuda_wait(queue, &err), &err);
         fetch(found, device_nodes, (size_t)count);
@@ -502,5 +501,110 @@ TEST(cuda_nodes_are_those_that_the_cells_come_from)
     free(found);
     free(spread);
     free(say);
+    pf_cuda_free(queue);
+}
+
+/* Few, which one block solves for, and more, for which all share the work. */
+TEST(cuda_nodes_are_those_that_the_cells_come_from)
+{
+    struct pf_cells few = {20, 12, 4, 4}, many = {132, 64, 4, 4};
+    CHECK(many.columns * many.rows > PF_CELLS_OF_ONE_BLOCK);
+    solve_what_is_known(few);
+    solve_what_is_known(many);
+}
+
+/* Where nothing is known, the start stays; and a state that is done is left alone. */
+TEST(cuda_nodes_stay_where_nothing_is_known)
+{
+    static const struct pf_cells grids[] = {{4, 4, 4, 4}, {132, 64, 4, 4}};
+    struct pf_error err = {0};
+    open_queue();
+    for (int k = 0; k < 4; k++) {
+        const struct pf_cells *grid = &grids[k / 2];
+        take_order(k % order_count());
+        int count = pf_node_columns(grid) * pf_node_rows(grid), cells = grid->columns * grid->rows;
+        float2 *nodes = (float2 *)calloc((size_t)count, sizeof(*nodes));
+        struct pf_cell *say = (struct pf_cell *)calloc((size_t)cells, sizeof(*say));
+        struct pf_deform_state state;
+        memset(&state, 0, sizeof(state));
+        state.done = k % 2;
+        for (int i = 0; i < cells && state.done; i++)
+            say[i].xx = say[i].yy = say[i].x = 1;
+        for (int i = 0; i < count; i++)
+            nodes[i] = make_float2((float)i, 1);
+        float2 *device_nodes = device_copy(nodes, (size_t)count);
+        struct pf_cell *device_say = device_copy(say, (size_t)cells);
+        struct pf_deform_state *device_state = device_copy(&state, 1);
+        char *room = device_copy<char>(NULL, pf_cuda_solve_bytes(grid));
+        pf_cuda_solve_nodes(queue, device_nodes, device_say, grid, 0.003f, room, device_state);
+        CHECK_OK(pf_cuda_wait(queue, &err), &err);
+        fetch(nodes, device_nodes, (size_t)count);
+        for (int i = 0; i < count; i++)
+            CHECK(nodes[i].x == (float)i && nodes[i].y == 1);
+        GPU(cudaFree(device_say));
+        GPU(cudaFree(device_state));
+        GPU(cudaFree(room));
+        free(nodes);
+        free(say);
+    }
+    pf_cuda_free(queue);
+}
+
+/* Cells of a grid that no number of blocks divides, and of one that has none but its own. */
+TEST(cuda_summary_is_that_of_all_cells)
+{
+    static const struct pf_cells grids[] = {{1, 1, 4, 4}, {37, 29, 4, 4}, {300, 113, 4, 4}};
+    struct pf_error err = {0};
+    open_queue();
+    for (int k = 0; k < 6; k++) {
+        take_order(k % order_count());
+        struct pf_deform_pass pass;
+        memset(&pass, 0, sizeof(pass));
+        pass.grid = grids[k / 2];
+        pass.width = 4 * pass.grid.columns;
+        pass.height = 4 * pass.grid.rows;
+        int cells = pass.grid.columns * pass.grid.rows;
+        struct pf_cell *say = (struct pf_cell *)calloc((size_t)cells, sizeof(*say));
+        double sum[8] = {0};
+        uint32_t random = 7;
+        for (int i = 0; i < cells; i++) {
+            float *value = (float *)&say[i];
+            for (size_t m = 0; m < sizeof(*say) / sizeof(float); m++) {
+                random = random * 1664525u + 1013904223u;
+                value[m] = (float)(random >> 8) * (1.0f / (1 << 24));
+            }
+            say[i].count += 10;
+            say[i].tt += 3 * say[i].t;
+            say[i].ii += 3 * say[i].i;
+            const float numbers[8] = {say[i].count,
+                                      say[i].t,
+                                      say[i].i,
+                                      say[i].tt,
+                                      say[i].ii,
+                                      say[i].ti,
+                                      0.5f * (say[i].xx + say[i].yy),
+                                      say[i].remains};
+            for (int m = 0; m < 8; m++)
+                sum[m] += (double)numbers[m];
+        }
+        struct pf_deform_state state;
+        memset(&state, 0, sizeof(state));
+        pass.cells = device_copy(say, (size_t)cells);
+        pass.state = device_copy(&state, 1);
+        pass.partial = device_copy<double>(NULL, PF_DEFORM_PARTIALS);
+        pf_cuda_summarise(queue, &pass, false);
+        CHECK_OK(pf_cuda_wait(queue, &err), &err);
+        fetch(&state, pass.state, 1);
+        struct pf_fit_sums sums = {sum[0], sum[1], sum[2], sum[3], sum[4], sum[5]};
+        struct pf_ecc_fit_numbers fit = pf_ecc_fit_of(&sums, (double)pass.width * pass.height);
+        CHECK_NEAR(state.correlation, fit.correlation, 1e-9);
+        CHECK_NEAR(state.overlap, fit.overlap, 1e-9);
+        CHECK_NEAR(state.information, sum[6] / cells, 1e-6);
+        CHECK_EQ(state.ticket, 0);
+        CHECK_EQ(state.steps, 1);
+        GPU(cudaFree(pass.cells));
+        GPU(cudaFree(pass.partial));
+        free(say);
+    }
     pf_cuda_free(queue);
 }
