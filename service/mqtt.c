@@ -146,6 +146,9 @@ int pf_mqtt_new(struct pf_mqtt **ret, struct pf_service *service, struct pf_erro
         pf_mqtt_free(mqtt);
         return r;
     }
+    json_t *troubles = pf_troubles_json(service->troubles);
+    pf_mqtt_topics_begin(&mqtt->topics, troubles);
+    json_decref(troubles);
     discover(mqtt);
     *ret = mqtt;
     return 0;

@@ -116,6 +116,19 @@ static void put_problem(struct pf_mqtt_topics *topics)
             "problem");
 }
 
+void pf_mqtt_topics_begin(struct pf_mqtt_topics *topics, const json_t *troubles)
+{
+    size_t i;
+    const json_t *trouble;
+    json_array_foreach(troubles, i, trouble)
+    {
+        json_object_set(topics->troubles, json_string_value(json_object_get(trouble, "id")),
+                        json_object_get(trouble, "text"));
+    }
+    put_counts(topics);
+    put_problem(topics);
+}
+
 static void observe_trouble(struct pf_mqtt_topics *topics, const json_t *data)
 {
     const json_t *trouble = json_object_get(data, "trouble");
@@ -266,7 +279,4 @@ void pf_mqtt_topics_discover(struct pf_mqtt_topics *topics, const char *discover
             "sensor", id, name, topic, "{{ value_json.state }}", {"entity_category", "diagnostic"}};
         announce(topics, discovery, &sensor);
     }
-    /* What there is before anything has happened. */
-    put_counts(topics);
-    put_problem(topics);
 }

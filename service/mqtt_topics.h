@@ -30,6 +30,9 @@ int pf_mqtt_topics_init(struct pf_mqtt_topics *topics, const char *prefix, const
                         void *context, struct pf_error *err);
 void pf_mqtt_topics_free(struct pf_mqtt_topics *topics);
 
+/* Sets what there is before anything has happened: `counts`, and `problem` with what is wrong already (array of
+ * Trouble). */
+void pf_mqtt_topics_begin(struct pf_mqtt_topics *topics, const json_t *troubles);
 /* Sets the topics that an event of service/events.h changes. */
 void pf_mqtt_topics_observe(struct pf_mqtt_topics *topics, const char *type, const json_t *data);
 /* Sets `counts`. */

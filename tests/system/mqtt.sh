@@ -58,6 +58,17 @@ test_the_state_is_told()
     wait_for 10 text_is parfocal/box/availability offline
 }
 
+# What was wrong before there was anybody to be told: here the port of the page is the broker's.
+test_troubles_of_the_start_are_told()
+{
+    broker
+    subscribe
+    mkdir_inbox
+    serve --http "127.0.0.1:$port" --mqtt "127.0.0.1:$port" --mqtt-name box --mqtt-discovery off
+    wait_for 10 value_is parfocal/box/problem '.problem == "ON" and (.troubles | length) == 1'
+    stop_service
+}
+
 # The broker is told by the broken connection, through the last will.
 test_a_service_that_is_killed()
 {

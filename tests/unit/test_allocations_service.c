@@ -223,6 +223,9 @@ static int run_mqtt_topics(struct pf_error *err)
     }
     if (!r) {
         pf_mqtt_topics_count(&topics, 2, 3);
+        json_t *troubles = json_pack("[{s:s, s:s}]", "id", "outbox", "text", "it is full");
+        pf_mqtt_topics_begin(&topics, troubles);
+        json_decref(troubles);
         pf_mqtt_topics_discover(&topics, "homeassistant", 2);
         pf_mqtt_topics_free(&topics);
     }

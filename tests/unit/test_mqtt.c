@@ -169,8 +169,25 @@ TEST(mqtt_discovery)
                "total_increasing");
     check_text("homeassistant/sensor/parfocal_box/source_1/config", "state_topic",
                "lab/parfocal/box/source/1");
-    /* These are there at once. */
+    end(&topics);
+}
+
+/* What was wrong before the broker was there to be told. */
+TEST(mqtt_begins_with_what_is_wrong)
+{
+    struct pf_mqtt_topics topics;
+    json_t *troubles =
+        json_pack("[{s:s, s:s}, {s:s, s:s}]", "id", "a", "text", "A", "id", "b", "text", "B");
+    begin(&topics, "box");
+    pf_mqtt_topics_begin(&topics, NULL);
     of("lab/parfocal/box/counts");
-    of("lab/parfocal/box/problem");
+    check_text("lab/parfocal/box/problem", "problem", "OFF");
+    pf_mqtt_topics_begin(&topics, troubles);
+    check_text("lab/parfocal/box/problem", "problem", "ON");
+    observe(&topics, "trouble", "{\"on\": false, \"trouble\": {\"id\": \"a\"}}");
+    check_text("lab/parfocal/box/problem", "problem", "ON");
+    observe(&topics, "trouble", "{\"on\": false, \"trouble\": {\"id\": \"b\"}}");
+    check_text("lab/parfocal/box/problem", "problem", "OFF");
+    json_decref(troubles);
     end(&topics);
 }
