@@ -103,7 +103,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "wait this long for earlier frames before a burst is split") \
     CHOICE(pair, "jpeg", 0, 0, "jpeg|raw", "bursts", \
            "of a shot's RAW and JPEG this one is stacked, and the other is its companion; the other waits " \
-           "for it as long as `hold`, and is stacked when it is alone") \
+           "for it, `hold` at least, and is stacked when it is alone, and then for all of its burst") \
     INT(min_frames, 3, 2, 1000, "frames", "bursts", \
         "fewer frames are not a stack") \
     INT(expected_frames, 0, 0, 100000, "frames", "bursts", \
