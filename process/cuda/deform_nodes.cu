@@ -114,7 +114,8 @@ struct system {
 };
 
 /* A cell of what the equations make of nodes: its information, of the spline there. */
-static __device__ void apply_cell(const struct system &system, const float2 *nodes, int k)
+static __device__ __forceinline__ void apply_cell(const struct system &system, const float2 *nodes,
+                                                  int k)
 {
     int j = k / system.grid.columns, i = k - j * system.grid.columns;
     const struct pf_cell *cell = &system.cells[k];
@@ -124,8 +125,8 @@ static __device__ void apply_cell(const struct system &system, const float2 *nod
 }
 
 /* And a node of it, when all cells are there. */
-static __device__ float2 apply_node(const struct system &system, const float2 *nodes, int k,
-                                    float penalty)
+static __device__ __forceinline__ float2 apply_node(const struct system &system,
+                                                    const float2 *nodes, int k, float penalty)
 {
     int row = k / system.columns, column = k - row * system.columns;
     float2 pulled = gather(system.at_cells, system.grid, column, row);
@@ -137,7 +138,8 @@ static __device__ float2 apply_node(const struct system &system, const float2 *n
 }
 
 /* The right side at a node, and the equations' diagonal. */
-static __device__ void prepare_node(const struct system &system, int k, float penalty)
+static __device__ __forceinline__ void prepare_node(const struct system &system, int k,
+                                                    float penalty)
 {
     int row = k / system.columns, column = k - row * system.columns;
     const struct pf_cells &grid = system.grid;
@@ -167,8 +169,8 @@ static __device__ __forceinline__ float2 over(float2 a, float2 b)
 
 /* The first residual and way at a node, from what the equations make of the start; its part of both
  * sizes. */
-static __device__ void begin_node(const struct system &system, int k, float2 product, double *size,
-                                  double *scale)
+static __device__ __forceinline__ void begin_node(const struct system &system, int k,
+                                                  float2 product, double *size, double *scale)
 {
     float2 right = system.right[k], diagonal = system.diagonal[k];
     float2 residual = make_float2(right.x - product.x, right.y - product.y);
@@ -179,7 +181,8 @@ static __device__ void begin_node(const struct system &system, int k, float2 pro
 }
 
 /* A step along the way; its part of the size of what is left. */
-static __device__ double step_node(const struct system &system, float2 *nodes, int k, float length)
+static __device__ __forceinline__ double step_node(const struct system &system, float2 *nodes,
+                                                   int k, float length)
 {
     float2 way = system.way[k], product = system.product[k], residual = system.residual[k];
     nodes[k].x += length * way.x;
@@ -190,7 +193,7 @@ static __device__ double step_node(const struct system &system, float2 *nodes, i
     return times(residual, over(residual, system.diagonal[k]));
 }
 
-static __device__ void turn_node(const struct system &system, int k, float turn)
+static __device__ __forceinline__ void turn_node(const struct system &system, int k, float turn)
 {
     float2 straight = over(system.residual[k], system.diagonal[k]), way = system.way[k];
     system.way[k] = make_float2(straight.x + turn * way.x, straight.y + turn * way.y);
@@ -204,7 +207,7 @@ static __device__ __forceinline__ bool is_enough(double size, double scale)
 /* ---- by one block, of few nodes: it can wait for itself, where a launch takes longer than a step ---- */
 
 /* Conjugate gradients (Hestenes & Stiefel 1952), preconditioned by the diagonal. */
-static __global__ void __launch_bounds__(WIDE)
+static __global__ void __launch_bounds__(WIDE, 1)
     solve(struct system system, float2 *nodes, float smoothness,
           const struct pf_deform_state *state)
 {

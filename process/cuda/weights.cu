@@ -74,6 +74,18 @@ enum {
     REACH = PF_CUDA_MOST_REACH,
 };
 
+/* A launch's taps where all threads of a block can index them: an array among parameters would be copied
+ * to memory by each (samples.h). A barrier follows. */
+static __device__ __forceinline__ void share_taps(float shared[REACH + 1],
+                                                  const float (&taps)[2 * REACH + 1])
+{
+    if (threadIdx.x || threadIdx.y)
+        return;
+#pragma unroll
+    for (int k = 0; k <= REACH; k++)
+        shared[k] = taps[k];
+}
+
 /* Smooths a tile down its columns; along a row of what that gave. */
 static __device__ __forceinline__ void
 smooth_columns(float columns[ROWS][COLUMNS + 2 * REACH],
@@ -101,6 +113,8 @@ static __global__ void evidence(struct pf_cuda_evidence job)
 {
     __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
     __shared__ float columns[ROWS][COLUMNS + 2 * REACH]; /* smoothed down the columns */
+    __shared__ float taps[REACH + 1];
+    share_taps(taps, job.taps);
     int width = job.cells.width, height = job.cells.height, reach = job.reach;
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
     for (int j = threadIdx.y; j < ROWS + 2 * reach; j += RUNS)
@@ -108,7 +122,7 @@ static __global__ void evidence(struct pf_cuda_evidence job)
             raw[j][i] = job.raw[(size_t)pf_within(top - reach + j, height) * job.cells.pitch +
                                 pf_within(left - reach + i, width)];
     __syncthreads();
-    smooth_columns(columns, raw, job.taps, reach);
+    smooth_columns(columns, raw, taps, reach);
     __syncthreads();
     int x = left + threadIdx.x;
     float removed = 0, least = 0;
@@ -122,7 +136,7 @@ static __global__ void evidence(struct pf_cuda_evidence job)
         int y = top + j;
         if (x >= width || y >= height)
             continue;
-        float value = smooth_row(columns[j], job.taps, reach);
+        float value = smooth_row(columns[j], taps, reach);
         float squared = value * value;
         value = fmaxf(squared * squared - removed, 0) + least;
         job.evidence[(size_t)y * job.cells.pitch + x] =
@@ -254,6 +268,8 @@ static __global__ void spill_finest(float *evidence, struct pf_cuda_glare job)
 {
     __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
     __shared__ float columns[ROWS][COLUMNS + 2 * REACH];
+    __shared__ float taps[REACH + 1];
+    share_taps(taps, job.taps);
     int width = job.cells.width, height = job.cells.height, reach = job.reach;
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
     for (int j = threadIdx.y; j < ROWS + 2 * reach; j += RUNS)
@@ -263,14 +279,14 @@ static __global__ void spill_finest(float *evidence, struct pf_cuda_glare job)
                 pf_glare_of(job.light[(size_t)pf_within(top - reach + j, height) * job.light_pitch +
                                       pf_within(left - reach + i, width)]);
     __syncthreads();
-    smooth_columns(columns, raw, job.taps, reach);
+    smooth_columns(columns, raw, taps, reach);
     __syncthreads();
     int x = left + threadIdx.x;
     for (int j = threadIdx.y; j < ROWS; j += RUNS) {
         int y = top + j;
         if (x >= width || y >= height)
             continue;
-        float around = smooth_row(columns[j], job.taps, reach);
+        float around = smooth_row(columns[j], taps, reach);
         int16_t own = job.light[(size_t)y * job.light_pitch + x];
         evidence[(size_t)y * job.cells.pitch + x] -=
             job.spill * log2f(pf_spill_of(own) * (1 + around));
