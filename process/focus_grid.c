@@ -36,16 +36,22 @@ void pf_focus_grid_warp(float ret[PF_FOCUS_CELLS], const float grid[PF_FOCUS_CEL
 void pf_focus_lay(struct pf_focus *ret, const struct pf_focus *focus, const double h[9], int width,
                   int height, double gain)
 {
+    /* The frame is turned by so much; what leans one way in it leans another way in the reference. */
+    double turn = atan2(h[3] - h[1], h[0] + h[4]);
+    float c = (float)cos(2 * turn), s = (float)sin(2 * turn);
     *ret = *focus;
     pf_focus_grid_warp(ret->grid, focus->grid, h, width, height);
     for (int k = 0; k < PF_FOCUS_REDUCED; k++)
         pf_focus_grid_warp(ret->reduced[k], focus->reduced[k], h, width, height);
     for (int k = 0; k < 2; k++)
         pf_focus_grid_warp(ret->direction[k], focus->direction[k], h, width, height);
-    for (int c = 0; c < PF_FOCUS_CELLS; c++) {
-        ret->grid[c] *= (float)gain;
+    for (int i = 0; i < PF_FOCUS_CELLS; i++) {
+        float along = ret->direction[0][i], aslant = ret->direction[1][i];
+        ret->direction[0][i] = c * along + s * aslant;
+        ret->direction[1][i] = c * aslant - s * along;
+        ret->grid[i] *= (float)gain;
         for (int k = 0; k < PF_FOCUS_REDUCED; k++)
-            ret->reduced[k][c] *= (float)gain;
+            ret->reduced[k][i] *= (float)gain;
     }
 }
 

@@ -128,7 +128,7 @@ static void set_aside(struct pf_frame_result *result, enum pf_cause cause, const
 
 /* True when the judge sets the frame aside. One that could not be aligned is looked at where the
  * frame before it was: what is sharp nowhere often fits nowhere, and that says less. */
-static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_frame_result *result)
+static bool condemned(struct pf_stack *stack, bool aligned, struct pf_frame_result *result)
 {
     if (!stack->settings.judge)
         return false;
@@ -139,6 +139,8 @@ static bool condemned(const struct pf_stack *stack, bool aligned, struct pf_fram
     if (!pf_judge_condemns(&stack->judge, &focus, reason, sizeof(reason)))
         return false;
     set_aside(result, PF_CAUSE_SOFT, "%s", reason);
+    if (aligned)
+        pf_judge_doubt(&stack->judge, &focus);
     return true;
 }
 
