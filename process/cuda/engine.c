@@ -126,9 +126,6 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
     if (r < 0)
         return r;
     pf_kernels(0); /* fills the tables */
-    pf_cuda_upload(engine->cuda, engine->memory.taps,
-                   engine->settings.resample == PF_RESAMPLE_BICUBIC ? pf_bicubic : pf_lanczos,
-                   sizeof(pf_lanczos));
     pf_cuda_clear(engine);
     return pf_cuda_wait(engine->cuda, err);
 }
@@ -291,7 +288,7 @@ static int make_light(struct pf_cuda_engine *engine, const struct pf_source_plan
     if (halvings == 0) {
         struct pf_cuda_planes samples = {
             .count = 1, .samples = {memory->work[0][0]}, .size = memory->size[0][0]};
-        pf_cuda_warp(engine->cuda, &samples, luma, NULL, memory->taps);
+        pf_cuda_warp(engine->cuda, &samples, luma, NULL, pf_cuda_resampling(engine));
         pf_cuda_light(engine->cuda, light, samples.samples[0], &samples.size);
     } else {
         pf_cuda_halve_source(engine->cuda, light, luma);

@@ -58,6 +58,7 @@ int pf_cuda_fuse(void *engine, const struct pf_warp *warp, const struct pf_light
                  int index, struct pf_error *err);
 void pf_cuda_clear(struct pf_cuda_engine *engine); /* makes the stack's memory an empty one */
 struct pf_source_plane pf_cuda_source(const struct pf_cuda_engine *engine, int plane, double gain);
+const struct pf_resampling *pf_cuda_resampling(const struct pf_cuda_engine *engine);
 /* A plane of the stack at a level, into work[0][level]. */
 void pf_cuda_collapse_plane(struct pf_cuda_engine *engine, int plane, int level);
 /* What levels 0..last say where there is nothing but noise. */

@@ -20,6 +20,11 @@ struct pf_source_plane pf_cuda_source(const struct pf_cuda_engine *engine, int p
     };
 }
 
+const struct pf_resampling *pf_cuda_resampling(const struct pf_cuda_engine *engine)
+{
+    return &pf_resampling[engine->settings.resample == PF_RESAMPLE_BICUBIC];
+}
+
 /* Planes that are done together: luma, then both chroma planes or one after the other. */
 struct group {
     int first, count;
@@ -164,7 +169,7 @@ static struct pf_cuda_map map_of(const struct pf_cuda_engine *engine, const stru
 static void warp_group(struct pf_cuda_engine *engine, struct group group,
                        const struct pf_warp *warp, bool as_it_lies, const double mix[9])
 {
-    const float *taps = engine->memory.taps;
+    const struct pf_resampling *resampling = pf_cuda_resampling(engine);
     struct pf_cuda_planes out = work_of(engine, group, 0);
     struct pf_cuda_map map = map_of(engine, warp, group.first, group.first);
     struct pf_source_plane source[2];
@@ -172,7 +177,7 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
         int plane = group.first + i;
         source[i] = pf_cuda_source(engine, plane, mix[4 * plane]);
     }
-    pf_cuda_warp(engine->cuda, &out, source, as_it_lies ? NULL : &map, taps);
+    pf_cuda_warp(engine->cuda, &out, source, as_it_lies ? NULL : &map, resampling);
     for (int i = 0; i < group.count; i++) {
         int plane = group.first + i;
         struct pf_cuda_planes one = {.count = 1, .samples = {out.samples[i]}, .size = out.size};
@@ -182,8 +187,8 @@ static void warp_group(struct pf_cuda_engine *engine, struct group group,
             struct pf_source_plane other = pf_cuda_source(engine, from, 1);
             map = map_of(engine, warp, plane, from);
             bool alike = other.width == one.size.width && other.height == one.size.height;
-            pf_cuda_warp_share(engine->cuda, &one, &other, as_it_lies && alike ? NULL : &map, taps,
-                               (float)mix[3 * plane + from], plane ? -PF_WHITE : 0);
+            pf_cuda_warp_share(engine->cuda, &one, &other, as_it_lies && alike ? NULL : &map,
+                               resampling, (float)mix[3 * plane + from], plane ? -PF_WHITE : 0);
         }
     }
 }

@@ -84,14 +84,14 @@ struct pf_cuda_map {
 };
 
 /* Decoded planes (alike but for scale; samples on the device) into engine samples, borders replicated.
- * map NULL: as they lie. taps: the table pf_lanczos or pf_bicubic on the device. */
+ * map NULL: as they lie. resampling: of the host. */
 void pf_cuda_warp(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                   const struct pf_source_plane *source, const struct pf_cuda_map *map,
-                  const float *taps);
+                  const struct pf_resampling *resampling);
 /* The same, and a share of it is added to one plane, within low..PF_WHITE. */
 void pf_cuda_warp_share(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                         const struct pf_source_plane *source, const struct pf_cuda_map *map,
-                        const float *taps, float share, int low);
+                        const struct pf_resampling *resampling, float share, int low);
 
 /* Light 0..255 for alignment, rows without gaps: means of 2 x 2 samples of a decoded luma plane, of 2 x 2
  * values of light, and of each sample of the engine. Halving rounds up. */

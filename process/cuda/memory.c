@@ -179,7 +179,6 @@ struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf
     memory->cells_of_light = take(&arena, 1, sizeof(*memory->cells_of_light));
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
-    memory->taps = take(&arena, sizeof(pf_lanczos) / sizeof(float), sizeof(float));
     return (struct pf_cuda_bytes){arena.used, host_arena.used};
 }
 

@@ -53,7 +53,6 @@ struct pf_cuda_memory {
     struct pf_cuda_cells *cells_of_light;
     struct pf_cuda_noise *noise;
     int *bins;
-    float *taps; /* of resampling: pf_lanczos or pf_bicubic */
 };
 
 /* Room for frames as decoded. */

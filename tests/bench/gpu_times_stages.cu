@@ -141,16 +141,15 @@ static void time_pixels(const struct timing &time, const struct inputs &in)
         },
         [&](int i) { time.poison(light, of(half) * sizeof(float), i); });
 
-    pf_kernels(0); /* fills pf_lanczos */
-    room<float> taps(sizeof(pf_lanczos) / sizeof(float));
-    check(cudaMemcpy(taps, pf_lanczos, sizeof(pf_lanczos), cudaMemcpyHostToDevice), "upload");
+    pf_kernels(0); /* fills pf_resampling */
+    const struct pf_resampling *resampling = &pf_resampling[0];
     struct pf_cuda_map map = map_of_motion();
     time(
         "warp, luma", 3 * px,
         [&](int i) {
             struct pf_source_plane from = luma(i);
             struct pf_cuda_planes to = plane(in.fine, i, size);
-            pf_cuda_warp(cuda, &to, &from, &map, taps);
+            pf_cuda_warp(cuda, &to, &from, &map, resampling);
         },
         [&](int i) { time.poison(in.fine[i % in.sets], of(size) * sizeof(int16_t), i); });
     time(
@@ -162,7 +161,7 @@ static void time_pixels(const struct timing &time, const struct inputs &in)
                          source_of(raw + of(half), half.width, half.height, true)};
                      struct pf_cuda_planes to = {
                          2, {in.average[i % in.sets], in.average[i % in.sets] + of(half)}, half};
-                     pf_cuda_warp(cuda, &to, from, &map, taps);
+                     pf_cuda_warp(cuda, &to, from, &map, resampling);
         },
         [&](int i) { time.poison(in.average[i % in.sets], 2 * of(half) * sizeof(int16_t), i); });
     room<float> energy(of(half));

@@ -60,8 +60,7 @@ TEST(cuda_warp_is_the_cpus)
                 struct plane out = new_plane(sizes[i].width, sizes[i].height);
                 const struct pf_kernels *kernels = reference();
                 source.host.bicubic = bicubic;
-                float *table = device_copy(bicubic ? &pf_bicubic[0][0] : &pf_lanczos[0][0],
-                                           sizeof(pf_lanczos) / sizeof(pf_lanczos[0][0]));
+                const struct pf_resampling *table = &pf_resampling[bicubic];
                 for (int y = 0; y < out.size.height; y++)
                     kernels->convert_row(out.host + (size_t)y * out.size.pitch, out.size.width, y,
                                          &source.host);
@@ -77,7 +76,6 @@ TEST(cuda_warp_is_the_cpus)
                     pf_cuda_warp(cuda, &out.on_device, &source.device, &map, table);
                     check_plane(&out, m == 3 ? 40 : 12, "warp");
                 }
-                GPU(cudaFree(table));
                 free_plane(&out);
                 free_decoded(&source);
                 finish(cuda);
