@@ -39,10 +39,11 @@ dpkg --compare-versions "$version" ge 2.1.12-stable-8+deb12u1
 say "installed $(inside dpkg-query -W -f '${Version}' parfocal) with libevent $version"
 
 # ---- a burst
-# What the unit's StateDirectory= and CacheDirectory= do.
-for directory in /var/lib/parfocal /var/lib/parfocal/{state,inbox,outbox,spool} /var/cache/parfocal; do
+# What the unit's StateDirectory=, CacheDirectory= and ExecStartPre= do.
+for directory in /var/lib/parfocal /var/lib/parfocal/{state,outbox,spool} /var/cache/parfocal; do
     inside install -d -o parfocal -g parfocal -m 750 "$directory"
 done
+inside install -d -o parfocal -g parfocal -m 770 /var/lib/parfocal/inbox
 start_service()
 {
     chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 HOME=/var/cache/parfocal setpriv \

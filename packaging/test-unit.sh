@@ -71,6 +71,15 @@ inside grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$service/status"
 inside grep -q '^Seccomp:[[:space:]]*2$' "/proc/$service/status"
 say 'it can write its own directories and no others, and has no capability'
 
+inside useradd --groups parfocal member
+as_member() { inside setpriv --reuid member --regid member --init-groups "$@"; }
+as_member touch /var/lib/parfocal/inbox/member
+as_member rm /var/lib/parfocal/inbox/member
+not as_member touch /var/lib/parfocal/outbox/member 2>/dev/null
+not inside setpriv --reuid nobody --regid nogroup --clear-groups ls /var/lib/parfocal/inbox 2>/dev/null
+inside chmod 2775 /var/lib/parfocal/inbox
+say 'members of its group can put frames into the inbox'
+
 # ---- a burst
 put "$root"/tmp/first/*.jpg
 wait_for 60 stacks_are 1
@@ -84,6 +93,7 @@ put "${frames[@]:0:3}"
 wait_for 30 logged 'frame second-03.jpg'
 inside systemctl kill -s KILL --kill-who=main parfocal
 wait_for 30 is NRestarts 1
+[ "$(inside stat -c '%a %U %G' /var/lib/parfocal/inbox)" = '2775 parfocal parfocal' ]
 put "${frames[@]:3}"
 wait_for 60 stacks_are 2
 say 'killed with a burst in flight: started again, and the burst was stacked'

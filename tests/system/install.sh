@@ -41,6 +41,23 @@ test_the_units_are_well_formed()
     ! grep parfocal report || fail 'systemd-analyze has something to say'
 }
 
+# StateDirectory= would set its mode anew with each start.
+test_who_may_write_the_inbox_is_kept()
+{
+    installed
+    local unit=root/usr/lib/systemd/system/parfocal.service command
+    ! grep '^StateDirectory=.*inbox' $unit || fail 'its mode does not stay'
+    command=$(sed -n 's,^ExecStartPre=-\(.*inbox\)$,\1,p' $unit)
+    [ -n "$command" ] || fail 'who makes it?'
+    command=${command//%S/$T/lib}
+    umask 0027
+    $command
+    [ "$(stat -c %a lib/parfocal/inbox)" = 770 ] || fail "made with $(stat -c %a lib/parfocal/inbox)"
+    chmod 2775 lib/parfocal/inbox
+    $command
+    [ "$(stat -c %a lib/parfocal/inbox)" = 2775 ] || fail 'the mode was not kept'
+}
+
 test_the_units_sandbox_is_strict()
 {
     need systemd-analyze
