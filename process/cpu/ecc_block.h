@@ -25,6 +25,15 @@ static inline int pf_ecc_blocks_steps(int levels)
     return levels == 1 ? 2 : 5;
 }
 
+#define PF_ECC_BLOCKS_LEAST 12 /* fewer say nothing that correlation has not said */
+#define PF_ECC_BLOCKS_FAR   4.0
+/* Rounds of weighing blocks by how far they are from what all agree on; `near`: the warp comes from such a
+ * step. */
+PF_ANYWHERE static inline int pf_ecc_blocks_rounds(bool near)
+{
+    return near ? 3 : 6;
+}
+
 /* What a block of the target asks for. */
 struct pf_ecc_block {
     float d[2];      /* displacement of the image's point, in samples of the level */

@@ -22,11 +22,6 @@
 
 #include "process/cpu/ecc_blocks.h"
 
-#define BLOCKS_MIN   12 /* fewer say nothing that correlation has not said */
-#define FAR          4.0
-#define ROUNDS_FIRST 6
-#define ROUNDS       3
-
 struct pf_ecc_blocks {
     struct pf_ecc_block *blocks;
     size_t block_capacity;
@@ -132,7 +127,7 @@ static bool agree(const struct pf_ecc_block *blocks, int block_count, enum pf_mo
                   double *certainty)
 {
     double unit = radius * radius;
-    for (int round = 0; round < (near ? ROUNDS : ROUNDS_FIRST); round++) {
+    for (int round = 0; round < pf_ecc_blocks_rounds(near); round++) {
         double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS] = {{0}}, b[PF_ECC_PARAMETERS] = {0};
         int asked = 0;
         *certainty = 0;
@@ -151,7 +146,8 @@ static bool agree(const struct pf_ecc_block *blocks, int block_count, enum pf_mo
                 ry -= jy[k] * p[k];
             }
             double far = wxx * rx * rx + 2 * wxy * rx * ry + wyy * ry * ry;
-            double fade = 1 + far / FAR, share = near || round ? 1 / (fade * fade) : 1;
+            double fade = 1 + far / PF_ECC_BLOCKS_FAR,
+                   share = near || round ? 1 / (fade * fade) : 1;
             for (int k = 0; k < count; k++) {
                 double wx = share * (wxx * jx[k] + wxy * jy[k]);
                 double wy = share * (wxy * jx[k] + wyy * jy[k]);
@@ -164,16 +160,17 @@ static bool agree(const struct pf_ecc_block *blocks, int block_count, enum pf_mo
         }
         for (int k = 0; k < count; k++)
             a[k][k] *= 1 + 1e-9;
-        if (asked < BLOCKS_MIN || !pf_ecc_solve(a, b, count))
+        if (asked < PF_ECC_BLOCKS_LEAST || !pf_ecc_solve(a, b, count))
             return false;
         memcpy(p, b, sizeof(b));
     }
     return true;
 }
 
-bool pf_ecc_blocks_agree(const struct pf_ecc_block *blocks, int count, enum pf_motion motion,
-                         const struct pf_ecc_frame *frame, bool near, double ret[9],
-                         double *ret_certainty)
+/* The step of the target's coordinates that they agree on, as a map in columns and rows. */
+static bool step_of(const struct pf_ecc_block *blocks, int count, enum pf_motion motion,
+                    const struct pf_ecc_frame *frame, bool near, double ret[9],
+                    double *ret_certainty)
 {
     double basis[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS];
     double p[PF_ECC_PARAMETERS] = {0}, d[PF_ECC_PARAMETERS] = {0};
@@ -216,6 +213,6 @@ int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_
     if (r < 0)
         return r;
     pf_pool_run(view->pool, job.rows, 1, block_rows, &job);
-    return pf_ecc_blocks_agree(blocks->blocks, job.columns * job.rows, view->motion, &view->frame,
-                               near, ret, ret_certainty);
+    return step_of(blocks->blocks, job.columns * job.rows, view->motion, &view->frame, near, ret,
+                   ret_certainty);
 }

@@ -37,11 +37,6 @@ struct pf_ecc_blocks_view {
 int pf_ecc_blocks_step(struct pf_ecc_blocks *blocks, const struct pf_ecc_blocks_view *view,
                        bool near, double ret[9], double *ret_certainty, struct pf_error *err);
 
-/* The same from what `count` blocks have said. */
-bool pf_ecc_blocks_agree(const struct pf_ecc_block *blocks, int count, enum pf_motion motion,
-                         const struct pf_ecc_frame *frame, bool near, double ret[9],
-                         double *ret_certainty);
-
 #ifdef __cplusplus
 }
 #endif

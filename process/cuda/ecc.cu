@@ -10,55 +10,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "process/cpu/ecc_step.h"
-#include "process/cuda/bilinear.h"
-#include "process/cuda/ecc_blocks.h"
-#include "process/cuda/queue.h"
-
-enum {
-    THREADS = 256,
-    MOST_BLOCKS = 256, /* one or two for every multiprocessor, on every card the same */
-    PARAMETERS = PF_ECC_PARAMETERS,
-    FIT_SUMS = 6,
-    STEP_SUMS = FIT_SUMS + 3 * PARAMETERS,
-    HESSIAN_SUMS = PARAMETERS * (PARAMETERS + 1) / 2 + 1, /* and the mean */
-    MOST_SUMS = HESSIAN_SUMS,
-};
-
-struct state {
-    double h[9]; /* of full-size points */
-    double warp[9], best[9];
-    struct pf_short_warp now;
-    double hessian[PARAMETERS * PARAMETERS];
-    struct pf_ecc_fit_numbers best_fit;
-    double moved_px; /* by the last step */
-    int steps;
-    int done;   /* with this level */
-    float mean; /* of the target's level: sums are of differences to it */
-    unsigned ticket;
-    double agreement, correlation, overlap, contrast;
-};
-
-struct level {
-    const float *target, *image;
-    int width, height, image_width, image_height;
-    struct pf_ecc_scale target_scale, image_scale;
-    struct pf_ecc_frame frame;
-    enum pf_motion motion;
-    int most_steps;
-    double tolerance_px;
-    double *partial; /* [MOST_BLOCKS][MOST_SUMS] */
-    struct state *state;
-};
+#include "process/cuda/ecc_kernels.h"
 
 struct pf_cuda_ecc {
     struct pf_cuda *cuda;
     struct state *state;
     double *partial;
-    struct state *here;                        /* pinned */
-    struct pf_ecc_block *blocks, *blocks_here; /* of the device, and pinned */
+    struct state *here;          /* pinned */
+    struct pf_ecc_block *blocks; /* of the device */
     size_t block_capacity;
 };
 
@@ -122,11 +82,6 @@ static __device__ bool sum_up(const float (&value)[count], const struct level &l
 }
 
 /* ---- a level's beginning ------------------------------------------------------------------------- */
-
-static __device__ void use_warp(struct state *state, const struct level &level)
-{
-    state->now = pf_short_warp_of(state->warp, level.width, level.height);
-}
 
 static __device__ void begin_level(const struct level &level)
 {
@@ -257,7 +212,7 @@ static __device__ void decide(const double *total, const struct level &level)
     state->done = 0;
 }
 
-static __global__ void __launch_bounds__(THREADS) iterate(struct level level)
+static __global__ void __launch_bounds__(THREADS, 1) iterate(struct level level)
 {
     __shared__ double total[MOST_SUMS];
     if (level.state->done)
@@ -287,9 +242,11 @@ static __global__ void __launch_bounds__(THREADS) iterate(struct level level)
 }
 
 /* The fit of the start alone: how well a map that is given fits. */
-static __global__ void __launch_bounds__(THREADS) judge(struct level level, bool agreement)
+static __global__ void __launch_bounds__(THREADS) judge(struct level level, enum pf_judged what)
 {
     __shared__ double total[MOST_SUMS];
+    if (what == PF_JUDGED_LOOK && level.state->done)
+        return;
     struct pf_short_warp warp = level.state->now;
     float mean = level.state->mean, sum[FIT_SUMS] = {0};
     int pixels = level.width * level.height;
@@ -303,7 +260,9 @@ static __global__ void __launch_bounds__(THREADS) judge(struct level level, bool
     if (!sum_up(sum, level, total) || threadIdx.x > 0)
         return;
     struct pf_ecc_fit_numbers fit = fit_of(total, level);
-    if (agreement) {
+    if (what == PF_JUDGED_LOOK) {
+        level.state->looked = fit;
+    } else if (what == PF_JUDGED_AGREEMENT) {
         level.state->agreement = fit.correlation;
     } else {
         level.state->correlation = fit.correlation;
@@ -439,7 +398,6 @@ struct pf_cuda_ecc *pf_cuda_ecc_free(struct pf_cuda_ecc *ecc)
         pf_cuda_release(ecc->cuda, ecc->partial);
         pf_cuda_release_pinned(ecc->cuda, ecc->here);
         pf_cuda_release(ecc->cuda, ecc->blocks);
-        pf_cuda_release_pinned(ecc->cuda, ecc->blocks_here);
     }
     free(ecc);
     return NULL;
@@ -479,8 +437,8 @@ static dim3 blocks_for(const struct level *level)
 
 #define LAUNCH(kernel, blocks, threads, what, ...)                                                 \
     do {                                                                                           \
-        PF_LAUNCH(kernel, blocks, dim3(threads), 0, ecc->cuda->lane[PF_CUDA_WORK], __VA_ARGS__);   \
-        pf_cuda_launched(ecc->cuda, what);                                                         \
+        PF_LAUNCH(kernel, blocks, dim3(threads), 0, cuda->lane[PF_CUDA_WORK], __VA_ARGS__);        \
+        pf_cuda_launched(cuda, what);                                                              \
     } while (0)
 
 static void begin(struct pf_cuda_ecc *ecc, const double *h)
@@ -497,16 +455,21 @@ static int end(struct pf_cuda_ecc *ecc, struct pf_error *err)
     return pf_cuda_wait(ecc->cuda, err);
 }
 
-static void judge_level(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
-                        const struct pf_cuda_pyramid *image, int number, bool agreement)
+void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum pf_judged what)
 {
-    struct level level = level_of(ecc, target, image, number);
-    LAUNCH(begin_judging, dim3(1), 1, "alignment: judging", level);
-    LAUNCH(judge, blocks_for(&level), THREADS, "alignment: judging", level, agreement);
+    LAUNCH(judge, blocks_for(level), THREADS, "alignment: judging", *level, what);
 }
 
-static void align_level(struct pf_cuda_ecc *ecc, const struct level *level, bool search,
-                        bool is_judge)
+static void judge_level(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
+                        const struct pf_cuda_pyramid *image, int number, enum pf_judged what)
+{
+    struct pf_cuda *cuda = ecc->cuda;
+    struct level level = level_of(ecc, target, image, number);
+    LAUNCH(begin_judging, dim3(1), 1, "alignment: judging", level);
+    pf_cuda_ecc_judge_now(cuda, &level, what);
+}
+
+static void align_level(struct pf_cuda *cuda, const struct level *level, bool search, bool is_judge)
 {
     LAUNCH(sum_hessian, blocks_for(level), THREADS, "alignment: gradients", *level);
     if (search) {
@@ -530,6 +493,24 @@ static enum pf_motion motion_of(enum pf_motion motion, int number, int count)
                                                                              : motion;
 }
 
+/* Room for what the blocks of a level say. */
+static int reserve_blocks(struct pf_cuda_ecc *ecc, const struct pf_ecc_level *level,
+                          struct pf_error *err)
+{
+    int columns, rows;
+    pf_ecc_block_grid(level->width, level->height, &columns, &rows);
+    size_t count = columns > 0 && rows > 0 ? (size_t)columns * (size_t)rows : 0;
+    if (count <= ecc->block_capacity)
+        return 0;
+    pf_cuda_release(ecc->cuda, ecc->blocks);
+    ecc->blocks = NULL;
+    ecc->block_capacity = 0;
+    int r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks, count * sizeof(*ecc->blocks), err);
+    if (r == 0)
+        ecc->block_capacity = count;
+    return r;
+}
+
 int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, enum pf_motion motion, bool search,
                       int levels, double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
@@ -537,23 +518,30 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     int count =
         target->levels.count < image->levels.count ? target->levels.count : image->levels.count;
     int coarsest = levels && levels < count ? levels - 1 : count - 1;
-    int judge = pf_ecc_level_of_width(&target->levels, 400), number = coarsest;
+    int judge = pf_ecc_level_of_width(&target->levels, 400), r = 0;
     begin(ecc, h);
-    for (; number >= 0; number--) {
-        /* Blocks need a start, which a picture of one level has from correlation as well. */
-        if (pf_ecc_level_by_blocks(&target->levels, number) && number < count - 1)
-            break;
+    for (int number = coarsest; r == 0 && number >= 0; number--) {
+        bool by_blocks = pf_ecc_level_by_blocks(&target->levels, number);
         struct level level = level_of(ecc, target, image, number);
         level.motion = motion_of(motion, number, count);
-        level.most_steps = number ? 30 : 10;
-        level.tolerance_px = number ? 0.01 : 0.004;
-        align_level(ecc, &level, search && number == coarsest, number == judge);
-        if (pf_ecc_level_by_blocks(&target->levels, number))
-            break;
+        /* Blocks need a start, which a picture of one level has from correlation as well. */
+        if (!by_blocks || number == count - 1) {
+            level.most_steps = number ? 30 : 10;
+            level.tolerance_px = number ? 0.01 : 0.004;
+            align_level(ecc->cuda, &level, search && number == coarsest, number == judge);
+        }
+        if (!by_blocks)
+            continue;
+        r = reserve_blocks(ecc, &target->levels.level[number], err);
+        level.most_steps = pf_ecc_blocks_steps(levels);
+        level.tolerance_px = PF_ECC_BLOCKS_TOLERANCE_PX;
+        if (r == 0)
+            pf_cuda_ecc_refine(ecc->cuda, &level, ecc->blocks, number == judge);
     }
-    if (judge > coarsest)
-        judge_level(ecc, target, image, judge, true);
-    int r = end(ecc, err);
+    if (r == 0 && judge > coarsest)
+        judge_level(ecc, target, image, judge, PF_JUDGED_AGREEMENT);
+    if (r == 0)
+        r = end(ecc, err);
     if (r < 0)
         return r;
     memcpy(h, ecc->here->h, sizeof(ecc->here->h));
@@ -561,13 +549,8 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     ret->correlation = ecc->here->correlation;
     ret->agreement = ecc->here->agreement;
     ret->overlap = ecc->here->overlap;
-    for (; r == 0 && number >= 0; number--) {
-        r = pf_cuda_ecc_refine(ecc, target, image, motion_of(motion, number, count), number,
-                               pf_ecc_blocks_steps(levels), h, ret, err);
-        if (number == judge)
-            ret->agreement = ret->correlation;
-    }
-    return r;
+    ret->certainty = ecc->here->certainty;
+    return 0;
 }
 
 int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
@@ -577,8 +560,8 @@ int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     int judge = pf_ecc_level_of_width(&target->levels, 400);
     judge = judge < image->levels.count ? judge : image->levels.count - 1;
     begin(ecc, h);
-    judge_level(ecc, target, image, 0, false);
-    judge_level(ecc, target, image, judge, true);
+    judge_level(ecc, target, image, 0, PF_JUDGED_FIT);
+    judge_level(ecc, target, image, judge, PF_JUDGED_AGREEMENT);
     int r = end(ecc, err);
     if (r < 0)
         return r;
@@ -588,60 +571,12 @@ int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     return 0;
 }
 
-static int reserve_blocks(struct pf_cuda_ecc *ecc, size_t count, struct pf_error *err)
-{
-    if (count <= ecc->block_capacity)
-        return 0;
-    pf_cuda_release(ecc->cuda, ecc->blocks);
-    pf_cuda_release_pinned(ecc->cuda, ecc->blocks_here);
-    ecc->blocks = ecc->blocks_here = NULL;
-    ecc->block_capacity = 0;
-    size_t bytes = count * sizeof(*ecc->blocks);
-    int r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks, bytes, err);
-    if (r == 0)
-        r = pf_cuda_alloc_pinned(ecc->cuda, (void **)&ecc->blocks_here, bytes, err);
-    if (r == 0)
-        ecc->block_capacity = count;
-    return r;
-}
-
-int pf_cuda_ecc_look(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
-                     const struct pf_cuda_pyramid *image, int number, const double h[9],
-                     struct pf_ecc_fit *ret, const struct pf_ecc_block **ret_blocks, int *ret_count,
-                     struct pf_error *err)
-{
-    struct level level = level_of(ecc, target, image, number);
-    int columns, rows;
-    double warp[9];
-    pf_ecc_block_grid(level.width, level.height, &columns, &rows);
-    int count = columns > 0 && rows > 0 ? columns * rows : 0;
-    int r = reserve_blocks(ecc, (size_t)count, err);
-    if (r < 0)
-        return r;
-    pf_ecc_to_level(h, level.target_scale, level.image_scale, warp);
-    begin(ecc, h);
-    judge_level(ecc, target, image, number, false);
-    if (count) {
-        pf_cuda_ask_blocks(ecc->cuda, ecc->blocks, &target->levels.level[number],
-                           &image->levels.level[number], warp, &level.frame);
-        pf_cuda_download(ecc->cuda, ecc->blocks_here, ecc->blocks,
-                         (size_t)count * sizeof(*ecc->blocks));
-    }
-    r = end(ecc, err);
-    if (r < 0)
-        return r;
-    ret->correlation = ecc->here->correlation;
-    ret->overlap = ecc->here->overlap;
-    *ret_blocks = ecc->blocks_here;
-    *ret_count = count;
-    return 0;
-}
-
 int pf_cuda_ecc_contrast(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *pyramid,
                          double *ret, struct pf_error *err)
 {
     struct level level =
         level_of(ecc, pyramid, pyramid, pf_ecc_level_of_width(&pyramid->levels, 200));
+    struct pf_cuda *cuda = ecc->cuda;
     begin(ecc, NULL);
     LAUNCH(sum_contrast, blocks_for(&level), THREADS, "contrast", level);
     int r = end(ecc, err);

@@ -5,8 +5,7 @@
  * queues as many steps as there may be and waits once, at the end. Sums are added in a fixed order:
  * results are the same every time, and on every card.
  *
- * The finest levels are aligned by blocks, as on the CPU: what each says is the device's work, what they
- * agree on the host's (a few thousand numbers a step; a handful of steps).
+ * The finest levels are aligned by blocks, as on the CPU (ecc_refine.cu).
  *
  * Coordinates, meanings and defaults are those of the CPU's; results differ by the rounding of sums,
  * about 0.001 px. Errors: -ENOMEM, -EREMOTEIO (see runtime.h). No CUDA type is seen here.
@@ -55,17 +54,6 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
 int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, const double h[9],
                       struct pf_ecc_fit *ret, struct pf_error *err);
-/* How well a map of full-size points fits on one level, and what the level's blocks say of it:
- * *ret_count of them, row by row, in memory of `ecc` until the next call. Waits. */
-int pf_cuda_ecc_look(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
-                     const struct pf_cuda_pyramid *image, int number, const double h[9],
-                     struct pf_ecc_fit *ret, const struct pf_ecc_block **ret_blocks, int *ret_count,
-                     struct pf_error *err);
-/* Moves h to where the blocks of a level want it; back when correlation speaks against it. ret: of the
- * last map that was measured, which is the result's but for less than the tolerance. ecc_refine.c */
-int pf_cuda_ecc_refine(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
-                       const struct pf_cuda_pyramid *image, enum pf_motion motion, int number,
-                       int most_steps, double h[9], struct pf_ecc_fit *ret, struct pf_error *err);
 /* As pf_ecc_contrast. Waits for the result. */
 int pf_cuda_ecc_contrast(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *pyramid,
                          double *ret, struct pf_error *err);

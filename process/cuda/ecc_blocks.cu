@@ -14,15 +14,6 @@ enum {
     PARTS = 4,
 };
 
-struct look {
-    const float *target, *image;
-    int width, image_width, image_height, columns;
-    double warp[9];
-    struct pf_short_warp now;
-    struct pf_ecc_frame frame;
-    struct pf_ecc_block *blocks;
-};
-
 /* [1 2 1] / 4 in both directions. */
 static __device__ __forceinline__ float smoothed(const float *at)
 {
@@ -31,7 +22,7 @@ static __device__ __forceinline__ float smoothed(const float *at)
            0.5f * (0.25f * (at[-SEEN] + at[SEEN]) + 0.5f * at[0]);
 }
 
-static __global__ void __launch_bounds__(THREADS) ask(struct look look)
+static __global__ void __launch_bounds__(THREADS) ask(struct pf_ecc_question look)
 {
     __shared__ float both[SEEN * SEEN],
         apart[SEEN * SEEN]; /* mean and difference of the pictures */
@@ -41,8 +32,10 @@ static __global__ void __launch_bounds__(THREADS) ask(struct look look)
     __shared__ int usable;
     int thread = (int)threadIdx.x;
     int column = (int)blockIdx.x, row = (int)blockIdx.y;
+    if (*look.done)
+        return;
     int x0 = PF_BLOCK_HALO + column * SIDE, y0 = PF_BLOCK_HALO + row * SIDE;
-    struct pf_ecc_block *block = &look.blocks[row * look.columns + column];
+    struct pf_ecc_block *block = &look.blocks[row * (int)gridDim.x + column];
     if (thread == 0) {
         struct pf_ecc_block none = {{0, 0}, {0, 0, 0}, 0, 0};
         *block = none;
@@ -52,10 +45,11 @@ static __global__ void __launch_bounds__(THREADS) ask(struct look look)
     if (!usable)
         return;
 
+    struct pf_short_warp now = *look.now;
     for (int i = thread; i < SEEN * SEEN; i += THREADS) {
         int x = x0 - PF_BLOCK_HALO + i % SEEN, y = y0 - PF_BLOCK_HALO + i / SEEN, ix, iy;
         float dx, dy, tx, ty, s = 0, t = look.target[(size_t)y * look.width + x];
-        pf_short_warp_at(look.now, (float)x, (float)y, &dx, &dy);
+        pf_short_warp_at(now, (float)x, (float)y, &dx, &dy);
         if (pf_pixel_at(x, y, dx, dy, look.image_width, look.image_height, 0, &ix, &iy, &tx, &ty))
             s = pf_bilinear(look.image + (size_t)iy * look.image_width + ix, look.image_width, tx,
                             ty);
@@ -106,26 +100,13 @@ static __global__ void __launch_bounds__(THREADS) ask(struct look look)
     pf_ecc_block_place(&look.frame, x0, y0, block);
 }
 
-void pf_cuda_ask_blocks(struct pf_cuda *cuda, struct pf_ecc_block *blocks,
-                        const struct pf_ecc_level *target, const struct pf_ecc_level *image,
-                        const double warp[9], const struct pf_ecc_frame *frame)
+void pf_cuda_ask_blocks(struct pf_cuda *cuda, const struct pf_ecc_question *question)
 {
-    struct look look;
     int columns, rows;
-    pf_ecc_block_grid(target->width, target->height, &columns, &rows);
+    pf_ecc_block_grid(question->width, question->height, &columns, &rows);
     if (columns < 1 || rows < 1)
         return;
-    look.target = target->pixels;
-    look.image = image->pixels;
-    look.width = target->width;
-    look.image_width = image->width;
-    look.image_height = image->height;
-    look.columns = columns;
-    memcpy(look.warp, warp, sizeof(look.warp));
-    look.now = pf_short_warp_of(warp, target->width, target->height);
-    look.frame = *frame;
-    look.blocks = blocks;
     PF_LAUNCH(ask, dim3((unsigned)columns, (unsigned)rows), dim3(THREADS), 0,
-              cuda->lane[PF_CUDA_WORK], look);
+              cuda->lane[PF_CUDA_WORK], *question);
     pf_cuda_launched(cuda, "alignment: blocks");
 }

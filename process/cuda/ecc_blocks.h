@@ -1,8 +1,7 @@
 /* The pass over a level's blocks for alignment: what process/cpu/ecc_blocks.c asks each of them, on the
  * device, a block of threads each.
  *
- * Used by process/cuda/ecc.cu and its tests, one thread at a time per queue; only queued. `blocks` is on
- * the device, row by row, pf_ecc_block_grid() of them.
+ * Used by process/cuda/ecc_refine.cu, one thread at a time per queue; only queued.
  */
 #ifndef PF_CUDA_ECC_BLOCKS_H
 #define PF_CUDA_ECC_BLOCKS_H
@@ -15,10 +14,17 @@
 extern "C" {
 #endif
 
-/* warp: target column, row -> image column, row. */
-void pf_cuda_ask_blocks(struct pf_cuda *cuda, struct pf_ecc_block *blocks,
-                        const struct pf_ecc_level *target, const struct pf_ecc_level *image,
-                        const double warp[9], const struct pf_ecc_frame *frame);
+/* What is on the device when its turn comes. */
+struct pf_ecc_question {
+    const float *target, *image;
+    int width, height, image_width, image_height;
+    const double *warp;              /* device: target column, row -> image column, row */
+    const struct pf_short_warp *now; /* the same */
+    const int *done;                 /* device: nothing is asked any more */
+    struct pf_ecc_frame frame;
+    struct pf_ecc_block *blocks; /* device, row by row, pf_ecc_block_grid() of them */
+};
+void pf_cuda_ask_blocks(struct pf_cuda *cuda, const struct pf_ecc_question *question);
 
 #ifdef __cplusplus
 }

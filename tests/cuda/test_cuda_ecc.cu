@@ -228,17 +228,22 @@ TEST(cuda_ecc_by_blocks_is_the_cpus)
     static const struct {
         enum pf_motion motion;
         double finest, gain, h[9];
+        int levels;
     } cases[] = {
         {PF_MOTION_SIMILARITY, 0, 0.9, {1.002, 0.001, -1.5, -0.001, 1.002, 1.25, 0, 0, 1}},
         {PF_MOTION_SIMILARITY, 15, 1, {0.996, -0.002, 3.5, 0.002, 0.996, 2.25, 0, 0, 1}},
         {PF_MOTION_HOMOGRAPHY, 0, 1, {1.004, 0.002, -3, -0.003, 0.997, 2.5, 4e-6, -3e-6, 1}},
         {PF_MOTION_SHIFT, 0, 1, {1, 0, 90.5, 0, 1, -31.5, 0, 0, 1}},
+        {PF_MOTION_AFFINE, 0, 1, {1.003, 0.002, -2, -0.001, 0.998, 1.5, 0, 0, 1}},
+        /* From a start that is near, on the finest levels alone; on the way what is farther judges. */
+        {PF_MOTION_SIMILARITY, 0, 1, {1.0002, 0.0001, -0.5, -0.0001, 1.0002, 0.75, 0, 0, 1}, 1},
+        {PF_MOTION_HOMOGRAPHY, 0, 1, {1.0003, 0.0002, -1, -0.0003, 0.9998, 0.5, 0, 0, 1}, 2},
     };
     open_queue();
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         take_order((int)i % order_count());
         struct outcome outcome = align_both(cases[i].motion, 850, 330, cases[i].h, cases[i].finest,
-                                            cases[i].gain, 7, true, 0);
+                                            cases[i].gain, 7, !cases[i].levels, cases[i].levels);
         CHECK(outcome.host.certainty > 0);
         CHECK_NEAR(outcome.apart_px, 0, 0.005);
         CHECK_NEAR(outcome.device.certainty / outcome.host.certainty, 1, 0.01);

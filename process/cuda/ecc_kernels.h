@@ -1,0 +1,67 @@
+/* What the kernels of alignment share: the state of a search on the device, and sums over all pixels of a
+ * level; see ecc.h. For ecc.cu (correlation) and ecc_refine.cu (blocks) alone. */
+#ifndef PF_CUDA_ECC_KERNELS_H
+#define PF_CUDA_ECC_KERNELS_H
+
+#include <string.h>
+
+#include "process/cpu/ecc_block.h"
+#include "process/cpu/ecc_step.h"
+#include "process/cuda/bilinear.h"
+#include "process/cuda/ecc.h"
+#include "process/cuda/queue.h"
+
+enum {
+    THREADS = 256,
+    MOST_BLOCKS = 256, /* one or two for every multiprocessor, on every card the same */
+    PARAMETERS = PF_ECC_PARAMETERS,
+    FIT_SUMS = 6,
+    STEP_SUMS = FIT_SUMS + 3 * PARAMETERS,
+    HESSIAN_SUMS = PARAMETERS * (PARAMETERS + 1) / 2 + 1, /* and the mean */
+    MOST_SUMS = HESSIAN_SUMS,
+};
+
+struct state {
+    double h[9]; /* of full-size points */
+    double warp[9], best[9];
+    struct pf_short_warp now;
+    double hessian[PARAMETERS * PARAMETERS];
+    struct pf_ecc_fit_numbers best_fit;
+    double moved_px; /* by the last step */
+    int steps;
+    int done;   /* with this level */
+    float mean; /* of the target's level: sums are of differences to it */
+    unsigned ticket;
+    double agreement, correlation, overlap, contrast;
+    /* Of blocks: the fit at `warp`, that of the level's start, the warp before the last step; what they say
+     * of the motion in all. */
+    struct pf_ecc_fit_numbers looked;
+    double first, before[9], certainty;
+};
+
+struct level {
+    const float *target, *image;
+    int width, height, image_width, image_height;
+    struct pf_ecc_scale target_scale, image_scale;
+    struct pf_ecc_frame frame;
+    enum pf_motion motion;
+    int most_steps;
+    double tolerance_px;
+    double *partial; /* [MOST_BLOCKS][MOST_SUMS] */
+    struct state *state;
+};
+
+static __device__ void use_warp(struct state *state, const struct level &level)
+{
+    state->now = pf_short_warp_of(state->warp, level.width, level.height);
+}
+
+/* ecc_refine.cu: moves state->h to where the blocks of a level want it; back when correlation speaks against
+ * it. blocks: room on the device, pf_ecc_block_grid() of them. Only queued. */
+void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
+                        struct pf_ecc_block *blocks, bool is_judge);
+/* ecc.cu: how well state->h fits on a level, told by what is asked for. Only queued. */
+enum pf_judged { PF_JUDGED_FIT, PF_JUDGED_AGREEMENT, PF_JUDGED_LOOK };
+void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum pf_judged what);
+
+#endif
