@@ -176,7 +176,7 @@ int pf_cameras_new(struct pf_cameras **ret, struct pf_service *service, struct p
     if (!r)
         r = pf_options_add(&options, PF_SCOUT_SOURCE, err);
     if (!r)
-        r = pf_options_add_keys(&options, &service->settings, "sandbox log_level", err);
+        r = pf_options_add_keys(&options, &service->settings, "sandbox log_format log_level", err);
     if (!r)
         r = pf_child_new(&cameras->scout, service->base, (const char *const *)options.items,
                          &handlers, cameras, err);

@@ -21,6 +21,7 @@
 #include "service/timer.h"
 
 #define STOP_GRACE_MS 2000
+#define MINOR_NICE    10
 #define READ_BYTES    (256u << 10) /* taken in one turn of the loop: about 300 frame records */
 
 struct pf_child {
@@ -36,7 +37,7 @@ struct pf_child {
     int64_t backoff_ms; /* the last one, 0 none */
     bool stopping, paused;
     bool killed, from_outside; /* by us; its last end was another's doing */
-    int nice_by;
+    bool minor;
 };
 
 static void close_channel(struct pf_child *child)
@@ -181,9 +182,9 @@ int pf_child_add_argument(struct pf_child *child, const char *argument)
     return 0;
 }
 
-void pf_child_set_nice(struct pf_child *child, int nice_by)
+void pf_child_set_minor(struct pf_child *child)
 {
-    child->nice_by = nice_by;
+    child->minor = true;
 }
 
 struct pf_child *pf_child_free(struct pf_child *child)
@@ -208,17 +209,17 @@ struct pf_child *pf_child_free(struct pf_child *child)
 }
 
 /* When memory runs out, a child is to die and not the service: it can be started again. */
-static void volunteer(void)
+static void volunteer(bool minor)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    ssize_t ignored = fd < 0 ? 0 : write(fd, "500", 3);
+    ssize_t ignored = fd < 0 ? 0 : write(fd, minor ? "800" : "500", 3);
     (void)ignored;
     if (fd >= 0)
         close(fd);
 }
 
 /* In the new process: only async-signal-safe calls. */
-static _Noreturn void become(char *const *argv, int socket, pid_t parent, int nice_by)
+static _Noreturn void become(char *const *argv, int socket, pid_t parent, bool minor)
 {
     static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
     sigset_t none;
@@ -233,9 +234,9 @@ static _Noreturn void become(char *const *argv, int socket, pid_t parent, int ni
     if (getppid() != parent) /* the service died before the line above took effect */
         _exit(1);
     setpgid(0, 0);
-    if (nice_by)
-        setpriority(PRIO_PROCESS, 0, nice_by);
-    volunteer();
+    if (minor)
+        setpriority(PRIO_PROCESS, 0, MINOR_NICE);
+    volunteer(minor);
     if (dup2(socket, STDIN_FILENO) < 0 || dup2(socket, STDOUT_FILENO) < 0)
         _exit(127);
     execv("/proc/self/exe", argv);
@@ -260,7 +261,7 @@ static int spawn(struct pf_child *child, struct pf_error *err)
     }
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(child->argv, pair[1], parent, child->nice_by);
+        become(child->argv, pair[1], parent, child->minor);
     if (pid < 0) {
         r = pf_fail_errno(err, errno, "fork");
         goto fail;

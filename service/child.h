@@ -44,8 +44,9 @@ int pf_child_new(struct pf_child **ret, struct event_base *base, const char *con
 /* One argument more, from the next start on. -ENOMEM. */
 int pf_child_add_argument(struct pf_child *child, const char *argument);
 
-/* How much it gives way to others (nice(2)), from the next start on. */
-void pf_child_set_nice(struct pf_child *child, int nice_by);
+/* It can be spared: it gives way to others (nice(2)), and goes before them when memory runs out. From the next
+ * start on. */
+void pf_child_set_minor(struct pf_child *child);
 
 /* Kills and reaps what still runs. NULL-safe, returns NULL. */
 struct pf_child *pf_child_free(struct pf_child *child);

@@ -161,14 +161,20 @@ static int start(struct pf_viewer *viewer, struct pf_error *err)
         .ended = on_ended,
     };
     struct pf_options options = {0};
+    struct pf_settings settings = *viewer->settings; /* its texts are borrowed */
+    settings.memory = (settings.memory + 3) / 4;     /* beyond what the stacks have */
     int r = pf_options_add(&options, "process", err);
     if (!r)
         r = pf_options_add(&options, "--device=cpu", err);
     if (!r)
         r = pf_options_add(&options, "--threads=1", err);
     if (!r)
-        r = pf_options_add_keys(&options, viewer->settings,
-                                "max_megapixels worker_memory sandbox log_level", err);
+        r = pf_options_add_keys(&options, &settings,
+                                "memory scratch max_megapixels worker_memory sandbox log_format "
+                                "log_level",
+                                err);
+    if (!r)
+        r = pf_options_add(&options, settings.scratch, err);
     char *directory = pf_path_join(viewer->settings->state, "views");
     if (!r)
         r = directory ? pf_options_add(&options, directory, err)
@@ -180,7 +186,7 @@ static int start(struct pf_viewer *viewer, struct pf_error *err)
     pf_options_free(&options);
     if (r < 0)
         return r;
-    pf_child_set_nice(viewer->child, 10);
+    pf_child_set_minor(viewer->child);
     pf_child_start(viewer->child);
     return 0;
 }

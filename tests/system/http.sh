@@ -29,10 +29,23 @@ test_what_happens_is_told_as_it_happens()
     echo "seen after $((seen - written)) ms"
 }
 
+# Whoever looks at a stack does not take the memory of those that are made.
+views_go_first()
+{
+    local pid line views= worker=
+    for pid in $(child_pid process); do
+        line=$(tr '\0' ' ' <"/proc/$pid/cmdline")
+        [[ $line == */state/views* ]] && views=$pid || worker=$pid
+        [[ $line != */state/views* || $line == *--memory=1000*--scratch=$T*--log-format=json*" $T "* ]] || fail "views: $line"
+    done
+    [ "$views" ] && [ "$worker" ] || fail "no worker for views"
+    [ "$(cat "/proc/$views/oom_score_adj")" -gt "$(cat "/proc/$worker/oom_score_adj")" ] || fail "stacks go first"
+}
+
 test_a_burst_is_described()
 {
     need curl jq exiftool
-    serve_http --confidence-map --frame-map
+    serve_http --confidence-map --frame-map --memory 4000 --scratch "$T" --log-format json
     make_burst shot
     drop "$T"/shot/*.jpg
     await_stacks 1
@@ -65,6 +78,7 @@ test_a_burst_is_described()
     [ "$(exiftool -s3 -ImageSize aligned.jpg)" = 320x240 ] || fail "the tile is not as large as the picture"
     [ "$(status_of "/api/v1/bursts/$id/tiles/stack/0/1/0.jpg")" = 404 ] || fail "a tile outside"
     [ "$(status_of "/api/v1/bursts/$id/tiles/stack/1/0/0.jpg")" = 200 ] || fail "a smaller one"
+    views_go_first
     # What a client has is not sent again.
     local etag
     etag=$(curl_in -o /dev/null -D - "/api/v1/bursts/$id/preview.jpg" | tr -d '\r' | sed -n 's/^ETag: //pI')
