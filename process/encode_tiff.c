@@ -14,6 +14,7 @@
 #include "process/exif.h"
 
 #define STRIP_BYTES (1 << 20)
+#define SHORTS_MAX  64                     /* of one entry; EXIF's longest has four */
 #define BAND_STRIPS 8                      /* strips converted together, then written */
 #define CLASSIC_MAX (UINT64_C(4000) << 20) /* the rest to 4 GiB is for directories and tables */
 
@@ -138,25 +139,37 @@ static void put_entry(TIFF *tiff, const ExifEntry *entry, ExifByteOrder order)
         if (is_text(entry) && !TIFFFieldPassCount(field))
             TIFFSetField(tiff, entry->tag, (const char *)entry->data);
         break;
-    case TIFF_UNDEFINED:
-        if (entry->tag != EXIF_TAG_MAKER_NOTE && entry->format == EXIF_FORMAT_UNDEFINED) {
-            if (TIFFFieldPassCount(field))
-                TIFFSetField(tiff, entry->tag, (int)entry->components, entry->data);
-            else if (wanted > 1 && entry->components == (unsigned long)wanted)
-                TIFFSetField(tiff, entry->tag, entry->data);
-            else if (wanted == 1 && entry->components == 1)
-                TIFFSetField(tiff, entry->tag, (int)entry->data[0]);
-        }
+    case TIFF_BYTE:
+    case TIFF_UNDEFINED: {
+        ExifFormat format =
+            TIFFFieldDataType(field) == TIFF_BYTE ? EXIF_FORMAT_BYTE : EXIF_FORMAT_UNDEFINED;
+        if (entry->tag == EXIF_TAG_MAKER_NOTE || entry->format != format)
+            break;
+        if (TIFFFieldPassCount(field))
+            TIFFSetField(tiff, entry->tag, (int)entry->components, entry->data);
+        else if (wanted > 1 && entry->components == (unsigned long)wanted)
+            TIFFSetField(tiff, entry->tag, entry->data);
+        else if (wanted == 1 && entry->components == 1)
+            TIFFSetField(tiff, entry->tag, (int)entry->data[0]);
         break;
-    case TIFF_SHORT:
+    }
+    case TIFF_SHORT: {
+        uint16_t values[SHORTS_MAX];
+        if (entry->components > SHORTS_MAX)
+            break;
+        for (unsigned i = 0; i < entry->components; i++)
+            values[i] = (uint16_t)number_of(entry, order, i);
+        if (TIFFFieldPassCount(field))
+            TIFFSetField(tiff, entry->tag, (int)entry->components, values);
+        else if (wanted > 1 && entry->components == (unsigned long)wanted)
+            TIFFSetField(tiff, entry->tag, values);
+        else if (wanted == 1)
+            TIFFSetField(tiff, entry->tag, (uint32_t)values[0]);
+        break;
+    }
     case TIFF_LONG:
-        if (TIFFFieldPassCount(field) && TIFFFieldDataType(field) == TIFF_SHORT &&
-            entry->components == 1) {
-            uint16_t value = (uint16_t)number_of(entry, order, 0);
-            TIFFSetField(tiff, entry->tag, 1, &value);
-        } else if (!TIFFFieldPassCount(field) && wanted == 1) {
+        if (!TIFFFieldPassCount(field) && wanted == 1)
             TIFFSetField(tiff, entry->tag, (uint32_t)number_of(entry, order, 0));
-        }
         break;
     case TIFF_RATIONAL:
     case TIFF_SRATIONAL:

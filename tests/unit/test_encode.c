@@ -306,6 +306,12 @@ static struct bytes make_exif(int orientation)
     put(data, EXIF_IFD_EXIF, EXIF_TAG_FILE_SOURCE, EXIF_FORMAT_UNDEFINED, 1, "\003", 1);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_MAKER_NOTE, EXIF_FORMAT_UNDEFINED, 30,
         "SECRET with offsets of its own", 30);
+    uint8_t area[8] = {20, 0, 15, 0, 10, 0, 8, 0}, depth[8] = {31, 0, 0, 0, 2, 0, 0, 0};
+    put(data, EXIF_IFD_EXIF, EXIF_TAG_SUBJECT_AREA, EXIF_FORMAT_SHORT, 4, area, 8);
+    put(data, EXIF_IFD_EXIF, EXIF_TAG_SUBJECT_LOCATION, EXIF_FORMAT_SHORT, 2, area, 4);
+    put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_VERSION_ID, EXIF_FORMAT_BYTE, 4, "\2\3\0\0", 4);
+    put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_ALTITUDE_REF, EXIF_FORMAT_BYTE, 1, "\1", 1);
+    put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_ALTITUDE, EXIF_FORMAT_RATIONAL, 1, depth, 8);
     put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE_REF, EXIF_FORMAT_ASCII, 2, "N", 2);
     put(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE, EXIF_FORMAT_RATIONAL, 3, latitude, 24);
     data->size = 3000;
@@ -333,6 +339,18 @@ static const char *value(ExifData *data, ExifIfd ifd, ExifTag tag)
     static char text[200];
     ExifEntry *entry = exif_content_get_entry(data->ifd[ifd], tag);
     return entry ? exif_entry_get_value(entry, text, sizeof(text)) : NULL;
+}
+
+/* Numbers that belong to an entry, in order; their count. */
+static int shorts(ExifData *data, ExifIfd ifd, ExifTag tag, int ret[4])
+{
+    ExifEntry *entry = exif_content_get_entry(data->ifd[ifd], tag);
+    int count = entry ? (int)entry->components : 0;
+    for (int i = 0; i < count && i < 4; i++)
+        ret[i] = entry->format == EXIF_FORMAT_SHORT
+                     ? exif_get_short(entry->data + 2 * i, exif_data_get_byte_order(data))
+                     : entry->data[i];
+    return count;
 }
 
 TEST(metadata_survives_in_every_format)
@@ -372,6 +390,15 @@ TEST(metadata_survives_in_every_format)
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_X_DIMENSION), "30");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_Y_DIMENSION), "40");
         CHECK(value(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE) != NULL);
+        int numbers[4] = {0};
+        CHECK_EQ(shorts(data, EXIF_IFD_EXIF, EXIF_TAG_SUBJECT_AREA, numbers), 4);
+        CHECK(numbers[0] == 20 && numbers[1] == 15 && numbers[2] == 10 && numbers[3] == 8);
+        CHECK_EQ(shorts(data, EXIF_IFD_EXIF, EXIF_TAG_SUBJECT_LOCATION, numbers), 2);
+        CHECK(numbers[0] == 20 && numbers[1] == 15);
+        CHECK_EQ(shorts(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_ALTITUDE_REF, numbers), 1);
+        CHECK_EQ(numbers[0], 1); /* below the sea */
+        CHECK_EQ(shorts(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_VERSION_ID, numbers), 4);
+        CHECK(numbers[0] == 2 && numbers[1] == 3);
         CHECK(value(data, EXIF_IFD_EXIF, EXIF_TAG_MAKER_NOTE) == NULL);
         CHECK_EQ(data->size, 0);
         CHECK_EQ(data->ifd[EXIF_IFD_1]->count, 0);
