@@ -40,6 +40,9 @@ struct run {
 
 /* ---- files ---- */
 
+/* Signal state: the directory of the run that is under way, for pf_elastix_interrupt(). */
+static char *volatile current_directory;
+
 static char *directory_of_files(void)
 {
     const char *given = getenv("TMPDIR");
@@ -48,24 +51,6 @@ static char *directory_of_files(void)
         if (access(places[i], W_OK | X_OK) == 0)
             return strdup(places[i]);
     return strdup("/tmp");
-}
-
-static int make_directory(char **ret, struct pf_error *err)
-{
-    char *place = directory_of_files(), *path = NULL;
-    int length =
-        place ? asprintf(&path, "%s/" DIRECTORY_PREFIX "%ld-XXXXXX", place, (long)getpid()) : -1;
-    free(place);
-    if (length < 0)
-        return pf_fail(err, ENOMEM, "out of memory for a directory's name");
-    if (!mkdtemp(path)) {
-        int code = errno;
-        pf_fail_errno(err, code, "making %s", path);
-        free(path);
-        return -code;
-    }
-    *ret = path;
-    return 0;
 }
 
 /* Directories of processes that are no more. */
@@ -90,6 +75,58 @@ static void sweep(void)
     if (listing)
         closedir(listing);
     free(place);
+}
+
+static int make_directory(char **ret, struct pf_error *err)
+{
+    char *place = directory_of_files(), *path = NULL;
+    sweep();
+    int length =
+        place ? asprintf(&path, "%s/" DIRECTORY_PREFIX "%ld-XXXXXX", place, (long)getpid()) : -1;
+    free(place);
+    if (length < 0)
+        return pf_fail(err, ENOMEM, "out of memory for a directory's name");
+    if (!mkdtemp(path)) {
+        int code = errno;
+        pf_fail_errno(err, code, "making %s", path);
+        free(path);
+        return -code;
+    }
+    *ret = path;
+    current_directory = path;
+    return 0;
+}
+
+static void remove_directory(char *path)
+{
+    struct pf_error ignored = {0};
+    current_directory = NULL;
+    pf_remove_tree(path, &ignored);
+    free(path);
+}
+
+void pf_elastix_interrupt(void)
+{
+    enum { PASSES = 8 };
+    const char *path = current_directory;
+    pf_program_end();
+    int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    /* What is removed may make the listing skip what comes after it. */
+    for (int pass = 0; pass < PASSES && lseek(fd, 0, SEEK_SET) == 0; pass++) {
+        _Alignas(struct dirent64) char listing[4096];
+        ssize_t bytes;
+        while ((bytes = getdents64(fd, listing, sizeof(listing))) > 0)
+            for (ssize_t at = 0; at < bytes;) {
+                const struct dirent64 *entry = (const void *)(listing + at);
+                unlinkat(fd, entry->d_name, 0);
+                at += entry->d_reclen;
+            }
+        if (unlinkat(AT_FDCWD, path, AT_REMOVEDIR) == 0)
+            break;
+    }
+    close(fd);
 }
 
 static int write_file(const struct run *run, const char *name, const void *bytes, size_t size_bytes,
@@ -378,7 +415,6 @@ int pf_elastix_run(const struct pf_reduced *fixed, const struct pf_reduced *movi
                    const struct pf_elastix_options *options, struct pf_field **ret,
                    struct pf_elastix_report *ret_report, struct pf_error *err)
 {
-    struct pf_error ignored = {0};
     struct run run = {.options = options, .resolution = -1, .iteration = -1};
     for (int i = 0; i < RESOLUTIONS; i++)
         run.of += resolutions[i].iterations;
@@ -390,8 +426,7 @@ int pf_elastix_run(const struct pf_reduced *fixed, const struct pf_reduced *movi
     if (r < 0)
         return r;
     r = run_in(&run, fixed, moving, ret, err);
-    pf_remove_tree(run.directory, &ignored);
-    free(run.directory);
+    remove_directory(run.directory);
     *ret_report = run.report;
     return r;
 }
@@ -414,7 +449,6 @@ int pf_elastix_warm_up(double limit_s, int threads, const struct pf_iteration_ca
                                          .call = *call};
     struct pf_elastix_report report;
     struct pf_field *field = NULL;
-    sweep();
     int r = pf_elastix_run(&fixed, &moving, &options, &field, &report, err);
     pf_field_free(field);
     return r;

@@ -48,7 +48,8 @@ struct pf_elastix_report {
 };
 
 /* moving(r + field(r)) looks like fixed(r): both of one size, scale and offset. *ret is the caller's;
- * nothing more than its form is vouched for (finite, of the size that was asked for).
+ * nothing more than its form is vouched for (finite, of the size that was asked for). Removes what
+ * earlier processes that were killed have left in the directory.
  * -EINVAL: a picture without contrast or too small; -ENOENT: not installed; -ETIMEDOUT; -EIO: it died
  * or its answer is unusable; -ENOSPC and other errors of writing; -ENOMEM. */
 int pf_elastix_run(const struct pf_reduced *fixed, const struct pf_reduced *moving,
@@ -59,9 +60,12 @@ int pf_elastix_run(const struct pf_reduced *fixed, const struct pf_reduced *movi
  * none of ours; -ENOMEM. */
 int pf_elastix_read(const char *path, struct pf_field **ret, struct pf_error *err);
 
+/* Ends the run that is under way in this process, if any, and removes its files. For a signal handler of
+ * who is about to end: async-signal-safe. */
+void pf_elastix_interrupt(void);
+
 /* A small run, so that the first frame is not the one that waits for the program to be loaded from
- * disk; removes what earlier processes that were killed have left in the directory. Errors as of
- * pf_elastix_run(). */
+ * disk. Errors as of pf_elastix_run(). */
 int pf_elastix_warm_up(double limit_s, int threads, const struct pf_iteration_call *call,
                        struct pf_error *err);
 

@@ -29,6 +29,19 @@ struct run {
     void *context;
 };
 
+/* Signal state: the program that runs, for pf_program_end(); 0 none. */
+static volatile sig_atomic_t running;
+
+void pf_program_end(void)
+{
+    pid_t pid = (pid_t)running;
+    if (pid <= 0)
+        return;
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 bool pf_program_is_there(const char *name)
 {
     const char *path = getenv("PATH");
@@ -195,8 +208,10 @@ int pf_program_run(const char *const argv[], double limit_s,
         close(run.output);
         return r;
     }
+    running = (sig_atomic_t)run.pid;
     run.pidfd = pidfd_open(run.pid, 0);
     int ended = run.pidfd < 0 ? -errno : attend(&run), status = 0;
+    running = 0;
     kill(-run.pid, SIGKILL); /* it, when it still runs, and what it has started */
     kill(run.pid, SIGKILL);
     while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR)

@@ -22,6 +22,10 @@ int pf_program_run(const char *const argv[], double limit_s,
                    enum pf_program_next (*line)(void *context, const char *text), void *context,
                    bool *ret_stopped, struct pf_error *err);
 
+/* Ends what pf_program_run() is running in this process, if anything. For a signal handler of who is
+ * about to end: async-signal-safe. */
+void pf_program_end(void);
+
 /* Whether PATH has such a program. */
 bool pf_program_is_there(const char *name);
 

@@ -17,6 +17,7 @@
 #include "process/burst.h"
 #include "process/coverage.h"
 #include "process/device.h"
+#include "process/elastix.h"
 #include "process/pipeline.h"
 #include "process/progress.h"
 #include "process/room.h"
@@ -52,6 +53,7 @@ static void on_interrupt(int number)
     for (int i = 0; i < 1 + PF_MAP_COUNT; i++)
         if (interrupted_parts[i])
             unlink(interrupted_parts[i]);
+    pf_elastix_interrupt();
     _exit(128 + number);
 }
 

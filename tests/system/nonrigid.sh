@@ -117,6 +117,22 @@ test_elastix_dies_with_the_worker_and_its_files_go()
     return 0
 }
 
+test_interrupted_stack_leaves_no_files_and_no_elastix()
+{
+    series --frames 2
+    mkdir bin tmp
+    printf '#!/bin/sh\necho $$ >%s/pid.part\nmv %s/pid.part %s/pid\nexec sleep 300\n' "$T" "$T" "$T" >bin/elastix
+    chmod +x bin/elastix
+    PATH=$T/bin:$PATH TMPDIR=$T/tmp start stack "$PARFOCAL" stack "${frames[@]}" -o "$T/stack.tif" --align bspline
+    wait_for 20 test -e pid
+    ls -d tmp/parfocal-elastix-* >/dev/null || fail "no files"
+    stop stack INT
+    [ "$stopped" = 130 ] || fail "status $stopped"
+    kill -0 "$(cat pid)" 2>/dev/null && fail "elastix goes on"
+    ls -d tmp/parfocal-elastix-* stack.tif* 2>/dev/null && fail "files are left"
+    return 0
+}
+
 # Through the service: a slow elastix costs frames, not the burst, and the log says how far it is.
 test_serve_goes_on_when_elastix_is_too_slow()
 {
