@@ -112,6 +112,9 @@ static int take_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
 static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
                    struct pf_error *err)
 {
+    if (frame->height > PF_CUDA_MOST_ROWS)
+        return pf_fail(err, ENOMEM, "the GPU has no room: %d rows, %d are possible", frame->height,
+                       PF_CUDA_MOST_ROWS);
     engine->shape = shape_of(engine, frame);
     engine->weighing =
         pf_weighing_for(engine->fuser->weighing, engine->shape.width, engine->shape.height);

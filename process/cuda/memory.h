@@ -20,6 +20,8 @@ struct pf_cuda_shape {
 };
 
 #define PF_CUDA_MOST_FRAMES 65536
+#define PF_CUDA_MOST_ROWS                                                                          \
+    (65535 * 8) /* a launch has so many blocks downwards, of eight rows or more */
 
 enum pf_cuda_thrift {
     PF_CUDA_AMPLE,  /* the next frame is uploaded while this one is fused; chroma planes together */

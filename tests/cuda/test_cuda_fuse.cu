@@ -326,6 +326,7 @@ TEST(cuda_blends_are_the_cpus)
             check_plane(&average, 1, "blend of a Laplacian level");
             GPU(cudaMemcpy(average.on_device.samples[0], average.host,
                            room(&average.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
+            GPU(cudaDeviceSynchronize()); /* as device_copy() */
             for (int y = 0; y < height; y++) {
                 shares_at(alpha, shares, &cells, width, y, factor);
                 kernels->blend_row(average.host + (size_t)y * average.size.pitch, row_of(&fine, y),
