@@ -1,27 +1,33 @@
 #include "process/device.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "process/backend.h"
 
-enum { TRIAL_WIDTH = 128, TRIAL_HEIGHT = 96, TRIAL_FRAMES = 2 };
+enum { TRIAL_WIDTH = 128, TRIAL_HEIGHT = 96, TRIAL_FRAMES = 2, TRIAL_STEP = 2 };
+#define TRIAL_NEAR 0.25 /* px */
 
-/* A picture with detail at every size. */
-static struct pf_image *trial_frame(struct pf_error *err)
+/* A picture with detail at every size, the same further on for each frame: what is to be aligned and warped
+ * has moved. */
+static struct pf_image *trial_frame(int index, struct pf_error *err)
 {
     struct pf_image *frame = NULL;
-    uint32_t state = 1;
     if (pf_image_new(&frame, TRIAL_WIDTH, TRIAL_HEIGHT, 8, 3, 1, 1, err) < 0)
         return NULL;
     for (int plane = 0; plane < 3; plane++)
         for (int y = 0; y < pf_image_plane_height(frame, plane); y++)
             for (int x = 0; x < pf_image_plane_width(frame, plane); x++) {
-                state = state * 1664525u + 1013904223u;
+                int step = plane ? TRIAL_STEP / 2 : TRIAL_STEP, u = x + step * index,
+                    v = y + step * index;
+                uint32_t noise = (uint32_t)(v * 1024 + u) * 0x9e3779b1u + (uint32_t)plane;
+                noise ^= noise >> 15;
+                noise *= 0x2c1b3c6du;
                 uint8_t *row =
                     (uint8_t *)frame->plane[plane] + (size_t)y * frame->stride_bytes[plane];
-                row[x] = (uint8_t)(96 + (state >> 26) + ((x / 16 + y / 16) % 2 ? 64 : 0));
+                row[x] = (uint8_t)(96 + (noise >> 26) + ((u / 16 + v / 16) % 2 ? 64 : 0));
             }
     return frame;
 }
@@ -37,14 +43,19 @@ static int try_out(const struct pf_backend *backend, enum pf_fuse fuse, struct p
                                          .clip = 3,
                                          .depth = true};
     const int rank[TRIAL_FRAMES] = {0, 1};
-    struct pf_image *frame = trial_frame(err), *result = NULL, *map = NULL;
+    struct pf_image *result = NULL, *map = NULL;
     struct pf_stack *stack = NULL;
-    int r = frame ? pf_stack_open(&stack, &settings, NULL, err) : -ENOMEM;
+    int r = pf_stack_open(&stack, &settings, NULL, err);
     for (int i = 0; r == 0 && i < TRIAL_FRAMES; i++) {
         struct pf_frame_result one;
-        r = pf_stack_add(stack, frame, &one, err);
-        if (r == 0 && one.verdict != PF_VERDICT_FUSED)
-            r = pf_fail(err, EIO, "it cannot align a picture with itself: %s", one.reason);
+        struct pf_image *frame = trial_frame(i, err);
+        r = frame ? pf_stack_add(stack, frame, &one, err) : -ENOMEM;
+        if (r == 0 && (one.verdict != PF_VERDICT_FUSED ||
+                       fabs(one.transform[2] + TRIAL_STEP * i) > TRIAL_NEAR ||
+                       fabs(one.transform[5] + TRIAL_STEP * i) > TRIAL_NEAR))
+            r = pf_fail(err, EIO, "it cannot align a picture with itself: %s",
+                        one.verdict == PF_VERDICT_FUSED ? "it moved otherwise" : one.reason);
+        pf_image_free(frame);
     }
     if (r == 0)
         r = pf_stack_finish(stack, &result, err);
@@ -54,7 +65,6 @@ static int try_out(const struct pf_backend *backend, enum pf_fuse fuse, struct p
         r = pf_fail(err, ENOMEM, "%s", pf_stack_note(stack));
     pf_image_free(map);
     pf_image_free(result);
-    pf_image_free(frame);
     pf_stack_free(stack);
     return r;
 }

@@ -28,6 +28,8 @@ bool pf_cuda_note(struct pf_cuda *cuda, cudaError_t error, const char *what)
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
 {
     int count = 0;
+    /* All kernels are loaded with the context: not each when a frame first needs it. */
+    setenv("CUDA_MODULE_LOADING", "EAGER", 0);
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaGetLastError(); /* having none is no error that should stay */
     if (error == cudaErrorInsufficientDriver) {

@@ -26,7 +26,8 @@ struct pf_cuda_device {
     bool shares_memory; /* with the host: no copies are needed */
 };
 
-/* Looks for a device that can be used; makes its context, which takes a while. The reason in one
+/* Looks for a device that can be used; makes its context with all kernels in it, which takes a while. Sets
+ * the environment: before other threads read it. The reason in one
  * line: -ENODEV, there is no GPU or no driver; -ENXIO, it is not to be used (too old a driver, busy). */
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err);
 

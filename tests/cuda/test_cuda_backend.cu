@@ -156,6 +156,40 @@ TEST(cuda_stack_on_a_device_that_fails_ends_with_the_reason)
     }
 }
 
+TEST(cuda_kernels_are_loaded_at_start)
+{
+    char name[300];
+    struct pf_error err = {};
+    unsetenv("CUDA_MODULE_LOADING");
+    CHECK_OK(pf_backend_cuda.start(name, sizeof(name), &err), &err);
+    CHECK_STR(getenv("CUDA_MODULE_LOADING"), "EAGER");
+    setenv("CUDA_MODULE_LOADING", "LAZY", 1); /* whoever wants it otherwise has it so */
+    CHECK_OK(pf_backend_cuda.start(name, sizeof(name), &err), &err);
+    CHECK_STR(getenv("CUDA_MODULE_LOADING"), "LAZY");
+}
+
+/* More rows than a launch has blocks for: no device is lost for it. */
+TEST(cuda_stack_of_a_strip_that_is_too_tall_goes_to_the_processor)
+{
+    struct pf_stack_settings settings = {};
+    struct pf_stack *stack = NULL;
+    struct pf_frame_result result;
+    struct pf_image *frame = NULL;
+    struct pf_error err = {};
+    settings.backend = &pf_backend_cuda;
+    settings.align = PF_ALIGN_NONE;
+    CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
+    CHECK_OK(pf_image_new(&frame, 3, PF_CUDA_MOST_ROWS + 1, 8, 1, 0, 0, &err), &err);
+    for (int y = 0; y < frame->height; y++)
+        for (int x = 0; x < frame->width; x++)
+            put(frame, 0, x, y, (double)(x * 40 + y % 100));
+    CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
+    CHECK(pf_stack_backend(stack) == &pf_backend_cpu);
+    CHECK(strstr(pf_stack_note(stack), "rows"));
+    pf_image_free(frame);
+    pf_stack_free(stack);
+}
+
 TEST(cuda_stack_without_room_goes_to_the_processor)
 {
     struct kind kind = {161, 120, 8, 3, 1, 1, 2};
