@@ -352,10 +352,13 @@ static void blend_pyramid(struct pf_cuda_engine *engine, struct group group)
                                 factor(group.first && engine->shape.chroma_shift_x, 0, 0),
                                 factor(group.first && engine->shape.chroma_shift_y, 0, 0));
     }
-    for (int part = PF_PART_SHARP; part <= PF_PART_SOFT; part++) {
-        struct pf_cuda_planes average = average_of(engine, group, part);
-        blend_cells(engine, &average, &rest, memory->shares[part].alpha, group.first, level);
-    }
+    const struct pf_cuda_planes parts[2] = {average_of(engine, group, PF_PART_SHARP),
+                                            average_of(engine, group, PF_PART_SOFT)};
+    const float *const shares[2] = {memory->shares[PF_PART_SHARP].alpha,
+                                    memory->shares[PF_PART_SOFT].alpha};
+    pf_cuda_blend_both(engine->cuda, parts, &rest, shares, &memory->cells[1],
+                       factor(group.first && engine->shape.chroma_shift_x, level, 1),
+                       factor(group.first && engine->shape.chroma_shift_y, level, 1));
 }
 
 static void blend_depth(struct pf_cuda_engine *engine, struct group group)

@@ -7,7 +7,7 @@
  * unless said otherwise. No CUDA type is seen here: the callers are C.
  *
  * Samples are int16_t as in the CPU's kernels: luma 0..PF_WHITE, chroma centred on 0. A plane's rows
- * lie `pitch` samples apart, cells of 2 x 2 samples likewise. The two chroma planes have one size and
+ * lie `pitch` samples apart, an even number of them, cells of 2 x 2 samples likewise. The two chroma planes have one size and
  * are done together.
  */
 #ifndef PF_CUDA_FUSE_H
@@ -115,6 +115,10 @@ void pf_cuda_blend_laplacian(struct pf_cuda *cuda, const struct pf_cuda_planes *
 void pf_cuda_blend(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
                    const struct pf_cuda_planes *sample, const float *shares,
                    const struct pf_cuda_grid *cells, int factor_x, int factor_y);
+/* The same for two stacks of one plane, each with shares of its own. */
+void pf_cuda_blend_both(struct pf_cuda *cuda, const struct pf_cuda_planes average[2],
+                        const struct pf_cuda_planes *sample, const float *const shares[2],
+                        const struct pf_cuda_grid *cells, int factor_x, int factor_y);
 /* out = detail + expanded coarse, in low..high; `out` may be `detail`. */
 void pf_cuda_collapse(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                       const struct pf_cuda_planes *detail, const struct pf_cuda_planes *coarse,

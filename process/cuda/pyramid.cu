@@ -62,34 +62,66 @@ void pf_cuda_reduce(struct pf_cuda *cuda, const struct pf_cuda_planes *fine,
 
 /* ---- shares of cells at samples ---- */
 
-/* A cell is centred between its samples: weights 3/4 and 1/4 where it has two of them. Fills in the
- * shares of samples 2x, 2x + 1 in rows 2y, 2y + 1 of a plane with factors 2, 2 ... */
-static __device__ __forceinline__ float share_at(const float *shares,
-                                                 const struct pf_cuda_grid &cells, int x, int y,
-                                                 int factor_x, int factor_y)
+/* Where a sample takes its share from, whatever shares they are. A cell is centred between its samples: weights
+ * 3/4 and 1/4 where it has two of them. */
+struct place {
+    size_t above, below; /* the cells of two rows */
+    int near, far;
+    float mix_x, mix_y;
+};
+
+static __device__ __forceinline__ struct place place_of(const struct pf_cuda_grid &cells, int x,
+                                                        int y, int factor_x, int factor_y)
 {
+    struct place place;
     int upper = y, lower = y, near = x, far = x;
-    float mix_y = 0, mix_x = 0;
+    place.mix_y = place.mix_x = 0;
     if (factor_y == 2) {
         upper = y & 1 ? y / 2 : y / 2 - 1;
         lower = upper + 1;
-        mix_y = y & 1 ? 0.25f : 0.75f;
+        place.mix_y = y & 1 ? 0.25f : 0.75f;
     }
     if (factor_x == 2) {
         near = x / 2;
         far = x & 1 ? near + 1 : near - 1;
-        mix_x = 0.25f;
+        place.mix_x = 0.25f;
     }
-    const float *above = shares + (size_t)pf_within(upper, cells.height) * cells.pitch;
-    const float *below = shares + (size_t)pf_within(lower, cells.height) * cells.pitch;
-    near = pf_within(near, cells.width);
-    far = pf_within(far, cells.width);
-    float here = above[near] + mix_y * (below[near] - above[near]);
-    float beside = above[far] + mix_y * (below[far] - above[far]);
-    return (1 - mix_x) * here + mix_x * beside;
+    place.above = (size_t)pf_within(upper, cells.height) * cells.pitch;
+    place.below = (size_t)pf_within(lower, cells.height) * cells.pitch;
+    place.near = pf_within(near, cells.width);
+    place.far = pf_within(far, cells.width);
+    return place;
+}
+
+static __device__ __forceinline__ float share_at(const float *shares, const struct place &place)
+{
+    const float *above = shares + place.above, *below = shares + place.below;
+    float here = above[place.near] + place.mix_y * (below[place.near] - above[place.near]);
+    float beside = above[place.far] + place.mix_y * (below[place.far] - above[place.far]);
+    return (1 - place.mix_x) * here + place.mix_x * beside;
 }
 
 /* ---- blending ---- */
+
+static __device__ __forceinline__ int16_t joined(int16_t old, float value, float share)
+{
+    return pf_round_to_sample((float)old + share * (value - (float)old));
+}
+
+/* Two samples of a row, of which the second may be beyond the picture: an even column, rows an even number
+ * of samples apart. */
+static __device__ __forceinline__ short2 load_pair(const int16_t *at, bool both)
+{
+    return both ? *(const short2 *)at : make_short2(at[0], 0);
+}
+
+static __device__ __forceinline__ void store_pair(int16_t *at, short2 pair, bool both)
+{
+    if (both)
+        *(short2 *)at = pair;
+    else
+        at[0] = pair.x;
+}
 
 /* A thread does the 2 x 2 samples that one coarse sample expands to. */
 static __global__ void blend_laplacian(struct pf_cuda_planes average, struct pf_cuda_planes fine,
@@ -101,15 +133,22 @@ static __global__ void blend_laplacian(struct pf_cuda_planes average, struct pf_
         return;
     int expanded[4];
     pf_expand(expanded, pf_plane(coarse), coarse.size, x, y);
-    for (int k = 0; k < 4; k++) {
-        int column = 2 * x + (k & 1), row = 2 * y + (k >> 1);
-        if (column >= fine.size.width || row >= fine.size.height)
+    bool both = 2 * x + 1 < fine.size.width;
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+        int column = 2 * x, row = 2 * y + k;
+        if (row >= fine.size.height)
             continue;
         size_t at = (size_t)row * fine.size.pitch + column;
-        float share = share_at(shares, cells, column, row, factor_x, factor_y);
-        float old = (float)pf_plane(average)[at];
-        float detail = (float)pf_plane(fine)[at] - (float)expanded[k] * (1.0f / 64);
-        pf_plane(average)[at] = pf_round_to_sample(old + share * (detail - old));
+        struct place left = place_of(cells, column, row, factor_x, factor_y);
+        struct place right = place_of(cells, column + 1, row, factor_x, factor_y);
+        short2 own = load_pair(pf_plane(fine) + at, both);
+        short2 old = load_pair(pf_plane(average) + at, both);
+        old.x = joined(old.x, (float)own.x - (float)expanded[2 * k] * (1.0f / 64),
+                       share_at(shares, left));
+        old.y = joined(old.y, (float)own.y - (float)expanded[2 * k + 1] * (1.0f / 64),
+                       share_at(shares, right));
+        store_pair(pf_plane(average) + at, old, both);
     }
 }
 
@@ -120,10 +159,27 @@ static __global__ void blend(struct pf_cuda_planes average, struct pf_cuda_plane
     int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
     if (x >= sample.size.width || y >= sample.size.height)
         return;
-    float share = share_at(shares, cells, x, y, factor_x, factor_y);
     size_t at = (size_t)y * sample.size.pitch + x;
-    float old = (float)pf_plane(average)[at];
-    pf_plane(average)[at] = pf_round_to_sample(old + share * ((float)pf_plane(sample)[at] - old));
+    int16_t *to = pf_plane(average) + at;
+    *to = joined(*to, (float)pf_plane(sample)[at],
+                 share_at(shares, place_of(cells, x, y, factor_x, factor_y)));
+}
+
+/* Two stacks of one sample. */
+static __global__ void blend_both(struct pf_cuda_planes first, struct pf_cuda_planes second,
+                                  struct pf_cuda_planes sample, const float *first_shares,
+                                  const float *second_shares, struct pf_cuda_grid cells,
+                                  int factor_x, int factor_y)
+{
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * ROWS + threadIdx.y;
+    if (x >= sample.size.width || y >= sample.size.height)
+        return;
+    size_t at = (size_t)y * sample.size.pitch + x;
+    struct place place = place_of(cells, x, y, factor_x, factor_y);
+    float value = (float)pf_plane(sample)[at];
+    int16_t *one = pf_plane(first) + at, *other = pf_plane(second) + at;
+    *one = joined(*one, value, share_at(first_shares, place));
+    *other = joined(*other, value, share_at(second_shares, place));
 }
 
 static dim3 blocks_for(const struct pf_cuda_grid *size, int count)
@@ -151,6 +207,16 @@ void pf_cuda_blend(struct pf_cuda *cuda, const struct pf_cuda_planes *average,
     pf_cuda_launched(cuda, "blend");
 }
 
+void pf_cuda_blend_both(struct pf_cuda *cuda, const struct pf_cuda_planes average[2],
+                        const struct pf_cuda_planes *sample, const float *const shares[2],
+                        const struct pf_cuda_grid *cells, int factor_x, int factor_y)
+{
+    PF_LAUNCH(blend_both, blocks_for(&sample->size, sample->count), dim3(COLUMNS, ROWS), 0,
+              cuda->lane[PF_CUDA_WORK], average[0], average[1], *sample, shares[0], shares[1],
+              *cells, factor_x, factor_y);
+    pf_cuda_launched(cuda, "blend of two parts");
+}
+
 /* ---- collapse and export ---- */
 
 static __global__ void collapse(struct pf_cuda_planes out, struct pf_cuda_planes detail,
@@ -161,13 +227,17 @@ static __global__ void collapse(struct pf_cuda_planes out, struct pf_cuda_planes
         return;
     int expanded[4];
     pf_expand(expanded, pf_plane(coarse), coarse.size, x, y);
-    for (int k = 0; k < 4; k++) {
-        int column = 2 * x + (k & 1), row = 2 * y + (k >> 1);
-        if (column >= detail.size.width || row >= detail.size.height)
+    bool both = 2 * x + 1 < detail.size.width;
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+        int row = 2 * y + k;
+        if (row >= detail.size.height)
             continue;
-        size_t at = (size_t)row * detail.size.pitch + column;
-        int value = pf_plane(detail)[at] + ((expanded[k] + 32) >> 6);
-        pf_plane(out)[at] = (int16_t)min(max(value, low), high);
+        size_t at = (size_t)row * detail.size.pitch + 2 * x;
+        short2 pair = load_pair(pf_plane(detail) + at, both);
+        pair.x = (int16_t)min(max(pair.x + ((expanded[2 * k] + 32) >> 6), low), high);
+        pair.y = (int16_t)min(max(pair.y + ((expanded[2 * k + 1] + 32) >> 6), low), high);
+        store_pair(pf_plane(out) + at, pair, both);
     }
 }
 

@@ -81,7 +81,7 @@ static struct inputs make_inputs(const struct bench &bench)
         upload(in.raw[set], frame);
         pf_image_free(frame);
         in.fine.emplace_back(pixels);
-        in.average.emplace_back(pixels);
+        in.average.emplace_back(pixels + 2 * (size_t)bench.width);
         in.coarse.emplace_back(random.size());
         uint32_t state = 77u + (unsigned)set;
         for (float &value : random) {
@@ -187,20 +187,33 @@ static void time_pixels(const struct timing &time, const struct inputs &in)
                                   time.stream),
                   "a stack");
         });
+    auto shares = [&](int i, const float *ret[2]) {
+        ret[0] = in.shares[i % in.sets];
+        ret[1] = in.shares[(i + 1) % in.sets];
+    };
     time(
-        "blend, a part of luma (half size)", 1.75 * px,
+        "blend, both parts of luma (half size)", 3 * px,
         [&](int i) {
-            struct pf_cuda_planes to = plane(in.average, i, half), from = plane(in.coarse, i, half);
-            pf_cuda_blend(cuda, &to, &from, in.shares[i % in.sets], &quarter, 2, 2);
+            int16_t *average = in.average[i % in.sets];
+            struct pf_cuda_planes from = plane(in.coarse, i, half);
+            struct pf_cuda_planes to[2] = {{1, {average, NULL}, half},
+                                           {1, {average + of(half), NULL}, half}};
+            const float *both[2];
+            shares(i, both);
+            pf_cuda_blend_both(cuda, to, &from, both, &quarter, 2, 2);
         },
         nothing);
     time(
-        "blend, a part of both chroma planes", 3.25 * px,
+        "blend, both parts of both chroma planes", 5.5 * px,
         [&](int i) {
             int16_t *average = in.average[i % in.sets], *fine = in.fine[i % in.sets];
-            struct pf_cuda_planes to = {2, {average, average + of(half)}, half},
-                                  from = {2, {fine, fine + of(half)}, half};
-            pf_cuda_blend(cuda, &to, &from, in.shares[i % in.sets], &quarter, 2, 2);
+            struct pf_cuda_planes from = {2, {fine, fine + of(half)}, half};
+            struct pf_cuda_planes to[2] = {
+                {2, {average, average + of(half)}, half},
+                {2, {average + 2 * of(half), average + 3 * of(half)}, half}};
+            const float *both[2];
+            shares(i, both);
+            pf_cuda_blend_both(cuda, to, &from, both, &quarter, 2, 2);
         },
         nothing);
     time(

@@ -335,6 +335,29 @@ TEST(cuda_blends_are_the_cpus)
             pf_cuda_blend(cuda, &average.on_device, &fine.on_device, device_shares, &cells, factor,
                           factor);
             check_plane(&average, 1, "blend");
+            /* Two stacks at once, each with its own shares. */
+            struct plane other = new_plane(width, height);
+            float *more = random_floats(room(&cells), 0, 1);
+            float *device_more = device_copy(more, room(&cells));
+            GPU(cudaMemcpy(average.on_device.samples[0], average.host,
+                           room(&average.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
+            GPU(cudaDeviceSynchronize());
+            for (int y = 0; y < height; y++) {
+                shares_at(alpha, shares, &cells, width, y, factor);
+                kernels->blend_row(average.host + (size_t)y * average.size.pitch, row_of(&fine, y),
+                                   alpha, width);
+                shares_at(alpha, more, &cells, width, y, factor);
+                kernels->blend_row(other.host + (size_t)y * other.size.pitch, row_of(&fine, y),
+                                   alpha, width);
+            }
+            const struct pf_cuda_planes both[2] = {average.on_device, other.on_device};
+            const float *const both_shares[2] = {device_shares, device_more};
+            pf_cuda_blend_both(cuda, both, &fine.on_device, both_shares, &cells, factor, factor);
+            check_plane(&average, 1, "blend of the first");
+            check_plane(&other, 1, "blend of the second");
+            free_plane(&other);
+            free(more);
+            GPU(cudaFree(device_more));
             GPU(cudaFree(device_shares));
             free(shares);
             free(alpha);

@@ -43,7 +43,7 @@ test_the_table_has_all_stages()
     [ -z "$SAN" ] || skip 'its kernels are tested elsewhere'
     local stage
     RUNS=1 SEED=1 FIBERS_MEMORY=100000000 expect_status 0 "$BUILD/tests/gpu_times" 0.02
-    for stage in 'focus measure' 'warp, luma' 'noise' 'evidence, finest' 'weigh, finest' 'blend, a part of luma' \
+    for stage in 'focus measure' 'warp, luma' 'noise' 'evidence, finest' 'weigh, finest' 'blend, both parts of luma' \
         'ecc, similarity' 'flow' 'bspline' 'syn' 'a frame to the device' '\*\*a frame, from uploaded to fused' \
         '\*\*last frame to finished stack' 'preview' 'depth map' 'soft-depth: fused' 'average: fused'; do
         grep -Eq "^\| 0.02 \| $stage" out || { cat out; fail "no row for $stage"; }
