@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A chunk holds many rows, and so many bytes at least. */
+/* A chunk holds a part of a plane of 16 bits, and so many bytes at most but for a row. */
+#define CHUNK_PARTS 4
 #define CHUNK_BYTES ((size_t)8 << 20)
 
 #define SPARE_PICTURES 14 /* of light: four pyramids and what correlation works with */
@@ -98,9 +99,12 @@ static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,
 static int take_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     int r = 0;
-    engine->chunk_bytes = 3 * (size_t)engine->shape.width + 4096;
-    if (engine->chunk_bytes < CHUNK_BYTES)
-        engine->chunk_bytes = CHUNK_BYTES;
+    size_t row_bytes = 3 * (size_t)engine->shape.width + 4096;
+    size_t part_bytes =
+        2 * (size_t)engine->shape.width * (size_t)engine->shape.height / CHUNK_PARTS;
+    engine->chunk_bytes = part_bytes < CHUNK_BYTES ? part_bytes : CHUNK_BYTES;
+    if (engine->chunk_bytes < row_bytes)
+        engine->chunk_bytes = row_bytes;
     for (int i = 0; r == 0 && i < 2; i++) {
         void *chunk = NULL;
         r = pf_cuda_alloc_pinned(engine->cuda, &chunk, engine->chunk_bytes, err);
