@@ -228,6 +228,9 @@ static bool set_up(struct pf_hook_post *post, const char *url, int64_t limit_ms)
     CURLcode r = curl_easy_setopt(easy, CURLOPT_URL, url);
     r |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     r |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Who is ended while its name is looked up does not wait for the resolver's thread, which a dead name
+     * server keeps for half a minute: the thread ends by itself. */
+    r |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     r |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)limit_ms);
     r |= curl_easy_setopt(easy, CURLOPT_USERAGENT, agent);
     r |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
