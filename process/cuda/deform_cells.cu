@@ -5,7 +5,7 @@
 #include "process/cpu/ecc_step.h"
 #include "process/cuda/deform_kernels.h"
 
-enum { BLOCK = 128 };
+enum { BLOCK = 128, WIDE = 2 * BLOCK /* pixels of a cell that a block shares */ };
 #define STEP_ENOUGH 0.003f /* px of the level: it has converged */
 #define LEAST_NOISE 1.0    /* grey levels, squared */
 #define OUTLIER     2.5f   /* standard deviations */
@@ -16,62 +16,127 @@ static __device__ __forceinline__ int first_pixel(int number, float size, int co
     return min(max((int)ceilf((float)number * size - 0.5f), 0), count);
 }
 
-/* A thread per cell. */
+/* The pixels of a cell. */
+struct pixels {
+    int left, top, right, bottom;
+};
+
+static __device__ __forceinline__ struct pixels pixels_of(const struct pf_deform_pass &pass, int k)
+{
+    int row = k / pass.grid.columns, column = k - row * pass.grid.columns;
+    struct pixels pixels;
+    /* Those at the border have no gradient. */
+    pixels.left = max(first_pixel(column, pass.grid.width, pass.width), 1);
+    pixels.top = max(first_pixel(row, pass.grid.height, pass.height), 1);
+    pixels.right = min(first_pixel(column + 1, pass.grid.width, pass.width), pass.width - 1);
+    pixels.bottom = min(first_pixel(row + 1, pass.grid.height, pass.height), pass.height - 1);
+    return pixels;
+}
+
+/* What a pixel says joins its cell's sums. */
+static __device__ __forceinline__ void look_at(const struct pf_deform_pass &pass, int x, int y,
+                                               struct pf_cell *sum)
+{
+    float gain = pass.state->gain, offset = pass.state->offset, mean = pass.state->mean;
+    float bound = OUTLIER * OUTLIER * pass.state->noise;
+    float2 d = pf_displacement_at(pass.displacement, pass.grid, (float)x, (float)y);
+    float dx, dy, tx, ty;
+    int ix, iy;
+    pf_short_warp_at(pass.warp, (float)x, (float)y, &dx, &dy);
+    if (!pf_pixel_at(x, y, dx + d.x, dy + d.y, pass.image_width, pass.image_height, 1, &ix, &iy,
+                     &tx, &ty))
+        return;
+    const float *t = pass.target + (size_t)y * pass.width + x;
+    int w = pass.image_width;
+    const float *i = pass.image + (size_t)iy * w + ix;
+    float a = pf_bilinear(i, w, tx, ty) - mean, b = *t - mean;
+    float gx = 0.25f * (t[1] - t[-1] +
+                        gain * (pf_bilinear(i + 1, w, tx, ty) - pf_bilinear(i - 1, w, tx, ty)));
+    float gy = 0.25f * (t[pass.width] - t[-pass.width] +
+                        gain * (pf_bilinear(i + w, w, tx, ty) - pf_bilinear(i - w, w, tx, ty)));
+    float error = b - (gain * a + offset);
+    float say = 1 / (1 + error * error / bound);
+    sum->xx += say * gx * gx;
+    sum->xy += say * gx * gy;
+    sum->yy += say * gy * gy;
+    float pull = say * (error + gx * d.x + gy * d.y);
+    sum->x += gx * pull;
+    sum->y += gy * pull;
+    sum->remains += say * error * error;
+    sum->count += say;
+    sum->t += say * b;
+    sum->i += say * a;
+    sum->tt += say * b * b;
+    sum->ii += say * a * a;
+    sum->ti += say * a * b;
+}
+
+static __device__ __forceinline__ void by_precision(const struct pf_deform_pass &pass,
+                                                    struct pf_cell *sum)
+{
+    float precision = 1 / pass.state->noise;
+    sum->xx *= precision;
+    sum->xy *= precision;
+    sum->yy *= precision;
+    sum->x *= precision;
+    sum->y *= precision;
+}
+
+/* A thread per cell of a few pixels. */
 static __global__ void look(struct pf_deform_pass pass)
 {
     int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (pass.state->done || k >= pass.grid.columns * pass.grid.rows)
         return;
-    int row = k / pass.grid.columns, column = k - row * pass.grid.columns;
-    float gain = pass.state->gain, offset = pass.state->offset, mean = pass.state->mean;
-    float bound = OUTLIER * OUTLIER * pass.state->noise;
     struct pf_cell sum = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    int x_end = first_pixel(column + 1, pass.grid.width, pass.width);
-    int y_end = first_pixel(row + 1, pass.grid.height, pass.height);
-    for (int y = first_pixel(row, pass.grid.height, pass.height); y < y_end; y++) {
-        for (int x = first_pixel(column, pass.grid.width, pass.width); x < x_end; x++) {
-            if (x < 1 || y < 1 || x > pass.width - 2 || y > pass.height - 2)
-                continue;
-            float2 d = pf_displacement_at(pass.displacement, pass.grid, (float)x, (float)y);
-            float dx, dy, tx, ty;
-            int ix, iy;
-            pf_short_warp_at(pass.warp, (float)x, (float)y, &dx, &dy);
-            if (!pf_pixel_at(x, y, dx + d.x, dy + d.y, pass.image_width, pass.image_height, 1, &ix,
-                             &iy, &tx, &ty))
-                continue;
-            const float *t = pass.target + (size_t)y * pass.width + x;
-            int w = pass.image_width;
-            const float *i = pass.image + (size_t)iy * w + ix;
-            float a = pf_bilinear(i, w, tx, ty) - mean, b = *t - mean;
-            float gx =
-                0.25f * (t[1] - t[-1] +
-                         gain * (pf_bilinear(i + 1, w, tx, ty) - pf_bilinear(i - 1, w, tx, ty)));
-            float gy =
-                0.25f * (t[pass.width] - t[-pass.width] +
-                         gain * (pf_bilinear(i + w, w, tx, ty) - pf_bilinear(i - w, w, tx, ty)));
-            float error = b - (gain * a + offset);
-            float say = 1 / (1 + error * error / bound);
-            sum.xx += say * gx * gx;
-            sum.xy += say * gx * gy;
-            sum.yy += say * gy * gy;
-            float pull = say * (error + gx * d.x + gy * d.y);
-            sum.x += gx * pull;
-            sum.y += gy * pull;
-            sum.remains += say * error * error;
-            sum.count += say;
-            sum.t += say * b;
-            sum.i += say * a;
-            sum.tt += say * b * b;
-            sum.ii += say * a * a;
-            sum.ti += say * a * b;
-        }
+    struct pixels pixels = pixels_of(pass, k);
+    for (int y = pixels.top; y < pixels.bottom; y++)
+        for (int x = pixels.left; x < pixels.right; x++)
+            look_at(pass, x, y, &sum);
+    by_precision(pass, &sum);
+    pass.cells[k] = sum;
+}
+
+/* A block per cell of many: a spline's are as wide as a hundredth of the picture. */
+static __global__ void __launch_bounds__(BLOCK) look_wide(struct pf_deform_pass pass)
+{
+    enum { SUMS = sizeof(struct pf_cell) / sizeof(float), PARTS = 8 };
+    __shared__ float sums[SUMS][BLOCK + 1];
+    __shared__ struct pf_cell cell;
+    int k = (int)blockIdx.x, thread = (int)threadIdx.x;
+    if (pass.state->done)
+        return;
+    struct pf_cell sum = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    struct pixels pixels = pixels_of(pass, k);
+    int columns = max(pixels.right - pixels.left, 0), rows = max(pixels.bottom - pixels.top, 0);
+    for (int i = thread; i < columns * rows; i += BLOCK)
+        look_at(pass, pixels.left + i % columns, pixels.top + i / columns, &sum);
+    const float all[SUMS] = {sum.xx,    sum.xy, sum.yy, sum.x,  sum.y,  sum.say, sum.remains,
+                             sum.count, sum.t,  sum.i,  sum.tt, sum.ii, sum.ti};
+#pragma unroll
+    for (int m = 0; m < SUMS; m++)
+        sums[m][thread] = all[m];
+    __syncthreads();
+    int kind = thread / PARTS, part = thread % PARTS;
+    float some = 0;
+    if (kind < SUMS)
+        for (int i = part; i < BLOCK; i += PARTS)
+            some += sums[kind][i];
+    __syncthreads();
+    if (kind < SUMS)
+        sums[kind][part] = some;
+    __syncthreads();
+    if (thread < SUMS) {
+        some = 0;
+        for (int i = 0; i < PARTS; i++)
+            some += sums[thread][i];
+        ((float *)&cell)[thread] = some;
     }
-    float precision = 1 / pass.state->noise;
-    sum.xx *= precision;
-    sum.xy *= precision;
-    sum.yy *= precision;
-    sum.x *= precision;
-    sum.y *= precision;
+    __syncthreads();
+    if (thread > 0)
+        return;
+    sum = cell;
+    by_precision(pass, &sum);
     pass.cells[k] = sum;
 }
 
@@ -163,8 +228,13 @@ static __global__ void begin_level(struct pf_deform_pass pass)
 
 void pf_cuda_look(struct pf_cuda *cuda, const struct pf_deform_pass *pass)
 {
-    PF_LAUNCH(look, dim3(pf_pieces(pass->grid.columns * pass->grid.rows, BLOCK)), dim3(BLOCK), 0,
-              cuda->lane[PF_CUDA_WORK], *pass);
+    int cells = pass->grid.columns * pass->grid.rows;
+    if (pass->grid.width * pass->grid.height >= WIDE)
+        PF_LAUNCH(look_wide, dim3((unsigned)cells), dim3(BLOCK), 0, cuda->lane[PF_CUDA_WORK],
+                  *pass);
+    else
+        PF_LAUNCH(look, dim3(pf_pieces(cells, BLOCK)), dim3(BLOCK), 0, cuda->lane[PF_CUDA_WORK],
+                  *pass);
     pf_cuda_launched(cuda, "deformation: pixels");
 }
 

@@ -328,12 +328,12 @@ TEST(cuda_engine_finds_a_deformation)
 /* ---- the kernels ---------------------------------------------------------------------------------- */
 
 /* The pass over the pixels, as a plain program has it, in double precision. */
-TEST(cuda_look_is_what_a_plain_program_sees)
+static void look_as_a_plain_program(const int COLUMNS, const int ROWS)
 {
-    enum { W = 45, H = 38, COLUMNS = 8, ROWS = 4 };
+    enum { W = 45, H = 38, MOST = 32 };
     static float target[W * H], image[W * H];
-    static struct pf_cell cells[COLUMNS * ROWS];
-    float2 displacement[COLUMNS * ROWS];
+    static struct pf_cell cells[MOST];
+    float2 displacement[MOST];
     const double h[9] = {1.01, 0.02, 0.7, -0.015, 0.99, -0.4, 1e-4, -2e-4, 1};
     for (int i = 0; i < W * H; i++) {
         target[i] = (float)texture_at(3, i % W, i / W, 0);
@@ -368,18 +368,19 @@ TEST(cuda_look_is_what_a_plain_program_sees)
         pf_cuda_look(queue, &pass);
         CHECK_OK(pf_cuda_wait(queue, &err), &err);
         fetch(cells, pass.cells, COLUMNS * ROWS);
-        static double expected[COLUMNS * ROWS][6]; /* xx, xy, yy, x, y, count */
+        static double expected[MOST][6]; /* xx, xy, yy, x, y, count */
         memset(expected, 0, sizeof(expected));
         for (int y = 1; y < H - 1; y++)
             for (int x = 1; x < W - 1; x++) {
                 int column = (int)((x + 0.5) * COLUMNS / W), row = (int)((y + 0.5) * ROWS / H);
                 double u = fmin(fmax((x + 0.5) * COLUMNS / W - 0.5, 0), COLUMNS - 1);
                 double v = fmin(fmax((y + 0.5) * ROWS / H - 0.5, 0), ROWS - 1), d[2], px, py;
-                int i = (int)fmin(u, COLUMNS - 2), j = (int)fmin(v, ROWS - 2);
+                int i = (int)fmax(fmin(u, COLUMNS - 2), 0), j = (int)fmax(fmin(v, ROWS - 2), 0);
                 for (int axis = 0; axis < 2; axis++) {
                     double corner[4];
                     for (int k = 0; k < 4; k++) {
-                        float2 at = displacement[(j + k / 2) * COLUMNS + i + k % 2];
+                        int right = i + 1 < COLUMNS ? k % 2 : 0, below = j + 1 < ROWS ? k / 2 : 0;
+                        float2 at = displacement[(j + below) * COLUMNS + i + right];
                         corner[k] = axis ? (double)at.y : (double)at.x;
                     }
                     double upper = corner[0] + (u - i) * (corner[1] - corner[0]);
@@ -427,6 +428,14 @@ TEST(cuda_look_is_what_a_plain_program_sees)
         GPU(cudaFree(pass.state));
     }
     pf_cuda_free(queue);
+}
+
+/* Cells of few pixels, which a thread has each, and of many, which a block has. */
+TEST(cuda_look_is_what_a_plain_program_sees)
+{
+    look_as_a_plain_program(8, 4);
+    look_as_a_plain_program(2, 1);
+    look_as_a_plain_program(1, 3);
 }
 
 /* Cells that say what a spline is at their middles, and know it well, give that spline back. */
