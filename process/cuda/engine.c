@@ -184,6 +184,29 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
 
 /* --- uploading --- */
 
+struct rows {
+    char *to;
+    const char *from;
+    size_t to_stride, from_stride, row_bytes;
+};
+
+static void copy_rows(void *context, int begin, int end, int thread)
+{
+    const struct rows *rows = context;
+    (void)thread;
+    for (int y = begin; y < end; y++)
+        memcpy(rows->to + (size_t)y * rows->to_stride, rows->from + (size_t)y * rows->from_stride,
+               rows->row_bytes);
+}
+
+void pf_cuda_copy_rows(struct pf_cuda_engine *engine, char *to, size_t to_stride, const char *from,
+                       size_t from_stride, size_t row_bytes, int count)
+{
+    enum { ROWS = 32 }; /* by a thread at a time */
+    struct rows rows = {to, from, to_stride, from_stride, row_bytes};
+    pf_pool_run(engine->pool, count, ROWS, copy_rows, &rows);
+}
+
 /* One plane through the pinned chunks in turn: while one is copied to the device, the other is filled. */
 static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, struct pf_error *err)
 {
@@ -199,9 +222,8 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
         int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + *chunk, err);
         if (r < 0)
             return r;
-        for (size_t y = 0; y < rows; y++)
-            memcpy(engine->chunk[*chunk] + y * stride, from + y * frame->stride_bytes[plane],
-                   row_bytes);
+        pf_cuda_copy_rows(engine, engine->chunk[*chunk], stride, from, frame->stride_bytes[plane],
+                          row_bytes, (int)rows);
         pf_cuda_upload_rows(engine->cuda, PF_CUDA_COPIES, to, stride, engine->chunk[*chunk], stride,
                             row_bytes, rows);
         pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_CHUNK + *chunk);

@@ -53,6 +53,10 @@ int pf_cuda_bring(struct pf_cuda_engine *engine, const struct pf_image *frame,
 int pf_cuda_see(struct pf_cuda_engine *engine, struct pf_focus *ret_focus, double *ret_contrast,
                 struct pf_error *err);
 
+/* Rows of the host's memory, by all threads. */
+void pf_cuda_copy_rows(struct pf_cuda_engine *engine, char *to, size_t to_stride, const char *from,
+                       size_t from_stride, size_t row_bytes, int count);
+
 /* fuse.c */
 int pf_cuda_fuse(void *engine, const struct pf_warp *warp, const struct pf_light_match *light,
                  int index, struct pf_error *err);

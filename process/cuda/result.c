@@ -4,29 +4,12 @@
 
 #include "process/cuda/engine.h"
 
-enum { COPIED_ROWS = 32 }; /* by a thread at a time */
-
 static size_t samples_of(const struct pf_cuda_grid *grid)
 {
     return (size_t)grid->pitch * (size_t)grid->height;
 }
 
 /* --- fetching --- */
-
-struct rows {
-    char *to;
-    const char *from;
-    size_t stride_bytes, row_bytes;
-};
-
-static void copy_rows(void *context, int begin, int end, int thread)
-{
-    const struct rows *rows = context;
-    (void)thread;
-    for (int y = begin; y < end; y++)
-        memcpy(rows->to + (size_t)y * rows->stride_bytes, rows->from + (size_t)y * rows->row_bytes,
-               rows->row_bytes);
-}
 
 /* The rows of memory->exported come into an image's plane. Through the pinned chunks in turn: while one is
  * filled by the device, all threads empty the other, into memory that nobody has touched yet. Where device
@@ -36,41 +19,36 @@ static int fetch(struct pf_cuda_engine *engine, struct pf_image *image, int plan
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     const char *from = (const char *)memory->exported;
-    struct rows rows = {.to = image->plane[plane],
-                        .stride_bytes = image->stride_bytes[plane],
-                        .row_bytes =
-                            (size_t)pf_image_plane_width(image, plane) * (size_t)image->bits / 8};
+    char *to = image->plane[plane];
+    size_t stride = image->stride_bytes[plane];
+    size_t row_bytes = (size_t)pf_image_plane_width(image, plane) * (size_t)image->bits / 8;
     int height = pf_image_plane_height(image, plane);
     if (!engine->chunk[0]) {
-        pf_cuda_download_rows(engine->cuda, rows.to, rows.stride_bytes, from, memory->export_stride,
-                              rows.row_bytes, (size_t)height);
+        pf_cuda_download_rows(engine->cuda, to, stride, from, memory->export_stride, row_bytes,
+                              (size_t)height);
         return 0;
     }
-    int each = (int)(engine->chunk_bytes / rows.row_bytes), count = (height + each - 1) / each;
+    int each = (int)(engine->chunk_bytes / row_bytes), count = (height + each - 1) / each;
     for (int i = 0; i <= count; i++) {
+        int fill = i * each, empty = fill - each;
         if (i < count) {
-            int first = i * each, chunk = i % 2;
             /* An upload may still be on its way from it; what was fetched into it is out. */
-            int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + chunk, err);
+            int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + i % 2, err);
             if (r < 0)
                 return r;
-            pf_cuda_download_rows(engine->cuda, engine->chunk[chunk], rows.row_bytes,
-                                  from + (size_t)first * memory->export_stride,
-                                  memory->export_stride, rows.row_bytes,
-                                  (size_t)(height - first < each ? height - first : each));
-            pf_cuda_mark(engine->cuda, PF_CUDA_WORK, PF_MARK_CHUNK + chunk);
+            pf_cuda_download_rows(engine->cuda, engine->chunk[i % 2], row_bytes,
+                                  from + (size_t)fill * memory->export_stride,
+                                  memory->export_stride, row_bytes,
+                                  (size_t)(height - fill < each ? height - fill : each));
+            pf_cuda_mark(engine->cuda, PF_CUDA_WORK, PF_MARK_CHUNK + i % 2);
         }
         if (i == 0)
             continue;
-        int first = (i - 1) * each, chunk = (i - 1) % 2;
-        int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + chunk, err);
+        int r = pf_cuda_wait_for(engine->cuda, PF_MARK_CHUNK + (i - 1) % 2, err);
         if (r < 0)
             return r;
-        struct rows piece = rows;
-        piece.to += (size_t)first * rows.stride_bytes;
-        piece.from = engine->chunk[chunk];
-        pf_pool_run(engine->pool, height - first < each ? height - first : each, COPIED_ROWS,
-                    copy_rows, &piece);
+        pf_cuda_copy_rows(engine, to + (size_t)empty * stride, stride, engine->chunk[(i - 1) % 2],
+                          row_bytes, row_bytes, height - empty < each ? height - empty : each);
     }
     return 0;
 }
