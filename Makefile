@@ -140,7 +140,7 @@ ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 # What tests of kernels are linked with, on fibers as for a GPU (make gpu-check): no library.
 GPU_C   := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
-           focal_planes focus_grid image judge light needs pool room stack warp)) \
+           focal_planes focus_grid image judge light machine needs pool room stack warp)) \
            $(addprefix config/base/,$(addsuffix .c,array error time)) tests/cuda/without_libraries.c \
            $(wildcard process/cpu/*.c process/cuda/*.c)
 GPU_C_O := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_C),$(GPU_C))) \

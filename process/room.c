@@ -14,6 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "process/machine.h"
+
 #define ALIGNMENT        64
 #define LEAST_BYTES      ((size_t)1 << 20)  /* of a piece that counts */
 #define LEAST_FREE_BYTES ((size_t)64 << 20) /* left to others on the disk */
@@ -39,89 +41,13 @@ static struct {
     int64_t memory, in_scratch, most_memory, most_scratch;
 } room = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_bytes = INT64_MAX};
 
-/* ---- what the machine has ---- */
-
-/* The number behind `key` in a file of the kernel's, its first number where key is NULL; -1: none (as of
- * "max"). */
-static int64_t number_in(const char *path, const char *key)
-{
-    char text[8192];
-    long long value = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0)
-        return -1;
-    text[size] = '\0';
-    const char *at = key ? strstr(text, key) : text;
-    return at && sscanf(at + (key ? strlen(key) : 0), "%lld", &value) == 1 ? value : -1;
-}
-
-struct machine {
-    int64_t total, available; /* bytes */
-};
-
-static void narrow(struct machine *machine, int64_t limit, int64_t used, int64_t cache)
-{
-    if (limit < 0 || used < 0 || limit >= machine->total)
-        return;
-    machine->total = limit;
-    int64_t left = limit - used + (cache > 0 ? cache : 0);
-    machine->available = left < machine->available ? left : machine->available;
-}
-
-/* Limits of the memory groups that the process is in (cgroup v2, or the group alone of v1). */
-static void narrow_by_groups(struct machine *machine)
-{
-    char groups[4096], path[4400], used[4400], stat[4400];
-    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, groups, sizeof(groups) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0)
-        return;
-    groups[size] = '\0';
-    char *save = NULL;
-    for (char *line = strtok_r(groups, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        const char *v1 = strstr(line, ":memory:"); /* ID:CONTROLLERS:GROUP; it may hold a ':' */
-        if (v1) {
-            v1 += strlen(":memory:");
-            snprintf(path, sizeof(path), "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", v1);
-            snprintf(used, sizeof(used), "/sys/fs/cgroup/memory%s/memory.usage_in_bytes", v1);
-            snprintf(stat, sizeof(stat), "/sys/fs/cgroup/memory%s/memory.stat", v1);
-            narrow(machine, number_in(path, NULL), number_in(used, NULL),
-                   number_in(stat, "total_inactive_file "));
-        }
-        if (strncmp(line, "0::/", 4) != 0)
-            continue;
-        for (char *group = line + 3; *group; *strrchr(group, '/') = '\0') {
-            snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", group);
-            snprintf(used, sizeof(used), "/sys/fs/cgroup%s/memory.current", group);
-            snprintf(stat, sizeof(stat), "/sys/fs/cgroup%s/memory.stat", group);
-            narrow(machine, number_in(path, NULL), number_in(used, NULL),
-                   number_in(stat, "inactive_file "));
-        }
-    }
-}
-
-static struct machine look_at_machine(void)
-{
-    int64_t total = number_in("/proc/meminfo", "MemTotal:");
-    int64_t available = number_in("/proc/meminfo", "MemAvailable:");
-    struct machine machine = {total < 0 ? INT64_MAX : total << 10,
-                              available < 0 ? INT64_MAX : available << 10};
-    narrow_by_groups(&machine);
-    return machine;
-}
-
 void pf_room_set(int64_t memory_bytes, const char *scratch)
 {
-    struct machine machine = look_at_machine();
+    struct pf_machine machine = pf_machine_look("");
     room.wanted_bytes = memory_bytes;
-    room.total_bytes = memory_bytes                 ? memory_bytes
-                       : machine.total == INT64_MAX ? INT64_MAX
-                                                    : machine.total / 4 * 3;
+    room.total_bytes = memory_bytes                       ? memory_bytes
+                       : machine.total_bytes == INT64_MAX ? INT64_MAX
+                                                          : machine.total_bytes / 4 * 3;
     room.scratch = scratch;
 }
 
@@ -129,7 +55,7 @@ void pf_room_set(int64_t memory_bytes, const char *scratch)
 static bool can_ever_fit(size_t size_bytes)
 {
     struct rlimit limit;
-    int64_t pages = number_in("/proc/self/statm", NULL), spare = 0;
+    int64_t pages = pf_machine_number("/proc/self/statm", NULL), spare = 0;
     if (pages < 0 || getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return true;
     for (int i = 0; i < SPARES; i++)
@@ -144,7 +70,7 @@ static bool fits(size_t size_bytes)
     if ((int64_t)size_bytes > room.total_bytes - room.memory)
         return false;
     return !room.scratch || room.wanted_bytes ||
-           (int64_t)size_bytes < look_at_machine().available / 8 * 7;
+           (int64_t)size_bytes < pf_machine_look("").available_bytes / 8 * 7;
 }
 
 /* ---- scratch ---- */
@@ -358,12 +284,12 @@ void pf_room_give(void *at, size_t size_bytes)
 
 void pf_room_look(struct pf_room_state *ret)
 {
-    struct machine machine = look_at_machine();
+    struct pf_machine machine = pf_machine_look("");
     pthread_mutex_lock(&room.lock);
     *ret = (struct pf_room_state){room.total_bytes, room.memory,       room.in_scratch,
                                   room.most_memory, room.most_scratch, room.scratch};
-    int64_t now = room.memory + machine.available / 8 * 7;
-    if (room.scratch && !room.wanted_bytes && machine.available != INT64_MAX &&
+    int64_t now = room.memory + machine.available_bytes / 8 * 7;
+    if (room.scratch && !room.wanted_bytes && machine.available_bytes != INT64_MAX &&
         now < ret->limit_bytes)
         ret->limit_bytes = now;
     pthread_mutex_unlock(&room.lock);

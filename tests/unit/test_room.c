@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "process/machine.h"
 #include "process/room.h"
 #include "process/stack.h"
 #include "tests/unit/test.h"
@@ -184,4 +186,63 @@ TEST(room_in_scratch_gives_the_same_stack)
             pf_image_free(image[i]);
         }
     }
+}
+
+/* ---- what there is ---- */
+
+/* A file of the kernel's, in a tree of the test's own. */
+static void is_in(const char *path, const char *text)
+{
+    char full[8192];
+    snprintf(full, sizeof(full), "%s%s", test_directory(), path);
+    for (char *at = full + strlen(test_directory()) + 1; (at = strchr(at, '/')); at++) {
+        *at = '\0';
+        mkdir(full, 0777);
+        *at = '/';
+    }
+    FILE *file = fopen(full, "w");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static void has(int64_t total_mb, int64_t available_mb)
+{
+    struct pf_machine machine = pf_machine_look(test_directory());
+    CHECK_EQ(machine.total_bytes, total_mb * MB);
+    CHECK_EQ(machine.available_bytes, available_mb * MB);
+}
+
+TEST(machine_without_a_limit)
+{
+    struct pf_machine machine = pf_machine_look(test_directory());
+    CHECK(machine.total_bytes == INT64_MAX && machine.available_bytes == INT64_MAX);
+    is_in("/proc/meminfo", "MemTotal: 8192000 kB\nMemAvailable: 4096000 kB\n");
+    has(8000, 4000);
+}
+
+TEST(machine_with_groups_of_version_2)
+{
+    is_in("/proc/meminfo", "MemTotal: 8192000 kB\nMemAvailable: 4096000 kB\n");
+    is_in("/proc/self/cgroup", "0::/system.slice/parfocal.service\n");
+    is_in("/sys/fs/cgroup/system.slice/parfocal.service/memory.max", "max\n");
+    is_in("/sys/fs/cgroup/system.slice/parfocal.service/memory.current", "1048576\n");
+    has(8000, 4000);
+    is_in("/sys/fs/cgroup/system.slice/memory.max", "1048576000\n");
+    is_in("/sys/fs/cgroup/system.slice/memory.current", "209715200\n");
+    is_in("/sys/fs/cgroup/system.slice/memory.stat", "anon 3\ninactive_file 104857600\n");
+    has(1000, 900);
+}
+
+/* /proc/self/cgroup has the host's name of the group, of which nothing is seen here. */
+TEST(machine_in_a_container_without_a_name_space_of_groups)
+{
+    is_in("/proc/meminfo", "MemTotal: 8192000 kB\nMemAvailable: 4096000 kB\n");
+    is_in("/proc/self/cgroup", "5:memory:/docker/0123abc\n3:cpu:/docker/0123abc\n");
+    is_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "524288000\n");
+    is_in("/sys/fs/cgroup/memory/memory.usage_in_bytes", "104857600\n");
+    has(500, 400);
+    is_in("/proc/self/cgroup", "0::/docker/0123abc\n");
+    has(8000, 4000);
+    is_in("/sys/fs/cgroup/memory.max", "314572800\n");
+    is_in("/sys/fs/cgroup/memory.current", "104857600\n");
+    has(300, 200);
 }
