@@ -207,8 +207,8 @@ static struct pf_ecc_fit_numbers measure_fit(struct level_job *job)
 }
 
 /* One step of the target's coordinates, as a map in columns and rows; false when there is none. */
-static bool next_step(struct level_job *job, const double hessian[PARAMETERS * PARAMETERS],
-                      enum pf_motion motion, const struct pf_ecc_fit_numbers *fit, double ret[9])
+static bool next_step(struct level_job *job, const struct pf_ecc_normal *normal,
+                      const struct pf_ecc_fit_numbers *fit, double ret[9])
 {
     job->gain = (float)fit->slope;
     job->sample_mean = (float)fit->sample_mean;
@@ -218,7 +218,7 @@ static bool next_step(struct level_job *job, const double hessian[PARAMETERS * P
     for (int i = 0; i < piece_count(job); i++)
         for (int k = 0; k < PARAMETERS; k++)
             sum[k] += job->ecc->pieces[i].step[k];
-    return pf_ecc_next_step(hessian, sum, motion, &job->frame, ret);
+    return pf_ecc_next_step(normal, sum, &job->frame, ret);
 }
 
 static struct pf_ecc_scale scale_of(const struct pf_ecc_level *level)
@@ -257,13 +257,15 @@ static struct pf_ecc_fit_numbers align_level(struct level_job *job, enum pf_moti
     for (int i = 0; i < piece_count(job); i++)
         for (int k = 0; k < PARAMETERS * PARAMETERS; k++)
             hessian[k] += ecc->pieces[i].hessian[k];
+    struct pf_ecc_normal normal;
+    pf_ecc_normal_of(&normal, hessian, motion);
 
     double best[9];
     memcpy(best, job->warp, sizeof(best));
     struct pf_ecc_fit_numbers best_fit = measure_fit(job), fit = best_fit;
     for (int step = 0; step < most_steps; step++) {
         double delta[9], inverse[9], before[9];
-        if (!next_step(job, hessian, motion, &fit, delta) || !pf_homography_invert(inverse, delta))
+        if (!next_step(job, &normal, &fit, delta) || !pf_homography_invert(inverse, delta))
             break;
         memcpy(before, job->warp, sizeof(before));
         pf_homography_compose(job->warp, job->warp, inverse);

@@ -64,9 +64,9 @@ PF_ANYWHERE static inline int pf_ecc_basis(enum pf_motion motion,
     return count;
 }
 
-/* Solves a x = b for a symmetric positive matrix by Cholesky; false when it is singular. */
-PF_ANYWHERE static inline bool pf_ecc_solve(double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS],
-                                            double b[PF_ECC_PARAMETERS], int n)
+/* Cholesky's factor of a symmetric positive matrix, in its place (lower triangle); false when it is
+ * singular. */
+PF_ANYWHERE static inline bool pf_ecc_factor(double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS], int n)
 {
     for (int i = 0; i < n; i++) {
         for (int j = 0; j <= i; j++) {
@@ -82,6 +82,14 @@ PF_ANYWHERE static inline bool pf_ecc_solve(double a[PF_ECC_PARAMETERS][PF_ECC_P
             }
         }
     }
+    return true;
+}
+
+/* Solves a x = b with it; x takes the place of b. */
+PF_ANYWHERE static inline void
+pf_ecc_substitute(const double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS], double b[PF_ECC_PARAMETERS],
+                  int n)
+{
     for (int i = 0; i < n; i++) {
         for (int k = 0; k < i; k++)
             b[i] -= a[i][k] * b[k];
@@ -92,6 +100,14 @@ PF_ANYWHERE static inline bool pf_ecc_solve(double a[PF_ECC_PARAMETERS][PF_ECC_P
             b[i] -= a[k][i] * b[k];
         b[i] /= a[i][i];
     }
+}
+
+PF_ANYWHERE static inline bool pf_ecc_solve(double a[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS],
+                                            double b[PF_ECC_PARAMETERS], int n)
+{
+    if (!pf_ecc_factor(a, n))
+        return false;
+    pf_ecc_substitute(a, b, n);
     return true;
 }
 
@@ -115,36 +131,54 @@ PF_ANYWHERE static inline bool pf_ecc_step_map(const struct pf_ecc_frame *frame,
     return true;
 }
 
-/* hessian: products of the steepest descent images, summed, lower triangle; step: the same times the
- * error. ret: the step of the target's coordinates, as a map in columns and rows; false when there is
- * none. */
-PF_ANYWHERE static inline bool
-pf_ecc_next_step(const double hessian[PF_ECC_PARAMETERS * PF_ECC_PARAMETERS],
-                 const double step[PF_ECC_PARAMETERS], enum pf_motion motion,
-                 const struct pf_ecc_frame *frame, double ret[9])
+/* A motion's normal equations, factored: they are the target's, the same for all steps on a level. */
+struct pf_ecc_normal {
+    double basis[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS],
+        factor[PF_ECC_PARAMETERS][PF_ECC_PARAMETERS];
+    int count; /* of the motion's own parameters; 0: there is no step */
+};
+
+/* hessian: products of the steepest descent images, summed, lower triangle. */
+PF_ANYWHERE static inline void
+pf_ecc_normal_of(struct pf_ecc_normal *ret,
+                 const double hessian[PF_ECC_PARAMETERS * PF_ECC_PARAMETERS], enum pf_motion motion)
 {
     enum { N = PF_ECC_PARAMETERS };
-    double basis[N][N], a[N][N], b[N] = {0};
-    int count = pf_ecc_basis(motion, basis);
-    for (int i = 0; i < count; i++) {
+    ret->count = pf_ecc_basis(motion, ret->basis);
+    for (int i = 0; i < ret->count; i++) {
+        double row[N] = {0}; /* of the basis times the hessian */
         for (int k = 0; k < N; k++)
-            b[i] += basis[i][k] * step[k];
-        for (int j = 0; j < count; j++) {
-            a[i][j] = 0;
-            for (int k = 0; k < N; k++)
+            if (ret->basis[i][k] != 0)
                 for (int l = 0; l < N; l++)
-                    if (basis[i][k] != 0 && basis[j][l] != 0)
-                        a[i][j] +=
-                            basis[i][k] * basis[j][l] * hessian[k >= l ? k * N + l : l * N + k];
+                    row[l] += ret->basis[i][k] * hessian[k >= l ? k * N + l : l * N + k];
+        for (int j = 0; j <= i; j++) {
+            ret->factor[i][j] = 0;
+            for (int l = 0; l < N; l++)
+                ret->factor[i][j] += ret->basis[j][l] * row[l];
         }
-        a[i][i] *= 1 + 1e-6;
+        ret->factor[i][i] *= 1 + 1e-6;
     }
-    if (!pf_ecc_solve(a, b, count))
+    if (!pf_ecc_factor(ret->factor, ret->count))
+        ret->count = 0;
+}
+
+/* step: the steepest descent images times the error, summed. ret: the step of the target's coordinates, as
+ * a map in columns and rows; false when there is none. */
+PF_ANYWHERE static inline bool pf_ecc_next_step(const struct pf_ecc_normal *normal,
+                                                const double step[PF_ECC_PARAMETERS],
+                                                const struct pf_ecc_frame *frame, double ret[9])
+{
+    enum { N = PF_ECC_PARAMETERS };
+    double b[N] = {0}, d[N] = {0};
+    if (!normal->count)
         return false;
-    double d[N] = {0};
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < normal->count; i++)
         for (int k = 0; k < N; k++)
-            d[k] += basis[i][k] * b[i];
+            b[i] += normal->basis[i][k] * step[k];
+    pf_ecc_substitute(normal->factor, b, normal->count);
+    for (int i = 0; i < normal->count; i++)
+        for (int k = 0; k < N; k++)
+            d[k] += normal->basis[i][k] * b[i];
     return pf_ecc_step_map(frame, d, ret);
 }
 

@@ -140,9 +140,11 @@ static __global__ void __launch_bounds__(THREADS) sum_hessian(struct level level
     }
     if (!sum_up(sum, level, total) || threadIdx.x > 0)
         return;
+    double hessian[PARAMETERS * PARAMETERS];
     for (int k = 0; k < PARAMETERS; k++)
         for (int l = 0; l <= k; l++)
-            level.state->hessian[k * PARAMETERS + l] = total[k * (k + 1) / 2 + l];
+            hessian[k * PARAMETERS + l] = total[k * (k + 1) / 2 + l];
+    pf_ecc_normal_of(&level.state->normal, hessian, level.motion);
     level.state->mean = (float)(total[HESSIAN_SUMS - 1] / pixels);
     begin_level(level);
 }
@@ -199,7 +201,7 @@ static __device__ void decide(const double *total, const struct level &level)
         step[k] = fit.slope * sums[0] - sums[1] + offset * sums[2];
     }
     double delta[9], inverse[9], before[9];
-    if (!pf_ecc_next_step(state->hessian, step, level.motion, &level.frame, delta) ||
+    if (!pf_ecc_next_step(&state->normal, step, &level.frame, delta) ||
         !pf_homography_invert(inverse, delta))
         return;
     memcpy(before, state->warp, sizeof(before));

@@ -25,7 +25,7 @@ struct state {
     double h[9]; /* of full-size points */
     double warp[9], best[9];
     struct pf_short_warp now;
-    double hessian[PARAMETERS * PARAMETERS];
+    struct pf_ecc_normal normal;
     struct pf_ecc_fit_numbers best_fit;
     double moved_px; /* by the last step */
     int steps;
