@@ -11,6 +11,7 @@
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
+#include "process/profile.h"
 
 #define BUFFER_BYTES 65536
 #define SCANS_MAX    200 /* a progressive file needs about 10; each costs a pass over the picture */
@@ -127,6 +128,9 @@ static void keep_metadata(struct reader *reader)
         image->icc.size_bytes = icc_bytes;
     }
     image->orientation = pf_exif_orientation(&image->exif);
+    reader->result = pf_profile_of_camera(image, &image->exif, reader->err);
+    if (reader->result < 0)
+        longjmp(reader->jump, 1);
 }
 
 static void new_image(struct reader *reader, int bits, int planes, int shift_x, int shift_y)

@@ -11,6 +11,7 @@
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
+#include "process/profile.h"
 
 struct reader {
     png_structp png;
@@ -124,6 +125,9 @@ static void keep_metadata(struct reader *reader)
         image->exif.size_bytes = size;
     }
     image->orientation = pf_exif_orientation(&image->exif);
+    reader->result = pf_profile_of_camera(image, &image->exif, reader->err);
+    if (reader->result < 0)
+        png_longjmp(reader->png, 1);
 }
 
 static void read_picture(struct reader *reader)

@@ -7,6 +7,7 @@
 
 #include "process/codec_format.h"
 #include "process/exif.h"
+#include "process/profile.h"
 
 /* Thumbnails of another shape have black bars, or are of another picture. */
 #define SHAPE_TOLERANCE 0.02
@@ -56,6 +57,11 @@ static int from_exif(struct pf_image **ret, const struct pf_source *source,
         (image->width < least_side && image->height < least_side)) {
         pf_image_free(image);
         return -ENODATA;
+    }
+    r = pf_profile_of_camera(image, exif, err);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
     }
     image->orientation = pf_exif_orientation(exif);
     *ret = image;

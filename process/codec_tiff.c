@@ -12,6 +12,7 @@
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
+#include "process/profile.h"
 
 #define SAMPLES_MAX 8
 #define LINEAR_RAW  34892 /* photometric of DNG */
@@ -327,8 +328,9 @@ static int keep_metadata(struct reader *reader)
     }
     TIFFGetFieldDefaulted(reader->tiff, TIFFTAG_ORIENTATION, &orientation);
     image->orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
-    return pf_exif_of_tiff(reader->source->fd, reader->source->size_bytes, &image->exif,
-                           reader->err);
+    int r =
+        pf_exif_of_tiff(reader->source->fd, reader->source->size_bytes, &image->exif, reader->err);
+    return r < 0 ? r : pf_profile_of_camera(image, &image->exif, reader->err);
 }
 
 /* Other extra samples, such as a depth, are left alone. */

@@ -279,14 +279,8 @@ int pf_image_with_chroma(struct pf_image **ret, const struct pf_image *image, in
         made->source_bits = image->source_bits;
         made->orientation = image->orientation;
     }
-    if (r == 0 && image->cover) {
-        size_t pixels = (size_t)image->width * (size_t)image->height;
-        made->cover = malloc(pixels);
-        if (made->cover)
-            memcpy(made->cover, image->cover, pixels);
-        else
-            r = pf_fail(err, ENOMEM, "out of memory for another chroma subsampling");
-    }
+    if (r == 0)
+        r = pf_image_copy_cover(made, image, err);
     for (int plane = 1; r == 0 && plane < made->planes; plane++)
         for (int y = 0; y < pf_image_plane_height(made, plane); y++) {
             int count = 0;

@@ -32,22 +32,36 @@ ExifData *pf_exif_parse(const struct pf_blob *exif)
     return data;
 }
 
+/* The first SHORT of an entry; -1 none. */
+static int short_of(ExifData *data, ExifIfd ifd, ExifTag tag)
+{
+    const ExifEntry *entry = exif_content_get_entry(data->ifd[ifd], tag);
+    if (!entry || entry->format != EXIF_FORMAT_SHORT || entry->components < 1 || entry->size < 2)
+        return -1;
+    return exif_get_short(entry->data, exif_data_get_byte_order(data));
+}
+
 int pf_exif_orientation(const struct pf_blob *exif)
 {
-    if (!exif->bytes)
-        return 1;
-    int orientation = 1;
-    ExifData *data = pf_exif_parse(exif);
-    ExifEntry *entry =
-        data ? exif_content_get_entry(data->ifd[EXIF_IFD_0], EXIF_TAG_ORIENTATION) : NULL;
-    if (entry && entry->format == EXIF_FORMAT_SHORT && entry->components >= 1 && entry->size >= 2) {
-        int value = exif_get_short(entry->data, exif_data_get_byte_order(data));
-        if (value >= 1 && value <= 8)
-            orientation = value;
-    }
+    ExifData *data = exif->bytes ? pf_exif_parse(exif) : NULL;
+    int value = data ? short_of(data, EXIF_IFD_0, EXIF_TAG_ORIENTATION) : 1;
     if (data)
         exif_data_unref(data);
-    return orientation;
+    return value >= 1 && value <= 8 ? value : 1;
+}
+
+bool pf_exif_is_adobe_rgb(const struct pf_blob *exif)
+{
+    enum { UNCALIBRATED = 0xffff, ADOBE_RGB = 2 };
+    ExifData *data = exif->bytes ? pf_exif_parse(exif) : NULL;
+    if (!data)
+        return false;
+    int space = short_of(data, EXIF_IFD_EXIF, EXIF_TAG_COLOR_SPACE);
+    const ExifEntry *index = exif_content_get_entry(data->ifd[EXIF_IFD_INTEROPERABILITY],
+                                                    EXIF_TAG_INTEROPERABILITY_INDEX);
+    bool optional = index && index->size >= 3 && memcmp(index->data, "R03", 3) == 0;
+    exif_data_unref(data);
+    return space == ADOBE_RGB || (space == UNCALIBRATED && optional);
 }
 
 bool pf_exif_put(ExifData *data, ExifIfd ifd, ExifTag tag, ExifFormat format, uint32_t components,

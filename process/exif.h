@@ -7,6 +7,7 @@
 #define PF_EXIF_H
 
 #include <libexif/exif-data.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/base/error.h"
@@ -17,6 +18,10 @@ ExifData *pf_exif_parse(const struct pf_blob *exif);
 
 /* 1..8; 1 when absent or senseless. */
 int pf_exif_orientation(const struct pf_blob *exif);
+
+/* Whether the camera means Adobe RGB: ColorSpace 65535 with the interoperability index R03 (DCF 2.0), or
+ * 2, as some have it. */
+bool pf_exif_is_adobe_rgb(const struct pf_blob *exif);
 
 /* The block for an upright picture of width x height made from this one: Orientation 1, pixel
  * dimensions, Software "parfocal", no thumbnail, no maker note that libexif cannot move. The

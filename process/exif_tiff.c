@@ -19,6 +19,7 @@ struct walk {
     bool big; /* BigTIFF */
     ExifByteOrder order;
     ExifData *data;
+    uint64_t exif, gps, interoperability; /* where those directories are; 0 nowhere */
     size_t total_bytes;
     bool no_memory;
 };
@@ -67,9 +68,8 @@ static bool is_descriptive(unsigned tag)
     }
 }
 
-/* One directory into `ifd`; sub-directories' offsets are returned where asked for. */
-static void walk_directory(struct walk *walk, uint64_t offset, ExifIfd ifd, uint64_t *ret_exif,
-                           uint64_t *ret_gps)
+/* One directory into `ifd`; sub-directories' offsets are noted. */
+static void walk_directory(struct walk *walk, uint64_t offset, ExifIfd ifd)
 {
     size_t entry_bytes = walk->big ? 20 : 12;
     size_t count_bytes = walk->big ? 8 : 2;
@@ -91,12 +91,16 @@ static void walk_directory(struct walk *walk, uint64_t offset, ExifIfd ifd, uint
         const uint8_t *value = raw + (walk->big ? 12 : 8);
         uint64_t position = walk->big ? get_long8(walk, value) : exif_get_long(value, walk->order);
 
-        if (tag == EXIF_TAG_EXIF_IFD_POINTER && ret_exif) {
-            *ret_exif = position;
+        if (tag == EXIF_TAG_EXIF_IFD_POINTER && ifd == EXIF_IFD_0) {
+            walk->exif = position;
             continue;
         }
-        if (tag == EXIF_TAG_GPS_INFO_IFD_POINTER && ret_gps) {
-            *ret_gps = position;
+        if (tag == EXIF_TAG_GPS_INFO_IFD_POINTER && ifd == EXIF_IFD_0) {
+            walk->gps = position;
+            continue;
+        }
+        if (tag == EXIF_TAG_INTEROPERABILITY_IFD_POINTER && ifd == EXIF_IFD_EXIF) {
+            walk->interoperability = position;
             continue;
         }
         if (tag == EXIF_TAG_MAKER_NOTE || tag == EXIF_TAG_INTEROPERABILITY_IFD_POINTER)
@@ -127,7 +131,7 @@ int pf_exif_of_tiff(int fd, int64_t size_bytes, struct pf_blob *ret, struct pf_e
 {
     struct walk walk = {.fd = fd, .size_bytes = size_bytes};
     uint8_t head[16];
-    uint64_t first, exif = 0, gps = 0;
+    uint64_t first;
 
     ret->bytes = NULL;
     ret->size_bytes = 0;
@@ -143,11 +147,13 @@ int pf_exif_of_tiff(int fd, int64_t size_bytes, struct pf_blob *ret, struct pf_e
     if (!walk.data)
         return pf_fail(err, ENOMEM, "out of memory for an EXIF block");
     exif_data_set_byte_order(walk.data, walk.order);
-    walk_directory(&walk, first, EXIF_IFD_0, &exif, &gps);
-    if (exif)
-        walk_directory(&walk, exif, EXIF_IFD_EXIF, NULL, NULL);
-    if (gps)
-        walk_directory(&walk, gps, EXIF_IFD_GPS, NULL, NULL);
+    walk_directory(&walk, first, EXIF_IFD_0);
+    if (walk.exif)
+        walk_directory(&walk, walk.exif, EXIF_IFD_EXIF);
+    if (walk.gps)
+        walk_directory(&walk, walk.gps, EXIF_IFD_GPS);
+    if (walk.interoperability)
+        walk_directory(&walk, walk.interoperability, EXIF_IFD_INTEROPERABILITY);
 
     int r = 0;
     if (walk.no_memory)

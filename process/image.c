@@ -74,7 +74,7 @@ struct pf_image *pf_image_free(struct pf_image *image)
     return NULL;
 }
 
-static int copy_blob(struct pf_blob *to, const struct pf_blob *from, struct pf_error *err)
+int pf_blob_copy(struct pf_blob *to, const struct pf_blob *from, struct pf_error *err)
 {
     uint8_t *bytes = NULL;
     if (from->bytes && from->size_bytes) {
@@ -90,11 +90,23 @@ static int copy_blob(struct pf_blob *to, const struct pf_blob *from, struct pf_e
     return 0;
 }
 
+int pf_image_copy_cover(struct pf_image *to, const struct pf_image *from, struct pf_error *err)
+{
+    size_t pixels = (size_t)from->width * (size_t)from->height;
+    if (!from->cover)
+        return 0;
+    to->cover = malloc(pixels);
+    if (!to->cover)
+        return pf_fail(err, ENOMEM, "out of memory for what a picture covers");
+    memcpy(to->cover, from->cover, pixels);
+    return 0;
+}
+
 int pf_image_copy_metadata(struct pf_image *to, const struct pf_image *from, struct pf_error *err)
 {
-    int r = copy_blob(&to->icc, &from->icc, err);
+    int r = pf_blob_copy(&to->icc, &from->icc, err);
     if (r == 0)
-        r = copy_blob(&to->exif, &from->exif, err);
+        r = pf_blob_copy(&to->exif, &from->exif, err);
     if (r < 0)
         return r;
     to->orientation = from->orientation;

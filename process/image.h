@@ -53,6 +53,12 @@ static inline int pf_image_plane_height(const struct pf_image *image, int plane)
     return (image->height + shift) >> shift;
 }
 
+/* A copy in place of what `to` had. -ENOMEM. */
+int pf_blob_copy(struct pf_blob *to, const struct pf_blob *from, struct pf_error *err);
+
+/* Copies what is covered to a picture of the same size that has none. -ENOMEM. */
+int pf_image_copy_cover(struct pf_image *to, const struct pf_image *from, struct pf_error *err);
+
 /* Copies metadata (orientation, source_bits, icc, exif) from another image. -ENOMEM. */
 int pf_image_copy_metadata(struct pf_image *to, const struct pf_image *from, struct pf_error *err);
 

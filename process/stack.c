@@ -13,6 +13,7 @@
 #include "process/convert.h"
 #include "process/homography.h"
 #include "process/judge.h"
+#include "process/profile.h"
 #include "process/room.h"
 
 /* Below this standard deviation (grey levels of 255 as coded for the eye, noise averaged out) a
@@ -299,18 +300,38 @@ static int add_frame(struct pf_stack *stack, const struct pf_image *frame, struc
     return 0;
 }
 
+/* A JPEG among TIFFs, or one of a camera that was set otherwise: the same picture, stored in another
+ * way. *ret stays NULL where the frame is good as it is. */
+static int in_the_stacks_way(const struct pf_stack *stack, const struct pf_image *frame,
+                             struct pf_image **ret, struct pf_error *err)
+{
+    struct pf_image *coloured = NULL;
+    int r = 0;
+    if (!stack->shape || frame->planes != 3 || stack->planes != 3 || frame->width != stack->width ||
+        frame->height != stack->height)
+        return 0;
+    if (!pf_profile_is_alike(&frame->icc, &stack->shape->icc)) {
+        r = pf_profile_convert(&coloured, frame, &stack->shape->icc, err);
+        if (r < 0)
+            return r;
+        frame = coloured;
+    }
+    if (frame->chroma_shift_x != stack->chroma_shift_x ||
+        frame->chroma_shift_y != stack->chroma_shift_y) {
+        r = pf_image_with_chroma(ret, frame, stack->chroma_shift_x, stack->chroma_shift_y, err);
+        pf_image_free(coloured);
+        return r;
+    }
+    *ret = coloured;
+    return 0;
+}
+
 int pf_stack_add(struct pf_stack *stack, const struct pf_image *frame, struct pf_frame_result *ret,
                  struct pf_error *err)
 {
     struct pf_image *converted = NULL;
     struct pf_warp warp = {.field = NULL};
-    bool differs = stack->shape && frame->planes == 3 && stack->planes == 3 &&
-                   (frame->chroma_shift_x != stack->chroma_shift_x ||
-                    frame->chroma_shift_y != stack->chroma_shift_y);
-    /* A JPEG among TIFFs: the same picture, stored otherwise. */
-    int r = differs ? pf_image_with_chroma(&converted, frame, stack->chroma_shift_x,
-                                           stack->chroma_shift_y, err)
-                    : 0;
+    int r = in_the_stacks_way(stack, frame, &converted, err);
     if (r == 0)
         r = add_frame(stack, converted ? converted : frame, &warp, ret, err);
     if (stack->engine)

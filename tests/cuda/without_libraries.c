@@ -1,10 +1,11 @@
-/* In place of what the engine takes from OpenCV and elastix, where only a compiler and the CUDA
+/* In place of what the engine takes from OpenCV, lcms2 and elastix, where only a compiler and the CUDA
  * Toolkit are there (`make gpu-check`): it says that it is not there. */
 #include <errno.h>
 
 #include "process/elastix.h"
 #include "process/features.h"
 #include "process/flow.h"
+#include "process/profile.h"
 
 int pf_features_new(struct pf_features **ret, enum pf_features_kind kind, const uint8_t *pixels,
                     int width, int height, bool equalise, int threads, struct pf_error *err)
@@ -34,6 +35,19 @@ int pf_flow_find(const uint8_t *fixed, const uint8_t *moving, int width, int hei
     (void)fixed, (void)moving, (void)width, (void)height, (void)scale, (void)offset, (void)threads;
     (void)ret, (void)ret_agreement;
     return pf_fail(err, ENOSYS, "made without OpenCV");
+}
+
+bool pf_profile_is_alike(const struct pf_blob *a, const struct pf_blob *b)
+{
+    (void)a, (void)b;
+    return true;
+}
+
+int pf_profile_convert(struct pf_image **ret, const struct pf_image *image,
+                       const struct pf_blob *profile, struct pf_error *err)
+{
+    (void)ret, (void)image, (void)profile;
+    return pf_fail(err, ENOSYS, "made without lcms2");
 }
 
 int pf_elastix_run(const struct pf_reduced *fixed, const struct pf_reduced *moving,

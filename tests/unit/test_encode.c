@@ -7,6 +7,7 @@
 #include "process/codec.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
+#include "process/profile.h"
 #include "process/upright.h"
 #include "tests/unit/codec_files.h"
 
@@ -412,6 +413,99 @@ TEST(metadata_survives_in_every_format)
     free(raster.samples);
     free(icc.data);
     free(exif.data);
+}
+
+static struct bytes camera_exif(int space, const char *index)
+{
+    ExifData *data = exif_data_new();
+    struct bytes exif = {0};
+    unsigned size = 0;
+    uint8_t number[2] = {(uint8_t)space, (uint8_t)(space >> 8)};
+    exif_data_unset_option(data, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION);
+    exif_data_set_byte_order(data, EXIF_BYTE_ORDER_INTEL);
+    put(data, EXIF_IFD_EXIF, EXIF_TAG_COLOR_SPACE, EXIF_FORMAT_SHORT, 1, number, 2);
+    put(data, EXIF_IFD_INTEROPERABILITY, EXIF_TAG_INTEROPERABILITY_INDEX, EXIF_FORMAT_ASCII, 4,
+        index, 4);
+    exif_data_save_data(data, &exif.data, &size);
+    exif.size = size;
+    exif_data_unref(data);
+    return exif;
+}
+
+/* Adobe RGB that only the camera's EXIF names has its profile in every output, and in small pictures. */
+TEST(colours_that_the_camera_names_have_their_profile)
+{
+    static const struct {
+        int space;
+        const char *index;
+        bool adobe;
+    } cases[] = {
+        {0xffff, "R03", true}, {0xffff, "R98", false}, {1, "R98", false}, {2, "R98", true}};
+    struct raster raster = smooth_raster(400, 300, 3, 8);
+    const struct pf_blob none = {NULL, 0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bytes exif = camera_exif(cases[i].space, cases[i].index);
+        struct jpeg_kind kind = {
+            .h = 2, .v = 2, .exif = exif.data, .exif_bytes = (unsigned)exif.size};
+        struct pf_image *quick = NULL, *image;
+        struct pf_error err = {0};
+        write_jpeg(file_name("a.jpg"), &raster, &kind);
+        image = decode(file_name("a.jpg"));
+        CHECK_EQ(image->icc.size_bytes > 0, cases[i].adobe);
+        CHECK_EQ(pf_profile_is_alike(&image->icc, &none), !cases[i].adobe);
+        CHECK_OK(pf_image_decode_quickly(&quick, file_name("a.jpg"), 160, &limits, &err), &err);
+        CHECK_EQ(quick->icc.size_bytes, image->icc.size_bytes);
+        for (int k = 0; k < 3; k++) {
+            encode(image, file_name("out"), formats[k], 8, 1);
+            struct pf_image *again = decode(file_name("out"));
+            CHECK(pf_profile_is_alike(&again->icc, &image->icc));
+            CHECK_EQ(again->icc.size_bytes, image->icc.size_bytes);
+            pf_image_free(again);
+        }
+        pf_image_free(quick);
+        pf_image_free(image);
+        free(exif.data);
+    }
+    free(raster.samples);
+}
+
+/* The green of sRGB in Adobe RGB, as tables have it: 144, 255, 60. */
+TEST(colours_are_the_same_in_another_profile)
+{
+    struct pf_error err = {0};
+    struct pf_image *image = NULL, *converted = NULL, *back = NULL;
+    struct pf_blob adobe = {NULL, 0}, srgb = {NULL, 0};
+    CHECK_OK(pf_profile_make(PF_PROFILE_ADOBE_RGB, &adobe, &err), &err);
+    CHECK_OK(pf_profile_make(PF_PROFILE_SRGB, &srgb, &err), &err);
+    CHECK_OK(pf_image_new(&image, 8, 8, 16, 3, 0, 0, &err), &err);
+    for (int y = 0; y < 8; y++)
+        for (int x = 0; x < 8; x++) {
+            uint16_t rgb[3] = {0, 65535, 0};
+            pf_row_from_rgb(&rgb[0], &rgb[1], &rgb[2], 1);
+            for (int c = 0; c < 3; c++)
+                ((uint16_t *)image->plane[c])[(size_t)y * image->stride_bytes[c] / 2 + (size_t)x] =
+                    rgb[c];
+        }
+    const struct pf_blob none = {NULL, 0};
+    CHECK(pf_profile_is_alike(&srgb, &none));
+    CHECK(!pf_profile_is_alike(&srgb, &adobe));
+    CHECK_OK(pf_profile_convert(&converted, image, &adobe, &err), &err);
+    CHECK(pf_profile_is_alike(&converted->icc, &adobe));
+    CHECK_OK(pf_profile_convert(&back, converted, &srgb, &err), &err);
+    static const int want[2][3] = {{144, 255, 60}, {0, 255, 0}};
+    for (int k = 0; k < 2; k++) {
+        uint8_t row[3 * 8];
+        float scratch[200];
+        CHECK(pf_row_scratch_floats(image) <= 200);
+        pf_row_to_rgb(row, 8, k ? back : converted, 3, scratch);
+        for (int c = 0; c < 3; c++)
+            CHECK_NEAR(row[9 + c], want[k][c], 1.01);
+    }
+    free(adobe.bytes);
+    free(srgb.bytes);
+    pf_image_free(image);
+    pf_image_free(converted);
+    pf_image_free(back);
 }
 
 /* A depth map is grey and has the metadata of the reference; and profiles may be broken. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "process/profile.h"
 #include "process/stack.h"
 #include "tests/unit/test.h"
 #include "tests/unit/texture.h"
@@ -257,4 +258,33 @@ TEST(odd_mixed_kinds_of_one_picture_are_fused)
     CHECK_EQ(add(stack, stored_as(8, 1, 0, 0, 0)).verdict, PF_VERDICT_FUSED);
     CHECK_EQ(add(stack, stored_as(16, 1, 0, 0, 12)).verdict, PF_VERDICT_FUSED);
     finish(stack, 201, 151, false);
+}
+
+/* A camera that was switched to Adobe RGB between two shots: the same colours in other numbers. */
+TEST(odd_mixed_profiles_of_one_picture_are_fused_in_the_first_ones_colours)
+{
+    struct pf_blob profiles[2] = {{NULL, 0}, {NULL, 0}};
+    CHECK_EQ(pf_profile_make(PF_PROFILE_ADOBE_RGB, &profiles[1], NULL), 0);
+    for (int first = 0; first < 2; first++) {
+        struct pf_stack *stack = open_stack(PF_ALIGN_AUTO, PF_FUSE_AVERAGE);
+        for (int i = 0; i < 3; i++) {
+            struct pf_image *frame = stored_as(16, 3, 0, 0, 0), *other = NULL;
+            if ((first + i) % 2) {
+                CHECK_EQ(pf_profile_convert(&other, frame, &profiles[1], NULL), 0);
+                pf_image_free(frame);
+                frame = other;
+            }
+            struct pf_frame_result result = add(stack, frame);
+            CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+            CHECK_NEAR(result.light.gain, 1, 0.002);
+            for (int c = 0; c < 3; c++)
+                CHECK_NEAR(result.light.balance[c], 1, 0.002);
+        }
+        struct pf_image *image = NULL;
+        CHECK_EQ(pf_stack_finish(stack, &image, NULL), 0);
+        CHECK(pf_profile_is_alike(&image->icc, &profiles[first]));
+        pf_image_free(image);
+        pf_stack_free(stack);
+    }
+    free(profiles[1].bytes);
 }
