@@ -1,11 +1,12 @@
 #include "service/serve.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "config/base/exit.h"
@@ -243,16 +244,29 @@ static int build_loop(struct pf_service *service, struct pf_error *err)
     return r;
 }
 
-/* Tells our partial directories from those of another service with the same outbox. */
-static void make_tag(const struct pf_service *service, char tag[TAG_CHARS + 1])
+/* Tells our partial directories from those of another service with the same outbox. Made once and kept with the
+ * journal: the machine's name is a container's, which changes, or that of two machines. */
+static int make_tag(const struct pf_service *service, char tag[TAG_CHARS + 1], struct pf_error *err)
 {
-    char text[PATH_MAX + 256] = "";
-    gethostname(text, 255);
-    size_t used = strlen(text);
-    snprintf(text + used, sizeof(text) - used, ":%s", service->settings.state);
-    struct pf_identity id = pf_identity_of_memory(text, strlen(text));
-    memcpy(tag, id.text + PF_IDENTITY_CHARS - TAG_CHARS, TAG_CHARS);
+    struct pf_error trouble = {0};
+    uint32_t number = 0;
+    char *path = pf_path_join(service->settings.state, "outbox-tag");
+    if (!path)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? 0 : read(fd, tag, TAG_CHARS);
+    if (fd >= 0)
+        close(fd);
     tag[TAG_CHARS] = '\0';
+    if (size != TAG_CHARS || strspn(tag, "0123456789abcdef") != TAG_CHARS) {
+        if (getrandom(&number, sizeof(number), 0) < 0)
+            number = (uint32_t)pf_wall_ms();
+        snprintf(tag, TAG_CHARS + 1, "%08x", number);
+        if (pf_write_file_durable(path, tag, TAG_CHARS, &trouble) < 0)
+            pf_log_warning("%s; what is half written now may be left in the outbox", trouble.text);
+    }
+    free(path);
+    return 0;
 }
 
 static int make_preview_directory(const struct pf_service *service, struct pf_error *err)
@@ -325,7 +339,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_hooks_new(&service->hooks, service->base, settings, service->journal,
                          service->ledger, service->events, service->troubles, err);
-    make_tag(service, tag);
+    if (!r)
+        r = make_tag(service, tag, err);
     if (!r)
         r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
                           pf_publishing_answer, service, err);

@@ -73,3 +73,25 @@ test_failed_sync_of_the_outbox_publishes_once()
 }
 
 [ -z "$SAN" ] || unset -f test_failed_sync_of_the_outbox_publishes_once # LeakSanitizer and ptrace
+
+# What was being written when the service was killed goes at the next start, whatever the machine is called then (a
+# container that was made anew); what another service writes into the same outbox stays.
+test_half_a_stack_of_an_earlier_run_is_removed()
+{
+    need unshare
+    [ "$(id -u)" -eq 0 ] && unshare -u true 2>/dev/null || skip "needs root for a name space"
+    mkdir_inbox
+    serve
+    await_log 'worker ready'
+    stop service KILL
+    local ours theirs=outbox/.b.0123abcd.partial
+    ours=outbox/.b.$(cat state/outbox-tag).partial
+    mkdir "$ours" "$theirs"
+    printf '#!/bin/sh\nexec unshare -u sh -c '\''hostname elsewhere && exec "$0" "$@"'\'' "%s" "$@"\n' "$PARFOCAL" >elsewhere
+    chmod +x elsewhere
+    PARFOCAL=$T/elsewhere serve
+    wait_for 20 eval '[ ! -e "$ours" ]'
+    await_log 'worker ready'
+    [ -d "$theirs" ] || fail "another service's is gone"
+    stop service
+}
