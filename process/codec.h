@@ -26,8 +26,9 @@ struct pf_decode_limits {
  * that there is nothing, there is nothing (process/alpha.h).
  * RAW becomes sRGB of 16 bits in the camera's white balance, scaled alike for every frame.
  * Errors: -EBADMSG corrupt or truncated (a JPEG that libjpeg had to repair counts as corrupt),
- * -ENOTSUP a kind we do not read (CMYK, float, palette TIFF...), -EFBIG over the limit, -ENOMEM,
- * errno of open/read. The text names path and cause. */
+ * -ENOTSUP a kind we do not read (CMYK, float, palette TIFF...), -EFBIG over the limit, or more
+ * than there is ever room for, -ENOBUFS no room for it now (process/room.h), -ENOMEM, errno of
+ * open/read. The text names path and cause. */
 int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
                     struct pf_error *err);
 

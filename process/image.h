@@ -36,7 +36,7 @@ struct pf_image {
     struct pf_blob exif; /* TIFF-shaped EXIF block, without "Exif\0\0" */
 };
 
-/* Allocates planes, unset content. -ENOMEM, -EINVAL for sizes below 1 x 1. */
+/* Allocates planes, unset content. -ENOMEM, as pf_room_take(), -EINVAL for sizes below 1 x 1. */
 int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
                  int chroma_shift_x, int chroma_shift_y, struct pf_error *err);
 struct pf_image *pf_image_free(struct pf_image *image); /* NULL-safe, returns NULL */

@@ -25,7 +25,7 @@ int pf_profile_of_camera(struct pf_image *image, const struct pf_blob *exif, str
 bool pf_profile_is_alike(const struct pf_blob *a, const struct pf_blob *b);
 
 /* A picture in colour, in the colours of another profile: 16 bits, chroma as large as luma, with that
- * profile; the rest is the same. For profiles that are not alike. -ENOMEM. */
+ * profile; the rest is the same. For profiles that are not alike. Errors as of pf_image_new(). */
 int pf_profile_convert(struct pf_image **ret, const struct pf_image *image,
                        const struct pf_blob *profile, struct pf_error *err);
 
