@@ -120,6 +120,13 @@ static void begin(struct pf_settings *settings, double timeout_s)
     pf_worker_start(worker);
 }
 
+static void end(struct pf_settings *settings)
+{
+    pf_worker_free(worker);
+    event_base_free(base);
+    pf_settings_free(settings);
+}
+
 /* What it is given more to do is no sign of life. */
 TEST(a_worker_that_says_nothing_is_ended_while_more_comes)
 {
@@ -134,7 +141,7 @@ TEST(a_worker_that_says_nothing_is_ended_while_more_comes)
     }
     CHECK(pf_monotonic_ms() >= begun_ms + 200);
     CHECK(pf_worker_stuck_ms(worker) >= 200);
-    pf_worker_free(worker);
+    end(&settings);
 }
 
 TEST(a_worker_that_says_something_is_left_alone)
@@ -161,5 +168,5 @@ TEST(a_worker_that_says_something_is_left_alone)
     pf_worker_watch(worker, true, 1000000);
     let_pass(600);
     CHECK_EQ(fake.killed, 0);
-    pf_worker_free(worker);
+    end(&settings);
 }
