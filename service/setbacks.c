@@ -124,6 +124,10 @@ static void on_failed_finish(struct pf_scheduler *scheduler, struct pf_job *job,
         count_failure(scheduler, job, reason);
         return;
     }
+    if (waits && pf_jobs_in_worker(scheduler->jobs) > 1) { /* or they would wait for one another */
+        pf_scheduler_drop(scheduler, job);
+        return;
+    }
     job->stage = PF_JOB_ACTIVE; /* the stack is there */
     job->out = PF_OUT_NOWHERE;
     if (!waits)

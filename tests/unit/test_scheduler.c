@@ -404,3 +404,16 @@ TEST(a_result_that_can_never_be_written_fails_its_burst_at_once)
     CHECK(unwritten == 0 && finished == 0);
     end();
 }
+
+/* Two stacks that both wait for the room that the other one has would wait for ever. */
+TEST(a_result_without_room_makes_room_for_another_burst)
+{
+    begin();
+    job_of('A', 1, 2, true);
+    job_of('B', 11, 1, false);
+    DOES("open A", "open B", "add 1", "add 2", "add 11", "finish A");
+    fake_fail(command, ENOBUFS, "the scratch directory has 3 MB left");
+    find('A')->hold_until_ms = INT64_MAX;
+    CHECK_STR(next(), "drop A");
+    end();
+}
