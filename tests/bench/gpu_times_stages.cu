@@ -132,6 +132,22 @@ static void time_pixels(const struct timing &time, const struct inputs &in)
             pf_cuda_measure(cuda, &from, cells);
         },
         [&](int i) { time.poison(cells, cell_count * sizeof(struct pf_cuda_cell), i); });
+    room<struct pf_cuda_colour> colours(cell_count);
+    time(
+        "colours of cells", 0,
+        [&](int i) {
+            const uint8_t *raw = in.raw[i % in.sets];
+            struct pf_cuda_frame frame = {};
+            frame.luma = frame.cb = frame.cr = raw;
+            frame.luma_stride = frame.cb_stride = frame.cr_stride = (size_t)size.width;
+            frame.width = size.width;
+            frame.height = size.height;
+            frame.planes = 3;
+            frame.bits = 8;
+            frame.shift_x = frame.shift_y = 1;
+            pf_cuda_see_colours(cuda, &frame, colours);
+        },
+        [&](int i) { time.poison(colours, cell_count * sizeof(struct pf_cuda_colour), i); });
     room<float> light(of(half));
     time(
         "light, halved", 2 * px,
@@ -445,6 +461,15 @@ static void time_rigid(const struct timing &time)
             },
             [](int) {});
     tell(time.bench, "ecc, similarity", mean, most);
+    enum { CELLS = 16 * 16 };
+    room<float> bends(CELLS);
+    const struct pf_ecc_level *finest = &pairs.targets[0].levels.level[0];
+    time(
+        "bends of a picture of light", 4.0 * finest->width * finest->height,
+        [&](int i) {
+            pf_cuda_measure_bends(time.cuda, &pairs.targets[i % PAIRS].levels.level[0], 16, bends);
+        },
+        [&](int i) { time.poison(bends, CELLS * sizeof(float), i); });
     pf_cuda_ecc_free(ecc);
     free_pairs(time.cuda, &pairs);
 }
