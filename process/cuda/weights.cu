@@ -305,21 +305,26 @@ void pf_cuda_spill_finest(struct pf_cuda *cuda, float *evidence, const struct pf
 static __global__ void see_lamps(struct pf_cuda_lamps lamps, const int16_t *samples,
                                  struct pf_cuda_grid size, float half_share)
 {
+    enum { PARTS = 16 };
     __shared__ int sums[THREADS];
     int side = 1 << lamps.level, left = blockIdx.x * side, top = blockIdx.y * side;
     int width = min(side, size.width - left), height = min(side, size.height - top), sum = 0;
-    for (int i = threadIdx.x; i < width * height; i += THREADS)
+    for (int i = threadIdx.x; i < width * height; i += (int)blockDim.x)
         sum += pf_lamp_of(samples[(size_t)(top + i / width) * size.pitch + left + i % width]);
     sums[threadIdx.x] = sum;
     __syncthreads();
-    for (int count = THREADS / 2; count > 0; count /= 2) {
-        if ((int)threadIdx.x < count)
-            sums[threadIdx.x] += sums[threadIdx.x + count];
-        __syncthreads();
+    if (threadIdx.x < PARTS) {
+        for (int i = threadIdx.x + PARTS; i < (int)blockDim.x; i += PARTS)
+            sum += sums[i];
+        sums[threadIdx.x] = sum;
     }
+    __syncthreads();
     if (threadIdx.x > 0)
         return;
-    float share = (float)sums[0] / ((float)(width * height) * PF_LAMP_WHOLE);
+    sum = 0;
+    for (int i = 0; i < PARTS; i++)
+        sum += sums[i];
+    float share = (float)sum / ((float)(width * height) * PF_LAMP_WHOLE);
     float *near = &lamps.near[(size_t)blockIdx.y * lamps.cells.pitch + blockIdx.x];
     *near = fmaxf(*near, share / (share + half_share));
 }
@@ -327,7 +332,9 @@ static __global__ void see_lamps(struct pf_cuda_lamps lamps, const int16_t *samp
 void pf_cuda_see_lamps(struct pf_cuda *cuda, const struct pf_cuda_lamps *lamps,
                        const int16_t *samples, const struct pf_cuda_grid *size, float half_share)
 {
-    PF_LAUNCH(see_lamps, dim3(lamps->cells.width, lamps->cells.height), THREADS, 0,
+    /* No more threads than samples, in whole warps. */
+    int side = 1 << lamps->level, threads = min(max(side * side, 32), (int)THREADS);
+    PF_LAUNCH(see_lamps, dim3(lamps->cells.width, lamps->cells.height), threads, 0,
               cuda->lane[PF_CUDA_WORK], *lamps, samples, *size, half_share);
     pf_cuda_launched(cuda, "clipped light");
 }
