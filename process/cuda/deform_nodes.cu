@@ -434,10 +434,11 @@ void pf_cuda_solve_nodes(struct pf_cuda *cuda, float2 *nodes, const struct pf_ce
         LAUNCH(solve, 1, WIDE, system, nodes, smoothness, state);
         return;
     }
-    unsigned of_cells = min(pf_pieces(all, THREADS), (unsigned)MOST_BLOCKS),
-             of_nodes = min(pf_pieces(count, THREADS), (unsigned)MOST_BLOCKS);
+    /* No more blocks sum up than there is room for; all cells have a thread each. */
+    unsigned of_cells = pf_pieces(all, THREADS), summing = min(of_cells, (unsigned)MOST_BLOCKS);
+    unsigned of_nodes = min(pf_pieces(count, THREADS), (unsigned)MOST_BLOCKS);
     pf_cuda_fill(cuda, system.solution, 0, sizeof(*system.solution));
-    LAUNCH(begin_solution, of_cells, THREADS, system, smoothness, state);
+    LAUNCH(begin_solution, summing, THREADS, system, smoothness, state);
     LAUNCH(prepare, of_nodes, THREADS, system);
     LAUNCH(apply_cells, of_cells, THREADS, system, nodes);
     LAUNCH(begin_way, of_nodes, THREADS, system, nodes);
