@@ -103,35 +103,35 @@ static void take_stamp(struct pf_folder *folder, struct pf_file *file, const jso
     file->changed_ms = pf_monotonic_ms();
 }
 
-static void take_known(struct pf_folder *folder, const json_t *command)
+/* The file that a command is about; NULL: none, which has been told. */
+static struct pf_file *file_of(struct pf_folder *folder, const char *name, const json_t *command)
 {
     char *path = pf_json_bytes_value(json_object_get(command, "path"));
     struct pf_file *file = path ? pf_files_get(folder->files, path) : NULL;
-    if (file) {
-        take_stamp(folder, file, command, PF_FILE_SENT);
-    } else if (path) {
+    if (!path)
+        pf_log_warning("command \"%s\" without a path", name);
+    else if (!file)
         pf_folder_fail(folder, ENOMEM, path);
-    } else {
-        pf_log_warning("command \"known\" without a path");
-    }
     free(path);
+    return file;
+}
+
+static void take_known(struct pf_folder *folder, const json_t *command)
+{
+    struct pf_file *file = file_of(folder, "known", command);
+    if (file)
+        take_stamp(folder, file, command, PF_FILE_SENT);
 }
 
 /* Reading it has ended the process before this one. */
 static void take_blamed(struct pf_folder *folder, const json_t *command)
 {
-    char *path = pf_json_bytes_value(json_object_get(command, "path"));
-    struct pf_file *file = path ? pf_files_get(folder->files, path) : NULL;
-    if (file) {
-        file->blamed = true;
-        if (json_is_true(json_object_get(command, "pass")))
-            take_stamp(folder, file, command, PF_FILE_REJECTED);
-    } else if (path) {
-        pf_folder_fail(folder, ENOMEM, path);
-    } else {
-        pf_log_warning("command \"blamed\" without a path");
-    }
-    free(path);
+    struct pf_file *file = file_of(folder, "blamed", command);
+    if (!file)
+        return;
+    file->blamed = true;
+    if (json_is_true(json_object_get(command, "pass")))
+        take_stamp(folder, file, command, PF_FILE_REJECTED);
 }
 
 static void take_command(void *context, const char *name, const json_t *command)
