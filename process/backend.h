@@ -31,12 +31,14 @@ struct pf_fit {
 struct pf_backend {
     const char *name; /* "cpu", "cuda" */
 
-    /* Finds the device and makes it ready; *ret_name says which it is, in words. NULL: there is
-     * nothing to start. -ENODEV: there is none; other errors: it cannot be used. Once
-     * per process. */
-    int (*start)(char *ret_name, size_t size, struct pf_error *err);
+    /* Finds the device and makes it ready; *ret_name says which it is, in words; *ret_kept is what
+     * engines leave to those after them, such as memory (settings->kept), until stop(). NULL: there is
+     * nothing to start. -ENODEV: there is none; other errors: it cannot be used. */
+    int (*start)(void **ret_kept, char *ret_name, size_t size, struct pf_error *err);
+    void (*stop)(void *kept); /* no engine has it any more. NULL allowed */
 
-    /* settings and pool are borrowed for the engine's life. */
+    /* settings and pool are borrowed for the engine's life. Engines with the same `kept` are used by
+     * one thread at a time, all together. */
     int (*open)(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
                 struct pf_error *err);
     void (*close)(void *engine); /* NULL allowed */

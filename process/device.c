@@ -34,9 +34,11 @@ static struct pf_image *trial_frame(int index, struct pf_error *err)
 
 /* A small stack from its first frame to its result: what is needed for it is loaded and has worked
  * before the first frame that matters. */
-static int try_out(const struct pf_backend *backend, enum pf_fuse fuse, struct pf_error *err)
+static int try_out(const struct pf_backend *backend, void *kept, enum pf_fuse fuse,
+                   struct pf_error *err)
 {
     struct pf_stack_settings settings = {.backend = backend,
+                                         .kept = kept,
                                          .align = PF_ALIGN_ECC,
                                          .motion = PF_MOTION_SIMILARITY,
                                          .fuse = fuse,
@@ -76,10 +78,20 @@ static int find_gpu(struct pf_device *ret, enum pf_fuse fuse, pf_device_progress
         return pf_fail(err, ENODEV, "this build has no CUDA code");
     if (progress)
         progress("looking for a GPU", context);
-    int r = pf_backend_cuda.start(ret->name, sizeof(ret->name), err);
-    if (r == 0 && progress)
+    int r = pf_backend_cuda.start(&ret->kept, ret->name, sizeof(ret->name), err);
+    if (r < 0)
+        return r;
+    ret->backend = &pf_backend_cuda;
+    if (progress)
         progress("trying it out", context);
-    return r == 0 ? try_out(&pf_backend_cuda, fuse, err) : r;
+    return try_out(ret->backend, ret->kept, fuse, err);
+}
+
+void pf_device_close(struct pf_device *device)
+{
+    if (device->kept)
+        device->backend->stop(device->kept);
+    device->kept = NULL;
 }
 
 int pf_device_choose(struct pf_device *ret, enum pf_device_kind wanted, enum pf_fuse fuse,
@@ -89,9 +101,9 @@ int pf_device_choose(struct pf_device *ret, enum pf_device_kind wanted, enum pf_
     struct pf_error why = {0};
     if (wanted != PF_DEVICE_CPU) {
         int r = find_gpu(&device, fuse, progress, context, &why);
-        if (r == 0) {
-            device.backend = &pf_backend_cuda;
-        } else {
+        if (r < 0) {
+            pf_device_close(&device);
+            device.backend = &pf_backend_cpu;
             device.name[0] = '\0';
             device.unusable = r != -ENODEV;
             snprintf(device.reason, sizeof(device.reason), "%s", why.text);

@@ -14,6 +14,7 @@ struct pf_backend;
 
 struct pf_device {
     const struct pf_backend *backend; /* static */
+    void *kept;                       /* what it keeps from stack to stack; NULL: nothing */
     char name[400];                   /* of a GPU, in words; "" for the processor */
     char reason[768];                 /* why no GPU is used, "" when one is or none was wanted */
     bool unusable;                    /* there is one, though */
@@ -26,5 +27,7 @@ typedef void pf_device_progress(const char *step, void *context);
  * fuse: the method that is tried on it. progress may be NULL. */
 int pf_device_choose(struct pf_device *ret, enum pf_device_kind wanted, enum pf_fuse fuse,
                      pf_device_progress *progress, void *context, struct pf_error *err);
+/* Gives back what it keeps; no stack has it any more. A zeroed one is allowed. */
+void pf_device_close(struct pf_device *device);
 
 #endif

@@ -78,6 +78,8 @@ struct pf_backend;
 
 struct pf_stack_settings {
     const struct pf_backend *backend; /* which computes, see backend.h; NULL: the processor */
+    void *
+        kept; /* what it keeps from stack to stack, struct pf_device has it; borrowed; NULL: nothing */
     enum pf_align align;
     bool equalise; /* local contrast, before features are sought */
     enum pf_motion motion;
@@ -93,7 +95,7 @@ struct pf_stack_settings {
     struct pf_iteration_call iterated; /* called in the thread of pf_stack_add() */
 };
 
-/* What the settings say of the engine; backend, depth and iterated are the caller's. */
+/* What the settings say of the engine; backend, kept, depth and iterated are the caller's. */
 static inline struct pf_stack_settings pf_stack_settings_of(const struct pf_settings *settings)
 {
     return (struct pf_stack_settings){

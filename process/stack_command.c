@@ -303,6 +303,7 @@ static int fuse_pass(struct command *command, struct pf_error *err)
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 
     settings.backend = command->device.backend;
+    settings.kept = command->device.kept;
     if (settings.backend == &pf_backend_cpu)
         calls.look_for = &settings;
     calls.threads = pf_pool_threads(command->pool);
@@ -551,6 +552,7 @@ int pf_stack_main(int argc, char **argv)
         pf_stack_file_clear(&command.files[i]);
     free(command.files);
     pf_burst_free(command.burst);
+    pf_device_close(&command.device);
     pf_pool_free(command.pool);
     free(command.output_part);
     for (int map = 0; map < PF_MAP_COUNT; map++)

@@ -188,6 +188,7 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
         return r;
     struct pf_stack_settings stack = pf_stack_settings_of(&settings);
     stack.backend = worker->device.backend;
+    stack.kept = worker->device.kept;
     stack.iterated = (struct pf_iteration_call){on_iteration, worker};
     stack.depth = settings.depth_map || settings.confidence_map || settings.frame_map;
     pf_settings_free(&settings);
@@ -610,6 +611,7 @@ int pf_process_main(int argc, char **argv)
     pf_pipeline_free(worker.pipeline);
     while (worker.bursts)
         close_burst(&worker.bursts);
+    pf_device_close(&worker.device);
     pf_views_free(worker.views);
     pf_pool_free(worker.pool);
     pf_settings_free(&worker.settings);

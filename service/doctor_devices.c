@@ -96,6 +96,7 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
     }
     /* As the worker does it, without insisting. */
     pf_device_choose(&device, PF_DEVICE_AUTO, (enum pf_fuse)settings->fuse, NULL, NULL, NULL);
+    pf_device_close(&device);
     if (!device.reason[0])
         pf_report_add(
             report, PF_FINDING_OK, "gpu", NULL, "%s%s", device.name,

@@ -28,6 +28,8 @@ static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, s
 
 static void give_memory(struct pf_cuda_engine *engine)
 {
+    if (engine->kept && engine->arena)
+        engine->kept->busy--;
     pf_cuda_release(engine->cuda, engine->arena);
     pf_cuda_release(engine->cuda, engine->raw_arena);
     pf_cuda_release_pinned(engine->cuda, engine->sums);
@@ -46,37 +48,97 @@ static int view_level(struct pf_cuda_engine *engine)
     return level > engine->memory.levels ? engine->memory.levels : level;
 }
 
-/* Alignment takes its memory when it knows the pictures: there must be room for it. */
-static int look_for_spare_room(struct pf_cuda_engine *engine, struct pf_error *err)
+/* What alignment takes when it knows the pictures. */
+static size_t spare_bytes(struct pf_cuda_engine *engine)
 {
     const struct pf_cuda_grid *view = &engine->memory.size[0][view_level(engine)];
+    return ((size_t)1 << 18) +
+           SPARE_PICTURES * sizeof(float) * (size_t)view->width * (size_t)view->height;
+}
+
+static void give_back(struct pf_cuda_engine *engine)
+{
+    pf_cuda_give_back(engine->kept ? engine->kept->store : NULL);
+}
+
+/* All that frames of this kind need with a thrift. */
+static int take_with(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift,
+                     struct pf_error *err)
+{
+    struct pf_cuda_bytes bytes =
+        pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
+    int r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes.device, err);
+    if (r == 0 && engine->kept)
+        engine->kept->busy++;
+    if (r == 0 && bytes.host)
+        r = pf_cuda_alloc_pinned(engine->cuda, &engine->sums, bytes.host, err);
+    if (r == 0)
+        r = take_raw(engine, thrift, err);
+    if (r == 0)
+        pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena, engine->sums);
+    return r;
+}
+
+static int look_for_spare_room(struct pf_cuda_engine *engine, struct pf_error *err)
+{
     void *spare = NULL;
-    size_t bytes = ((size_t)1 << 18) +
-                   SPARE_PICTURES * sizeof(float) * (size_t)view->width * (size_t)view->height;
-    int r = pf_cuda_alloc(engine->cuda, &spare, bytes, err);
+    int r = pf_cuda_alloc(engine->cuda, &spare, spare_bytes(engine), err);
     pf_cuda_release(engine->cuda, spare);
     return r;
+}
+
+/* What a thrift needs of the device. `memory` and `raw` have the sizes then. */
+static size_t needed(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift)
+{
+    return pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL).device +
+           pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL) + spare_bytes(engine);
+}
+
+/* Whether the memory that other stacks have left, which had room for alignment beside it, is enough with
+ * a thrift; not if by now there is room for more. */
+static bool find_kept(struct pf_cuda_engine *engine, enum pf_cuda_thrift *ret)
+{
+    struct pf_cuda_store *store = engine->kept ? engine->kept->store : NULL;
+    for (int thrift = PF_CUDA_AMPLE; store && thrift < PF_CUDA_THRIFTS; thrift++) {
+        struct pf_cuda_bytes bytes =
+            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
+        const size_t sizes[] = {bytes.device,
+                                pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL)};
+        *ret = thrift;
+        if (pf_cuda_store_has(store, false, sizes, sizes[1] ? 2 : 1) &&
+            pf_cuda_store_has(store, true, &bytes.host, bytes.host ? 1 : 0))
+            return true;
+        if (needed(engine, thrift) <= pf_cuda_free_bytes() + pf_cuda_store_free_bytes(store))
+            return false;
+    }
+    return false;
 }
 
 /* All that frames of this kind need, with less to spare where there is less room. */
 static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
 {
+    enum pf_cuda_thrift kept;
+    if (find_kept(engine, &kept))
+        return take_with(engine, kept, err);
     int r = -ENOMEM;
     for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
         pf_error_clear(err);
-        struct pf_cuda_bytes bytes =
-            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
-        r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes.device, err);
-        if (r == 0 && bytes.host)
-            r = pf_cuda_alloc_pinned(engine->cuda, &engine->sums, bytes.host, err);
-        if (r == 0)
-            r = take_raw(engine, thrift, err);
+        give_back(engine);
+        r = take_with(engine, thrift, err);
         if (r == 0)
             r = look_for_spare_room(engine, err);
-        if (r == 0)
-            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena, engine->sums);
-        else
+        if (r < 0)
             give_memory(engine);
+    }
+    give_back(engine);
+    size_t most = needed(engine, PF_CUDA_THRIFTS - 1), free_bytes = pf_cuda_free_bytes();
+    if (r == -ENOMEM && most > free_bytes) {
+        pf_error_clear(err);
+        return pf_fail(err, ENOMEM,
+                       "the GPU has no room: frames of %d x %d need %zu MiB at the least, %zu MiB "
+                       "are free",
+                       engine->shape.width, engine->shape.height, (most >> 20) + 1,
+                       free_bytes >> 20);
     }
     return r;
 }
@@ -147,18 +209,40 @@ static void cuda_close(void *opaque)
         pf_cuda_release(engine->cuda, engine->nodes);
         give_memory(engine);
     }
+    /* What another one works with is enough for those to come. */
+    if (engine->kept && engine->kept->busy)
+        give_back(engine);
     pf_cuda_free(engine->cuda);
     free(engine);
 }
 
-static int cuda_start(char *ret_name, size_t size, struct pf_error *err)
+static int cuda_start(void **ret_kept, char *ret_name, size_t size, struct pf_error *err)
 {
     struct pf_cuda_device device;
     int r = pf_cuda_device_find(&device, err);
-    if (r == 0)
-        snprintf(ret_name, size, "%s, compute capability %d.%d, %zu of %zu MiB free", device.name,
-                 device.major, device.minor, device.free_bytes >> 20, device.memory_bytes >> 20);
-    return r;
+    if (r < 0)
+        return r;
+    struct pf_cuda_kept *kept = calloc(1, sizeof(*kept));
+    r = kept ? pf_cuda_store_new(&kept->store, err)
+             : pf_fail(err, ENOMEM, "out of memory for the GPU's backend");
+    if (r < 0) {
+        free(kept);
+        return r;
+    }
+    snprintf(ret_name, size, "%s, compute capability %d.%d, %zu of %zu MiB free", device.name,
+             device.major, device.minor, device.free_bytes >> 20, device.memory_bytes >> 20);
+    *ret_kept = kept;
+    return 0;
+}
+
+static void cuda_stop(void *opaque)
+{
+    struct pf_cuda_kept *kept = opaque;
+    if (!kept)
+        return;
+    pf_cuda_give_back(kept->store);
+    pf_cuda_store_free(kept->store);
+    free(kept);
 }
 
 static int cuda_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
@@ -170,7 +254,8 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
     engine->settings = *settings;
     engine->pool = pool;
     engine->fuser = pf_cpu_fuser(settings->fuse);
-    int r = pf_cuda_new(&engine->cuda, err);
+    engine->kept = settings->kept;
+    int r = pf_cuda_new(&engine->cuda, engine->kept ? engine->kept->store : NULL, err);
     if (r == 0)
         r = pf_cuda_alignment_open(&engine->alignment, &engine->settings, pool, engine->cuda, err);
     if (r < 0) {
@@ -507,6 +592,7 @@ static int cuda_compare_light(void *opaque, const double h[9], struct pf_light_m
 const struct pf_backend pf_backend_cuda = {
     .name = "cuda",
     .start = cuda_start,
+    .stop = cuda_stop,
     .open = cuda_open,
     .close = cuda_close,
     .load = cuda_load,

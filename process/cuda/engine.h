@@ -16,9 +16,16 @@ enum {
     PF_MARK_END = PF_MARK_FREE + 2
 };
 
+/* What engines leave to one another. */
+struct pf_cuda_kept {
+    struct pf_cuda_store *store;
+    int busy; /* engines that have memory for frames */
+};
+
 struct pf_cuda_engine {
     struct pf_stack_settings settings;
     struct pf_pool *pool;         /* borrowed */
+    struct pf_cuda_kept *kept;    /* borrowed; NULL: nothing is kept */
     const struct pf_fuser *fuser; /* whose constants are shared */
     struct pf_weighing weighing;  /* they, for pictures of this size; known with `memory` */
     struct pf_cuda *cuda;

@@ -8,6 +8,7 @@
 struct pf_cuda {
     cudaStream_t lane[PF_CUDA_LANES];
     cudaEvent_t mark[PF_CUDA_MARKS];
+    struct pf_cuda_store *store; /* borrowed; NULL: none */
     bool shares_memory;
     cudaError_t error; /* the first one */
     char what[64];     /* whose it was */

@@ -79,13 +79,14 @@ int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
 
 /* ---- a queue ---- */
 
-int pf_cuda_new(struct pf_cuda **ret, struct pf_error *err)
+int pf_cuda_new(struct pf_cuda **ret, struct pf_cuda_store *store, struct pf_error *err)
 {
     struct pf_cuda *cuda = (struct pf_cuda *)calloc(1, sizeof(*cuda));
     if (!cuda)
         return pf_fail(err, ENOMEM, "out of memory for a queue of the GPU");
     cudaDeviceProp properties;
     memset(&properties, 0, sizeof(properties));
+    cuda->store = store;
     pf_cuda_note(cuda, cudaGetDeviceProperties(&properties, 0), "asking for the device");
     cuda->shares_memory = properties.integrated && properties.canMapHostMemory;
     for (int i = 0; i < PF_CUDA_LANES && cuda->error == cudaSuccess; i++)
@@ -128,19 +129,74 @@ bool pf_cuda_shares_memory(const struct pf_cuda *cuda)
     return cuda->shares_memory;
 }
 
+static void give_back(void *memory, bool pinned)
+{
+    if (pinned)
+        cudaFreeHost(memory);
+    else
+        cudaFree(memory);
+}
+
+void pf_cuda_give_back(struct pf_cuda_store *store)
+{
+    bool pinned;
+    void *memory;
+    while (store && (memory = pf_cuda_store_drop(store, &pinned)) != NULL)
+        give_back(memory, pinned);
+}
+
+size_t pf_cuda_free_bytes(void)
+{
+    size_t free_bytes = 0, total_bytes = 0;
+    cudaMemGetInfo(&free_bytes, &total_bytes);
+    return free_bytes;
+}
+
+static cudaError_t obtain(void **ret, bool pinned, size_t size_bytes)
+{
+    cudaError_t error =
+        pinned ? cudaHostAlloc(ret, size_bytes, cudaHostAllocDefault) : cudaMalloc(ret, size_bytes);
+    if (error != cudaSuccess)
+        cudaGetLastError(); /* no room is no failure of the device */
+    return error;
+}
+
+/* Of the store, else of the device or the host; `error` says what came of that. NULL: nothing came. */
+static void *take(struct pf_cuda *cuda, bool pinned, size_t size_bytes, cudaError_t *error,
+                  struct pf_error *err)
+{
+    void *memory = cuda->store ? pf_cuda_store_take(cuda->store, pinned, size_bytes) : NULL;
+    *error = cudaSuccess;
+    if (memory)
+        return memory;
+    *error = obtain(&memory, pinned, size_bytes);
+    if (*error == cudaErrorMemoryAllocation && cuda->store) {
+        pf_cuda_give_back(cuda->store);
+        *error = obtain(&memory, pinned, size_bytes);
+    }
+    if (*error != cudaSuccess && *error != cudaErrorMemoryAllocation)
+        pf_cuda_note(cuda, *error, pinned ? "taking pinned memory" : "taking memory");
+    if (*error != cudaSuccess)
+        return NULL;
+    if (cuda->store && pf_cuda_store_add(cuda->store, pinned, memory, size_bytes, err) < 0) {
+        give_back(memory, pinned);
+        return NULL;
+    }
+    return memory;
+}
+
 int pf_cuda_alloc(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err)
 {
-    void *memory = NULL;
-    cudaError_t error = cudaMalloc(&memory, size_bytes);
-    if (error == cudaSuccess) {
+    cudaError_t error;
+    void *memory = take(cuda, false, size_bytes, &error, err);
+    if (memory) {
         *ret = memory;
         return 0;
     }
-    cudaGetLastError(); /* no room is no failure of the device */
-    if (error != cudaErrorMemoryAllocation) {
-        pf_cuda_note(cuda, error, "taking memory");
+    if (error == cudaSuccess)
+        return -ENOMEM;
+    if (error != cudaErrorMemoryAllocation)
         return fail(err, error, "taking memory");
-    }
     size_t free_bytes = 0, total_bytes = 0;
     cudaMemGetInfo(&free_bytes, &total_bytes);
     return pf_fail(err, ENOMEM, "the GPU has no room: %zu MiB are needed, %zu of %zu MiB are free",
@@ -153,34 +209,37 @@ static void wait_for_lanes(struct pf_cuda *cuda)
         pf_cuda_note(cuda, cudaStreamSynchronize(cuda->lane[i]), "waiting");
 }
 
-void pf_cuda_release(struct pf_cuda *cuda, void *memory)
+/* What is under way may still be at it. */
+static void release(struct pf_cuda *cuda, void *memory, bool pinned)
 {
     if (!memory)
         return;
     wait_for_lanes(cuda);
-    cudaFree(memory);
+    if (cuda->store)
+        pf_cuda_store_put(cuda->store, memory);
+    else
+        give_back(memory, pinned);
+}
+
+void pf_cuda_release(struct pf_cuda *cuda, void *memory)
+{
+    release(cuda, memory, false);
 }
 
 int pf_cuda_alloc_pinned(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err)
 {
-    void *memory = NULL;
-    cudaError_t error = cudaHostAlloc(&memory, size_bytes, cudaHostAllocDefault);
-    if (error == cudaSuccess) {
+    cudaError_t error;
+    void *memory = take(cuda, true, size_bytes, &error, err);
+    if (memory) {
         *ret = memory;
         return 0;
     }
-    cudaGetLastError();
-    if (error != cudaErrorMemoryAllocation)
-        pf_cuda_note(cuda, error, "taking pinned memory");
-    return fail(err, error, "taking pinned memory");
+    return error == cudaSuccess ? -ENOMEM : fail(err, error, "taking pinned memory");
 }
 
 void pf_cuda_release_pinned(struct pf_cuda *cuda, void *memory)
 {
-    if (!memory)
-        return;
-    wait_for_lanes(cuda);
-    cudaFreeHost(memory);
+    release(cuda, memory, true);
 }
 
 int pf_cuda_share(struct pf_cuda *cuda, void **ret_device, void *memory, size_t size_bytes,

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config/base/error.h"
+#include "process/cuda/store.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,11 +32,18 @@ struct pf_cuda_device {
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err);
 
 struct pf_cuda;
-int pf_cuda_new(struct pf_cuda **ret, struct pf_error *err);
+/* store: borrowed, outlives it; memory is taken from there and stays there. NULL: of the device, each time. */
+int pf_cuda_new(struct pf_cuda **ret, struct pf_cuda_store *store, struct pf_error *err);
 struct pf_cuda *pf_cuda_free(struct pf_cuda *cuda); /* waits; NULL-safe, returns NULL */
 
 bool pf_cuda_shares_memory(const struct pf_cuda *cuda);
 
+/* What is free in a store goes back to the device and the host. NULL allowed. */
+void pf_cuda_give_back(struct pf_cuda_store *store);
+/* What could be had, as the device has it; where it shares the host's memory there may be more. */
+size_t pf_cuda_free_bytes(void);
+
+/* Memory has any content. */
 int pf_cuda_alloc(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err);
 void pf_cuda_release(struct pf_cuda *cuda, void *memory); /* waits; NULL allowed */
 /* Host memory that is pinned: what is copied from or to it is copied in the background. */

@@ -90,7 +90,7 @@ struct outcome {
 };
 
 static inline struct outcome stack_on(const struct pf_backend *backend, const struct kind *kind,
-                                      enum pf_fuse fuse)
+                                      enum pf_fuse fuse, void *kept = NULL)
 {
     struct outcome outcome = {};
     struct pf_stack_settings settings = {};
@@ -98,6 +98,7 @@ static inline struct outcome stack_on(const struct pf_backend *backend, const st
     struct pf_error err = {};
     int rank[16];
     settings.backend = backend;
+    settings.kept = kept;
     settings.align = kind->width < 100 ? PF_ALIGN_NONE : PF_ALIGN_ECC;
     settings.motion = PF_MOTION_SIMILARITY;
     settings.min_correlation = 0.5;
@@ -128,6 +129,15 @@ static inline void forget(struct outcome *outcome)
     pf_image_free(outcome->preview);
     for (int i = 0; i < PF_MAP_COUNT; i++)
         pf_image_free(outcome->map[i]);
+}
+
+/* To the last bit. */
+static inline bool is_same(const struct outcome *a, const struct outcome *b)
+{
+    bool same = psnr(a->stack, b->stack) == 200 && psnr(a->preview, b->preview) == 200;
+    for (int i = 0; i < PF_MAP_COUNT; i++)
+        same = same && (!a->map[i] || psnr(a->map[i], b->map[i]) == 200);
+    return same;
 }
 
 /* Share of pixels whose frame is not the same. */

@@ -22,6 +22,7 @@ struct fibers_control {
                             device whose context is lost */
     /* Said by the fibers. */
     size_t allocated_bytes, most_allocated_bytes;
+    long allocations;     /* made so far, of the device and of pinned memory */
     long calls, launches; /* run-time calls that may fail; launches among them */
     char trouble[512];    /* what was wrong with the last launch that failed */
 };

@@ -228,6 +228,7 @@ cudaError_t fibers_malloc(void **ret, size_t bytes, bool host)
     memset(all, FRESH, bytes + 2 * MARGIN_BYTES);
     char *memory = static_cast<char *>(all) + MARGIN_BYTES;
     allocations[memory] = {bytes, host, false};
+    fibers.allocations++;
     if (!host) {
         fibers.allocated_bytes += bytes;
         if (fibers.allocated_bytes > fibers.most_allocated_bytes)

@@ -79,7 +79,125 @@ TEST(cuda_memory_of_300_megapixels_fits_on_a_card_of_16_gigabytes)
     CHECK(mebibytes(17320, 17320, 16, 0, PF_FUSE_PYRAMID, PF_CUDA_SCANT) < 7 * 1024 - 512);
 }
 
+/* What stacks keep from one to the next. */
+static void *start(void)
+{
+    void *kept = NULL;
+    char name[300];
+    struct pf_error err = {};
+    CHECK_OK(pf_backend_cuda.start(&kept, name, sizeof(name), &err), &err);
+    return kept;
+}
+
+TEST(cuda_stack_in_memory_that_others_have_left_is_the_same)
+{
+    const struct kind jpeg = {161, 120, 8, 3, 1, 1, 2}, deep = {240, 181, 16, 3, 0, 0, 2},
+                      like = {151, 130, 8, 3, 1, 1, 2}, grey = {161, 120, 8, 1, 0, 0, 2};
+    const struct {
+        const struct kind *kind;
+        enum pf_fuse fuse;
+    } stacks[] = {{&jpeg, PF_FUSE_PYRAMID},    {&like, PF_FUSE_PYRAMID}, {&deep, PF_FUSE_AVERAGE},
+                  {&deep, PF_FUSE_PYRAMID},    {&jpeg, PF_FUSE_PYRAMID}, {&jpeg, PF_FUSE_AVERAGE},
+                  {&jpeg, PF_FUSE_SOFT_DEPTH}, {&grey, PF_FUSE_PYRAMID}, {&jpeg, PF_FUSE_PYRAMID}};
+    void *kept = start();
+    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
+        struct outcome alone = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
+        struct outcome after = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse, kept);
+        CHECK(is_same(&alone, &after));
+        forget(&alone);
+        forget(&after);
+    }
+    pf_backend_cuda.stop(kept);
+}
+
 #ifdef PF_FIBERS
+/* A stack and its maps; returns how often memory had to be taken for it. */
+static long allocations_of(const struct kind *kind, enum pf_fuse fuse, void *kept)
+{
+    long before = fibers.allocations;
+    struct outcome outcome = stack_on(&pf_backend_cuda, kind, fuse, kept);
+    forget(&outcome);
+    return fibers.allocations - before;
+}
+
+static size_t most_allocated_for(const struct kind *kind, enum pf_fuse fuse, void *kept)
+{
+    fibers.most_allocated_bytes = 0;
+    allocations_of(kind, fuse, kept);
+    return fibers.most_allocated_bytes;
+}
+
+TEST(cuda_memory_is_taken_once_for_stacks_of_one_kind)
+{
+    const struct kind small = {161, 120, 8, 3, 1, 1, 2}, large = {320, 240, 8, 3, 1, 1, 2};
+    size_t before = fibers.allocated_bytes;
+    size_t alone = most_allocated_for(&large, PF_FUSE_PYRAMID, NULL);
+    CHECK_EQ(fibers.allocated_bytes, before);
+    void *kept = start();
+    CHECK(allocations_of(&small, PF_FUSE_PYRAMID, kept) > 10);
+    CHECK_EQ(allocations_of(&small, PF_FUSE_PYRAMID, kept), 0);
+    size_t of_small = fibers.allocated_bytes;
+    /* What is too small for the next one goes before that takes its own, and what is too large likewise. */
+    CHECK(most_allocated_for(&large, PF_FUSE_PYRAMID, kept) <= alone);
+    CHECK_EQ(allocations_of(&large, PF_FUSE_PYRAMID, kept), 0);
+    CHECK(allocations_of(&small, PF_FUSE_PYRAMID, kept) > 0);
+    CHECK(fibers.allocated_bytes < 2 * of_small);
+    pf_backend_cuda.stop(kept);
+    CHECK_EQ(fibers.allocated_bytes, before);
+}
+
+TEST(cuda_memory_is_kept_for_one_stack_at_a_time)
+{
+    const struct kind kind = {161, 120, 8, 3, 1, 1, 2};
+    struct pf_stack_settings settings = {};
+    struct pf_stack *stacks[2];
+    struct pf_frame_result result;
+    struct pf_error err = {};
+    settings.backend = &pf_backend_cuda;
+    settings.kept = start();
+    size_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        struct pf_image *frame = burst_frame(&kind, 0);
+        CHECK_OK(pf_stack_open(&stacks[i], &settings, NULL, &err), &err);
+        CHECK_OK(pf_stack_add(stacks[i], frame, &result, &err), &err);
+        bytes[i] = fibers.allocated_bytes;
+        pf_image_free(frame);
+    }
+    CHECK_EQ(bytes[1], 2 * bytes[0]);
+    pf_stack_free(stacks[0]);
+    CHECK_EQ(fibers.allocated_bytes, bytes[0]);
+    pf_stack_free(stacks[1]);
+    CHECK_EQ(fibers.allocated_bytes, bytes[0]);
+    pf_backend_cuda.stop(settings.kept);
+}
+
+TEST(cuda_memory_that_is_kept_goes_where_the_device_is_short)
+{
+    const struct kind kind = {161, 120, 8, 3, 1, 1, 2}, other = {227, 171, 8, 3, 1, 1, 2};
+    void *kept = start();
+    size_t ample = most_allocated_for(&kind, PF_FUSE_PYRAMID, NULL);
+    struct outcome alone = stack_on(&pf_backend_cuda, &kind, PF_FUSE_PYRAMID);
+    /* With thrift it is kept as well, until there is room for more. */
+    fibers.memory_bytes = ample - 1000;
+    struct outcome thrifty = stack_on(&pf_backend_cuda, &kind, PF_FUSE_PYRAMID, kept);
+    CHECK(is_same(&alone, &thrifty));
+    CHECK_EQ(allocations_of(&kind, PF_FUSE_PYRAMID, kept), 0);
+    fibers.memory_bytes = 0;
+    CHECK(allocations_of(&kind, PF_FUSE_PYRAMID, kept) > 0);
+    CHECK_EQ(most_allocated_for(&kind, PF_FUSE_PYRAMID, NULL), ample + fibers.allocated_bytes);
+    /* Beside what is kept another one would not fit. */
+    size_t limit = most_allocated_for(&other, PF_FUSE_PYRAMID, NULL) - fibers.allocated_bytes;
+    struct outcome before = stack_on(&pf_backend_cuda, &other, PF_FUSE_PYRAMID);
+    fibers.memory_bytes = limit;
+    struct outcome after = stack_on(&pf_backend_cuda, &other, PF_FUSE_PYRAMID, kept);
+    CHECK(is_same(&before, &after));
+    forget(&alone);
+    forget(&thrifty);
+    forget(&before);
+    forget(&after);
+    pf_backend_cuda.stop(kept);
+}
+
 TEST(cuda_stack_with_little_memory_is_the_same)
 {
     struct kind kind = {161, 120, 8, 3, 1, 1, 2};
@@ -122,6 +240,7 @@ static int fail_at(long calls)
     settings.align = PF_ALIGN_ECC;
     settings.motion = PF_MOTION_SIMILARITY;
     settings.min_correlation = 0.5;
+    settings.kept = start();
     fibers.quiet = true;
     fibers.fail_after = calls;
     int r = pf_stack_open(&stack, &settings, NULL, &err);
@@ -134,6 +253,7 @@ static int fail_at(long calls)
         r = pf_stack_finish(stack, &image, &err);
     pf_image_free(image);
     pf_stack_free(stack);
+    pf_backend_cuda.stop(settings.kept);
     return r < 0 && strncmp(err.text, "CUDA: ", 6) != 0 ? -EINVAL : r;
 }
 
@@ -158,13 +278,11 @@ TEST(cuda_stack_on_a_device_that_fails_ends_with_the_reason)
 
 TEST(cuda_kernels_are_loaded_at_start)
 {
-    char name[300];
-    struct pf_error err = {};
     unsetenv("CUDA_MODULE_LOADING");
-    CHECK_OK(pf_backend_cuda.start(name, sizeof(name), &err), &err);
+    pf_backend_cuda.stop(start());
     CHECK_STR(getenv("CUDA_MODULE_LOADING"), "EAGER");
     setenv("CUDA_MODULE_LOADING", "LAZY", 1); /* whoever wants it otherwise has it so */
-    CHECK_OK(pf_backend_cuda.start(name, sizeof(name), &err), &err);
+    pf_backend_cuda.stop(start());
     CHECK_STR(getenv("CUDA_MODULE_LOADING"), "LAZY");
 }
 
@@ -205,7 +323,8 @@ TEST(cuda_stack_without_room_goes_to_the_processor)
     CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
     CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
     CHECK(pf_stack_backend(stack) == &pf_backend_cpu);
-    CHECK(strstr(pf_stack_note(stack), "the GPU has no room"));
+    CHECK(strstr(pf_stack_note(stack), "the GPU has no room: frames of 161 x 120 need 1 MiB at the "
+                                       "least, 0 MiB are free"));
     pf_image_free(frame);
     pf_stack_free(stack);
 }

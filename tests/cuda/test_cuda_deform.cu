@@ -18,7 +18,7 @@ static struct pf_cuda *queue;
 static void open_queue(void)
 {
     struct pf_error err = {0};
-    CHECK_OK(pf_cuda_new(&queue, &err), &err);
+    CHECK_OK(pf_cuda_new(&queue, NULL, &err), &err);
 }
 
 /* ---- known deformations ---------------------------------------------------------------------------- */
