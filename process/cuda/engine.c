@@ -19,21 +19,34 @@
 
 static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, struct pf_error *err)
 {
-    size_t bytes = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
-    int r = bytes ? pf_cuda_alloc(engine->cuda, &engine->raw_arena, bytes, err) : 0;
+    struct pf_cuda_bytes bytes = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
+    int r = 0;
+    if (bytes.device)
+        r = pf_cuda_alloc(engine->cuda, &engine->raw_arena, bytes.device, err);
+    else if (bytes.host)
+        r = pf_cuda_alloc_pinned(engine->cuda, &engine->raw_arena, bytes.host, err);
     if (r == 0)
         pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, engine->raw_arena);
     return r;
+}
+
+static void give_raw(struct pf_cuda_engine *engine)
+{
+    if (engine->raw.in_host)
+        pf_cuda_release_pinned(engine->cuda, engine->raw_arena);
+    else
+        pf_cuda_release(engine->cuda, engine->raw_arena);
+    engine->raw_arena = NULL;
 }
 
 static void give_memory(struct pf_cuda_engine *engine)
 {
     if (engine->kept && engine->arena)
         engine->kept->busy--;
+    give_raw(engine);
     pf_cuda_release(engine->cuda, engine->arena);
-    pf_cuda_release(engine->cuda, engine->raw_arena);
     pf_cuda_release_pinned(engine->cuda, engine->sums);
-    engine->arena = engine->raw_arena = engine->sums = NULL;
+    engine->arena = engine->sums = NULL;
     for (int i = 0; i < 2; i++)
         pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
     pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
@@ -87,29 +100,31 @@ static int look_for_spare_room(struct pf_cuda_engine *engine, struct pf_error *e
     return r;
 }
 
-/* What a thrift needs of the device. `memory` and `raw` have the sizes then. */
-static size_t needed(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift)
+/* What a thrift needs: of the device alignment's as well. `memory` and `raw` have the sizes then. */
+static size_t needed(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift,
+                     struct pf_cuda_bytes ret[2])
 {
-    return pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL).device +
-           pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL) + spare_bytes(engine);
+    ret[0] = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
+    ret[1] = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
+    return ret[0].device + ret[1].device + spare_bytes(engine);
 }
 
-/* Whether the memory that other stacks have left, which had room for alignment beside it, is enough with
- * a thrift; not if by now there is room for more. */
+/* Whether the memory that other stacks have left is enough, with the least thrift that there is room for. A
+ * device that shares the host's memory has more than it knows of. */
 static bool find_kept(struct pf_cuda_engine *engine, enum pf_cuda_thrift *ret)
 {
     struct pf_cuda_store *store = engine->kept ? engine->kept->store : NULL;
     for (int thrift = PF_CUDA_AMPLE; store && thrift < PF_CUDA_THRIFTS; thrift++) {
-        struct pf_cuda_bytes bytes =
-            pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
-        const size_t sizes[] = {bytes.device,
-                                pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL)};
+        struct pf_cuda_bytes bytes[2];
+        if (needed(engine, thrift, bytes) >
+                pf_cuda_free_bytes() + pf_cuda_store_free_bytes(store) &&
+            !pf_cuda_shares_memory(engine->cuda))
+            continue;
+        const size_t device[2] = {bytes[0].device, bytes[1].device};
+        const size_t host[2] = {bytes[0].host, bytes[1].host};
         *ret = thrift;
-        if (pf_cuda_store_has(store, false, sizes, sizes[1] ? 2 : 1) &&
-            pf_cuda_store_has(store, true, &bytes.host, bytes.host ? 1 : 0))
-            return true;
-        if (needed(engine, thrift) <= pf_cuda_free_bytes() + pf_cuda_store_free_bytes(store))
-            return false;
+        return pf_cuda_store_has(store, false, device, 2) &&
+               pf_cuda_store_has(store, true, host, 2);
     }
     return false;
 }
@@ -131,8 +146,11 @@ static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *er
             give_memory(engine);
     }
     give_back(engine);
-    size_t most = needed(engine, PF_CUDA_THRIFTS - 1), free_bytes = pf_cuda_free_bytes();
-    if (r == -ENOMEM && most > free_bytes) {
+    if (r != -ENOMEM)
+        return r;
+    struct pf_cuda_bytes bytes[2];
+    size_t most = needed(engine, PF_CUDA_THRIFTS - 1, bytes), free_bytes = pf_cuda_free_bytes();
+    if (most > free_bytes) {
         pf_error_clear(err);
         return pf_fail(err, ENOMEM,
                        "the GPU has no room: frames of %d x %d need %zu MiB at the least, %zu MiB "
@@ -292,11 +310,16 @@ void pf_cuda_copy_rows(struct pf_cuda_engine *engine, char *to, size_t to_stride
     pf_pool_run(engine->pool, count, ROWS, copy_rows, &rows);
 }
 
+static size_t row_bytes(const struct pf_image *frame, int plane)
+{
+    return (size_t)pf_image_plane_width(frame, plane) * (size_t)frame->bits / 8;
+}
+
 /* One plane through the pinned chunks in turn: while one is copied to the device, the other is filled. */
 static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, struct pf_error *err)
 {
     const struct pf_image *frame = engine->frame;
-    size_t row_bytes = (size_t)pf_image_plane_width(frame, plane) * (size_t)frame->bits / 8;
+    size_t bytes = row_bytes(frame, plane);
     size_t stride = engine->raw.stride_bytes[plane],
            rows_left = pf_image_plane_height(frame, plane);
     size_t rows_per_chunk = engine->chunk_bytes / stride;
@@ -308,9 +331,9 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
         if (r < 0)
             return r;
         pf_cuda_copy_rows(engine, engine->chunk[*chunk], stride, from, frame->stride_bytes[plane],
-                          row_bytes, (int)rows);
+                          bytes, (int)rows);
         pf_cuda_upload_rows(engine->cuda, PF_CUDA_COPIES, to, stride, engine->chunk[*chunk], stride,
-                            row_bytes, rows);
+                            bytes, rows);
         pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_CHUNK + *chunk);
         from += rows * frame->stride_bytes[plane];
         to += rows * stride;
@@ -320,17 +343,32 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
     return 0;
 }
 
+/* Not before the last frame in this place has been warped, either. */
+static int copy_to_pinned(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    const struct pf_image *frame = engine->frame;
+    int r = pf_cuda_wait_for(engine->cuda, PF_MARK_FREE + engine->slot, err);
+    for (int plane = 0; r == 0 && plane < frame->planes; plane++)
+        pf_cuda_copy_rows(engine, engine->plane[plane], engine->stride_bytes[plane],
+                          frame->plane[plane], frame->stride_bytes[plane], row_bytes(frame, plane),
+                          pf_image_plane_height(frame, plane));
+    return r;
+}
+
 static int upload(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     int chunk = 0, r = 0;
     engine->slot = (engine->slot + 1) % engine->raw.count;
-    /* Not before the last frame in this place has been warped. */
-    pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
-    for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++) {
+    for (int plane = 0; plane < engine->shape.planes; plane++) {
         engine->plane[plane] = engine->raw.plane[engine->slot][plane];
         engine->stride_bytes[plane] = engine->raw.stride_bytes[plane];
-        r = upload_plane(engine, plane, &chunk, err);
     }
+    if (engine->raw.in_host)
+        return copy_to_pinned(engine, err);
+    /* Not before the last frame in this place has been warped. */
+    pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
+    for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++)
+        r = upload_plane(engine, plane, &chunk, err);
     pf_cuda_mark(engine->cuda, PF_CUDA_COPIES, PF_MARK_UPLOADED);
     pf_cuda_wait_in(engine->cuda, PF_CUDA_WORK, PF_MARK_UPLOADED);
     return r;
@@ -472,8 +510,7 @@ static int make_room(struct pf_cuda_engine *engine, const struct pf_image *frame
     engine->shape.bits = shape.bits;
     if (shape.bits <= engine->raw.bits || engine->shares_memory)
         return 0;
-    pf_cuda_release(engine->cuda, engine->raw_arena);
-    engine->raw_arena = NULL;
+    give_raw(engine);
     return take_raw(engine, engine->memory.thrift, err);
 }
 

@@ -35,8 +35,8 @@ struct pf_cuda_engine {
     struct pf_light_grid light, reference_light;
     const struct pf_image *frame; /* in hand, borrowed; NULL none */
 
-    /* Made for the first frame; `arena` and `raw_arena` own the device's memory, `sums` pinned memory
-     * of the host, where the device has no room for the stack's sums. */
+    /* Made for the first frame. `arena` owns the device's memory, `sums` pinned memory of the host for
+     * what the device has no room for, `raw_arena` the one or the other. */
     void *arena, *raw_arena, *sums;
     struct pf_cuda_shape shape;
     struct pf_cuda_memory memory;

@@ -79,18 +79,24 @@ size_t pf_cuda_lay_out_maps(struct pf_cuda_maps *ret, const struct pf_cuda_grid 
     return arena.used;
 }
 
-/* What a frame needs on its way, and a map has when no frame is under way. */
+/* What a frame needs on its way into the stack; pictures of light before that, and what a map or the host
+ * gets between two frames, lie in the same place. Pyramids of samples are needed for all of it but maps. */
 static void lay_out_way(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
-                        struct arena *arena)
+                        struct arena *arena, struct arena *host)
 {
-    size_t begin = arena->used;
-    memory->maps = arena->base ? arena->base + begin : NULL;
+    struct pf_cuda_maps maps;
+    size_t maps_bytes = shape->maps ? pf_cuda_lay_out_maps(&maps, &memory->cells[0], NULL) : 0;
+    struct arena light, exported = {arena->base, arena->used + maps_bytes};
+    memory->maps = arena->base ? arena->base + arena->used : NULL;
     /* The luma's pyramid holds a chroma plane's as well. */
     bool second = shape->planes == 3 && memory->thrift == PF_CUDA_AMPLE;
     for (int i = 0; i < 1 + second; i++)
         for (int level = 0; level <= memory->levels + 1; level++)
             memory->work[i][level] =
                 take(arena, samples_of(&memory->size[i][level]), sizeof(int16_t));
+    light = *arena;
+    if (exported.used < arena->used)
+        exported.used = arena->used;
     if (memory->weight_levels)
         memory->modified_laplacian =
             take(arena, samples_of(&memory->cells[0]), sizeof(*memory->modified_laplacian));
@@ -102,16 +108,20 @@ static void lay_out_way(struct pf_cuda_memory *memory, const struct pf_cuda_shap
             take(arena, samples_of(&memory->cells[level]), sizeof(float));
     struct pf_cuda_grid half = half_of(&memory->size[0][0]), quarter = half_of(&half);
     bool small = pf_ecc_halvings(shape->width) == 0;
-    memory->light[0] = take(arena, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
-    memory->light[1] = take(arena, samples_of(&quarter), sizeof(float));
-    struct pf_cuda_maps maps;
-    size_t needed = shape->maps ? pf_cuda_lay_out_maps(&maps, &memory->cells[0], NULL) : 0;
-    if (arena->used - begin < needed)
-        arena->used = begin + needed;
+    memory->light[0] = take(&light, samples_of(small ? &memory->size[0][0] : &half), sizeof(float));
+    memory->light[1] = take(&light, samples_of(&quarter), sizeof(float));
+    memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
+    memory->exported = take(memory->thrift == PF_CUDA_BARE ? host : &exported,
+                            memory->export_stride, (size_t)shape->height);
+    if (arena->used < light.used)
+        arena->used = light.used;
+    if (arena->used < exported.used)
+        arena->used = exported.used;
 }
 
+/* sums: where those of weights lie, which a frame joins once, in order. */
 static void lay_out_weights(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
-                            struct arena *arena)
+                            struct arena *arena, struct arena *sums)
 {
     if (memory->parts > 1) {
         memory->evidence[1] = take(arena, samples_of(&memory->cells[1]), sizeof(float));
@@ -126,11 +136,11 @@ static void lay_out_weights(struct pf_cuda_memory *memory, const struct pf_cuda_
         shares->alpha = part == PF_PART_FINEST  ? memory->evidence[0]
                         : part == PF_PART_SHARP ? memory->fine_evidence[1]
                                                 : memory->evidence[1];
-        shares->log_total = take(arena, cells, sizeof(float));
+        shares->log_total = take(sums, cells, sizeof(float));
         if (!shape->maps)
             continue;
-        shares->best = take(arena, cells, sizeof(float));
-        shares->winner = take(arena, cells, sizeof(uint16_t));
+        shares->best = take(sums, cells, sizeof(float));
+        shares->winner = take(sums, cells, sizeof(uint16_t));
     }
 }
 
@@ -142,8 +152,6 @@ bool pf_cuda_is_rest(const struct pf_cuda_shape *shape, int plane)
 static void lay_out_stack(struct pf_cuda_memory *memory, const struct pf_cuda_shape *shape,
                           struct arena *arena)
 {
-    if (shape->fuse == PF_FUSE_AVERAGE)
-        memory->cover = take(arena, (size_t)shape->width, (size_t)shape->height);
     for (int plane = 0; plane < shape->planes; plane++) {
         size_t samples = samples_of(&memory->size[plane][0]);
         if (shape->fuse == PF_FUSE_AVERAGE) {
@@ -169,25 +177,26 @@ struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf
     memset(memory, 0, sizeof(*memory));
     memory->thrift = thrift;
     set_sizes(memory, shape);
-    lay_out_stack(memory, shape, thrift == PF_CUDA_SCANT ? &host_arena : &arena);
-    lay_out_way(memory, shape, &arena);
-    lay_out_weights(memory, shape, &arena);
-    memory->export_stride = (size_t)memory->size[0][0].pitch * sizeof(uint16_t);
-    memory->exported = take(&arena, memory->export_stride, (size_t)shape->height);
+    lay_out_stack(memory, shape, thrift >= PF_CUDA_SCANT ? &host_arena : &arena);
+    lay_out_way(memory, shape, &arena, &host_arena);
+    lay_out_weights(memory, shape, &arena, thrift == PF_CUDA_BARE ? &host_arena : &arena);
     if (shape->maps)
         memory->rank = take(&arena, PF_CUDA_MOST_FRAMES, sizeof(*memory->rank));
+    if (shape->fuse == PF_FUSE_AVERAGE)
+        memory->cover = take(&arena, (size_t)shape->width, (size_t)shape->height);
     memory->cells_of_light = take(&arena, 1, sizeof(*memory->cells_of_light));
     memory->noise = take(&arena, 1, sizeof(*memory->noise));
     memory->bins = take(&arena, PF_CUDA_NOISE_BINS, sizeof(*memory->bins));
     return (struct pf_cuda_bytes){arena.used, host_arena.used};
 }
 
-size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
-                           enum pf_cuda_thrift thrift, char *base)
+struct pf_cuda_bytes pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
+                                         enum pf_cuda_thrift thrift, char *base)
 {
     struct arena arena = {.base = base};
     memset(ret, 0, sizeof(*ret));
     ret->bits = shape->bits;
+    ret->in_host = thrift == PF_CUDA_BARE;
     ret->count = shape->shares_memory ? 0 : thrift == PF_CUDA_AMPLE ? 2 : 1;
     for (int plane = 0; plane < shape->planes; plane++) {
         int shift_x = plane ? shape->chroma_shift_x : 0,
@@ -199,5 +208,6 @@ size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *
         for (int i = 0; i < ret->count; i++)
             ret->plane[i][plane] = take(&arena, ret->stride_bytes[plane], height);
     }
-    return arena.used;
+    return ret->in_host ? (struct pf_cuda_bytes){0, arena.used}
+                        : (struct pf_cuda_bytes){arena.used, 0};
 }

@@ -28,6 +28,8 @@ enum pf_cuda_thrift {
     PF_CUDA_FRUGAL, /* one frame at a time, one plane at a time */
     PF_CUDA_SCANT,  /* and the stack's sums lie in the host's memory, where the device reads and
                        writes them once a frame, in order */
+    PF_CUDA_BARE,   /* and so do the sums of weights, the frame as decoded, which the device reads
+                       there, and what goes to the host */
     PF_CUDA_THRIFTS,
 };
 
@@ -47,10 +49,11 @@ struct pf_cuda_memory {
     struct pf_cuda_most most;
     struct pf_cuda_lamps lamps;
     struct pf_shares shares[PF_CPU_PARTS];
+    /* These three lie where a frame on its way into the stack has its evidence, or its pyramid as well. */
     float *light[2];    /* pictures of light: half size, quarter size */
     uint16_t *exported; /* what goes to the host: one plane of 16 bits, rows export_stride apart */
     size_t export_stride;
-    char *maps; /* room for a map's pyramid, where a frame on its way has its own */
+    char *maps; /* room for a map's pyramid */
     int *rank;  /* of PF_CUDA_MOST_FRAMES frames */
     struct pf_cuda_cells *cells_of_light;
     struct pf_cuda_noise *noise;
@@ -59,8 +62,9 @@ struct pf_cuda_memory {
 
 /* Room for frames as decoded. */
 struct pf_cuda_raw {
-    int count; /* frames; 0 where they are read in the host's memory */
+    int count; /* frames; 0 where they are read in the memory that they come in */
     int bits;
+    bool in_host;      /* in pinned memory of the host */
     void *plane[2][3]; /* rows stride_bytes apart */
     size_t stride_bytes[3];
 };
@@ -83,12 +87,12 @@ struct pf_cuda_bytes {
     size_t device, host; /* host: pinned */
 };
 
-/* Lays everything but frames out from `base` and, with SCANT, `host` (NULL: only adds up); returns the
- * bytes that it takes. */
+/* Lays everything but frames out from `base` and `host` (NULL: only adds up); returns the bytes that it
+ * takes. */
 struct pf_cuda_bytes pf_cuda_lay_out(struct pf_cuda_memory *ret, const struct pf_cuda_shape *shape,
                                      enum pf_cuda_thrift thrift, char *base, char *host);
-/* The same for frames as decoded, of the shape's bits. */
-size_t pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
-                           enum pf_cuda_thrift thrift, char *base);
+/* The same for frames as decoded, of the shape's bits; all of it is of one kind. */
+struct pf_cuda_bytes pf_cuda_lay_out_raw(struct pf_cuda_raw *ret, const struct pf_cuda_shape *shape,
+                                         enum pf_cuda_thrift thrift, char *base);
 
 #endif

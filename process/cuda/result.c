@@ -13,7 +13,8 @@ static size_t samples_of(const struct pf_cuda_grid *grid)
 
 /* The rows of memory->exported come into an image's plane. Through the pinned chunks in turn: while one is
  * filled by the device, all threads empty the other, into memory that nobody has touched yet. Where device
- * and host share their memory there are no chunks. */
+ * and host share their memory there are no chunks. Where the device has room for the least alone, the rows are
+ * in the host's memory already. */
 static int fetch(struct pf_cuda_engine *engine, struct pf_image *image, int plane,
                  struct pf_error *err)
 {
@@ -23,6 +24,12 @@ static int fetch(struct pf_cuda_engine *engine, struct pf_image *image, int plan
     size_t stride = image->stride_bytes[plane];
     size_t row_bytes = (size_t)pf_image_plane_width(image, plane) * (size_t)image->bits / 8;
     int height = pf_image_plane_height(image, plane);
+    if (memory->thrift == PF_CUDA_BARE) {
+        int r = pf_cuda_wait(engine->cuda, err);
+        if (r == 0)
+            pf_cuda_copy_rows(engine, to, stride, from, memory->export_stride, row_bytes, height);
+        return r;
+    }
     if (!engine->chunk[0]) {
         pf_cuda_download_rows(engine->cuda, to, stride, from, memory->export_stride, row_bytes,
                               (size_t)height);

@@ -84,6 +84,8 @@ bool pf_cuda_store_has(struct pf_cuda_store *store, bool pinned, const size_t *s
 {
     if (count == 0)
         return true;
+    if (sizes[0] == 0)
+        return pf_cuda_store_has(store, pinned, sizes + 1, count - 1);
     void *memory = pf_cuda_store_take(store, pinned, sizes[0]);
     if (!memory)
         return false;

@@ -32,7 +32,7 @@ void pf_cuda_store_put(struct pf_cuda_store *store, void *memory);
 /* One that is free leaves the store, and is the caller's; NULL: none is. */
 void *pf_cuda_store_drop(struct pf_cuda_store *store, bool *ret_pinned);
 
-/* Whether take() would find all of these, one after the other. */
+/* Whether take() would find all of these, one after the other; 0: nothing is asked for. */
 bool pf_cuda_store_has(struct pf_cuda_store *store, bool pinned, const size_t *sizes, int count);
 /* What is free of the device's. */
 size_t pf_cuda_store_free_bytes(const struct pf_cuda_store *store);

@@ -114,6 +114,7 @@ static inline struct outcome stack_on(const struct pf_backend *backend, const st
         pf_image_free(frame);
         rank[i] = i;
     }
+    CHECK(pf_stack_backend(stack) == backend);
     CHECK_OK(pf_stack_preview(stack, kind->width / 2 + 1, &outcome.preview, &err), &err);
     CHECK_OK(pf_stack_finish(stack, &outcome.stack, &err), &err);
     for (int i = 0; i < PF_MAP_COUNT && pf_fuse_has_maps(fuse); i++)
