@@ -24,7 +24,7 @@ static inline struct pf_cuda *new_queue(void)
 {
     struct pf_cuda *cuda = NULL;
     struct pf_error err = {};
-    CHECK_OK(pf_cuda_new(&cuda, &err), &err);
+    CHECK_OK(pf_cuda_new(&cuda, NULL, &err), &err);
     return cuda;
 }
 
