@@ -189,6 +189,7 @@ static int set_up(struct pf_journal *journal, struct pf_error *err)
                        "journal %s is damaged: it is empty (it is left as it is: restore a copy, "
                        "or move it away to begin a new one)",
                        journal->path);
+    journal->checked_wall_ms = pf_journal_take_note(journal->path);
     int r = open_database(journal, journal->path, 0, err);
     if (!r) {
         sqlite3_busy_timeout(journal->db, 5000); /* someone looks at it with the sqlite3 command */
@@ -199,7 +200,7 @@ static int set_up(struct pf_journal *journal, struct pf_error *err)
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                       "PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864;"
                       /* The kernel has its pages as well: 512 KiB here are enough. */
-                      "PRAGMA cache_size = -512",
+                      "PRAGMA cache_size = -512; PRAGMA cell_size_check = ON",
                       err);
     return r < 0 ? r : pf_journal_migrate(journal, version, err);
 }
@@ -252,7 +253,9 @@ struct pf_journal *pf_journal_close(struct pf_journal *journal)
         pf_journal_rollback(journal);
     for (int i = 0; i < PF_QUERY_COUNT; i++)
         sqlite3_finalize(journal->statements[i]);
-    sqlite3_close(journal->db);
+    bool is_well = journal->db && journal->checked_wall_ms;
+    if (sqlite3_close(journal->db) == SQLITE_OK && is_well)
+        pf_journal_leave_note(journal->path, journal->checked_wall_ms);
     if (journal->lock_fd >= 0)
         close(journal->lock_fd);
     free(journal->path);

@@ -38,8 +38,8 @@
 
 struct pf_journal;
 
-/* Who wants to know that opening takes its time: all of the file is read, and an older one is copied and
- * brought up to date. */
+/* Who wants to know that opening takes its time: all of the file is read, unless it was closed in order
+ * (journal_note.c), and an older one is copied and brought up to date. */
 struct pf_journal_busy {
     /* What is done from now on, to so many bytes. */
     void (*tell)(const char *doing, int64_t bytes, void *context);

@@ -30,7 +30,7 @@ int pf_journal_next_burst(struct pf_journal *journal, int64_t *ret, struct pf_er
     if (r < 0)
         return r;
     /* Far from the end, so that counting on cannot get there. */
-    r = pf_journal_number(next, 0, 1, INT64_MAX / 2, ret, err);
+    r = pf_journal_number(journal, next, 0, 1, INT64_MAX / 2, ret, err);
     pf_journal_done(next);
     return r;
 }
@@ -115,14 +115,15 @@ struct standing {
 };
 
 /* Three columns, this one and those behind it. */
-static int read_standing(sqlite3_stmt *row, int column, struct standing *ret, struct pf_error *err)
+static int read_standing(struct pf_journal *journal, sqlite3_stmt *row, int column,
+                         struct standing *ret, struct pf_error *err)
 {
     int state = 0;
-    int r = pf_journal_count(row, column, PF_BURST_STATE_NOT_A_STACK, &state, err);
+    int r = pf_journal_count(journal, row, column, PF_BURST_STATE_NOT_A_STACK, &state, err);
     if (!r)
-        r = pf_journal_count(row, column + 1, PF_JOURNAL_COUNT_MAX, &ret->wanted, err);
+        r = pf_journal_count(journal, row, column + 1, PF_JOURNAL_COUNT_MAX, &ret->wanted, err);
     if (!r)
-        r = pf_journal_count(row, column + 2, PF_JOURNAL_COUNT_MAX, &ret->published, err);
+        r = pf_journal_count(journal, row, column + 2, PF_JOURNAL_COUNT_MAX, &ret->published, err);
     ret->state = (enum pf_burst_state)state;
     return r;
 }
@@ -136,7 +137,7 @@ static int standing_of(struct pf_journal *journal, int64_t burst, struct standin
         r = pf_journal_step(journal, row, err);
     if (r <= 0)
         return r < 0 ? r : pf_fail(err, ENOENT, "burst %lld is not there", (long long)burst);
-    r = read_standing(row, 0, ret, err);
+    r = read_standing(journal, row, 0, ret, err);
     pf_journal_done(row);
     return r;
 }
@@ -287,11 +288,11 @@ static int read_burst(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
 {
     const char *id;
     struct standing standing = {0};
-    int r = pf_journal_needed_column(row, 1, &id, err);
+    int r = pf_journal_needed_column(journal, row, 1, &id, err);
     if (!r && !is_id(id))
-        r = pf_journal_damaged(row, 1, "is none of ours", err);
+        r = pf_journal_damaged(journal, row, 1, "is none of ours", err);
     if (!r)
-        r = read_standing(row, 2, &standing, err);
+        r = read_standing(journal, row, 2, &standing, err);
     if (r < 0)
         return r;
     burst->number = sqlite3_column_int64(row, 0);
@@ -302,11 +303,11 @@ static int read_burst(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     burst->frames = (size_t)sqlite3_column_int64(row, 5);
     burst->opened_wall_ms = sqlite3_column_int64(row, 9);
     burst->changed_wall_ms = sqlite3_column_int64(row, 10);
-    r = pf_journal_text(row, 6, &burst->reason, err);
+    r = pf_journal_text(journal, row, 6, &burst->reason, err);
     if (!r)
-        r = pf_journal_text(row, 7, &burst->detail, err);
+        r = pf_journal_text(journal, row, 7, &burst->detail, err);
     if (!r)
-        r = pf_journal_text(row, 8, &burst->directory, err);
+        r = pf_journal_text(journal, row, 8, &burst->directory, err);
     return r ? r : pf_journal_json(journal, row, 11, &burst->settings, err);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/time.h"
 
 #define APPLICATION_ID 0x70666f63 /* "pfoc", in the header of the file */
 
@@ -50,6 +51,8 @@ static int errno_of(sqlite3 *db, int result)
 int pf_journal_fail(struct pf_journal *journal, int result, const char *what, struct pf_error *err)
 {
     int code = errno_of(journal->db, result);
+    if (code == EUCLEAN || code == EIO)
+        journal->checked_wall_ms = 0;
     if (code == ENOMEM)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
     return pf_fail(
@@ -133,17 +136,19 @@ static bool is_out_of_memory(sqlite3_stmt *statement)
     return sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM;
 }
 
-int pf_journal_damaged(sqlite3_stmt *statement, int column, const char *how, struct pf_error *err)
+int pf_journal_damaged(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                       const char *how, struct pf_error *err)
 {
     const char *name = sqlite3_column_name(statement, column);
+    journal->checked_wall_ms = 0;
     return pf_fail(err, EUCLEAN,
                    "journal %s is damaged: %.40s of a row %s (restore a copy, or move it away to "
                    "begin a new one)",
-                   sqlite3_db_filename(sqlite3_db_handle(statement), NULL),
-                   name ? name : "a column", how);
+                   journal->path, name ? name : "a column", how);
 }
 
-int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
+int pf_journal_text(struct pf_journal *journal, sqlite3_stmt *statement, int column, char **ret,
+                    struct pf_error *err)
 {
     *ret = NULL;
     if (sqlite3_column_type(statement, column) == SQLITE_NULL)
@@ -152,48 +157,51 @@ int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_e
     const void *bytes = sqlite3_column_blob(statement, column);
     size_t size_bytes = (size_t)sqlite3_column_bytes(statement, column);
     if (bytes && memchr(bytes, '\0', size_bytes))
-        return pf_journal_damaged(statement, column, "holds a zero byte", err);
+        return pf_journal_damaged(journal, statement, column, "holds a zero byte", err);
     if (bytes || !is_out_of_memory(statement))
         *ret = strndup(bytes ? bytes : "", size_bytes);
     return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
 }
 
-int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, struct pf_error *err)
+int pf_journal_column(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                      const char **ret, struct pf_error *err)
 {
     bool is_null = sqlite3_column_type(statement, column) == SQLITE_NULL;
     *ret = (const char *)sqlite3_column_text(statement, column);
     if (*ret && strlen(*ret) != (size_t)sqlite3_column_bytes(statement, column))
-        return pf_journal_damaged(statement, column, "holds a zero byte", err);
+        return pf_journal_damaged(journal, statement, column, "holds a zero byte", err);
     return *ret || is_null ? 0 : pf_fail(err, ENOMEM, "out of memory for the journal");
 }
 
-int pf_journal_needed_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err)
+int pf_journal_needed_text(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                           char **ret, struct pf_error *err)
 {
-    int r = pf_journal_text(statement, column, ret, err);
-    return r || *ret ? r : pf_journal_damaged(statement, column, "is missing", err);
+    int r = pf_journal_text(journal, statement, column, ret, err);
+    return r || *ret ? r : pf_journal_damaged(journal, statement, column, "is missing", err);
 }
 
-int pf_journal_needed_column(sqlite3_stmt *statement, int column, const char **ret,
-                             struct pf_error *err)
+int pf_journal_needed_column(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                             const char **ret, struct pf_error *err)
 {
-    int r = pf_journal_column(statement, column, ret, err);
-    return r || *ret ? r : pf_journal_damaged(statement, column, "is missing", err);
+    int r = pf_journal_column(journal, statement, column, ret, err);
+    return r || *ret ? r : pf_journal_damaged(journal, statement, column, "is missing", err);
 }
 
-int pf_journal_number(sqlite3_stmt *statement, int column, int64_t least, int64_t most,
-                      int64_t *ret, struct pf_error *err)
+int pf_journal_number(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                      int64_t least, int64_t most, int64_t *ret, struct pf_error *err)
 {
     int64_t number = sqlite3_column_int64(statement, column);
     if (number < least || number > most)
-        return pf_journal_damaged(statement, column, "is out of range", err);
+        return pf_journal_damaged(journal, statement, column, "is out of range", err);
     *ret = number;
     return 0;
 }
 
-int pf_journal_count(sqlite3_stmt *statement, int column, int most, int *ret, struct pf_error *err)
+int pf_journal_count(struct pf_journal *journal, sqlite3_stmt *statement, int column, int most,
+                     int *ret, struct pf_error *err)
 {
     int64_t number = 0;
-    int r = pf_journal_number(statement, column, 0, most, &number, err);
+    int r = pf_journal_number(journal, statement, column, 0, most, &number, err);
     if (!r)
         *ret = (int)number;
     return r;
@@ -205,15 +213,17 @@ int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int col
     const char *text;
     json_error_t problem;
     *ret = NULL;
-    int r = pf_journal_column(statement, column, &text, err);
+    int r = pf_journal_column(journal, statement, column, &text, err);
     if (r < 0 || !text)
         return r;
     r = pf_json_parse(text, strlen(text), JSON_DECODE_ANY, ret, &problem);
     if (r == -ENOMEM)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
-    return r == 0 ? 0
-                  : pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s",
-                            journal->path, problem.text);
+    if (r == 0)
+        return 0;
+    journal->checked_wall_ms = 0;
+    return pf_fail(err, EUCLEAN, "journal %s is damaged: a row is no JSON: %s", journal->path,
+                   problem.text);
 }
 
 /* ---- transactions ---- */
@@ -304,7 +314,7 @@ static int ask(struct pf_journal *journal, const char *sql, char *answer, size_t
     if (result == SQLITE_OK)
         result = sqlite3_step(statement);
     const char *text = NULL;
-    int r = result == SQLITE_ROW ? pf_journal_column(statement, 0, &text, err)
+    int r = result == SQLITE_ROW ? pf_journal_column(journal, statement, 0, &text, err)
             : result == SQLITE_DONE
                 ? 0
                 : pf_journal_fail(journal, sqlite3_extended_errcode(journal->db), "opening", err);
@@ -346,7 +356,12 @@ int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_err
         return pf_fail(err, ENOTSUP,
                        "journal %s was written by a newer parfocal (version %s, this one knows %d)",
                        journal->path, version, pf_journal_newest());
+    *ret_version = atoi(version);
+    /* It is as we closed it, and was well: SQLite checks each page that is read, and we each row. */
+    if (journal->checked_wall_ms && *ret_version == pf_journal_newest())
+        return 0;
     pf_journal_tell_busy(journal, "checking the journal");
+    journal->checked_wall_ms = 0;
     r = ask(journal, "PRAGMA quick_check(1)", health, sizeof(health), err);
     /* SQLite takes a page that it finds no memory for as a damaged one: then it may be well now, or
      * there is no memory to ask again. */
@@ -358,6 +373,6 @@ int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_err
                     "away to begin a new one)",
                     journal->path, health);
     if (!r)
-        *ret_version = atoi(version);
+        journal->checked_wall_ms = pf_wall_ms();
     return r;
 }

@@ -128,6 +128,8 @@ struct pf_journal {
     const struct pf_journal_busy *busy; /* while it is opened; borrowed, NULL: nobody */
     bool in_batch;
     struct pf_error lost; /* why SQLite gave the batch up, unset when it did not */
+    /* When all of it was found well last; 0: it was not, or something damaged has been read since. */
+    int64_t checked_wall_ms;
     sqlite3_stmt *statements[PF_QUERY_COUNT];
     char boot[40];          /* identity of this boot, "" unknown */
     int64_t wall_offset_ms; /* CLOCK_REALTIME - CLOCK_MONOTONIC at opening */
@@ -152,21 +154,26 @@ int pf_journal_run(struct pf_journal *journal, enum pf_journal_query query, stru
  * differs from its table, most of all): what no version of ours writes is -EUCLEAN. */
 
 /* Column as heap text, NULL for SQL's NULL. -ENOMEM, -EUCLEAN: a zero byte in it. */
-int pf_journal_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
+int pf_journal_text(struct pf_journal *journal, sqlite3_stmt *statement, int column, char **ret,
+                    struct pf_error *err);
 /* The same, borrowed until the next step. */
-int pf_journal_column(sqlite3_stmt *statement, int column, const char **ret, struct pf_error *err);
+int pf_journal_column(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                      const char **ret, struct pf_error *err);
 /* The same two for what is NOT NULL: -EUCLEAN when it is. */
-int pf_journal_needed_text(sqlite3_stmt *statement, int column, char **ret, struct pf_error *err);
-int pf_journal_needed_column(sqlite3_stmt *statement, int column, const char **ret,
-                             struct pf_error *err);
+int pf_journal_needed_text(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                           char **ret, struct pf_error *err);
+int pf_journal_needed_column(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                             const char **ret, struct pf_error *err);
 /* A number from 0 to `most`; -EUCLEAN. As int64_t from `least`, too. NULL is 0. */
-int pf_journal_count(sqlite3_stmt *statement, int column, int most, int *ret, struct pf_error *err);
-int pf_journal_number(sqlite3_stmt *statement, int column, int64_t least, int64_t most,
-                      int64_t *ret, struct pf_error *err);
+int pf_journal_count(struct pf_journal *journal, sqlite3_stmt *statement, int column, int most,
+                     int *ret, struct pf_error *err);
+int pf_journal_number(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                      int64_t least, int64_t most, int64_t *ret, struct pf_error *err);
 /* More than any count of ours, and there is room to count on. */
 #define PF_JOURNAL_COUNT_MAX 1000000000
 /* -EUCLEAN; `how` follows the column's name: "is missing". */
-int pf_journal_damaged(sqlite3_stmt *statement, int column, const char *how, struct pf_error *err);
+int pf_journal_damaged(struct pf_journal *journal, sqlite3_stmt *statement, int column,
+                       const char *how, struct pf_error *err);
 /* Column as JSON, which is the caller's; NULL for SQL's NULL. -ENOMEM, -EUCLEAN. */
 int pf_journal_json(struct pf_journal *journal, sqlite3_stmt *statement, int column, json_t **ret,
                     struct pf_error *err);
@@ -192,9 +199,16 @@ int pf_journal_exec(struct pf_journal *journal, const char *sql, const char *wha
 
 /* Makes the tables of a new, empty database. */
 int pf_journal_create(struct pf_journal *journal, struct pf_error *err);
-/* -EUCLEAN when it is not a journal of ours, undamaged; -ENOTSUP when it is newer than we are.
- * *ret_version: of its schema, 1 or more. */
+/* -EUCLEAN when it is not a journal of ours, undamaged; -ENOTSUP when it is newer than we are. All of
+ * it is read unless checked_wall_ms says that it need not be. *ret_version: of its schema, 1 or more. */
 int pf_journal_check(struct pf_journal *journal, int *ret_version, struct pf_error *err);
+
+/* journal_note.c: beside a database that was closed in order lies a note of what it was then, and when
+ * all of it was checked. Reading all of it at each start would take the longer the older it is. */
+/* Takes the note away, for from now on it is not closed. Returns checked_wall_ms where the database is
+ * what was closed, by this version of the program, and its check is not too long ago; else 0. */
+int64_t pf_journal_take_note(const char *path);
+void pf_journal_leave_note(const char *path, int64_t checked_wall_ms);
 
 /* journal_migrate.c */
 /* Schema that this program writes. */

@@ -106,17 +106,18 @@ int pf_journal_delivery_retry(struct pf_journal *journal, const char *id, struct
 /* ---- reading ---- */
 
 /* Columns of PF_JOURNAL_DELIVERY. */
-static int read_delivery(sqlite3_stmt *row, struct pf_delivery *delivery, struct pf_error *err)
+static int read_delivery(struct pf_journal *journal, sqlite3_stmt *row,
+                         struct pf_delivery *delivery, struct pf_error *err)
 {
     const char *id;
     int state = 0;
-    int r = pf_journal_needed_column(row, 1, &id, err);
+    int r = pf_journal_needed_column(journal, row, 1, &id, err);
     if (!r)
-        r = pf_journal_count(row, 5, PF_DELIVERY_GIVEN_UP, &state, err);
+        r = pf_journal_count(journal, row, 5, PF_DELIVERY_GIVEN_UP, &state, err);
     if (!r)
-        r = pf_journal_count(row, 6, PF_JOURNAL_COUNT_MAX, &delivery->tries, err);
+        r = pf_journal_count(journal, row, 6, PF_JOURNAL_COUNT_MAX, &delivery->tries, err);
     if (!r)
-        r = pf_journal_count(row, 7, PF_JOURNAL_COUNT_MAX, &delivery->failures, err);
+        r = pf_journal_count(journal, row, 7, PF_JOURNAL_COUNT_MAX, &delivery->failures, err);
     if (r < 0)
         return r;
     delivery->number = sqlite3_column_int64(row, 0);
@@ -125,12 +126,12 @@ static int read_delivery(sqlite3_stmt *row, struct pf_delivery *delivery, struct
     delivery->due_wall_ms = sqlite3_column_int64(row, 8);
     delivery->created_wall_ms = sqlite3_column_int64(row, 10);
     delivery->changed_wall_ms = sqlite3_column_int64(row, 11);
-    r = pf_journal_needed_text(row, 2, &delivery->hook, err);
+    r = pf_journal_needed_text(journal, row, 2, &delivery->hook, err);
     if (!r)
-        r = pf_journal_needed_text(row, 3, &delivery->target, err);
+        r = pf_journal_needed_text(journal, row, 3, &delivery->target, err);
     if (!r)
-        r = pf_journal_needed_text(row, 4, &delivery->event, err);
-    return r ? r : pf_journal_text(row, 9, &delivery->error, err);
+        r = pf_journal_needed_text(journal, row, 4, &delivery->event, err);
+    return r ? r : pf_journal_text(journal, row, 9, &delivery->error, err);
 }
 
 static int read_deliveries(struct pf_journal *journal, sqlite3_stmt *rows,
@@ -148,7 +149,7 @@ static int read_deliveries(struct pf_journal *journal, sqlite3_stmt *rows,
         }
         list.items = items;
         list.items[list.count] = (struct pf_delivery){0};
-        r = read_delivery(rows, &list.items[list.count++], err);
+        r = read_delivery(journal, rows, &list.items[list.count++], err);
         if (r < 0)
             break;
     }

@@ -99,7 +99,7 @@ int pf_journal_known(struct pf_journal *journal, const char *source,
     int r = pf_journal_bind(journal, &files, PF_QUERY_KNOWN_FILES, err, "b", source);
     while (!r && (r = pf_journal_step(journal, files, err)) == 1) {
         char *path = NULL;
-        r = pf_journal_needed_text(files, 0, &path, err);
+        r = pf_journal_needed_text(journal, files, 0, &path, err);
         struct pf_journal_file file = {
             .path = path,
             .size_bytes = sqlite3_column_int64(files, 1),
@@ -108,7 +108,7 @@ int pf_journal_known(struct pf_journal *journal, const char *source,
             .inode = (uint64_t)sqlite3_column_int64(files, 4),
         };
         if (!r)
-            r = pf_journal_needed_column(files, 5, &file.frame, err);
+            r = pf_journal_needed_column(journal, files, 5, &file.frame, err);
         if (!r)
             r = visit(context, &file);
         free(path);
@@ -147,7 +147,7 @@ static int read_paths(struct pf_journal *journal, int64_t number, struct pf_jour
         char **grown = realloc(frame->paths, (frame->path_count + 1) * sizeof(*grown));
         if (grown) {
             frame->paths = grown;
-            r = pf_journal_needed_text(files, 0, &grown[frame->path_count], err);
+            r = pf_journal_needed_text(journal, files, 0, &grown[frame->path_count], err);
             frame->path_count += !r;
         } else {
             r = pf_fail(err, ENOMEM, "out of memory for the journal");
@@ -166,7 +166,7 @@ int pf_journal_record(struct pf_journal *journal, sqlite3_stmt *row, int column,
     int r = pf_journal_json(journal, row, column, &object, err);
     if (!r && object && pf_record_from_json(object, ret, &problem) < 0)
         r = problem.code == ENOMEM ? pf_fail(err, ENOMEM, "%s", problem.text)
-                                   : pf_journal_damaged(row, column, problem.text, err);
+                                   : pf_journal_damaged(journal, row, column, problem.text, err);
     json_decref(object);
     return r;
 }
@@ -178,11 +178,11 @@ static int read_arrival(struct pf_journal *journal, sqlite3_stmt *row, int64_t *
     const int64_t most = PF_RECORD_ARRIVAL_MAX_MS;
     const char *boot = NULL;
     int64_t arrival_ms = 0, offset_ms = 0;
-    int r = pf_journal_needed_column(row, 3, &boot, err);
+    int r = pf_journal_needed_column(journal, row, 3, &boot, err);
     if (!r)
-        r = pf_journal_number(row, 2, -most, most, &arrival_ms, err);
+        r = pf_journal_number(journal, row, 2, -most, most, &arrival_ms, err);
     if (!r)
-        r = pf_journal_number(row, 4, -most, most, &offset_ms, err);
+        r = pf_journal_number(journal, row, 4, -most, most, &offset_ms, err);
     if (r < 0)
         return r;
     if (!*boot || strcmp(boot, journal->boot))
@@ -198,18 +198,18 @@ static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     int state = 0;
     int r = pf_journal_record(journal, row, 1, &frame->record, err);
     if (!r && !frame->record)
-        r = pf_journal_damaged(row, 1, "is missing", err);
+        r = pf_journal_damaged(journal, row, 1, "is missing", err);
     if (!r)
         r = read_arrival(journal, row, &frame->record->arrival_ms, err);
     if (!r)
-        r = pf_journal_count(row, 5, PF_FRAME_ASIDE, &state, err);
+        r = pf_journal_count(journal, row, 5, PF_FRAME_ASIDE, &state, err);
     frame->state = (enum pf_frame_state)state;
     frame->burst = sqlite3_column_int64(row, 6);
     if (!r)
-        r = pf_journal_count(row, 7, PF_JOURNAL_COUNT_MAX, &frame->attempts, err);
+        r = pf_journal_count(journal, row, 7, PF_JOURNAL_COUNT_MAX, &frame->attempts, err);
     frame->late = sqlite3_column_int(row, 8);
     if (!r)
-        r = pf_journal_text(row, 9, &frame->reason, err);
+        r = pf_journal_text(journal, row, 9, &frame->reason, err);
     if (!r)
         r = pf_journal_json(journal, row, 10, &frame->scores, err);
     return r ? r : read_paths(journal, sqlite3_column_int64(row, 0), frame, err);

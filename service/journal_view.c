@@ -50,7 +50,7 @@ int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_
     facts.fused = (size_t)sqlite3_column_int64(row, 0);
     facts.aside = (size_t)sqlite3_column_int64(row, 1);
     const char *middle;
-    r = pf_journal_column(row, 4, &middle, err);
+    r = pf_journal_column(journal, row, 4, &middle, err);
     if (!r && middle && strlen(middle) == PF_IDENTITY_CHARS)
         memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
     if (!r)
@@ -75,9 +75,9 @@ int pf_journal_versions(struct pf_journal *journal, int64_t burst,
         struct pf_journal_version version = {
             .published_wall_ms = sqlite3_column_int64(rows, 2),
         };
-        r = pf_journal_count(rows, 0, PF_JOURNAL_COUNT_MAX, &version.version, err);
+        r = pf_journal_count(journal, rows, 0, PF_JOURNAL_COUNT_MAX, &version.version, err);
         if (!r)
-            r = pf_journal_needed_column(rows, 1, &version.directory, err);
+            r = pf_journal_needed_column(journal, rows, 1, &version.directory, err);
         if (!r)
             r = visit(context, &version);
         if (r)

@@ -1,9 +1,10 @@
 /* A damaged journal: refused and left as it is, or opened; then nothing that it says does harm.
  *
  * The input is the damage, done to a journal that this target makes: its first byte says to which
- * file (bit 0: the write-ahead log, else the database) and whether that is cut (bit 1: at the
- * 32-bit number which follows). Then patches: offset (32 bits, little endian, taken modulo the
- * size), length (8 bits), bytes.
+ * file (bit 0: the write-ahead log, else the database), whether that is cut (bit 1: at the
+ * 32-bit number which follows), and whether it is done unseen, so that the database is taken for the
+ * one that was closed and is not checked as a whole (bit 2). Then patches: offset (32 bits, little
+ * endian, taken modulo the size), length (8 bits), bytes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +13,9 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/time.h"
 #include "service/deliveries.h"
-#include "service/journal.h"
+#include "service/journal_db.h" /* the note */
 #include "tests/fuzz/fuzz.h"
 
 struct content {
@@ -262,6 +264,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         save(in("journal.sqlite"), broken.bytes, broken.size);
     }
+    if (data[0] & 4)
+        pf_journal_leave_note(in("journal.sqlite"), pf_wall_ms());
     char state[8192];
     snprintf(state, sizeof(state), "%s/state", fuzz_directory());
     int r = pf_journal_open(&journal, state, NULL, &err);

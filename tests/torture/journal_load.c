@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "config/base/file.h"
 #include "service/journal.h"
@@ -284,9 +285,17 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double opening_ms(const char *directory)
+{
+    double begin = cpu_ms();
+    must(pf_journal_open(&journal, directory, NULL, &err), "open");
+    return cpu_ms() - begin;
+}
+
 int main(int argc, char **argv)
 {
     double slowest = 0;
+    char note[4200];
     bursts = argc == 3 ? atoi(argv[2]) : 0;
     if (bursts < 1) {
         fprintf(stderr, "usage: journal_load DIRECTORY BURSTS\n");
@@ -297,9 +306,11 @@ int main(int argc, char **argv)
     fill();
     printf("%d bursts of %d frames in %.1f s\n", bursts, FRAMES, (cpu_ms() - begin) / 1e3);
     pf_journal_close(journal);
-    begin = cpu_ms();
-    must(pf_journal_open(&journal, argv[1], NULL, &err), "open");
-    printf("opening, with its check: %.0f ms\n", cpu_ms() - begin);
+    printf("opening: %.1f ms\n", opening_ms(argv[1]));
+    pf_journal_close(journal);
+    snprintf(note, sizeof(note), "%s/journal.sqlite.closed", argv[1]);
+    must(unlink(note), note); /* as if it had not been closed in order */
+    printf("opening, with its check: %.0f ms\n", opening_ms(argv[1]));
     for (size_t q = 0; q < sizeof(questions) / sizeof(*questions); q++) {
         double times[TIMES];
         for (int n = 0; n < TIMES; n++) {

@@ -91,10 +91,13 @@ TEST(service_journal)
 }
 
 /* A journal that is there, made once: it is opened, or there is no memory, and it is never taken for
- * a damaged one. */
+ * a damaged one. With its check, or without where it has been closed in order. */
+static bool checks;
+
 static int run_journal_opening(struct pf_error *err)
 {
     static bool made;
+    char note[4300];
     struct pf_journal *journal = NULL;
     if (!made) {
         long left = allocations_hold();
@@ -112,6 +115,9 @@ static int run_journal_opening(struct pf_error *err)
         made = true;
         allocations_go_on(left);
     }
+    snprintf(note, sizeof(note), "%s/journal.sqlite.closed", test_directory());
+    if (checks)
+        unlink(note);
     int r = pf_journal_open(&journal, test_directory(), NULL, err);
     pf_journal_close(journal);
     return r;
@@ -119,6 +125,13 @@ static int run_journal_opening(struct pf_error *err)
 
 TEST(service_journal_opening)
 {
+    checks = true;
+    without_syncs(run_journal_opening);
+}
+
+TEST(service_journal_opening_without_its_check)
+{
+    checks = false;
     without_syncs(run_journal_opening);
 }
 

@@ -127,6 +127,100 @@ static void run_sql(const char *sql)
     sqlite3_close(db);
 }
 
+static void count_checks(const char *doing, int64_t bytes, void *context)
+{
+    CHECK(bytes > 0);
+    *(int *)context += !strcmp(doing, "checking the journal");
+}
+
+/* Opens and closes it, with damage between where `sql` says so; how often all of it was checked. */
+static int checks_at_start(const char *sql)
+{
+    struct pf_journal *journal = NULL;
+    struct pf_error err = {0};
+    int checks = 0;
+    const struct pf_journal_busy busy = {count_checks, &checks};
+    CHECK_OK(pf_journal_open(&journal, test_directory(), &busy, &err), &err);
+    if (sql) {
+        struct pf_journal_frames frames = {0};
+        run_sql(sql);
+        CHECK_EQ(pf_journal_loose_frames(journal, &frames, &err), -EUCLEAN);
+    }
+    CHECK(!pf_journal_close(journal));
+    return checks;
+}
+
+static const char *note_path(void)
+{
+    static char path[4300];
+    snprintf(path, sizeof(path), "%s.closed", database_path());
+    return path;
+}
+
+TEST(journal_is_checked_whole_only_where_there_is_a_reason)
+{
+    struct pf_journal *journal = open_in(test_directory());
+    record_as(journal, 1, NULL);
+    CHECK(access(note_path(), F_OK) < 0);
+    pf_journal_close(journal);
+    CHECK_EQ(checks_at_start(NULL), 0);
+    CHECK_EQ(checks_at_start(NULL), 0);
+
+    /* Not closed in order. */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (!child) {
+        journal = open_in(test_directory());
+        record_as(journal, 2, NULL);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    CHECK_EQ(checks_at_start(NULL), 1);
+    CHECK_EQ(checks_at_start(NULL), 0);
+
+    /* Written by others, right after it was closed. */
+    run_sql("UPDATE frames SET attempts = 1");
+    CHECK_EQ(checks_at_start(NULL), 1);
+    CHECK_EQ(checks_at_start(NULL), 0);
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000}};
+    CHECK(utimensat(AT_FDCWD, database_path(), times, 0) == 0);
+    CHECK_EQ(checks_at_start(NULL), 1);
+
+    /* Something damaged was read while it was open. */
+    CHECK_EQ(checks_at_start("UPDATE frames SET attempts = -1"), 0);
+    run_sql("UPDATE frames SET attempts = 0");
+    CHECK_EQ(checks_at_start(NULL), 1);
+    CHECK_EQ(checks_at_start("UPDATE frames SET record = '[]'"), 0);
+    CHECK(access(note_path(), F_OK) < 0);
+}
+
+/* How often all is checked with a note that says that this was done so many days ago. */
+static int checks_after_days(int64_t days)
+{
+    pf_journal_leave_note(database_path(), pf_wall_ms() - days * 86400000);
+    return checks_at_start(NULL);
+}
+
+TEST(journal_is_checked_whole_now_and_then)
+{
+    char text[512] = "";
+    pf_journal_close(open_in(test_directory()));
+    CHECK_EQ(checks_after_days(29), 0);
+    CHECK_EQ(checks_after_days(31), 1);
+    CHECK_EQ(checks_at_start(NULL), 0);
+    CHECK_EQ(checks_after_days(-1), 1); /* the clock was set back */
+
+    /* By another version of the program. */
+    int fd = open(note_path(), O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) > 10);
+    close(fd);
+    write_file(note_path(), text);
+    CHECK_EQ(checks_at_start(NULL), 0);
+    text[strlen(text) - 2] ^= 1;
+    write_file(note_path(), text);
+    CHECK_EQ(checks_at_start(NULL), 1);
+}
+
 TEST(journal_of_others_is_refused)
 {
     run_sql("CREATE TABLE addresses (name TEXT)");
