@@ -105,11 +105,15 @@ static inline float pf_darkness(int16_t sample)
  * is never sharp, behind an object, keeps its depth. What is settled is asked for in rounds, each
  * of which brings it some way nearer to the edges. Surroundings are 3 x 3 cells of a level of about 50
  * cells a side. */
-#define PF_MAP_FAIR   0.1f
-#define PF_MAP_AGREE  0.25f /* of the depth, at which agreement counts a half */
-#define PF_MAP_ROUNDS 6
-#define PF_MAP_AROUND 6 /* levels beneath the coarsest */
-#define PF_MAP_REACH  3 /* cells of the finest level by which a depth map is smoothed */
+#define PF_MAP_FAIR    0.1f
+#define PF_MAP_AGREE   0.25f /* of the depth, at which agreement counts a half */
+#define PF_MAP_ROUNDS  6
+#define PF_MAP_AROUND  6  /* levels beneath the coarsest */
+#define PF_VOTE_BINS   32 /* of places, to find a median */
+#define PF_VOTE_BITS   10 /* bin and weight in 16 bits */
+#define PF_VOTE_MOST   ((1 << PF_VOTE_BITS) - 1)
+#define PF_SPECK_REACH 6 /* cells of the finest level around one, by which it may be a speck */
+#define PF_MAP_REACH   3 /* cells of the finest level by which a depth map is smoothed */
 
 /* Output samples of a row that the warp takes together: between the exact ends of such a piece, source
  * coordinates run straight. And the most rows. */
@@ -119,6 +123,11 @@ static inline float pf_darkness(int16_t sample)
 /* Side of a block that alignment looks at by itself, and the number of sums of its products. */
 #define PF_BLOCK      16
 #define PF_BLOCK_SUMS 36
+
+/* Of each cell of a row. */
+struct pf_vote_sums {
+    uint32_t *support, *all;
+};
 
 struct pf_kernels {
     const char *name;
@@ -211,6 +220,10 @@ struct pf_kernels {
      * confidences, PF_MAP_REACH columns on both sides. 1 / narrow: the distance that counts a half. */
     void (*map_smooth_row)(float *out, const float *here, const float *const *place,
                            const float *const *sure, int rows, int width, float narrow);
+    /* Votes (bin << PF_VOTE_BITS | weight) of `rows` rows, PF_SPECK_REACH + 1 at most, and as many columns
+     * as PF_SPECK_REACH to both sides of a cell: those within `near` bins of its own, and all. */
+    void (*map_support_row)(const struct pf_vote_sums *sums, const uint16_t *own,
+                            const uint16_t *const *votes, int rows, int width, int near);
     /* out = nearest of steps + 1 equal steps from 0 to 1, times per_step. */
     void (*map_steps_row)(uint16_t *out, const float *value, int count, int steps, int per_step);
 

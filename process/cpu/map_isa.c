@@ -119,6 +119,72 @@ static void smooth_row(float *restrict out, const float *restrict here, const fl
     }
 }
 
+/* Of cells first .. last: the votes of the columns left .. right that are for a place within `near`
+ * bins of the cell's own, and all of them. */
+static void count_votes(const struct pf_vote_sums *sums, int first, int last, int width,
+                        const uint16_t *own, const uint16_t *const *votes, int rows, int near)
+{
+    for (int x = first; x < last; x++) {
+        int bin = own[x] >> PF_VOTE_BITS;
+        sums->support[x] = sums->all[x] = 0;
+        for (int v = 0; v < rows; v++)
+            for (int u = x - PF_SPECK_REACH; u <= x + PF_SPECK_REACH; u++) {
+                if (u < 0 || u >= width)
+                    continue;
+                int weight = votes[v][u] & PF_VOTE_MOST;
+                int away = (votes[v][u] >> PF_VOTE_BITS) - bin;
+                sums->support[x] += away <= near && away >= -near ? (uint32_t)weight : 0;
+                sums->all[x] += (uint32_t)weight;
+            }
+    }
+}
+
+static void support_row(const struct pf_vote_sums *sums, const uint16_t *own,
+                        const uint16_t *const *votes, int rows, int width, int near)
+{
+    /* So many rows of so many votes have room in 16 bits. */
+    enum { REACH = PF_SPECK_REACH, PIECE = 256, ROWS = 65535 / ((2 * REACH + 1) * PF_VOTE_MOST) };
+    int inner = width - REACH;
+    if (inner < REACH)
+        inner = REACH < width ? REACH : width;
+    count_votes(sums, 0, REACH < width ? REACH : width, width, own, votes, rows, near);
+    count_votes(sums, inner, width, width, own, votes, rows, near);
+    for (int begin = REACH; begin < inner; begin += PIECE) {
+        int count = inner - begin < PIECE ? inner - begin : PIECE;
+        uint16_t least[PIECE], span[PIECE];
+        uint32_t *restrict support = sums->support + begin, *restrict all = sums->all + begin;
+        for (int x = 0; x < count; x++) {
+            int bin = own[begin + x] >> PF_VOTE_BITS;
+            int low = bin < near ? 0 : bin - near;
+            int high = bin + near < PF_VOTE_BINS ? bin + near : PF_VOTE_BINS - 1;
+            least[x] = (uint16_t)(low << PF_VOTE_BITS);
+            span[x] = (uint16_t)((high - low + 1) << PF_VOTE_BITS);
+            support[x] = all[x] = 0;
+        }
+        for (int from = 0; from < rows; from += ROWS) {
+            uint16_t some[PIECE] = {0}, some_of_all[PIECE] = {0};
+            for (int v = from; v < rows && v < from + ROWS; v++) {
+                const uint16_t *restrict vote = votes[v] + begin;
+                for (int x = 0; x < count; x++) {
+                    uint16_t sum = some[x], sum_of_all = some_of_all[x];
+                    for (int u = -REACH; u <= REACH; u++) {
+                        uint16_t weight = vote[x + u] & PF_VOTE_MOST;
+                        uint16_t above = (uint16_t)(vote[x + u] - least[x]);
+                        sum = (uint16_t)(sum + (weight & -(above < span[x])));
+                        sum_of_all = (uint16_t)(sum_of_all + weight);
+                    }
+                    some[x] = sum;
+                    some_of_all[x] = sum_of_all;
+                }
+            }
+            for (int x = 0; x < count; x++) {
+                support[x] += some[x];
+                all[x] += some_of_all[x];
+            }
+        }
+    }
+}
+
 static void steps_row(uint16_t *restrict out, const float *restrict value, int count, int steps,
                       int per_step)
 {
@@ -134,5 +200,6 @@ void ISA(map_kernels)(struct pf_kernels *set)
     set->map_say_row = say_row;
     set->map_agree_row = agree_row;
     set->map_smooth_row = smooth_row;
+    set->map_support_row = support_row;
     set->map_steps_row = steps_row;
 }

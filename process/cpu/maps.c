@@ -16,10 +16,6 @@
 #define ROWS_PER_PIECE 32
 #define DOUBT          0.1f /* confidence against which a level's own word is weighed */
 #define MAX_LEVELS     24
-#define BINS           32 /* of places, to find a median */
-#define VOTE_BITS      10 /* bin and weight in 16 bits */
-#define VOTE_MOST      ((1 << VOTE_BITS) - 1)
-#define SPECK_REACH    6 /* cells */
 #define SPECK_SHARE    4 /* a place for which less than 1 / this of its surroundings speak */
 
 /* One level of the push-pull pyramid, on the grid of cells. */
@@ -294,14 +290,9 @@ static void fill_rows(void *context, int begin, int end, int thread)
     }
 }
 
-/* Weights of the places around a cell, each by the square of its confidence. */
-struct bins {
-    int32_t weight[BINS], total;
-};
-
 static int bin_of(float place)
 {
-    return (int)(least_of(most_of(place, 0), 1) * (BINS - 1) + 0.5f);
+    return (int)(least_of(most_of(place, 0), 1) * (PF_VOTE_BINS - 1) + 0.5f);
 }
 
 /* What a cell says in its bins: a depth map has no use for the frames themselves, so that their
@@ -314,31 +305,27 @@ static void vote_rows(void *context, int begin, int end, int thread)
     (void)thread;
     for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++) {
         float sure = least_of(level->confidence[i], 1);
-        level->frame[i] = (uint16_t)(bin_of(level->place[i]) << VOTE_BITS |
-                                     (1 + (int)(sure * sure * (VOTE_MOST - 1))));
+        level->frame[i] = (uint16_t)(bin_of(level->place[i]) << PF_VOTE_BITS |
+                                     (1 + (int)(sure * sure * (PF_VOTE_MOST - 1))));
     }
 }
 
-static void count_column(const struct map_level *level, struct bins *bins, int x, int top,
-                         int bottom, int sign)
+/* The median of what is said around a cell, every other row of it. */
+static float median_around(const uint16_t *const *votes, int rows, int x, int width)
 {
-    if (x < 0 || x >= level->size.width)
-        return;
-    for (int y = top; y <= bottom; y += 2) { /* every other one says enough */
-        uint16_t vote = level->frame[(size_t)y * (size_t)level->size.width + (size_t)x];
-        int32_t weight = sign * (vote & VOTE_MOST);
-        bins->weight[vote >> VOTE_BITS] += weight;
-        bins->total += weight;
+    int32_t weight[PF_VOTE_BINS] = {0}, total = 0;
+    for (int v = 0; v < rows; v++) {
+        int last = pf_clamp(x + PF_SPECK_REACH, 0, width - 1);
+        for (int u = pf_clamp(x - PF_SPECK_REACH, 0, x); u <= last; u++) {
+            weight[votes[v][u] >> PF_VOTE_BITS] += votes[v][u] & PF_VOTE_MOST;
+            total += votes[v][u] & PF_VOTE_MOST;
+        }
     }
-}
-
-static float median_of(const struct bins *bins)
-{
     int32_t sum = 0;
     int bin = 0;
-    while (bin < BINS - 1 && 2 * (sum += bins->weight[bin]) < bins->total)
+    while (bin < PF_VOTE_BINS - 1 && 2 * (sum += weight[bin]) < total)
         bin++;
-    return (float)bin / (BINS - 1);
+    return (float)bin / (PF_VOTE_BINS - 1);
 }
 
 /* Specks: a place that next to nothing around it speaks for, in the dark or where no frame is sharp
@@ -348,26 +335,21 @@ static void despeckle_rows(void *context, int begin, int end, int thread)
     const struct map_job *job = context;
     const struct map_level *level = &job->level_of[0];
     int width = level->size.width, height = level->size.height;
-    int near = (int)(1.5f * (BINS - 1) / (float)job->highest + 0.5f); /* a frame and a half */
-    (void)thread;
+    /* A frame and a half. */
+    int near = (int)(1.5f * (PF_VOTE_BINS - 1) / (float)job->highest + 0.5f);
+    struct pf_vote_sums sums = {(uint32_t *)line_of(job, thread, 0),
+                                (uint32_t *)line_of(job, thread, 1)};
     for (int y = begin; y < end; y++) {
-        int top = pf_clamp(y - SPECK_REACH, 0, height - 1);
-        int bottom = pf_clamp(y + SPECK_REACH, 0, height - 1);
-        const float *place = level->place + (size_t)y * (size_t)width;
-        float *out = job->smooth + (size_t)y * (size_t)width;
-        struct bins bins = {0};
-        for (int x = 0; x < SPECK_REACH; x++)
-            count_column(level, &bins, x, top, bottom, 1);
-        for (int x = 0; x < width; x++) {
-            count_column(level, &bins, x + SPECK_REACH, top, bottom, 1);
-            int own = bin_of(place[x]);
-            int last = own + near < BINS ? own + near : BINS - 1;
-            int32_t support = 0;
-            for (int bin = own < near ? 0 : own - near; bin <= last; bin++)
-                support += bins.weight[bin];
-            out[x] = SPECK_SHARE * support < bins.total ? median_of(&bins) : place[x];
-            count_column(level, &bins, x - SPECK_REACH, top, bottom, -1);
-        }
+        const uint16_t *votes[PF_SPECK_REACH + 1];
+        int rows = 0, last = pf_clamp(y + PF_SPECK_REACH, 0, height - 1);
+        for (int v = pf_clamp(y - PF_SPECK_REACH, 0, y); v <= last; v += 2) /* says enough */
+            votes[rows++] = level->frame + (size_t)v * (size_t)width;
+        size_t row = (size_t)y * (size_t)width;
+        job->engine->kernels->map_support_row(&sums, level->frame + row, votes, rows, width, near);
+        for (int x = 0; x < width; x++)
+            job->smooth[row + (size_t)x] = SPECK_SHARE * sums.support[x] < sums.all[x]
+                                               ? median_around(votes, rows, x, width)
+                                               : level->place[row + (size_t)x];
     }
 }
 
