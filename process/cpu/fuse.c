@@ -52,6 +52,36 @@ void *pf_arena_take(struct pf_arena *arena, size_t count, size_t size)
     return piece;
 }
 
+struct filling {
+    char *to;
+    size_t size_bytes;
+    float value;
+};
+
+#define PIECE_BYTES ((size_t)1 << 20)
+
+static void fill_pieces(void *context, int begin, int end, int thread)
+{
+    const struct filling *filling = context;
+    (void)thread;
+    size_t from = (size_t)begin * PIECE_BYTES, to = (size_t)end * PIECE_BYTES;
+    to = to < filling->size_bytes ? to : filling->size_bytes;
+    if (filling->value == 0) {
+        memset(filling->to + from, 0, to - from);
+        return;
+    }
+    float *out = (float *)(filling->to + from);
+    for (size_t i = 0; i < (to - from) / sizeof(*out); i++)
+        out[i] = filling->value;
+}
+
+void pf_fuse_fill(struct pf_cpu_engine *engine, void *to, size_t size_bytes, float value)
+{
+    struct filling filling = {to, size_bytes, value};
+    int pieces = (int)((size_bytes + PIECE_BYTES - 1) / PIECE_BYTES);
+    pf_pool_run(engine->pool, pieces, 1, fill_pieces, &filling);
+}
+
 static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 {
     engine->fuser->lay_out(engine, arena);

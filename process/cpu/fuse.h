@@ -81,6 +81,9 @@ void pf_fuse_reduce(struct pf_fuse_job *job);
 void pf_fuse_reduce_between(struct pf_cpu_engine *engine, int plane, int from, int to,
                             int16_t *out);
 
+/* Floats; with 0 anything. By all threads: the first touch of memory is most of what it costs. */
+void pf_fuse_fill(struct pf_cpu_engine *engine, void *to, size_t size_bytes, float value);
+
 #define PF_NO_COVER   1000.0f /* log2 penalty where a frame has no picture */
 #define PF_MOST_NOISE 10.0f   /* grey levels; what is taken for noise beyond that is fine texture */
 

@@ -9,7 +9,6 @@
  * anything yet, the last one's filling stands in. There are no weights, and so neither depth nor any other map.
  */
 #include <math.h>
-#include <string.h>
 
 #include "process/cpu/fuse.h"
 
@@ -28,10 +27,10 @@ static void clear(struct pf_cpu_engine *engine)
 {
     for (int plane = 0; plane < engine->planes; plane++) {
         size_t samples = pf_samples_of(engine->size[plane][0]);
-        memset(engine->mean[plane], 0, samples * sizeof(float));
+        pf_fuse_fill(engine, engine->mean[plane], samples * sizeof(float), 0);
         if (engine->deviations[plane])
-            memset(engine->deviations[plane], 0, samples * sizeof(float));
-        memset(engine->frames[plane], 0, samples * sizeof(uint16_t));
+            pf_fuse_fill(engine, engine->deviations[plane], samples * sizeof(float), 0);
+        pf_fuse_fill(engine, engine->frames[plane], samples * sizeof(uint16_t), 0);
     }
 }
 

@@ -20,8 +20,8 @@ static void lay_out(struct pf_cpu_engine *engine, struct pf_arena *arena)
 static void clear(struct pf_cpu_engine *engine)
 {
     for (int plane = 0; plane < engine->planes; plane++)
-        memset(engine->average[plane][0], 0,
-               pf_samples_of(engine->size[plane][0]) * sizeof(int16_t));
+        pf_fuse_fill(engine, engine->average[plane][0],
+                     pf_samples_of(engine->size[plane][0]) * sizeof(int16_t), 0);
     pf_weights_clear(engine);
 }
 

@@ -62,8 +62,8 @@ static void clear(struct pf_cpu_engine *engine)
 {
     for (int plane = 0; plane < engine->planes; plane++)
         for (int part = 0; part < PF_CPU_PARTS; part++)
-            memset(engine->average[plane][part], 0,
-                   samples_of(engine, plane, part) * sizeof(int16_t));
+            pf_fuse_fill(engine, engine->average[plane][part],
+                         samples_of(engine, plane, part) * sizeof(int16_t), 0);
     pf_weights_clear(engine);
 }
 

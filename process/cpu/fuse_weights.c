@@ -70,19 +70,18 @@ void pf_weights_clear(struct pf_cpu_engine *engine)
     for (int part = 0; part < engine->parts; part++) {
         struct pf_shares *shares = &engine->shares[part];
         size_t count = cells_of(engine, cell_level(part));
-        for (size_t i = 0; i < count; i++)
-            shares->log_total[i] = -1e30f;
-        for (size_t i = 0; i < count && shares->best; i++) {
-            shares->best[i] = -1e30f;
-            shares->winner[i] = 0;
-        }
+        pf_fuse_fill(engine, shares->log_total, count * sizeof(float), -1e30f);
+        if (!shares->best)
+            continue;
+        pf_fuse_fill(engine, shares->best, count * sizeof(float), -1e30f);
+        pf_fuse_fill(engine, shares->winner, count * sizeof(uint16_t), 0);
     }
-    for (size_t i = 0; engine->most && i < cells_of(engine, 1); i++)
-        engine->most[i] = -1e30f;
+    if (engine->most)
+        pf_fuse_fill(engine, engine->most, cells_of(engine, 1) * sizeof(float), -1e30f);
     if (engine->most_light)
-        memset(engine->most_light, 0, cells_of(engine, 1) * sizeof(int16_t));
+        pf_fuse_fill(engine, engine->most_light, cells_of(engine, 1) * sizeof(int16_t), 0);
     if (engine->lamps)
-        memset(engine->lamps, 0, pf_samples_of(lamp_cells(engine)) * sizeof(float));
+        pf_fuse_fill(engine, engine->lamps, pf_samples_of(lamp_cells(engine)) * sizeof(float), 0);
 }
 
 /* The energy that noise alone gives the plane in work[0]: what the quietest tenth of its parts has.
