@@ -3,8 +3,11 @@
  *   FIBERS_MEMORY=BYTES     memory of the device
  *   FIBERS_FAIL_AFTER=N     in a worker, the N-th call fails, and all after it
  *   FIBERS_FAIL_ONCE=FILE   ... in the first one alone: it makes FILE
+ * and what they say when it has ended in order:
+ *   FIBERS_ACCOUNT=FILE     how often memory was taken, and how many bytes of the device were not given back
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,4 +32,14 @@ __attribute__((constructor)) static void read_environment(int argc, char **argv)
         fibers.fail_after = number("FIBERS_FAIL_AFTER");
     if (fd >= 0)
         close(fd);
+}
+
+__attribute__((destructor)) static void write_account(void)
+{
+    const char *path = getenv("FIBERS_ACCOUNT");
+    FILE *file = path ? fopen(path, "w") : NULL;
+    if (!file)
+        return;
+    fprintf(file, "%ld %zu\n", fibers.allocations, fibers.allocated_bytes);
+    fclose(file);
 }

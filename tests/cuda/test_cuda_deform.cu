@@ -271,10 +271,14 @@ TEST(cuda_engine_finds_a_deformation)
     static const struct bend bend = {3, 150};
     double identity[9];
     struct pf_error err = {0};
+    void *kept = NULL;
+    char name[300];
     pf_homography_identity(identity);
+    CHECK_OK(pf_backend_cuda.start(&kept, name, sizeof(name), &err), &err);
     for (int align = PF_ALIGN_FLOW; align <= PF_ALIGN_SYN; align++) {
         struct pf_stack_settings settings;
         memset(&settings, 0, sizeof(settings));
+        settings.kept = kept;
         settings.align = (enum pf_align)align;
         settings.motion = PF_MOTION_SIMILARITY;
         settings.min_correlation = 0.5;
@@ -323,6 +327,7 @@ TEST(cuda_engine_finds_a_deformation)
         pf_image_free(second);
         pf_image_free(stranger);
     }
+    pf_backend_cuda.stop(kept);
 }
 
 /* ---- the kernels ---------------------------------------------------------------------------------- */

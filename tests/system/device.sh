@@ -84,6 +84,33 @@ test_a_gpu_without_room_leaves_the_burst_to_the_processor()
     grep -q 'the GPU has no room: .* the processor did the work' err || fail "$(cat err)"
 }
 
+# Stacks one after the other, in one worker; what it took of the GPU's memory is in $taken.
+stack_times()
+{
+    local i frame
+    for ((i = 0; i < $1; i++)); do
+        printf '{"cmd":"open","burst":"b%d"}\n' $i
+        for frame in "$PWD"/burst/*.jpg; do
+            printf '{"cmd":"add","burst":"b%d","frame":"%s","path":"%s"}\n' $i "${frame##*/}" "$frame"
+        done
+        printf '{"cmd":"drop","burst":"b%d"}\n' $i
+    done >commands
+    FIBERS_ACCOUNT=$PWD/account "$PARFOCAL" process <commands >out 2>err || fail "$(cat err)"
+    [ "$(grep -c '"verdict": *"fused"' out)" -eq $((3 * $1)) ] || fail "$(cat out)"
+    read -r taken left <account
+    [ "$left" -eq 0 ] || fail "$left bytes of the GPU were not given back"
+}
+
+test_a_worker_takes_a_gpus_memory_once()
+{
+    need_fibers
+    small_burst
+    stack_times 1
+    local once=$taken
+    stack_times 3
+    [ "$taken" -eq "$once" ] || fail "memory was taken $taken times for three stacks, $once times for one"
+}
+
 test_a_gpu_that_fails_once_is_tried_again()
 {
     need_fibers
