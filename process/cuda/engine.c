@@ -9,214 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A chunk holds a part of a plane of 16 bits, and so many bytes at most but for a row. */
-#define CHUNK_PARTS 4
-#define CHUNK_BYTES ((size_t)8 << 20)
-
-#define SPARE_PICTURES 14 /* of light: four pyramids and what correlation works with */
-
-/* --- memory --- */
-
-static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, struct pf_error *err)
-{
-    struct pf_cuda_bytes bytes = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
-    int r = 0;
-    if (bytes.device)
-        r = pf_cuda_alloc(engine->cuda, &engine->raw_arena, bytes.device, err);
-    else if (bytes.host)
-        r = pf_cuda_alloc_pinned(engine->cuda, &engine->raw_arena, bytes.host, err);
-    if (r == 0)
-        pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, engine->raw_arena);
-    return r;
-}
-
-static void give_raw(struct pf_cuda_engine *engine)
-{
-    if (engine->raw.in_host)
-        pf_cuda_release_pinned(engine->cuda, engine->raw_arena);
-    else
-        pf_cuda_release(engine->cuda, engine->raw_arena);
-    engine->raw_arena = NULL;
-}
-
-static void give_memory(struct pf_cuda_engine *engine)
-{
-    if (engine->kept && engine->arena)
-        engine->kept->busy--;
-    give_raw(engine);
-    pf_cuda_release(engine->cuda, engine->arena);
-    pf_cuda_release_pinned(engine->cuda, engine->sums);
-    engine->arena = engine->sums = NULL;
-    for (int i = 0; i < 2; i++)
-        pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
-    pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
-    engine->chunk[0] = engine->chunk[1] = NULL;
-    engine->cells_of_light = NULL;
-}
-
-/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
-static int view_level(struct pf_cuda_engine *engine)
-{
-    int level = pf_cuda_alignment_halvings(&engine->alignment, engine->shape.width);
-    return level > engine->memory.levels ? engine->memory.levels : level;
-}
-
-/* What alignment takes when it knows the pictures. */
-static size_t spare_bytes(struct pf_cuda_engine *engine)
-{
-    const struct pf_cuda_grid *view = &engine->memory.size[0][view_level(engine)];
-    return ((size_t)1 << 18) +
-           SPARE_PICTURES * sizeof(float) * (size_t)view->width * (size_t)view->height;
-}
-
-static void give_back(struct pf_cuda_engine *engine)
-{
-    pf_cuda_give_back(engine->kept ? engine->kept->store : NULL);
-}
-
-/* All that frames of this kind need with a thrift. */
-static int take_with(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift,
-                     struct pf_error *err)
-{
-    struct pf_cuda_bytes bytes =
-        pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
-    int r = pf_cuda_alloc(engine->cuda, &engine->arena, bytes.device, err);
-    if (r == 0 && engine->kept)
-        engine->kept->busy++;
-    if (r == 0 && bytes.host)
-        r = pf_cuda_alloc_pinned(engine->cuda, &engine->sums, bytes.host, err);
-    if (r == 0)
-        r = take_raw(engine, thrift, err);
-    if (r == 0)
-        pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, engine->arena, engine->sums);
-    return r;
-}
-
-static int look_for_spare_room(struct pf_cuda_engine *engine, struct pf_error *err)
-{
-    void *spare = NULL;
-    int r = pf_cuda_alloc(engine->cuda, &spare, spare_bytes(engine), err);
-    pf_cuda_release(engine->cuda, spare);
-    return r;
-}
-
-/* What a thrift needs: of the device alignment's as well. `memory` and `raw` have the sizes then. */
-static size_t needed(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift,
-                     struct pf_cuda_bytes ret[2])
-{
-    ret[0] = pf_cuda_lay_out(&engine->memory, &engine->shape, thrift, NULL, NULL);
-    ret[1] = pf_cuda_lay_out_raw(&engine->raw, &engine->shape, thrift, NULL);
-    return ret[0].device + ret[1].device + spare_bytes(engine);
-}
-
-/* Whether the memory that other stacks have left is enough, with the least thrift that there is room for. A
- * device that shares the host's memory has more than it knows of. */
-static bool find_kept(struct pf_cuda_engine *engine, enum pf_cuda_thrift *ret)
-{
-    struct pf_cuda_store *store = engine->kept ? engine->kept->store : NULL;
-    for (int thrift = PF_CUDA_AMPLE; store && thrift < PF_CUDA_THRIFTS; thrift++) {
-        struct pf_cuda_bytes bytes[2];
-        if (needed(engine, thrift, bytes) >
-                pf_cuda_free_bytes() + pf_cuda_store_free_bytes(store) &&
-            !pf_cuda_shares_memory(engine->cuda))
-            continue;
-        const size_t device[2] = {bytes[0].device, bytes[1].device};
-        const size_t host[2] = {bytes[0].host, bytes[1].host};
-        *ret = thrift;
-        return pf_cuda_store_has(store, false, device, 2) &&
-               pf_cuda_store_has(store, true, host, 2);
-    }
-    return false;
-}
-
-/* All that frames of this kind need, with less to spare where there is less room. */
-static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *err)
-{
-    enum pf_cuda_thrift kept;
-    if (find_kept(engine, &kept))
-        return take_with(engine, kept, err);
-    int r = -ENOMEM;
-    for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
-        pf_error_clear(err);
-        give_back(engine);
-        r = take_with(engine, thrift, err);
-        if (r == 0)
-            r = look_for_spare_room(engine, err);
-        if (r < 0)
-            give_memory(engine);
-    }
-    give_back(engine);
-    if (r != -ENOMEM)
-        return r;
-    struct pf_cuda_bytes bytes[2];
-    size_t most = needed(engine, PF_CUDA_THRIFTS - 1, bytes), free_bytes = pf_cuda_free_bytes();
-    if (most > free_bytes) {
-        pf_error_clear(err);
-        return pf_fail(err, ENOMEM,
-                       "the GPU has no room: frames of %d x %d need %zu MiB at the least, %zu MiB "
-                       "are free",
-                       engine->shape.width, engine->shape.height, (most >> 20) + 1,
-                       free_bytes >> 20);
-    }
-    return r;
-}
-
-static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,
-                                     const struct pf_image *frame)
-{
-    return (struct pf_cuda_shape){.width = frame->width,
-                                  .height = frame->height,
-                                  .planes = frame->planes,
-                                  .bits = frame->bits,
-                                  .chroma_shift_x = frame->chroma_shift_x,
-                                  .chroma_shift_y = frame->chroma_shift_y,
-                                  .fuse = engine->settings.fuse,
-                                  .maps = engine->settings.depth,
-                                  .clip = engine->settings.clip > 0,
-                                  .shares_memory = engine->shares_memory};
-}
-
-static int take_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
-{
-    int r = 0;
-    size_t row_bytes = 3 * (size_t)engine->shape.width + 4096;
-    size_t part_bytes =
-        2 * (size_t)engine->shape.width * (size_t)engine->shape.height / CHUNK_PARTS;
-    engine->chunk_bytes = part_bytes < CHUNK_BYTES ? part_bytes : CHUNK_BYTES;
-    if (engine->chunk_bytes < row_bytes)
-        engine->chunk_bytes = row_bytes;
-    for (int i = 0; r == 0 && i < 2; i++) {
-        void *chunk = NULL;
-        r = pf_cuda_alloc_pinned(engine->cuda, &chunk, engine->chunk_bytes, err);
-        engine->chunk[i] = chunk;
-    }
-    return r;
-}
-
-static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
-                   struct pf_error *err)
-{
-    if (frame->height > PF_CUDA_MOST_ROWS)
-        return pf_fail(err, ENOMEM, "the GPU has no room: %d rows, %d are possible", frame->height,
-                       PF_CUDA_MOST_ROWS);
-    engine->shape = shape_of(engine, frame);
-    engine->weighing =
-        pf_weighing_for(engine->fuser->weighing, engine->shape.width, engine->shape.height);
-    int r = take_device_memory(engine, err);
-    if (r < 0)
-        return r;
-    void *cells = NULL;
-    r = pf_cuda_alloc_pinned(engine->cuda, &cells, sizeof(*engine->cells_of_light), err);
-    engine->cells_of_light = cells;
-    if (r == 0 && !engine->shares_memory)
-        r = take_chunks(engine, err);
-    if (r < 0)
-        return r;
-    pf_kernels(0); /* fills the tables */
-    pf_cuda_clear(engine);
-    return pf_cuda_wait(engine->cuda, err);
-}
-
 static void cuda_close(void *opaque)
 {
     struct pf_cuda_engine *engine = opaque;
@@ -225,11 +17,11 @@ static void cuda_close(void *opaque)
     pf_cuda_alignment_close(&engine->alignment);
     if (engine->cuda) {
         pf_cuda_release(engine->cuda, engine->nodes);
-        give_memory(engine);
+        pf_cuda_give_memory(engine);
     }
     /* What another one works with is enough for those to come. */
     if (engine->kept && engine->kept->busy)
-        give_back(engine);
+        pf_cuda_give_back(engine->kept->store);
     pf_cuda_free(engine->cuda);
     free(engine);
 }
@@ -418,9 +210,7 @@ static int bring(struct pf_cuda_engine *engine, struct pf_error *err)
         /* Memory that cannot be shared: frames are copied from now on, as elsewhere. */
         unshare(engine);
         engine->shares_memory = engine->shape.shares_memory = false;
-        r = take_raw(engine, engine->memory.thrift, err);
-        if (r == 0)
-            r = take_chunks(engine, err);
+        r = pf_cuda_make_room_for_copies(engine, err);
         if (r < 0)
             return r;
     }
@@ -494,30 +284,10 @@ static void read_cells(struct pf_cuda_engine *engine, struct pf_focus *ret)
     pf_focus_of_cells(ret, sums, width, height);
 }
 
-/* Memory for frames like this one: a frame that was set aside may have been of another kind, and one
- * of a stack may have more bits than those before it. */
-static int make_room(struct pf_cuda_engine *engine, const struct pf_image *frame,
-                     struct pf_error *err)
-{
-    struct pf_cuda_shape shape = shape_of(engine, frame);
-    const struct pf_cuda_shape *known = &engine->shape;
-    if (!engine->arena || shape.width != known->width || shape.height != known->height ||
-        shape.planes != known->planes || shape.chroma_shift_x != known->chroma_shift_x ||
-        shape.chroma_shift_y != known->chroma_shift_y) {
-        give_memory(engine);
-        return prepare(engine, frame, err);
-    }
-    engine->shape.bits = shape.bits;
-    if (shape.bits <= engine->raw.bits || engine->shares_memory)
-        return 0;
-    give_raw(engine);
-    return take_raw(engine, engine->memory.thrift, err);
-}
-
 int pf_cuda_bring(struct pf_cuda_engine *engine, const struct pf_image *frame, struct pf_error *err)
 {
     let_go(engine);
-    int r = make_room(engine, frame, err);
+    int r = pf_cuda_make_room(engine, frame, err);
     if (r < 0)
         return r;
     engine->frame = frame;
@@ -579,7 +349,7 @@ static void cuda_drop(void *opaque)
 static int make_stack_view(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     const struct pf_cuda_memory *memory = &engine->memory;
-    int level = view_level(engine);
+    int level = pf_cuda_view_level(engine);
     const struct pf_cuda_grid *size = &memory->size[0][level];
     pf_cuda_collapse_plane(engine, 0, level);
     pf_cuda_light(engine->cuda, memory->light[0], memory->work[0][level], size);

@@ -1,4 +1,5 @@
-/* The CUDA backend's own state: shared by its C files (engine.c, fuse.c, result.c) and nobody else. */
+/* The CUDA backend's own state: shared by its C files (engine.c, engine_memory.c, fuse.c,
+ * result.c) and nobody else. */
 #ifndef PF_CUDA_ENGINE_H
 #define PF_CUDA_ENGINE_H
 
@@ -53,6 +54,17 @@ struct pf_cuda_engine {
     void *nodes;                          /* device: of a displacement field */
     size_t nodes_bytes;
 };
+
+/* engine_memory.c; memory for frames like this one: a frame that was set aside may have been of another kind,
+ * and one of a stack may have more bits than those before it. What is in the stack stays there, unless the
+ * frame is of another size or has other planes. -ENOMEM: for none of them, with the bytes that are lacking. */
+int pf_cuda_make_room(struct pf_cuda_engine *engine, const struct pf_image *frame,
+                      struct pf_error *err);
+/* The same where frames cannot be read in the memory that they come in, after all. */
+int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error *err);
+void pf_cuda_give_memory(struct pf_cuda_engine *engine);
+/* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
+int pf_cuda_view_level(struct pf_cuda_engine *engine);
 
 /* engine.c; the two steps of taking a frame in hand: its upload is queued, then it is measured. */
 int pf_cuda_bring(struct pf_cuda_engine *engine, const struct pf_image *frame,

@@ -5,7 +5,8 @@
 
 extern "C" {
 #include "process/backend.h"
-#include "process/cuda/memory.h"
+#include "process/cuda/engine.h"
+#include "process/room.h"
 #include "process/stack.h"
 }
 #include "tests/cuda/burst.h"
@@ -202,6 +203,30 @@ TEST(cuda_memory_that_is_kept_goes_where_the_device_is_short)
     pf_backend_cuda.stop(kept);
 }
 
+/* With so little memory that the engine comes to this thrift, and no less. */
+static void leave_memory_for(enum pf_cuda_thrift wanted, const struct kind *kind, enum pf_fuse fuse)
+{
+    struct pf_stack_settings settings = {};
+    struct pf_error err = {};
+    struct pf_focus focus;
+    double contrast;
+    void *opaque = NULL;
+    int thrift = -1;
+    settings.fuse = fuse;
+    settings.clip = 3;
+    settings.depth = true;
+    struct pf_image *frame = burst_frame(kind, 0);
+    while (thrift < wanted) {
+        fibers.memory_bytes -= 20000;
+        CHECK_OK(pf_backend_cuda.open(&opaque, &settings, NULL, &err), &err);
+        CHECK_OK(pf_backend_cuda.load(opaque, frame, NULL, &focus, &contrast, &err), &err);
+        thrift = ((struct pf_cuda_engine *)opaque)->memory.thrift;
+        pf_backend_cuda.close(opaque);
+    }
+    CHECK_EQ(thrift, wanted);
+    pf_image_free(frame);
+}
+
 TEST(cuda_stack_with_little_memory_is_the_same)
 {
     const struct kind jpeg = {161, 120, 8, 3, 1, 1, 2}, deep = {163, 121, 16, 3, 0, 0, 2},
@@ -216,11 +241,9 @@ TEST(cuda_stack_with_little_memory_is_the_same)
     for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
         fibers.memory_bytes = fibers.most_allocated_bytes = 0;
         struct outcome ample = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
-        /* Less than the last one took: one frame and one plane at a time; then the sums are the host's; then
-         * all that can be is. */
+        fibers.memory_bytes = fibers.most_allocated_bytes;
         for (int thrift = PF_CUDA_FRUGAL; thrift < PF_CUDA_THRIFTS; thrift++) {
-            fibers.memory_bytes = fibers.most_allocated_bytes - 1000;
-            fibers.most_allocated_bytes = 0;
+            leave_memory_for((enum pf_cuda_thrift)thrift, stacks[i].kind, stacks[i].fuse);
             struct outcome less = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
             CHECK(is_same(&ample, &less));
             forget(&less);
@@ -319,25 +342,41 @@ TEST(cuda_stack_of_a_strip_that_is_too_tall_goes_to_the_processor)
     pf_stack_free(stack);
 }
 
-TEST(cuda_stack_without_room_goes_to_the_processor)
+static const struct kind PLAIN = {161, 120, 8, 3, 1, 1, 2};
+
+static void check_that_the_processor_takes_over(const char *why)
 {
-    struct kind kind = {161, 120, 8, 3, 1, 1, 2};
     struct pf_stack_settings settings = {};
     struct pf_stack *stack = NULL;
     struct pf_frame_result result;
     struct pf_error err = {};
     settings.backend = &pf_backend_cuda;
     settings.align = PF_ALIGN_NONE;
-    fibers.memory_bytes = 100000;
+    settings.depth = true;
     CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
-    struct pf_image *frame = burst_frame(&kind, 0);
+    struct pf_image *frame = burst_frame(&PLAIN, 0);
     CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
     CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
     CHECK(pf_stack_backend(stack) == &pf_backend_cpu);
-    CHECK(strstr(pf_stack_note(stack), "the GPU has no room: frames of 161 x 120 need 2 MiB at the "
-                                       "least, 0 MiB are free"));
+    CHECK_STR(pf_stack_note(stack), why);
     pf_image_free(frame);
     pf_stack_free(stack);
+}
+
+TEST(cuda_stack_without_room_goes_to_the_processor)
+{
+    fibers.memory_bytes = 100000;
+    check_that_the_processor_takes_over(
+        "the GPU has no room: frames of 161 x 120 need 2 MiB at the least, 0 MiB are free");
+}
+
+TEST(cuda_stack_that_the_host_has_no_room_for_either_goes_to_the_processor)
+{
+    fibers.memory_bytes = most_allocated_for(&PLAIN, PF_FUSE_PYRAMID, NULL);
+    leave_memory_for(PF_CUDA_SCANT, &PLAIN, PF_FUSE_PYRAMID);
+    pf_room_set(50000, NULL);
+    check_that_the_processor_takes_over("the GPU has no room for frames of 161 x 120, nor has the "
+                                        "host for the 1 MiB that it lacks: 0 MiB are left");
 }
 #endif
 
