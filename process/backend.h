@@ -37,6 +37,10 @@ struct pf_backend {
     int (*start)(void **ret_kept, char *ret_name, size_t size, struct pf_error *err);
     void (*stop)(void *kept); /* no engine has it any more. NULL allowed */
 
+    /* Looks for what decodes JPEGs on the device, for load(); *ret_name: which it is, in words. NULL:
+     * load() wants samples. The reason why there is none: -ENOTSUP. After start(), once per process. */
+    int (*find_decoder)(char *ret_name, size_t size, struct pf_error *err);
+
     /* settings and pool are borrowed for the engine's life. Engines with the same `kept` are used by
      * one thread at a time, all together. */
     int (*open)(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
@@ -44,8 +48,10 @@ struct pf_backend {
     void (*close)(void *engine); /* NULL allowed */
 
     /* Takes a frame in hand: measures it and prepares its alignment. `frame` is borrowed until the
-     * next load, keep or drop. look: what was found of it before (NULL: nothing), which may be of no use
-     * here; what is in it is taken, and it stays the caller's. All frames of an engine that are fused have one size and plane layout. */
+     * next load, keep or drop; where there is a find_decoder() it may be a coded one, and one that is
+     * not decoded on the device says why in `refused`. look: what was found of it before (NULL:
+     * nothing), which may be of no use here; what is in it is taken, and it stays the caller's. All
+     * frames of an engine that are fused have one size and plane layout. */
     int (*load)(void *engine, const struct pf_image *frame, struct pf_look *look,
                 struct pf_focus *ret_focus, double *ret_contrast, struct pf_error *err);
     /* h: start on entry, result on success: target point -> point of the frame in hand.

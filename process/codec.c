@@ -16,6 +16,13 @@
 size_t pf_source_read(struct pf_source *source, void *bytes, size_t size)
 {
     size_t got = 0;
+    if (source->bytes) {
+        int64_t left = source->size_bytes - source->offset;
+        got = left <= 0 ? 0 : (uint64_t)left < size ? (size_t)left : size;
+        memcpy(bytes, source->bytes + source->offset, got);
+        source->offset += (int64_t)got;
+        return got;
+    }
     while (got < size) {
         ssize_t n = pread(source->fd, (char *)bytes + got, size - got, source->offset);
         if (n < 0 && errno == EINTR)
@@ -127,6 +134,27 @@ int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_dec
     posix_fadvise(source.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     r = decode(ret, &source, err);
     close(source.fd);
+    return r;
+}
+
+int pf_image_as_jpeg(struct pf_image **ret, const struct pf_image *image, struct pf_error *err)
+{
+    const struct pf_decode_limits limits = {.max_pixels = INT64_MAX, .coded_side = 1};
+    const struct pf_encode_options options = {.format = PF_FORMAT_JPEG, .jpeg_quality = 95};
+    const struct pf_blob none = {0};
+    struct pf_sink sink = {.fd = pf_source_memory("", 0, err), .path = "a JPEG in memory"};
+    struct pf_encode_job job = {
+        .image = image, .exif = &none, .icc = &none, .options = &options, .sink = &sink};
+    if (sink.fd < 0)
+        return sink.fd;
+    int r = pf_encode_jpeg(&job, err);
+    struct pf_source source = {
+        .fd = sink.fd, .path = sink.path, .size_bytes = sink.offset, .limits = &limits};
+    if (r == 0)
+        r = pf_decode_jpeg(ret, &source, err);
+    else if (sink.error)
+        pf_fail_errno(err, sink.error, "%s", sink.path);
+    close(sink.fd);
     return r;
 }
 

@@ -19,6 +19,10 @@ struct pf_decode_limits {
      * allocated for it; the thread that decodes. May be NULL. */
     void (*declared)(void *context, int64_t pixels);
     void *context;
+    /* > 0: a JPEG that a device may decode is read to its end, so that all that is wrong with it is
+     * known, and left as it is (struct pf_image's `coded`); reduced to this, on its longer side, or
+     * more. The file is kept in memory for it. 0: all are decoded. */
+    int coded_side;
 };
 
 /* Decodes a whole file, told by its content and not by its name. JPEG keeps its own YCbCr planes
@@ -31,6 +35,9 @@ struct pf_decode_limits {
  * open/read. The text names path and cause. */
 int pf_image_decode(struct pf_image **ret, const char *path, const struct pf_decode_limits *limits,
                     struct pf_error *err);
+
+/* A picture of 8 bits as a JPEG of it that is not decoded; `coded_side` is 1. -ENOMEM, -ENOTSUP. */
+int pf_image_as_jpeg(struct pf_image **ret, const struct pf_image *image, struct pf_error *err);
 
 /* A small picture of the file without decoding it whole, where there is a short way: the thumbnail in
  * a JPEG's EXIF if it shows the same, or the JPEG reduced while it is decoded, or the preview of a

@@ -15,10 +15,12 @@
 #include "process/image.h"
 #include "process/pool.h"
 
-/* A regular file opened for reading; `offset` is where the next pf_source_read() begins. */
+/* A regular file opened for reading, or one in memory; `offset` is where the next pf_source_read()
+ * begins. */
 struct pf_source {
     int fd;
-    const char *path; /* borrowed, for error texts */
+    const uint8_t *bytes; /* borrowed; NULL: it is read from fd */
+    const char *path;     /* borrowed, for error texts */
     int64_t size_bytes;
     int64_t offset;
     int error; /* errno of the first failed read, 0 none */
@@ -40,7 +42,8 @@ size_t pf_source_read(struct pf_source *source, void *bytes, size_t size);
 int pf_source_check_size(const struct pf_source *source, uint64_t width, uint64_t height,
                          struct pf_error *err);
 
-/* Each returns an image that its caller owns, complete with metadata and orientation. */
+/* Each returns an image that its caller owns, complete with metadata and orientation; a JPEG may stay
+ * coded, as the limits say. */
 int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_error *err);

@@ -13,9 +13,10 @@
 #include "process/exif.h"
 #include "process/profile.h"
 
-#define BUFFER_BYTES 65536
-#define SCANS_MAX    200 /* a progressive file needs about 10; each costs a pass over the picture */
-#define EOF_TEXT     "the file ends early (truncated)"
+#define BUFFER_BYTES     65536
+#define SCANS_MAX        200 /* a progressive file needs about 10; each costs a pass over the picture */
+#define SMALL_FILE_BYTES (1 << 20)
+#define EOF_TEXT         "the file ends early (truncated)"
 
 struct reader {
     struct jpeg_decompress_struct info;
@@ -25,10 +26,10 @@ struct reader {
     jmp_buf jump;
     struct pf_source *source;
     struct pf_error *err;
-    int result;     /* negative errno once failed */
-    bool head_only; /* the picture is not read */
-    int least_side; /* it is reduced, but not below this; 0: it is not */
-    struct pf_image *image;
+    int result;                     /* negative errno once failed */
+    bool head_only;                 /* the picture is not read */
+    int least_side;                 /* it is reduced, but not below this; 0: it is not */
+    struct pf_image *image, *coded; /* coded: what stays so, and `image` is its reduced picture */
     JSAMPLE *scratch; /* a row for what lies below the picture, or one converted row */
     JOCTET buffer[BUFFER_BYTES];
 };
@@ -81,7 +82,9 @@ static void source_init(j_decompress_ptr info)
 static boolean source_fill(j_decompress_ptr info)
 {
     struct reader *reader = info->client_data;
-    size_t got = pf_source_read(reader->source, reader->buffer, sizeof(reader->buffer));
+    size_t got = 0;
+    if (!reader->coded) /* else all of it was there */
+        got = pf_source_read(reader->source, reader->buffer, sizeof(reader->buffer));
     if (!got)
         leave(reader, EBADMSG, EOF_TEXT);
     reader->manager.next_input_byte = reader->buffer;
@@ -287,6 +290,76 @@ static void read_reduced(struct reader *reader)
     }
 }
 
+/* One that decoders other than libjpeg know well: a single scan of Huffman codes, planes as ours. A file
+ * larger than its samples, and that by a good deal, is not kept in memory. */
+static bool may_stay_coded(struct reader *reader, bool planar)
+{
+    j_decompress_ptr info = &reader->info;
+    int64_t samples = (int64_t)info->image_width * info->image_height * info->num_components;
+    return reader->source->limits->coded_side && planar && !info->arith_code &&
+           !jpeg_has_multiple_scans(info) &&
+           (info->jpeg_color_space == JCS_YCbCr || info->jpeg_color_space == JCS_GRAYSCALE) &&
+           reader->source->size_bytes <= samples + SMALL_FILE_BYTES;
+}
+
+static int decode_coded(struct pf_image **ret, const struct pf_coded *coded, struct pf_error *err)
+{
+    const struct pf_decode_limits limits = {.max_pixels = INT64_MAX};
+    struct pf_source source = {.fd = -1,
+                               .bytes = coded->bytes,
+                               .path = coded->path,
+                               .size_bytes = (int64_t)coded->size_bytes,
+                               .limits = &limits};
+    return pf_decode_jpeg(ret, &source, err);
+}
+
+/* The whole file into memory, where libjpeg begins anew: what it finds sound is what is kept. */
+static void take_file(struct reader *reader, int shift_x, int shift_y)
+{
+    struct pf_source *source = reader->source;
+    j_decompress_ptr info = &reader->info;
+    size_t size = (size_t)source->size_bytes;
+    struct pf_image *image = NULL;
+    reader->result =
+        pf_image_new_coded(&image, (int)info->image_width, (int)info->image_height,
+                           info->num_components, shift_x, shift_y, size, source->path, reader->err);
+    if (reader->result < 0)
+        longjmp(reader->jump, 1);
+    reader->coded = image;
+    image->coded->decode = decode_coded;
+    source->offset = 0;
+    if (pf_source_read(source, image->coded->bytes, size) < size)
+        leave(reader, EBADMSG, EOF_TEXT);
+    jpeg_abort_decompress(info);
+    reader->manager.next_input_byte = image->coded->bytes;
+    reader->manager.bytes_in_buffer = size;
+    jpeg_read_header(info, TRUE);
+    bool same = (int)info->image_width == image->width &&
+                (int)info->image_height == image->height && info->num_components == image->planes &&
+                planar_shifts(info, &shift_x, &shift_y) == 0 && image->chroma_shift_x == shift_x &&
+                image->chroma_shift_y == shift_y && !jpeg_has_multiple_scans(info);
+    if (!same)
+        leave(reader, EBADMSG, "the file changes while it is read");
+}
+
+/* Decoding entropy is what finds all that libjpeg has to say against a file, and most of the work; the
+ * small picture falls off on the way. What follows the end marker is none of the picture's. */
+static void read_coded(struct reader *reader, int shift_x, int shift_y)
+{
+    take_file(reader, shift_x, shift_y);
+    reader->least_side = reader->source->limits->coded_side;
+    read_reduced(reader);
+    jpeg_finish_decompress(&reader->info);
+    struct pf_coded *coded = reader->coded->coded;
+    coded->size_bytes = (size_t)(reader->manager.next_input_byte - coded->bytes);
+    reader->result = pf_image_copy_metadata(reader->coded, reader->image, reader->err);
+    if (reader->result < 0)
+        longjmp(reader->jump, 1);
+    coded->reduced = reader->image;
+    reader->image = reader->coded;
+    reader->coded = NULL;
+}
+
 static void read_head(struct reader *reader)
 {
     reader->result = pf_image_new(&reader->image, 1, 1, 8, 1, 0, 0, reader->err);
@@ -298,7 +371,7 @@ static void read_head(struct reader *reader)
 static void read_picture(struct reader *reader)
 {
     j_decompress_ptr info = &reader->info;
-    int shift_x, shift_y;
+    int shift_x = 0, shift_y = 0;
 
     jpeg_save_markers(info, JPEG_APP0 + 1, 0xffff);
     jpeg_save_markers(info, JPEG_APP0 + 2, 0xffff);
@@ -317,6 +390,10 @@ static void read_picture(struct reader *reader)
         return;
     }
     bool planar = planar_shifts(info, &shift_x, &shift_y) == 0;
+    if (may_stay_coded(reader, planar)) {
+        read_coded(reader, shift_x, shift_y);
+        return;
+    }
     switch (info->jpeg_color_space) {
     case JCS_GRAYSCALE:
         info->out_color_space = JCS_GRAYSCALE;
@@ -386,6 +463,7 @@ static int run_reader(struct reader *reader, struct pf_image **ret, int *ret_wid
         *ret_height = (int)reader->info.image_height;
     }
     pf_image_free(reader->image);
+    pf_image_free(reader->coded);
     free(reader->scratch);
     jpeg_destroy_decompress(&reader->info);
     free(reader);

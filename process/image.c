@@ -28,8 +28,9 @@ static int new_plane(struct pf_image *image, int plane, struct pf_error *err)
                  : 0;
 }
 
-int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
-                 int chroma_shift_x, int chroma_shift_y, struct pf_error *err)
+/* All but its planes. */
+static int new_image(struct pf_image **ret, int width, int height, int bits, int planes,
+                     int chroma_shift_x, int chroma_shift_y, struct pf_error *err)
 {
     if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX)
         return pf_fail(err, EINVAL, "an image of %d x %d pixels is not possible", width, height);
@@ -49,15 +50,69 @@ int pf_image_new(struct pf_image **ret, int width, int height, int bits, int pla
     image->chroma_shift_y = planes == 3 ? chroma_shift_y : 0;
     image->source_bits = bits;
     image->orientation = 1;
-    for (int i = 0; i < planes; i++) {
-        int r = new_plane(image, i, err);
-        if (r < 0) {
-            pf_image_free(image);
-            return r;
-        }
+    *ret = image;
+    return 0;
+}
+
+int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
+                 int chroma_shift_x, int chroma_shift_y, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    int r = new_image(&image, width, height, bits, planes, chroma_shift_x, chroma_shift_y, err);
+    for (int i = 0; r == 0 && i < planes; i++)
+        r = new_plane(image, i, err);
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
     }
     *ret = image;
     return 0;
+}
+
+int pf_image_new_coded(struct pf_image **ret, int width, int height, int planes, int chroma_shift_x,
+                       int chroma_shift_y, size_t size_bytes, const char *path,
+                       struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    int r = new_image(&image, width, height, 8, planes, chroma_shift_x, chroma_shift_y, err);
+    if (r < 0)
+        return r;
+    void *bytes = NULL;
+    struct pf_coded *coded = calloc(1, sizeof(*coded));
+    image->coded = coded;
+    if (coded)
+        coded->path = strdup(path);
+    r = coded && coded->path ? pf_room_take(&bytes, size_bytes, err)
+                             : pf_fail(err, ENOMEM, "out of memory for an image");
+    if (r < 0) {
+        pf_image_free(image);
+        return r;
+    }
+    coded->bytes = bytes;
+    coded->size_bytes = coded->room_bytes = size_bytes;
+    *ret = image;
+    return 0;
+}
+
+int pf_image_samples(const struct pf_image *image, const struct pf_image **ret,
+                     struct pf_error *err)
+{
+    struct pf_coded *coded = image->coded;
+    int r = coded && !coded->decoded ? coded->decode(&coded->decoded, coded, err) : 0;
+    if (r == 0)
+        *ret = coded ? coded->decoded : image;
+    return r;
+}
+
+static void free_coded(struct pf_coded *coded)
+{
+    if (!coded)
+        return;
+    pf_room_give(coded->bytes, coded->room_bytes);
+    pf_image_free(coded->reduced);
+    pf_image_free(coded->decoded);
+    free(coded->path);
+    free(coded);
 }
 
 struct pf_image *pf_image_free(struct pf_image *image)
@@ -70,6 +125,7 @@ struct pf_image *pf_image_free(struct pf_image *image)
     free(image->cover);
     free(image->icc.bytes);
     free(image->exif.bytes);
+    free_coded(image->coded);
     free(image);
     return NULL;
 }

@@ -7,6 +7,9 @@
  * colour profile stays valid. Chroma planes may be halved in either direction (4:2:0, 4:2:2,
  * 4:4:0); a halved sample is centred between its two pixels (JFIF siting). Pixels are stored as in
  * the file: `orientation` (EXIF 1..8) is what output applies.
+ *
+ * A picture for a device that decodes by itself may have `coded` in place of its planes: then all but
+ * `plane` and `stride_bytes` is as if it were decoded. Whoever wants samples asks pf_image_samples().
  */
 #ifndef PF_IMAGE_H
 #define PF_IMAGE_H
@@ -21,6 +24,8 @@ struct pf_blob {
     size_t size_bytes;
 };
 
+struct pf_coded;
+
 struct pf_image {
     int width, height;                  /* pixels of the luma plane */
     int bits;                           /* 8: uint8_t samples; 16: uint16_t, native order */
@@ -31,15 +36,36 @@ struct pf_image {
     size_t stride_bytes[3]; /* multiple of 64; rows are 64-byte aligned */
     uint8_t *
         cover; /* a byte a pixel, row by row: 255 is covered, 0 transparent; NULL: all is covered */
-    int orientation;     /* EXIF 1..8 */
-    struct pf_blob icc;  /* ICC profile as in the file */
-    struct pf_blob exif; /* TIFF-shaped EXIF block, without "Exif\0\0" */
+    int orientation;        /* EXIF 1..8 */
+    struct pf_blob icc;     /* ICC profile as in the file */
+    struct pf_blob exif;    /* TIFF-shaped EXIF block, without "Exif\0\0" */
+    struct pf_coded *coded; /* NULL: it is decoded */
+};
+
+/* A picture's file, in memory, which is known to be whole and sound. */
+struct pf_coded {
+    uint8_t *bytes;
+    size_t size_bytes, room_bytes; /* room_bytes: what is taken for it */
+    char *path;                    /* where it came from */
+    struct pf_image *reduced;      /* the picture in small; NULL: none */
+    int (*decode)(struct pf_image **ret, const struct pf_coded *coded, struct pf_error *err);
+    struct pf_image *decoded; /* NULL: nobody has asked yet */
+    char refused[256];        /* why a device has not decoded it, "" */
 };
 
 /* Allocates planes, unset content. -ENOMEM, as pf_room_take(), -EINVAL for sizes below 1 x 1. */
 int pf_image_new(struct pf_image **ret, int width, int height, int bits, int planes,
                  int chroma_shift_x, int chroma_shift_y, struct pf_error *err);
+/* The same, of 8 bits, with room for a file of so many bytes in place of planes. Errors as above. */
+int pf_image_new_coded(struct pf_image **ret, int width, int height, int planes, int chroma_shift_x,
+                       int chroma_shift_y, size_t size_bytes, const char *path,
+                       struct pf_error *err);
 struct pf_image *pf_image_free(struct pf_image *image); /* NULL-safe, returns NULL */
+
+/* The picture with its samples: itself, or what it is decoded to now, which goes with it. Errors as
+ * pf_image_decode(). */
+int pf_image_samples(const struct pf_image *image, const struct pf_image **ret,
+                     struct pf_error *err);
 
 static inline int pf_image_plane_width(const struct pf_image *image, int plane)
 {

@@ -82,14 +82,23 @@ const char *pf_stack_note(const struct pf_stack *stack)
     return stack->note;
 }
 
+/* One that is still coded is decoded for who cannot do so. */
+static int load_into_backend(struct pf_stack *stack, const struct pf_image *frame,
+                             struct pf_focus *ret_focus, double *ret_contrast, struct pf_error *err)
+{
+    int r = stack->backend->find_decoder ? 0 : pf_image_samples(frame, &frame, err);
+    return r < 0 ? r
+                 : stack->backend->load(stack->engine, frame, stack->look, ret_focus, ret_contrast,
+                                        err);
+}
+
 /* A frame in hand. Where a device has no room for such frames, before anything is fused, the
  * processor takes over. */
 static int load(struct pf_stack *stack, const struct pf_image *frame, struct pf_focus *ret_focus,
                 double *ret_contrast, struct pf_error *err)
 {
     struct pf_error trouble = {0};
-    int r =
-        stack->backend->load(stack->engine, frame, stack->look, ret_focus, ret_contrast, &trouble);
+    int r = load_into_backend(stack, frame, ret_focus, ret_contrast, &trouble);
     if (r == -ENOMEM && !stack->shape && stack->backend != &pf_backend_cpu) {
         snprintf(stack->note, sizeof(stack->note), "%.250s", trouble.text);
         pf_error_clear(&trouble);
@@ -98,8 +107,7 @@ static int load(struct pf_stack *stack, const struct pf_image *frame, struct pf_
         stack->backend = &pf_backend_cpu;
         r = stack->backend->open(&stack->engine, &stack->settings, stack->pool, &trouble);
         if (r == 0)
-            r = stack->backend->load(stack->engine, frame, stack->look, ret_focus, ret_contrast,
-                                     &trouble);
+            r = load_into_backend(stack, frame, ret_focus, ret_contrast, &trouble);
     }
     return r < 0 ? pf_fail(err, -r, "%s", trouble.text) : 0;
 }
@@ -310,14 +318,20 @@ static int in_the_stacks_way(const struct pf_stack *stack, const struct pf_image
     if (!stack->shape || frame->planes != 3 || stack->planes != 3 || frame->width != stack->width ||
         frame->height != stack->height)
         return 0;
-    if (!pf_profile_is_alike(&frame->icc, &stack->shape->icc)) {
+    bool coloured_alike = pf_profile_is_alike(&frame->icc, &stack->shape->icc);
+    bool sampled_alike = frame->chroma_shift_x == stack->chroma_shift_x &&
+                         frame->chroma_shift_y == stack->chroma_shift_y;
+    if (!coloured_alike || !sampled_alike)
+        r = pf_image_samples(frame, &frame, err);
+    if (r < 0)
+        return r;
+    if (!coloured_alike) {
         r = pf_profile_convert(&coloured, frame, &stack->shape->icc, err);
         if (r < 0)
             return r;
         frame = coloured;
     }
-    if (frame->chroma_shift_x != stack->chroma_shift_x ||
-        frame->chroma_shift_y != stack->chroma_shift_y) {
+    if (!sampled_alike) {
         r = pf_image_with_chroma(ret, frame, stack->chroma_shift_x, stack->chroma_shift_y, err);
         pf_image_free(coloured);
         return r;

@@ -118,6 +118,8 @@ static int make(const struct pf_image *image, const char *path, enum pf_thumbnai
                 json_t **ret_facts, struct pf_error *err)
 {
     struct pf_image *small = NULL;
+    if (image->coded)
+        image = image->coded->reduced;
     int r = shrink(&small, image, sizes[size].side, err);
     if (r == 0)
         r = write_jpeg(small, path, err);

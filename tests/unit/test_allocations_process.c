@@ -12,6 +12,7 @@
 #include "tests/unit/without_memory.h"
 
 static const struct pf_decode_limits limits = {1000000};
+static const struct pf_decode_limits coded_limits = {.max_pixels = 1000000, .coded_side = 16};
 
 static int run_decoders(struct pf_error *err)
 {
@@ -33,6 +34,25 @@ static int run_decoders(struct pf_error *err)
         pf_image_free(image);
     }
     return r;
+}
+
+static int run_coded(struct pf_error *err)
+{
+    struct pf_image *image = NULL, *coded = NULL;
+    const struct pf_image *samples = NULL;
+    int r = pf_image_decode(&image, "tests/fuzz/corpus/jpeg/j420.jpg", &coded_limits, err);
+    if (!r)
+        r = pf_image_samples(image, &samples, err);
+    if (!r)
+        r = pf_image_as_jpeg(&coded, samples, err);
+    pf_image_free(coded);
+    pf_image_free(image);
+    return r;
+}
+
+TEST(process_coded_jpeg)
+{
+    without_memory(run_coded, true);
 }
 
 TEST(process_decoders)

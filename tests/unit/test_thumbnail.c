@@ -77,6 +77,16 @@ static void check_both(const char *path, int expected, int small_width, int smal
     json_decref(facts);
     check_shows(small, small_width, small_height, whole);
     check_shows(large, large_width, large_height, whole);
+    /* One that stays coded has brought a small picture for it. */
+    struct pf_decode_limits coding = limits;
+    struct pf_image *coded = NULL;
+    coding.coded_side = PF_THUMBNAIL_LARGE;
+    CHECK_OK(pf_image_decode(&coded, path, &coding, &err), &err);
+    CHECK_EQ(pf_thumbnail_after(coded, prefix, PF_THUMBNAIL_IS_LARGE, &facts, &err), 1);
+    json_decref(facts);
+    check_shows(large, large_width, large_height, whole);
+    CHECK(!coded->coded || !coded->coded->decoded);
+    pf_image_free(coded);
     pf_image_free(whole);
 }
 
