@@ -25,6 +25,7 @@
 #   process/cuda/X.c                     with them: the backend
 #   process/cuda/X.cu                    by nvcc -> parfocal; by g++, for fibers -> tests/test_cuda_*
 #   tests/cuda/test_cuda_X.cu            -> tests/test_cuda_X; others there help them
+#   tests/nvjpeg/nvjpeg.c                -> tests/nvjpeg/whole/libnvjpeg.so.12, and one that lacks a part
 #   tests/bench/gpu_*.cu                 -> tests/gpu_times, on fibers; on a GPU: make gpu-check
 
 SHELL   := /bin/bash
@@ -137,6 +138,8 @@ FIBER_O := $(patsubst %.cu,$(BUILD)/fibers/%.o,$(KERNELS) $(filter-out tests/cud
            $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp)) $(BACKEND_O)
 # The whole program with a GPU of fibers, for tests that start it.
 ON_FIBERS := $(if $(FIBER_C),$(BUILD)/tests/parfocal-on-fibers)
+# What that program may find in the place of NVIDIA's library.
+NVJPEG  := $(if $(FIBER_C),$(patsubst %,$(BUILD)/tests/nvjpeg/%/libnvjpeg.so.12,whole lacking))
 FIBERS  := $(patsubst tests/cuda/%.cu,$(BUILD)/tests/%,$(filter tests/cuda/test_%,$(FIBER_C)))
 # What tests of kernels are linked with, on fibers as for a GPU (make gpu-check): no library.
 GPU_C   := $(addprefix process/,$(addsuffix .c,align alpha convert coverage field field_fit \
@@ -165,7 +168,7 @@ programs: tested $(UNITS) $(REPLAYS) $(FIBERS)
 # What ONLY leaves of the tests, as tests/run does, and what scripts start.
 named   = $(addprefix $(BUILD)/tests/,$(if $(ONLY),$(shell printf '%s\n' $(notdir $1) | \
               grep -E '$(firstword $(subst /, ,$(ONLY)))'),$(notdir $1)))
-tested: all $(GENERATE) $(CAMERA) $(RECEIVER) $(TORTURE) $(ON_FIBERS) $(CLOCK) $(HUNGRY) $(BENCHES) \
+tested: all $(GENERATE) $(CAMERA) $(RECEIVER) $(TORTURE) $(ON_FIBERS) $(NVJPEG) $(CLOCK) $(HUNGRY) $(BENCHES) \
         $(call named,$(UNITS) $(REPLAYS) $(FIBERS))
 
 # Libraries of another architecture are there already (packaging/cross.sh makes such a system).
@@ -236,6 +239,9 @@ $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
+$(BUILD)/tests/nvjpeg/lacking/%: EXTRA = -DLACKING
+$(NVJPEG): tests/nvjpeg/nvjpeg.c $(BUILD)/flags
+	$(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) $(LD_FLAGS) -fPIC -shared -o $@ $< -ljpeg
 $(HUNGRY): $(BUILD)/service/main.o $(BUILD)/tests/unit/allocations.o
 $(FIBERS): $(BUILD)/tests/%: $(BUILD)/fibers/tests/cuda/%.o $(FIBER_O) $(GPU_C_O)
 	$(LINK)

@@ -29,7 +29,7 @@ struct pf_burst {
     struct pf_coverage *coverage; /* NULL: nobody wants to know */
     struct pf_stack_settings settings;
     struct pf_needs needs; /* from the first fused frame on */
-    char room[300];
+    char room[300], refused[600];
     bool has_maps;       /* the method knows which frame is sharp where */
     struct known *known; /* in capture order, as far as it was told */
     size_t known_count, known_capacity;
@@ -352,6 +352,9 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
 
     struct pf_frame_result result = {0};
     int r = pf_stack_add(burst->stack, image, &result, err);
+    if (image->coded && *image->coded->refused && !*burst->refused)
+        snprintf(burst->refused, sizeof(burst->refused), "%.300s is decoded by the processor: %s",
+                 image->coded->path, image->coded->refused);
     if (r == 0)
         r = remember(burst, identity, burst->count, err);
     if (r < 0)
@@ -574,6 +577,11 @@ const char *pf_burst_note(const struct pf_burst *burst)
 const char *pf_burst_room(const struct pf_burst *burst)
 {
     return burst->room;
+}
+
+const char *pf_burst_refused(const struct pf_burst *burst)
+{
+    return burst->refused;
 }
 
 static json_t *memory_json(const struct pf_burst *burst)

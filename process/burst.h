@@ -73,6 +73,9 @@ const char *pf_burst_note(const struct pf_burst *burst);
  * otherwise. From the first fused frame on. */
 const char *pf_burst_room(const struct pf_burst *burst);
 
+/* Of the first frame that the device should have decoded and has not: which one, and why; "" otherwise. */
+const char *pf_burst_refused(const struct pf_burst *burst);
+
 /* {device threads version finish_ms memory} of PROTOCOL.md; burst may be NULL. */
 json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
                         const struct pf_pool *pool, double finish_ms);

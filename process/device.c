@@ -3,12 +3,22 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "process/backend.h"
+#include "process/codec.h"
 
 enum { TRIAL_WIDTH = 128, TRIAL_HEIGHT = 96, TRIAL_FRAMES = 2, TRIAL_STEP = 2 };
-#define TRIAL_NEAR 0.25 /* px */
+#define TRIAL_NEAR  0.25 /* px */
+#define TRIAL_ALIKE 50   /* dB: decoders round otherwise, by a quarter of a grey level or so */
+
+/* How a trial's frames come. */
+enum trial {
+    TRIAL_PLAIN,   /* as they are */
+    TRIAL_DECODED, /* as JPEGs that the processor has decoded */
+    TRIAL_CODED,   /* as JPEGs */
+};
 
 /* A picture with detail at every size, the same further on for each frame: what is to be aligned and warped
  * has moved. */
@@ -32,13 +42,30 @@ static struct pf_image *trial_frame(int index, struct pf_error *err)
     return frame;
 }
 
-/* A small stack from its first frame to its result: what is needed for it is loaded and has worked
- * before the first frame that matters. */
-static int try_out(const struct pf_backend *backend, void *kept, enum pf_fuse fuse,
-                   struct pf_error *err)
+/* To be freed: *ret_owner. */
+static int trial_picture(enum trial trial, int index, struct pf_image **ret_owner,
+                         const struct pf_image **ret, struct pf_error *err)
 {
-    struct pf_stack_settings settings = {.backend = backend,
-                                         .kept = kept,
+    struct pf_image *frame = trial_frame(index, err);
+    *ret = *ret_owner = frame;
+    if (!frame)
+        return -ENOMEM;
+    if (trial == TRIAL_PLAIN)
+        return 0;
+    struct pf_image *coded = NULL;
+    int r = pf_image_as_jpeg(&coded, frame, err);
+    pf_image_free(frame);
+    *ret = *ret_owner = coded;
+    return r == 0 && trial == TRIAL_DECODED ? pf_image_samples(coded, ret, err) : r;
+}
+
+/* A small stack from its first frame to its result: what is needed for it is loaded and has worked
+ * before the first frame that matters. *ret_result: the caller's. */
+static int try_out(const struct pf_device *device, enum pf_fuse fuse, enum trial trial,
+                   struct pf_image **ret_result, struct pf_error *err)
+{
+    struct pf_stack_settings settings = {.backend = device->backend,
+                                         .kept = device->kept,
                                          .align = PF_ALIGN_ECC,
                                          .motion = PF_MOTION_SIMILARITY,
                                          .fuse = fuse,
@@ -50,25 +77,94 @@ static int try_out(const struct pf_backend *backend, void *kept, enum pf_fuse fu
     int r = pf_stack_open(&stack, &settings, NULL, err);
     for (int i = 0; r == 0 && i < TRIAL_FRAMES; i++) {
         struct pf_frame_result one;
-        struct pf_image *frame = trial_frame(i, err);
-        r = frame ? pf_stack_add(stack, frame, &one, err) : -ENOMEM;
+        struct pf_image *owner = NULL;
+        const struct pf_image *frame = NULL;
+        r = trial_picture(trial, i, &owner, &frame, err);
+        if (r == 0)
+            r = pf_stack_add(stack, frame, &one, err);
         if (r == 0 && (one.verdict != PF_VERDICT_FUSED ||
                        fabs(one.transform[2] + TRIAL_STEP * i) > TRIAL_NEAR ||
                        fabs(one.transform[5] + TRIAL_STEP * i) > TRIAL_NEAR))
             r = pf_fail(err, EIO, "it cannot align a picture with itself: %s",
                         one.verdict == PF_VERDICT_FUSED ? "it moved otherwise" : one.reason);
-        pf_image_free(frame);
+        if (r == 0 && trial == TRIAL_CODED && *frame->coded->refused)
+            r = pf_fail(err, ENOTSUP, "%s", frame->coded->refused);
+        pf_image_free(owner);
     }
     if (r == 0)
         r = pf_stack_finish(stack, &result, err);
     if (r == 0 && pf_fuse_has_maps(fuse))
         r = pf_stack_map(stack, PF_MAP_DEPTH, rank, TRIAL_FRAMES, &map, err);
-    if (r == 0 && pf_stack_backend(stack) != backend)
+    if (r == 0 && pf_stack_backend(stack) != device->backend)
         r = pf_fail(err, ENOMEM, "%s", pf_stack_note(stack));
     pf_image_free(map);
-    pf_image_free(result);
     pf_stack_free(stack);
+    if (r < 0)
+        result = pf_image_free(result);
+    *ret_result = result;
     return r;
+}
+
+/* dB between two stacks, in the plane where they are least alike. */
+static double alike(const struct pf_image *a, const struct pf_image *b)
+{
+    double least = INFINITY;
+    for (int plane = 0; plane < a->planes; plane++) {
+        int width = pf_image_plane_width(a, plane), height = pf_image_plane_height(a, plane);
+        double sum = 0;
+        for (int y = 0; y < height; y++) {
+            const uint16_t *in = (const uint16_t *)((const char *)a->plane[plane] +
+                                                    (size_t)y * a->stride_bytes[plane]);
+            const uint16_t *other = (const uint16_t *)((const char *)b->plane[plane] +
+                                                       (size_t)y * b->stride_bytes[plane]);
+            for (int x = 0; x < width; x++)
+                sum += ((double)in[x] - other[x]) * ((double)in[x] - other[x]);
+        }
+        least = fmin(least, 10 * log10(65535.0 * 65535.0 * width * height / sum));
+    }
+    return least;
+}
+
+/* A decoder of the device's counts when the stack is what it is with the processor's. */
+static int try_decoder(const struct pf_device *device, enum pf_fuse fuse, struct pf_error *err)
+{
+    struct pf_image *here = NULL, *there = NULL;
+    int r = try_out(device, fuse, TRIAL_DECODED, &here, err);
+    if (r == 0)
+        r = try_out(device, fuse, TRIAL_CODED, &there, err);
+    double db = r == 0 ? alike(here, there) : 0;
+    if (r == 0 && !(db >= TRIAL_ALIKE))
+        r = pf_fail(err, ENOTSUP, "it decodes otherwise than libjpeg-turbo: %.0f dB, %d are needed",
+                    db, TRIAL_ALIKE);
+    pf_image_free(here);
+    pf_image_free(there);
+    return r;
+}
+
+static int find_decoder(struct pf_device *device, enum pf_fuse fuse, pf_device_progress *progress,
+                        void *context, struct pf_error *err)
+{
+    const char *wanted = getenv(PF_DEVICE_NVJPEG);
+    struct pf_error why = {0};
+    char name[sizeof(device->decoder)] = "";
+    int r = 0;
+    if (wanted && strcmp(wanted, "no") == 0)
+        r = pf_fail(&why, ENOTSUP, PF_DEVICE_NVJPEG "=no");
+    else
+        r = device->backend->find_decoder(name, sizeof(name), &why);
+    if (r == 0 && progress)
+        progress("trying nvJPEG out", context);
+    if (r == 0)
+        r = try_decoder(device, fuse, &why);
+    if (r == -EREMOTEIO)
+        return pf_fail(err, EREMOTEIO, "%s", why.text);
+    device->decodes = r == 0;
+    if (r == 0)
+        memcpy(device->decoder, name, sizeof(name));
+    else
+        snprintf(device->undecoded, sizeof(device->undecoded), "%s%s%.400s", name,
+                 *name ? ": " : "", why.text);
+    return 0;
 }
 
 static int find_gpu(struct pf_device *ret, enum pf_fuse fuse, pf_device_progress *progress,
@@ -84,7 +180,10 @@ static int find_gpu(struct pf_device *ret, enum pf_fuse fuse, pf_device_progress
     ret->backend = &pf_backend_cuda;
     if (progress)
         progress("trying it out", context);
-    return try_out(ret->backend, ret->kept, fuse, err);
+    struct pf_image *result = NULL;
+    r = try_out(ret, fuse, TRIAL_PLAIN, &result, err);
+    pf_image_free(result);
+    return r == 0 ? find_decoder(ret, fuse, progress, context, err) : r;
 }
 
 void pf_device_close(struct pf_device *device)
@@ -104,7 +203,8 @@ int pf_device_choose(struct pf_device *ret, enum pf_device_kind wanted, enum pf_
         if (r < 0) {
             pf_device_close(&device);
             device.backend = &pf_backend_cpu;
-            device.name[0] = '\0';
+            device.name[0] = device.decoder[0] = device.undecoded[0] = '\0';
+            device.decodes = false;
             device.unusable = r != -ENODEV;
             snprintf(device.reason, sizeof(device.reason), "%s", why.text);
         }

@@ -18,10 +18,17 @@ struct pf_device {
     char name[400];                   /* of a GPU, in words; "" for the processor */
     char reason[768];                 /* why no GPU is used, "" when one is or none was wanted */
     bool unusable;                    /* there is one, though */
+    /* Frames that are JPEGs may stay coded (codec.h): the backend decodes them. */
+    bool decodes;
+    char decoder[64];    /* by what, in words; "" */
+    char undecoded[512]; /* why it does not, "" when it does or there is no GPU */
 };
 
 /* A step of getting ready that may take seconds; `step` is a static text. */
 typedef void pf_device_progress(const char *step, void *context);
+
+/* Where the environment has this as "no", JPEGs are the processor's: to find out who is to blame. */
+#define PF_DEVICE_NVJPEG "PARFOCAL_NVJPEG"
 
 /* auto: a GPU that works, else the processor, and `reason` says why. cuda: -ENODEV when none works.
  * fuse: the method that is tried on it. progress may be NULL. */

@@ -222,11 +222,13 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     json_t *facts = NULL;
     char line[600];
 
-    bool told = *pf_burst_room(command->burst);
+    bool told = *pf_burst_room(command->burst), refused = *pf_burst_refused(command->burst);
     pf_burst_look(command->burst, look);
     int r = pf_burst_add(command->burst, file->path, image, error, decode_ms, &facts, &err);
     if (!told && *pf_burst_room(command->burst))
         pf_progress_say(&command->progress, "parfocal stack: %s", pf_burst_room(command->burst));
+    if (!refused && *pf_burst_refused(command->burst))
+        pf_progress_say(&command->progress, "parfocal stack: %s", pf_burst_refused(command->burst));
     if (r < 0 && image) {
         command->fatal = err; /* the stack itself cannot go on */
         pf_pipeline_stop(command->pipeline);
@@ -298,7 +300,9 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
 static int fuse_pass(struct command *command, struct pf_error *err)
 {
     struct pf_stack_settings settings = pf_stack_settings_of(&command->settings);
-    struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000};
+    /* Nobody wants the small picture that goes with what stays coded. */
+    struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000,
+                                      .coded_side = command->device.decodes};
     struct pf_pipeline_calls calls = {
         .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
 

@@ -361,6 +361,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     worker->told_ms = 0;
     if (open) {
         bool noted = *pf_burst_note(burst), told = *pf_burst_room(burst);
+        bool refused = *pf_burst_refused(burst);
         const json_t *after = json_object_get(command, "after");
         if (after)
             pf_burst_after(burst, json_string_value(after));
@@ -370,6 +371,8 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
             pf_log_warning("%s; the processor stacks this burst", pf_burst_note(burst));
         if (!told && *pf_burst_room(burst))
             pf_log_warning("%s", pf_burst_room(burst));
+        if (!refused && *pf_burst_refused(burst))
+            pf_log_warning("%s", pf_burst_refused(burst));
     }
     worker->in_hand = NULL;
     end_if_device_is_lost(worker, r, &err);
@@ -528,6 +531,10 @@ static void warm_up(struct worker *worker)
         pf_elastix_warm_up(worker->settings.align_timeout, pf_pool_threads(worker->pool), &call,
                            &err) < 0)
         pf_log_error("align = bspline will set frames aside: %s", err.text);
+    if (worker->device.decodes)
+        pf_log_info("JPEGs are decoded on the GPU: %s", worker->device.decoder);
+    else if (worker->device.undecoded[0])
+        pf_log_info("JPEGs are decoded by the processor: %s", worker->device.undecoded);
 }
 
 static int run(struct worker *worker, struct pf_error *err)
@@ -562,16 +569,19 @@ static int run(struct worker *worker, struct pf_error *err)
     worker->limits.max_pixels = worker->settings.max_megapixels * 1000000;
     worker->limits.declared = pf_confine_declared;
     worker->limits.context = &worker->confine;
+    struct pf_decode_limits limits = worker->limits;
+    if (worker->device.decodes)
+        limits.coded_side = PF_THUMBNAIL_LARGE;
     if (r == 0)
-        r = pf_pipeline_new(&worker->pipeline, &calls, &worker->limits, err);
+        r = pf_pipeline_new(&worker->pipeline, &calls, &limits, err);
     if (r < 0)
         return r;
     worker->confine.threads = pf_pool_threads(worker->pool);
     warm_up(worker);
     send_event(worker, "ready", NULL,
-               json_pack("{s:s, s:s, s:o, s:i, s:s}", "device", worker->device.backend->name,
-                         "device_name", worker->device.name, "reason",
-                         pf_json_bytes(worker->device.reason), "threads",
+               json_pack("{s:s, s:s, s:s, s:o, s:i, s:s}", "device", worker->device.backend->name,
+                         "device_name", worker->device.name, "decoder", worker->device.decoder,
+                         "reason", pf_json_bytes(worker->device.reason), "threads",
                          pf_pool_threads(worker->pool), "version", pf_version()));
     return read_commands(worker);
 }

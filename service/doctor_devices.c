@@ -99,7 +99,9 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
     pf_device_close(&device);
     if (!device.reason[0])
         pf_report_add(
-            report, PF_FINDING_OK, "gpu", NULL, "%s%s", device.name,
+            report, PF_FINDING_OK, "gpu", NULL, "%s; JPEGs are decoded %s%s%s", device.name,
+            device.decodes ? "on it: " : "by the processor: ",
+            device.decodes ? device.decoder : device.undecoded,
             settings->device == PF_DEVICE_CPU ? "; device = cpu: the processor does the work" : "");
     else if (wanted)
         pf_report_add(report, PF_FINDING_FAIL, "gpu", "set device = auto", "device = cuda, but %s",

@@ -208,7 +208,10 @@ static void put_program_page(FILE *to)
           ".SH FILES\n.TP\n.I /etc/parfocal.conf\nThe configuration of the system's service.\n"
           ".TP\n.I /var/lib/parfocal\nIts journal, and inbox, outbox and spool where they are not "
           "set "
-          "otherwise.\n.SH SEE ALSO\n.BR parfocal.conf (5)\n",
+          "otherwise.\n"
+          ".SH ENVIRONMENT\n.TP\n.B PARFOCAL_NVJPEG\n"
+          "Where it is\n.BR no ,\nthe processor decodes JPEGs even if nvJPEG is found.\n"
+          ".SH SEE ALSO\n.BR parfocal.conf (5)\n",
           to);
 }
 

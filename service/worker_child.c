@@ -244,6 +244,7 @@ json_t *pf_worker_facts(const struct pf_worker *worker)
     json_object_set_new(told, "state", json_string(state));
     copy_fact(told, facts, "device");
     copy_fact(told, facts, "device_name");
+    copy_fact(told, facts, "decoder");
     copy_fact(told, facts, "threads");
     copy_fact(told, facts, "reason");
     copy_fact(told, warming, "step");

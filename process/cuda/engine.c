@@ -55,6 +55,18 @@ static void cuda_stop(void *opaque)
     free(kept);
 }
 
+static int cuda_find_decoder(char *ret_name, size_t size, struct pf_error *err)
+{
+    struct pf_cuda *cuda = NULL;
+    int r = pf_nvjpeg_find(ret_name, size, err);
+    if (r == 0)
+        r = pf_cuda_new(&cuda, NULL, err);
+    if (r == 0 && pf_cuda_shares_memory(cuda))
+        r = pf_fail(err, ENOTSUP, "the GPU reads frames in the processor's memory");
+    pf_cuda_free(cuda);
+    return r;
+}
+
 static int cuda_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
                      struct pf_error *err)
 {
@@ -77,7 +89,7 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
     return 0;
 }
 
-/* --- uploading --- */
+/* --- uploading and decoding --- */
 
 struct rows {
     char *to;
@@ -135,6 +147,37 @@ static int upload_plane(struct pf_cuda_engine *engine, int plane, int *chunk, st
     return 0;
 }
 
+/* A place on the device for the frame in hand. */
+static void take_slot(struct pf_cuda_engine *engine)
+{
+    engine->slot = (engine->slot + 1) % engine->raw.count;
+    for (int plane = 0; plane < engine->shape.planes; plane++) {
+        engine->plane[plane] = engine->raw.plane[engine->slot][plane];
+        engine->stride_bytes[plane] = engine->raw.stride_bytes[plane];
+    }
+}
+
+/* A coded frame on the device itself. -EREMOTEIO; all else means that it is to be decoded here. */
+static int decode(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    struct pf_error lost = {0};
+    if (engine->shares_memory)
+        return pf_fail(err, ENOTSUP, "the GPU reads frames in the processor's memory");
+    int r = pf_cuda_make_room_for_nvjpeg(engine, err);
+    if (r < 0)
+        return r;
+    take_slot(engine);
+    /* Not before the last frame in this place has been warped. */
+    pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
+    r = pf_nvjpeg_decode(engine->nvjpeg, engine->frame, engine->plane, engine->stride_bytes, err);
+    /* Whatever came of it, the file's bytes are the caller's again, and the device works. */
+    if (pf_cuda_wait(engine->cuda, &lost) < 0) {
+        pf_error_clear(err);
+        return pf_fail(err, lost.code, "%s", lost.text);
+    }
+    return r;
+}
+
 /* Not before the last frame in this place has been warped, either. */
 static int copy_to_pinned(struct pf_cuda_engine *engine, struct pf_error *err)
 {
@@ -150,14 +193,9 @@ static int copy_to_pinned(struct pf_cuda_engine *engine, struct pf_error *err)
 static int upload(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     int chunk = 0, r = 0;
-    engine->slot = (engine->slot + 1) % engine->raw.count;
-    for (int plane = 0; plane < engine->shape.planes; plane++) {
-        engine->plane[plane] = engine->raw.plane[engine->slot][plane];
-        engine->stride_bytes[plane] = engine->raw.stride_bytes[plane];
-    }
+    take_slot(engine);
     if (engine->raw.in_host)
         return copy_to_pinned(engine, err);
-    /* Not before the last frame in this place has been warped. */
     pf_cuda_wait_in(engine->cuda, PF_CUDA_COPIES, PF_MARK_FREE + engine->slot);
     for (int plane = 0; r == 0 && plane < engine->shape.planes; plane++)
         r = upload_plane(engine, plane, &chunk, err);
@@ -202,6 +240,17 @@ static int share(struct pf_cuda_engine *engine, struct pf_error *err)
 /* The frame's planes where the device sees them. */
 static int bring(struct pf_cuda_engine *engine, struct pf_error *err)
 {
+    struct pf_coded *coded = engine->frame->coded;
+    if (coded) {
+        struct pf_error refusal = {0};
+        int r = decode(engine, &refusal);
+        if (r == 0 || r == -EREMOTEIO)
+            return r < 0 ? pf_fail(err, -r, "%s", refusal.text) : 0;
+        snprintf(coded->refused, sizeof(coded->refused), "%.250s", refusal.text);
+        r = pf_image_samples(engine->frame, &engine->frame, err);
+        if (r < 0)
+            return r;
+    }
     if (engine->shares_memory) {
         struct pf_error why = {0};
         int r = share(engine, &why);
@@ -400,6 +449,7 @@ const struct pf_backend pf_backend_cuda = {
     .name = "cuda",
     .start = cuda_start,
     .stop = cuda_stop,
+    .find_decoder = cuda_find_decoder,
     .open = cuda_open,
     .close = cuda_close,
     .load = cuda_load,

@@ -7,6 +7,7 @@
 #include "process/cpu/fuse.h"
 #include "process/cuda/alignment.h"
 #include "process/cuda/memory.h"
+#include "process/cuda/nvjpeg.h"
 #include "process/cuda/runtime.h"
 
 /* Marks in the queue. */
@@ -48,6 +49,8 @@ struct pf_cuda_engine {
     bool fused; /* something is in the stack */
     int first;  /* index of the first frame in it */
 
+    struct pf_nvjpeg *nvjpeg; /* NULL: no frame has asked for it, or it could not be had */
+
     size_t chunk_bytes;
     char *chunk[2];                       /* pinned: a frame goes through them in turn */
     struct pf_cuda_cells *cells_of_light; /* pinned */
@@ -62,6 +65,8 @@ int pf_cuda_make_room(struct pf_cuda_engine *engine, const struct pf_image *fram
                       struct pf_error *err);
 /* The same where frames cannot be read in the memory that they come in, after all. */
 int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error *err);
+/* For nvJPEG, once there is room for frames: -ENOTSUP, there is none for it, or no nvJPEG. */
+int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error *err);
 void pf_cuda_give_memory(struct pf_cuda_engine *engine);
 /* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
 int pf_cuda_view_level(struct pf_cuda_engine *engine);

@@ -9,6 +9,11 @@
 #define CHUNK_PARTS 4
 #define CHUNK_BYTES ((size_t)8 << 20)
 
+/* What nvJPEG may take for a picture, on either side: coefficients and planes of three components have
+ * 9 bytes a pixel. */
+#define NVJPEG_PIXEL_BYTES 16
+#define NVJPEG_BYTES       ((size_t)64 << 20)
+
 #define SPARE_PICTURES 14 /* of light: four pyramids and what correlation works with */
 
 static int take_raw(struct pf_cuda_engine *engine, enum pf_cuda_thrift thrift, struct pf_error *err)
@@ -35,6 +40,7 @@ static void give_raw(struct pf_cuda_engine *engine)
 
 void pf_cuda_give_memory(struct pf_cuda_engine *engine)
 {
+    engine->nvjpeg = pf_nvjpeg_free(engine->nvjpeg);
     if (engine->kept && engine->arena)
         engine->kept->busy--;
     give_raw(engine);
@@ -253,4 +259,25 @@ int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error 
 {
     int r = take_raw(engine, engine->memory.thrift, err);
     return r < 0 ? r : take_chunks(engine, err);
+}
+
+int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    size_t pixels = (size_t)engine->shape.width * (size_t)engine->shape.height;
+    size_t most = NVJPEG_BYTES + NVJPEG_PIXEL_BYTES * pixels, needs = most + spare_bytes(engine);
+    struct pf_room_state room;
+    if (engine->nvjpeg)
+        return 0;
+    size_t left = pf_cuda_free_bytes();
+    if (engine->kept)
+        left += pf_cuda_store_free_bytes(engine->kept->store);
+    /* Where frames lie in the host's memory, the device has none to spare. */
+    if (left < needs || engine->raw.in_host)
+        return pf_fail(err, ENOTSUP, "the GPU has no room for nvJPEG: %zu MiB are needed, %zu free",
+                       needs >> 20, left >> 20);
+    pf_room_look(&room);
+    if (room.limit_bytes - room.memory_bytes < (int64_t)most)
+        return pf_fail(err, ENOTSUP, "the host has no room for nvJPEG: %zu MiB are needed",
+                       most >> 20);
+    return pf_nvjpeg_new(&engine->nvjpeg, engine->cuda, most, err);
 }

@@ -314,6 +314,11 @@ void pf_cuda_download_rows(struct pf_cuda *cuda, void *to, size_t to_stride, con
                  "copying a plane from the device");
 }
 
+void *pf_cuda_lane_of(const struct pf_cuda *cuda, enum pf_cuda_lane lane)
+{
+    return cuda->lane[lane];
+}
+
 void pf_cuda_mark(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark)
 {
     pf_cuda_note(cuda, cudaEventRecord(cuda->mark[mark], cuda->lane[lane]), "marking");

@@ -67,6 +67,7 @@ void pf_cuda_fill(struct pf_cuda *cuda, void *to, int byte, size_t size_bytes);
 /* Beside the queue: copies to the device that do not wait for its work, and marks in either. */
 enum pf_cuda_lane { PF_CUDA_WORK, PF_CUDA_COPIES, PF_CUDA_LANES };
 enum { PF_CUDA_MARKS = 8 };
+void *pf_cuda_lane_of(const struct pf_cuda *cuda, enum pf_cuda_lane lane); /* a cudaStream_t */
 void pf_cuda_upload_rows(struct pf_cuda *cuda, enum pf_cuda_lane lane, void *to, size_t to_stride,
                          const void *from, size_t from_stride, size_t row_bytes, size_t rows);
 void pf_cuda_mark(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark);

@@ -44,6 +44,58 @@ TEST(cuda_stack_of_a_tiny_picture_is_the_processors)
     compare_backends(&kind, PF_FUSE_PYRAMID, 50);
 }
 
+static struct kind coded_kind = {161, 120, 8, 3, 1, 1, 3};
+
+/* As a codec does it: from what was kept of the file. */
+static int decode_frame(struct pf_image **ret, const struct pf_coded *coded, struct pf_error *err)
+{
+    (void)err;
+    *ret = burst_frame(&coded_kind, coded->bytes[0]);
+    return 0;
+}
+
+/* Frames that come coded where nothing on the device decodes them. */
+TEST(cuda_stack_of_coded_frames_is_that_of_decoded_ones)
+{
+    const struct pf_backend *backends[] = {&pf_backend_cpu, &pf_backend_cuda};
+    for (int b = 0; b < 2; b++) {
+        struct pf_image *results[2] = {};
+        for (int coded = 0; coded < 2; coded++) {
+            struct pf_stack_settings settings = {};
+            struct pf_stack *stack = NULL;
+            struct pf_error err = {};
+            settings.backend = backends[b];
+            settings.align = PF_ALIGN_ECC;
+            settings.motion = PF_MOTION_SIMILARITY;
+            CHECK_OK(pf_stack_open(&stack, &settings, NULL, &err), &err);
+            for (int i = 0; i < coded_kind.frames; i++) {
+                struct pf_frame_result result;
+                struct pf_image *frame = NULL;
+                if (coded) {
+                    CHECK_OK(pf_image_new_coded(&frame, coded_kind.width, coded_kind.height, 3, 1,
+                                                1, 1, "a.jpg", &err),
+                             &err);
+                    frame->coded->bytes[0] = (uint8_t)i;
+                    frame->coded->decode = decode_frame;
+                } else {
+                    frame = burst_frame(&coded_kind, i);
+                }
+                CHECK_OK(pf_stack_add(stack, frame, &result, &err), &err);
+                CHECK_EQ(result.verdict, PF_VERDICT_FUSED);
+                /* Whoever could have decoded it says why it has not. */
+                CHECK(!coded || (frame->coded->refused[0] != 0) == (b == 1));
+                pf_image_free(frame);
+            }
+            CHECK_OK(pf_stack_finish(stack, &results[coded], &err), &err);
+            CHECK(pf_stack_backend(stack) == backends[b]);
+            pf_stack_free(stack);
+        }
+        CHECK(psnr(results[0], results[1]) == 200);
+        pf_image_free(results[0]);
+        pf_image_free(results[1]);
+    }
+}
+
 /* Of a stack with maps, frames included. */
 static double mebibytes(int width, int height, int bits, int shift, enum pf_fuse fuse,
                         enum pf_cuda_thrift thrift)

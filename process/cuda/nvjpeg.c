@@ -1,0 +1,249 @@
+#include "process/cuda/nvjpeg.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPONENTS = 4 }; /* NVJPEG_MAX_COMPONENT */
+enum {
+    BACKEND_DEFAULT = 0,
+    FLAG_BITSTREAM_STRICT = 4,
+    OUTPUT_UNCHANGED = 0,
+    SAMPLING_UNKNOWN = -1
+};
+enum { MAJOR_VERSION, MINOR_VERSION };
+/* From here on nvjpegDecode() chooses by itself how it decodes a picture best. */
+enum { LEAST_VERSION = 11 };
+
+/* nvjpegImage_t */
+struct output {
+    unsigned char *channel[COMPONENTS];
+    size_t pitch[COMPONENTS];
+};
+
+/* nvjpegDevAllocatorV2_t and nvjpegPinnedAllocatorV2_t. 0: well done. */
+struct allocator {
+    int (*take)(void *context, void **ret, size_t size_bytes, void *stream);
+    int (*give)(void *context, void *memory, size_t size_bytes, void *stream);
+    void *context;
+};
+
+/* The library, of which there is one per process; `decode` is NULL without. */
+static struct {
+    int (*property)(int kind, int *ret);
+    int (*create)(int backend, struct allocator *device, struct allocator *pinned, unsigned flags,
+                  void **ret);
+    int (*destroy)(void *handle);
+    int (*create_state)(void *handle, void **ret);
+    int (*destroy_state)(void *state);
+    int (*look)(void *handle, const unsigned char *bytes, size_t size_bytes, int *ret_components,
+                int *ret_sampling, int *ret_widths, int *ret_heights);
+    int (*decode)(void *handle, void *state, const unsigned char *bytes, size_t size_bytes,
+                  int format, struct output *to, void *stream);
+} library;
+
+static const struct {
+    const char *name;
+    void *to; /* a pointer to a function */
+} functions[] = {
+    {"nvjpegGetProperty", &library.property},
+    {"nvjpegCreateExV2", &library.create},
+    {"nvjpegDestroy", &library.destroy},
+    {"nvjpegJpegStateCreate", &library.create_state},
+    {"nvjpegJpegStateDestroy", &library.destroy_state},
+    {"nvjpegGetImageInfo", &library.look},
+    {"nvjpegDecode", &library.decode},
+};
+
+struct pf_nvjpeg {
+    struct pf_cuda *cuda;
+    void *handle, *state;
+    struct allocator device, pinned;
+    size_t most_bytes, device_bytes, pinned_bytes; /* taken, each no more than most_bytes */
+};
+
+/* ---- the library ---- */
+
+static void forget(void *handle)
+{
+    memset(&library, 0, sizeof(library));
+    dlclose(handle);
+}
+
+/* What is wrong with a library that is there: -ENOTSUP. */
+static int take_functions(const char *name, void *handle, int version[2], struct pf_error *err)
+{
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        void *function = dlsym(handle, functions[i].name);
+        memcpy(functions[i].to, &function, sizeof(function));
+        if (!function)
+            return pf_fail(err, ENOTSUP, "%s has no %s", name, functions[i].name);
+    }
+    if (library.property(MAJOR_VERSION, &version[0]) ||
+        library.property(MINOR_VERSION, &version[1]))
+        return pf_fail(err, ENOTSUP, "%s does not tell its version", name);
+    if (version[0] < LEAST_VERSION)
+        return pf_fail(err, ENOTSUP, "%s is of version %d.%d, %d is needed", name, version[0],
+                       version[1], LEAST_VERSION);
+    return 0;
+}
+
+int pf_nvjpeg_find(char *ret_name, size_t size, struct pf_error *err)
+{
+    static const char *const names[] = {"libnvjpeg.so.13", "libnvjpeg.so.12", "libnvjpeg.so.11"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int version[2] = {0};
+        void *handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (!handle) {
+            const char *why = dlerror();
+            char absent[128];
+            snprintf(absent, sizeof(absent), "%s: cannot open shared object file: No such file",
+                     names[i]);
+            if (why && strncmp(why, absent, strlen(absent)) != 0)
+                pf_fail(err, ENOTSUP, "%s", why);
+            continue;
+        }
+        if (take_functions(names[i], handle, version, err) == 0) {
+            snprintf(ret_name, size, "nvJPEG %d.%d", version[0], version[1]);
+            pf_error_clear(err);
+            return 0;
+        }
+        forget(handle);
+    }
+    return pf_fail(err, ENOTSUP, "no %s, .12 or .11 is found", names[0]);
+}
+
+/* ---- memory ---- */
+
+static int take(struct pf_nvjpeg *nvjpeg, size_t *taken_bytes, bool pinned, void **ret,
+                size_t size_bytes)
+{
+    if (size_bytes > nvjpeg->most_bytes - *taken_bytes ||
+        (pinned ? pf_cuda_alloc_pinned : pf_cuda_alloc)(nvjpeg->cuda, ret, size_bytes, NULL) < 0)
+        return -1;
+    *taken_bytes += size_bytes;
+    return 0;
+}
+
+static void count_back(size_t *taken_bytes, size_t size_bytes)
+{
+    *taken_bytes -= size_bytes < *taken_bytes ? size_bytes : *taken_bytes;
+}
+
+static int take_device(void *context, void **ret, size_t size_bytes, void *stream)
+{
+    struct pf_nvjpeg *nvjpeg = context;
+    (void)stream;
+    return take(nvjpeg, &nvjpeg->device_bytes, false, ret, size_bytes);
+}
+
+static int give_device(void *context, void *memory, size_t size_bytes, void *stream)
+{
+    struct pf_nvjpeg *nvjpeg = context;
+    (void)stream;
+    pf_cuda_release(nvjpeg->cuda, memory);
+    count_back(&nvjpeg->device_bytes, size_bytes);
+    return 0;
+}
+
+static int take_pinned(void *context, void **ret, size_t size_bytes, void *stream)
+{
+    struct pf_nvjpeg *nvjpeg = context;
+    (void)stream;
+    return take(nvjpeg, &nvjpeg->pinned_bytes, true, ret, size_bytes);
+}
+
+static int give_pinned(void *context, void *memory, size_t size_bytes, void *stream)
+{
+    struct pf_nvjpeg *nvjpeg = context;
+    (void)stream;
+    pf_cuda_release_pinned(nvjpeg->cuda, memory);
+    count_back(&nvjpeg->pinned_bytes, size_bytes);
+    return 0;
+}
+
+/* ---- decoding ---- */
+
+static int refuse(struct pf_error *err, int status)
+{
+    static const char *const words[] = {
+        "success",
+        "not initialized",
+        "invalid parameter",
+        "bad JPEG",
+        "JPEG not supported",
+        "no memory",
+        "execution failed",
+        "architecture mismatch",
+        "internal error",
+        "implementation not supported",
+        "incomplete bitstream",
+    };
+    bool known = status >= 0 && (size_t)status < sizeof(words) / sizeof(words[0]);
+    return pf_fail(err, ENOTSUP, "nvJPEG: %s (%d)", known ? words[status] : "unknown status",
+                   status);
+}
+
+int pf_nvjpeg_new(struct pf_nvjpeg **ret, struct pf_cuda *cuda, size_t most_bytes,
+                  struct pf_error *err)
+{
+    if (!library.decode)
+        return pf_fail(err, ENOTSUP, "nvJPEG is not loaded");
+    struct pf_nvjpeg *nvjpeg = calloc(1, sizeof(*nvjpeg));
+    if (!nvjpeg)
+        return pf_fail(err, ENOMEM, "out of memory for nvJPEG");
+    nvjpeg->cuda = cuda;
+    nvjpeg->most_bytes = most_bytes;
+    nvjpeg->device = (struct allocator){take_device, give_device, nvjpeg};
+    nvjpeg->pinned = (struct allocator){take_pinned, give_pinned, nvjpeg};
+    int status = library.create(BACKEND_DEFAULT, &nvjpeg->device, &nvjpeg->pinned,
+                                FLAG_BITSTREAM_STRICT, &nvjpeg->handle);
+    if (status == 0)
+        status = library.create_state(nvjpeg->handle, &nvjpeg->state);
+    if (status) {
+        pf_nvjpeg_free(nvjpeg);
+        return refuse(err, status);
+    }
+    *ret = nvjpeg;
+    return 0;
+}
+
+struct pf_nvjpeg *pf_nvjpeg_free(struct pf_nvjpeg *nvjpeg)
+{
+    if (!nvjpeg)
+        return NULL;
+    if (nvjpeg->state)
+        library.destroy_state(nvjpeg->state);
+    if (nvjpeg->handle)
+        library.destroy(nvjpeg->handle);
+    free(nvjpeg);
+    return NULL;
+}
+
+int pf_nvjpeg_decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, void *const plane[3],
+                     const size_t stride_bytes[3], struct pf_error *err)
+{
+    const struct pf_coded *coded = frame->coded;
+    int components = 0, sampling = SAMPLING_UNKNOWN;
+    int widths[COMPONENTS] = {0}, heights[COMPONENTS] = {0};
+    int status = library.look(nvjpeg->handle, coded->bytes, coded->size_bytes, &components,
+                              &sampling, widths, heights);
+    if (status)
+        return refuse(err, status);
+    bool same = components == frame->planes && sampling != SAMPLING_UNKNOWN;
+    struct output to = {.channel = {NULL}};
+    for (int i = 0; same && i < frame->planes; i++) {
+        same = widths[i] == pf_image_plane_width(frame, i) &&
+               heights[i] == pf_image_plane_height(frame, i);
+        to.channel[i] = plane[i];
+        to.pitch[i] = stride_bytes[i];
+    }
+    if (!same)
+        return pf_fail(err, ENOTSUP, "nvJPEG sees %d planes, the first one of %d x %d", components,
+                       widths[0], heights[0]);
+    status = library.decode(nvjpeg->handle, nvjpeg->state, coded->bytes, coded->size_bytes,
+                            OUTPUT_UNCHANGED, &to, pf_cuda_lane_of(nvjpeg->cuda, PF_CUDA_COPIES));
+    return status ? refuse(err, status) : 0;
+}

@@ -1,0 +1,31 @@
+/* NVIDIA's decoder of JPEGs, nvJPEG, where its run-time library is found on the machine: the file goes
+ * to the device, and the planes are made there. The program is not linked with it.
+ *
+ * The CUDA backend's (process/cuda/engine.c), in the worker. pf_nvjpeg_find() once per process, before
+ * there are other threads that use it; a decoder belongs to a queue and its thread. What it takes of
+ * the device's memory, and of pinned memory, has a limit. Declared here is what of its interface is
+ * used, as NVIDIA documents it (docs.nvidia.com/cuda/nvjpeg, versions 11 to 13).
+ */
+#ifndef PF_CUDA_NVJPEG_H
+#define PF_CUDA_NVJPEG_H
+
+#include "process/cuda/runtime.h"
+#include "process/image.h"
+
+/* Loads the library; *ret_name: "nvJPEG 12.3". -ENOTSUP: there is none, or none that can be used. */
+int pf_nvjpeg_find(char *ret_name, size_t size, struct pf_error *err);
+
+struct pf_nvjpeg;
+
+/* The queue is borrowed. -ENOTSUP: the library was not found, or refuses; -ENOMEM. */
+int pf_nvjpeg_new(struct pf_nvjpeg **ret, struct pf_cuda *cuda, size_t most_bytes,
+                  struct pf_error *err);
+struct pf_nvjpeg *pf_nvjpeg_free(struct pf_nvjpeg *nvjpeg); /* NULL-safe, returns NULL */
+
+/* Queues among the copies what turns a coded picture into planes of the device, whose rows are
+ * stride_bytes apart. Its bytes must stay until that has been waited for; so must the caller on
+ * failure. -ENOTSUP: it is to be decoded elsewhere; the reason. */
+int pf_nvjpeg_decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, void *const plane[3],
+                     const size_t stride_bytes[3], struct pf_error *err);
+
+#endif
