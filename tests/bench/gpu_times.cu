@@ -9,6 +9,9 @@
  * service runs it, and whole stacks beside the processor's. Status 1 when these are too far apart.
  */
 #include "tests/bench/gpu_bench.h"
+#include "tests/bench/gpu_jpeg.h"
+
+#include <errno.h>
 
 extern "C" {
 #include "process/backend.h"
@@ -180,6 +183,77 @@ static void time_method(const struct bench &bench, enum pf_fuse fuse, const char
     pf_cuda_give_back(((struct pf_cuda_kept *)kept)->store);
 }
 
+/* ---- nvJPEG -------------------------------------------------------------------------------------- */
+
+/* There is no other decoder here. */
+static int decode_nowhere(struct pf_image **ret, const struct pf_coded *coded, struct pf_error *err)
+{
+    (void)ret;
+    return pf_fail(err, ENOTSUP, "%s", coded->refused);
+}
+
+/* dB between a frame and what of it is on the device. */
+static double fidelity(const struct pf_cuda_engine *engine, const struct pf_image *frame)
+{
+    double sum = 0, count = 0;
+    for (int plane = 0; plane < frame->planes; plane++) {
+        size_t width = (size_t)pf_image_plane_width(frame, plane);
+        size_t height = (size_t)pf_image_plane_height(frame, plane);
+        std::vector<uint8_t> copy(width * height);
+        check(cudaMemcpy2D(copy.data(), width, engine->plane[plane], engine->stride_bytes[plane],
+                           width, height, cudaMemcpyDeviceToHost),
+              "a plane");
+        for (size_t i = 0; i < copy.size(); i++) {
+            double off =
+                copy[i] -
+                ((const uint8_t *)
+                     frame->plane[plane])[i / width * frame->stride_bytes[plane] + i % width];
+            sum += off * off;
+        }
+        count += (double)copy.size();
+    }
+    return sum > 0 ? 10 * log10(255.0 * 255.0 * count / sum) : 200;
+}
+
+/* A frame as a JPEG, to planes on the device; where nothing there decodes it, why. */
+static void time_decoding(const struct bench &bench, const struct pf_image *frame)
+{
+    const struct pf_backend *backend = &pf_backend_cuda;
+    struct pf_stack_settings settings = settings_of(PF_FUSE_PYRAMID);
+    struct pf_error err = {};
+    struct pf_image *coded = NULL;
+    char name[64], row[200];
+    void *opaque = NULL;
+    int r = backend->find_decoder(name, sizeof(name), &err);
+    if (r == 0) {
+        std::vector<uint8_t> file = jpeg::of(frame);
+        check(pf_image_new_coded(&coded, frame->width, frame->height, frame->planes,
+                                 frame->chroma_shift_x, frame->chroma_shift_y, file.size(),
+                                 "a JPEG", &err),
+              err);
+        memcpy(coded->coded->bytes, file.data(), file.size());
+        coded->coded->decode = decode_nowhere;
+        check(backend->open(&opaque, &settings, NULL, &err), err);
+    }
+    struct pf_cuda_engine *engine = (struct pf_cuda_engine *)opaque;
+    std::vector<double> times;
+    for (int i = 0; r == 0 && i < 2 + std::min(runs, 8); i++) {
+        double begin = clock_ms();
+        r = pf_cuda_bring(engine, coded, &err);
+        if (i >= 2)
+            times.push_back(clock_ms() - begin);
+    }
+    if (r == 0) {
+        snprintf(row, sizeof(row), "a JPEG of %.1f MB to the device: %s, %.1f dB",
+                 (double)coded->coded->size_bytes / 1e6, name, fidelity(engine, frame));
+        say(bench, row, median(times), 0);
+    } else {
+        printf("| %g | a JPEG to the device: %s | – | – | – |\n", bench.megapixels, err.text);
+    }
+    backend->close(engine);
+    pf_image_free(coded);
+}
+
 /* ---- whole stacks -------------------------------------------------------------------------------- */
 
 struct outcome {
@@ -291,6 +365,7 @@ int main(int argc, char **argv)
         time_method(bench, PF_FUSE_PYRAMID, "pyramid", frames);
         time_method(bench, PF_FUSE_SOFT_DEPTH, "soft-depth", frames);
         time_method(bench, PF_FUSE_AVERAGE, "average", frames);
+        time_decoding(bench, frames[0]);
         if (megapixels <= MOST_COMPARED_MP)
             compare_stacks(bench, frames);
         for (struct pf_image *frame : frames)

@@ -52,4 +52,14 @@ test_the_table_has_all_stages()
     awk -F'|' '$3 ~ /^ (flow|bspline|syn|ecc, similarity) $/ && NF == 6 { n++; bad += !($4 < 0.3) }
         END { exit !(n == 4 && bad == 0) }' out || { cat out; fail 'motions that are known are not found'; }
     grep -Eq '^\| 0.02 \| [5-9][0-9]\.[0-9] \| 0\.0[0-4]' out || { cat out; fail 'stacks are apart'; }
+    grep -q '^| 0.02 | a JPEG to the device: no libnvjpeg.so.13, .12 or .11 is found |' out || { cat out; fail 'nvJPEG'; }
+}
+
+# A library with nvJPEG's interface makes of our own JPEG what it was made of.
+test_decoding_is_timed_where_there_is_a_library()
+{
+    [ -z "$SAN" ] || skip 'its kernels are tested elsewhere'
+    RUNS=1 SEED=1 LD_LIBRARY_PATH=$BUILD/tests/nvjpeg/whole expect_status 0 "$BUILD/tests/gpu_times" 0.02
+    grep -Eq '^\| 0.02 \| a JPEG of 0\.0 MB to the device: nvJPEG 12\.3, (4[5-9]|5[0-9])\.[0-9] dB \| [0-9.]+ \|' out ||
+        { cat out; fail "no row"; }
 }
