@@ -223,3 +223,8 @@ bool pf_cameras_stopped(const struct pf_cameras *cameras)
 {
     return !cameras || !pf_child_running(cameras->scout);
 }
+
+bool pf_cameras_leave(struct pf_cameras *cameras)
+{
+    return cameras && pf_child_leave(cameras->scout, "the search for cameras");
+}

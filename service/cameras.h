@@ -25,5 +25,6 @@ struct pf_cameras *pf_cameras_free(struct pf_cameras *cameras); /* NULL-safe, re
 void pf_cameras_reap(struct pf_cameras *cameras); /* for every SIGCHLD; NULL-safe, as all below */
 void pf_cameras_stop(struct pf_cameras *cameras);
 bool pf_cameras_stopped(const struct pf_cameras *cameras);
+bool pf_cameras_leave(struct pf_cameras *cameras); /* pf_child_leave() of its process */
 
 #endif

@@ -18,6 +18,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
+#include "service/killed.h"
 #include "service/timer.h"
 
 #define STOP_GRACE_MS 2000
@@ -193,8 +194,8 @@ struct pf_child *pf_child_free(struct pf_child *child)
         return NULL;
     if (child->pid) {
         kill(child->pid, SIGKILL);
-        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        if (!pf_killed_reap(child->pid))
+            pf_child_leave(child, child->argv[1]);
     }
     close_channel(child);
     if (child->retry)
@@ -398,6 +399,17 @@ void pf_child_stop(struct pf_child *child)
         kill(child->pid, SIGTERM);
         pf_timer_set(child->deadline, STOP_GRACE_MS);
     }
+}
+
+bool pf_child_leave(struct pf_child *child, const char *whose)
+{
+    char does[128];
+    if (!child->pid)
+        return false;
+    pf_log_error("%s: its process %d has been killed and does not end: it %s; it is left behind",
+                 whose, (int)child->pid, pf_killed_does(child->pid, does, sizeof(does)));
+    child->pid = 0;
+    return true;
 }
 
 bool pf_child_running(const struct pf_child *child)

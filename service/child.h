@@ -48,7 +48,7 @@ int pf_child_add_argument(struct pf_child *child, const char *argument);
  * start on. */
 void pf_child_set_minor(struct pf_child *child);
 
-/* Kills and reaps what still runs. NULL-safe, returns NULL. */
+/* Kills and reaps what still runs, or leaves it, which takes two seconds. NULL-safe, returns NULL. */
 struct pf_child *pf_child_free(struct pf_child *child);
 
 /* Starts now; when that fails (EAGAIN, EMFILE, ...), `ended` is called and it is tried again. */
@@ -71,5 +71,8 @@ void pf_child_healthy(struct pf_child *child);
 void pf_child_kill(struct pf_child *child); /* SIGKILL; it is started again */
 void pf_child_stop(struct pf_child *child); /* SIGTERM, SIGKILL after 2 s; not started again */
 bool pf_child_running(const struct pf_child *child);
+/* After a stop: where it still runs, that is said, it counts as ended, and true is returned. whose:
+ * for people. */
+bool pf_child_leave(struct pf_child *child, const char *whose);
 
 #endif

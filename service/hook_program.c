@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "service/hook_run.h"
+#include "service/killed.h"
 #include "service/timer.h"
 
 #define FINDER     "/usr/bin/env"
@@ -251,8 +252,7 @@ struct pf_hook_program *pf_hook_program_free(struct pf_hook_program *program)
         return NULL;
     if (program->pid) {
         kill(-program->pid, SIGKILL);
-        while (waitpid(program->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        pf_killed_reap(program->pid);
     }
     stop_listening(program);
     if (program->limit)

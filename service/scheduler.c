@@ -429,3 +429,8 @@ bool pf_scheduler_stopped(const struct pf_scheduler *scheduler)
 {
     return !pf_worker_running(scheduler->worker);
 }
+
+bool pf_scheduler_leave(struct pf_scheduler *scheduler)
+{
+    return pf_worker_leave(scheduler->worker);
+}

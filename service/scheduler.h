@@ -99,5 +99,6 @@ int64_t pf_scheduler_stuck_ms(const struct pf_scheduler *scheduler, int64_t *ret
 void pf_scheduler_reap(struct pf_scheduler *scheduler); /* for every SIGCHLD */
 void pf_scheduler_stop(struct pf_scheduler *scheduler);
 bool pf_scheduler_stopped(const struct pf_scheduler *scheduler);
+bool pf_scheduler_leave(struct pf_scheduler *scheduler); /* pf_child_leave() of the worker */
 
 #endif

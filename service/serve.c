@@ -22,6 +22,7 @@
 #define TAG_CHARS      8
 #define HEALTH_MS      10000
 #define OUTBOX_WAIT_MS 2000
+#define STOP_MOST_MS   15000     /* children are killed after 2 s, hooks are waited for 10 s */
 #define LARGE_BYTES    100000000 /* of a journal: a person waits for it */
 
 static void end_when_stopped(struct pf_service *service)
@@ -54,6 +55,18 @@ static void on_hooks_stopped(void *context)
     end_when_stopped(context);
 }
 
+/* What the kernel does not let end is not waited for: what it was at is in the journal. */
+static void on_stop_limit(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_service *service = context;
+    (void)fd, (void)what;
+    service->left_behind =
+        pf_scheduler_leave(service->scheduler) | pf_cameras_leave(service->cameras);
+    for (size_t i = 0; i < service->source_count; i++)
+        service->left_behind |= pf_source_leave(service->sources[i]);
+    event_base_loopbreak(service->base);
+}
+
 /* Half-built bursts are left to the journal: the next start goes on with them. */
 static void on_stop(evutil_socket_t signal, short what, void *context)
 {
@@ -65,6 +78,7 @@ static void on_stop(evutil_socket_t signal, short what, void *context)
     pf_notify_stopping(service->notify);
     pf_log_info("stopping (%s)", strsignal(signal));
     event_del(service->grouper_timer);
+    pf_timer_set(service->stop_timer, STOP_MOST_MS);
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_stop(service->sources[i]);
     pf_cameras_stop(service->cameras);
@@ -228,7 +242,9 @@ static int build_loop(struct pf_service *service, struct pf_error *err)
     service->grouper_timer = evtimer_new(service->base, on_grouper_timer, service);
     service->outbox_timer = evtimer_new(service->base, on_outbox_timer, service);
     service->health_timer = evtimer_new(service->base, on_health_timer, service);
-    if (!service->grouper_timer || !service->outbox_timer || !service->health_timer)
+    service->stop_timer = evtimer_new(service->base, on_stop_limit, service);
+    if (!service->grouper_timer || !service->outbox_timer || !service->health_timer ||
+        !service->stop_timer)
         return pf_fail(err, ENOMEM, "out of memory for the event loop");
     int r = watch_signal(service, 0, SIGCHLD, on_child, err);
     if (!r)
@@ -418,6 +434,8 @@ static void take_down(struct pf_service *service)
         event_free(service->outbox_timer);
     if (service->health_timer)
         event_free(service->health_timer);
+    if (service->stop_timer)
+        event_free(service->stop_timer);
     for (size_t i = 0; i < sizeof(service->signals) / sizeof(service->signals[0]); i++)
         if (service->signals[i])
             event_free(service->signals[i]);
@@ -453,11 +471,14 @@ int pf_serve_main(int argc, char **argv)
         pf_log_error("the event loop has failed");
     } else {
         pf_ledger_flush(service.ledger);
-        status = PF_EXIT_OK;
+        status = service.left_behind ? PF_EXIT_LEFT : PF_EXIT_OK;
     }
     take_down(&service);
     if (status == PF_EXIT_OK)
         pf_log_info("stopped");
+    else if (status == PF_EXIT_LEFT)
+        pf_log_warning(
+            "stopped, but for what was left behind; the next start goes on with all of it");
     pf_settings_free(&service.settings);
     return status;
 }

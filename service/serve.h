@@ -6,7 +6,8 @@
 
 /* argv[0] is the command's name. Runs until SIGTERM, SIGINT or SIGHUP; SIGUSR1 finishes the open
  * bursts, SIGUSR2 tries failed bursts again. Returns the exit status: 0 stopped
- * in order, 1 it could not start or go on (said on standard error), 2 usage or configuration. */
+ * in order, 1 it could not start or go on (said on standard error), 2 usage or configuration, 4 stopped, but for a
+ * process that the kernel does not let end. */
 int pf_serve_main(int argc, char **argv);
 
 #endif

@@ -75,13 +75,13 @@ struct pf_service {
     struct pf_api *api;          /* service/http/api.h */
     struct pf_source **sources;
     size_t source_count;
-    struct event *grouper_timer, *outbox_timer;
+    struct event *grouper_timer, *outbox_timer, *stop_timer;
     int64_t grouper_backoff_ms; /* it has no memory; 0: it works */
     int64_t delay_ms;           /* what the grouper was told of pf_source_delay_ms() */
     struct event *signals[6];
-    bool stopping;
-    bool starts_elastix; /* align was bspline when the worker was started */
-    int64_t started_ms;  /* CLOCK_MONOTONIC */
+    bool stopping, left_behind; /* a process that does not end */
+    bool starts_elastix;        /* align was bspline when the worker was started */
+    int64_t started_ms;         /* CLOCK_MONOTONIC */
 
     struct pf_record **held; /* fed to the grouper, in no burst yet */
     size_t held_count, held_capacity;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -539,4 +540,11 @@ void pf_source_stop(struct pf_source *source)
 bool pf_source_stopped(const struct pf_source *source)
 {
     return !pf_child_running(source->child);
+}
+
+bool pf_source_leave(struct pf_source *source)
+{
+    char whose[256];
+    snprintf(whose, sizeof(whose), "source %s", source->name);
+    return pf_child_leave(source->child, whose);
 }

@@ -75,5 +75,6 @@ void pf_source_pause(struct pf_source *source, bool paused);
 void pf_source_reap(struct pf_source *source); /* for every SIGCHLD */
 void pf_source_stop(struct pf_source *source);
 bool pf_source_stopped(const struct pf_source *source);
+bool pf_source_leave(struct pf_source *source); /* pf_child_leave() of its process */
 
 #endif

@@ -217,6 +217,11 @@ bool pf_worker_running(const struct pf_worker *worker)
     return pf_child_running(worker->child);
 }
 
+bool pf_worker_leave(struct pf_worker *worker)
+{
+    return pf_child_leave(worker->child, "the worker");
+}
+
 bool pf_worker_ready(const struct pf_worker *worker)
 {
     return worker->ready;

@@ -54,6 +54,7 @@ void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels);
 void pf_worker_healthy(struct pf_worker *worker); /* it has done a frame */
 void pf_worker_stacked(struct pf_worker *worker); /* it has done a stack: its GPU works */
 
+bool pf_worker_leave(struct pf_worker *worker); /* pf_child_leave() */
 bool pf_worker_running(const struct pf_worker *worker);
 bool pf_worker_ready(const struct pf_worker *worker);      /* it has warmed up */
 bool pf_worker_takes_work(const struct pf_worker *worker); /* and is not to stop */

@@ -8,6 +8,41 @@ joined_are()
         'SELECT count(*) FROM frames WHERE burst IS NOT NULL' 2>/dev/null)" = "$1" ]
 }
 
+# A worker that waits in the kernel, which SIGKILL does not end: named, given up, and all goes on later.
+test_a_worker_that_cannot_be_killed_is_left_at_the_stop()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    need mkfs.ext4 fsfreeze
+    local worker from took
+    make_burst burst --width 1500 --height 1000
+    mkdir_inbox
+    mkdir scratch
+    truncate -s 256M disk.img
+    mkfs.ext4 -q disk.img
+    mount -o loop disk.img scratch 2>why || skip "cannot mount a loop device: $(cat why)"
+    serve --expected-frames 5 --memory 4 --scratch "$T/scratch"
+    await_log 'worker ready'
+    worker=$(child_pid process)
+    fsfreeze -f scratch 2>why || skip "cannot freeze a disk: $(cat why)"
+    at_end fsfreeze -u "$T/scratch"
+    drop burst/*.jpg
+    wait_for 20 grep -q '^State:.D' "/proc/$worker/task"/*/status
+    from=$SECONDS
+    stop service
+    took=$((SECONDS - from))
+    [ "$stopped" -eq 4 ] || fail "status $stopped"
+    ((took < 25)) || fail "the stop took $took s"
+    log_says "the worker: its process $worker has been killed and does not end: it waits in the kernel for a disk" ||
+        fail "it is not named"
+    grep -q '^State:.D' "/proc/$worker/task"/*/status || fail "it could be killed"
+    fsfreeze -u scratch
+    wait_for 10 eval "! grep -q '^State:.[DRS]' /proc/$worker/task/*/status"
+    serve --expected-frames 5 --memory 4 --scratch "$T/scratch"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and .version == 1'
+    stop_service
+}
+
 # All frames are in an open burst, nothing else will come: it must still be closed.
 test_open_burst_of_an_earlier_run_is_published()
 {

@@ -68,6 +68,12 @@ void pf_worker_stacked(struct pf_worker *worker)
     (void)worker;
 }
 
+bool pf_worker_leave(struct pf_worker *worker)
+{
+    (void)worker;
+    return false;
+}
+
 bool pf_worker_running(const struct pf_worker *worker)
 {
     return worker != NULL;

@@ -73,6 +73,12 @@ bool pf_child_running(const struct pf_child *child)
     return child != NULL;
 }
 
+bool pf_child_leave(struct pf_child *child, const char *whose)
+{
+    (void)child, (void)whose;
+    return false;
+}
+
 /* ---- the owner ---- */
 
 static struct pf_worker *worker;
