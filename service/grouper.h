@@ -47,7 +47,8 @@ struct pf_grouper_settings {
     bool gap_fixed;      /* pf_settings_gap(): the limit never adapts */
     int64_t hold_ms;     /* setting `hold` */
     int min_frames;      /* fewer are not a stack */
-    int expected_frames; /* a burst completes at this count; 0 unknown */
+    int expected_frames; /* a burst completes at this count; 0 unknown. A frame whose file is written
+                          * again counts once */
 };
 
 /* Why a burst ended. Names (pf_grouper_reason_name) are for the journal and for people. */
@@ -73,7 +74,7 @@ enum pf_decision_kind {
 struct pf_decision {
     enum pf_decision_kind kind;
     int64_t burst;               /* number of the burst, > 0, never used twice */
-    size_t frames;               /* in the burst now */
+    size_t frames;               /* in the burst now, with those whose files were written again */
     struct pf_identity frame;    /* JOINED */
     bool opened;                 /* JOINED: this frame opened the burst */
     bool late;                   /* JOINED: the burst was already complete; it is open again */

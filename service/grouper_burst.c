@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "config/base/array.h"
 
@@ -51,6 +52,7 @@ int pf_shot_new(struct pf_shot **ret, const struct pf_record *record, int64_t no
     shot->heard_ms = now_ms;
     shot->order = order;
     shot->bracket = record->bracket;
+    shot->path_hash = XXH3_64bits(record->path, strlen(record->path));
     shot->has_subsec = record->has_subsec;
     shot->by_arrival = record->capture_ms < 0;
     shot->focal_mm = record->focal_mm;
@@ -222,12 +224,32 @@ static void note_delay(struct pf_grouper_burst *burst, int64_t late_ms)
     }
 }
 
+/* The shot that this one replaces (pf_record_replaces), NULL none. */
+static struct pf_shot *find_replaced(const struct pf_grouper_burst *burst,
+                                     const struct pf_shot *shot)
+{
+    for (size_t i = burst->count; i-- > 0;) {
+        struct pf_shot *before = burst->shots[i];
+        if (!shot->by_arrival && before->time_ms < shot->time_ms)
+            return NULL;
+        if (!before->replaced && before->path_hash == shot->path_hash &&
+            (shot->by_arrival || before->time_ms == shot->time_ms))
+            return before;
+    }
+    return NULL;
+}
+
 void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, int64_t now_ms,
                           const struct pf_grouper_settings *settings)
 {
     size_t at = position(burst, shot);
     if (burst->count)
         note_delay(burst, delay_ms(burst, shot));
+    struct pf_shot *replaced = find_replaced(burst, shot);
+    if (replaced) {
+        replaced->replaced = true;
+        burst->replaced_count++;
+    }
     memmove(burst->shots + at + 1, burst->shots + at, (burst->count - at) * sizeof(shot));
     burst->shots[at] = shot;
     burst->count++;
@@ -313,12 +335,12 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
                                               const struct pf_grouper_settings *settings,
                                               int64_t *ret_distance_ms)
 {
-    if (pf_grouper_burst_is_full(burst, settings))
+    if (pf_grouper_burst_is_full(burst, settings) && !find_replaced(burst, shot))
         return PF_BURST_EXPECTED;
     if (burst->driven && shot->bracket != burst->driven)
         return PF_BURST_SEQUENCE;
     size_t at = position(burst, shot);
-    if (burst->sealed && at == burst->count)
+    if (burst->sealed && at == burst->count && !find_replaced(burst, shot))
         return PF_BURST_BY_HAND;
     const struct pf_shot *before = at ? burst->shots[at - 1] : NULL;
     const struct pf_shot *after = at < burst->count ? burst->shots[at] : NULL;
@@ -347,11 +369,17 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
     return PF_BURST_OPEN;
 }
 
+/* Number of its frames. */
+static size_t standing(const struct pf_grouper_burst *burst)
+{
+    return burst->count - burst->replaced_count;
+}
+
 bool pf_grouper_burst_is_full(const struct pf_grouper_burst *burst,
                               const struct pf_grouper_settings *settings)
 {
     int expected = burst->expected ? burst->expected : settings->expected_frames;
-    return expected > 0 && burst->count >= (size_t)expected;
+    return expected > 0 && standing(burst) >= (size_t)expected;
 }
 
 int64_t pf_grouper_burst_closes_at(const struct pf_grouper_burst *burst,
@@ -383,15 +411,18 @@ static int compare_reals(const void *a, const void *b)
 static int bracket_levels(const struct pf_grouper_burst *burst)
 {
     double exposure_s[BRACKET_MOST_FRAMES];
-    size_t count = burst->count, changes = 0;
+    size_t count = 0, changes = 0;
     int levels = 1;
-    if (count < BRACKET_LEVELS || count > BRACKET_MOST_FRAMES)
+    if (standing(burst) < BRACKET_LEVELS || standing(burst) > BRACKET_MOST_FRAMES)
         return 0;
-    for (size_t i = 0; i < count; i++) {
-        exposure_s[i] = burst->shots[i]->exposure_s;
-        if (!(exposure_s[i] > 0))
+    for (size_t i = 0; i < burst->count; i++) {
+        if (burst->shots[i]->replaced)
+            continue;
+        exposure_s[count] = burst->shots[i]->exposure_s;
+        if (!(exposure_s[count] > 0))
             return 0;
-        changes += i && ratio_exceeds(exposure_s[i - 1], exposure_s[i], EXPOSURE_RATIO);
+        changes += count && ratio_exceeds(exposure_s[count - 1], exposure_s[count], EXPOSURE_RATIO);
+        count++;
     }
     qsort(exposure_s, count, sizeof(*exposure_s), compare_reals);
     for (size_t i = 1; i < count; i++)
@@ -403,15 +434,15 @@ bool pf_grouper_burst_is_no_stack(const struct pf_grouper_burst *burst,
                                   const struct pf_grouper_settings *settings, char *why,
                                   size_t size)
 {
-    if (burst->count < (size_t)settings->min_frames) {
-        snprintf(why, size, "%zu frame%s, fewer than %d", burst->count,
-                 burst->count == 1 ? "" : "s", settings->min_frames);
+    size_t count = standing(burst);
+    if (count < (size_t)settings->min_frames) {
+        snprintf(why, size, "%zu frame%s, fewer than %d", count, count == 1 ? "" : "s",
+                 settings->min_frames);
         return true;
     }
     int levels = bracket_levels(burst);
     if (levels)
-        snprintf(why, size, "exposure bracket: %d exposure times in %zu frames", levels,
-                 burst->count);
+        snprintf(why, size, "exposure bracket: %d exposure times in %zu frames", levels, count);
     return levels;
 }
 

@@ -16,6 +16,8 @@ struct pf_shot {
     int64_t heard_ms; /* when it was fed */
     uint64_t order;   /* of feeding */
     bool has_subsec, by_arrival;
+    uint64_t path_hash;
+    bool replaced;   /* by a later shot of the burst (pf_record_replaces) */
     int64_t bracket; /* that it was driven in, 0 none */
     double focal_mm, f_number, exposure_s;
     int64_t sequence, counter; /* -1 none */
@@ -32,7 +34,7 @@ int pf_shot_compare(const struct pf_shot *a, const struct pf_shot *b);
 struct pf_grouper_burst {
     int64_t number;
     struct pf_shot **shots; /* owned, in capture order */
-    size_t count, capacity;
+    size_t count, capacity, replaced_count;
     bool open;
     bool over;                   /* followed by a newer burst, which begins at over_ms */
     bool sealed;                 /* finished by hand */

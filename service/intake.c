@@ -254,15 +254,13 @@ static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_e
     return job;
 }
 
-/* The same shot anew in the same file: it was told before all of it was written, or something was
- * written into it. What it held is gone, as a replay would find, and stands for nothing any more. */
+/* What its file held before is gone, as a replay would find, and stands for nothing any more. */
 static void supersede(struct pf_service *service, struct pf_job *job, const struct pf_identity *by)
 {
     const struct pf_record *now = pf_job_find(job, by->text)->record;
-    for (size_t i = 0; now->capture_ms >= 0 && i < job->count; i++) {
+    for (size_t i = 0; i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];
-        if (frame->record != now && !frame->excluded &&
-            frame->record->capture_ms == now->capture_ms && !strcmp(frame->record->path, now->path))
+        if (frame->record != now && !frame->excluded && pf_record_replaces(now, frame->record))
             pf_scheduler_exclude(service->scheduler, job, frame,
                                  "its file has been replaced by another one");
     }

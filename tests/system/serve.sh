@@ -213,12 +213,34 @@ test_a_file_that_changes_is_one_frame()
     make_burst burst
     mkdir_inbox
     local files=(burst/*.jpg)
-    serve --expected-frames 6 --gap 30
+    serve --expected-frames 5 --gap 30
     drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     echo more >>"inbox/${files[1]##*/}"
     await_log "${files[1]##*/} set aside: its file has been replaced by another one"
     drop "${files[@]:3}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
+    stop_service
+}
+
+# The same without a capture time, over a restart as well.
+test_a_file_without_a_time_that_changes_is_one_frame()
+{
+    make_burst burst --format png --no-exif
+    mkdir_inbox
+    local files=(burst/*.png)
+    serve --expected-frames 5 --gap 30
+    drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    echo more >>"inbox/${files[1]##*/}"
+    await_log "${files[1]##*/} set aside: its file has been replaced by another one"
+    drop "${files[3]}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 5 ]'
+    stop_service
+    serve --expected-frames 5 --gap 30
+    await_log 'burst .* goes on: open, 5 frames'
+    drop "${files[4]}"
     await_stacks 1
     check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
     stop_service

@@ -47,8 +47,12 @@ static inline struct pf_record *record_of(const struct run *run, int i, int inde
     int64_t counter = run->counter + (int64_t)i * (run->counter_step ? run->counter_step : 1);
     if (run->counter)
         counter = counter > 9999 ? counter - 9999 : counter; /* 9999 is followed by 1 */
-    snprintf(path, sizeof(path), run->counter ? "%s/IMG_%04d.JPG" : "%s/frame.jpg",
-             run->folder ? run->folder : "/in", (int)counter);
+    if (run->counter)
+        snprintf(path, sizeof(path), "%s/IMG_%04d.JPG", run->folder ? run->folder : "/in",
+                 (int)counter);
+    else
+        snprintf(path, sizeof(path), "%s/frame-%c%c.jpg", run->folder ? run->folder : "/in",
+                 'a' + index / 26, 'a' + index % 26);
     record->path = copy(path);
     record->source = copy("folder:/in");
     record->id = pf_identity_of_memory(&index, sizeof(index));
