@@ -192,6 +192,8 @@ static void run_timers(struct pf_folder *folder)
     struct pf_file *file = folder->scan ? pf_files_first(folder->files) : NULL;
     if (file && file->due_ms <= pf_monotonic_ms())
         pf_folder_look(folder, file);
+    if ((folder->growing > 0) != folder->told_growing)
+        pf_folder_report_status(folder);
     if (folder->announce && !folder->awaited) {
         folder->announce = false;
         folder->announced = true;

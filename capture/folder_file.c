@@ -18,7 +18,8 @@ enum {
     LOOK_AGAIN_MAX_MS = 5000,
     TROUBLE_MS = 1000, /* between two tries, doubling */
     TROUBLE_MAX_MS = 60000,
-    BLAMED_MS = 2000,   /* what may take us down waits until all else at hand has been told */
+    BLAMED_MS = 2000,         /* what may take us down waits until all else at hand has been told */
+    GROWING_MOST_MS = 600000, /* that a file counts as one on its way */
     TRAILER_RESTS = 10, /* settling times granted to what may still be written behind the picture */
     /* What looking at a file may take, its hash included, of which a second does gigabytes. */
     LOOK_BYTES = 256 << 20,
@@ -145,11 +146,35 @@ void pf_folder_queue_fresh(struct pf_folder *folder)
     folder->fresh_count = 0;
 }
 
+static void seen_growing(struct pf_file *file)
+{
+    if (!file->grows_ms)
+        file->grows_ms = pf_monotonic_ms();
+}
+
+/* After it was looked at: what is not whole and was written a moment ago is on its way, too. */
+static void count_growing(struct pf_folder *folder, struct pf_file *file)
+{
+    int64_t age_ms = pf_wall_ms() - file->stamp.mtime_ns / 1000000;
+    if (file->gone || file->state != PF_FILE_PENDING ||
+        pf_name_kind(pf_base_name(file->path)) != PF_NAME_IMAGE)
+        file->grows_ms = 0;
+    else if (age_ms < (int64_t)(folder->settings->incomplete_after * 1000))
+        seen_growing(file);
+    bool growing = file->grows_ms && pf_monotonic_ms() - file->grows_ms < GROWING_MOST_MS;
+    if (growing && !file->growing)
+        folder->growing++;
+    else if (!growing && file->growing)
+        folder->growing--;
+    file->growing = growing;
+}
+
 void pf_folder_gone(struct pf_folder *folder, struct pf_file *file)
 {
     has_verdict(folder, file);
     pf_files_unqueue(folder->files, file);
     file->gone = true;
+    count_growing(folder, file);
 }
 
 static json_t *report(const char *event, const char *path, const char *reason)
@@ -203,6 +228,7 @@ void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folde
         file->scan = folder->scan;
     has_verdict(folder, file);
     trouble(folder, file, strerror(code));
+    count_growing(folder, file);
 }
 
 static void reject(struct pf_folder *folder, struct pf_file *file, const char *reason)
@@ -276,6 +302,7 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
             pf_log_info("%s: left alone: %s", file->path, frame->reason.text);
         break;
     case PF_FRAME_CHANGED:
+        seen_growing(file);
         rest_again(folder, file, pf_monotonic_ms(), folder->settle_ms);
         break;
     case PF_FRAME_GONE:
@@ -333,6 +360,7 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     struct pf_file_stamp stamp = pf_file_stamp_of(&st);
     if (!pf_file_stamp_equal(&stamp, &file->stamp)) {
         file->stamp = stamp;
+        seen_growing(file);
         rest_again(folder, file, pf_monotonic_ms(), folder->settle_ms);
         return;
     }
@@ -370,4 +398,5 @@ void pf_folder_look(struct pf_folder *folder, struct pf_file *file)
     }
     look_at_file(folder, file);
     has_verdict(folder, file);
+    count_growing(folder, file);
 }

@@ -63,7 +63,9 @@ struct pf_folder {
     bool announce;  /* `scanned` is due when no file is awaited */
     bool announced; /* it was told */
     size_t awaited; /* files of a full scan without a verdict */
-    bool by_hand;   /* nobody wants to know what is being looked at, nor that we live */
+    size_t growing; /* pictures that are on their way: being written, or not whole yet */
+    bool told_growing;
+    bool by_hand; /* nobody wants to know what is being looked at, nor that we live */
     int64_t alive_ms, alive_every_ms; /* when `alive` was told last, and how often it is */
     bool scan_requested;
     int64_t next_scan_ms, next_root_ms, next_poll_ms;
@@ -82,6 +84,8 @@ void pf_folder_scan(struct pf_folder *folder); /* full */
 void pf_folder_scan_beneath(struct pf_folder *folder, const char *path);
 void pf_folder_poll_blind(struct pf_folder *folder);
 void pf_folder_check_root(struct pf_folder *folder);
+/* Sends a status where it is not as last reported. Not while a scan is under way. */
+void pf_folder_report_status(struct pf_folder *folder);
 /* A full scan soon: requests that come in a row become one, at growing intervals. */
 void pf_folder_request_scan(struct pf_folder *folder);
 

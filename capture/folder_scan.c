@@ -138,8 +138,7 @@ static bool polls_everything(const struct pf_folder *folder)
            (folder->blind_count && !strcmp(folder->blind[0], folder->root));
 }
 
-/* Sends a status when mode, state or reason are not as last reported. */
-static void report_status(struct pf_folder *folder)
+void pf_folder_report_status(struct pf_folder *folder)
 {
     bool polling = polls_everything(folder);
     const char *state = "ok";
@@ -167,12 +166,14 @@ static void report_status(struct pf_folder *folder)
     const char *mode = polling ? "polling" : "inotify";
     char status[sizeof(folder->status)];
     snprintf(status, sizeof(status), "%s, %s%s%s", mode, state, reason[0] ? ": " : "", reason);
-    if (!strcmp(status, folder->status))
+    bool same = !strcmp(status, folder->status), growing = folder->growing;
+    if (same && growing == folder->told_growing)
         return;
     memcpy(folder->status, status, sizeof(status));
-    if (strcmp(state, "ok"))
+    folder->told_growing = growing;
+    if (!same && strcmp(state, "ok"))
         pf_log_warning("%s: %s", folder->root, status);
-    else
+    else if (!same)
         pf_log_info("%s: %s", folder->root, status);
 
     json_t *object = json_object();
@@ -182,6 +183,7 @@ static void report_status(struct pf_folder *folder)
         json_object_set_new(object, "mode", json_string(mode)) |
         json_object_set_new(object, "state", json_string(state)) |
         json_object_set_new(object, "reason", pf_json_bytes(reason)) |
+        json_object_set_new(object, "pending", json_boolean(growing)) |
         json_object_set_new(object, "watches", json_integer((json_int_t)watches))) {
         json_decref(object);
         object = NULL;
@@ -254,7 +256,7 @@ void pf_folder_scan(struct pf_folder *folder)
         if (census.gone > census.there + GONE_KEPT)
             pf_files_forget_gone(folder->files);
     }
-    report_status(folder);
+    pf_folder_report_status(folder);
     folder->announce |= folder->root_read && (folder->found_new || !folder->announced);
 
     int64_t now_ms = pf_monotonic_ms(), wait_ms = poll_wait_ms(folder, now_ms - start_ms);
@@ -279,7 +281,7 @@ void pf_folder_scan_beneath(struct pf_folder *folder, const char *path)
             pf_folder_gone(folder, file);
     }
     if (folder->unwatched != unwatched) {
-        report_status(folder);
+        pf_folder_report_status(folder);
         if (polls_everything(folder))
             pf_folder_request_scan(folder);
     }

@@ -18,6 +18,7 @@
 #define PF_ABOUT_SOURCE(source) (&(struct pf_log_about){.source = (source)->name})
 #define FEED_BYTES              (1u << 20) /* known files queued at a time */
 #define SCAN_DELAY_MS           5000 /* between two frames of a first scan, or of a camera, at the most */
+#define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
 
 struct known {
     char *path;
@@ -40,12 +41,12 @@ struct pf_source {
     bool scanned, polling;             /* since the child began */
     int64_t look_ms; /* between two looks when polling, and until a file has settled */
 
-    json_t *status; /* what it said last of itself; NULL: nothing yet */
-    char *ended;    /* why its process has ended; NULL: it runs */
-    json_t *doing;  /* what it was asked, with how far it is; NULL nothing */
-    bool is_camera, fetching;
-    int64_t asked;         /* number of what it was asked and has not answered yet; 0 nothing */
-    struct event *silence; /* fires when it has said nothing for too long */
+    json_t *status;          /* what it said last of itself; NULL: nothing yet */
+    char *ended;             /* why its process has ended; NULL: it runs */
+    json_t *doing;           /* what it was asked, with how far it is; NULL nothing */
+    bool is_camera, pending; /* frames are on their way */
+    int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
+    struct event *silence;   /* fires when it has said nothing for too long */
     int64_t silence_ms;
     char silent[96]; /* a folder's: that it is so; "": it is not */
 };
@@ -139,7 +140,7 @@ static void on_started(void *context)
     struct pf_source *source = context;
     struct pf_error err = {0};
     forget_known(source);
-    source->started = source->scanned = source->fetching = false;
+    source->started = source->scanned = source->pending = false;
     json_decref(source->status);
     free(source->ended);
     source->status = NULL;
@@ -164,7 +165,7 @@ static void on_status(struct pf_source *source, const json_t *event)
     const char *mode = json_string_value(json_object_get(event, "mode"));
     /* What a camera has shot lies in the spool, whatever becomes of the camera. */
     source->present = source->is_camera || (state && strcmp(state, "missing") != 0);
-    source->fetching = json_is_true(json_object_get(event, "pending"));
+    source->pending = json_is_true(json_object_get(event, "pending"));
     source->polling = mode && !strcmp(mode, "polling");
     json_decref(source->status);
     source->status = json_deep_copy(event);
@@ -270,7 +271,7 @@ static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_source *source = context;
     int64_t asked = source->asked;
-    source->present = source->fetching = false;
+    source->present = source->pending = false;
     source->asked = 0;
     json_decref(source->doing);
     source->doing = NULL;
@@ -511,7 +512,9 @@ bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
 
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
-    if (source->present && (!source->scanned || source->fetching))
+    if (source->present && source->pending && !source->is_camera)
+        return GROWING_DELAY_MS;
+    if (source->present && (!source->scanned || source->pending))
         return SCAN_DELAY_MS;
     return source->present && source->polling ? source->look_ms : 0;
 }

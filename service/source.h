@@ -66,8 +66,8 @@ void pf_source_scan(struct pf_source *source);
 bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
 
 /* How much later than it came a frame may be told now: by a first scan that has not ended, by the
- * pause between two looks of a source that is polled, or by the camera that still has it; 0 when it is
- * told at once. */
+ * pause between two looks of a source that is polled, by the camera that still has it, or because its
+ * file is being written; 0 when it is told at once. */
 int64_t pf_source_delay_ms(const struct pf_source *source);
 
 /* Stops or resumes listening to it, when frames cannot be recorded. */

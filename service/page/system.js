@@ -178,7 +178,7 @@ export class SystemView {
                                 class: 'dim',
                                 text: [
                                     s.state === 'ok' ? MODE[s.mode] || s.mode : s.state,
-                                    s.pending ? 'frames are being fetched' : null,
+                                    s.pending ? 'frames are on their way' : null,
                                     s.files !== null && s.files !== undefined
                                         ? format.plural(s.files, 'file')
                                         : null,

@@ -99,7 +99,7 @@ printf '\4\0\x40\x10\0\6\xff\xff\xff\xff\0\1' | lines journal unseen_page
 printf '\6\0\x20\0\0' | lines journal unseen_cut
 
 lines capture_events frames <<'END'
-{"event":"status","source":"folder:in","mode":"inotify","state":"ok","reason":"","watches":1}
+{"event":"status","source":"folder:in","mode":"inotify","state":"ok","reason":"","pending":true,"watches":1}
 {"event":"frame","path":"/in/IMG_0001.JPG","source":"folder:in","format":"jpeg","make":"M","model":"X","serial":"12","lens":"L","burst_id":"b","id":"00000000000003e8-0123456789abcdef0123456789abcdef","size_bytes":1000,"mtime_ns":5,"ctime_ns":6,"inode":7,"arrival_ms":8,"width":60,"height":40,"orientation":1,"capture_ms":1767323045000,"iso":100,"sequence":-1,"counter":1,"focal_mm":50.0,"f_number":2.8,"exposure_s":0.01,"has_subsec":true,"has_offset":false}
 {"event":"frame","path":"/in/IMG_9999.JPG","source":"folder:in","format":"jpeg","id":"00000000000003e8-1123456789abcdef0123456789abcdef","size_bytes":1000,"mtime_ns":-9223372036854775808,"ctime_ns":9223372036854775807,"inode":-1,"arrival_ms":-9007199254740992,"width":0,"height":2147483647,"orientation":8,"capture_ms":9223372036854775807,"iso":0,"sequence":9223372036854775807,"counter":9223372036854775807,"focal_mm":1e308,"f_number":0,"exposure_s":1e300,"has_subsec":false,"has_offset":true}
 {"event":"frame","path":"/in/IMG_0000.JPG","source":"folder:in","format":"jpeg","id":"00000000000003e8-2123456789abcdef0123456789abcdef","size_bytes":1000,"mtime_ns":0,"ctime_ns":0,"inode":0,"arrival_ms":9007199254740992,"width":0,"height":2147483647,"orientation":8,"capture_ms":-9223372036854775808,"iso":0,"sequence":-1,"counter":0,"focal_mm":0,"f_number":0,"exposure_s":0.0,"has_subsec":false,"has_offset":true}

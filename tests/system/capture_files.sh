@@ -31,6 +31,39 @@ test_row03_slow_writer()
         fail "$(grep -a slow1.tif capture.out)"
 }
 
+pending_is() # TEXT: all that was said of it, changes alone
+{
+    [ "$(grep -a '"event":"status"' capture.out | jq -r .pending | uniq | tr '\n' ' ')" = "$1" ]
+}
+
+# What is on its way is told before it is a frame, and that it is not any more after that.
+test_row03_a_slow_writer_is_told_of()
+{
+    inbox
+    head -c 4000 made/IMG_0001.jpg >"$IN/old.jpg" # somebody's broken copy is nothing that comes
+    touch -d '1 hour ago' "$IN/old.jpg"
+    capture
+    cp made/IMG_0002.jpg "$IN"
+    expect_frames 1
+    pending_is 'false ' || fail "$(cat capture.out)"
+    head -c 4000 made/IMG_0001.jpg >"$IN/slow.jpg"
+    head -c 4000 made/IMG_0003.jpg >"$IN/lost.jpg"
+    head -c 4000 made/IMG_0003.jpg >"$IN/notes.txt"
+    wait_for 30 pending_is 'false true '
+    tail -c +4001 made/IMG_0001.jpg >>"$IN/slow.jpg"
+    wait_for 30 said frame slow.jpg
+    pass_marker
+    pending_is 'false true ' || fail "the other one is forgotten: $(cat capture.out)"
+    rm "$IN/lost.jpg"
+    wait_for 30 pending_is 'false true false '
+    head -c 4000 made/IMG_0004.jpg >"$IN/slow2.jpg"
+    wait_for 30 pending_is 'false true false true '
+    tail -c +4001 made/IMG_0004.jpg >>"$IN/slow2.jpg"
+    wait_for 30 pending_is 'false true false true false '
+    [ "$(grep -aE 'frame.*slow2.jpg|"pending":false' capture.out | tail -n 1 | jq -r .event)" = status ] ||
+        fail "it was said too early: $(cat capture.out)"
+}
+
 test_row04_temporary_names()
 {
     inbox

@@ -106,6 +106,33 @@ test_frames_copied_slowly()
     stop_service
 }
 
+# A file that is being written holds its burst open, unless it never ends.
+test_a_slow_copy_under_its_own_name_is_waited_for()
+{
+    make_burst burst
+    make_burst other --serial 2 --seed 9
+    mkdir_inbox
+    serve --gap 1 --incomplete-after 6
+    local files=(burst/*.jpg) slow
+    drop "${files[@]:0:3}"
+    slow=inbox/${files[3]##*/}
+    head -c 4000 "${files[3]}" >"$slow"
+    sleep 4
+    log_lacks 'burst .* complete'
+    tail -c +4001 "${files[3]}" >>"$slow"
+    drop "${files[4]}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .version == 1'
+    # Once more, with one that stays as it is.
+    files=(other/*.jpg)
+    drop_into=other drop "${files[@]:0:4}"
+    head -c 4000 "${files[4]}" >inbox/other/cut.jpg
+    await_stacks 2 60
+    check "$(published | grep -v PF)/stack.json" '.fused == 4 and .version == 1'
+    log_says 'cut.jpg: rejected: ' || fail "the burst did not wait"
+    stop_service
+}
+
 test_late_frame_makes_a_new_version()
 {
     make_burst burst
