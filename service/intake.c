@@ -150,6 +150,8 @@ void pf_intake_advance(struct pf_service *service)
     }
     take_decisions(service);
     pf_tell_deadlines(service);
+    for (struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
+        pf_stacking_tell_coverage(service, job); /* what it waited for may have come to nothing */
     int64_t deadline_ms = pf_grouper_deadline(service->grouper);
     if (pf_pairs_deadline(service->pairs) < deadline_ms)
         deadline_ms = pf_pairs_deadline(service->pairs);

@@ -149,6 +149,14 @@ size_t pf_ledger_count(const struct pf_ledger *ledger)
     return ledger->count;
 }
 
+bool pf_ledger_has_frames(const struct pf_ledger *ledger)
+{
+    for (const struct pf_entry *entry = ledger->first; entry; entry = entry->next)
+        if (entry->kind == PF_ENTRY_RECORD || entry->kind == PF_ENTRY_DECISION)
+            return true;
+    return false;
+}
+
 void pf_ledger_flush(struct pf_ledger *ledger)
 {
     if (event_pending(ledger->retry, EV_TIMEOUT, NULL))

@@ -77,6 +77,9 @@ struct pf_entry *pf_ledger_add(struct pf_ledger *ledger, enum pf_entry_kind kind
 /* Entries that wait. */
 size_t pf_ledger_count(const struct pf_ledger *ledger);
 
+/* Frames wait among them, on their way to a burst. */
+bool pf_ledger_has_frames(const struct pf_ledger *ledger);
+
 /* Writes what is there now; does nothing while it waits to try again. */
 void pf_ledger_flush(struct pf_ledger *ledger);
 

@@ -124,6 +124,9 @@ void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
+/* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
+ * have it. */
+void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);
 /* A burst has failed, now or in an earlier run: it is a trouble that can be retried. */
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason);
 /* It is no trouble any more. */

@@ -510,11 +510,16 @@ bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
     return source->present && source->scanned_files > 0 && source->scanned_ms >= since_ms;
 }
 
+bool pf_source_is_pending(const struct pf_source *source)
+{
+    return source->present && (source->pending || !source->scanned);
+}
+
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
     if (source->present && source->pending && !source->is_camera)
         return GROWING_DELAY_MS;
-    if (source->present && (!source->scanned || source->pending))
+    if (pf_source_is_pending(source))
         return SCAN_DELAY_MS;
     return source->present && source->polling ? source->look_ms : 0;
 }

@@ -109,9 +109,47 @@ static void log_outside(struct pf_service *service, struct pf_job *job, const ch
                                 (json_int_t)cells, "detail", (json_int_t)detail));
 }
 
+static struct pf_source *source_of(const struct pf_service *service, const char *name)
+{
+    for (size_t i = 0; i < service->source_count; i++)
+        if (!strcmp(pf_source_name(service->sources[i]), name))
+            return service->sources[i];
+    return NULL;
+}
+
+static bool lies_between(const struct pf_record *record, const struct pf_record *from,
+                         const struct pf_record *to)
+{
+    const struct pf_record *order[] = {from, record, to};
+    pf_grouper_sort(order, sizeof(order) / sizeof(*order));
+    return order[1] == record;
+}
+
+/* Whether a frame is on its way that may lie between the two. Of one that its source has not told yet
+ * nothing is known. */
+static bool is_awaited_between(const struct pf_service *service, struct pf_job *job,
+                               const json_t *from, const json_t *to)
+{
+    const struct pf_job_frame *before = pf_job_find(job, json_string_value(from));
+    const struct pf_job_frame *after = pf_job_find(job, json_string_value(to));
+    if (job->complete || !before || !after)
+        return false;
+    for (size_t i = job->first_undone; i < job->count; i++)
+        if (job->frames[i].step != PF_STEP_DONE &&
+            lies_between(job->frames[i].record, before->record, after->record))
+            return true;
+    for (size_t i = 0; i < service->held_count; i++)
+        if (lies_between(service->held[i], before->record, after->record))
+            return true;
+    const struct pf_source *source = source_of(service, before->record->source);
+    return pf_ledger_has_frames(service->ledger) ||
+           pf_pairs_deadline(service->pairs) != INT64_MAX ||
+           (source && pf_source_is_pending(source));
+}
+
 /* What the photographer can still shoot, while the subject is there. What lies beyond the last frame
  * is told when there will be no further one. */
-static void log_coverage(struct pf_service *service, struct pf_job *job)
+void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job)
 {
     const json_t *skipped = json_object_get(job->coverage, "skipped");
     size_t i;
@@ -121,7 +159,7 @@ static void log_coverage(struct pf_service *service, struct pf_job *job)
         const json_t *from = json_array_get(pair, 0), *to = json_array_get(pair, 1);
         char key[2 * PF_IDENTITY_CHARS + 2];
         snprintf(key, sizeof(key), "%s %s", json_string_value(from), json_string_value(to));
-        if (!untold(job, key))
+        if (is_awaited_between(service, job, from, to) || !untold(job, key))
             continue;
         pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
                      "a focal plane was skipped between %s and %s", name_of(job, from),
@@ -164,7 +202,7 @@ static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *conte
         pf_events_publish(
             service->events, "burst.coverage",
             json_pack("{s:s, s:o}", "burst", job->name, "coverage", json_deep_copy(job->coverage)));
-    log_coverage(service, job);
+    pf_stacking_tell_coverage(service, job);
     note_result(service, job, frame);
     pf_driving_scored(service, job, frame);
 }
@@ -257,14 +295,6 @@ static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const cha
     pf_log_about(PF_LOG_WARNING, PF_ABOUT_FRAME(job, frame), "%s: %s (attempt %d)",
                  pf_base_name(frame->record->path), why, frame->attempts);
     pf_ledger_add(service->ledger, PF_ENTRY_ATTEMPT)->frame = frame->record->id;
-}
-
-static struct pf_source *source_of(const struct pf_service *service, const char *name)
-{
-    for (size_t i = 0; i < service->source_count; i++)
-        if (!strcmp(pf_source_name(service->sources[i]), name))
-            return service->sources[i];
-    return NULL;
 }
 
 /* Another file with the same content serves as well; the newest name is the best. */
@@ -379,7 +409,7 @@ static void on_settled(struct pf_job *job, void *context)
 {
     struct pf_service *service = context;
     size_t fused = pf_job_fused_count(job);
-    log_coverage(service, job);
+    pf_stacking_tell_coverage(service, job);
     if (pf_job_regroup(job)) {
         leave_strays_out(service, job);
         return;

@@ -462,6 +462,41 @@ test_skipped_plane_is_told_while_the_burst_runs()
     [ "$(grep -ac 'plane was skipped' service.err)" -eq 1 ] || fail "told more than once"
 }
 
+# Not while a frame is on its way that may have it: it comes, or comes to nothing.
+test_skipped_plane_is_not_told_while_frames_are_on_their_way()
+{
+    local i name
+    mkdir_inbox
+    serve --gap 100 --expected-frames 10
+    for name in A B; do
+        "$GENERATE" --out $name --no-truth --scene textured --width 768 --height 512 --frames 10 \
+            --interval 0.2 --serial $name --name ${name}_%02d
+        drop ${name}/${name}_0[1-4].jpg
+        for i in 5 6; do
+            head -c 20000 $name/${name}_0$i.jpg >inbox/${name}_0$i.jpg
+        done
+        sleep 1
+        for i in 7 8; do
+            drop $name/${name}_0$i.jpg
+            await_log "${name}_0$i.jpg scored"
+        done
+        sleep 0.5
+        log_lacks "plane was skipped between ${name}_04"
+        [ $name = B ] || {
+            rm inbox/A_0[56].jpg
+            await_log 'a focal plane was skipped between A_04.jpg and A_07.jpg'
+        }
+    done
+    for i in 5 6; do
+        tail -c +20001 B/B_0$i.jpg >>inbox/B_0$i.jpg
+    done
+    drop B/B_09.jpg B/B_10.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 10 and .coverage.skipped == []'
+    log_lacks 'plane was skipped between B'
+    stop_service
+}
+
 # A small one before the frame is decoded, then a larger one; within their space, or not at all.
 test_thumbnails_of_every_frame()
 {
