@@ -47,10 +47,24 @@ struct pf_hooks {
 
 /* ---- showing ---- */
 
+static char *shown_program(const char *command)
+{
+    char **words = NULL, *shown = NULL;
+    struct pf_error err = {0};
+    int r = pf_words(command, &words, &err);
+    /* A line of the shell may begin with a variable, or with more than a name. */
+    if (r == -EINVAL || (!r && strpbrk(words[0], "=;|&<>()$`")))
+        shown = strdup("…");
+    else if (!r && asprintf(&shown, "%s%s", words[0], words[1] ? " …" : "") < 0)
+        shown = NULL;
+    pf_words_free(words);
+    return shown;
+}
+
 char *pf_hook_shown(const char *target)
 {
     if (!pf_settings_is_url(target))
-        return strdup(target);
+        return shown_program(target);
     const char *host = strstr(target, "://") + 3;
     const char *end = host + strcspn(host, "/?#");
     const char *at = memrchr(host, '@', (size_t)(end - host));

@@ -54,9 +54,9 @@ json_t *pf_hooks_list(struct pf_hooks *hooks, size_t limit, struct pf_error *err
 /* Someone says that it is to be tried now, once more. -ENOENT, -EINVAL: it is done, or running. */
 int pf_hooks_retry(struct pf_hooks *hooks, const char *id, struct pf_error *err);
 
-/* What of a target may be shown: of an address neither a password nor its query, nor the rest of a
- * path that is longer than one name, which is the secret of many receivers. Heap; NULL on out of
- * memory. Pure. */
+/* What of a target may be shown: of a program not its arguments, of an address neither a password nor
+ * its query, nor the rest of a path that is longer than one name, which is the secret of many
+ * receivers. Heap; NULL on out of memory. Pure. */
 char *pf_hook_shown(const char *target);
 
 #endif

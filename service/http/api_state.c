@@ -246,12 +246,12 @@ static json_t *value_json(const struct pf_setting *row, const char *text)
     return pf_json_bytes(text);
 }
 
-/* Addresses without what is secret in them: who may only look sees this as well. */
-static json_t *list_json(const struct pf_list *list)
+/* Hooks without what is secret in them: who may only look sees this as well. */
+static json_t *list_json(const struct pf_list *list, bool hooks)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < list->count; i++) {
-        char *shown = pf_hook_shown(list->items[i]);
+        char *shown = hooks ? pf_hook_shown(list->items[i]) : strdup(list->items[i]);
         json_array_append_new(all, pf_json_bytes(shown ? shown : ""));
         free(shown);
     }
@@ -281,7 +281,8 @@ static json_t *setting_json(const struct pf_settings *settings, const struct pf_
     bool list = row->type == PF_SETTING_LIST, choice = row->type == PF_SETTING_CHOICE;
     bool number = row->type == PF_SETTING_INT || row->type == PF_SETTING_REAL;
     char *text = pf_setting_text(settings, row);
-    json_t *value = list ? list_json((const struct pf_list *)((const char *)settings + row->offset))
+    json_t *value = list ? list_json((const struct pf_list *)((const char *)settings + row->offset),
+                                     !strcmp(row->section, "hooks"))
                     : !text                               ? NULL
                     : is_secret(row->key) && *text != '/' ? json_string(*text ? "(set)" : "")
                                                           : value_json(row, text);

@@ -318,7 +318,7 @@ test_tokens()
     expect_status 2 "$PARFOCAL" serve --source "folder:$T" --state "$T/state" --http-token short
     expect_status 2 "$PARFOCAL" serve --source "folder:$T" --state "$T/state" --http somewhere:80
     serve_http --http 0.0.0.0:0 --http-token "$T/token" --http-read-token $look \
-        --on-burst 'https://user:open-sesame@hooks.example.org/services/open-sesame' --on-failure '/bin/true --quick'
+        --on-burst 'https://user:open-sesame@hooks.example.org/services/open-sesame' --on-failure '/bin/true --password open-sesame'
     wait_for 10 log_says 'http: http://0.0.0.0:'
     local at
     at=http://127.0.0.1:$(sed -n 's,.*http: http://0.0.0.0:\([0-9]*\)/.*,\1,p' service.err)
@@ -341,9 +341,9 @@ test_tokens()
     asks -H "Authorization: Bearer $token" "$at/api/v1/settings" >/dev/null
     ! grep -q -e "$token" -e "$look" out || fail "settings tell the token"
     asks -H "Authorization: Bearer $look" "$at/api/v1/settings" >/dev/null
-    ! grep -q open-sesame out || fail "settings tell the secret of a hook's address"
+    ! grep -q open-sesame out || fail "settings tell the secret of a hook"
     jq -e '[.settings[] | select(.key | startswith("on_")) | .value] ==
-        [["https://…@hooks.example.org/services/…"], ["/bin/true --quick"], []]' out >/dev/null ||
+        [["https://…@hooks.example.org/services/…"], ["/bin/true …"], []]' out >/dev/null ||
         fail "$(jq -c '.settings[] | select(.key | startswith("on_"))' out)"
     # Inside the machine the socket of the state directory needs none.
     [ "$(status_of /api/v1/status)" = 200 ] || fail "inside"

@@ -125,7 +125,13 @@ static void check_shown(const char *target, const char *expected)
 
 TEST(what_is_shown_of_a_target)
 {
-    check_shown("/usr/bin/mail -s done me", "/usr/bin/mail -s done me");
+    check_shown("/usr/bin/mail", "/usr/bin/mail");
+    check_shown("/usr/bin/mail -s done me", "/usr/bin/mail …");
+    check_shown("'/opt/my hooks/tell' --token 1", "/opt/my hooks/tell …");
+    check_shown("TOKEN=1 tell", "…");
+    check_shown("(curl --user me:secret host)", "…");
+    check_shown("curl;TOKEN=1", "…");
+    check_shown("'half", "…");
     check_shown("http://host:8080", "http://host:8080");
     check_shown("http://host/", "http://host/");
     check_shown("https://host/parfocal", "https://host/parfocal");
