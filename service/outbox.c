@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #define NAMES_MAX     100 /* NAME+1 ... */
 #define STOP_WAIT_S   2
 #define SIDECAR_BYTES (64 << 20) /* a larger stack.json is not ours */
+#define FORMER_S      86400      /* what is older is nobody's work under way */
 
 struct task {
     struct task *next;
@@ -41,7 +43,7 @@ struct name {
 };
 
 struct pf_outbox {
-    char *directory, *tag;
+    char *directory, *tag, *former_tag;
     void (*handler)(const struct pf_outbox_answer *answer, void *context);
     void *context;
     struct event *wake;
@@ -273,21 +275,38 @@ static int publish(struct pf_outbox *outbox, struct task *task)
     return r;
 }
 
-static void remove_leftovers(const struct pf_outbox *outbox)
+static bool is_partial_of(const char *name, const char *tag)
 {
     char suffix[64];
+    size_t length = (size_t)snprintf(suffix, sizeof(suffix), ".%s.partial", tag);
+    size_t name_length = strlen(name);
+    return name[0] == '.' && name_length > length && !strcmp(name + name_length - length, suffix);
+}
+
+/* Another machine may have had the former tag as well: what it is at is not taken away, nor what has all
+ * of a result. */
+static bool is_left_for_good(const char *path)
+{
+    struct stat st;
+    char *sidecar = pf_path_join(path, "stack.json");
+    bool is_incomplete = sidecar && lstat(sidecar, &st) < 0 && errno == ENOENT;
+    free(sidecar);
+    return is_incomplete && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+           time(NULL) - st.st_mtime > FORMER_S;
+}
+
+static void remove_leftovers(const struct pf_outbox *outbox)
+{
     struct dirent *entry;
-    int length = snprintf(suffix, sizeof(suffix), ".%s.partial", outbox->tag);
     DIR *directory = opendir(outbox->directory);
     if (!directory)
         return;
     while ((entry = readdir(directory))) {
-        size_t name_length = strlen(entry->d_name);
-        if (entry->d_name[0] != '.' || name_length <= (size_t)length ||
-            strcmp(entry->d_name + name_length - (size_t)length, suffix) != 0)
+        bool ours = is_partial_of(entry->d_name, outbox->tag);
+        if (!ours && !is_partial_of(entry->d_name, outbox->former_tag))
             continue;
         char *path = pf_path_join(outbox->directory, entry->d_name);
-        if (path)
+        if (path && (ours || is_left_for_good(path)))
             pf_remove_tree(path, NULL); /* what stays is removed before its next use */
         free(path);
     }
@@ -351,8 +370,17 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     }
 }
 
+void pf_outbox_former_tag(const char *host, const char *state, char tag[PF_OUTBOX_FORMER_CHARS + 1])
+{
+    char text[PATH_MAX + 256];
+    snprintf(text, sizeof(text), "%s:%s", host, state);
+    struct pf_identity id = pf_identity_of_memory(text, strlen(text));
+    snprintf(tag, PF_OUTBOX_FORMER_CHARS + 1, "%s",
+             id.text + PF_IDENTITY_CHARS - PF_OUTBOX_FORMER_CHARS);
+}
+
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag,
+                  const char *tag, const char *former_tag,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err)
 {
@@ -365,11 +393,13 @@ int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *d
     outbox->context = context;
     outbox->directory = strdup(directory);
     outbox->tag = strdup(tag);
+    outbox->former_tag = strdup(former_tag);
     outbox->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (outbox->wake_fd >= 0)
         outbox->wake = event_new(base, outbox->wake_fd, EV_READ | EV_PERSIST, on_wake, outbox);
     int r = 0;
-    if (!outbox->directory || !outbox->tag || !outbox->wake || event_add(outbox->wake, NULL) < 0)
+    if (!outbox->directory || !outbox->tag || !outbox->former_tag || !outbox->wake ||
+        event_add(outbox->wake, NULL) < 0)
         r = ENOMEM;
     /* Signals are the loop's. */
     sigset_t all, before;
@@ -422,6 +452,7 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
     pthread_cond_destroy(&outbox->more);
     free(outbox->directory);
     free(outbox->tag);
+    free(outbox->former_tag);
     while (outbox->unsure)
         forget_unsure(&outbox->unsure);
     free(outbox);

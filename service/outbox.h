@@ -36,11 +36,16 @@ struct pf_outbox_answer {
 
 struct pf_outbox;
 
+/* Which tag versions before 2026-11-29 had, of the machine's name and the state directory. Pure. */
+#define PF_OUTBOX_FORMER_CHARS 8
+void pf_outbox_former_tag(const char *host, const char *state,
+                          char tag[PF_OUTBOX_FORMER_CHARS + 1]);
+
 /* directory: absolute; made when missing. tag: tells our partial directories from those of other
- * services with the same outbox; what an earlier run left of ours is removed first of all.
- * -ENOMEM, -EAGAIN (thread). Trouble with the directory itself comes with each answer. */
+ * services with the same outbox; what an earlier run left of ours is removed first of all. former_tag: that
+ * earlier versions had here; of what was left with it, what is old and incomplete. -ENOMEM, -EAGAIN (thread). Trouble with the directory itself comes with each answer. */
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag,
+                  const char *tag, const char *former_tag,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err);
 /* Requests not begun are dropped. Waits at most two seconds for the one under way. Returns NULL. */

@@ -319,7 +319,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     const struct pf_settings *settings = &service->settings;
     const struct pf_pairs_settings pairs = pf_pairing_settings(settings, grouper);
     const struct pf_journal_busy busy = {on_busy, service};
-    char tag[TAG_CHARS + 1];
+    char tag[TAG_CHARS + 1], former_tag[PF_OUTBOX_FORMER_CHARS + 1], host[256] = "";
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
     if (!r)
@@ -357,8 +357,10 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
                          service->ledger, service->events, service->troubles, err);
     if (!r)
         r = make_tag(service, tag, err);
+    gethostname(host, sizeof(host) - 1);
+    pf_outbox_former_tag(host, settings->state, former_tag);
     if (!r)
-        r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag,
+        r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag, former_tag,
                           pf_publishing_answer, service, err);
     /* Before there is a worker, whose sandbox knows only directories that are there. */
     if (!r) {

@@ -39,7 +39,7 @@ static void begin(void)
     FUZZ_CHECK(pf_events_new(&service.events, &err) == 0);
     FUZZ_CHECK(pf_troubles_new(&service.troubles, service.events, &err) == 0);
     FUZZ_CHECK(pf_outbox_new(&service.outbox, service.base, service.settings.outbox, "fuzz",
-                             pf_publishing_answer, &service, &err) == 0);
+                             "former", pf_publishing_answer, &service, &err) == 0);
     service.outbox_timer = evtimer_new(service.base, on_turn, NULL);
 }
 

@@ -122,6 +122,7 @@ test_half_a_stack_of_an_earlier_run_is_removed()
     local ours theirs=outbox/.b.0123abcd.partial
     ours=outbox/.b.$(cat state/outbox-tag).partial
     mkdir "$ours" "$theirs"
+    touch -d '2 days ago' "$theirs"
     printf '#!/bin/sh\nexec unshare -u sh -c '\''hostname elsewhere && exec "$0" "$@"'\'' "%s" "$@"\n' "$PARFOCAL" >elsewhere
     chmod +x elsewhere
     PARFOCAL=$T/elsewhere serve

@@ -92,7 +92,9 @@ TEST(outbox_publishes_and_finds)
     snprintf(path, sizeof(path), "%s/.old.other.partial", directory);
     CHECK_EQ(mkdir(path, 0777), 0);
 
-    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", on_answer, &answers, NULL), 0);
+    CHECK_EQ(
+        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
+        0);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), 0);
     CHECK(stat(path, &st) == 0);
     snprintf(path, sizeof(path), "%s/.old.tag.partial", directory);
@@ -140,6 +142,65 @@ TEST(outbox_publishes_and_finds)
     CHECK_EQ(pf_remove_tree(directory, NULL), 0);
 }
 
+/* A directory with a file in it, and how long ago something was made in it. */
+static void leave(const char *directory, const char *name, const char *file, int64_t days_ago)
+{
+    char path[640], inner[700];
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    snprintf(inner, sizeof(inner), "%s/%s", path, file);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    CHECK_EQ(mkdir(inner, 0777), 0);
+    CHECK_EQ(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+    times[1].tv_sec -= days_ago * 86400;
+    CHECK_EQ(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool is_there(const char *directory, const char *name)
+{
+    char path[640];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return stat(path, &st) == 0;
+}
+
+TEST(outbox_knows_its_former_tag)
+{
+    char tag[PF_OUTBOX_FORMER_CHARS + 1];
+    pf_outbox_former_tag("host", "/var/lib/parfocal/state", tag);
+    CHECK_STR(tag, "6ac64a30"); /* by the XXH3-128 of host:/var/lib/parfocal/state */
+}
+
+/* With the tag of versions before: what is old and incomplete is removed, and nothing else. */
+TEST(outbox_removes_what_earlier_versions_left)
+{
+    char directory[] = "/tmp/outbox-test-XXXXXX";
+    struct pf_outbox *outbox = NULL;
+    struct answers answers = {.base = event_base_new()};
+    CHECK(mkdtemp(directory));
+    leave(directory, ".a.former.partial", "stack.tif", 2);
+    leave(directory, ".b.former.partial", "stack.tif", 0);
+    leave(directory, ".c.former.partial", "stack.json", 2);
+    leave(directory, ".d.another.partial", "stack.tif", 2);
+    leave(directory, "e.former.partial", "stack.tif", 2);
+    leave(directory, ".former.partial", "stack.tif", 2);
+    leave(directory, ".f.tag.partial", "stack.json", 0);
+    CHECK_EQ(
+        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
+        0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), 0);
+    CHECK(!is_there(directory, ".a.former.partial"));
+    CHECK(is_there(directory, ".b.former.partial"));
+    CHECK(is_there(directory, ".c.former.partial"));
+    CHECK(is_there(directory, ".d.another.partial"));
+    CHECK(is_there(directory, "e.former.partial"));
+    CHECK(is_there(directory, ".former.partial"));
+    CHECK(!is_there(directory, ".f.tag.partial"));
+    pf_outbox_free(outbox);
+    event_base_free(answers.base);
+    CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+}
+
 /* A name that was taken, but not durably, is not a stranger's for the next attempt: also where it could
  * not be given back. */
 TEST(outbox_publishes_once_whatever_fails)
@@ -151,7 +212,8 @@ TEST(outbox_publishes_once_whatever_fails)
         struct answers answers = {.base = event_base_new()};
         struct stat st;
         CHECK(mkdtemp(directory));
-        CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", on_answer, &answers, NULL),
+        CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer,
+                               &answers, NULL),
                  0);
         for (int i = 0; i < 2; i++) {
             CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, names[i], 1, NULL), 0);
@@ -197,7 +259,8 @@ TEST(outbox_says_what_is_wrong)
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
     CHECK(fd >= 0);
     close(fd);
-    CHECK_EQ(pf_outbox_new(&outbox, answers.base, path, "tag", on_answer, &answers, NULL), 0);
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, path, "tag", "former", on_answer, &answers, NULL),
+             0);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), -ENOTDIR);
     CHECK(strstr(answers.items[0].text, path));
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 1, NULL), -ENOTDIR);

@@ -8,11 +8,12 @@ static struct pf_service service;
 static int asked; /* checks */
 
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag,
+                  const char *tag, const char *former_tag,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err)
 {
-    (void)ret, (void)base, (void)directory, (void)tag, (void)handler, (void)context, (void)err;
+    (void)ret, (void)base, (void)directory, (void)tag, (void)former_tag;
+    (void)handler, (void)context, (void)err;
     return 0;
 }
 
