@@ -27,6 +27,7 @@ static void on_blocked(bool blocked, void *context)
 
 static void begin(void)
 {
+    const struct pf_pairs_settings pairs = {0};
     struct pf_error err = {0};
     fuzz_quiet();
     service.base = event_base_new();
@@ -38,6 +39,7 @@ static void begin(void)
     FUZZ_CHECK(pf_journal_open(&service.journal, service.settings.state, NULL, &err) == 0);
     FUZZ_CHECK(pf_events_new(&service.events, &err) == 0);
     FUZZ_CHECK(pf_troubles_new(&service.troubles, service.events, &err) == 0);
+    FUZZ_CHECK(pf_pairs_new(&service.pairs, &pairs, &err) == 0);
     FUZZ_CHECK(pf_outbox_new(&service.outbox, service.base, service.settings.outbox, "fuzz",
                              "former", pf_publishing_answer, &service, &err) == 0);
     service.outbox_timer = evtimer_new(service.base, on_turn, NULL);
