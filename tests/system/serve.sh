@@ -86,53 +86,6 @@ frames_are()
     [ "$(grep -ac ' frame .*: .* MB' "$T/service.err")" -eq "$1" ]
 }
 
-test_frames_copied_slowly()
-{
-    make_burst burst
-    mkdir_inbox
-    serve --expected-frames 5
-    local file size
-    for file in burst/*.jpg; do
-        size=$(stat -c %s "$file")
-        # In the open, in three pieces, with the last bytes late.
-        head -c $((size / 2)) "$file" >"inbox/${file##*/}"
-        sleep 0.15
-        head -c $((size - 10)) "$file" | tail -c +$((size / 2 + 1)) >>"inbox/${file##*/}"
-        sleep 0.15
-        tail -c 10 "$file" >>"inbox/${file##*/}"
-    done
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 0'
-    stop_service
-}
-
-# A file that is being written holds its burst open, unless it never ends.
-test_a_slow_copy_under_its_own_name_is_waited_for()
-{
-    make_burst burst
-    make_burst other --serial 2 --seed 9
-    mkdir_inbox
-    serve --gap 1 --incomplete-after 6
-    local files=(burst/*.jpg) slow
-    drop "${files[@]:0:3}"
-    slow=inbox/${files[3]##*/}
-    head -c 4000 "${files[3]}" >"$slow"
-    sleep 4
-    log_lacks 'burst .* complete'
-    tail -c +4001 "${files[3]}" >>"$slow"
-    drop "${files[4]}"
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .version == 1'
-    # Once more, with one that stays as it is.
-    files=(other/*.jpg)
-    drop_into=other drop "${files[@]:0:4}"
-    head -c 4000 "${files[4]}" >inbox/other/cut.jpg
-    await_stacks 2 60
-    check "$(published | grep -v PF)/stack.json" '.fused == 4 and .version == 1'
-    log_says 'cut.jpg: rejected: ' || fail "the burst did not wait"
-    stop_service
-}
-
 test_late_frame_makes_a_new_version()
 {
     make_burst burst
@@ -213,63 +166,6 @@ test_two_cards_with_the_same_names()
     await_stacks 1
     check "$(published)/stack.json" '.fused == 6 and ([.frames[].path | split("/")[-1]] | unique | length) == 3'
     check "$(published)/stack.json" '[.frames[].identity] | unique | length == 6'
-    stop_service
-}
-
-test_same_content_is_one_frame()
-{
-    make_burst burst
-    mkdir_inbox
-    serve
-    local files=(burst/*.jpg)
-    drop "${files[@]:0:4}"
-    drop_into=again drop "${files[@]:0:4}"
-    cp "${files[1]}" inbox/copy.jpg
-    touch inbox/*.jpg
-    drop "${files[4]}"
-    await_stacks 1
-    check "$(published)/stack.json" '(.frames | length) == 5 and .fused == 5'
-    stop_service
-    [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
-    log_says 'the same content is known already; one frame' || fail "no word of the copy"
-}
-
-# Told before all of it was there, or written into by another program: one shot is one frame.
-test_a_file_that_changes_is_one_frame()
-{
-    make_burst burst
-    mkdir_inbox
-    local files=(burst/*.jpg)
-    serve --expected-frames 5 --gap 30
-    drop "${files[@]:0:3}"
-    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
-    echo more >>"inbox/${files[1]##*/}"
-    await_log "${files[1]##*/} set aside: its file has been replaced by another one"
-    drop "${files[@]:3}"
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
-    stop_service
-}
-
-# The same without a capture time, over a restart as well.
-test_a_file_without_a_time_that_changes_is_one_frame()
-{
-    make_burst burst --format png --no-exif
-    mkdir_inbox
-    local files=(burst/*.png)
-    serve --expected-frames 5 --gap 30
-    drop "${files[@]:0:3}"
-    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
-    echo more >>"inbox/${files[1]##*/}"
-    await_log "${files[1]##*/} set aside: its file has been replaced by another one"
-    drop "${files[3]}"
-    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 5 ]'
-    stop_service
-    serve --expected-frames 5 --gap 30
-    await_log 'burst .* goes on: open, 5 frames'
-    drop "${files[4]}"
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
     stop_service
 }
 
@@ -460,41 +356,6 @@ test_skipped_plane_is_told_while_the_burst_runs()
         ([$f[] | has("coverage")] | any | not)'
     stop_service
     [ "$(grep -ac 'plane was skipped' service.err)" -eq 1 ] || fail "told more than once"
-}
-
-# Not while a frame is on its way that may have it: it comes, or comes to nothing.
-test_skipped_plane_is_not_told_while_frames_are_on_their_way()
-{
-    local i name
-    mkdir_inbox
-    serve --gap 100 --expected-frames 10
-    for name in A B; do
-        "$GENERATE" --out $name --no-truth --scene textured --width 768 --height 512 --frames 10 \
-            --interval 0.2 --serial $name --name ${name}_%02d
-        drop ${name}/${name}_0[1-4].jpg
-        for i in 5 6; do
-            head -c 20000 $name/${name}_0$i.jpg >inbox/${name}_0$i.jpg
-        done
-        sleep 1
-        for i in 7 8; do
-            drop $name/${name}_0$i.jpg
-            await_log "${name}_0$i.jpg scored"
-        done
-        sleep 0.5
-        log_lacks "plane was skipped between ${name}_04"
-        [ $name = B ] || {
-            rm inbox/A_0[56].jpg
-            await_log 'a focal plane was skipped between A_04.jpg and A_07.jpg'
-        }
-    done
-    for i in 5 6; do
-        tail -c +20001 B/B_0$i.jpg >>inbox/B_0$i.jpg
-    done
-    drop B/B_09.jpg B/B_10.jpg
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 10 and .coverage.skipped == []'
-    log_lacks 'plane was skipped between B'
-    stop_service
 }
 
 # A small one before the frame is decoded, then a larger one; within their space, or not at all.
