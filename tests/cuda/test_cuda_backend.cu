@@ -11,13 +11,6 @@ extern "C" {
 }
 #include "tests/cuda/burst.h"
 
-/* Fibers under a sanitizer take minutes for what is seconds without: of many cases one in so many. */
-#ifdef __SANITIZE_ADDRESS__
-enum { ONE_IN = 3 };
-#else
-enum { ONE_IN = 1 };
-#endif
-
 TEST(cuda_stack_of_a_jpegs_planes_is_the_processors)
 {
     struct kind kind = {227, 171, 8, 3, 1, 1, 4};
@@ -164,7 +157,7 @@ TEST(cuda_stack_in_memory_that_others_have_left_is_the_same)
                   {&deep, PF_FUSE_PYRAMID},    {&jpeg, PF_FUSE_PYRAMID}, {&jpeg, PF_FUSE_AVERAGE},
                   {&jpeg, PF_FUSE_SOFT_DEPTH}, {&grey, PF_FUSE_PYRAMID}, {&jpeg, PF_FUSE_PYRAMID}};
     void *kept = start();
-    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i += ONE_IN) {
+    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
         struct outcome alone = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
         struct outcome after = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse, kept);
         CHECK(is_same(&alone, &after));
@@ -297,13 +290,11 @@ TEST(cuda_stack_with_little_memory_is_the_same)
         enum pf_fuse fuse;
     } stacks[] = {{&jpeg, PF_FUSE_PYRAMID},  {&deep, PF_FUSE_PYRAMID},    {&grey, PF_FUSE_PYRAMID},
                   {&holes, PF_FUSE_AVERAGE}, {&jpeg, PF_FUSE_SOFT_DEPTH}, {&wide, PF_FUSE_PYRAMID}};
-    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i += ONE_IN) {
+    for (size_t i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
         fibers.memory_bytes = fibers.most_allocated_bytes = 0;
         struct outcome ample = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
         fibers.memory_bytes = fibers.most_allocated_bytes;
         for (int thrift = PF_CUDA_FRUGAL; thrift < PF_CUDA_THRIFTS; thrift++) {
-            if (thrift % ONE_IN)
-                continue;
             leave_memory_for((enum pf_cuda_thrift)thrift, stacks[i].kind, stacks[i].fuse);
             struct outcome less = stack_on(&pf_backend_cuda, stacks[i].kind, stacks[i].fuse);
             CHECK(is_same(&ample, &less));
