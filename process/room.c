@@ -170,7 +170,10 @@ static void give_large(void *at, size_t size_bytes)
 static void *take_large(size_t size_bytes)
 {
     void *at = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
+    if (at == MAP_FAILED)
+        return NULL;
+    madvise(at, size_bytes, MADV_HUGEPAGE); /* all is touched, at a cost by the page */
+    return at;
 }
 
 static void give_large(void *at, size_t size_bytes)
