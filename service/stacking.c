@@ -125,8 +125,8 @@ static bool lies_between(const struct pf_record *record, const struct pf_record 
     return order[1] == record;
 }
 
-/* Whether a frame is on its way that may lie between the two. Of one that its source has not told yet
- * nothing is known. */
+/* Whether a frame is on its way that may lie between the two. A camera tells its frames in order, and the
+ * photographer is to hear of it while it shoots; of one that a folder has not told yet nothing is known. */
 static bool is_awaited_between(const struct pf_service *service, struct pf_job *job,
                                const json_t *from, const json_t *to)
 {
@@ -144,7 +144,7 @@ static bool is_awaited_between(const struct pf_service *service, struct pf_job *
     const struct pf_source *source = source_of(service, before->record->source);
     return pf_ledger_has_frames(service->ledger) ||
            pf_pairs_deadline(service->pairs) != INT64_MAX ||
-           (source && pf_source_is_pending(source));
+           (source && !pf_source_is_camera(source) && pf_source_is_pending(source));
 }
 
 /* What the photographer can still shoot, while the subject is there. What lies beyond the last frame

@@ -70,7 +70,9 @@ test_everything_described_is_answered_so()
     listen
     make_burst shot
     drop "$T"/shot/*.jpg
-    : >inbox/empty.jpg
+    # Not a file that is being written, for which the burst would wait.
+    touch -d '1 hour ago' empty.jpg
+    mv empty.jpg inbox/
     await_stacks 1
     wait_for 10 heard burst.published
     local burst frame path method id
