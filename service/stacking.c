@@ -132,12 +132,14 @@ static bool is_awaited_between(const struct pf_service *service, struct pf_job *
 {
     const struct pf_job_frame *before = pf_job_find(job, json_string_value(from));
     const struct pf_job_frame *after = pf_job_find(job, json_string_value(to));
-    if (job->complete || !before || !after)
+    if (!before || !after)
         return false;
     for (size_t i = job->first_undone; i < job->count; i++)
         if (job->frames[i].step != PF_STEP_DONE &&
             lies_between(job->frames[i].record, before->record, after->record))
             return true;
+    if (job->complete)
+        return false;
     for (size_t i = 0; i < service->held_count; i++)
         if (lies_between(service->held[i], before->record, after->record))
             return true;
