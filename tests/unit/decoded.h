@@ -1,0 +1,28 @@
+/* Pictures as the decoders give them: for tests of codecs. */
+#ifndef PF_TEST_DECODED_H
+#define PF_TEST_DECODED_H
+
+#include "process/codec.h"
+#include "tests/unit/codec_files.h"
+
+static const int sizes[][2] = {{1, 1}, {7, 5}, {17, 33}, {64, 48}, {130, 31}};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+static struct pf_decode_limits limits = {.max_pixels = 100000000};
+
+static inline struct pf_image *decode(const char *path)
+{
+    struct pf_error err = {0};
+    struct pf_image *image = NULL;
+    CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
+    return image;
+}
+
+static inline int plane_sample(const struct pf_image *image, int plane, int x, int y)
+{
+    const uint8_t *row =
+        (const uint8_t *)image->plane[plane] + (size_t)y * image->stride_bytes[plane];
+    return image->bits == 8 ? row[x] : ((const uint16_t *)row)[x];
+}
+
+#endif
