@@ -67,17 +67,27 @@ test_same_content_is_one_frame()
     log_says 'the same content is known already; one frame' || fail "no word of the copy"
 }
 
-# Told before all of it was there, or written into by another program: one shot is one frame.
-test_a_file_that_changes_is_one_frame()
+# Frames of a burst in `files`, of which three are dropped and the second one is changed. begin_and_change EXTENSION
+# [GENERATOR OPTIONS]
+begin_and_change()
 {
-    make_burst burst
+    local extension=$1
+    shift
+    make_burst burst "$@"
     mkdir_inbox
-    local files=(burst/*.jpg)
+    files=(burst/*."$extension")
     serve --expected-frames 5 --gap 30
     drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     echo more >>"inbox/${files[1]##*/}"
     await_log "${files[1]##*/} set aside: its file has been replaced by another one"
+}
+
+# Told before all of it was there, or written into by another program: one shot is one frame.
+test_a_file_that_changes_is_one_frame()
+{
+    local files
+    begin_and_change jpg
     drop "${files[@]:3}"
     await_stacks 1
     check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
@@ -87,14 +97,8 @@ test_a_file_that_changes_is_one_frame()
 # The same without a capture time, over a restart as well.
 test_a_file_without_a_time_that_changes_is_one_frame()
 {
-    make_burst burst --format png --no-exif
-    mkdir_inbox
-    local files=(burst/*.png)
-    serve --expected-frames 5 --gap 30
-    drop "${files[@]:0:3}"
-    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
-    echo more >>"inbox/${files[1]##*/}"
-    await_log "${files[1]##*/} set aside: its file has been replaced by another one"
+    local files
+    begin_and_change png --format png --no-exif
     drop "${files[3]}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 5 ]'
     stop_service
