@@ -85,6 +85,11 @@ int pf_burst_aside(const struct pf_burst *burst)
     return burst->aside;
 }
 
+size_t pf_burst_added(const struct pf_burst *burst)
+{
+    return burst->known_count;
+}
+
 /* JSON has no NaN and no infinity. */
 static json_t *number(double value)
 {
@@ -454,12 +459,14 @@ static const char *format_names[] = {
 
 /* Encodes, and says what was written. */
 static int write_image(const struct pf_burst *burst, const struct pf_image *image, const char *path,
-                       enum pf_format format, int jpeg_quality, json_t **ret, struct pf_error *err)
+                       enum pf_format format, const struct pf_burst_output *output, json_t **ret,
+                       struct pf_error *err)
 {
     struct pf_encode_options options = {.format = format,
                                         .bits = format == PF_FORMAT_JPEG ? 8 : 16,
-                                        .jpeg_quality = jpeg_quality,
-                                        .threads = threads_of(burst)};
+                                        .jpeg_quality = output->jpeg_quality,
+                                        .threads = threads_of(burst),
+                                        .cancel = output->cancel};
     int r = pf_image_encode(image, path, &options, err);
     if (r < 0)
         return r;
@@ -495,14 +502,16 @@ static json_t *frames_by_rank(const struct pf_burst *burst, const int *rank)
     return frames;
 }
 
-static int write_map(struct pf_burst *burst, enum pf_map kind, const int *rank, const char *path,
-                     int orientation, json_t **ret, struct pf_error *err)
+static int write_map(struct pf_burst *burst, enum pf_map kind, const int *rank,
+                     const struct pf_burst_output *output, int orientation, json_t **ret,
+                     struct pf_error *err)
 {
+    const char *path = output->map_path[kind];
     struct pf_image *map = NULL;
     int r = pf_stack_map(burst->stack, kind, rank, burst->count, &map, err);
     if (r == 0) {
         map->orientation = orientation; /* it lies over the stack, pixel by pixel */
-        r = write_image(burst, map, path, PF_FORMAT_PNG, 0, ret, err);
+        r = write_image(burst, map, path, PF_FORMAT_PNG, output, ret, err);
     }
     if (r == 0 && kind == PF_MAP_FRAME &&
         json_object_set_new(*ret, "frames", frames_by_rank(burst, rank)) < 0) {
@@ -524,8 +533,7 @@ static int write_maps(struct pf_burst *burst, const struct pf_burst_output *outp
     for (; r == 0 && kind < PF_MAP_COUNT; kind++) {
         json_t *entry = NULL;
         if (output->map_path[kind] && burst->has_maps)
-            r = write_map(burst, (enum pf_map)kind, rank, output->map_path[kind], orientation,
-                          &entry, err);
+            r = write_map(burst, (enum pf_map)kind, rank, output, orientation, &entry, err);
         if (r < 0)
             json_decref(entry);
         else if (json_object_set_new(written, map_names[kind], entry ? entry : json_null()) < 0)
@@ -547,8 +555,7 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
     if (r < 0)
         return r;
     int orientation = image->orientation;
-    r = write_image(burst, image, output->stack_path, output->format, output->jpeg_quality, &stack,
-                    err);
+    r = write_image(burst, image, output->stack_path, output->format, output, &stack, err);
     pf_image_free(image);
     if (r < 0)
         return r;
@@ -594,10 +601,11 @@ static json_t *memory_json(const struct pf_burst *burst)
 }
 
 json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
-                        const struct pf_pool *pool, double finish_ms)
+                        const struct pf_pool *pool, double finish_ms, double ahead_ms)
 {
     bool here = burst && burst->needs.most;
-    return json_pack("{s:s, s:i, s:s, s:o, s:o}", "device", device, "threads",
+    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "device", device, "threads",
                      pf_pool_threads(pool), "version", pf_version(), "finish_ms", number(finish_ms),
-                     "memory", here ? memory_json(burst) : json_null());
+                     "ahead_ms", ahead_ms > 0 ? number(ahead_ms) : json_null(), "memory",
+                     here ? memory_json(burst) : json_null());
 }

@@ -39,6 +39,7 @@ void pf_burst_after(struct pf_burst *burst, const char *identity);
 
 int pf_burst_fused(const struct pf_burst *burst);
 int pf_burst_aside(const struct pf_burst *burst);
+size_t pf_burst_added(const struct pf_burst *burst); /* all, those that could not be read too */
 
 /* What the frames cover (process/coverage.h), as in PROTOCOL.md: detail skipped missing before beyond;
  * with
@@ -55,13 +56,14 @@ struct pf_burst_output {
     const char *map_path[PF_MAP_COUNT]; /* NULL: not wanted; left out where the method has none */
     enum pf_format format;
     int jpeg_quality;
-    const json_t *order; /* identities in capture order; NULL: as they were added */
+    const json_t *order;            /* identities in capture order; NULL: as they were added */
+    const struct pf_cancel *cancel; /* NULL: it is written to the end */
 };
 
 /* Writes the result; nothing of it stays on failure. *ret_output: `stack` {name width height bits
  * format size_bytes}, `depth`, `confidence` and `frame_map` (the same, or null); `frame_map` also
  * has `frames`, whose first is the identity that the value 1 stands for. -ENODATA when nothing is
- * fused. */
+ * fused, -ECANCELED. */
 int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
                    json_t **ret_output, struct pf_error *err);
 
@@ -76,8 +78,9 @@ const char *pf_burst_room(const struct pf_burst *burst);
 /* Of the first frame that the device should have decoded and has not: which one, and why; "" otherwise. */
 const char *pf_burst_refused(const struct pf_burst *burst);
 
-/* {device threads version finish_ms memory} of PROTOCOL.md; burst may be NULL. */
+/* {device threads version finish_ms ahead_ms memory} of PROTOCOL.md; burst may be NULL; ahead_ms 0: nothing was
+ * written before its time. */
 json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
-                        const struct pf_pool *pool, double finish_ms);
+                        const struct pf_pool *pool, double finish_ms, double ahead_ms);
 
 #endif

@@ -46,12 +46,19 @@ int pf_image_as_jpeg(struct pf_image **ret, const struct pf_image *image, struct
 int pf_image_decode_quickly(struct pf_image **ret, const char *path, int least_side,
                             const struct pf_decode_limits *limits, struct pf_error *err);
 
+/* Asked now and then by the thread that does the work: true ends it with -ECANCELED. */
+struct pf_cancel {
+    bool (*wanted)(void *context);
+    void *context;
+};
+
 struct pf_encode_options {
     enum pf_format format;
-    int bits;         /* 8 or 16; JPEG is always 8 */
-    int jpeg_quality; /* 1..100 */
-    int threads;      /* may be used for row conversion */
-    bool fleeting;    /* a power cut may take it: the disk is not waited for */
+    int bits;                       /* 8 or 16; JPEG is always 8 */
+    int jpeg_quality;               /* 1..100 */
+    int threads;                    /* may be used for row conversion */
+    bool fleeting;                  /* a power cut may take it: the disk is not waited for */
+    const struct pf_cancel *cancel; /* borrowed; NULL: it is written to the end */
 };
 
 /* Writes `image` to `path` (created, truncated), pixels turned upright by its orientation, EXIF

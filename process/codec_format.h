@@ -64,10 +64,11 @@ int pf_raw_preview(struct pf_source *source, int *ret_fd, int *ret_orientation,
 /* A file being written. */
 struct pf_sink {
     int fd;
-    const char *path; /* borrowed */
-    int64_t offset;   /* where the next write goes */
-    int64_t started;  /* bytes whose write-back has been started */
-    int error;        /* errno of the first failed write, 0 none */
+    const char *path;               /* borrowed */
+    int64_t offset;                 /* where the next write goes */
+    int64_t started;                /* bytes whose write-back has been started */
+    int error;                      /* errno of the first failed write, 0 none */
+    const struct pf_cancel *cancel; /* borrowed; NULL: never */
 };
 
 /* Writes all at `offset` and moves it. false on failure, errno kept in sink->error. */

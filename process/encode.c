@@ -18,6 +18,8 @@
 bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
 {
     const char *from = bytes;
+    if (sink->cancel && !sink->error && sink->cancel->wanted(sink->cancel->context))
+        sink->error = ECANCELED;
     while (size && !sink->error) {
         ssize_t n = pwrite(sink->fd, from, size, sink->offset);
         if (n < 0) {
@@ -67,7 +69,7 @@ static int write_file(const struct pf_encode_job *job, const char *path, struct 
         return pf_fail_errno(err, errno, "creating %s", path);
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 
-    struct pf_sink sink = {.fd = fd, .path = path};
+    struct pf_sink sink = {.fd = fd, .path = path, .cancel = job->options->cancel};
     struct pf_error inner = {0};
     struct pf_encode_job with_sink = *job;
     with_sink.sink = &sink;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -214,6 +213,14 @@ int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *
 int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err)
 {
     return add(pipeline, NULL, tag, err);
+}
+
+bool pf_pipeline_waits(struct pf_pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->lock);
+    bool waits = pipeline->first || pipeline->stopped;
+    pthread_mutex_unlock(&pipeline->lock);
+    return waits;
 }
 
 void pf_pipeline_stop(struct pf_pipeline *pipeline)

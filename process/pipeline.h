@@ -12,6 +12,8 @@
 #ifndef PF_PIPELINE_H
 #define PF_PIPELINE_H
 
+#include <stdbool.h>
+
 #include "config/base/error.h"
 #include "process/codec.h"
 
@@ -49,6 +51,9 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
 int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *tag,
                           struct pf_error *err);
 int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err);
+
+/* Whether jobs wait behind the one that the engine is at, or it has been stopped. Any thread. */
+bool pf_pipeline_waits(struct pf_pipeline *pipeline);
 
 /* What has not begun will be discarded, now and later. Any thread, also from within a call. */
 void pf_pipeline_stop(struct pf_pipeline *pipeline);

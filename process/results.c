@@ -65,22 +65,65 @@ static json_t *finished(const json_t *command, const json_t *output, const char 
                      pf_burst_fused(burst), "aside", pf_burst_aside(burst), "finish_ms", finish_ms);
 }
 
+/* Stack and maps, as they lie in a directory. */
+struct pf_results {
+    json_t *written; /* `output` of the sidecar */
+    char *dir;
+    enum pf_format format; /* that was wanted */
+    int jpeg_quality;
+    bool maps[PF_MAP_COUNT];
+    json_t *order; /* NULL: as they were added */
+    size_t added;  /* frames of the burst */
+    double ms;     /* that it took */
+};
+
+struct pf_results *pf_results_free(struct pf_results *results)
+{
+    if (!results)
+        return NULL;
+    json_decref(results->written);
+    json_decref(results->order);
+    free(results->dir);
+    free(results);
+    return NULL;
+}
+
+/* What is wanted, with nothing written yet. NULL on out of memory. */
+static struct pf_results *results_new(const struct pf_burst *burst, const json_t *command,
+                                      const char *dir, const struct pf_settings *settings)
+{
+    struct pf_results *results = calloc(1, sizeof(*results));
+    if (!results)
+        return NULL;
+    results->dir = strdup(dir);
+    results->format = (enum pf_format)settings->format;
+    results->jpeg_quality = (int)settings->jpeg_quality;
+    results->maps[PF_MAP_DEPTH] = settings->depth_map;
+    results->maps[PF_MAP_CONFIDENCE] = settings->confidence_map;
+    results->maps[PF_MAP_FRAME] = settings->frame_map;
+    results->order = json_incref(json_object_get(command, "order"));
+    results->added = pf_burst_added(burst);
+    return results->dir ? results : pf_results_free(results);
+}
+
 /* In a format that the stack does not fit into it would be none at all: then as TIFF, with a note. */
-static int write_stack(struct pf_burst *burst, struct pf_burst_output *output, const char *dir,
-                       char **stack, json_t **ret, struct pf_error *err)
+static int write_as(struct pf_burst *burst, struct pf_burst_output *output,
+                    struct pf_results *results, struct pf_error *err)
 {
     char name[32], note[sizeof(err->text) + 32];
     struct pf_error trouble = {0};
     for (;;) {
         snprintf(name, sizeof(name), "stack.%s", pf_format_extension(output->format));
-        free(*stack);
-        output->stack_path = *stack = pf_path_join(dir, name);
-        if (!*stack)
+        char *stack = pf_path_join(results->dir, name);
+        if (!stack)
             return pf_fail(err, ENOMEM, "out of memory for names");
         bool last = output->format == PF_FORMAT_TIFF;
-        int r = pf_burst_write(burst, output, ret, last ? err : &trouble);
+        output->stack_path = stack;
+        int r = pf_burst_write(burst, output, &results->written, last ? err : &trouble);
+        free(stack);
         if (r == 0 && trouble.code &&
-            json_object_set_new(json_object_get(*ret, "stack"), "note", pf_json_bytes(note)) < 0)
+            json_object_set_new(json_object_get(results->written, "stack"), "note",
+                                pf_json_bytes(note)) < 0)
             return pf_fail(err, ENOMEM, "out of memory for the result");
         if (r == 0 || last)
             return r;
@@ -91,50 +134,134 @@ static int write_stack(struct pf_burst *burst, struct pf_burst_output *output, c
     }
 }
 
-int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const json_t *command,
-                     const char *dir, const struct pf_settings *settings, json_t **ret_event,
-                     struct pf_error *err)
+static void remove_entry(const struct pf_results *results, const char *key)
+{
+    const json_t *entry = json_object_get(results->written, key);
+    char *name = pf_json_bytes_value(json_object_get(entry, "name"));
+    char *path = name ? pf_path_join(results->dir, name) : NULL;
+    if (path)
+        unlink(path);
+    free(path);
+    free(name);
+}
+
+static void remove_files(const struct pf_results *results)
+{
+    remove_entry(results, "stack");
+    for (int i = 0; i < PF_MAP_COUNT; i++)
+        remove_entry(results, map_files[i].output);
+}
+
+struct pf_results *pf_results_remove(struct pf_results *results)
+{
+    if (results)
+        remove_files(results);
+    return pf_results_free(results);
+}
+
+/* Nothing of it stays on failure. */
+static int write_files(struct pf_burst *burst, struct pf_results *results,
+                       const struct pf_cancel *cancel, struct pf_error *err)
 {
     double begin_ms = pf_now_ms();
-    const bool wanted[PF_MAP_COUNT] = {[PF_MAP_DEPTH] = settings->depth_map,
-                                       [PF_MAP_CONFIDENCE] = settings->confidence_map,
-                                       [PF_MAP_FRAME] = settings->frame_map};
-    char *stack = NULL, *sidecar = pf_path_join(dir, "stack.json");
     char *map[PF_MAP_COUNT] = {0};
-    json_t *written = NULL, *engine = NULL, *coverage = NULL;
-    struct pf_burst_output output = {.format = (enum pf_format)settings->format,
-                                     .jpeg_quality = (int)settings->jpeg_quality,
-                                     .order = json_object_get(command, "order")};
-    bool named = sidecar != NULL;
+    struct pf_burst_output output = {.format = results->format,
+                                     .jpeg_quality = results->jpeg_quality,
+                                     .order = results->order,
+                                     .cancel = cancel};
+    bool named = true;
     for (int i = 0; i < PF_MAP_COUNT; i++) {
-        if (wanted[i])
-            named &= (map[i] = pf_path_join(dir, map_files[i].name)) != NULL;
+        if (results->maps[i])
+            named &= (map[i] = pf_path_join(results->dir, map_files[i].name)) != NULL;
         output.map_path[i] = map[i];
     }
-    int r = named ? write_stack(burst, &output, dir, &stack, &written, err)
+    int r = named ? write_as(burst, &output, results, err)
                   : pf_fail(err, ENOMEM, "out of memory for names");
-    if (r == 0) {
-        engine = pf_burst_engine(burst, pf_burst_device(burst), pool, pf_now_ms() - begin_ms);
-        r = pf_burst_coverage(burst, output.order, true, &coverage, err);
-        if (r == 0)
-            r = write_sidecar(command, written, coverage, engine, sidecar, err);
-    }
-    if (r < 0 && named) { /* whatever of it is there already */
-        if (stack)
-            unlink(stack);
-        unlink(sidecar);
-        for (int i = 0; i < PF_MAP_COUNT; i++)
-            if (map[i])
-                unlink(map[i]);
-    }
-    if (r == 0)
-        *ret_event = finished(command, written, sidecar, burst, pf_now_ms() - begin_ms);
-    json_decref(engine);
-    json_decref(coverage);
-    json_decref(written);
-    free(stack);
+    if (r < 0)
+        remove_files(results);
     for (int i = 0; i < PF_MAP_COUNT; i++)
         free(map[i]);
+    results->ms = pf_now_ms() - begin_ms;
+    return r;
+}
+
+static bool is_there(const struct pf_results *results, const char *key)
+{
+    struct stat st;
+    const json_t *entry = json_object_get(results->written, key);
+    if (!json_is_object(entry))
+        return true;
+    char *name = pf_json_bytes_value(json_object_get(entry, "name"));
+    char *path = name ? pf_path_join(results->dir, name) : NULL;
+    bool there = path && stat(path, &st) == 0 &&
+                 st.st_size == json_integer_value(json_object_get(entry, "size_bytes"));
+    free(path);
+    free(name);
+    return there;
+}
+
+/* Whether what was written ahead is what is wanted now. */
+static bool serves(const struct pf_results *ahead, const struct pf_results *wanted)
+{
+    bool serves = ahead && ahead->added == wanted->added && !strcmp(ahead->dir, wanted->dir) &&
+                  ahead->format == wanted->format && ahead->jpeg_quality == wanted->jpeg_quality &&
+                  !memcmp(ahead->maps, wanted->maps, sizeof(ahead->maps)) &&
+                  (ahead->order == wanted->order || json_equal(ahead->order, wanted->order)) &&
+                  is_there(ahead, "stack");
+    for (int i = 0; serves && i < PF_MAP_COUNT; i++)
+        serves = is_there(ahead, map_files[i].output);
+    return serves;
+}
+
+int pf_results_write_ahead(struct pf_burst *burst, const json_t *command, const char *dir,
+                           const struct pf_settings *settings, const struct pf_cancel *cancel,
+                           struct pf_results **ret, struct pf_error *err)
+{
+    struct pf_results *results = results_new(burst, command, dir, settings);
+    int r = results ? write_files(burst, results, cancel, err)
+                    : pf_fail(err, ENOMEM, "out of memory for the result");
+    if (r < 0) {
+        pf_results_free(results);
+        return r;
+    }
+    *ret = results;
+    return 0;
+}
+
+int pf_results_write(struct pf_burst *burst, const struct pf_pool *pool, const json_t *command,
+                     const char *dir, const struct pf_settings *settings,
+                     const struct pf_results *ahead, json_t **ret_event, struct pf_error *err)
+{
+    double begin_ms = pf_now_ms(), ahead_ms = 0;
+    struct pf_results *own = results_new(burst, command, dir, settings);
+    char *sidecar = pf_path_join(dir, "stack.json");
+    json_t *engine = NULL, *coverage = NULL;
+    const struct pf_results *results = own;
+    int r = own && sidecar ? 0 : pf_fail(err, ENOMEM, "out of memory for the result");
+    if (r == 0 && serves(ahead, own)) {
+        results = ahead;
+        ahead_ms = ahead->ms;
+    } else if (r == 0) {
+        if (ahead)
+            remove_files(ahead);
+        r = write_files(burst, own, NULL, err);
+    }
+    if (r == 0) {
+        engine =
+            pf_burst_engine(burst, pf_burst_device(burst), pool, pf_now_ms() - begin_ms, ahead_ms);
+        r = pf_burst_coverage(burst, own->order, true, &coverage, err);
+        if (r == 0)
+            r = write_sidecar(command, results->written, coverage, engine, sidecar, err);
+        if (r < 0) { /* whatever of it is there already */
+            unlink(sidecar);
+            remove_files(results);
+        }
+    }
+    if (r == 0)
+        *ret_event = finished(command, results->written, sidecar, burst, pf_now_ms() - begin_ms);
+    json_decref(engine);
+    json_decref(coverage);
+    pf_results_free(own);
     free(sidecar);
     return r;
 }

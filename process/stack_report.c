@@ -66,15 +66,15 @@ int pf_stack_report_print(const struct pf_stack_report *report)
         fused += verdict && strcmp(verdict, "fused") == 0;
         json_array_append_new(frames, frame_object(&report->files[i]));
     }
-    json_t *document =
-        json_pack("{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
-                  pf_options_json(report->settings,
-                                  "align equalise motion min_correlation align_timeout "
-                                  "judge coverage fuse focus_order resample clip jpeg_quality"),
-                  "fused", fused, "aside", report->count - fused, "frames", frames, "output",
-                  report->output ? json_incref(report->output) : json_null(), "engine",
-                  pf_burst_engine(report->burst, report->device, report->pool, report->finish_ms),
-                  "total_ms", report->total_ms);
+    json_t *document = json_pack(
+        "{s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:f}", "parfocal", pf_version(), "settings",
+        pf_options_json(report->settings,
+                        "align equalise motion min_correlation align_timeout "
+                        "judge coverage fuse focus_order resample clip jpeg_quality"),
+        "fused", fused, "aside", report->count - fused, "frames", frames, "output",
+        report->output ? json_incref(report->output) : json_null(), "engine",
+        pf_burst_engine(report->burst, report->device, report->pool, report->finish_ms, 0),
+        "total_ms", report->total_ms);
     if (document && report->coverage)
         json_object_set(document, "coverage", report->coverage);
     if (document && report->failure)

@@ -37,6 +37,7 @@ struct open_burst {
     struct open_burst *next;
     char *name;
     struct pf_burst *burst;
+    struct pf_results *ahead; /* what of its result is written already; NULL nothing */
 };
 
 struct worker {
@@ -139,20 +140,19 @@ static void close_burst(struct open_burst **at)
     if (!open)
         return;
     *at = open->next;
+    pf_results_remove(open->ahead);
     pf_burst_free(open->burst);
     free(open->name);
     free(open);
 }
 
-static int require_burst(struct worker *worker, const json_t *command, struct pf_burst **ret,
+static int require_burst(struct worker *worker, const json_t *command, struct open_burst **ret,
                          struct pf_error *err)
 {
-    struct open_burst *open = *find_burst(worker, command);
-    if (!open)
-        return pf_fail(err, EINVAL, "burst %s is not open",
-                       json_string_value(json_object_get(command, "burst")));
-    *ret = open->burst;
-    return 0;
+    *ret = *find_burst(worker, command);
+    return *ret ? 0
+                : pf_fail(err, EINVAL, "burst %s is not open",
+                          json_string_value(json_object_get(command, "burst")));
 }
 
 /* Engine thread: an alignment that takes long is at work. */
@@ -209,17 +209,17 @@ static int do_open(struct worker *worker, const json_t *command, struct pf_error
 
 static int do_preview(struct worker *worker, const json_t *command, struct pf_error *err)
 {
-    struct pf_burst *burst = NULL;
+    struct open_burst *open = NULL;
     int width = 0, height = 0;
     json_int_t max_width = json_integer_value(json_object_get(command, "max_width"));
     char *path = NULL;
     if (max_width < 1 || max_width > 65500)
         max_width = 1600;
-    int r = require_burst(worker, command, &burst, err);
+    int r = require_burst(worker, command, &open, err);
     if (r == 0)
         r = pf_command_path(command, "path", &path, err);
     if (r == 0)
-        r = pf_burst_preview(burst, (int)max_width, path, &width, &height, err);
+        r = pf_burst_preview(open->burst, (int)max_width, path, &width, &height, err);
     free(path);
     if (r == 0)
         send_event(worker, "preview", command,
@@ -228,13 +228,37 @@ static int do_preview(struct worker *worker, const json_t *command, struct pf_er
     return r;
 }
 
-static int do_finish(struct worker *worker, const json_t *command, struct pf_error *err)
+static bool is_awaited(void *context)
+{
+    struct worker *worker = context;
+    return pf_pipeline_waits(worker->pipeline);
+}
+
+/* The fields of `finished` or `prepared`. */
+static int write_results(struct worker *worker, struct open_burst *open, const json_t *command,
+                         bool ahead, const char *dir, const struct pf_settings *settings,
+                         json_t **ret_event, struct pf_error *err)
+{
+    const struct pf_cancel cancel = {is_awaited, worker};
+    if (!ahead) {
+        int r = pf_results_write(open->burst, worker->pool, command, dir, settings, open->ahead,
+                                 ret_event, err);
+        open->ahead = pf_results_free(open->ahead);
+        return r;
+    }
+    open->ahead = pf_results_remove(open->ahead);
+    *ret_event = json_pack("{s:O}", "dir", json_object_get(command, "dir"));
+    return pf_results_write_ahead(open->burst, command, dir, settings, &cancel, &open->ahead, err);
+}
+
+/* Of `prepare` as well, which writes ahead until something else is to be done. */
+static int do_finish(struct worker *worker, const json_t *command, bool ahead, struct pf_error *err)
 {
     static const char *const keys[] = {"format",         "jpeg_quality", "depth_map",
                                        "confidence_map", "frame_map",    NULL};
-    struct pf_burst *burst = NULL;
+    struct open_burst *open = NULL;
     struct pf_settings settings;
-    int r = require_burst(worker, command, &burst, err);
+    int r = require_burst(worker, command, &open, err);
     if (r == 0)
         r = pf_command_settings(&worker->settings, command, keys, &settings, err);
     if (r < 0)
@@ -243,14 +267,15 @@ static int do_finish(struct worker *worker, const json_t *command, struct pf_err
     json_t *event = NULL;
     r = pf_command_path(command, "dir", &dir, err);
     if (r == 0)
-        r = pf_results_write(burst, worker->pool, command, dir, &settings, &event, err);
+        r = write_results(worker, open, command, ahead, dir, &settings, &event, err);
     if (dir && (r == -EACCES || r == -EPERM || r == -EROFS || r == -EXDEV))
         end_if_confined(worker, dir);
     if (json_is_string(json_object_get(event, "note")))
         pf_log_warning("burst %s: %s", json_string_value(json_object_get(command, "burst")),
                        json_string_value(json_object_get(event, "note")));
     if (r == 0)
-        send_event(worker, "finished", command, event);
+        send_event(worker, ahead ? "prepared" : "finished", command, json_incref(event));
+    json_decref(event);
     free(dir);
     pf_settings_free(&settings);
     return r;
@@ -351,15 +376,15 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     json_t *command = tag, *facts = NULL;
     json_t *frame = json_object_get(command, "frame");
     struct pf_error err = {0};
-    struct pf_burst *burst = NULL;
+    struct open_burst *open = NULL;
 
     pf_confine_renew(&worker->confine);
-    int r = require_burst(worker, command, &burst, &err);
-    bool open = r == 0;
+    int r = require_burst(worker, command, &open, &err);
     worker->in_hand = command;
     worker->begin_ms = pf_now_ms();
     worker->told_ms = 0;
     if (open) {
+        struct pf_burst *burst = open->burst;
         bool noted = *pf_burst_note(burst), told = *pf_burst_room(burst);
         bool refused = *pf_burst_refused(burst);
         const json_t *after = json_object_get(command, "after");
@@ -402,7 +427,9 @@ static void on_command(void *context, void *tag)
     else if (strcmp(cmd, "preview") == 0)
         r = do_preview(worker, command, &err);
     else if (strcmp(cmd, "finish") == 0)
-        r = do_finish(worker, command, &err);
+        r = do_finish(worker, command, false, &err);
+    else if (strcmp(cmd, "prepare") == 0)
+        r = do_finish(worker, command, true, &err);
     else if (strcmp(cmd, "view") == 0)
         r = do_view(worker, command, &err);
     else
@@ -423,7 +450,8 @@ static void on_discard(void *context, void *tag)
 
 static bool is_known(const char *cmd)
 {
-    static const char *const known[] = {"open", "add", "preview", "finish", "drop", "view"};
+    static const char *const known[] = {"open",   "add",  "preview", "prepare",
+                                        "finish", "drop", "view"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(cmd, known[i]) == 0)
             return true;

@@ -278,6 +278,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         pf_log_about(PF_LOG_INFO, PF_ABOUT_JOB(job), "burst %s is not a stack: %s", job->name,
                      decision->why);
         pf_tell_burst(service, "burst.not_a_stack", job->burst, NULL);
+        pf_publishing_discard(service, job);
         pf_scheduler_remove(service->scheduler, job);
         return 0;
     }

@@ -9,6 +9,9 @@
 #include "config/options.h"
 #include "service/grouper.h"
 
+#define AHEAD_MS    500 /* the least pause before a result is written ahead */
+#define IN_VAIN_MAX 16
+
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
 {
     struct pf_job *job = calloc(1, sizeof(*job));
@@ -38,6 +41,7 @@ struct pf_job *pf_job_free(struct pf_job *job)
     free(job->name);
     free(job->key);
     free(job->complete);
+    free(job->ahead_dir);
     json_decref(job->coverage);
     json_decref(job->files);
     json_decref(job->coverage_told);
@@ -71,8 +75,13 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
     }
     job->frames = frames;
     job->frames[job->count++] = (struct pf_job_frame){.record = record};
-    if (record->arrival_ms > job->last_arrival_ms)
+    int64_t pause_ms = record->arrival_ms - job->last_arrival_ms;
+    if (job->count > 1 && pause_ms > job->longest_pause_ms)
+        job->longest_pause_ms = pause_ms;
+    if (pause_ms > 0)
         job->last_arrival_ms = record->arrival_ms;
+    if (job->ahead == PF_AHEAD_WRITING || job->ahead == PF_AHEAD_WRITTEN)
+        job->ahead_in_vain += job->ahead_count == job->count - 1;
     return 1;
 }
 
@@ -149,6 +158,19 @@ bool pf_job_settled(const struct pf_job *job)
     return job->first_undone == job->count;
 }
 
+bool pf_job_is_ahead(const struct pf_job *job)
+{
+    return job->ahead == PF_AHEAD_WRITTEN && job->ahead_count == job->count;
+}
+
+int64_t pf_job_ahead_at(const struct pf_job *job)
+{
+    int64_t pause_ms = job->longest_pause_ms + job->longest_pause_ms / 8;
+    int in_vain = job->ahead_in_vain < IN_VAIN_MAX ? job->ahead_in_vain : IN_VAIN_MAX;
+    pause_ms = pause_ms < AHEAD_MS ? AHEAD_MS : pause_ms;
+    return job->last_arrival_ms + (pause_ms << in_vain);
+}
+
 void pf_job_forget_stack(struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++) {
@@ -157,6 +179,7 @@ void pf_job_forget_stack(struct pf_job *job)
         frame->decoding = false;
     }
     job->preview_asked = false;
+    job->ahead = PF_AHEAD_NONE;
     job->stage = PF_JOB_WAITING;
     if (job->out == PF_OUT_FILLING)
         job->out = PF_OUT_NOWHERE;

@@ -58,6 +58,14 @@ enum pf_job_out {
     PF_OUT_FAILED,     /* there will be none; the journal gets the news */
 };
 
+/* What of its result is written before it is complete, while nothing else is to be done. */
+enum pf_job_ahead {
+    PF_AHEAD_NONE,
+    PF_AHEAD_ASKED,   /* the owner: for a directory */
+    PF_AHEAD_WRITING, /* the worker */
+    PF_AHEAD_WRITTEN, /* stack and maps of `ahead_count` frames are there */
+};
+
 struct pf_job {
     struct pf_job *next; /* the scheduler's list */
     int64_t burst;       /* number in the journal */
@@ -66,6 +74,7 @@ struct pf_job {
     char *complete;      /* why it is complete; NULL: frames may still come */
     struct pf_stray stray;
     int64_t last_arrival_ms, complete_ms;
+    int64_t longest_pause_ms; /* between two arrivals */
 
     json_t *settings; /* in place of those in force, NULL none */
     json_t *in_force; /* those that it was opened with in the worker, NULL: it was not yet */
@@ -91,6 +100,12 @@ struct pf_job {
     uint64_t write_order; /* of the result or preview that was asked for last; as a frame's */
     bool
         alone; /* the worker died at that and something else: nothing is sent beside the next one */
+
+    enum pf_job_ahead ahead;
+    size_t ahead_count; /* frames that it had when that was begun */
+    char *ahead_dir;    /* where; NULL: nothing of it is anywhere */
+    int ahead_in_vain;  /* times that another frame came */
+    bool no_ahead;      /* it could not be done, or took the worker down */
 
     const char *stage_told;   /* static text, NULL none */
     int64_t deadline_told_ms; /* CLOCK_MONOTONIC */
@@ -152,6 +167,12 @@ bool pf_job_settled(const struct pf_job *job); /* every frame is done */
 /* Whether an errno is trouble of a file that may be over later (a mount is away), and none of the
  * picture. */
 bool pf_job_waits_for_file(int code);
+
+/* Whether what has been written ahead has all frames. */
+bool pf_job_is_ahead(const struct pf_job *job);
+/* When to begin with that unless a frame comes: after a pause longer than those that there were, and twice
+ * as long for each time that it was in vain. */
+int64_t pf_job_ahead_at(const struct pf_job *job);
 
 /* The worker has lost the stack: all frames that are not excluded go to it again. */
 void pf_job_forget_stack(struct pf_job *job);

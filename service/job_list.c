@@ -50,7 +50,8 @@ size_t pf_jobs_frames_sent(const struct pf_job *jobs, int64_t *ret_pixels)
                 *ret_pixels += pixels_of(&job->frames[i]);
                 left--;
             }
-        if (job->stage == PF_JOB_FINISHING && job->count && job->frames[0].step != PF_STEP_SENT)
+        if ((job->stage == PF_JOB_FINISHING || job->ahead == PF_AHEAD_WRITING) && job->count &&
+            job->frames[0].step != PF_STEP_SENT)
             *ret_pixels += pixels_of(&job->frames[0]);
     }
     return sent;
@@ -66,28 +67,43 @@ size_t pf_jobs_in_worker(const struct pf_job *jobs)
 
 struct pf_job *pf_jobs_writing(struct pf_job *jobs)
 {
+    struct pf_job *ahead = NULL;
     for (struct pf_job *job = jobs; job; job = job->next)
         if (job->stage == PF_JOB_FINISHING || job->preview_asked)
             return job;
-    return NULL;
+        else if (job->ahead == PF_AHEAD_WRITING)
+            ahead = job;
+    return ahead;
+}
+
+static bool is_written(const struct pf_job *job)
+{
+    return job->stage == PF_JOB_FINISHING || job->preview_asked || job->ahead == PF_AHEAD_WRITING;
+}
+
+/* It has no frame left to do before that. */
+static bool is_begun(const struct pf_job *jobs, uint64_t write_order)
+{
+    for (const struct pf_job *job = jobs; job; job = job->next)
+        for (size_t i = job->first_undone; job->sent && i < job->count; i++)
+            if (job->frames[i].step == PF_STEP_SENT && job->frames[i].order < write_order)
+                return false;
+    return true;
 }
 
 struct pf_suspects pf_jobs_suspects(struct pf_job *jobs)
 {
     struct pf_suspects suspects = {0};
-    struct pf_job *written = pf_jobs_writing(jobs);
-    bool begun = written != NULL;
     for (struct pf_job *job = jobs; job; job = job->next)
         for (size_t i = job->first_undone; job->sent && i < job->count; i++) {
             struct pf_job_frame *frame = &job->frames[i];
-            if (frame->step != PF_STEP_SENT)
-                continue;
-            begun = begun && frame->order > written->write_order;
-            if (!frame->decoding)
-                continue;
-            suspects = (struct pf_suspects){suspects.count + 1, job, frame};
+            if (frame->step == PF_STEP_SENT && frame->decoding)
+                suspects = (struct pf_suspects){suspects.count + 1, job, frame};
         }
-    return begun ? (struct pf_suspects){suspects.count + 1, written, NULL} : suspects;
+    for (struct pf_job *job = jobs; job; job = job->next)
+        if (is_written(job) && is_begun(jobs, job->write_order))
+            suspects = (struct pf_suspects){suspects.count + 1, job, NULL};
+    return suspects;
 }
 
 struct pf_job *pf_jobs_next_to_open(struct pf_job *jobs, int64_t now_ms)

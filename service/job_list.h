@@ -18,11 +18,12 @@ struct pf_job *pf_jobs_find_key(struct pf_job *jobs, const char *key);
 /* Frames that the worker has in hand. *ret_pixels: all that it is at work on, results included. */
 size_t pf_jobs_frames_sent(const struct pf_job *jobs, int64_t *ret_pixels);
 size_t pf_jobs_in_worker(const struct pf_job *jobs);
-/* The job whose result or preview is being written, one at a time; NULL none. */
+/* The job whose result or preview is being written, one at a time; NULL none. Beside it another may be written
+ * ahead: alone, that one is returned. */
 struct pf_job *pf_jobs_writing(struct pf_job *jobs);
 
 /* What the worker may have been at when it died: frames that it had named as in hand, and a result or
- * preview before which it had no frame left to do. Who is alone is to blame. */
+ * preview (or what is written ahead) before which it had no frame left to do. Who is alone is to blame. */
 struct pf_suspects {
     size_t count;
     struct pf_job *job;         /* of the last one */

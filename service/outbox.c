@@ -211,6 +211,13 @@ static int prepare(struct pf_outbox *outbox, struct task *task)
     return r;
 }
 
+static int discard(struct pf_outbox *outbox, struct task *task)
+{
+    task->path = partial_path(outbox, task);
+    return task->path ? pf_remove_tree(task->path, &task->err)
+                      : pf_fail(&task->err, ENOMEM, "out of memory");
+}
+
 static struct name **find_unsure(struct pf_outbox *outbox, const char *path)
 {
     struct name **at = &outbox->unsure;
@@ -316,10 +323,9 @@ static void remove_leftovers(const struct pf_outbox *outbox)
 static void *work(void *context)
 {
     static int (*const handlers[])(struct pf_outbox * outbox, struct task * task) = {
-        [PF_OUTBOX_CHECK] = check,
-        [PF_OUTBOX_FIND] = find,
-        [PF_OUTBOX_PREPARE] = prepare,
-        [PF_OUTBOX_PUBLISH] = publish,
+        [PF_OUTBOX_CHECK] = check,     [PF_OUTBOX_FIND] = find,
+        [PF_OUTBOX_PREPARE] = prepare, [PF_OUTBOX_PREPARE_AHEAD] = prepare,
+        [PF_OUTBOX_PUBLISH] = publish, [PF_OUTBOX_DISCARD] = discard,
     };
     struct pf_outbox *outbox = context;
     remove_leftovers(outbox);
@@ -339,6 +345,7 @@ static void *work(void *context)
         eventfd_write(outbox->wake_fd, 1);
     }
     pthread_mutex_unlock(&outbox->lock);
+    remove_leftovers(outbox);
     return NULL;
 }
 

@@ -22,7 +22,9 @@ enum pf_outbox_request {
     PF_OUTBOX_CHECK,   /* can anything be written there? (no burst) */
     PF_OUTBOX_FIND,    /* is this version there already? -ENOENT when it is not */
     PF_OUTBOX_PREPARE, /* makes an empty partial directory; what a broken attempt left is removed */
-    PF_OUTBOX_PUBLISH, /* partial directory -> final name */
+    PF_OUTBOX_PREPARE_AHEAD, /* the same before the burst is complete */
+    PF_OUTBOX_PUBLISH,       /* partial directory -> final name */
+    PF_OUTBOX_DISCARD,       /* removes the partial directory */
 };
 
 struct pf_outbox_answer {
@@ -48,7 +50,8 @@ int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *d
                   const char *tag, const char *former_tag,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err);
-/* Requests not begun are dropped. Waits at most two seconds for the one under way. Returns NULL. */
+/* Requests not begun are dropped, and partial directories removed. Waits at most two seconds for that and for
+ * the request under way. Returns NULL. */
 struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox);
 
 /* identities: JSON array of the frames of the burst (FIND; NULL else): a directory counts as this

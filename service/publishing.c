@@ -101,13 +101,50 @@ static void outbox_answers(struct pf_service *service)
 
 /* ---- what the scheduler says ---- */
 
+/* The worker fills the directory. */
+static void fill(struct pf_service *service, struct pf_job *job, const char *directory)
+{
+    pf_pairing_companions(service, job);
+    json_t *sidecar = pf_sidecar(job, &service->settings);
+    if (sidecar)
+        pf_scheduler_finish(service->scheduler, job, directory, sidecar);
+    if (job->stage != PF_JOB_FINISHING)
+        return;
+    job->out = PF_OUT_FILLING;
+    job->out_fused = pf_job_fused_count(job);
+    job->out_aside = pf_job_aside_count(job);
+}
+
+/* What has been written ahead is used once: where it fails, all is written anew. */
 void pf_publishing_begin(struct pf_service *service, struct pf_job *job)
 {
+    bool ahead = pf_job_is_ahead(job);
+    char *directory = job->ahead_dir;
     job->out_version = job->version;
-    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
-                      NULL) == 0)
+    job->ahead = PF_AHEAD_NONE;
+    job->ahead_dir = NULL;
+    if (ahead)
+        fill(service, job, directory);
+    else if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
+                           NULL) == 0)
         job->out = PF_OUT_PREPARING;
+    free(directory);
     pf_tell_stage(service, job);
+}
+
+void pf_publishing_idle(struct pf_job *job, void *context)
+{
+    struct pf_service *service = context;
+    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE_AHEAD, job->burst, job->name, job->version,
+                      NULL) < 0)
+        job->ahead = PF_AHEAD_NONE;
+}
+
+void pf_publishing_discard(struct pf_service *service, const struct pf_job *job)
+{
+    if (job->ahead_dir || job->ahead == PF_AHEAD_ASKED)
+        pf_outbox_ask(service->outbox, PF_OUTBOX_DISCARD, job->burst, job->name, job->version,
+                      NULL);
 }
 
 void pf_publishing_finished(struct pf_job *job, const json_t *event, void *context)
@@ -152,17 +189,25 @@ static void prepared(struct pf_service *service, struct pf_job *job, const char 
 {
     job->out = PF_OUT_NOWHERE;
     if (job->stage == PF_JOB_ACTIVE && job->complete && job->version == job->out_version &&
-        pf_job_settled(job)) {
-        pf_pairing_companions(service, job);
-        json_t *sidecar = pf_sidecar(job, &service->settings);
-        if (sidecar)
-            pf_scheduler_finish(service->scheduler, job, directory, sidecar);
-        if (job->stage == PF_JOB_FINISHING) {
-            job->out = PF_OUT_FILLING;
-            job->out_fused = pf_job_fused_count(job);
-            job->out_aside = pf_job_aside_count(job);
-        }
+        pf_job_settled(job))
+        fill(service, job, directory);
+    pf_scheduler_poke(service->scheduler);
+}
+
+static void prepared_ahead(struct pf_service *service, struct pf_job *job,
+                           const struct pf_outbox_answer *answer)
+{
+    if (job->ahead != PF_AHEAD_ASKED)
+        return;
+    job->ahead = PF_AHEAD_NONE;
+    job->no_ahead |= answer->r < 0;
+    if (answer->r == 0) {
+        free(job->ahead_dir);
+        job->ahead_dir = strdup(answer->path);
     }
+    if (answer->r == 0 && job->ahead_dir && job->stage == PF_JOB_ACTIVE && !job->complete &&
+        job->ahead_count == job->count && pf_job_settled(job))
+        pf_scheduler_prepare(service->scheduler, job, job->ahead_dir);
     pf_scheduler_poke(service->scheduler);
 }
 
@@ -179,6 +224,13 @@ static void order_hook(struct pf_service *service, struct pf_entry *entry, const
     pf_journal_bursts_free(&bursts);
 }
 
+/* That a burst cannot be written ahead keeps nothing waiting: a check tells, or its own turn. */
+static bool is_trouble(const struct pf_outbox_answer *answer)
+{
+    return answer->request != PF_OUTBOX_PREPARE_AHEAD && answer->request != PF_OUTBOX_DISCARD &&
+           !(answer->request == PF_OUTBOX_FIND && answer->r == -ENOENT);
+}
+
 void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
 {
     struct pf_service *service = context;
@@ -186,7 +238,7 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
     bool found = answer->r == 0, check = answer->request == PF_OUTBOX_CHECK;
     if (check)
         outbox_answers(service);
-    if (answer->r < 0 && !(answer->request == PF_OUTBOX_FIND && answer->r == -ENOENT)) {
+    if (answer->r < 0 && is_trouble(answer)) {
         if (job && (answer->request == PF_OUTBOX_PREPARE || answer->request == PF_OUTBOX_PUBLISH))
             job->out = PF_OUT_NOWHERE;
         outbox_trouble(service, -answer->r, answer->text, check);
@@ -195,6 +247,12 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
     switch (answer->request) {
     case PF_OUTBOX_CHECK:
         outbox_is_there(service);
+        break;
+    case PF_OUTBOX_PREPARE_AHEAD:
+        if (job)
+            prepared_ahead(service, job, answer);
+        break;
+    case PF_OUTBOX_DISCARD:
         break;
     case PF_OUTBOX_PREPARE:
         if (job)

@@ -14,6 +14,7 @@
 
 #define WINDOW        3 /* frames sent ahead: one is fused, one decoded, one waits */
 #define PREVIEW_WIDTH 1024
+#define AHEAD_FUSED   2 /* frames that a stack has */
 
 static void watch(struct pf_scheduler *scheduler)
 {
@@ -91,26 +92,27 @@ static char *preview_path(const struct pf_scheduler *scheduler, const struct pf_
                                                                                            : path;
 }
 
-/* One preview at a time, of an open burst, when the worker would be idle. */
-static void ask_preview(struct pf_scheduler *scheduler)
+/* One preview at a time, of an open burst, when the worker would be idle. False: there is none to make. */
+static bool ask_preview(struct pf_scheduler *scheduler)
 {
     if (pf_jobs_writing(scheduler->jobs))
-        return;
+        return true;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         if (!job->preview_wanted || job->no_preview || job->stage != PF_JOB_ACTIVE)
             continue;
         job->preview_wanted = false;
         char *path = preview_path(scheduler, job);
         if (!path)
-            return;
+            return true;
         json_t *object = command("preview", job);
         json_object_set_new(object, "path", pf_json_bytes(path));
         json_object_set_new(object, "max_width", json_integer(PREVIEW_WIDTH));
         job->preview_asked = pf_worker_tell(scheduler->worker, object);
         job->write_order = ++scheduler->order;
         free(path);
-        return;
+        return true;
     }
+    return false;
 }
 
 /* The next turn comes by then at the latest. */
@@ -122,14 +124,38 @@ static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now
     pf_timer_set(scheduler->turn, when_ms - now_ms);
 }
 
+/* While a burst waits for a frame that may still come, its result is written as if none did. */
+static void write_ahead(struct pf_scheduler *scheduler, int64_t now_ms)
+{
+    if (scheduler->careful || scheduler->hold_until_ms > now_ms)
+        return;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
+        if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || job->complete ||
+            job->no_ahead || job->no_room || job->ahead == PF_AHEAD_ASKED || pf_job_is_ahead(job) ||
+            !pf_job_settled(job) || !pf_job_has_fused(job, AHEAD_FUSED))
+            continue;
+        int64_t at_ms = pf_job_ahead_at(job);
+        if (at_ms > now_ms) {
+            wake_at(scheduler, at_ms, now_ms);
+            continue;
+        }
+        job->ahead = PF_AHEAD_ASKED;
+        job->ahead_count = job->count;
+        scheduler->handlers.idle(job, scheduler->context);
+        return;
+    }
+}
+
+/* What is written ahead of another job is not waited for: the worker gives it up. */
 static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
 {
-    if (pf_jobs_writing(scheduler->jobs))
+    const struct pf_job *written = pf_jobs_writing(scheduler->jobs);
+    if (written && written->ahead != PF_AHEAD_WRITING)
         return;
     for (struct pf_job *job = scheduler->jobs, *next; job; job = next) {
         next = job->next;
         if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || !job->complete ||
-            !pf_job_settled(job))
+            job->ahead == PF_AHEAD_WRITING || !pf_job_settled(job))
             continue;
         int64_t until_ms = scheduler->hold_until_ms > job->hold_until_ms ? scheduler->hold_until_ms
                                                                          : job->hold_until_ms;
@@ -139,7 +165,8 @@ static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
         }
         job->backoff_ms = 0;
         scheduler->handlers.settled(job, scheduler->context);
-        if (pf_jobs_writing(scheduler->jobs))
+        written = pf_jobs_writing(scheduler->jobs);
+        if (written && written->ahead != PF_AHEAD_WRITING)
             return;
     }
 }
@@ -165,8 +192,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     for (job = scheduler->jobs; job; job = job->next)
         if (job->stage == PF_JOB_WAITING && job->hold_until_ms > now_ms)
             wake_at(scheduler, job->hold_until_ms, now_ms);
-    if (!send_frames(scheduler))
-        ask_preview(scheduler);
+    if (!send_frames(scheduler) && !ask_preview(scheduler))
+        write_ahead(scheduler, now_ms);
     watch(scheduler);
 }
 
@@ -235,6 +262,8 @@ static void on_message(const json_t *event, void *context)
         job->preview_asked = job->alone = false;
         job->previews++;
         scheduler->handlers.previewed(job, event, scheduler->context);
+    } else if (!strcmp(name, "prepared") && job->ahead == PF_AHEAD_WRITING) {
+        job->ahead = PF_AHEAD_WRITTEN;
     } else if (!strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;
@@ -348,8 +377,10 @@ void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job)
     pf_scheduler_poke(scheduler);
 }
 
-void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
-                         json_t *sidecar)
+/* A `finish`, or what of it can be written ahead (sidecar NULL); sidecar is consumed. NULL on out of
+ * memory. */
+static json_t *finish(const struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
+                      json_t *sidecar)
 {
     const struct pf_record **order = pf_job_order(job);
     json_t *identities = json_array();
@@ -358,11 +389,27 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
             json_array_append_new(identities, json_string(order[i]->id.text));
     free(order);
     json_t *object = pf_job_settings(job, scheduler->settings, PF_JOB_RESULT_KEYS);
-    json_t *head = json_pack("{s:s, s:s, s:o, s:o, s:o}", "cmd", "finish", "burst", job->key, "dir",
-                             pf_json_bytes(dir), "order", identities, "sidecar", sidecar);
+    json_t *head =
+        json_pack("{s:s, s:s, s:o, s:o, s:o*}", "cmd", sidecar ? "finish" : "prepare", "burst",
+                  job->key, "dir", pf_json_bytes(dir), "order", identities, "sidecar", sidecar);
     if (json_object_update(object, head) < 0)
         object = (json_decref(object), NULL);
     json_decref(head);
+    return object;
+}
+
+void pf_scheduler_prepare(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir)
+{
+    bool told = pf_worker_tell(scheduler->worker, finish(scheduler, job, dir, NULL));
+    job->ahead = told ? PF_AHEAD_WRITING : PF_AHEAD_NONE;
+    job->write_order = ++scheduler->order;
+    watch(scheduler);
+}
+
+void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
+                         json_t *sidecar)
+{
+    json_t *object = finish(scheduler, job, dir, sidecar);
     job->preview_wanted = false;
     if (pf_worker_tell(scheduler->worker, object))
         job->stage = PF_JOB_FINISHING;

@@ -47,6 +47,10 @@ struct pf_scheduler_handlers {
     /* Complete, and every frame is done. The owner calls pf_scheduler_finish, _exclude, _hold or
      * _remove; it is asked again otherwise with the next event. */
     void (*settled)(struct pf_job *job, void *context);
+    /* Nothing else is to be done, and the next frame is late: stack and maps of the job, which is not
+     * complete, may be written. The owner calls pf_scheduler_prepare() with a directory, or clears
+     * job->ahead. */
+    void (*idle)(struct pf_job *job, void *context);
     /* Everything is on disk in the directory; `event` is borrowed. The job is still open. */
     void (*finished)(struct pf_job *job, const json_t *event, void *context);
     /* The result could not be written (code: positive errno); the job is open, settled and its result is
@@ -76,6 +80,8 @@ void pf_scheduler_remove(struct pf_scheduler *scheduler, struct pf_job *job);
 /* To be called when a job has new frames or has become complete. */
 void pf_scheduler_poke(struct pf_scheduler *scheduler);
 
+/* Writes what of the job's result can be written before it is complete into `dir`, an empty directory. */
+void pf_scheduler_prepare(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir);
 /* Writes the result of a settled job into `dir`; `sidecar` is consumed. */
 void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
                          json_t *sidecar);

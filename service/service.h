@@ -137,7 +137,10 @@ void pf_stacking_retry_failed(struct pf_service *service);
 /* publishing.c */
 /* The job is settled and can be a stack: asks the outbox for a directory. */
 void pf_publishing_begin(struct pf_service *service, struct pf_job *job);
+/* What was written ahead of a job that goes away is not kept. */
+void pf_publishing_discard(struct pf_service *service, const struct pf_job *job);
 /* For pf_stacking_handlers. */
+void pf_publishing_idle(struct pf_job *job, void *context);
 void pf_publishing_finished(struct pf_job *job, const json_t *event, void *context);
 void pf_publishing_unwritten(struct pf_job *job, int code, const char *reason, void *context);
 /* For pf_outbox_new(); context: struct pf_service. */

@@ -146,6 +146,10 @@ void pf_setback_failed(struct pf_scheduler *scheduler, struct pf_job *job, const
         return;
     if (!strcmp(cmd, "preview")) {
         job->preview_asked = job->alone = false;
+    } else if (!strcmp(cmd, "prepare")) { /* what is wrong the `finish` will tell */
+        job->ahead = PF_AHEAD_NONE;
+        job->no_ahead |= code != ECANCELED;
+        job->ahead_in_vain += job->ahead_count == job->count; /* something else was to be done */
     } else if (!strcmp(cmd, "add") && frame) {
         on_failed_add(scheduler, job, frame, code, reason);
     } else if (!strcmp(cmd, "finish")) {
@@ -184,8 +188,9 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
     char reason[200];
     struct pf_suspects suspects = pf_jobs_suspects(scheduler->jobs);
     struct pf_job *written = pf_jobs_writing(scheduler->jobs), *job = suspects.job;
-    bool finishing = written && written->stage == PF_JOB_FINISHING;
-    if (written && why)
+    bool finishing = job && job->stage == PF_JOB_FINISHING;
+    bool ahead = job && job->ahead == PF_AHEAD_WRITING;
+    if (written && why && written->ahead != PF_AHEAD_WRITING)
         written->alone = true;
     if (why)
         be_careful(scheduler);
@@ -202,6 +207,12 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
     } else if (job && finishing) {
         snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
         count_failure(scheduler, job, reason);
+    } else if (ahead) { /* not worth another death */
+        job->no_ahead = true;
+        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
+                     "burst %s: the worker died while writing it ahead: it is written when it is "
+                     "complete",
+                     job->name);
     } else if (job) {
         job->no_preview = true;
         pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},

@@ -435,6 +435,7 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .no_room = on_no_room,
     .room = on_room,
     .settled = on_settled,
+    .idle = pf_publishing_idle,
     .finished = pf_publishing_finished,
     .unwritten = pf_publishing_unwritten,
     .failed = on_failed,
@@ -519,8 +520,10 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
         (job->out == PF_OUT_PUBLISHING && job->out_version == entry->version))
         job->out = PF_OUT_NOWHERE;
     /* A late frame since then asks for a further version. */
-    if (job->complete && job->version <= entry->version)
-        pf_scheduler_remove(service->scheduler, job);
-    else
+    if (!job->complete || job->version > entry->version) {
         pf_scheduler_poke(service->scheduler);
+        return;
+    }
+    pf_publishing_discard(service, job);
+    pf_scheduler_remove(service->scheduler, job);
 }

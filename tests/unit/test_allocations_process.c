@@ -291,7 +291,7 @@ static int run_results(struct pf_error *err)
         json_of("{\"cmd\": \"finish\", \"burst\": \"b\", \"sidecar\": {\"burst\": \"b\"},"
                 " \"order\": [\"a\"]}");
     if (!r)
-        r = pf_results_write(burst, NULL, command, dir, &settings, &event, err);
+        r = pf_results_write(burst, NULL, command, dir, &settings, NULL, &event, err);
     left = allocations_hold();
     char *sidecar = pf_path_join(dir, "stack.json"), *stack = pf_path_join(dir, "stack.jpg");
     json_t *said = json_load_file(sidecar, 0, NULL);

@@ -246,3 +246,37 @@ TEST(complete_jobs_go_first)
     pf_job_free(open);
     pf_job_free(complete);
 }
+
+static struct pf_record *arriving(const char *content, int64_t arrival_ms)
+{
+    struct pf_record *made = record(content, arrival_ms);
+    made->arrival_ms = arrival_ms;
+    return made;
+}
+
+/* Frames of a rail that come every three seconds: the pause after which no other is expected. */
+TEST(job_is_written_ahead_after_a_pause_longer_than_the_others)
+{
+    struct pf_job *job = job_of(0);
+    CHECK_EQ(pf_job_add(job, arriving("a", 100000), NULL), 1);
+    CHECK_EQ(pf_job_ahead_at(job), 100500);
+    CHECK_EQ(pf_job_add(job, arriving("b", 103000), NULL), 1);
+    CHECK_EQ(pf_job_ahead_at(job), 103000 + 3375);
+    CHECK_EQ(pf_job_add(job, arriving("c", 104000), NULL), 1);
+    CHECK_EQ(pf_job_ahead_at(job), 104000 + 3375);
+    job->ahead = PF_AHEAD_WRITTEN;
+    job->ahead_count = 3;
+    CHECK(pf_job_is_ahead(job));
+    CHECK_EQ(pf_job_add(job, arriving("c", 104000), NULL), 0); /* the same again */
+    CHECK(pf_job_is_ahead(job));
+    CHECK_EQ(pf_job_add(job, arriving("d", 110000), NULL), 1);
+    CHECK(!pf_job_is_ahead(job));
+    CHECK_EQ(pf_job_ahead_at(job), 110000 + 2 * 6750);
+    CHECK_EQ(pf_job_add(job, arriving("e", 109000), NULL), 1); /* told late: in vain once */
+    CHECK_EQ(pf_job_ahead_at(job), 110000 + 2 * 6750);
+    job->ahead_in_vain = 1000;
+    CHECK(pf_job_ahead_at(job) > 110000);
+    pf_job_forget_stack(job);
+    CHECK_EQ(job->ahead, PF_AHEAD_NONE);
+    pf_job_free(job);
+}

@@ -113,6 +113,15 @@ TEST(outbox_publishes_and_finds)
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, others), -ENOENT);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 2, frames), -ENOENT);
 
+    /* What came of nothing is taken away. */
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE_AHEAD, "c", 0, NULL), 0);
+    snprintf(path, sizeof(path), "%s/.c.tag.partial", directory);
+    CHECK_STR(answers.items[0].path, path);
+    write_sidecar(path, "c", 1, "f1");
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_DISCARD, "c", 0, NULL), 0);
+    CHECK(stat(path, &st) < 0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_DISCARD, "c", 0, NULL), 0); /* nothing is there */
+
     /* A broken attempt leaves nothing in the next one; a second version has its own name. */
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 2, NULL), 0);
     write_sidecar(answers.items[0].path, "b", 2, "f1");
@@ -135,9 +144,15 @@ TEST(outbox_publishes_and_finds)
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "c", 1, others), 0);
     CHECK_STR(answers.items[0].path, path);
 
+    /* What is half written when the service stops does not lie about until the next one. */
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE_AHEAD, "d", 0, NULL), 0);
+    snprintf(path, sizeof(path), "%s/.d.tag.partial", directory);
+    write_sidecar(path, "d", 1, "f1");
+
     json_decref(frames);
     json_decref(others);
     CHECK(!pf_outbox_free(outbox));
+    CHECK(stat(path, &st) < 0);
     event_base_free(answers.base);
     CHECK_EQ(pf_remove_tree(directory, NULL), 0);
 }

@@ -7,6 +7,7 @@
 static struct pf_settings settings;
 static struct event_base *base;
 static struct pf_scheduler *scheduler;
+static bool ahead; /* whether the owner has results written ahead */
 static int finished, failed, unwritten, unreadable, no_room, room;
 
 /* ---- the owner ---- */
@@ -65,6 +66,15 @@ static void on_settled(struct pf_job *job, void *context)
     pf_scheduler_finish(scheduler, job, "/out", json_object());
 }
 
+static void on_idle(struct pf_job *job, void *context)
+{
+    (void)context;
+    if (ahead)
+        pf_scheduler_prepare(scheduler, job, "/out");
+    else
+        job->ahead = PF_AHEAD_NONE;
+}
+
 static void on_finished(struct pf_job *job, const json_t *event, void *context)
 {
     (void)event, (void)context;
@@ -96,6 +106,7 @@ static const struct pf_scheduler_handlers handlers = {.frame = on_job,
                                                       .no_room = on_no_room,
                                                       .room = on_room,
                                                       .settled = on_settled,
+                                                      .idle = on_idle,
                                                       .finished = on_finished,
                                                       .unwritten = on_unwritten,
                                                       .failed = on_failed};
@@ -110,6 +121,7 @@ static void begin(void)
 
 static void end(void)
 {
+    ahead = false;
     pf_scheduler_free(scheduler);
     event_base_free(base);
     pf_settings_free(&settings);
@@ -415,5 +427,88 @@ TEST(a_result_without_room_makes_room_for_another_burst)
     fake_fail(command, ENOBUFS, "the scratch directory has 3 MB left");
     find('A')->hold_until_ms = INT64_MAX;
     CHECK_STR(next(), "drop A");
+    end();
+}
+
+/* A burst that waits for its next frame: what is written of it meanwhile is as good as its frames. */
+TEST(a_result_is_written_ahead_when_the_next_frame_is_late)
+{
+    begin();
+    ahead = true;
+    struct pf_job *job = job_of('A', 1, 1, false);
+    DOES("open A", "add 1", "preview A"); /* one frame is no stack */
+    fake_say(command, "preview", json_object());
+    add_frame('A', 2);
+    job->last_arrival_ms = pf_monotonic_ms();
+    DOES("add 2", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), ""); /* it is not late yet */
+    job->last_arrival_ms -= pf_job_ahead_at(job) - pf_monotonic_ms();
+    CHECK_STR(next(), "prepare A");
+    CHECK(!json_object_get(command, "sidecar"));
+    CHECK_EQ(json_array_size(json_object_get(command, "order")), 2);
+    CHECK_STR(json_string_value(json_object_get(command, "dir")), "/out");
+    CHECK(!pf_job_is_ahead(job));
+    fake_say(command, "prepared", json_object());
+    CHECK(pf_job_is_ahead(job));
+    CHECK_STR(next(), "");
+    add_frame('A', 3); /* in vain */
+    CHECK(!pf_job_is_ahead(job));
+    CHECK_EQ(job->ahead_in_vain, 1);
+    DOES("add 3", "preview A");
+    fake_say(command, "preview", json_object());
+    job->last_arrival_ms -= pf_job_ahead_at(job) - pf_monotonic_ms();
+    CHECK_STR(next(), "prepare A");
+    job->complete = copy("gap");
+    CHECK_STR(next(), ""); /* what is nearly done is waited for */
+    fake_say(command, "prepared", json_object());
+    CHECK(pf_job_is_ahead(job));
+    CHECK_STR(next(), "finish A");
+    end();
+}
+
+/* It is given up for whatever else is to be done, and put off; other trouble is left for the result. */
+TEST(what_is_written_ahead_keeps_nothing_waiting)
+{
+    begin();
+    ahead = true;
+    struct pf_job *job = job_of('A', 1, 2, false);
+    DOES("open A", "add 1", "add 2", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), "prepare A");
+    const json_t *prepare = command;
+    job_of('B', 11, 2, true);
+    DOES("open B", "add 11", "add 12", "finish B");
+    fake_say(command, "finished", json_object());
+    CHECK_EQ(finished, 1);
+    fake_say(prepare, "failed", json_pack("{s:s, s:i}", "cmd", "prepare", "code", ECANCELED));
+    CHECK(job->ahead == PF_AHEAD_NONE && !job->no_ahead);
+    CHECK_EQ(job->ahead_in_vain, 1);
+    CHECK_STR(next(), "prepare A");
+    fake_say(command, "failed", json_pack("{s:s, s:i}", "cmd", "prepare", "code", ENOSPC));
+    CHECK(job->no_ahead);
+    CHECK_STR(next(), "");
+    job->complete = copy("gap");
+    CHECK_STR(next(), "finish A");
+    CHECK_EQ(unwritten + failed + no_room, 0);
+    end();
+}
+
+/* A worker that dies at it does so once. */
+TEST(what_kills_the_worker_is_not_written_ahead_again)
+{
+    begin();
+    ahead = true;
+    job_of('A', 1, 2, false);
+    DOES("open A", "add 1", "add 2", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), "prepare A");
+    fake_die("killed");
+    CHECK_EQ(attempts_of(find('A')), 0);
+    CHECK(find('A')->no_ahead && !find('A')->alone && !find('A')->no_preview);
+    CHECK_EQ(find('A')->failures, 0);
+    DOES("open A", "add 1", "add 2", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), "");
     end();
 }
