@@ -1,6 +1,7 @@
 #include "process/results.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,22 +135,25 @@ static int write_as(struct pf_burst *burst, struct pf_burst_output *output,
     }
 }
 
-static void remove_entry(const struct pf_results *results, const char *key)
+/* Their names are ours, and plain text; the directory may be gone. */
+static const char *name_of(const struct pf_results *results, const char *key)
 {
-    const json_t *entry = json_object_get(results->written, key);
-    char *name = pf_json_bytes_value(json_object_get(entry, "name"));
-    char *path = name ? pf_path_join(results->dir, name) : NULL;
-    if (path)
-        unlink(path);
-    free(path);
-    free(name);
+    return json_string_value(json_object_get(json_object_get(results->written, key), "name"));
 }
 
+/* Takes no memory: that may be what is missing. */
 static void remove_files(const struct pf_results *results)
 {
-    remove_entry(results, "stack");
+    int dir = open(results->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *stack = name_of(results, "stack");
+    if (dir < 0)
+        return;
+    if (stack)
+        unlinkat(dir, stack, 0);
     for (int i = 0; i < PF_MAP_COUNT; i++)
-        remove_entry(results, map_files[i].output);
+        if (name_of(results, map_files[i].output))
+            unlinkat(dir, map_files[i].name, 0);
+    close(dir);
 }
 
 struct pf_results *pf_results_remove(struct pf_results *results)
@@ -185,32 +189,34 @@ static int write_files(struct pf_burst *burst, struct pf_results *results,
     return r;
 }
 
-static bool is_there(const struct pf_results *results, const char *key)
+static bool is_there(const struct pf_results *results, int dir, const char *key)
 {
     struct stat st;
-    const json_t *entry = json_object_get(results->written, key);
-    if (!json_is_object(entry))
-        return true;
-    char *name = pf_json_bytes_value(json_object_get(entry, "name"));
-    char *path = name ? pf_path_join(results->dir, name) : NULL;
-    bool there = path && stat(path, &st) == 0 &&
-                 st.st_size == json_integer_value(json_object_get(entry, "size_bytes"));
-    free(path);
-    free(name);
+    const char *name = name_of(results, key);
+    const json_t *size = json_object_get(json_object_get(results->written, key), "size_bytes");
+    return !name || (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                     st.st_size == json_integer_value(size));
+}
+
+static bool are_there(const struct pf_results *results)
+{
+    int dir = open(results->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool there = dir >= 0 && is_there(results, dir, "stack");
+    for (int i = 0; there && i < PF_MAP_COUNT; i++)
+        there = is_there(results, dir, map_files[i].output);
+    if (dir >= 0)
+        close(dir);
     return there;
 }
 
 /* Whether what was written ahead is what is wanted now. */
 static bool serves(const struct pf_results *ahead, const struct pf_results *wanted)
 {
-    bool serves = ahead && ahead->added == wanted->added && !strcmp(ahead->dir, wanted->dir) &&
-                  ahead->format == wanted->format && ahead->jpeg_quality == wanted->jpeg_quality &&
-                  !memcmp(ahead->maps, wanted->maps, sizeof(ahead->maps)) &&
-                  (ahead->order == wanted->order || json_equal(ahead->order, wanted->order)) &&
-                  is_there(ahead, "stack");
-    for (int i = 0; serves && i < PF_MAP_COUNT; i++)
-        serves = is_there(ahead, map_files[i].output);
-    return serves;
+    return ahead && ahead->added == wanted->added && !strcmp(ahead->dir, wanted->dir) &&
+           ahead->format == wanted->format && ahead->jpeg_quality == wanted->jpeg_quality &&
+           !memcmp(ahead->maps, wanted->maps, sizeof(ahead->maps)) &&
+           (ahead->order == wanted->order || json_equal(ahead->order, wanted->order)) &&
+           are_there(ahead);
 }
 
 int pf_results_write_ahead(struct pf_burst *burst, const json_t *command, const char *dir,

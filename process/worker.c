@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,48 +17,18 @@
 #include "config/base/sandbox.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
-#include "config/settings.h"
 #include "process/backend.h"
-#include "process/burst.h"
 #include "process/command.h"
-#include "process/confine.h"
-#include "process/device.h"
-#include "process/pipeline.h"
-#include "process/results.h"
 #include "process/room.h"
 #include "process/thumbnail.h"
-#include "process/view.h"
+#include "process/worker_state.h"
 
-#define PROGRESS_MS 100 /* between two words on a long alignment */
-#define WARMING_MS  250
-
-struct open_burst {
-    struct open_burst *next;
-    char *name;
-    struct pf_burst *burst;
-    struct pf_results *ahead; /* what of its result is written already; NULL nothing */
-};
-
-struct worker {
-    struct pf_settings settings; /* constant once running, as the next */
-    struct pf_decode_limits limits;
-    struct pf_device device;
-    struct pf_pool *pool;
-    struct pf_pipeline *pipeline;
-    struct pf_views *views;    /* engine thread; NULL before the first one */
-    struct open_burst *bursts; /* engine thread only */
-    const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
-    double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
-    atomic_bool gone;          /* nobody reads our events any more */
-    struct pf_confine confine;
-    atomic_bool thumbless; /* trouble with thumbnails has been told */
-};
+#define WARMING_MS 250
 
 /* ---- events ---- */
 
 /* `event` is consumed; its "event" and "burst" (borrowed, may be NULL) are added here. */
-static void send_event(struct worker *worker, const char *name, const json_t *command,
-                       json_t *event)
+void pf_process_send(struct worker *worker, const char *name, const json_t *command, json_t *event)
 {
     struct pf_error err = {0};
     const char *burst = json_string_value(json_object_get(command, "burst"));
@@ -79,11 +48,11 @@ static void send_event(struct worker *worker, const char *name, const json_t *co
 
 /* A directory that was made, or mounted over, since the worker confined itself is beyond it: another
  * worker can write there. Nothing is to blame. */
-static void end_if_confined(struct worker *worker, const char *dir)
+void pf_process_end_if_confined(struct worker *worker, const char *dir)
 {
     if (!pf_sandbox_is_stale(dir))
         return;
-    send_event(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
+    pf_process_send(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
     pf_log_info("%s is another directory than when the worker began; it begins anew", dir);
     _exit(PF_EXIT_OK);
 }
@@ -92,7 +61,7 @@ static void send_failed(struct worker *worker, const json_t *command, int r,
                         const struct pf_error *err)
 {
     if (r == -ENOBUFS)
-        end_if_confined(worker, worker->settings.scratch);
+        pf_process_end_if_confined(worker, worker->settings.scratch);
     const char *cmd = json_string_value(json_object_get(command, "cmd"));
     const char *frame = json_string_value(json_object_get(command, "frame"));
     json_t *event = json_pack("{s:s, s:i, s:o}", "cmd", cmd ? cmd : "", "code", -r, "reason",
@@ -101,7 +70,7 @@ static void send_failed(struct worker *worker, const json_t *command, int r,
         json_object_set_new(event, "frame", json_string(frame));
     if (event && json_object_get(command, "view"))
         json_object_set(event, "view", json_object_get(command, "view"));
-    send_event(worker, "failed", command, event);
+    pf_process_send(worker, "failed", command, event);
 }
 
 /* A device that has failed takes the process with it: what it still does cannot be relied on. The
@@ -110,9 +79,9 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
 {
     if (r != -EREMOTEIO)
         return;
-    send_event(worker, "lost", NULL,
-               json_pack("{s:s, s:o}", "device", worker->device.backend->name, "reason",
-                         pf_json_bytes(err->text)));
+    pf_process_send(worker, "lost", NULL,
+                    json_pack("{s:s, s:o}", "device", worker->device.backend->name, "reason",
+                              pf_json_bytes(err->text)));
     pf_log_error("%s", err->text);
     _exit(PF_EXIT_DEVICE);
 }
@@ -120,166 +89,10 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
 static void on_device_step(const char *step, void *context)
 {
     struct worker *worker = context;
-    send_event(worker, "warming", NULL, json_pack("{s:s}", "step", step));
+    pf_process_send(worker, "warming", NULL, json_pack("{s:s}", "step", step));
 }
 
-/* ---- bursts (engine thread) ---- */
-
-static struct open_burst **find_burst(struct worker *worker, const json_t *command)
-{
-    const char *name = json_string_value(json_object_get(command, "burst"));
-    struct open_burst **at = &worker->bursts;
-    while (*at && strcmp((*at)->name, name) != 0)
-        at = &(*at)->next;
-    return at;
-}
-
-static void close_burst(struct open_burst **at)
-{
-    struct open_burst *open = *at;
-    if (!open)
-        return;
-    *at = open->next;
-    pf_results_remove(open->ahead);
-    pf_burst_free(open->burst);
-    free(open->name);
-    free(open);
-}
-
-static int require_burst(struct worker *worker, const json_t *command, struct open_burst **ret,
-                         struct pf_error *err)
-{
-    *ret = *find_burst(worker, command);
-    return *ret ? 0
-                : pf_fail(err, EINVAL, "burst %s is not open",
-                          json_string_value(json_object_get(command, "burst")));
-}
-
-/* Engine thread: an alignment that takes long is at work. */
-static void on_iteration(void *context, const struct pf_iteration *iteration)
-{
-    struct worker *worker = context;
-    double now_ms = pf_now_ms();
-    if (!worker->in_hand || now_ms < worker->told_ms + PROGRESS_MS)
-        return;
-    worker->told_ms = now_ms;
-    send_event(worker, "progress", worker->in_hand,
-               json_pack("{s:O, s:s, s:i, s:i, s:f, s:f}", "frame",
-                         json_object_get(worker->in_hand, "frame"), "step", iteration->step,
-                         "iteration", iteration->done, "of", iteration->of, "metric",
-                         iteration->metric, "elapsed_ms", now_ms - worker->begin_ms));
-}
-
-static int do_open(struct worker *worker, const json_t *command, struct pf_error *err)
-{
-    static const char *const keys[] = {"align",          "equalise",  "motion",   "min_correlation",
-                                       "align_timeout",  "judge",     "coverage", "fuse",
-                                       "focus_order",    "resample",  "clip",     "depth_map",
-                                       "confidence_map", "frame_map", NULL};
-    const char *name = json_string_value(json_object_get(command, "burst"));
-    struct open_burst **at = find_burst(worker, command);
-    struct pf_settings settings;
-    if (*at)
-        return pf_fail(err, EEXIST, "burst %s is open already", name);
-    if (!worker->bursts)
-        pf_confine_forget(&worker->confine);
-    int r = pf_command_settings(&worker->settings, command, keys, &settings, err);
-    if (r < 0)
-        return r;
-    struct pf_stack_settings stack = pf_stack_settings_of(&settings);
-    stack.backend = worker->device.backend;
-    stack.kept = worker->device.kept;
-    stack.iterated = (struct pf_iteration_call){on_iteration, worker};
-    stack.depth = settings.depth_map || settings.confidence_map || settings.frame_map;
-    pf_settings_free(&settings);
-
-    struct open_burst *open = calloc(1, sizeof(*open));
-    if (open)
-        open->name = strdup(name);
-    r = open && open->name ? pf_burst_new(&open->burst, &stack, worker->pool, err)
-                           : pf_fail(err, ENOMEM, "out of memory for a burst");
-    if (r < 0) {
-        free(open ? open->name : NULL);
-        free(open);
-        return r;
-    }
-    *at = open;
-    return 0;
-}
-
-static int do_preview(struct worker *worker, const json_t *command, struct pf_error *err)
-{
-    struct open_burst *open = NULL;
-    int width = 0, height = 0;
-    json_int_t max_width = json_integer_value(json_object_get(command, "max_width"));
-    char *path = NULL;
-    if (max_width < 1 || max_width > 65500)
-        max_width = 1600;
-    int r = require_burst(worker, command, &open, err);
-    if (r == 0)
-        r = pf_command_path(command, "path", &path, err);
-    if (r == 0)
-        r = pf_burst_preview(open->burst, (int)max_width, path, &width, &height, err);
-    free(path);
-    if (r == 0)
-        send_event(worker, "preview", command,
-                   json_pack("{s:O, s:i, s:i}", "path", json_object_get(command, "path"), "width",
-                             width, "height", height));
-    return r;
-}
-
-static bool is_awaited(void *context)
-{
-    struct worker *worker = context;
-    return pf_pipeline_waits(worker->pipeline);
-}
-
-/* The fields of `finished` or `prepared`. */
-static int write_results(struct worker *worker, struct open_burst *open, const json_t *command,
-                         bool ahead, const char *dir, const struct pf_settings *settings,
-                         json_t **ret_event, struct pf_error *err)
-{
-    const struct pf_cancel cancel = {is_awaited, worker};
-    if (!ahead) {
-        int r = pf_results_write(open->burst, worker->pool, command, dir, settings, open->ahead,
-                                 ret_event, err);
-        open->ahead = pf_results_free(open->ahead);
-        return r;
-    }
-    open->ahead = pf_results_remove(open->ahead);
-    *ret_event = json_pack("{s:O}", "dir", json_object_get(command, "dir"));
-    return pf_results_write_ahead(open->burst, command, dir, settings, &cancel, &open->ahead, err);
-}
-
-/* Of `prepare` as well, which writes ahead until something else is to be done. */
-static int do_finish(struct worker *worker, const json_t *command, bool ahead, struct pf_error *err)
-{
-    static const char *const keys[] = {"format",         "jpeg_quality", "depth_map",
-                                       "confidence_map", "frame_map",    NULL};
-    struct open_burst *open = NULL;
-    struct pf_settings settings;
-    int r = require_burst(worker, command, &open, err);
-    if (r == 0)
-        r = pf_command_settings(&worker->settings, command, keys, &settings, err);
-    if (r < 0)
-        return r;
-    char *dir = NULL;
-    json_t *event = NULL;
-    r = pf_command_path(command, "dir", &dir, err);
-    if (r == 0)
-        r = write_results(worker, open, command, ahead, dir, &settings, &event, err);
-    if (dir && (r == -EACCES || r == -EPERM || r == -EROFS || r == -EXDEV))
-        end_if_confined(worker, dir);
-    if (json_is_string(json_object_get(event, "note")))
-        pf_log_warning("burst %s: %s", json_string_value(json_object_get(command, "burst")),
-                       json_string_value(json_object_get(event, "note")));
-    if (r == 0)
-        send_event(worker, ahead ? "prepared" : "finished", command, json_incref(event));
-    json_decref(event);
-    free(dir);
-    pf_settings_free(&settings);
-    return r;
-}
+/* ---- views (engine thread) ---- */
 
 /* What a frame's file holds may be another picture than the frame by now. */
 static int check_identity(const json_t *command, struct pf_error *err);
@@ -297,7 +110,7 @@ static int do_view(struct worker *worker, const json_t *command, struct pf_error
         r = pf_view_make(worker->views, command, &facts, err);
     if (r == 0) {
         json_object_set(facts, "view", json_object_get(command, "view"));
-        send_event(worker, "view", NULL, facts);
+        pf_process_send(worker, "view", NULL, facts);
     }
     return r;
 }
@@ -332,7 +145,7 @@ static void tell_thumbnail(struct worker *worker, const json_t *command, int r, 
                            const struct pf_error *err)
 {
     if (r > 0 && json_object_set(facts, "frame", json_object_get(command, "frame")) == 0)
-        send_event(worker, "thumbnail", command, facts);
+        pf_process_send(worker, "thumbnail", command, facts);
     else if ((r == -ENOSPC || r == -EROFS || r == -EACCES || r == -ENOENT) &&
              !atomic_exchange(&worker->thumbless, true))
         pf_log_warning("no thumbnails: %s", err->text);
@@ -342,7 +155,7 @@ static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct worker *worker = context;
     json_t *frame = json_object_get(tag, "frame"), *facts = NULL;
-    send_event(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
+    pf_process_send(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
     pf_confine_renew(&worker->confine);
     int r = check_identity(tag, err);
     char *prefix = pf_json_bytes_value(json_object_get(tag, "thumbnails"));
@@ -379,7 +192,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     struct open_burst *open = NULL;
 
     pf_confine_renew(&worker->confine);
-    int r = require_burst(worker, command, &open, &err);
+    int r = pf_process_require(worker, command, &open, &err);
     worker->in_hand = command;
     worker->begin_ms = pf_now_ms();
     worker->told_ms = 0;
@@ -403,11 +216,11 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     end_if_device_is_lost(worker, r, &err);
     if (r == 0) {
         json_object_set(facts, "frame", frame);
-        send_event(worker, "frame", command, facts);
+        pf_process_send(worker, "frame", command, facts);
     } else {
         /* The protocol's word: after a failed add the stack is gone and will be replayed. */
         if (open)
-            close_burst(find_burst(worker, command));
+            pf_process_close(pf_process_find(worker, command));
         send_failed(worker, command, r, &err);
     }
     json_decref(command);
@@ -423,17 +236,17 @@ static void on_command(void *context, void *tag)
 
     pf_confine_renew(&worker->confine);
     if (strcmp(cmd, "open") == 0)
-        r = do_open(worker, command, &err);
+        r = pf_process_open(worker, command, &err);
     else if (strcmp(cmd, "preview") == 0)
-        r = do_preview(worker, command, &err);
+        r = pf_process_preview(worker, command, &err);
     else if (strcmp(cmd, "finish") == 0)
-        r = do_finish(worker, command, false, &err);
+        r = pf_process_finish(worker, command, false, &err);
     else if (strcmp(cmd, "prepare") == 0)
-        r = do_finish(worker, command, true, &err);
+        r = pf_process_finish(worker, command, true, &err);
     else if (strcmp(cmd, "view") == 0)
         r = do_view(worker, command, &err);
     else
-        close_burst(find_burst(worker, command));
+        pf_process_close(pf_process_find(worker, command));
     end_if_device_is_lost(worker, r, &err);
     if (r < 0)
         send_failed(worker, command, r, &err);
@@ -542,9 +355,9 @@ static void on_warming(void *context, const struct pf_iteration *iteration)
     if (now_ms < worker->told_ms + WARMING_MS)
         return;
     worker->told_ms = now_ms;
-    send_event(worker, "warming", NULL,
-               json_pack("{s:s, s:i, s:i}", "step", iteration->step, "iteration", iteration->done,
-                         "of", iteration->of));
+    pf_process_send(worker, "warming", NULL,
+                    json_pack("{s:s, s:i, s:i}", "step", iteration->step, "iteration",
+                              iteration->done, "of", iteration->of));
 }
 
 /* What would make the first frame the slow one; a GPU's backend needs no elastix. That it cannot be
@@ -606,11 +419,12 @@ static int run(struct worker *worker, struct pf_error *err)
         return r;
     worker->confine.threads = pf_pool_threads(worker->pool);
     warm_up(worker);
-    send_event(worker, "ready", NULL,
-               json_pack("{s:s, s:s, s:s, s:o, s:i, s:s}", "device", worker->device.backend->name,
-                         "device_name", worker->device.name, "decoder", worker->device.decoder,
-                         "reason", pf_json_bytes(worker->device.reason), "threads",
-                         pf_pool_threads(worker->pool), "version", pf_version()));
+    pf_process_send(worker, "ready", NULL,
+                    json_pack("{s:s, s:s, s:s, s:o, s:i, s:s}", "device",
+                              worker->device.backend->name, "device_name", worker->device.name,
+                              "decoder", worker->device.decoder, "reason",
+                              pf_json_bytes(worker->device.reason), "threads",
+                              pf_pool_threads(worker->pool), "version", pf_version()));
     return read_commands(worker);
 }
 
@@ -648,7 +462,7 @@ int pf_process_main(int argc, char **argv)
     /* Waits until all that was read is done. The threads use the pointer, so it is cleared after. */
     pf_pipeline_free(worker.pipeline);
     while (worker.bursts)
-        close_burst(&worker.bursts);
+        pf_process_close(&worker.bursts);
     pf_device_close(&worker.device);
     pf_views_free(worker.views);
     pf_pool_free(worker.pool);

@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_lines(data, size, take, &worker);
     pf_pipeline_free(worker.pipeline);
     while (worker.bursts)
-        close_burst(&worker.bursts);
+        pf_process_close(&worker.bursts);
     pf_views_free(worker.views);
     pf_pool_free(worker.pool);
     pf_settings_free(&worker.settings);

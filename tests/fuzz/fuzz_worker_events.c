@@ -66,6 +66,10 @@ static void take(json_t *object, void *context)
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         if (job->stage == PF_JOB_WAITING)
             job->stage = PF_JOB_ACTIVE;
+        if (job->ahead == PF_AHEAD_NONE && !job->no_ahead) {
+            job->ahead = PF_AHEAD_WRITING;
+            job->ahead_count = job->count;
+        }
         for (size_t i = 0; i < job->count; i++)
             if (job->frames[i].step == PF_STEP_WAITING)
                 job->frames[i].step = PF_STEP_SENT;
@@ -117,7 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             job->complete = strdup("gap");
             job->version = 1;
         }
-        FUZZ_CHECK(asprintf(&job->key, "%s.1", name) > 0);
+        job->ahead_dir = strdup(service.settings.outbox);
+        FUZZ_CHECK(job->ahead_dir && asprintf(&job->key, "%s.1", name) > 0);
         job->next = scheduler->jobs;
         scheduler->jobs = job;
     }

@@ -265,13 +265,14 @@ TEST(process_view)
 }
 
 /* What `finish` leaves: all of it, or nothing. */
-static int run_results(struct pf_error *err)
+static int write_results(bool ahead, struct pf_error *err)
 {
     static struct pf_image *frame;
     static struct pf_settings settings;
     const double h[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     struct pf_stack_settings how = {.align = PF_ALIGN_NONE, .fuse = PF_FUSE_PYRAMID, .depth = true};
     struct pf_burst *burst = NULL;
+    struct pf_results *written = NULL;
     json_t *facts = NULL, *event = NULL;
     char dir[4200];
     long left = allocations_hold();
@@ -290,8 +291,12 @@ static int run_results(struct pf_error *err)
     json_t *command =
         json_of("{\"cmd\": \"finish\", \"burst\": \"b\", \"sidecar\": {\"burst\": \"b\"},"
                 " \"order\": [\"a\"]}");
+    if (!r && ahead)
+        r = pf_results_write_ahead(burst, command, dir, &settings, NULL, &written, err);
     if (!r)
-        r = pf_results_write(burst, NULL, command, dir, &settings, NULL, &event, err);
+        r = pf_results_write(burst, NULL, command, dir, &settings, written, &event, err);
+    if (r < 0)
+        written = pf_results_remove(written);
     left = allocations_hold();
     char *sidecar = pf_path_join(dir, "stack.json"), *stack = pf_path_join(dir, "stack.jpg");
     json_t *said = json_load_file(sidecar, 0, NULL);
@@ -304,11 +309,23 @@ static int run_results(struct pf_error *err)
     json_decref(command);
     json_decref(event);
     json_decref(facts);
+    pf_results_free(written);
     pf_burst_free(burst);
     return r;
+}
+
+static int run_results(struct pf_error *err)
+{
+    return write_results(false, err);
+}
+
+static int run_results_ahead(struct pf_error *err)
+{
+    return write_results(true, err);
 }
 
 TEST(process_results)
 {
     without_memory(run_results, true);
+    without_memory(run_results_ahead, true);
 }
