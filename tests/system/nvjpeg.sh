@@ -12,6 +12,12 @@ need_fibers()
     [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
 }
 
+# Each start tries the library out, on fibers. Most of it is shown once, and these tests not only by it.
+need_time()
+{
+    [ -z "$SAN" ] || skip "takes minutes with $SAN; what it runs, other tests here run"
+}
+
 # with_library whole|lacking COMMAND...
 with_library()
 {
@@ -45,10 +51,11 @@ TRIAL=2
 
 test_jpegs_are_decoded_on_the_gpu_where_the_library_is_there()
 {
-    local sampling
+    local sampling samplings='420 422 440 444'
     need_fibers
+    [ -z "$SAN" ] || samplings=420
     export NVJPEG_LOG=$T/decoded
-    for sampling in 420 422 440 444; do
+    for sampling in $samplings; do
         rm -rf burst
         small_burst --subsampling $sampling
         expect_status 0 with_library whole "$PARFOCAL" stack burst/*.jpg -o a.png --json
@@ -84,6 +91,7 @@ test_the_worker_says_what_decodes()
 test_a_library_that_cannot_be_used_is_left_alone()
 {
     need_fibers
+    need_time
     small_burst
     expect_status 0 "$PARFOCAL" stack burst/*.jpg -o without.png
     export NVJPEG_LOG=$T/decoded
@@ -174,6 +182,7 @@ test_a_damaged_jpeg_is_set_aside_with_the_same_reason()
 test_frames_of_several_kinds_make_one_stack()
 {
     need_fibers
+    need_time
     small_burst --subsampling 420
     "$GENERATE" --out other --no-truth --width 200 --height 150 --frames 3 --threads 1 --subsampling 444 >/dev/null
     cp other/*2.jpg burst/
@@ -202,8 +211,8 @@ test_a_gpu_without_room_leaves_coded_frames_to_the_processor()
 
 test_the_service_has_thumbnails_of_what_the_gpu_decodes()
 {
-    local port token
     need_fibers
+    need_time
     make_burst burst --frames 3 --width 320 --height 240
     mkdir_inbox
     export LD_LIBRARY_PATH=$BUILD/tests/nvjpeg/whole
