@@ -4,13 +4,13 @@
 # memory has the worker needed?
 #
 # Environment: BUILD (build), PARFOCAL, RUNS (5), COUNTS ("10 40"), SIZE (24 MP), PACE (3 s), GAP (5 s),
-# SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse), IN (a burst that is there already:
+# ENDS (gap; count: the last frame ends the burst, --expected-frames), SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse), IN (a burst that is there already:
 # DIR/IMG_*.jpg and DIR/truth.json; then it is the only one).
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 BUILD=${BUILD:-$PWD/build}
 . tests/bench/lib.sh
-RUNS=${RUNS:-5} COUNTS=${COUNTS:-10 40} SIZE=${SIZE:-24} PACE=${PACE:-3} GAP=${GAP:-5} SCENE=${SCENE:-textured}
+RUNS=${RUNS:-5} COUNTS=${COUNTS:-10 40} SIZE=${SIZE:-24} PACE=${PACE:-3} GAP=${GAP:-5} ENDS=${ENDS:-gap} SCENE=${SCENE:-textured}
 workspace serve
 
 now_ms()
@@ -45,7 +45,7 @@ through_service() # FILE
     rm -rf "$T/inbox" "$T/outbox" "$T/state"
     mkdir -p "$T/inbox" "$T/outbox"
     "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$T/outbox" --state "$T/state" \
-        --gap "$GAP" >"$T/log" 2>&1 &
+        --gap "$GAP" ${ended_by[@]+"${ended_by[@]}"} >"$T/log" 2>&1 &
     service=$!
     start=$(now_ms)
     for frame in "$T"/frames/*.jpg; do
@@ -65,7 +65,7 @@ through_service() # FILE
     cpu=$(cpu_seconds)
     sidecar=$(compgen -G "$T/outbox/*/stack.json" | head -n 1)
     corner=$("$COMPARE" --truth "$T/frames" --json --transforms "$sidecar" | jq .align.corner_max_px)
-    awk -v ms=$((published - last)) -v gap="$GAP" -v peak="${peak:-0}" -v cpu="$cpu" \
+    awk -v ms=$((published - last)) -v gap="$waited" -v peak="${peak:-0}" -v cpu="$cpu" \
         -v fused="$(jq .fused "$sidecar")" -v corner="$corner" \
         'BEGIN { printf "%.3f %.3f %d %s %s %s\n", ms / 1000, ms / 1000 - gap, peak / 1024, cpu, fused, corner }' >>"$1"
     kill -TERM $service
@@ -75,7 +75,12 @@ through_service() # FILE
 
 echo "## $SIZE MP JPEG, one every $PACE s, through the service"
 echo
-echo "Gap $GAP s. \"After the last\" is from the moment the last frame was in place under its name"
+if [ "$ENDS" = count ]; then
+    echo "The last frame ends the burst (\`--expected-frames\`)."
+else
+    echo "A gap of $GAP s ends the burst."
+fi
+echo "\"After the last\" is from the moment the last frame was in place under its name"
 echo "to the stack in the outbox; \"beyond the gap\" is that less the gap, which a burst must wait."
 echo "$(date -u +%Y-%m-%d), $("$PARFOCAL" --version | awk 'NR == 1 { print $NF }'), $(machine); $RUNS runs, median (least-most)."
 echo
@@ -92,6 +97,8 @@ for count in $COUNTS; do
         "$GENERATE" --scene "$SCENE" --megapixels "$SIZE" --frames "$count" --interval "$PACE" \
             --no-truth-pictures --out "$T/frames" || die "generate failed"
     fi
+    ended_by=() waited=$GAP
+    [ "$ENDS" != count ] || ended_by=(--expected-frames "$count") waited=0
     for ((run = 1; run <= RUNS; run++)); do
         say "$count frames, run $run"
         through_service "$T/runs-$count"
