@@ -264,6 +264,9 @@ static void on_message(const json_t *event, void *context)
         scheduler->handlers.previewed(job, event, scheduler->context);
     } else if (!strcmp(name, "prepared") && job->ahead == PF_AHEAD_WRITING) {
         job->ahead = PF_AHEAD_WRITTEN;
+        pf_log_about(PF_LOG_DEBUG, &(struct pf_log_about){.burst = job->name},
+                     "burst %s: the result of %zu frames is written ahead", job->name,
+                     job->ahead_count);
     } else if (!strcmp(name, "finished") && job->stage == PF_JOB_FINISHING) {
         job->stage = PF_JOB_ACTIVE;
         job->failures = 0;

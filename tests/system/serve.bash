@@ -114,3 +114,16 @@ make_bomb()
         printf '\xff\xd9'
     } >"$1"
 }
+
+# frames_scored N: the log says so of at least as many
+frames_scored()
+{
+    [ "$(grep -ac ' scored: ' "$T/service.err")" -ge "$1" ]
+}
+
+# await_ahead N: until the result of N frames of an open burst is written ahead (--log-level debug)
+await_ahead()
+{
+    await_log "the result of $1 frames is written ahead" 30
+    log_lacks ' complete: '
+}
