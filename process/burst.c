@@ -522,6 +522,13 @@ static int write_map(struct pf_burst *burst, enum pf_map kind, const int *rank,
     return r;
 }
 
+static int go_on(const struct pf_cancel *cancel, struct pf_error *err)
+{
+    return cancel && cancel->wanted(cancel->context)
+               ? pf_fail(err, ECANCELED, "something else is to be done")
+               : 0;
+}
+
 /* Adds the maps that are wanted to `written`, null for the others. Nothing of them stays on
  * failure. */
 static int write_maps(struct pf_burst *burst, const struct pf_burst_output *output, int orientation,
@@ -533,6 +540,8 @@ static int write_maps(struct pf_burst *burst, const struct pf_burst_output *outp
     for (; r == 0 && kind < PF_MAP_COUNT; kind++) {
         json_t *entry = NULL;
         if (output->map_path[kind] && burst->has_maps)
+            r = go_on(output->cancel, err);
+        if (r == 0 && output->map_path[kind] && burst->has_maps)
             r = write_map(burst, (enum pf_map)kind, rank, output, orientation, &entry, err);
         if (r < 0)
             json_decref(entry);
@@ -551,7 +560,9 @@ int pf_burst_write(struct pf_burst *burst, const struct pf_burst_output *output,
 {
     struct pf_image *image = NULL;
     json_t *stack = NULL;
-    int r = pf_stack_finish(burst->stack, &image, err);
+    int r = go_on(output->cancel, err);
+    if (r == 0)
+        r = pf_stack_finish(burst->stack, &image, err);
     if (r < 0)
         return r;
     int orientation = image->orientation;

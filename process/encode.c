@@ -15,10 +15,15 @@
 #define PROFILE_HEAD_BYTES 128
 #define PROFILE_COLOURS_AT 16
 
+static bool is_cancelled(const struct pf_cancel *cancel)
+{
+    return cancel && cancel->wanted(cancel->context);
+}
+
 bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
 {
     const char *from = bytes;
-    if (sink->cancel && !sink->error && sink->cancel->wanted(sink->cancel->context))
+    if (!sink->error && is_cancelled(sink->cancel))
         sink->error = ECANCELED;
     while (size && !sink->error) {
         ssize_t n = pwrite(sink->fd, from, size, sink->offset);
@@ -39,6 +44,21 @@ bool pf_sink_write(struct pf_sink *sink, const void *bytes, size_t size)
         sink->started = sink->offset;
     }
     return !sink->error;
+}
+
+/* As the fsync after it, but that it can be given up between its pieces. What the file system does not
+ * know, and errors, are the fsync's. */
+static void wait_for_disk(struct pf_sink *sink)
+{
+    const unsigned all =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    off_t end = lseek(sink->fd, 0, SEEK_END);
+    for (off_t at = 0; at < end && !sink->error; at += WRITE_BACK_BYTES) {
+        if (is_cancelled(sink->cancel))
+            sink->error = ECANCELED;
+        else if (sync_file_range(sink->fd, at, WRITE_BACK_BYTES, all) < 0)
+            return;
+    }
 }
 
 static int encode(const struct pf_encode_job *job, struct pf_error *err)
@@ -74,6 +94,8 @@ static int write_file(const struct pf_encode_job *job, const char *path, struct 
     struct pf_encode_job with_sink = *job;
     with_sink.sink = &sink;
     int r = encode(&with_sink, &inner);
+    if (r == 0 && sink.cancel)
+        wait_for_disk(&sink);
     /* The system's reason comes first: the libraries only know that something failed. */
     if (sink.error)
         r = pf_fail_errno(err, sink.error, "writing %s", path);

@@ -16,6 +16,7 @@ struct job {
     struct job *next;
     char *path; /* NULL: a command */
     void *tag;
+    bool alone; /* no frame is decoded beside it */
     bool ready; /* decoded, or nothing to decode */
     bool holds_slot;
     struct pf_image *image;
@@ -34,6 +35,7 @@ struct pf_pipeline {
     struct job *undecoded; /* where the decode thread is; NULL: nothing to do */
     int waiting, decoded;
     bool ending, stopped, working; /* working: the engine, on a job that is none of the list */
+    bool alone;                    /* that one */
     pthread_t decoder, engine;
     bool decoder_started, engine_started;
 };
@@ -50,7 +52,7 @@ static struct job *free_job(struct job *job)
 /* The lock is held on entry and on return. */
 static void decode_job(struct pf_pipeline *pipeline, struct job *job)
 {
-    while (pipeline->decoded >= DECODED_MAX && !pipeline->stopped)
+    while ((pipeline->decoded >= DECODED_MAX || pipeline->alone) && !pipeline->stopped)
         pthread_cond_wait(&pipeline->change, &pipeline->lock);
     if (pipeline->stopped)
         return;
@@ -133,6 +135,7 @@ static void *engine_main(void *argument)
             pipeline->end = &pipeline->first;
         pipeline->waiting--;
         pipeline->working = true;
+        pipeline->alone = job->alone;
         bool stopped = pipeline->stopped, held = job->holds_slot;
         pthread_cond_broadcast(&pipeline->change);
         pthread_mutex_unlock(&pipeline->lock);
@@ -141,7 +144,7 @@ static void *engine_main(void *argument)
         free_job(job);
 
         pthread_mutex_lock(&pipeline->lock);
-        pipeline->working = false;
+        pipeline->working = pipeline->alone = false;
         if (held)
             pipeline->decoded--;
         pthread_cond_broadcast(&pipeline->change);
@@ -180,7 +183,8 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
     return 0;
 }
 
-static int add(struct pf_pipeline *pipeline, const char *path, void *tag, struct pf_error *err)
+static int add(struct pf_pipeline *pipeline, const char *path, void *tag, bool alone,
+               struct pf_error *err)
 {
     struct job *job = calloc(1, sizeof(*job));
     if (job && path)
@@ -190,6 +194,7 @@ static int add(struct pf_pipeline *pipeline, const char *path, void *tag, struct
         return pf_fail(err, ENOMEM, "out of memory for a job");
     }
     job->tag = tag;
+    job->alone = alone;
 
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->waiting >= WAITING_MAX)
@@ -207,12 +212,17 @@ static int add(struct pf_pipeline *pipeline, const char *path, void *tag, struct
 int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *tag,
                           struct pf_error *err)
 {
-    return add(pipeline, path, tag, err);
+    return add(pipeline, path, tag, false, err);
 }
 
 int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err)
 {
-    return add(pipeline, NULL, tag, err);
+    return add(pipeline, NULL, tag, false, err);
+}
+
+int pf_pipeline_add_alone(struct pf_pipeline *pipeline, void *tag, struct pf_error *err)
+{
+    return add(pipeline, NULL, tag, true, err);
 }
 
 bool pf_pipeline_waits(struct pf_pipeline *pipeline)

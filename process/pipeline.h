@@ -51,6 +51,9 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
 int pf_pipeline_add_frame(struct pf_pipeline *pipeline, const char *path, void *tag,
                           struct pf_error *err);
 int pf_pipeline_add_command(struct pf_pipeline *pipeline, void *tag, struct pf_error *err);
+/* A command that takes the room of frames: none is decoded while it is carried out. It is to end as soon as
+ * pf_pipeline_waits(). */
+int pf_pipeline_add_alone(struct pf_pipeline *pipeline, void *tag, struct pf_error *err);
 
 /* Whether jobs wait behind the one that the engine is at, or it has been stopped. Any thread. */
 bool pf_pipeline_waits(struct pf_pipeline *pipeline);

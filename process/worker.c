@@ -298,6 +298,8 @@ static void take_command(struct worker *worker, json_t *command)
         r = pf_fail(&err, EINVAL, "%s needs a burst", cmd);
     else if (strcmp(cmd, "add") == 0)
         r = enqueue_frame(worker, command, &err);
+    else if (strcmp(cmd, "prepare") == 0)
+        r = pf_pipeline_add_alone(worker->pipeline, command, &err);
     else
         r = pf_pipeline_add_command(worker->pipeline, command, &err);
     if (r < 0) {

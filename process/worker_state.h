@@ -45,7 +45,7 @@ void pf_process_send(struct worker *worker, const char *name, const json_t *comm
 /* Does not return where the directory is beyond the worker by now. */
 void pf_process_end_if_confined(struct worker *worker, const char *dir);
 
-/* The following: engine thread. Where in the list the command's burst is; *NULL: it is not open. */
+/* The following: engine thread, or the last one that there is. Where in the list the command's burst is; *NULL: it is not open. */
 struct open_burst **pf_process_find(struct worker *worker, const json_t *command);
 void pf_process_close(struct open_burst **at);
 /* -EINVAL when it is not open. */

@@ -11,6 +11,8 @@
 
 #define AHEAD_MS    500 /* the least pause before a result is written ahead */
 #define IN_VAIN_MAX 16
+#define PAUSE_MAX_MS                                                                               \
+    60000 /* a longer one is none between two frames: the service was away, or a frame came late */
 
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
 {
@@ -75,10 +77,10 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
     }
     job->frames = frames;
     job->frames[job->count++] = (struct pf_job_frame){.record = record};
-    int64_t pause_ms = record->arrival_ms - job->last_arrival_ms;
-    if (job->count > 1 && pause_ms > job->longest_pause_ms)
+    int64_t pause_ms = job->count == 1 ? 0 : record->arrival_ms - job->last_arrival_ms;
+    if (pause_ms > job->longest_pause_ms && pause_ms <= PAUSE_MAX_MS)
         job->longest_pause_ms = pause_ms;
-    if (pause_ms > 0)
+    if (job->count == 1 || pause_ms > 0)
         job->last_arrival_ms = record->arrival_ms;
     if (job->ahead == PF_AHEAD_WRITING || job->ahead == PF_AHEAD_WRITTEN)
         job->ahead_in_vain += job->ahead_count == job->count - 1;

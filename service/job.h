@@ -63,7 +63,7 @@ enum pf_job_ahead {
     PF_AHEAD_NONE,
     PF_AHEAD_ASKED,   /* the owner: for a directory */
     PF_AHEAD_WRITING, /* the worker */
-    PF_AHEAD_WRITTEN, /* stack and maps of `ahead_count` frames are there */
+    PF_AHEAD_WRITTEN, /* stack and maps of `ahead_count` frames are there, in `ahead_dir` */
 };
 
 struct pf_job {
@@ -103,8 +103,10 @@ struct pf_job {
 
     enum pf_job_ahead ahead;
     size_t ahead_count; /* frames that it had when that was begun */
-    char *ahead_dir;    /* where; NULL: nothing of it is anywhere */
-    int ahead_in_vain;  /* times that another frame came */
+    int ahead_number;   /* of the question for the directory */
+    char *ahead_dir;    /* the last one that was made, NULL none, or it is used up */
+    bool ahead_used;    /* its result is being filled into that */
+    int ahead_in_vain;  /* times that something else was to be done: mostly, another frame */
     bool no_ahead;      /* it could not be done, or took the worker down */
 
     const char *stage_told;   /* static text, NULL none */
@@ -168,7 +170,7 @@ bool pf_job_settled(const struct pf_job *job); /* every frame is done */
  * picture. */
 bool pf_job_waits_for_file(int code);
 
-/* Whether what has been written ahead has all frames. */
+/* Whether what has been written ahead is of all frames. */
 bool pf_job_is_ahead(const struct pf_job *job);
 /* When to begin with that unless a frame comes: after a pause longer than those that there were, and twice
  * as long for each time that it was in vain. */

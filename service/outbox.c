@@ -263,13 +263,24 @@ static int take_name(struct pf_outbox *outbox, const char *partial, const char *
     return r;
 }
 
+/* stack.json is written last: whatever has happened to the directory, what is published has one. */
+static int check_whole(const char *partial, struct pf_error *err)
+{
+    char *path = pf_path_join(partial, "stack.json");
+    if (!path)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int r = access(path, F_OK) < 0 ? pf_fail_errno(err, errno, "%s", path) : 0;
+    free(path);
+    return r;
+}
+
 static int publish(struct pf_outbox *outbox, struct task *task)
 {
     int r = -EEXIST;
     char *partial = partial_path(outbox, task);
     if (!partial)
         return pf_fail(&task->err, ENOMEM, "out of memory");
-    if (pf_sync_path(partial, &task->err) < 0)
+    if (check_whole(partial, &task->err) < 0 || pf_sync_path(partial, &task->err) < 0)
         r = -task->err.code;
     for (int attempt = 0; r == -EEXIST && attempt < NAMES_MAX; attempt++) {
         free(task->path);

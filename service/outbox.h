@@ -22,7 +22,7 @@ enum pf_outbox_request {
     PF_OUTBOX_CHECK,   /* can anything be written there? (no burst) */
     PF_OUTBOX_FIND,    /* is this version there already? -ENOENT when it is not */
     PF_OUTBOX_PREPARE, /* makes an empty partial directory; what a broken attempt left is removed */
-    PF_OUTBOX_PREPARE_AHEAD, /* the same before the burst is complete */
+    PF_OUTBOX_PREPARE_AHEAD, /* the same before the burst is complete; version: any number */
     PF_OUTBOX_PUBLISH,       /* partial directory -> final name */
     PF_OUTBOX_DISCARD,       /* removes the partial directory */
 };
@@ -30,9 +30,10 @@ enum pf_outbox_request {
 struct pf_outbox_answer {
     enum pf_outbox_request request;
     int64_t burst;
-    int version;
-    int r;            /* 0 or -errno */
-    const char *path; /* the final directory, or the partial one (PREPARE); absolute */
+    int version; /* as asked */
+    int r;       /* 0 or -errno */
+    const char *
+        path; /* the final directory, or the partial one (PREPARE, PREPARE_AHEAD, DISCARD); absolute */
     const char *text; /* why, when r < 0 */
 };
 

@@ -118,16 +118,18 @@ static void fill(struct pf_service *service, struct pf_job *job, const char *dir
 /* What has been written ahead is used once: where it fails, all is written anew. */
 void pf_publishing_begin(struct pf_service *service, struct pf_job *job)
 {
-    bool ahead = pf_job_is_ahead(job);
     char *directory = job->ahead_dir;
+    job->ahead_used = pf_job_is_ahead(job);
     job->out_version = job->version;
     job->ahead = PF_AHEAD_NONE;
     job->ahead_dir = NULL;
-    if (ahead)
+    if (job->ahead_used)
         fill(service, job, directory);
     else if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE, job->burst, job->name, job->version,
                            NULL) == 0)
         job->out = PF_OUT_PREPARING;
+    if (job->out == PF_OUT_NOWHERE)
+        pf_scheduler_poke(service->scheduler);
     free(directory);
     pf_tell_stage(service, job);
 }
@@ -135,8 +137,9 @@ void pf_publishing_begin(struct pf_service *service, struct pf_job *job)
 void pf_publishing_idle(struct pf_job *job, void *context)
 {
     struct pf_service *service = context;
-    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE_AHEAD, job->burst, job->name, job->version,
-                      NULL) < 0)
+    job->ahead_number = ++service->aheads;
+    if (pf_outbox_ask(service->outbox, PF_OUTBOX_PREPARE_AHEAD, job->burst, job->name,
+                      job->ahead_number, NULL) < 0)
         job->ahead = PF_AHEAD_NONE;
 }
 
@@ -160,10 +163,14 @@ void pf_publishing_finished(struct pf_job *job, const json_t *event, void *conte
     pf_tell_stage(service, job);
 }
 
+/* A directory that was made ahead may have gone since, with all the outbox or alone: then it is made anew. */
 void pf_publishing_unwritten(struct pf_job *job, int code, const char *reason, void *context)
 {
-    (void)job;
-    outbox_trouble(context, code, reason, false);
+    struct pf_service *service = context;
+    if (job->ahead_used && code == ENOENT)
+        pf_scheduler_poke(service->scheduler);
+    else
+        outbox_trouble(service, code, reason, false);
 }
 
 /* ---- what the outbox answers ---- */
@@ -197,8 +204,8 @@ static void prepared(struct pf_service *service, struct pf_job *job, const char 
 static void prepared_ahead(struct pf_service *service, struct pf_job *job,
                            const struct pf_outbox_answer *answer)
 {
-    if (job->ahead != PF_AHEAD_ASKED)
-        return;
+    if (job->ahead != PF_AHEAD_ASKED || job->ahead_number != answer->version)
+        return; /* it was asked before the job lost its stack */
     job->ahead = PF_AHEAD_NONE;
     job->no_ahead |= answer->r < 0;
     if (answer->r == 0) {

@@ -14,7 +14,7 @@
 
 #define WINDOW        3 /* frames sent ahead: one is fused, one decoded, one waits */
 #define PREVIEW_WIDTH 1024
-#define AHEAD_FUSED   2 /* frames that a stack has */
+#define FUSED_MIN     2 /* fewer are no stack */
 
 static void watch(struct pf_scheduler *scheduler)
 {
@@ -66,7 +66,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
     bool one_by_one = scheduler->careful || !scheduler->settings->retries;
     size_t window = one_by_one ? 1 : WINDOW;
     size_t sent = pf_jobs_frames_sent(scheduler->jobs, &pixels);
-    if (written && (one_by_one || written->alone))
+    if (written && written->ahead != PF_AHEAD_WRITING && (one_by_one || written->alone))
         return true;
     while (sent < window && (frame = pf_jobs_next_frame(scheduler->jobs, &job))) {
         const char *path = frame->path ? frame->path : frame->record->path;
@@ -127,12 +127,16 @@ static void wake_at(struct pf_scheduler *scheduler, int64_t when_ms, int64_t now
 /* While a burst waits for a frame that may still come, its result is written as if none did. */
 static void write_ahead(struct pf_scheduler *scheduler, int64_t now_ms)
 {
-    if (scheduler->careful || scheduler->hold_until_ms > now_ms)
+    if (scheduler->careful || !scheduler->settings->retries || scheduler->hold_until_ms > now_ms)
         return;
+    for (struct pf_job *job = scheduler->jobs; job; job = job->next)
+        if (job->ahead == PF_AHEAD_ASKED) /* one at a time */
+            return;
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || job->complete ||
-            job->no_ahead || job->no_room || job->ahead == PF_AHEAD_ASKED || pf_job_is_ahead(job) ||
-            !pf_job_settled(job) || !pf_job_has_fused(job, AHEAD_FUSED))
+            job->no_ahead || job->no_room || pf_job_is_ahead(job) || !pf_job_settled(job) ||
+            job->count < (size_t)scheduler->settings->min_frames ||
+            !pf_job_has_fused(job, FUSED_MIN))
             continue;
         int64_t at_ms = pf_job_ahead_at(job);
         if (at_ms > now_ms) {
@@ -146,7 +150,7 @@ static void write_ahead(struct pf_scheduler *scheduler, int64_t now_ms)
     }
 }
 
-/* What is written ahead of another job is not waited for: the worker gives it up. */
+/* What is written ahead of another job is not waited for: the worker gives it up at its next step. */
 static void settle_jobs(struct pf_scheduler *scheduler, int64_t now_ms)
 {
     const struct pf_job *written = pf_jobs_writing(scheduler->jobs);

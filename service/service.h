@@ -93,6 +93,7 @@ struct pf_service {
     int64_t outbox_backoff_ms;
     int64_t outbox_asked_ms; /* since when its check has not been answered; 0: it has */
     bool outbox_silent;      /* that has been told */
+    int aheads;              /* directories that were asked for ahead: each has its number */
 };
 
 /* intake.c */
@@ -135,7 +136,8 @@ void pf_stacking_forget_failed(struct pf_service *service, const char *burst);
 void pf_stacking_retry_failed(struct pf_service *service);
 
 /* publishing.c */
-/* The job is settled and can be a stack: asks the outbox for a directory. */
+/* The job is settled and can be a stack: asks the outbox for a directory, unless its result is written ahead
+ * in one. */
 void pf_publishing_begin(struct pf_service *service, struct pf_job *job);
 /* What was written ahead of a job that goes away is not kept. */
 void pf_publishing_discard(struct pf_service *service, const struct pf_job *job);

@@ -148,8 +148,12 @@ void pf_setback_failed(struct pf_scheduler *scheduler, struct pf_job *job, const
         job->preview_asked = job->alone = false;
     } else if (!strcmp(cmd, "prepare")) { /* what is wrong the `finish` will tell */
         job->ahead = PF_AHEAD_NONE;
-        job->no_ahead |= code != ECANCELED;
-        job->ahead_in_vain += job->ahead_count == job->count; /* something else was to be done */
+        if (code != ECANCELED)
+            job->no_ahead = true;
+        else if (job->ahead_count == job->count) /* for another burst */
+            job->ahead_in_vain++;
+        pf_log_about(PF_LOG_DEBUG, &(struct pf_log_about){.burst = job->name},
+                     "burst %s is not written ahead: %s", job->name, reason);
     } else if (!strcmp(cmd, "add") && frame) {
         on_failed_add(scheduler, job, frame, code, reason);
     } else if (!strcmp(cmd, "finish")) {
@@ -162,11 +166,12 @@ void pf_setback_failed(struct pf_scheduler *scheduler, struct pf_job *job, const
 
 /* ---- a worker that died ---- */
 
-/* All that was in the worker is replayed. */
-static void replay(struct pf_scheduler *scheduler)
+/* All that was in the worker is replayed. To write ahead is not worth another death. */
+static void replay(struct pf_scheduler *scheduler, bool died)
 {
     for (struct pf_job *job = scheduler->jobs; job; job = job->next) {
         job->preview_wanted = false;
+        job->no_ahead |= died && job->ahead == PF_AHEAD_WRITING;
         pf_job_forget_stack(job);
     }
 }
@@ -194,7 +199,7 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
         written->alone = true;
     if (why)
         be_careful(scheduler);
-    replay(scheduler);
+    replay(scheduler, why != NULL);
     if (!why)
         return;
     if (suspects.count > 1) {
@@ -207,8 +212,7 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
     } else if (job && finishing) {
         snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
         count_failure(scheduler, job, reason);
-    } else if (ahead) { /* not worth another death */
-        job->no_ahead = true;
+    } else if (ahead) {
         pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
                      "burst %s: the worker died while writing it ahead: it is written when it is "
                      "complete",

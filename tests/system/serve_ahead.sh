@@ -87,8 +87,7 @@ test_an_outbox_without_room_is_no_trouble_before_its_turn()
     at_end umount "$T/outbox"
     serve --gap 3600 --log-level debug
     drop burst/*.jpg
-    wait_for 30 frames_scored 5
-    sleep 3
+    await_log 'is not written ahead: .*No space left' 30
     log_lacks 'the outbox cannot be written'
     kill -USR1 "$started"
     await_log 'the outbox cannot be written: .*No space left'

@@ -274,8 +274,10 @@ TEST(job_is_written_ahead_after_a_pause_longer_than_the_others)
     CHECK_EQ(pf_job_ahead_at(job), 110000 + 2 * 6750);
     CHECK_EQ(pf_job_add(job, arriving("e", 109000), NULL), 1); /* told late: in vain once */
     CHECK_EQ(pf_job_ahead_at(job), 110000 + 2 * 6750);
+    CHECK_EQ(pf_job_add(job, arriving("f", 900000), NULL), 1); /* hours later */
+    CHECK_EQ(pf_job_ahead_at(job), 900000 + 2 * 6750);
     job->ahead_in_vain = 1000;
-    CHECK(pf_job_ahead_at(job) > 110000);
+    CHECK(pf_job_ahead_at(job) > 900000);
     pf_job_forget_stack(job);
     CHECK_EQ(job->ahead, PF_AHEAD_NONE);
     pf_job_free(job);

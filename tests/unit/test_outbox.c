@@ -133,6 +133,11 @@ TEST(outbox_publishes_and_finds)
     snprintf(path, sizeof(path), "%s/b-v2", directory);
     CHECK_STR(answers.items[0].path, path);
 
+    /* Without its last file it is no result. */
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, "b", 3, NULL), 0);
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, "b", 3, NULL), -ENOENT);
+    CHECK(strstr(answers.items[0].text, "stack.json"));
+
     /* A stranger has the name. */
     snprintf(path, sizeof(path), "%s/c", directory);
     CHECK_EQ(mkdir(path, 0777), 0);
@@ -253,6 +258,7 @@ TEST(outbox_publishes_once_whatever_fails)
 
             /* From now on it is a published one, and keeps its name. */
             CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PREPARE, names[i], 1, NULL), 0);
+            write_sidecar(answers.items[0].path, names[i], 1, "f3");
             CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_PUBLISH, names[i], 1, NULL), 0);
             snprintf(path, sizeof(path), "%s/%s+1", directory, names[i]);
             CHECK_STR(answers.items[0].path, path);

@@ -146,6 +146,28 @@ TEST(next_frame_is_decoded_while_the_engine_works_and_no_further)
     free(probe);
 }
 
+TEST(beside_a_command_that_takes_their_room_no_frame_is_decoded)
+{
+    const char *path = make_picture();
+    struct probe *probe = start_probe();
+    struct pf_error err = {0};
+    pthread_mutex_lock(&probe->gate);
+    probe->jobs[0] = (struct job){0, false};
+    CHECK_OK(pf_pipeline_add_alone(probe->pipeline, &probe->jobs[0], &err), &err);
+    for (int waited_ms = 0; pf_pipeline_waits(probe->pipeline) && waited_ms < 20000; waited_ms += 5)
+        usleep(5000);
+    CHECK(!pf_pipeline_waits(probe->pipeline)); /* the engine stands in it */
+    add(probe, 1, path);
+    CHECK(pf_pipeline_waits(probe->pipeline));
+    usleep(200000);
+    CHECK_EQ(atomic_load(&probe->decoding), 0);
+    pthread_mutex_unlock(&probe->gate);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->done_count, 2);
+    CHECK_EQ(probe->images, 1);
+    free(probe);
+}
+
 TEST(stop_discards_what_waits)
 {
     const char *path = make_picture();

@@ -5,7 +5,8 @@
 #include "tests/unit/journal_steps.h"
 
 static struct pf_service service;
-static int asked; /* checks */
+static int asked;                       /* checks */
+static int prepared, number, published; /* directories asked for, the last one's number, stacks */
 
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
                   const char *tag, const char *former_tag,
@@ -26,8 +27,12 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
 int pf_outbox_ask(struct pf_outbox *outbox, enum pf_outbox_request request, int64_t burst,
                   const char *name, int version, const json_t *identities)
 {
-    (void)outbox, (void)burst, (void)name, (void)version, (void)identities;
+    (void)outbox, (void)burst, (void)name, (void)identities;
     asked += request == PF_OUTBOX_CHECK;
+    prepared += request == PF_OUTBOX_PREPARE;
+    published += request == PF_OUTBOX_PUBLISH;
+    if (request == PF_OUTBOX_PREPARE_AHEAD)
+        number = version;
     return 0;
 }
 
@@ -132,5 +137,119 @@ TEST(what_a_stack_has_found_ends_with_a_stack)
     pf_scheduler_remove(service.scheduler, job);
     answers(PF_OUTBOX_CHECK, 0);
     CHECK(!is_told("outbox"));
+    end();
+}
+
+static void prepared_ahead(const struct pf_job *job, int of, int code)
+{
+    const struct pf_outbox_answer answer = {.request = PF_OUTBOX_PREPARE_AHEAD,
+                                            .burst = job->burst,
+                                            .version = of,
+                                            .r = -code,
+                                            .path = "/out/.b.partial",
+                                            .text = code ? strerror(code) : ""};
+    pf_publishing_answer(&answer, &service);
+}
+
+/* An open burst of one frame that is done. */
+static struct pf_job *settled_job(void)
+{
+    struct pf_job *job = NULL;
+    begin();
+    number = prepared = published = 0;
+    CHECK_EQ(pf_job_new(&job, 7, "b", NULL), 0);
+    CHECK_EQ(pf_job_add(job, record_of(1), NULL), 1);
+    job->key = copy("b.1");
+    job->stage = PF_JOB_ACTIVE;
+    pf_job_set_step(job, &job->frames[0], PF_STEP_DONE);
+    job->frames[0].result = json_pack("{s:s}", "verdict", "fused");
+    pf_scheduler_add(service.scheduler, job);
+    return job;
+}
+
+static void ask_ahead(struct pf_job *job)
+{
+    job->ahead = PF_AHEAD_ASKED;
+    job->ahead_count = job->count;
+    pf_publishing_idle(job, &service);
+}
+
+static const char *told(void)
+{
+    const json_t *command = fake_next();
+    return command ? json_string_value(json_object_get(command, "cmd")) : "";
+}
+
+/* The directory of a question that the job has forgotten may be made anew under what is written into it. */
+TEST(an_answer_to_an_older_question_begins_nothing)
+{
+    struct pf_job *job = settled_job();
+    ask_ahead(job);
+    int first = number;
+    pf_job_forget_stack(job);
+    job->stage = PF_JOB_ACTIVE;
+    pf_job_set_step(job, &job->frames[0], PF_STEP_DONE);
+    ask_ahead(job);
+    CHECK(number != first);
+    prepared_ahead(job, first, 0);
+    CHECK_STR(told(), "");
+    CHECK_EQ(job->ahead, PF_AHEAD_ASKED);
+    prepared_ahead(job, number, 0);
+    CHECK_STR(told(), "prepare");
+    CHECK_EQ(job->ahead, PF_AHEAD_WRITING);
+    end();
+}
+
+TEST(an_outbox_that_takes_nothing_ahead_is_no_trouble_yet)
+{
+    struct pf_job *job = settled_job();
+    ask_ahead(job);
+    prepared_ahead(job, number, EROFS);
+    CHECK(!is_told("outbox") && job->no_ahead && job->ahead == PF_AHEAD_NONE);
+    CHECK_STR(told(), "");
+    end();
+}
+
+/* A frame came while the directory was made; or the burst was complete before it was. */
+TEST(a_directory_that_is_made_too_late_is_not_written_into)
+{
+    struct pf_job *job = settled_job();
+    ask_ahead(job);
+    CHECK_EQ(pf_job_add(job, record_of(2), NULL), 1);
+    prepared_ahead(job, number, 0);
+    CHECK_STR(told(), "");
+    pf_job_set_step(job, &job->frames[1], PF_STEP_DONE);
+    ask_ahead(job);
+    job->complete = copy("gap");
+    pf_publishing_begin(&service, job);
+    CHECK(job->out == PF_OUT_PREPARING && prepared == 1);
+    prepared_ahead(job, number, 0);
+    CHECK_STR(told(), "");
+    end();
+}
+
+/* What was written ahead, and has gone with its directory: all is written into a new one, without a word. */
+TEST(a_directory_that_has_gone_is_made_anew)
+{
+    struct pf_job *job = settled_job();
+    struct pf_error err = {0};
+    CHECK_OK(pf_journal_open(&service.journal, test_directory(), NULL, &err), &err);
+    ask_ahead(job);
+    prepared_ahead(job, number, 0);
+    CHECK_STR(told(), "prepare");
+    job->ahead = PF_AHEAD_WRITTEN;
+    job->complete = copy("gap");
+    pf_publishing_begin(&service, job);
+    CHECK_STR(told(), "finish");
+    CHECK(job->out == PF_OUT_FILLING && prepared == 0 && !job->ahead_dir);
+    job->stage = PF_JOB_ACTIVE;
+    job->out = PF_OUT_NOWHERE;
+    pf_publishing_unwritten(job, ENOENT, "no directory", &service);
+    CHECK(!is_told("outbox"));
+    pf_publishing_begin(&service, job);
+    CHECK(job->out == PF_OUT_PREPARING && prepared == 1);
+    pf_publishing_unwritten(job, ENOENT, "no directory", &service);
+    CHECK(is_told("outbox"));
+    service.journal = pf_journal_close(service.journal);
     end();
 }

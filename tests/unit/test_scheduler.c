@@ -434,6 +434,7 @@ TEST(a_result_without_room_makes_room_for_another_burst)
 TEST(a_result_is_written_ahead_when_the_next_frame_is_late)
 {
     begin();
+    settings.min_frames = 2;
     ahead = true;
     struct pf_job *job = job_of('A', 1, 1, false);
     DOES("open A", "add 1", "preview A"); /* one frame is no stack */
@@ -471,6 +472,7 @@ TEST(a_result_is_written_ahead_when_the_next_frame_is_late)
 TEST(what_is_written_ahead_keeps_nothing_waiting)
 {
     begin();
+    settings.min_frames = 2;
     ahead = true;
     struct pf_job *job = job_of('A', 1, 2, false);
     DOES("open A", "add 1", "add 2", "preview A");
@@ -498,6 +500,7 @@ TEST(what_is_written_ahead_keeps_nothing_waiting)
 TEST(what_kills_the_worker_is_not_written_ahead_again)
 {
     begin();
+    settings.min_frames = 2;
     ahead = true;
     job_of('A', 1, 2, false);
     DOES("open A", "add 1", "add 2", "preview A");
@@ -510,5 +513,43 @@ TEST(what_kills_the_worker_is_not_written_ahead_again)
     DOES("open A", "add 1", "add 2", "preview A");
     fake_say(command, "preview", json_object());
     CHECK_STR(next(), "");
+    end();
+}
+
+/* Nor where a frame was begun beside it, and nobody is to blame. */
+TEST(a_death_at_several_things_ends_writing_ahead_as_well)
+{
+    begin();
+    settings.min_frames = 2;
+    ahead = true;
+    job_of('A', 1, 2, false);
+    DOES("open A", "add 1", "add 2", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), "prepare A");
+    job_of('B', 11, 1, false);
+    CHECK_STR(next(), "open B");
+    CHECK_STR(next(), "add 11");
+    decoding();
+    fake_die("killed");
+    CHECK_EQ(attempts_of(find('A')) + attempts_of(find('B')), 0);
+    CHECK(find('A')->no_ahead && !find('B')->no_ahead);
+    end();
+}
+
+/* One by one: there it would be in the way of frames. And what is no stack yet is not written. */
+TEST(not_all_is_written_ahead)
+{
+    begin();
+    ahead = true;
+    settings.retries = 0;
+    job_of('A', 1, 3, false);
+    DOES("open A", "add 1", "add 2", "add 3", "preview A");
+    fake_say(command, "preview", json_object());
+    CHECK_STR(next(), "");
+    settings.retries = 3;
+    settings.min_frames = 4;
+    CHECK_STR(next(), "");
+    settings.min_frames = 3;
+    CHECK_STR(next(), "prepare A");
     end();
 }
