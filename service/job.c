@@ -9,10 +9,9 @@
 #include "config/options.h"
 #include "service/grouper.h"
 
-#define AHEAD_MS    500 /* the least pause before a result is written ahead */
-#define IN_VAIN_MAX 16
-#define PAUSE_MAX_MS                                                                               \
-    60000 /* a longer one is none between two frames: the service was away, or a frame came late */
+#define AHEAD_MS     500   /* the least pause before a result is written ahead */
+#define IN_VAIN_MAX  16    /* doublings of it */
+#define PAUSE_MAX_MS 60000 /* in a longer one the service was away, or a frame came late */
 
 int pf_job_new(struct pf_job **ret, int64_t burst, const char *name, struct pf_error *err)
 {
