@@ -17,8 +17,9 @@
 #include "config/base/time.h"
 
 enum { ALIVE_S = 10 };
-/* Rest that is asked of a file after an event that says more than "it is there". */
-enum { CLOSED_SHARE = 2, RENAMED_SHARE = 4 };
+/* Rest that is asked of a file after an event that says more than "it is there". One that got its name was
+ * written under another: what may follow at once is a second name. */
+enum { CLOSED_SHARE = 2, RENAMED_SHARE = 10 };
 
 static void on_file_event(struct pf_folder *folder, const char *path, uint32_t mask)
 {
