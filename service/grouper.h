@@ -92,9 +92,10 @@ struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper); /* NULL-safe, re
 /* Other settings from now on. */
 void pf_grouper_set(struct pf_grouper *grouper, const struct pf_grouper_settings *settings);
 
-/* Frames may come in lots, this long apart, whatever the camera does (a source that is polled: its
- * interval; 0 none): bursts wait that much longer for silence. */
-void pf_grouper_expect_delay(struct pf_grouper *grouper, int64_t delay_ms);
+/* Frames of this source may come so late, whatever the camera does (one that is polled: its interval; 0:
+ * they do not): bursts whose last frame is of it wait that much longer for silence. True when that has
+ * changed. */
+bool pf_grouper_expect_delay(struct pf_grouper *grouper, const char *source, int64_t delay_ms);
 
 /* A focus bracket of `frames` (0: as many as it will be) is under way: its frames make a burst of
  * their own, which no pause closes until the drive has ended, and

@@ -53,6 +53,7 @@ int pf_shot_new(struct pf_shot **ret, const struct pf_record *record, int64_t no
     shot->order = order;
     shot->bracket = record->bracket;
     shot->path_hash = XXH3_64bits(record->path, strlen(record->path));
+    shot->source_hash = XXH3_64bits(record->source, strlen(record->source));
     shot->has_subsec = record->has_subsec;
     shot->by_arrival = record->capture_ms < 0;
     shot->focal_mm = record->focal_mm;

@@ -16,7 +16,7 @@ struct pf_shot {
     int64_t heard_ms; /* when it was fed */
     uint64_t order;   /* of feeding */
     bool has_subsec, by_arrival;
-    uint64_t path_hash;
+    uint64_t path_hash, source_hash;
     bool replaced;   /* by a later shot of the burst (pf_record_replaces) */
     int64_t bracket; /* that it was driven in, 0 none */
     double focal_mm, f_number, exposure_s;

@@ -43,15 +43,13 @@ static void on_rejected(const char *source, const char *path, int64_t size_bytes
 /* Bursts wait as much longer for silence as frames may be told late. True when that has changed. */
 static bool tell_delay(struct pf_service *service)
 {
-    int64_t delay_ms = 0;
-    for (size_t i = 0; i < service->source_count; i++)
-        if (pf_source_delay_ms(service->sources[i]) > delay_ms)
-            delay_ms = pf_source_delay_ms(service->sources[i]);
-    if (delay_ms == service->delay_ms)
-        return false;
-    service->delay_ms = delay_ms;
-    pf_grouper_expect_delay(service->grouper, delay_ms);
-    return true;
+    bool changed = false;
+    for (size_t i = 0; i < service->source_count; i++) {
+        const struct pf_source *source = service->sources[i];
+        changed |= pf_grouper_expect_delay(service->grouper, pf_source_name(source),
+                                           pf_source_delay_ms(source));
+    }
+    return changed;
 }
 
 static void on_batch(void *context)

@@ -43,8 +43,8 @@ struct pf_pairs *pf_pairs_free(struct pf_pairs *pairs); /* NULL-safe, returns NU
 /* Other settings from now on. */
 void pf_pairs_set(struct pf_pairs *pairs, const struct pf_pairs_settings *settings);
 
-/* Frames may be told this much later than they came (pf_grouper_expect_delay()): those that begin to
- * wait from now on wait that much longer. */
+/* Frames may be told this much later than they came: those that begin to wait from now on wait that much
+ * longer. */
 void pf_pairs_expect_delay(struct pf_pairs *pairs, int64_t delay_ms);
 
 /* Takes a record over. partner: one that matches and has been given out for stacking before (see

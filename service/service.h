@@ -77,7 +77,6 @@ struct pf_service {
     size_t source_count;
     struct event *grouper_timer, *outbox_timer, *stop_timer;
     int64_t grouper_backoff_ms; /* it has no memory; 0: it works */
-    int64_t delay_ms;           /* what the grouper was told of pf_source_delay_ms() */
     struct event *signals[6];
     bool stopping, left_behind; /* a process that does not end */
     bool starts_elastix;        /* align was bspline when the worker was started */
@@ -125,6 +124,8 @@ void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
+/* The source of this name; NULL none. */
+struct pf_source *pf_stacking_source(const struct pf_service *service, const char *name);
 /* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
  * have it. */
 void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);

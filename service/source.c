@@ -517,8 +517,12 @@ bool pf_source_is_pending(const struct pf_source *source)
 
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
-    if (source->present && source->pending && !source->is_camera)
-        return GROWING_DELAY_MS;
+    return source->present && source->pending && !source->is_camera ? GROWING_DELAY_MS
+                                                                    : pf_source_look_ms(source);
+}
+
+int64_t pf_source_look_ms(const struct pf_source *source)
+{
     if (pf_source_is_pending(source))
         return SCAN_DELAY_MS;
     return source->present && source->polling ? source->look_ms : 0;

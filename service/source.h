@@ -69,6 +69,8 @@ bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
  * pause between two looks of a source that is polled, by the camera that still has it, or because its
  * file is being written; 0 when it is told at once. */
 int64_t pf_source_delay_ms(const struct pf_source *source);
+/* The same but for files that are being written. */
+int64_t pf_source_look_ms(const struct pf_source *source);
 /* There are frames that it has not told yet, or may be. */
 bool pf_source_is_pending(const struct pf_source *source);
 

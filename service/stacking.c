@@ -109,7 +109,7 @@ static void log_outside(struct pf_service *service, struct pf_job *job, const ch
                                 (json_int_t)cells, "detail", (json_int_t)detail));
 }
 
-static struct pf_source *source_of(const struct pf_service *service, const char *name)
+struct pf_source *pf_stacking_source(const struct pf_service *service, const char *name)
 {
     for (size_t i = 0; i < service->source_count; i++)
         if (!strcmp(pf_source_name(service->sources[i]), name))
@@ -143,7 +143,7 @@ static bool is_awaited_between(const struct pf_service *service, struct pf_job *
     for (size_t i = 0; i < service->held_count; i++)
         if (lies_between(service->held[i], before->record, after->record))
             return true;
-    const struct pf_source *source = source_of(service, before->record->source);
+    const struct pf_source *source = pf_stacking_source(service, before->record->source);
     return pf_ledger_has_frames(service->ledger) ||
            pf_pairs_deadline(service->pairs) != INT64_MAX ||
            (source && !pf_source_is_camera(source) && pf_source_is_pending(source));
@@ -318,7 +318,7 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
                           const char *reason, void *context)
 {
     struct pf_service *service = context;
-    struct pf_source *source = source_of(service, frame->record->source);
+    struct pf_source *source = pf_stacking_source(service, frame->record->source);
     struct pf_journal_frames known = {0};
     struct pf_error err = {0};
     bool replaced = false, gone = code == ENOENT || code == ENOTDIR || code == ESTALE;

@@ -144,3 +144,23 @@ test_skipped_plane_is_not_told_while_frames_are_on_their_way()
     log_lacks 'plane was skipped between B'
     stop_service
 }
+
+# What grows in one folder, for as long as it takes, is nothing to the bursts of another: not even to RAW
+# files, which may have a partner.
+test_a_file_that_grows_elsewhere_holds_no_burst()
+{
+    make_burst burst --format dng
+    mkdir_inbox
+    mkdir elsewhere
+    serve --source "folder:$T/elsewhere"
+    await_log 'worker ready'
+    head -c 20000 burst/IMG_0001.dng >elsewhere/other.dng
+    start growing bash -c 'while sleep 0.2; do head -c 100 /dev/zero >>"$0"; done' "$T/elsewhere/other.dng"
+    sleep 1 # it is known to grow
+    drop burst/*.dng
+    await_stacks 1 40
+    check "$(published)/stack.json" '.fused == 5 and .complete == "gap"'
+    [ -e elsewhere/other.dng ] && log_lacks 'frame other.dng'
+    stop growing
+    stop_service
+}

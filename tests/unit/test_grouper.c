@@ -192,14 +192,17 @@ TEST(grouper_a_stalled_loop_closes_nothing_too_early)
 
 TEST(grouper_waits_longer_where_frames_come_in_lots)
 {
-    for (int polled = 0; polled < 2; polled++) {
+    for (int polled = 0; polled < 3; polled++) { /* 2: another source than that of the frames */
         struct world world = {0};
         add_run(&world, &(struct run){10, 0, 0, 0, 100, 1});
         add_run(&world, &(struct run){10, 2100, 0, 1000, 100, 11}); /* the next look */
         begin(&world, &(struct pf_grouper_settings){0});
-        pf_grouper_expect_delay(world.grouper, polled ? 2500 : 0);
+        const char *source = polled == 2 ? "folder:/slow" : "folder:/in";
+        CHECK_EQ(pf_grouper_expect_delay(world.grouper, source, polled ? 2500 : 0), polled > 0);
+        CHECK(!pf_grouper_expect_delay(world.grouper, source, polled ? 2500 : 0));
         play_out(&world);
-        CHECK_STR(world.story, polled ? "1[0-19] gap" : "1[0-9] gap; late 10; 1[0-19] gap");
+        CHECK_STR(world.story, polled == 1 ? "1[0-19] gap" : "1[0-9] gap; late 10; 1[0-19] gap");
+        CHECK_EQ(pf_grouper_expect_delay(world.grouper, source, 0), polled > 0);
         world_free(&world);
     }
 }
