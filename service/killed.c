@@ -1,7 +1,6 @@
 #include "service/killed.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,21 +12,19 @@
 #include "config/base/time.h"
 
 #define PATIENCE_MS 2000
+#define PAUSE_MS    10 /* between two looks where nothing waits with a limit */
 
 bool pf_killed_reap(pid_t pid)
 {
-    int64_t until_ms = pf_monotonic_ms() + PATIENCE_MS, left_ms = PATIENCE_MS;
+    int64_t until_ms = pf_monotonic_ms() + PATIENCE_MS, left_ms;
     pid_t reaped;
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd end = {.fd = fd, .events = POLLIN};
-    if (fd >= 0) {
-        while (left_ms > 0 && poll(&end, 1, (int)left_ms) < 0 && errno == EINTR)
-            left_ms = until_ms - pf_monotonic_ms();
+    while (!(reaped = waitpid(pid, NULL, WNOHANG)) && (left_ms = until_ms - pf_monotonic_ms()) > 0)
+        /* Without such a descriptor (a kernel before 5.3, none left) it is a pause. */
+        poll(&end, 1, fd < 0 && left_ms > PAUSE_MS ? PAUSE_MS : (int)left_ms);
+    if (fd >= 0)
         close(fd);
-    }
-    /* A kernel before 5.3 has nothing that waits with a limit. */
-    while ((reaped = waitpid(pid, NULL, fd < 0 ? 0 : WNOHANG)) < 0 && errno == EINTR)
-        ;
     return reaped != 0;
 }
 
