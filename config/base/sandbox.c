@@ -205,6 +205,14 @@ static int allow_programs(int ruleset, uint64_t fs)
     return r == 0 ? allow_path(ruleset, "/tmp", fs & RESULTS) : r;
 }
 
+/* From version 570 on cuInit() names a thread through its file in /proc, and takes a refusal for the end. A
+ * rule is one of an inode, of which procfs makes another when nobody has it open any more: it stays open. */
+static int allow_names_of_threads(int ruleset)
+{
+    int fd = open("/proc/self/task", O_PATH | O_CLOEXEC);
+    return fd < 0 ? 0 : allow(ruleset, fd, LANDLOCK_ACCESS_FS_WRITE_FILE);
+}
+
 /* The driver's device files lie in /dev itself; compiled kernels are kept under the home. */
 static int allow_gpu(int ruleset, uint64_t fs)
 {
@@ -215,7 +223,7 @@ static int allow_gpu(int ruleset, uint64_t fs)
     if (cache && r == 0 && pf_make_directories(cache, &ignored) == 0)
         r = allow_path(ruleset, cache, fs & RESULTS);
     free(cache);
-    return r;
+    return r == 0 ? allow_names_of_threads(ruleset) : r;
 }
 
 static int add_rules(int ruleset, const struct pf_sandbox *sandbox, uint64_t fs)

@@ -392,3 +392,30 @@ TEST(memory_and_time_beyond_a_frames)
     waitpid(pid, &status, 0);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
 }
+
+static void *wait_for_end(void *argument)
+{
+    pause();
+    return argument;
+}
+
+/* As NVIDIA's driver does when it starts. */
+static int name_a_thread(void)
+{
+    pthread_t thread;
+    errno = pthread_create(&thread, NULL, wait_for_end, NULL);
+    if (!errno)
+        errno = pthread_setname_np(thread, "cuda");
+    return errno ? -1 : 0;
+}
+
+/* Without that its cuInit() fails, and nothing says why. */
+TEST(who_talks_to_a_gpu_may_name_its_threads)
+{
+    struct pf_sandbox gpu = worker;
+    gpu.gpu = true;
+    NEED_LANDLOCK(1);
+    setenv("HOME", test_directory(), 1);
+    CHECK_EQ(in_sandbox(worker, name_a_thread), EACCES);
+    CHECK_EQ(in_sandbox(gpu, name_a_thread), PASSED);
+}
