@@ -99,7 +99,7 @@ static int compare_identities(const void *a, const void *b)
 static void forget(struct pf_grouper *grouper, struct pf_stream *stream, size_t at)
 {
     struct pf_grouper_burst *burst = stream->bursts[at];
-    for (size_t i = 0; i < burst->count; i++)
+    for (size_t i = 0; i < burst->total; i++)
         tdelete(&burst->shots[i]->id, &grouper->known, compare_identities);
     pf_grouper_burst_free(burst);
     stream->burst_count--;
@@ -176,7 +176,7 @@ static int join(struct pf_grouper *grouper, struct pf_grouper_burst *burst, stru
     pf_grouper_burst_add(burst, shot, now_ms, &grouper->settings);
     struct pf_decision *decision = pf_decide(&grouper->decisions, PF_DECISION_JOINED, burst);
     decision->frame = shot->id;
-    decision->opened = burst->count == 1;
+    decision->opened = burst->total == 1;
     decision->late = late;
     if (pf_grouper_burst_is_full(burst, &grouper->settings))
         complete(grouper, burst, PF_BURST_EXPECTED);
@@ -579,7 +579,7 @@ int pf_grouper_restore(struct pf_grouper *grouper, int64_t number, enum pf_burst
     if (!r)
         r = pf_decisions_reserve(&grouper->decisions, 1);
     if (r < 0) {
-        for (size_t i = 0; burst && i < burst->count; i++)
+        for (size_t i = 0; burst && i < burst->total; i++)
             tdelete(&burst->shots[i]->id, &grouper->known, compare_identities);
         pf_grouper_burst_free(burst);
         drop_empty_streams(grouper);

@@ -22,6 +22,7 @@ enum {
     BRACKET_MOST_FRAMES = 9,
     BRACKET_LEVELS = 3,
     COUNTER_LAST = 9999, /* DCF: four digits */
+    REWRITES_MOST = 8,   /* more often no file of one shot is written */
 };
 
 /* Far from overflow in any sum or difference, and beyond any date that EXIF can write. */
@@ -128,7 +129,7 @@ struct pf_grouper_burst *pf_grouper_burst_free(struct pf_grouper_burst *burst)
 {
     if (!burst)
         return NULL;
-    for (size_t i = 0; i < burst->count; i++)
+    for (size_t i = 0; i < burst->total; i++)
         pf_shot_free(burst->shots[i]);
     free(burst->shots);
     free(burst);
@@ -138,7 +139,7 @@ struct pf_grouper_burst *pf_grouper_burst_free(struct pf_grouper_burst *burst)
 int pf_grouper_burst_reserve(struct pf_grouper_burst *burst)
 {
     struct pf_shot **shots =
-        pf_with_room(burst->shots, &burst->capacity, burst->count, 1, sizeof(struct pf_shot *));
+        pf_with_room(burst->shots, &burst->capacity, burst->total, 1, sizeof(struct pf_shot *));
     if (!shots)
         return -ENOMEM;
     burst->shots = shots;
@@ -225,35 +226,59 @@ static void note_delay(struct pf_grouper_burst *burst, int64_t late_ms)
     }
 }
 
-/* The shot that this one replaces (pf_record_replaces), NULL none. */
-static struct pf_shot *find_replaced(const struct pf_grouper_burst *burst,
-                                     const struct pf_shot *shot)
+/* The place of the shot whose file this one is found in (pf_record_replaces); burst->count: none. */
+static size_t find_replaced(const struct pf_grouper_burst *burst, const struct pf_shot *shot)
 {
     for (size_t i = burst->count; i-- > 0;) {
-        struct pf_shot *before = burst->shots[i];
+        const struct pf_shot *before = burst->shots[i];
         if (!shot->by_arrival && before->time_ms < shot->time_ms)
-            return NULL;
-        if (!before->replaced && before->path_hash == shot->path_hash &&
+            break;
+        if (before->path_hash == shot->path_hash &&
             (shot->by_arrival || before->time_ms == shot->time_ms))
-            return before;
+            return i;
     }
-    return NULL;
+    return burst->count;
+}
+
+/* Whether the shot is one of the burst's anew, though that takes no further one. Where no capture time
+ * says so it is taken for the next bracket, under the same names. */
+static bool is_again(const struct pf_grouper_burst *burst, const struct pf_shot *shot)
+{
+    return !shot->by_arrival && find_replaced(burst, shot) < burst->count;
+}
+
+/* Of those that count to those that do not. */
+static void set_behind(struct pf_grouper_burst *burst, size_t at)
+{
+    struct pf_shot *shot = burst->shots[at];
+    memmove(burst->shots + at, burst->shots + at + 1, (burst->total - 1 - at) * sizeof(shot));
+    burst->shots[burst->total - 1] = shot;
+    burst->count--;
+}
+
+/* Without a capture time only the file's name says that a shot is one again. A program that writes all
+ * its shots to one file would make a burst that never has its count. */
+static void replace(struct pf_grouper_burst *burst, struct pf_shot *shot)
+{
+    size_t at = find_replaced(burst, shot);
+    if (at == burst->count)
+        return;
+    shot->rewrites = burst->shots[at]->rewrites + 1;
+    if (!shot->by_arrival || shot->rewrites <= REWRITES_MOST)
+        set_behind(burst, at);
 }
 
 void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, int64_t now_ms,
                           const struct pf_grouper_settings *settings)
 {
-    size_t at = position(burst, shot);
     if (burst->count)
         note_delay(burst, delay_ms(burst, shot));
-    struct pf_shot *replaced = find_replaced(burst, shot);
-    if (replaced) {
-        replaced->replaced = true;
-        burst->replaced_count++;
-    }
-    memmove(burst->shots + at + 1, burst->shots + at, (burst->count - at) * sizeof(shot));
+    replace(burst, shot);
+    size_t at = position(burst, shot);
+    memmove(burst->shots + at + 1, burst->shots + at, (burst->total - at) * sizeof(shot));
     burst->shots[at] = shot;
     burst->count++;
+    burst->total++;
     burst->open = true;
     burst->heard = shot;
     burst->heard_ms = now_ms;
@@ -336,12 +361,12 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
                                               const struct pf_grouper_settings *settings,
                                               int64_t *ret_distance_ms)
 {
-    if (pf_grouper_burst_is_full(burst, settings) && !find_replaced(burst, shot))
+    if (pf_grouper_burst_is_full(burst, settings) && !is_again(burst, shot))
         return PF_BURST_EXPECTED;
     if (burst->driven && shot->bracket != burst->driven)
         return PF_BURST_SEQUENCE;
     size_t at = position(burst, shot);
-    if (burst->sealed && at == burst->count && !find_replaced(burst, shot))
+    if (burst->sealed && at == burst->count && !is_again(burst, shot))
         return PF_BURST_BY_HAND;
     const struct pf_shot *before = at ? burst->shots[at - 1] : NULL;
     const struct pf_shot *after = at < burst->count ? burst->shots[at] : NULL;
@@ -370,17 +395,11 @@ enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *bur
     return PF_BURST_OPEN;
 }
 
-/* Number of its frames. */
-static size_t standing(const struct pf_grouper_burst *burst)
-{
-    return burst->count - burst->replaced_count;
-}
-
 bool pf_grouper_burst_is_full(const struct pf_grouper_burst *burst,
                               const struct pf_grouper_settings *settings)
 {
     int expected = burst->expected ? burst->expected : settings->expected_frames;
-    return expected > 0 && standing(burst) >= (size_t)expected;
+    return expected > 0 && burst->count >= (size_t)expected;
 }
 
 int64_t pf_grouper_burst_closes_at(const struct pf_grouper_burst *burst,
@@ -412,18 +431,15 @@ static int compare_reals(const void *a, const void *b)
 static int bracket_levels(const struct pf_grouper_burst *burst)
 {
     double exposure_s[BRACKET_MOST_FRAMES];
-    size_t count = 0, changes = 0;
+    size_t count = burst->count, changes = 0;
     int levels = 1;
-    if (standing(burst) < BRACKET_LEVELS || standing(burst) > BRACKET_MOST_FRAMES)
+    if (count < BRACKET_LEVELS || count > BRACKET_MOST_FRAMES)
         return 0;
-    for (size_t i = 0; i < burst->count; i++) {
-        if (burst->shots[i]->replaced)
-            continue;
-        exposure_s[count] = burst->shots[i]->exposure_s;
-        if (!(exposure_s[count] > 0))
+    for (size_t i = 0; i < count; i++) {
+        exposure_s[i] = burst->shots[i]->exposure_s;
+        if (!(exposure_s[i] > 0))
             return 0;
-        changes += count && ratio_exceeds(exposure_s[count - 1], exposure_s[count], EXPOSURE_RATIO);
-        count++;
+        changes += i && ratio_exceeds(exposure_s[i - 1], exposure_s[i], EXPOSURE_RATIO);
     }
     qsort(exposure_s, count, sizeof(*exposure_s), compare_reals);
     for (size_t i = 1; i < count; i++)
@@ -435,7 +451,7 @@ bool pf_grouper_burst_is_no_stack(const struct pf_grouper_burst *burst,
                                   const struct pf_grouper_settings *settings, char *why,
                                   size_t size)
 {
-    size_t count = standing(burst);
+    size_t count = burst->count;
     if (count < (size_t)settings->min_frames) {
         snprintf(why, size, "%zu frame%s, fewer than %d", count, count == 1 ? "" : "s",
                  settings->min_frames);

@@ -17,7 +17,7 @@ struct pf_shot {
     uint64_t order;   /* of feeding */
     bool has_subsec, by_arrival;
     uint64_t path_hash, source_hash;
-    bool replaced;   /* by a later shot of the burst (pf_record_replaces) */
+    int rewrites;    /* times that its file was written in the burst before */
     int64_t bracket; /* that it was driven in, 0 none */
     double focal_mm, f_number, exposure_s;
     int64_t sequence, counter; /* -1 none */
@@ -33,8 +33,10 @@ int pf_shot_compare(const struct pf_shot *a, const struct pf_shot *b);
 
 struct pf_grouper_burst {
     int64_t number;
-    struct pf_shot **shots; /* owned, in capture order */
-    size_t count, capacity, replaced_count;
+    /* Owned: `count` in capture order, and behind them those that others of the burst have replaced
+     * (pf_record_replaces), which count in nothing: `total`. */
+    struct pf_shot **shots;
+    size_t count, total, capacity;
     bool open;
     bool over;                   /* followed by a newer burst, which begins at over_ms */
     bool sealed;                 /* finished by hand */

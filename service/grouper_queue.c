@@ -55,7 +55,7 @@ struct pf_decision *pf_decide(struct pf_decisions *decisions, enum pf_decision_k
     *decision = (struct pf_decision){
         .kind = kind,
         .burst = burst->number,
-        .frames = burst->count,
+        .frames = burst->total,
     };
     return decision;
 }

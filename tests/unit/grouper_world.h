@@ -15,8 +15,9 @@ struct run {
     int count;
     int arrival_ms, arrival_step_ms;
     int capture_ms, capture_step_ms;
-    int counter, counter_step; /* counter 0: a name without digits; step 0 means 1 */
-    int sequence;              /* of the first, rising by 1; 0 none */
+    int counter,
+        counter_step; /* counter 0: a name without digits; step 0 means 1, 9999 the same one */
+    int sequence;     /* of the first, rising by 1; 0 none */
     bool whole_seconds, no_time, offset;
     const char *serial, *lens, *burst_id, *folder; /* NULL: "S1", "L", none, "/in" */
     double f_number, focal_mm;                     /* 0: 8, 100 */
@@ -46,7 +47,7 @@ static inline struct pf_record *record_of(const struct run *run, int i, int inde
     char path[256];
     int64_t counter = run->counter + (int64_t)i * (run->counter_step ? run->counter_step : 1);
     if (run->counter)
-        counter = counter > 9999 ? counter - 9999 : counter; /* 9999 is followed by 1 */
+        counter = (counter - 1) % 9999 + 1; /* 9999 is followed by 1 */
     if (run->counter)
         snprintf(path, sizeof(path), "%s/IMG_%04d.JPG", run->folder ? run->folder : "/in",
                  (int)counter);

@@ -120,6 +120,22 @@ TEST(grouper_finish_by_hand)
     world_free(&world);
 }
 
+/* Nothing but the end by hand tells the next bracket from files that are written again. */
+TEST(grouper_names_without_a_time_are_used_again_after_the_end_by_hand)
+{
+    struct world world = {0};
+    struct pf_error err = {0};
+    add_run(&world, &(struct run){3, 0, 500, .counter = 1, .no_time = true});
+    begin(&world, &(struct pf_grouper_settings){0});
+    play(&world, 0);
+    CHECK_OK(pf_grouper_finish(world.grouper, 0, BOOT_MS + 1500, &err), &err);
+    add_run(&world, &(struct run){3, 2000, 500, .counter = 1, .no_time = true});
+    play(&world, 3);
+    run_clock(&world, INT64_MAX);
+    check_story(&world, "1[0-2] finished by hand; 2[3-5] gap");
+    world_free(&world);
+}
+
 TEST(grouper_restores_open_and_complete_bursts)
 {
     struct world world = {0};
