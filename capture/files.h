@@ -34,9 +34,11 @@ struct pf_file {
     bool is_folder;     /* a folder that cannot be read */
     bool blamed;        /* reading it has ended an earlier process */
     bool growing;       /* counted in the folder's `growing` */
+    bool unseen;        /* counted in the folder's `unseen` */
     uint32_t scan;      /* the last full scan that saw it */
     int64_t changed_ms; /* when its last change was seen */
     int64_t grows_ms;   /* since when it is known to be on its way; 0: it is not */
+    int64_t unseen_ms;  /* since when a change of it waits for a look; 0: none does */
     int64_t wait_ms;    /* the last waiting time, for back-off */
     int64_t due_ms;     /* when to look at it, while queued */
     uint64_t sent_hash; /* of the identity last sent for this path, 0 none */

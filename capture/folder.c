@@ -35,7 +35,9 @@ static void on_file_event(struct pf_folder *folder, const char *path, uint32_t m
             pf_folder_found(folder, path, &st, rest_ms);
     } else if (mask & (IN_DELETE | IN_MOVED_FROM) || errno == ENOENT || errno == ELOOP) {
         file = pf_files_find(folder->files, path);
-        if (file)
+        if (file && mask & IN_MOVED_FROM)
+            pf_folder_moved(folder, file);
+        else if (file)
             pf_folder_gone(folder, file);
     } else {
         pf_folder_trouble(folder, path, false, errno);
@@ -193,7 +195,7 @@ static void run_timers(struct pf_folder *folder)
     struct pf_file *file = folder->scan ? pf_files_first(folder->files) : NULL;
     if (file && file->due_ms <= pf_monotonic_ms())
         pf_folder_look(folder, file);
-    if ((folder->growing > 0) != folder->told_growing)
+    if (pf_folder_is_growing(folder) != folder->told_growing)
         pf_folder_report_status(folder);
     if (folder->announce && !folder->awaited) {
         folder->announce = false;

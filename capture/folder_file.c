@@ -60,14 +60,49 @@ static void has_verdict(struct pf_folder *folder, struct pf_file *file)
     }
 }
 
+static void seen_growing(struct pf_file *file)
+{
+    if (!file->grows_ms)
+        file->grows_ms = pf_monotonic_ms();
+}
+
+static void count(bool is, bool *counted, size_t *of)
+{
+    *of += (size_t)is - (size_t)*counted;
+    *counted = is;
+}
+
+/* After whatever may have changed what it counts as. */
+static void count_growing(struct pf_folder *folder, struct pf_file *file)
+{
+    bool decided = file->state != PF_FILE_PENDING && file->state != PF_FILE_TROUBLE;
+    if (decided || file->gone || file->is_folder ||
+        pf_name_kind(pf_base_name(file->path)) != PF_NAME_IMAGE)
+        file->grows_ms = file->unseen_ms = 0;
+    bool tired = file->grows_ms && pf_monotonic_ms() - file->grows_ms >= GROWING_MOST_MS;
+    count(file->grows_ms && !tired, &file->growing, &folder->growing);
+    count(file->unseen_ms && !tired, &file->unseen, &folder->unseen);
+}
+
+bool pf_folder_is_growing(const struct pf_folder *folder)
+{
+    return folder->growing || (folder->told_growing && folder->unseen);
+}
+
 /* Taken as changed at `now_ms`: it has to rest again. */
 static void rest_again(struct pf_folder *folder, struct pf_file *file, int64_t now_ms,
                        int64_t rest_ms)
 {
+    /* While it was waiting for a look, and not within the moment that a quick copy takes. */
+    if (file->queue_index && (!file->unseen_ms || now_ms - file->unseen_ms >= folder->settle_ms))
+        seen_growing(file);
+    if (!file->unseen_ms)
+        file->unseen_ms = now_ms;
     file->state = PF_FILE_PENDING;
     file->changed_ms = now_ms;
     file->wait_ms = 0;
     queue(folder, file, now_ms + rest_ms);
+    count_growing(folder, file);
 }
 
 /* The file with its stamp brought up to date; *ret_changed if it is new or another one now. */
@@ -146,27 +181,16 @@ void pf_folder_queue_fresh(struct pf_folder *folder)
     folder->fresh_count = 0;
 }
 
-static void seen_growing(struct pf_file *file)
-{
-    if (!file->grows_ms)
-        file->grows_ms = pf_monotonic_ms();
-}
-
-/* After it was looked at: what is not whole and was written a moment ago is on its way, too. */
-static void count_growing(struct pf_folder *folder, struct pf_file *file)
+/* After it was looked at: what is not whole, or cannot be read, and was written a moment ago is on its
+ * way, too: some lock what they write. */
+static void judge_growing(struct pf_folder *folder, struct pf_file *file)
 {
     int64_t age_ms = pf_wall_ms() - file->stamp.mtime_ns / 1000000;
-    if (file->gone || file->state != PF_FILE_PENDING ||
-        pf_name_kind(pf_base_name(file->path)) != PF_NAME_IMAGE)
-        file->grows_ms = 0;
-    else if (age_ms < (int64_t)(folder->settings->incomplete_after * 1000))
+    if (age_ms < (int64_t)(folder->settings->incomplete_after * 1000))
         seen_growing(file);
-    bool growing = file->grows_ms && pf_monotonic_ms() - file->grows_ms < GROWING_MOST_MS;
-    if (growing && !file->growing)
-        folder->growing++;
-    else if (!growing && file->growing)
-        folder->growing--;
-    file->growing = growing;
+    else if (file->state == PF_FILE_TROUBLE)
+        file->grows_ms = 0;
+    count_growing(folder, file);
 }
 
 void pf_folder_gone(struct pf_folder *folder, struct pf_file *file)
@@ -175,6 +199,14 @@ void pf_folder_gone(struct pf_folder *folder, struct pf_file *file)
     pf_files_unqueue(folder->files, file);
     file->gone = true;
     count_growing(folder, file);
+}
+
+void pf_folder_moved(struct pf_folder *folder, struct pf_file *file)
+{
+    if (file->growing)
+        queue(folder, file, folder->batch_ms + folder->settle_ms);
+    else
+        pf_folder_gone(folder, file);
 }
 
 static json_t *report(const char *event, const char *path, const char *reason)
@@ -228,7 +260,7 @@ void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folde
         file->scan = folder->scan;
     has_verdict(folder, file);
     trouble(folder, file, strerror(code));
-    count_growing(folder, file);
+    judge_growing(folder, file);
 }
 
 static void reject(struct pf_folder *folder, struct pf_file *file, const char *reason)
@@ -396,7 +428,8 @@ void pf_folder_look(struct pf_folder *folder, struct pf_file *file)
         free(path);
         return;
     }
+    file->unseen_ms = 0;
     look_at_file(folder, file);
     has_verdict(folder, file);
-    count_growing(folder, file);
+    judge_growing(folder, file);
 }

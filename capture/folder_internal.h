@@ -64,6 +64,7 @@ struct pf_folder {
     bool announced; /* it was told */
     size_t awaited; /* files of a full scan without a verdict */
     size_t growing; /* pictures that are on their way: being written, or not whole yet */
+    size_t unseen;  /* those that have not been looked at since they changed */
     bool told_growing;
     bool by_hand; /* nobody wants to know what is being looked at, nor that we live */
     int64_t alive_ms, alive_every_ms; /* when `alive` was told last, and how often it is */
@@ -98,6 +99,12 @@ void pf_folder_found(struct pf_folder *folder, const char *path, const struct st
 void pf_folder_scanned(struct pf_folder *folder, const char *path, const struct stat *st);
 void pf_folder_queue_fresh(struct pf_folder *folder);
 void pf_folder_gone(struct pf_folder *folder, struct pf_file *file);
+/* It has another name now, which may be told in the next batch of events: what grows counts until it is
+ * looked for. */
+void pf_folder_moved(struct pf_folder *folder, struct pf_file *file);
+/* Whether pictures are on their way. Once that was told, also one that nobody has looked at yet: it may be
+ * the one that grew under another name. */
+bool pf_folder_is_growing(const struct pf_folder *folder);
 void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folder, int code);
 /* Looks at a queued file that is due. It may be removed. */
 void pf_folder_look(struct pf_folder *folder, struct pf_file *file);

@@ -166,7 +166,7 @@ void pf_folder_report_status(struct pf_folder *folder)
     const char *mode = polling ? "polling" : "inotify";
     char status[sizeof(folder->status)];
     snprintf(status, sizeof(status), "%s, %s%s%s", mode, state, reason[0] ? ": " : "", reason);
-    bool same = !strcmp(status, folder->status), growing = folder->growing;
+    bool same = !strcmp(status, folder->status), growing = pf_folder_is_growing(folder);
     if (same && growing == folder->told_growing)
         return;
     memcpy(folder->status, status, sizeof(status));

@@ -64,6 +64,23 @@ test_row03_a_slow_writer_is_told_of()
         fail "it was said too early: $(cat capture.out)"
 }
 
+# Bursts wait for what grows, and are not to be told that nothing does because its name is another one.
+test_row03_a_slow_writer_that_renames()
+{
+    inbox
+    capture
+    head -c 4000 made/IMG_0001.jpg >"$IN/upload.jpg"
+    wait_for 30 pending_is 'false true '
+    mv "$IN/upload.jpg" "$IN/upload2.jpg"
+    pass_marker
+    mkdir "$IN/sub"
+    mv "$IN/upload2.jpg" "$IN/sub/IMG_0001.jpg"
+    pass_marker
+    tail -c +4001 made/IMG_0001.jpg >>"$IN/sub/IMG_0001.jpg"
+    wait_for 30 said frame sub/IMG_0001.jpg
+    wait_for 30 pending_is 'false true false '
+}
+
 test_row04_temporary_names()
 {
     inbox

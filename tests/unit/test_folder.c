@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <dlfcn.h>
 
+#include "capture/frame.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/time.h"
 #include "tests/unit/test.h"
 
 /* ---- a file system that fails ---- */
@@ -27,6 +29,24 @@ struct dirent *readdir(DIR *directory)
         return NULL;
     }
     return real(directory);
+}
+
+int real_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
+                    struct pf_frame *ret, struct pf_error *err);
+#define pf_frame_look real_frame_look
+#include "capture/frame.c"
+#undef pf_frame_look
+
+static bool locked; /* who writes a file lets nobody read it */
+
+int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
+                  struct pf_frame *ret, struct pf_error *err)
+{
+    if (!locked)
+        return real_frame_look(path, source, stamp, ret, err);
+    *ret = (struct pf_frame){.verdict = PF_FRAME_TROUBLE};
+    pf_fail_errno(&ret->reason, EACCES, "opening");
+    return 0;
 }
 
 /* ---- a folder, and what it says ---- */
@@ -195,5 +215,135 @@ TEST(a_root_that_cannot_be_listed_is_missing)
     pf_folder_scan(&folder);
     check_status("missing", strerror(EIO));
     CHECK(!file->gone);
+    end();
+}
+
+/* ---- what is on its way ---- */
+
+/* Puts the beginning of a picture there; 0: all of it. */
+static void put_part(const char *name, off_t size_bytes)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/%s", folder.root, name);
+    put_picture(name);
+    CHECK(!size_bytes || truncate(path, size_bytes) == 0);
+}
+
+/* An event of it, `after_ms` after the last. */
+static struct pf_file *see(const char *name, int64_t after_ms)
+{
+    char path[4300];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s", folder.root, name);
+    CHECK_EQ(stat(path, &st), 0);
+    folder.batch_ms += after_ms;
+    pf_folder_found(&folder, path, &st, folder.settle_ms);
+    return pf_files_find(folder.files, path);
+}
+
+static void begin_to_grow(void)
+{
+    begin();
+    folder.settle_ms = 100;
+    folder.batch_ms = pf_monotonic_ms();
+}
+
+static void check_pending(bool expected)
+{
+    json_t *status;
+    pf_folder_report_status(&folder);
+    status = said("status", NULL);
+    CHECK(status);
+    CHECK_EQ(json_is_true(json_object_get(status, "pending")), expected);
+    json_decref(status);
+}
+
+TEST(what_grows_is_pending_under_its_next_name_too)
+{
+    begin_to_grow();
+    put_part("upload.jpg", 400);
+    struct pf_file *old = see("upload.jpg", 0);
+    check_pending(false);
+    pf_folder_look(&folder, old);
+    check_pending(true);
+    put_part("IMG_1.JPG", 0);
+    struct pf_file *new = see("IMG_1.JPG", 0);
+    pf_folder_gone(&folder, old);
+    check_pending(true);
+    pf_folder_look(&folder, new);
+    CHECK_EQ(new->state, PF_FILE_SENT);
+    check_pending(false);
+
+    /* One that comes while nothing grows is none that grows. */
+    put_part("IMG_2.JPG", 0);
+    new = see("IMG_2.JPG", 0);
+    check_pending(false);
+    pf_folder_look(&folder, new);
+    CHECK_EQ(new->state, PF_FILE_SENT);
+    check_pending(false);
+    end();
+}
+
+TEST(a_file_that_its_writer_locks_grows_while_it_is_young)
+{
+    begin_to_grow();
+    put_part("IMG_1.JPG", 400);
+    struct pf_file *file = see("IMG_1.JPG", 0);
+    locked = true;
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_TROUBLE);
+    check_pending(true);
+    put_part("IMG_1.JPG", 0);
+    see("IMG_1.JPG", 0);
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_TROUBLE);
+    check_pending(true);
+    locked = false;
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_SENT);
+    check_pending(false);
+
+    /* One that nobody may read for good is none. */
+    char path[4300];
+    struct timespec long_ago[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000}};
+    snprintf(path, sizeof(path), "%s/IMG_2.JPG", folder.root);
+    put_part("IMG_2.JPG", 0);
+    CHECK_EQ(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    file = see("IMG_2.JPG", 0);
+    locked = true;
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, PF_FILE_TROUBLE);
+    check_pending(false);
+    end();
+}
+
+TEST(a_file_that_is_never_at_rest_grows_for_ten_minutes)
+{
+    begin_to_grow();
+    put_part("IMG_1.JPG", 200);
+    struct pf_file *file = see("IMG_1.JPG", 0);
+    put_part("IMG_1.JPG", 300);
+    see("IMG_1.JPG", 40);
+    check_pending(false); /* a copy that is quick */
+    put_part("IMG_1.JPG", 400);
+    see("IMG_1.JPG", 60);
+    check_pending(true);
+    file->grows_ms -= 599000;
+    put_part("IMG_1.JPG", 500);
+    see("IMG_1.JPG", 40);
+    check_pending(true);
+    file->grows_ms -= 1000;
+    put_part("IMG_1.JPG", 600);
+    see("IMG_1.JPG", 40);
+    check_pending(false);
+
+    /* The same, where it is scans that find it before it has rested. */
+    put_part("IMG_2.JPG", 200);
+    pf_folder_scan(&folder);
+    check_pending(false);
+    folder.settle_ms = 0;
+    put_part("IMG_2.JPG", 300);
+    pf_folder_scan(&folder);
+    check_pending(true);
     end();
 }
