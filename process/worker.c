@@ -19,11 +19,13 @@
 #include "config/base/version.h"
 #include "process/backend.h"
 #include "process/command.h"
+#include "process/machine.h"
 #include "process/room.h"
 #include "process/thumbnail.h"
 #include "process/worker_state.h"
 
 #define WARMING_MS 250
+#define GPU_BYTES  ((int64_t)1 << 30) /* of addresses, which nothing else takes so early */
 
 /* ---- events ---- */
 
@@ -335,13 +337,25 @@ static int read_commands(struct worker *worker)
     return r > 0 ? 0 : r;
 }
 
-static int limit_memory(int64_t mebibytes, struct pf_error *err)
+static int64_t address_bytes(void)
+{
+    int64_t pages = pf_machine_number("/proc/self/statm", NULL);
+    return pages < 0 ? 0 : pages * sysconf(_SC_PAGESIZE);
+}
+
+/* reserved_bytes: of addresses, which a GPU's driver took and does not give back with its context. They
+ * are no memory, and far more than any limit leaves. */
+static int limit_memory(int64_t mebibytes, int64_t reserved_bytes, struct pf_error *err)
 {
     struct rlimit limit;
     if (!mebibytes)
         return 0;
+    if (reserved_bytes >= GPU_BYTES)
+        pf_log_info("worker_memory: not counted are %lld MiB of addresses that a GPU's driver has "
+                    "reserved",
+                    (long long)reserved_bytes >> 20);
     getrlimit(RLIMIT_AS, &limit);
-    rlim_t wanted = (rlim_t)mebibytes << 20;
+    rlim_t wanted = ((rlim_t)mebibytes << 20) + (rlim_t)reserved_bytes;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max)
         wanted = limit.rlim_max;
     limit.rlim_cur = wanted;
@@ -393,12 +407,14 @@ static int run(struct worker *worker, struct pf_error *err)
     mallopt(M_ARENA_MAX, 2);
     pf_room_set(worker->settings.memory << 20, worker->settings.scratch);
     int r = pf_confine_files(&worker->confine, err);
+    int64_t before_bytes = address_bytes();
     if (r == 0)
         r = pf_device_choose(&worker->device, (enum pf_device_kind)worker->settings.device,
                              (enum pf_fuse)worker->settings.fuse, on_device_step, worker, err);
-    /* A GPU's driver reserves far more address space than there is memory. */
+    int64_t reserved_bytes = address_bytes() - before_bytes;
     if (r == 0 && worker->device.backend == &pf_backend_cpu)
-        r = limit_memory(worker->settings.worker_memory, err);
+        r = limit_memory(worker->settings.worker_memory, reserved_bytes > 0 ? reserved_bytes : 0,
+                         err);
     if (r == 0)
         r = pf_confine_calls(&worker->confine, worker->device.backend, err);
     if (r == 0)

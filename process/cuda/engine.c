@@ -29,14 +29,16 @@ static void cuda_close(void *opaque)
 static int cuda_start(void **ret_kept, char *ret_name, size_t size, struct pf_error *err)
 {
     struct pf_cuda_device device;
+    struct pf_cuda_kept *kept = NULL;
     int r = pf_cuda_device_find(&device, err);
-    if (r < 0)
-        return r;
-    struct pf_cuda_kept *kept = calloc(1, sizeof(*kept));
-    r = kept ? pf_cuda_store_new(&kept->store, err)
-             : pf_fail(err, ENOMEM, "out of memory for the GPU's backend");
+    if (r == 0)
+        r = (kept = calloc(1, sizeof(*kept))) != NULL
+                ? pf_cuda_store_new(&kept->store, err)
+                : pf_fail(err, ENOMEM, "out of memory for the GPU's backend");
     if (r < 0) {
         free(kept);
+        if (r != -ENODEV)
+            pf_cuda_device_close();
         return r;
     }
     snprintf(ret_name, size, "%s, compute capability %d.%d, %zu of %zu MiB free", device.name,
@@ -53,6 +55,7 @@ static void cuda_stop(void *opaque)
     pf_cuda_give_back(kept->store);
     pf_cuda_store_free(kept->store);
     free(kept);
+    pf_cuda_device_close();
 }
 
 static int cuda_find_decoder(char *ret_name, size_t size, struct pf_error *err)

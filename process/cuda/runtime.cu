@@ -77,6 +77,12 @@ int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
     return 0;
 }
 
+void pf_cuda_device_close(void)
+{
+    cudaDeviceReset();
+    cudaGetLastError(); /* a device that has failed says so again */
+}
+
 /* ---- a queue ---- */
 
 int pf_cuda_new(struct pf_cuda **ret, struct pf_cuda_store *store, struct pf_error *err)

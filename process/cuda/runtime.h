@@ -31,6 +31,10 @@ struct pf_cuda_device {
  * line: -ENODEV, there is no GPU or no driver; -ENXIO, it is not to be used (too old a driver, busy). */
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err);
 
+/* Takes the process's context away, with all that it holds of the device's memory: nothing of it is used any
+ * more. Without one, too. */
+void pf_cuda_device_close(void);
+
 struct pf_cuda;
 /* store: borrowed, outlives it; memory is taken from there and stays there. NULL: of the device, each time. */
 int pf_cuda_new(struct pf_cuda **ret, struct pf_cuda_store *store, struct pf_error *err);

@@ -23,6 +23,7 @@ struct fibers_control {
     /* Said by the fibers. */
     size_t allocated_bytes, most_allocated_bytes;
     long allocations;     /* made so far, of the device and of pinned memory */
+    long resets;          /* contexts taken away */
     long calls, launches; /* run-time calls that may fail; launches among them */
     char trouble[512];    /* what was wrong with the last launch that failed */
 };

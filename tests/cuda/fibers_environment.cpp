@@ -4,7 +4,8 @@
  *   FIBERS_FAIL_AFTER=N     in a worker, the N-th call fails, and all after it
  *   FIBERS_FAIL_ONCE=FILE   ... in the first one alone: it makes FILE
  * and what they say when it has ended in order:
- *   FIBERS_ACCOUNT=FILE     how often memory was taken, and how many bytes of the device were not given back
+ *   FIBERS_ACCOUNT=FILE     how often memory was taken, how many bytes of the device were not given back, and how
+ *                           often a context was taken away
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,6 +41,6 @@ __attribute__((destructor)) static void write_account(void)
     FILE *file = path ? fopen(path, "w") : NULL;
     if (!file)
         return;
-    fprintf(file, "%ld %zu\n", fibers.allocations, fibers.allocated_bytes);
+    fprintf(file, "%ld %zu %ld\n", fibers.allocations, fibers.allocated_bytes, fibers.resets);
     fclose(file);
 }

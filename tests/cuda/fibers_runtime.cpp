@@ -116,12 +116,15 @@ static size_t memory_bytes(void)
     return fibers.memory_bytes ? fibers.memory_bytes : MEMORY_BYTES;
 }
 
-/* As a driver does at its first call: the addresses of all of the memory, and the host's as well. */
+/* As a driver does at its first call: the addresses of all of the memory, and the host's as well. It keeps
+ * them. */
 static bool reserve_addresses(void)
 {
     const size_t bytes = 4 * MEMORY_BYTES;
-    void *all = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return all != MAP_FAILED && munmap(all, bytes) == 0;
+    static void *all = MAP_FAILED;
+    if (all == MAP_FAILED)
+        all = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return all != MAP_FAILED;
 }
 
 cudaError_t cudaGetDeviceCount(int *ret)
@@ -198,6 +201,8 @@ cudaError_t cudaDeviceReset(void)
 {
     lost = false;
     last_error = cudaSuccess;
+    shared_limits.clear();
+    fibers.resets++;
     return cudaSuccess;
 }
 

@@ -97,7 +97,7 @@ stack_times()
     done >commands
     FIBERS_ACCOUNT=$PWD/account "$PARFOCAL" process <commands >out 2>err || fail "$(cat err)"
     [ "$(grep -c '"verdict": *"fused"' out)" -eq $((3 * $1)) ] || fail "$(cat out)"
-    read -r taken left <account
+    read -r taken left _ <account
     [ "$left" -eq 0 ] || fail "$left bytes of the GPU were not given back"
 }
 
@@ -148,4 +148,20 @@ test_a_gpu_that_fails_ends_stack_with_its_reason()
     small_burst
     FIBERS_FAIL_AFTER=20 expect_status 0 "$PARFOCAL" process </dev/null
     check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("CUDA: "))'
+}
+
+# What its driver has reserved by then stays: worker_memory is what comes on top of it.
+test_a_gpu_that_fails_its_trial_leaves_a_limit_that_the_worker_can_live_with()
+{
+    need_fibers
+    small_burst
+    printf '{"cmd":"open","burst":"b"}\n' >commands
+    printf '{"cmd":"add","burst":"b","frame":"%s","path":"%s"}\n' a "$PWD"/burst/IMG_0001.jpg >>commands
+    FIBERS_FAIL_AFTER=20 FIBERS_ACCOUNT=$PWD/account "$PARFOCAL" process --worker-memory 4000 <commands >out 2>err || fail "$(cat err)"
+    check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("CUDA: "))'
+    check out 'select(.event == "frame") | .verdict == "fused"'
+    grep -q 'worker_memory: not counted are 65[0-9][0-9][0-9] MiB of addresses' err || fail "$(cat err)"
+    [ "$(cut -d ' ' -f 2- account)" = '0 1' ] || fail "the GPU's memory stays taken: $(cat account)"
+    # It is a limit all the same.
+    FIBERS_FAIL_AFTER=20 expect_status 1 "$PARFOCAL" process --worker-memory 1 </dev/null
 }
