@@ -40,6 +40,9 @@ struct pf_backend {
     /* Looks for what decodes JPEGs on the device, for load(); *ret_name: which it is, in words. NULL:
      * load() wants samples. The reason why there is none: -ENOTSUP. After start(), once per process. */
     int (*find_decoder)(char *ret_name, size_t size, struct pf_error *err);
+    /* What it makes of a coded frame, in the host's memory, to be judged. After find_decoder(). -ENOTSUP:
+     * it refuses. */
+    int (*decode)(struct pf_image **ret, const struct pf_image *coded, struct pf_error *err);
 
     /* settings and pool are borrowed for the engine's life. Engines with the same `kept` are used by
      * one thread at a time, all together. */

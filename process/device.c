@@ -10,6 +10,8 @@
 #include "process/codec.h"
 
 enum { TRIAL_WIDTH = 128, TRIAL_HEIGHT = 96, TRIAL_FRAMES = 2, TRIAL_STEP = 2 };
+/* More than 2 MP: a decoder may have other ways for pictures of a camera's size. Its last blocks are parts. */
+enum { LARGE_WIDTH = 1733, LARGE_HEIGHT = 1207 };
 #define TRIAL_NEAR  0.25 /* px */
 #define TRIAL_ALIKE 50   /* dB: decoders round otherwise, by a quarter of a grey level or so */
 
@@ -22,10 +24,10 @@ enum trial {
 
 /* A picture with detail at every size, the same further on for each frame: what is to be aligned and warped
  * has moved. */
-static struct pf_image *trial_frame(int index, struct pf_error *err)
+static struct pf_image *trial_frame(int width, int height, int index, struct pf_error *err)
 {
     struct pf_image *frame = NULL;
-    if (pf_image_new(&frame, TRIAL_WIDTH, TRIAL_HEIGHT, 8, 3, 1, 1, err) < 0)
+    if (pf_image_new(&frame, width, height, 8, 3, 1, 1, err) < 0)
         return NULL;
     for (int plane = 0; plane < 3; plane++)
         for (int y = 0; y < pf_image_plane_height(frame, plane); y++)
@@ -46,7 +48,7 @@ static struct pf_image *trial_frame(int index, struct pf_error *err)
 static int trial_picture(enum trial trial, int index, struct pf_image **ret_owner,
                          const struct pf_image **ret, struct pf_error *err)
 {
-    struct pf_image *frame = trial_frame(index, err);
+    struct pf_image *frame = trial_frame(TRIAL_WIDTH, TRIAL_HEIGHT, index, err);
     *ret = *ret_owner = frame;
     if (!frame)
         return -ENOMEM;
@@ -105,38 +107,62 @@ static int try_out(const struct pf_device *device, enum pf_fuse fuse, enum trial
     return r;
 }
 
-/* dB between two stacks, in the plane where they are least alike. */
-static double alike(const struct pf_image *a, const struct pf_image *b)
+static double sample(const struct pf_image *image, int plane, int x, int y)
+{
+    const char *row = (const char *)image->plane[plane] + (size_t)y * image->stride_bytes[plane];
+    return image->bits == 8 ? 257 * ((const uint8_t *)row)[x] : ((const uint16_t *)row)[x];
+}
+
+/* dB between two pictures, in the plane where they are least alike; what is too little is said. */
+static int judge(const struct pf_image *a, const struct pf_image *b, struct pf_error *err)
 {
     double least = INFINITY;
     for (int plane = 0; plane < a->planes; plane++) {
         int width = pf_image_plane_width(a, plane), height = pf_image_plane_height(a, plane);
         double sum = 0;
-        for (int y = 0; y < height; y++) {
-            const uint16_t *in = (const uint16_t *)((const char *)a->plane[plane] +
-                                                    (size_t)y * a->stride_bytes[plane]);
-            const uint16_t *other = (const uint16_t *)((const char *)b->plane[plane] +
-                                                       (size_t)y * b->stride_bytes[plane]);
-            for (int x = 0; x < width; x++)
-                sum += ((double)in[x] - other[x]) * ((double)in[x] - other[x]);
-        }
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                double off = sample(a, plane, x, y) - sample(b, plane, x, y);
+                sum += off * off;
+            }
         least = fmin(least, 10 * log10(65535.0 * 65535.0 * width * height / sum));
     }
-    return least;
+    if (least >= TRIAL_ALIKE)
+        return 0;
+    return pf_fail(err, ENOTSUP,
+                   "it decodes otherwise than libjpeg-turbo: %.0f dB, %d are needed (%d x %d)",
+                   least, TRIAL_ALIKE, a->width, a->height);
 }
 
 /* A decoder of the device's counts when the stack is what it is with the processor's. */
-static int try_decoder(const struct pf_device *device, enum pf_fuse fuse, struct pf_error *err)
+static int try_stack(const struct pf_device *device, enum pf_fuse fuse, struct pf_error *err)
 {
     struct pf_image *here = NULL, *there = NULL;
     int r = try_out(device, fuse, TRIAL_DECODED, &here, err);
     if (r == 0)
         r = try_out(device, fuse, TRIAL_CODED, &there, err);
-    double db = r == 0 ? alike(here, there) : 0;
-    if (r == 0 && !(db >= TRIAL_ALIKE))
-        r = pf_fail(err, ENOTSUP, "it decodes otherwise than libjpeg-turbo: %.0f dB, %d are needed",
-                    db, TRIAL_ALIKE);
+    if (r == 0)
+        r = judge(here, there, err);
     pf_image_free(here);
+    pf_image_free(there);
+    return r;
+}
+
+/* ... and a picture as large as a camera's as well. */
+static int try_large(const struct pf_device *device, struct pf_error *err)
+{
+    struct pf_image *coded = NULL, *there = NULL;
+    const struct pf_image *here = NULL;
+    struct pf_image *frame = trial_frame(LARGE_WIDTH, LARGE_HEIGHT, 0, err);
+    int r = frame ? pf_image_as_jpeg(&coded, frame, err) : -ENOMEM;
+    pf_image_free(frame);
+    if (r == 0)
+        r = pf_image_samples(coded, &here, err);
+    if (r == 0)
+        r = device->backend->decode(&there, coded, err);
+    if (r == 0)
+        r = judge(here, there, err);
+    pf_image_free(coded);
     pf_image_free(there);
     return r;
 }
@@ -155,7 +181,9 @@ static int find_decoder(struct pf_device *device, enum pf_fuse fuse, pf_device_p
     if (r == 0 && progress)
         progress("trying nvJPEG out", context);
     if (r == 0)
-        r = try_decoder(device, fuse, &why);
+        r = try_stack(device, fuse, &why);
+    if (r == 0)
+        r = try_large(device, &why);
     if (r == -EREMOTEIO)
         return pf_fail(err, EREMOTEIO, "%s", why.text);
     device->decodes = r == 0;

@@ -70,6 +70,48 @@ static int cuda_find_decoder(char *ret_name, size_t size, struct pf_error *err)
     return r;
 }
 
+static int cuda_decode(struct pf_image **ret, const struct pf_image *coded, struct pf_error *err)
+{
+    enum { ALIGNMENT = 256 }; /* of rows, as an engine has them */
+    struct pf_cuda *cuda = NULL;
+    struct pf_nvjpeg *nvjpeg = NULL;
+    struct pf_image *image = NULL;
+    struct pf_error lost = {0};
+    void *plane[3] = {NULL};
+    size_t stride[3] = {0}, rows[3] = {0};
+    int r = pf_cuda_new(&cuda, NULL, err);
+    if (r == 0)
+        r = pf_image_new(&image, coded->width, coded->height, 8, coded->planes,
+                         coded->chroma_shift_x, coded->chroma_shift_y, err);
+    for (int i = 0; r == 0 && i < coded->planes; i++) {
+        stride[i] = (image->stride_bytes[i] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        rows[i] = (size_t)pf_image_plane_height(image, i);
+        r = pf_cuda_alloc(cuda, &plane[i], stride[i] * rows[i], err);
+    }
+    if (r == 0)
+        r = pf_nvjpeg_new(&nvjpeg, cuda, pf_cuda_most_for_nvjpeg(coded->width, coded->height), err);
+    if (r == 0)
+        r = pf_nvjpeg_decode(nvjpeg, coded, plane, stride, err);
+    /* As of a frame: before anything that decoding uses goes away. */
+    if (cuda && pf_cuda_wait(cuda, &lost) < 0) {
+        pf_error_clear(err);
+        r = pf_fail(err, lost.code, "%s", lost.text);
+    }
+    for (int i = 0; r == 0 && i < coded->planes; i++)
+        pf_cuda_download_rows(cuda, image->plane[i], image->stride_bytes[i], plane[i], stride[i],
+                              (size_t)pf_image_plane_width(image, i), rows[i]);
+    if (r == 0)
+        r = pf_cuda_wait(cuda, err);
+    nvjpeg = pf_nvjpeg_free(nvjpeg);
+    for (int i = 0; cuda && i < 3; i++)
+        pf_cuda_release(cuda, plane[i]);
+    pf_cuda_free(cuda);
+    if (r < 0)
+        image = pf_image_free(image);
+    *ret = image;
+    return r;
+}
+
 static int cuda_open(void **ret, const struct pf_stack_settings *settings, struct pf_pool *pool,
                      struct pf_error *err)
 {
@@ -453,6 +495,7 @@ const struct pf_backend pf_backend_cuda = {
     .start = cuda_start,
     .stop = cuda_stop,
     .find_decoder = cuda_find_decoder,
+    .decode = cuda_decode,
     .open = cuda_open,
     .close = cuda_close,
     .load = cuda_load,

@@ -67,6 +67,8 @@ int pf_cuda_make_room(struct pf_cuda_engine *engine, const struct pf_image *fram
 int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error *err);
 /* For nvJPEG, once there is room for frames: -ENOTSUP, there is none for it, or no nvJPEG. */
 int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error *err);
+/* What nvJPEG may take for a picture, bytes of the device's memory and as many of the host's. */
+size_t pf_cuda_most_for_nvjpeg(int width, int height);
 void pf_cuda_give_memory(struct pf_cuda_engine *engine);
 /* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
 int pf_cuda_view_level(struct pf_cuda_engine *engine);

@@ -261,10 +261,15 @@ int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error 
     return r < 0 ? r : take_chunks(engine, err);
 }
 
+size_t pf_cuda_most_for_nvjpeg(int width, int height)
+{
+    return NVJPEG_BYTES + NVJPEG_PIXEL_BYTES * (size_t)width * (size_t)height;
+}
+
 int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error *err)
 {
-    size_t pixels = (size_t)engine->shape.width * (size_t)engine->shape.height;
-    size_t most = NVJPEG_BYTES + NVJPEG_PIXEL_BYTES * pixels, needs = most + spare_bytes(engine);
+    size_t most = pf_cuda_most_for_nvjpeg(engine->shape.width, engine->shape.height);
+    size_t needs = most + spare_bytes(engine);
     struct pf_room_state room;
     if (engine->nvjpeg)
         return 0;

@@ -58,7 +58,7 @@ driver=$(sed -n 's/.*Kernel Module[^0-9]*\([0-9][0-9.]*\).*/\1/p' /proc/driver/n
 "$dir/gpu_times" ${SIZES:-} | tee -a "$dir/GPU.md"
 status=${PIPESTATUS[0]}
 if [ "$status" -ne 0 ]; then
-    printf '\n**Not whole, or stacks too far apart: what makes this table ended with status %d.**\n' "$status" | tee -a "$dir/GPU.md"
+    printf '\n**Not whole, or results too far apart: what makes this table ended with status %d.**\n' "$status" | tee -a "$dir/GPU.md"
     failed=$((failed + 1))
 fi
 {

@@ -4,6 +4,7 @@
  * than the one that parfocal has of libjpeg-turbo, as the real library's does. It does as the environment says:
  *   NVJPEG_VERSION=N       its major version (12)
  *   NVJPEG_MOST_WIDTH=N    wider pictures are not supported
+ *   NVJPEG_NO_WIDTH=N      pictures as wide as this are not, either
  *   NVJPEG_STATUS=N        what comes of decoding
  *   NVJPEG_SWAPS=1         Cb and Cr change places
  *   NVJPEG_LOG=FILE        a line is added for every picture that it has decoded: its size
@@ -253,7 +254,8 @@ int nvjpegDecode(struct handle *handle, struct state *state, const unsigned char
         nvjpegGetImageInfo(handle, data, length, &components, &subsampling, widths, heights);
     if (status == SUCCESS && (format != 0 || components > 3 || !stream))
         status = INVALID_PARAMETER;
-    if (status == SUCCESS && widths[0] > number("NVJPEG_MOST_WIDTH", 1 << 16))
+    if (status == SUCCESS && (widths[0] > number("NVJPEG_MOST_WIDTH", 1 << 16) ||
+                              widths[0] == number("NVJPEG_NO_WIDTH", -1)))
         status = NOT_SUPPORTED;
     if (status == SUCCESS)
         status = number("NVJPEG_STATUS", SUCCESS);

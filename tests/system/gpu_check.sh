@@ -62,4 +62,7 @@ test_decoding_is_timed_where_there_is_a_library()
     RUNS=1 SEED=1 LD_LIBRARY_PATH=$BUILD/tests/nvjpeg/whole expect_status 0 "$BUILD/tests/gpu_times" 0.02
     grep -Eq '^\| 0.02 \| a JPEG of 0\.0 MB to the device: nvJPEG 12\.3, (4[5-9]|5[0-9])\.[0-9] dB \| [0-9.]+ \|' out ||
         { cat out; fail "no row"; }
+    # ... and when not, that is a failure.
+    NVJPEG_SWAPS=1 RUNS=1 SEED=1 LD_LIBRARY_PATH=$BUILD/tests/nvjpeg/whole expect_status 1 "$BUILD/tests/gpu_times" 0.02
+    grep -q 'nvJPEG decodes is too far from the frame' err || fail "$(cat err)"
 }

@@ -46,8 +46,8 @@ decoded_are()
     rm decoded
 }
 
-# What the trial at start decodes.
-TRIAL=2
+# What the trial at start decodes: two frames of a stack, and a large one.
+TRIAL=3
 
 test_jpegs_are_decoded_on_the_gpu_where_the_library_is_there()
 {
@@ -127,8 +127,17 @@ test_a_library_that_cannot_be_used_is_left_alone()
     expect_status 0 with_library whole "$PARFOCAL" stack burst/*.jpg -o d.png
     expect_status 0 with_library whole "$PARFOCAL" doctor
     grep -q 'by the processor: nvJPEG 12.3: it decodes otherwise than libjpeg-turbo' out || fail "$(grep gpu out)"
+    unset NVJPEG_SWAPS
+
+    # One that is not up to pictures as large as a camera's.
+    rm decoded
+    export NVJPEG_MOST_WIDTH=1000
+    expect_status 0 with_library whole "$PARFOCAL" stack burst/*.jpg -o e.png
+    expect_status 0 with_library whole "$PARFOCAL" doctor
+    grep -q 'by the processor: nvJPEG 12.3: nvJPEG: JPEG not supported (4)' out || fail "$(grep gpu out)"
+    [ "$(sort -u decoded)" = '128 x 96' ] || fail "decoded: $(cat decoded)"
     local stack
-    for stack in a b c d; do
+    for stack in a b c d e; do
         cmp without.png $stack.png || fail "another stack: $stack"
     done
 }
@@ -139,7 +148,7 @@ test_a_frame_that_the_library_refuses_is_the_processors()
     small_burst
     expect_status 0 "$PARFOCAL" stack burst/*.jpg -o without.png
     export NVJPEG_LOG=$T/decoded
-    NVJPEG_MOST_WIDTH=150 expect_status 0 with_library whole "$PARFOCAL" stack burst/*.jpg -o a.png --json
+    NVJPEG_NO_WIDTH=200 expect_status 0 with_library whole "$PARFOCAL" stack burst/*.jpg -o a.png --json
     check out '.engine.device == "cuda" and .fused == 3'
     cmp without.png a.png || fail "another stack"
     decoded_are $TRIAL
