@@ -222,9 +222,7 @@ const char *pf_record_captured(const struct pf_record *record, char to[PF_RECORD
 
 bool pf_record_replaces(const struct pf_record *now, const struct pf_record *before)
 {
-    bool same_time =
-        now->capture_ms < 0 ? before->capture_ms < 0 : now->capture_ms == before->capture_ms;
-    return same_time && !strcmp(now->path, before->path);
+    return now->capture_ms < 0 ? before->capture_ms < 0 : now->capture_ms == before->capture_ms;
 }
 
 bool pf_record_has_serial(const struct pf_record *record)

@@ -47,8 +47,8 @@ int pf_record_from_json(const json_t *object, struct pf_record **ret, struct pf_
 struct pf_record *pf_record_copy(const struct pf_record *record); /* NULL on out of memory */
 struct pf_record *pf_record_free(struct pf_record *record);       /* NULL-safe, returns NULL */
 
-/* Whether `now` is the shot of `before` anew in the same file, which was told before all of it was
- * written or has been written into since. Where no capture time tells shots apart the file does. */
+/* Whether `now` in the file of `before` is the same shot anew: that was told before all of it was
+ * written, or has been written into since. Where no capture time tells shots apart the file does. */
 bool pf_record_replaces(const struct pf_record *now, const struct pf_record *before);
 
 /* Whether `serial` tells bodies apart: "", "0000000" and the like are what a body writes that has

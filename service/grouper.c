@@ -422,6 +422,29 @@ int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, 
     return 0;
 }
 
+int pf_grouper_rename(struct pf_grouper *grouper, const struct pf_identity *frame, const char *path,
+                      struct pf_error *err)
+{
+    void *const *known = tfind(frame, &grouper->known, compare_identities);
+    if (!known)
+        return 0;
+    if (pf_decisions_reserve(&grouper->decisions, 1) < 0)
+        return out_of_memory(err);
+    struct pf_shot *shot = *known; /* its first member is what the tree is of */
+    struct pf_grouper_burst *burst = NULL;
+    if (!pf_shot_rename(shot, path))
+        return 0;
+    for (size_t i = 0; !burst && i < grouper->stream_count; i++)
+        burst = pf_stream_burst_of(grouper->streams[i], shot);
+    if (!burst)
+        return 0; /* it is held */
+    pf_grouper_burst_renamed(burst, shot, &grouper->settings);
+    if (burst->open && pf_grouper_burst_is_full(burst, &grouper->settings))
+        complete(grouper, burst, PF_BURST_EXPECTED);
+    forget_old_bursts(grouper);
+    return 0;
+}
+
 /* Silence closes the burst; a held frame behind it tells the better reason. */
 static enum pf_burst_reason reason_of_silence(const struct pf_grouper *grouper,
                                               const struct pf_stream *stream,

@@ -112,6 +112,12 @@ void pf_grouper_drive_ended(struct pf_grouper *grouper, int64_t bracket);
 int pf_grouper_feed(struct pf_grouper *grouper, const struct pf_record *record, int64_t now_ms,
                     struct pf_error *err);
 
+/* The content of a frame that was fed or restored (another one: nothing happens) is in this file now, as
+ * well or again. A frame without a capture time goes by its newest name: where another one has taken its
+ * file it counts again. May complete the burst; one that is complete stays so. -ENOMEM. */
+int pf_grouper_rename(struct pf_grouper *grouper, const struct pf_identity *frame, const char *path,
+                      struct pf_error *err);
+
 /* Lets time pass: places held frames, completes bursts. -ENOMEM: call it again later. */
 int pf_grouper_advance(struct pf_grouper *grouper, int64_t now_ms, struct pf_error *err);
 

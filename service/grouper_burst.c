@@ -247,13 +247,29 @@ static bool is_again(const struct pf_grouper_burst *burst, const struct pf_shot 
     return !shot->by_arrival && find_replaced(burst, shot) < burst->count;
 }
 
+static void take_out(struct pf_grouper_burst *burst, size_t at)
+{
+    burst->total--;
+    burst->count -= at < burst->count;
+    memmove(burst->shots + at, burst->shots + at + 1,
+            (burst->total - at) * sizeof(struct pf_shot *));
+}
+
+static void put_in(struct pf_grouper_burst *burst, struct pf_shot *shot)
+{
+    size_t at = position(burst, shot);
+    memmove(burst->shots + at + 1, burst->shots + at, (burst->total - at) * sizeof(shot));
+    burst->shots[at] = shot;
+    burst->count++;
+    burst->total++;
+}
+
 /* Of those that count to those that do not. */
 static void set_behind(struct pf_grouper_burst *burst, size_t at)
 {
     struct pf_shot *shot = burst->shots[at];
-    memmove(burst->shots + at, burst->shots + at + 1, (burst->total - 1 - at) * sizeof(shot));
-    burst->shots[burst->total - 1] = shot;
-    burst->count--;
+    take_out(burst, at);
+    burst->shots[burst->total++] = shot;
 }
 
 /* Without a capture time only the file's name says that a shot is one again. A program that writes all
@@ -274,11 +290,7 @@ void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, 
     if (burst->count)
         note_delay(burst, delay_ms(burst, shot));
     replace(burst, shot);
-    size_t at = position(burst, shot);
-    memmove(burst->shots + at + 1, burst->shots + at, (burst->total - at) * sizeof(shot));
-    burst->shots[at] = shot;
-    burst->count++;
-    burst->total++;
+    put_in(burst, shot);
     burst->open = true;
     burst->heard = shot;
     burst->heard_ms = now_ms;
@@ -289,6 +301,29 @@ void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, 
      * but by their lenses). */
     if (burst->over && shot->time_ms > burst->over_ms)
         burst->over = false;
+    burst->limit_ms = limit_ms(burst, settings);
+}
+
+bool pf_shot_rename(struct pf_shot *shot, const char *path)
+{
+    uint64_t path_hash = XXH3_64bits(path, strlen(path));
+    if (!shot->by_arrival && path_hash != shot->path_hash)
+        return false;
+    shot->path_hash = path_hash;
+    return true;
+}
+
+void pf_grouper_burst_renamed(struct pf_grouper_burst *burst, struct pf_shot *shot,
+                              const struct pf_grouper_settings *settings)
+{
+    size_t at = 0;
+    while (burst->shots[at] != shot)
+        at++;
+    take_out(burst, at);
+    at = find_replaced(burst, shot);
+    if (at < burst->count)
+        set_behind(burst, at);
+    put_in(burst, shot);
     burst->limit_ms = limit_ms(burst, settings);
 }
 

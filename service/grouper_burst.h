@@ -28,6 +28,9 @@ struct pf_shot {
 int pf_shot_new(struct pf_shot **ret, const struct pf_record *record, int64_t now_ms,
                 uint64_t order);
 struct pf_shot *pf_shot_free(struct pf_shot *shot); /* NULL-safe, returns NULL */
+/* Its content is in this file as well. False: that says nothing, for its time tells what is the same
+ * shot. */
+bool pf_shot_rename(struct pf_shot *shot, const char *path);
 /* Capture order: <0, 0 (the same shot), >0. */
 int pf_shot_compare(const struct pf_shot *a, const struct pf_shot *b);
 
@@ -62,6 +65,10 @@ int pf_grouper_burst_reserve(struct pf_grouper_burst *burst);
 /* Takes the shot over; it must have been reserved. */
 void pf_grouper_burst_add(struct pf_grouper_burst *burst, struct pf_shot *shot, int64_t now_ms,
                           const struct pf_grouper_settings *settings);
+
+/* A shot of the burst has another name, or its own once more: it counts, and replaces one of that name. */
+void pf_grouper_burst_renamed(struct pf_grouper_burst *burst, struct pf_shot *shot,
+                              const struct pf_grouper_settings *settings);
 
 /* PF_BURST_OPEN: the shot fits, *ret_distance_ms is its distance in time (0 inside). Else why not. */
 enum pf_burst_reason pf_grouper_burst_refuses(const struct pf_grouper_burst *burst,

@@ -119,3 +119,13 @@ struct pf_grouper_burst *pf_stream_find(const struct pf_stream *stream, int64_t 
             return stream->bursts[i];
     return NULL;
 }
+
+struct pf_grouper_burst *pf_stream_burst_of(const struct pf_stream *stream,
+                                            const struct pf_shot *shot)
+{
+    for (size_t i = 0; i < stream->burst_count; i++)
+        for (size_t k = 0; k < stream->bursts[i]->total; k++)
+            if (stream->bursts[i]->shots[k] == shot)
+                return stream->bursts[i];
+    return NULL;
+}

@@ -22,6 +22,8 @@ struct pf_stream *pf_stream_free(struct pf_stream *stream); /* NULL-safe, return
 
 bool pf_stream_has_open(const struct pf_stream *stream);
 struct pf_grouper_burst *pf_stream_find(const struct pf_stream *stream, int64_t number);
+struct pf_grouper_burst *pf_stream_burst_of(const struct pf_stream *stream,
+                                            const struct pf_shot *shot);
 /* The nearest burst that accepts the shot, NULL none. */
 struct pf_grouper_burst *pf_stream_nearest(const struct pf_grouper_settings *settings,
                                            const struct pf_stream *stream,

@@ -205,6 +205,66 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record)
     pf_timer_set(service->grouper_timer, 0);
 }
 
+/* ---- frames that change names ---- */
+
+/* Whether a file holds the frame, though not the one that it went by. */
+static bool has_other_file(struct pf_service *service, struct pf_job_frame *frame)
+{
+    struct pf_journal_frames known = {0};
+    struct pf_error err = {0};
+    if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) < 0) {
+        pf_log_error("%s", err.text);
+        return true; /* the worker will find out */
+    }
+    bool has = known.items[0].path_count > 0;
+    pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count);
+    pf_journal_frames_free(&known);
+    return has;
+}
+
+/* What this file held before is gone, as a replay would find, and stands for nothing any more: the same
+ * shot, or one without a capture time that has no other file. */
+static void supersede(struct pf_service *service, struct pf_job *job, const struct pf_record *now,
+                      const char *path)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (frame->record != now && !frame->excluded && !strcmp(pf_job_file(frame), path) &&
+            pf_record_replaces(now, frame->record) &&
+            (now->capture_ms >= 0 || !has_other_file(service, frame)))
+            pf_stacking_replaced(service, job, frame);
+    }
+}
+
+/* Content that is known is in one more file, or in its own again. */
+static void renamed(struct pf_service *service, const struct pf_record *record)
+{
+    struct pf_error err = {0};
+    struct pf_job *job = pf_scheduler_jobs(service->scheduler);
+    struct pf_job_frame *frame = NULL;
+    if (pf_grouper_rename(service->grouper, &record->id, record->path, &err) < 0)
+        pf_log_error("%s", err.text);
+    take_decisions(service);
+    pf_timer_set(service->grouper_timer, 0);
+    while (job && !(frame = pf_job_find(job, record->id.text)))
+        job = job->next;
+    if (!job || job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING)
+        return;
+    if (record->capture_ms < 0)
+        pf_job_take_other_file(frame, (char *const[]){record->path}, 1);
+    else if (strcmp(pf_job_file(frame), record->path) != 0)
+        return;
+    if (frame->replaced && !frame->discarded) {
+        pf_log_about(PF_LOG_INFO, PF_ABOUT_FRAME(job, frame), "%s is taken back: it is in %s",
+                     pf_base_name(frame->record->path), record->path);
+        pf_scheduler_include(service->scheduler, job, frame);
+        pf_events_publish(
+            service->events, "frame.restored",
+            json_pack("{s:s, s:s}", "burst", job->name, "frame", frame->record->id.text));
+    }
+    supersede(service, job, frame->record, record->path);
+}
+
 /* ---- what the ledger has written ---- */
 
 static void recorded(struct pf_service *service, struct pf_entry *entry)
@@ -227,6 +287,7 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
         pf_driving_lost(service, record);
         pf_log_about(PF_LOG_INFO, PF_ABOUT_RECORD(record),
                      "frame %s: the same content is known already; one frame", name);
+        renamed(service, record);
     }
     pf_record_free(record);
 }
@@ -252,18 +313,6 @@ static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_e
     }
     pf_scheduler_add(service->scheduler, job);
     return job;
-}
-
-/* What its file held before is gone, as a replay would find, and stands for nothing any more. */
-static void supersede(struct pf_service *service, struct pf_job *job, const struct pf_identity *by)
-{
-    const struct pf_record *now = pf_job_find(job, by->text)->record;
-    for (size_t i = 0; i < job->count; i++) {
-        struct pf_job_frame *frame = &job->frames[i];
-        if (frame->record != now && !frame->excluded && pf_record_replaces(now, frame->record))
-            pf_scheduler_exclude(service->scheduler, job, frame,
-                                 "its file has been replaced by another one");
-    }
 }
 
 static int act(struct pf_service *service, struct pf_entry *entry, struct pf_error *err)
@@ -307,7 +356,8 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
         struct pf_identity id = record->id;
         if (pf_job_add(job, record, err) < 0)
             return -err->code;
-        supersede(service, job, &id);
+        record = pf_job_find(job, id.text)->record;
+        supersede(service, job, record, record->path);
         if (decision->opened || decision->late)
             pf_tell_burst(service, "burst.opened", job->burst, NULL);
         pf_events_publish(

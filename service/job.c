@@ -214,6 +214,24 @@ const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_
     return before;
 }
 
+const char *pf_job_file(const struct pf_job_frame *frame)
+{
+    return frame->path ? frame->path : frame->record->path;
+}
+
+void pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count)
+{
+    const char *other = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(paths[i], pf_job_file(frame)) != 0)
+            other = paths[i];
+    char *path = other ? strdup(other) : NULL;
+    if (path) {
+        free(frame->path);
+        frame->path = path;
+    }
+}
+
 bool pf_job_regroup(struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++)

@@ -22,6 +22,8 @@ enum pf_job_step {
     PF_STEP_DONE,    /* `result` is there, or it is excluded */
 };
 
+#define PF_JOB_REPLACED_REASON "its file has been replaced by another one"
+
 struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */
@@ -30,6 +32,7 @@ struct pf_job_frame {
     bool decoding;  /* the worker has named it as one in hand */
     bool excluded;  /* set aside by the service: not sent again */
     bool discarded; /* excluded by hand */
+    bool replaced;  /* excluded because another one has its file; it comes back with the content */
     bool stray;     /* excluded because it is of a smaller group (process/stray.h) */
     bool no_room;   /* the worker had no room for it last time */
     int group;
@@ -186,6 +189,11 @@ const struct pf_record **pf_job_order(const struct pf_job *job);
 /* Of the frames that the worker has or has had the one that comes right before this one in capture
  * order; borrowed, NULL: none does. */
 const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_job_frame *frame);
+
+/* The file that the frame is read from. */
+const char *pf_job_file(const struct pf_job_frame *frame);
+/* Another file with the same content serves as well; the newest (last) of these is the best. */
+void pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count);
 
 /* All frames are done: true when the burst is to be stacked again, without the frames whose group
  * pf_stray_is_out() then. Those that had been left out and are not any more come back with this. */

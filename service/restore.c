@@ -20,28 +20,33 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
     struct pf_job_frame *frame = &job->frames[job->count - 1];
     frame->attempts = known->attempts;
     frame->told = known->state == PF_FRAME_FUSED ? 'f' : known->state == PF_FRAME_ASIDE ? 'a' : 0;
+    /* The file that had it first may hold another picture now (a camera's counter wraps). */
+    bool same = false;
+    for (size_t i = 0; i < known->path_count; i++)
+        same = same || !strcmp(known->paths[i], record->path);
     frame->discarded = json_is_true(json_object_get(known->scores, "discarded"));
-    if (frame->discarded || (!anew && json_is_true(json_object_get(known->scores, "excluded")))) {
+    frame->replaced = json_is_true(json_object_get(known->scores, "replaced"));
+    bool back = frame->replaced && (same || (record->capture_ms < 0 && known->path_count));
+    bool excluded = json_is_true(json_object_get(known->scores, "excluded")) && !back;
+    if (frame->discarded || (!anew && excluded)) {
         frame->excluded = true;
         pf_job_set_step(job, frame, PF_STEP_DONE);
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
         frame->result = json_deep_copy(known->scores); /* for the sidecar */
         json_object_del(frame->result, "excluded");
         json_object_del(frame->result, "discarded");
+        json_object_del(frame->result, "replaced");
     }
-    /* The file that had it first may hold another picture now (a camera's counter wraps). */
-    bool same = false;
-    for (size_t i = 0; i < known->path_count; i++)
-        same = same || !strcmp(known->paths[i], known->record->path);
     if (!same && known->path_count) {
         frame->path = strdup(known->paths[known->path_count - 1]);
         if (!frame->path)
             return pf_fail(err, ENOMEM, "out of memory for a frame");
     } else if (!same && !frame->excluded) {
-        frame->excluded = true;
+        frame->excluded = frame->replaced = true;
         pf_job_set_step(job, frame, PF_STEP_DONE);
-        snprintf(frame->reason, sizeof(frame->reason), "its file has been replaced by another one");
+        snprintf(frame->reason, sizeof(frame->reason), "%s", PF_JOB_REPLACED_REASON);
     }
+    frame->replaced = frame->replaced && frame->excluded;
     return 0;
 }
 
@@ -105,6 +110,20 @@ int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *bu
     return r;
 }
 
+/* The grouper has got the frames by their first names, which may be others' now. */
+static int rename_frames(struct pf_service *service, const struct pf_journal_frames *frames,
+                         struct pf_error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < frames->count; i++) {
+        const struct pf_journal_frame *frame = &frames->items[i];
+        if (frame->path_count && strcmp(frame->paths[frame->path_count - 1], frame->record->path))
+            r = pf_grouper_rename(service->grouper, &frame->record->id,
+                                  frame->paths[frame->path_count - 1], err);
+    }
+    return r;
+}
+
 static int restore_burst(struct pf_service *service, const struct pf_journal_burst *burst,
                          struct pf_error *err)
 {
@@ -124,6 +143,8 @@ static int restore_burst(struct pf_service *service, const struct pf_journal_bur
         reason = PF_BURST_GAP;
     r = pf_grouper_restore(service->grouper, burst->number, reason, order, frames.count,
                            pf_monotonic_ms(), err);
+    if (r >= 0)
+        r = rename_frames(service, &frames, err);
     if (r < 0 || (!open && burst->state != PF_BURST_STATE_COMPLETE))
         goto out;
     for (size_t i = 0; open && i < frames.count; i++)
@@ -181,6 +202,8 @@ static int restore_loose_frames(struct pf_service *service, struct pf_error *err
         if (record)
             pf_pairing_feed(service, record);
     }
+    if (r >= 0)
+        r = rename_frames(service, &frames, err);
     pf_journal_frames_free(&frames);
     return r;
 }

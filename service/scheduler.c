@@ -69,11 +69,11 @@ static bool send_frames(struct pf_scheduler *scheduler)
     if (written && written->ahead != PF_AHEAD_WRITING && (one_by_one || written->alone))
         return true;
     while (sent < window && (frame = pf_jobs_next_frame(scheduler->jobs, &job))) {
-        const char *path = frame->path ? frame->path : frame->record->path;
         const struct pf_record *before = pf_job_before(job, frame);
-        json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:s?}", "cmd", "add", "burst", job->key,
-                                   "frame", frame->record->id.text, "path", pf_json_bytes(path),
-                                   "after", before ? before->id.text : NULL);
+        json_t *object =
+            json_pack("{s:s, s:s, s:s, s:o, s:s?}", "cmd", "add", "burst", job->key, "frame",
+                      frame->record->id.text, "path", pf_json_bytes(pf_job_file(frame)), "after",
+                      before ? before->id.text : NULL);
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
         if (!pf_worker_tell(scheduler->worker, object))
             return false;
@@ -435,7 +435,7 @@ void pf_scheduler_exclude(struct pf_scheduler *scheduler, struct pf_job *job,
 void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame)
 {
-    frame->excluded = frame->discarded = frame->stray = false;
+    frame->excluded = frame->discarded = frame->replaced = frame->stray = false;
     pf_job_set_step(job, frame, PF_STEP_WAITING);
     frame->reason[0] = '\0';
     json_decref(frame->result);

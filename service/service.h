@@ -129,6 +129,9 @@ struct pf_source *pf_stacking_source(const struct pf_service *service, const cha
 /* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
  * have it. */
 void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);
+/* Sets a frame aside whose content is in no file any more. */
+void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
+                          struct pf_job_frame *frame);
 /* A burst has failed, now or in an earlier run: it is a trouble that can be retried. */
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason);
 /* It is no trouble any more. */

@@ -193,6 +193,8 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
         json_object_set_new(entry->scores, "excluded", json_true());
     if (frame->discarded)
         json_object_set_new(entry->scores, "discarded", json_true());
+    if (frame->replaced)
+        json_object_set_new(entry->scores, "replaced", json_true());
 }
 
 static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
@@ -299,18 +301,11 @@ static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const cha
     pf_ledger_add(service->ledger, PF_ENTRY_ATTEMPT)->frame = frame->record->id;
 }
 
-/* Another file with the same content serves as well; the newest name is the best. */
-static void take_other_path(struct pf_job_frame *frame, const struct pf_journal_frame *known)
+void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
+                          struct pf_job_frame *frame)
 {
-    const char *tried = frame->path ? frame->path : frame->record->path, *other = NULL;
-    for (size_t i = 0; i < known->path_count; i++)
-        if (strcmp(known->paths[i], tried) != 0)
-            other = known->paths[i];
-    char *path = other ? strdup(other) : NULL;
-    if (path) {
-        free(frame->path);
-        frame->path = path;
-    }
+    frame->replaced = true;
+    pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 
 /* A frame is lost when its file is gone and others are there: a missing mount is waited for. */
@@ -327,7 +322,7 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
                      reason, job->name);
     snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
     if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0) {
-        take_other_path(frame, &known.items[0]);
+        pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count);
         replaced = known.items[0].path_count == 0;
     }
     pf_journal_frames_free(&known);
@@ -339,8 +334,7 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
         pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }
     if (replaced)
-        pf_scheduler_exclude(service->scheduler, job, frame,
-                             "its file has been replaced by another one");
+        pf_stacking_replaced(service, job, frame);
 }
 
 /* ---- room ---- */

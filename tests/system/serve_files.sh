@@ -110,6 +110,68 @@ test_a_file_without_a_time_that_changes_is_one_frame()
     stop_service
 }
 
+# Put back as it was: its first content is the frame again, and what was there meanwhile is none.
+test_a_file_that_is_put_back_is_one_frame()
+{
+    local files name
+    begin_and_change jpg
+    name=${files[1]##*/}
+    drop "${files[1]}"
+    await_log "$name is taken back"
+    wait_for 20 eval '[ "$(grep -c "$name set aside: its file has been replaced" service.err)" -eq 2 ]'
+    drop "${files[3]}"
+    wait_for 20 eval '[ "$(grep -c "${files[3]##*/}.*scored" service.err)" -eq 1 ]'
+    stop_service
+    serve --expected-frames 5 --gap 30
+    await_log 'burst .* goes on: open, 5 frames'
+    drop "${files[4]}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
+    stop_service
+}
+
+# latest FILE COUNT: that file as what a program has written last, which is the frame of this number.
+latest()
+{
+    cp "$1" inbox/.latest
+    mv inbox/.latest inbox/latest.png
+    wait_for 20 eval '[ "$(grep -c "frame latest.png: .* MB" service.err)" -eq '"$2"' ]'
+}
+
+# kept FILE COUNT: under a name of its own
+kept()
+{
+    drop "$1"
+    wait_for 20 eval '[ "$(grep -c "same content is known already" service.err)" -eq '"$2"' ]'
+}
+
+# Each picture is kept under a name of its own, which is told before the next one is written, or after.
+test_frames_of_one_file_are_kept_under_other_names()
+{
+    local files i
+    make_burst burst --format png --no-exif
+    mkdir_inbox
+    files=(burst/*.png)
+    serve --expected-frames 5 --gap 30
+    for i in 0 1 2; do
+        latest "${files[i]}" $((i + 1))
+        kept "${files[i]}" $((i + 1))
+    done
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
+    log_lacks 'set aside'
+    stop_service
+    serve --expected-frames 5 --gap 30
+    await_log 'burst .* goes on: open, 3 frames'
+    latest "${files[3]}" 1
+    latest "${files[4]}" 2
+    await_log 'latest.png set aside: its file has been replaced by another one'
+    kept "${files[3]}" 1
+    await_log 'latest.png is taken back: it is in .*/inbox/'
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 0 and ([.frames[].path] | unique | length) == 5'
+    stop_service
+}
+
 # Not while a frame is on its way that may have it: it comes, or comes to nothing.
 test_skipped_plane_is_not_told_while_frames_are_on_their_way()
 {

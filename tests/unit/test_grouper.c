@@ -120,6 +120,54 @@ TEST(grouper_finish_by_hand)
     world_free(&world);
 }
 
+/* A program writes one file again and again and keeps each picture under a name of its own, which is told
+ * before or after the next one. */
+TEST(grouper_frames_that_have_another_name_count)
+{
+    for (int after = 0; after < 2; after++) {
+        struct world world = {0};
+        struct pf_error err = {0};
+        begin(&world, &(struct pf_grouper_settings){.expected_frames = 12});
+        for (int i = 0; i < 12; i++) {
+            char name[32];
+            int kept = i - after;
+            add_run(&world, &(struct run){1, i * 1000, .counter = 1, .no_time = true});
+            play(&world, i);
+            snprintf(name, sizeof(name), "/in/kept-%d.jpg", kept);
+            if (kept >= 0)
+                CHECK_OK(pf_grouper_rename(world.grouper, &world.records[kept]->id, name, &err),
+                         &err);
+        }
+        hear(&world);
+        check_story(&world, "1[0-11] expected count");
+        CHECK_OK(pf_grouper_rename(world.grouper, &(struct pf_identity){"none"}, "/in/a", &err),
+                 &err);
+        world_free(&world);
+    }
+}
+
+/* Content that comes back into its file takes the place of what was in it meanwhile. A copy of what has
+ * been touched up since is no shot more. */
+TEST(grouper_content_that_comes_back_is_one_frame)
+{
+    for (int no_time = 0; no_time < 2; no_time++) {
+        struct world world = {0};
+        struct pf_error err = {0};
+        begin(&world, &(struct pf_grouper_settings){.expected_frames = 3});
+        add_run(&world, &(struct run){1, 0, 0, 0, 0, 1, .no_time = no_time});
+        add_run(&world, &(struct run){1, 300, 0, 0, 0, 1, .no_time = no_time});
+        play(&world, 0);
+        const struct pf_record *first = world.records[0];
+        CHECK_OK(pf_grouper_rename(world.grouper, &first->id, first->path, &err), &err);
+        if (!no_time)
+            CHECK_OK(pf_grouper_rename(world.grouper, &first->id, "/in/kept.jpg", &err), &err);
+        add_run(&world, &(struct run){2, 600, 300, 600, 300, 2, .no_time = no_time});
+        play(&world, 2);
+        check_story(&world, "1[0-3] expected count");
+        world_free(&world);
+    }
+}
+
 /* Nothing but the end by hand tells the next bracket from files that are written again. */
 TEST(grouper_names_without_a_time_are_used_again_after_the_end_by_hand)
 {
