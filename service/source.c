@@ -19,6 +19,7 @@
 #define FEED_BYTES              (1u << 20) /* known files queued at a time */
 #define SCAN_DELAY_MS           5000 /* between two frames of a first scan, or of a camera, at the most */
 #define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
+#define RESTART_DELAY_MS        120000 /* that its process may take to say again what grows */
 
 struct known {
     char *path;
@@ -46,6 +47,7 @@ struct pf_source {
     json_t *doing;           /* what it was asked, with how far it is; NULL nothing */
     bool is_camera, pending; /* frames are on their way */
     int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
+    struct event *growing;   /* set while files of a folder are on their way */
     struct event *silence;   /* fires when it has said nothing for too long */
     int64_t silence_ms;
     char silent[96]; /* a folder's: that it is so; "": it is not */
@@ -101,13 +103,34 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
                  "it has not answered for %.0f s: does its mount hang?", source->silence_ms / 1e3);
         pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
                      source->silent);
+        event_del(source->growing);
         source->handlers.changed(source, source->context);
+        source->handlers.batch(source->context);
         return;
     }
     pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
                  "source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
                  source->name, source->silence_ms / 1e3);
     pf_child_kill(source->child);
+}
+
+/* It is at work: what it has said of files on their way holds for as long again. Of one whose process has
+ * begun anew what was said before does, until it has looked at everything. */
+static void watch_growing(struct pf_source *source)
+{
+    if (source->is_camera)
+        return;
+    if (source->pending)
+        pf_timer_set(source->growing, GROWING_DELAY_MS);
+    else if (source->scanned)
+        event_del(source->growing);
+}
+
+static void on_grown(evutil_socket_t fd, short what, void *context)
+{
+    struct pf_source *source = context;
+    (void)fd, (void)what;
+    source->handlers.batch(source->context);
 }
 
 /* Tells known files until enough are queued; the rest follows when these are taken. */
@@ -165,7 +188,10 @@ static void on_status(struct pf_source *source, const json_t *event)
     const char *mode = json_string_value(json_object_get(event, "mode"));
     /* What a camera has shot lies in the spool, whatever becomes of the camera. */
     source->present = source->is_camera || (state && strcmp(state, "missing") != 0);
-    source->pending = json_is_true(json_object_get(event, "pending"));
+    bool pending = source->present && json_is_true(json_object_get(event, "pending"));
+    if (!source->present || (source->pending && !pending))
+        event_del(source->growing);
+    source->pending = pending;
     source->polling = mode && !strcmp(mode, "polling");
     json_decref(source->status);
     source->status = json_deep_copy(event);
@@ -237,6 +263,7 @@ static void on_message(const json_t *event, void *context)
         pf_child_healthy(source->child);
         source->scanned = true;
     }
+    watch_growing(source);
 }
 
 static void on_batch(void *context)
@@ -271,6 +298,8 @@ static void on_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_source *source = context;
     int64_t asked = source->asked;
+    if (source->pending && event_pending(source->growing, EV_TIMEOUT, NULL))
+        pf_timer_set(source->growing, RESTART_DELAY_MS);
     source->present = source->pending = false;
     source->asked = 0;
     json_decref(source->doing);
@@ -316,7 +345,8 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
     source->silence_ms =
         (int64_t)((source->is_camera ? settings->camera_timeout : settings->folder_timeout) * 1000);
     source->silence = evtimer_new(base, on_silence, source);
-    if (!source->silence)
+    source->growing = evtimer_new(base, on_grown, source);
+    if (!source->silence || !source->growing)
         r = pf_fail(err, ENOMEM, "out of memory for source %s", name);
     if (!r)
         r = pf_options_add(&options, "capture", err);
@@ -353,6 +383,8 @@ struct pf_source *pf_source_free(struct pf_source *source)
     pf_blame_free(&source->blame);
     if (source->silence)
         event_free(source->silence);
+    if (source->growing)
+        event_free(source->growing);
     json_decref(source->status);
     json_decref(source->doing);
     free(source->ended);
@@ -510,15 +542,20 @@ bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
     return source->present && source->scanned_files > 0 && source->scanned_ms >= since_ms;
 }
 
+static bool is_growing(const struct pf_source *source)
+{
+    return event_pending(source->growing, EV_TIMEOUT, NULL);
+}
+
 bool pf_source_is_pending(const struct pf_source *source)
 {
-    return source->present && (source->pending || !source->scanned);
+    bool fetches = source->is_camera && source->pending;
+    return is_growing(source) || (source->present && (fetches || !source->scanned));
 }
 
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
-    return source->present && source->pending && !source->is_camera ? GROWING_DELAY_MS
-                                                                    : pf_source_look_ms(source);
+    return is_growing(source) ? GROWING_DELAY_MS : pf_source_look_ms(source);
 }
 
 int64_t pf_source_look_ms(const struct pf_source *source)

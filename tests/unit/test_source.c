@@ -88,6 +88,7 @@ static char in[4200], name[4300];
 
 /* What it has said. */
 static int frames, rejections;
+static int64_t delay_ms, least_delay_ms; /* at the end of a batch; the least of all */
 static char last_frame[4300], last_rejected[4300], last_reason[512];
 
 static void on_frame(struct pf_record *record, void *context)
@@ -112,6 +113,9 @@ static void on_rejected(const char *of, const char *path, int64_t size_bytes, in
 static void on_batch(void *context)
 {
     (void)context;
+    delay_ms = pf_source_delay_ms(source);
+    if (delay_ms < least_delay_ms)
+        least_delay_ms = delay_ms;
 }
 
 static void on_changed(struct pf_source *of, void *context)
@@ -134,8 +138,8 @@ static void on_child(evutil_socket_t fd, short what, void *context)
         pf_source_reap(source);
 }
 
-/* A file of this beginning, or a picture. */
-static void put(const char *file, const char *begin)
+/* A file of this beginning, or a picture; `grows`: not all of it. */
+static void put_some(const char *file, const char *begin, bool grows)
 {
     char path[4300], next[4300], bytes[65536];
     snprintf(path, sizeof(path), "%s/%s", in, file);
@@ -149,7 +153,13 @@ static void put(const char *file, const char *begin)
     CHECK(fputs(file, to) >= 0); /* each is another content */
     fclose(from);
     CHECK_EQ(fclose(to), 0);
+    CHECK(!grows || truncate(next, 400) == 0);
     CHECK_EQ(rename(next, path), 0);
+}
+
+static void put(const char *file, const char *begin)
+{
+    put_some(file, begin, false);
 }
 
 static void begin(void)
@@ -290,5 +300,61 @@ TEST(a_folder_that_does_not_answer_is_a_trouble)
     int64_t well_ms = pf_monotonic_ms();
     UNTIL(pf_source_trouble(source) || pf_monotonic_ms() - well_ms > 1500);
     CHECK_STR(pf_source_trouble(source), NULL);
+    end();
+}
+
+#define GROWING_MS 600000 /* how much later a frame may be told whose file is being written */
+
+TEST(what_grows_where_nothing_answers_is_not_waited_for)
+{
+    begin();
+    settings.folder_timeout = 1;
+    put_some("grows.jpg", NULL, true);
+    watch();
+    UNTIL(delay_ms == GROWING_MS);
+    hanging("hang", true);
+    put("hangs.jpg", HANG);
+    UNTIL(pf_source_trouble(source));
+    CHECK(delay_ms < GROWING_MS); /* and that was told */
+    CHECK(!pf_source_is_pending(source));
+    hanging("hang", false);
+    UNTIL(!pf_source_trouble(source));
+    UNTIL(delay_ms == GROWING_MS);
+    put("grows.jpg", NULL);
+    UNTIL(delay_ms < GROWING_MS);
+    end();
+}
+
+TEST(what_grows_is_waited_for_while_its_process_begins_anew)
+{
+    char path[4300];
+    begin();
+    put_some("grows.jpg", NULL, true);
+    watch();
+    UNTIL(delay_ms == GROWING_MS);
+    least_delay_ms = GROWING_MS;
+    hanging("shot0", true); /* it is killed once, not three times */
+    hanging("shot1", true);
+    put("shot.jpg", SHOT);
+    snprintf(path, sizeof(path), "%s/shot2", test_directory());
+    UNTIL(access(path, F_OK) == 0 || pf_source_delay_ms(source) < GROWING_MS);
+    UNTIL(rejections || pf_source_delay_ms(source) < GROWING_MS);
+    CHECK_EQ(pf_source_delay_ms(source), GROWING_MS);
+    CHECK_EQ(least_delay_ms, GROWING_MS);
+    put("grows.jpg", NULL);
+    UNTIL(delay_ms < GROWING_MS);
+
+    /* Nor any longer than until its next one has looked at everything. */
+    put_some("grows.jpg", NULL, true);
+    UNTIL(delay_ms == GROWING_MS);
+    hanging("hang-at-start", true);
+    CHECK_EQ(unlink(path), 0); /* once more */
+    put("other.jpg", SHOT);
+    UNTIL(pf_source_trouble(source));
+    CHECK_EQ(pf_source_delay_ms(source), GROWING_MS);
+    put("grows.jpg", NULL);
+    hanging("hang-at-start", false);
+    UNTIL(pf_source_delay_ms(source) < GROWING_MS);
+    CHECK(pf_source_has_files(source, 0));
     end();
 }
