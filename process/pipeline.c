@@ -10,6 +10,7 @@
 #include "process/stack.h"
 
 #define DECODED_MAX 2   /* images in memory: one in the engine, one decoded or being decoded */
+#define REFUSED_MAX 3   /* in a row: each of them is decoded twice */
 #define WAITING_MAX 256 /* jobs; a command is small, but its number is an outsider's choice */
 
 struct job {
@@ -34,6 +35,7 @@ struct pf_pipeline {
     struct job *first, **end;
     struct job *undecoded; /* where the decode thread is; NULL: nothing to do */
     int waiting, decoded;
+    int refused;                   /* coded frames, in a row; from REFUSED_MAX on there are none */
     bool ending, stopped, working; /* working: the engine, on a job that is none of the list */
     bool alone;                    /* that one */
     pthread_t decoder, engine;
@@ -58,6 +60,9 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
         return;
     pipeline->decoded++;
     job->holds_slot = true;
+    struct pf_decode_limits limits = pipeline->limits;
+    if (pipeline->refused >= REFUSED_MAX)
+        limits.coded_side = 0;
     pthread_mutex_unlock(&pipeline->lock);
 
     double begin_ms = pf_now_ms();
@@ -65,7 +70,7 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     if (pipeline->calls.decoding)
         r = pipeline->calls.decoding(pipeline->calls.context, job->tag, &job->error);
     if (r == 0)
-        r = pf_image_decode(&job->image, job->path, &pipeline->limits, &job->error);
+        r = pf_image_decode(&job->image, job->path, &limits, &job->error);
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
     job->decode_ms = pf_now_ms() - begin_ms;
@@ -105,6 +110,18 @@ static void *decoder_main(void *argument)
     return NULL;
 }
 
+static void count_refusal(struct pf_pipeline *pipeline, const struct pf_coded *coded)
+{
+    pthread_mutex_lock(&pipeline->lock);
+    bool counts = pipeline->refused < REFUSED_MAX;
+    if (counts)
+        pipeline->refused = *coded->refused ? pipeline->refused + 1 : 0;
+    bool ends = counts && pipeline->refused == REFUSED_MAX;
+    pthread_mutex_unlock(&pipeline->lock);
+    if (ends && pipeline->calls.uncoded)
+        pipeline->calls.uncoded(pipeline->calls.context, coded->refused);
+}
+
 static void run_job(struct pf_pipeline *pipeline, struct job *job, bool stopped)
 {
     const struct pf_pipeline_calls *calls = &pipeline->calls;
@@ -141,6 +158,8 @@ static void *engine_main(void *argument)
         pthread_mutex_unlock(&pipeline->lock);
 
         run_job(pipeline, job, stopped || (job->path && !held));
+        if (job->image && job->image->coded && !stopped)
+            count_refusal(pipeline, job->image->coded);
         free_job(job);
 
         pthread_mutex_lock(&pipeline->lock);

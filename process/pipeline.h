@@ -35,6 +35,9 @@ struct pf_pipeline_calls {
      * decoding failed, and then error is set. */
     void (*frame)(void *context, void *tag, const struct pf_image *image, struct pf_look *look,
                   const struct pf_error *error, double decode_ms);
+    /* Engine thread: so many coded frames in a row (limits) were refused that from now on all are decoded here,
+     * for the pipeline's life; why: the last one's reason, borrowed. May be NULL. */
+    void (*uncoded)(void *context, const char *why);
     void (*command)(void *context, void *tag);
     /* Any thread: the pipeline was stopped before the job's turn. */
     void (*discard)(void *context, void *tag);

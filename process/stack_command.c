@@ -277,6 +277,15 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     pf_progress_frame(&command->progress, image ? (int64_t)image->width * image->height : 0, line);
 }
 
+static void on_uncoded(void *context, const char *why)
+{
+    struct command *command = context;
+    pf_progress_say(&command->progress,
+                    "parfocal stack: JPEGs are decoded by the processor from now on; the GPU keeps "
+                    "refusing: %s",
+                    why);
+}
+
 static void on_command(void *context, void *tag)
 {
     (void)context;
@@ -303,8 +312,11 @@ static int fuse_pass(struct command *command, struct pf_error *err)
     /* Nobody wants the small picture that goes with what stays coded. */
     struct pf_decode_limits limits = {.max_pixels = command->settings.max_megapixels * 1000000,
                                       .coded_side = command->device.decodes};
-    struct pf_pipeline_calls calls = {
-        .context = command, .frame = on_frame, .command = on_command, .discard = on_command};
+    struct pf_pipeline_calls calls = {.context = command,
+                                      .frame = on_frame,
+                                      .uncoded = on_uncoded,
+                                      .command = on_command,
+                                      .discard = on_command};
 
     settings.backend = command->device.backend;
     settings.kept = command->device.kept;

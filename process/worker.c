@@ -228,6 +228,13 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     json_decref(command);
 }
 
+static void on_uncoded(void *context, const char *why)
+{
+    (void)context;
+    pf_log_warning("JPEGs are decoded by the processor from now on; the GPU keeps refusing: %s",
+                   why);
+}
+
 static void on_command(void *context, void *tag)
 {
     struct worker *worker = context;
@@ -399,6 +406,7 @@ static int run(struct worker *worker, struct pf_error *err)
     static const struct pf_pipeline_calls template = {.decoding = on_decoding,
                                                       .decoded = on_decoded,
                                                       .frame = on_frame,
+                                                      .uncoded = on_uncoded,
                                                       .command = on_command,
                                                       .discard = on_discard};
     struct pf_pipeline_calls calls = template;

@@ -154,6 +154,7 @@ test_a_frame_that_the_library_refuses_is_the_processors()
     decoded_are $TRIAL
     [ "$(grep -c 'IMG_.*jpg is decoded by the processor: nvJPEG: JPEG not supported (4)' err)" -eq 1 ] ||
         fail "$(cat err)"
+    [ "$(grep -c 'from now on; the GPU keeps refusing: nvJPEG: JPEG not supported (4)' err)" -eq 1 ] || fail "$(cat err)"
 
     # Room on the GPU for the stack and not for nvJPEG, which may take 64 MiB and more: of the trial's
     # pictures there is enough for both.

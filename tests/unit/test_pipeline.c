@@ -9,6 +9,7 @@
 #define JOBS_MAX 600
 
 static const struct pf_decode_limits limits = {.max_pixels = 1000000};
+static const struct pf_decode_limits coded_limits = {.max_pixels = 1000000, .coded_side = 1};
 static const struct pf_stack_settings settings = {.align = PF_ALIGN_ORB};
 
 struct job {
@@ -19,7 +20,10 @@ struct job {
 struct probe {
     struct pf_pipeline *pipeline;
     struct job jobs[JOBS_MAX];
-    int done[JOBS_MAX]; /* numbers in the order of their turn (engine thread) */
+    int done[JOBS_MAX];   /* numbers in the order of their turn (engine thread) */
+    const char *refusals; /* by turn: 'r' a coded frame is refused; NULL: none is */
+    char coded[100];      /* by turn: 'c' it came as such, else '-' */
+    int given_up;         /* after how many frames; -1 never */
     int done_count, images, looks, failures, discarded, last_error, stop_after;
     atomic_int decoding, framed, ahead_max;
     pthread_mutex_t gate; /* held: the engine waits in its first call */
@@ -50,6 +54,12 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     struct probe *probe = context;
     probe->looks += look != NULL;
     const struct job *job = tag;
+    if (probe->refusals) {
+        bool coded = image && image->coded;
+        probe->coded[job->number] = coded ? 'c' : '-';
+        if (coded && probe->refusals[job->number] == 'r')
+            snprintf(image->coded->refused, sizeof(image->coded->refused), "no %d", job->number);
+    }
     note(probe, job);
     if (!job->is_frame || decode_ms < 0 || (image == NULL) != (error != NULL))
         probe->last_error = -1;
@@ -58,6 +68,13 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     else
         probe->failures++, probe->last_error = error->code;
     atomic_fetch_add(&probe->framed, 1);
+}
+
+static void on_uncoded(void *context, const char *why)
+{
+    struct probe *probe = context;
+    CHECK_EQ(probe->given_up, -1);
+    CHECK_EQ(sscanf(why, "no %d", &probe->given_up), 1);
 }
 
 static void on_command(void *context, void *tag)
@@ -72,21 +89,29 @@ static void on_discard(void *context, void *tag)
     probe->discarded++;
 }
 
-static struct probe *start_probe(void)
+static struct probe *start_probe_with(const struct pf_decode_limits *these, const char *refusals)
 {
     struct probe *probe = calloc(1, sizeof(*probe));
     struct pf_error err = {0};
     CHECK(probe);
+    probe->refusals = refusals;
+    probe->given_up = -1;
     pthread_mutex_init(&probe->gate, NULL);
     struct pf_pipeline_calls calls = {.context = probe,
                                       .look_for = &settings,
                                       .threads = 1,
                                       .decoding = on_decoding,
                                       .frame = on_frame,
+                                      .uncoded = on_uncoded,
                                       .command = on_command,
                                       .discard = on_discard};
-    CHECK_OK(pf_pipeline_new(&probe->pipeline, &calls, &limits, &err), &err);
+    CHECK_OK(pf_pipeline_new(&probe->pipeline, &calls, these, &err), &err);
     return probe;
+}
+
+static struct probe *start_probe(void)
+{
+    return start_probe_with(&limits, NULL);
 }
 
 static void add(struct probe *probe, int number, const char *path)
@@ -165,6 +190,22 @@ TEST(beside_a_command_that_takes_their_room_no_frame_is_decoded)
     pf_pipeline_free(probe->pipeline);
     CHECK_EQ(probe->done_count, 2);
     CHECK_EQ(probe->images, 1);
+    free(probe);
+}
+
+/* One that is decoded ahead by then is still coded. */
+TEST(after_three_refusals_in_a_row_frames_are_decoded)
+{
+    static const char refusals[] = "rr.rr.rrrr......";
+    const char *path = make_picture();
+    struct probe *probe = start_probe_with(&coded_limits, refusals);
+    for (int i = 0; i < (int)sizeof(refusals) - 1; i++)
+        add(probe, i, path);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->images, (int)sizeof(refusals) - 1);
+    CHECK_EQ(probe->given_up, 8);
+    probe->coded[9] = '?';
+    CHECK(strcmp(probe->coded, "ccccccccc?------") == 0);
     free(probe);
 }
 
