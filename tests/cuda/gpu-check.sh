@@ -5,7 +5,8 @@
 #   gpu-check.sh can [NVCC]     whether it can be done here: one line why not, and status 77
 #   gpu-check.sh run DIR        all tests, then the times as a table in Markdown; status 1 when a test
 #                               failed or the table is not whole. SIZES="6 24": megapixels to be
-#                               timed. COMMIT: what is checked, where git cannot tell
+#                               timed. COMMIT: what is checked, where git cannot tell.
+#                               DRIVER_VERSION: the file that says which driver there is
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
 
@@ -45,7 +46,9 @@ for test in "$dir"/test_cuda_*; do
 done
 rm -f "$log.one"
 
-driver=$(sed -n 's/.*Kernel Module[^0-9]*\([0-9][0-9.]*\).*/\1/p' /proc/driver/nvidia/version 2>/dev/null)
+# "... x86_64 Kernel Module  535.183.01 ..." or "... Open Kernel Module for x86_64  580.65.06 ...": a word with a point
+driver=$(awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+[.][0-9.]*$/) { print $i; exit } }' \
+    "${DRIVER_VERSION:-/proc/driver/nvidia/version}" 2>/dev/null)
 {
     echo "# The engine on a GPU"
     echo

@@ -22,6 +22,21 @@ test_a_table_is_made_when_all_is_well()
     grep -q '^| 6 | warp' gpu/GPU.md || fail "$(cat gpu/GPU.md)"
 }
 
+test_the_driver_is_named()
+{
+    stand_ins 0 0
+    while read -r version line; do
+        echo "NVRM version: $line" >version
+        DRIVER_VERSION=$T/version COMMIT=v1 expect_status 0 "$CHECK" run "$T/gpu"
+        grep -q "driver $version: 1 tests" gpu/GPU.md || fail "$(cat gpu/GPU.md)"
+    done <<'EOF'
+535.183.01 NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024
+580.65.06 NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder@U22)  Sun Jul 27 06:54:38 UTC 2025
+540.4.0 NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  (buildbrain@mobile-u64)  Tue Sep 24 04:45:03 PDT 2024
+unknown no such thing
+EOF
+}
+
 test_a_table_that_breaks_off_is_a_failure()
 {
     stand_ins 0 1
