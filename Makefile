@@ -6,7 +6,7 @@
 #   CUDA=auto|0|1                        with the GPU's kernels: if nvcc is there, no, yes
 #   torture ONLY=PART                    the long torture tests whose names contain it
 #   fuzz ONLY=PATTERN SECONDS=60         libFuzzer on the targets that match, so long each
-#   NVCC= CUDA_ARCH=all                  which nvcc; sm_90 and the like build faster than all
+#   NVCC= NVCC_CCBIN= CUDA_ARCH=all      which nvcc, and its host compiler; sm_90 and the like build faster than all
 #   CROSS=aarch64-linux-gnu              for another architecture, whose libraries are here
 #   CC= CFLAGS= LDFLAGS= PREFIX= DESTDIR=                    as everywhere
 #
@@ -92,7 +92,8 @@ LIBS      = $(PKG_LIBS) -lraw_r $(OPENCV) -lstdc++ -lm
 # ---- CUDA -----------------------------------------------------------------------------------
 # Kernels need nothing but nvcc, and nothing else depends on them: whoever may use them refers to
 # them weakly. CUDA_ARCH=all is machine code for every architecture nvcc knows, and PTX of the
-# newest for those to come. A sanitizer sees nothing of what nvcc makes.
+# newest for those to come; native, for the GPUs that are here. What does not compile a trivial kernel is as
+# good as none. A sanitizer sees nothing of what nvcc makes.
 CUDA      ?= auto
 CUDA_ARCH ?= all
 NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
@@ -100,16 +101,19 @@ NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin
 CUDA_ROOT := $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
 CUDART    := $(if $(NVCC),$(firstword $(wildcard $(addsuffix /libcudart_static.a,$(CUDA_ROOT)/lib64 \
              $(CUDA_ROOT)/lib $(CUDA_ROOT)/targets/*/lib /usr/lib/$(MACHINE)-linux-gnu))))
-HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA)),,$(if $(CUDART),$(NVCC)))
+CUDA_FLAGS = $(shell packaging/cuda-flags.sh '$(BUILD)' '$(NVCC)' '$(CXX)' '$(NVCC_CCBIN)' '$(CUDA_ARCH)')
+CUDA_TRIED := $(if $(SAN)$(filter 0,$(CUDA)),,$(if $(CUDART),$(CUDA_FLAGS)))
+NO_CUDA   := $(if $(CUDART),$(if $(filter without:,$(firstword $(CUDA_TRIED))),$(wordlist 2,99,$(CUDA_TRIED))),$(if $(NVCC), \
+             $(NVCC) has no libcudart_static.a beside it,nvcc is neither on the PATH nor in /usr/local/cuda/bin; \
+             NVCC= says which one to take))
+HAVE_CUDA := $(if $(SAN)$(filter 0,$(CUDA))$(NO_CUDA),,$(NVCC))
 ifeq ($(CUDA)$(HAVE_CUDA)$(SAN),1)
-$(error CUDA=1, but $(if $(NVCC),$(NVCC) has no libcudart_static.a beside it,nvcc is neither on the \
-    PATH nor in /usr/local/cuda/bin); NVCC= says which one to take)
+$(error CUDA=1, but $(strip $(NO_CUDA)))
 endif
 ifeq ($(CUDA)$(SAN)$(if $(NVCC),nvcc)$(HAVE_CUDA),autonvcc)
-$(info without CUDA: $(NVCC) has no libcudart_static.a beside it)
+$(info without CUDA: $(strip $(NO_CUDA)))
 endif
-NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE -arch=$(CUDA_ARCH) -ccbin '$(CXX)' \
-            -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers
+NVCC_FLAGS = -std=c++17 -O3 -I. -D_GNU_SOURCE $(CUDA_FLAGS) -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers
 CUDA_LIBS  = $(CUDART) -ldl -lrt
 
 # ---- what is made of what -------------------------------------------------------------------
@@ -326,7 +330,7 @@ GPU_LINK   = $(call SAY,LD)$(CXX) -pthread -o $@ $(filter %.o,$^) $(CUDA_LIBS) -
 gpu-programs: $(GPU_TESTS)
 
 gpu-check:
-	@tests/cuda/gpu-check.sh can '$(HAVE_CUDA)'
+	@tests/cuda/gpu-check.sh can '$(HAVE_CUDA)' '$(subst ',,$(strip $(NO_CUDA)))'
 	+@$(MAKE) --no-print-directory gpu-programs
 	@tests/cuda/gpu-check.sh run $(GPU)
 

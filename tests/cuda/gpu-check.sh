@@ -2,7 +2,7 @@
 # Checks and times the kernels on this machine's GPU; see `make gpu-check`, which has built what is
 # needed into DIR.
 #
-#   gpu-check.sh can [NVCC]     whether it can be done here: one line why not, and status 77
+#   gpu-check.sh can [NVCC] [WHY]   whether it can be done here: one line why not, and status 77
 #   gpu-check.sh run DIR        all tests, then the times as a table in Markdown; status 1 when a test
 #                               failed or the table is not whole. SIZES="6 24": megapixels to be
 #                               timed. COMMIT: what is checked, where git cannot tell.
@@ -13,7 +13,7 @@ cd "${BASH_SOURCE%/*}/../.." || exit 2
 case ${1:-} in
 can)
     if [ -z "${2:-}" ]; then
-        echo "gpu-check: cannot be run here: no nvcc on the PATH or in /usr/local/cuda/bin (NVCC= says where it is)" >&2
+        echo "gpu-check: cannot be run here: ${3:-there is no nvcc}" >&2
         exit 77
     fi
     for device in /dev/nvidiactl /dev/nvmap /dev/dxg; do # a card's driver, a Jetson's, a guest of Windows
