@@ -194,7 +194,7 @@ struct pf_child *pf_child_free(struct pf_child *child)
         return NULL;
     if (child->pid) {
         kill(child->pid, SIGKILL);
-        if (!pf_killed_reap(child->pid))
+        if (!pf_killed_reap(child->pid, pf_monotonic_ms() + PF_KILLED_PATIENCE_MS))
             pf_child_leave(child, child->argv[1]);
     }
     close_channel(child);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "config/base/log.h"
 #include "service/hook_run.h"
 #include "service/killed.h"
 #include "service/timer.h"
@@ -246,14 +247,28 @@ void pf_hook_program_reap(struct pf_hook_program *program)
     program->ended(&outcome, program->context);
 }
 
+void pf_hook_program_kill(struct pf_hook_program *program)
+{
+    if (program->pid)
+        kill(-program->pid, SIGKILL);
+}
+
+bool pf_hook_program_leave(struct pf_hook_program *program, const char *whose, int64_t until_ms)
+{
+    char does[128];
+    bool ends = !program->pid || pf_killed_reap(program->pid, until_ms);
+    if (!ends)
+        pf_log_error(
+            "%s: its process %d has been killed and does not end: it %s; it is left behind", whose,
+            (int)program->pid, pf_killed_does(program->pid, does, sizeof(does)));
+    program->pid = 0;
+    return !ends;
+}
+
 struct pf_hook_program *pf_hook_program_free(struct pf_hook_program *program)
 {
     if (!program)
         return NULL;
-    if (program->pid) {
-        kill(-program->pid, SIGKILL);
-        pf_killed_reap(program->pid);
-    }
     stop_listening(program);
     if (program->limit)
         event_free(program->limit);

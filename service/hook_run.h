@@ -37,7 +37,12 @@ int pf_hook_program_new(struct pf_hook_program **ret, struct event_base *base, c
                         char *const *environment, const char *input, int64_t limit_ms,
                         pf_hook_ended ended, void *context, struct pf_error *err);
 void pf_hook_program_reap(struct pf_hook_program *program); /* for every SIGCHLD */
-/* Kills its group when it still runs. NULL-safe, returns NULL. */
+/* Kills its group when it still runs: it is not told to have ended any more. */
+void pf_hook_program_kill(struct pf_hook_program *program);
+/* Of one that was killed: waits for its end. True: it has not ended by then (CLOCK_MONOTONIC), which is said, and is
+ * left behind. whose: for people. */
+bool pf_hook_program_leave(struct pf_hook_program *program, const char *whose, int64_t until_ms);
+/* Of one that has ended, was left or was never started. NULL-safe, returns NULL. */
 struct pf_hook_program *pf_hook_program_free(struct pf_hook_program *program);
 
 /* ---- addresses (hook_post.c) ---- */

@@ -13,6 +13,7 @@
 #include "service/deliveries.h"
 #include "service/hook_event.h"
 #include "service/hook_run.h"
+#include "service/killed.h"
 #include "service/timer.h"
 
 #define PAUSE_MOST_MS   3600000 /* between two tries */
@@ -40,7 +41,7 @@ struct pf_hooks {
     struct pf_secret secret;
     struct running *running; /* hook_parallel of them */
     size_t slots;
-    bool journal_trouble, stopping, given_up;
+    bool journal_trouble, stopping, given_up, left_behind;
     void (*stopped)(void *context);
     void *stopped_context;
 };
@@ -359,12 +360,27 @@ int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf
     return 0;
 }
 
+bool pf_hooks_leave(struct pf_hooks *hooks)
+{
+    int64_t until_ms = pf_monotonic_ms() + PF_KILLED_PATIENCE_MS;
+    for (size_t i = 0; hooks->running && i < hooks->slots; i++)
+        if (hooks->running[i].program)
+            pf_hook_program_kill(hooks->running[i].program);
+    for (size_t i = 0; hooks->running && i < hooks->slots; i++) {
+        struct running *running = &hooks->running[i];
+        if (running->program)
+            hooks->left_behind |=
+                pf_hook_program_leave(running->program, running->delivery.items[0].hook, until_ms);
+        vacate(running);
+    }
+    return hooks->left_behind;
+}
+
 struct pf_hooks *pf_hooks_free(struct pf_hooks *hooks)
 {
     if (!hooks)
         return NULL;
-    for (size_t i = 0; hooks->running && i < hooks->slots; i++)
-        vacate(&hooks->running[i]);
+    pf_hooks_leave(hooks);
     free(hooks->running);
     pf_hook_poster_free(hooks->poster);
     if (hooks->turn)
@@ -424,11 +440,10 @@ static void on_stop_limit(evutil_socket_t fd, short what, void *context)
     struct pf_hooks *hooks = context;
     (void)fd, (void)what;
     for (size_t i = 0; i < hooks->slots; i++)
-        if (hooks->running[i].taken) {
+        if (hooks->running[i].taken)
             pf_log_warning("%s is not done; it is due at the next start",
                            hooks->running[i].delivery.items[0].hook);
-            vacate(&hooks->running[i]);
-        }
+    pf_hooks_leave(hooks);
     hooks->given_up = true;
     check_stopped(hooks);
 }

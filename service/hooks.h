@@ -29,7 +29,10 @@ struct pf_hooks;
 int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,
                  struct pf_journal *journal, struct pf_ledger *ledger, struct pf_events *events,
                  struct pf_troubles *troubles, struct pf_error *err);
-/* Programs that still run are killed; their deliveries stay due. NULL-safe, returns NULL. */
+/* Programs that still run are killed and waited for, two seconds in all; their deliveries stay due. True: some
+ * do not end, now or before; they were named, and are left behind. */
+bool pf_hooks_leave(struct pf_hooks *hooks);
+/* Leaves them first. NULL-safe, returns NULL. */
 struct pf_hooks *pf_hooks_free(struct pf_hooks *hooks);
 
 /* Puts what is to be told into a ledger's entry: to the hooks of this setting ("on_burst", ...). `event` is

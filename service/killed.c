@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,12 +10,11 @@
 
 #include "config/base/time.h"
 
-#define PATIENCE_MS 2000
-#define PAUSE_MS    10 /* between two looks where nothing waits with a limit */
+#define PAUSE_MS 10 /* between two looks where nothing waits with a limit */
 
-bool pf_killed_reap(pid_t pid)
+bool pf_killed_reap(pid_t pid, int64_t until_ms)
 {
-    int64_t until_ms = pf_monotonic_ms() + PATIENCE_MS, left_ms;
+    int64_t left_ms;
     pid_t reaped;
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd end = {.fd = fd, .events = POLLIN};

@@ -8,11 +8,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-/* Reaps it, whatever it ends with. False: it has not ended within two seconds, and is left to the
+#define PF_KILLED_PATIENCE_MS 2000 /* that one is waited for, and several of them together */
+
+/* Reaps it, whatever it ends with. False: it has not ended by then (CLOCK_MONOTONIC), and is left to the
  * kernel, and to the one who adopts it when we end. */
-bool pf_killed_reap(pid_t pid);
+bool pf_killed_reap(pid_t pid, int64_t until_ms);
 
 /* What it does, for people: "waits in the kernel for a disk or a mount that does not answer
  * (state D)". Returns `ret`. */

@@ -473,6 +473,7 @@ int pf_serve_main(int argc, char **argv)
         pf_log_error("the event loop has failed");
     } else {
         pf_ledger_flush(service.ledger);
+        service.left_behind |= pf_hooks_leave(service.hooks);
         status = service.left_behind ? PF_EXIT_LEFT : PF_EXIT_OK;
     }
     take_down(&service);

@@ -201,6 +201,35 @@ E
     stop service KILL
 }
 
+# Hooks that wait in the kernel, which SIGKILL does not end: named, counted, and waited for all together.
+test_hooks_that_cannot_be_killed_are_left_at_the_stop()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    need mkfs.ext4 fsfreeze
+    local number from took
+    mkdir_inbox
+    mkdir disk
+    truncate -s 16M disk.img
+    mkfs.ext4 -q disk.img
+    mount -o loop disk.img disk 2>why || skip "cannot mount a loop device: $(cat why)"
+    fsfreeze -f disk 2>why || skip "cannot freeze a disk: $(cat why)"
+    at_end fsfreeze -u "$T/disk"
+    local hooks=()
+    for number in 1 2 3 4 5; do
+        hooks+=(--on-stop "touch $T/disk/$number")
+    done
+    serve --hook-parallel 5 "${hooks[@]}"
+    await_log 'worker ready'
+    from=$SECONDS
+    stop service
+    took=$((SECONDS - from))
+    [ "$stopped" -eq 4 ] || fail "status $stopped"
+    ((took < 17)) || fail "the stop took $took s"
+    [ "$(grep -c 'on_stop: its process .* does not end: it waits in the kernel' service.err)" = 5 ] ||
+        fail "they are not named: $(cat service.err)"
+    [ "$(deliveries | sort -u)" = '0|0|0|-' ] || fail "$(deliveries)"
+}
+
 # kill -9 between the publishing and the end of the hook: it is told again, with the same id.
 test_a_crash_forgets_no_hook()
 {
