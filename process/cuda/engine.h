@@ -15,7 +15,8 @@ enum {
     PF_MARK_CHUNK,
     PF_MARK_UPLOADED = PF_MARK_CHUNK + 2,
     PF_MARK_FREE,
-    PF_MARK_END = PF_MARK_FREE + 2
+    PF_MARK_BORROWED = PF_MARK_FREE + 2, /* what is copied from the caller's own memory has been */
+    PF_MARK_END
 };
 
 /* What engines leave to one another. */

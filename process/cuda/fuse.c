@@ -375,9 +375,6 @@ static void join_mean(struct pf_cuda_engine *engine, struct group group, const s
 {
     const struct pf_cuda_memory *memory = &engine->memory;
     const struct pf_image *frame = engine->frame;
-    if (frame->cover && group.first == 0)
-        pf_cuda_upload(engine->cuda, memory->cover, frame->cover,
-                       (size_t)frame->width * (size_t)frame->height);
     for (int i = 0; i < group.count; i++) {
         int plane = group.first + i;
         struct pf_cuda_mean mean = {.mean = memory->mean[plane],
@@ -409,9 +406,14 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
         engine->reference_light = engine->light;
         engine->first = index;
     }
+    const uint8_t *cover = engine->settings.fuse == PF_FUSE_AVERAGE ? engine->frame->cover : NULL;
     int r = warp->field ? take_field(engine, warp->field, err) : 0;
     if (r < 0)
         return r;
+    if (cover)
+        pf_cuda_upload(engine->cuda, engine->memory.cover, cover,
+                       (size_t)engine->frame->width * (size_t)engine->frame->height);
+    pf_cuda_mark(engine->cuda, PF_CUDA_WORK, PF_MARK_BORROWED);
     struct group groups[3];
     int count = groups_of(engine, groups);
     for (int i = 0; i < count; i++) {
@@ -432,8 +434,11 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
     }
     engine->fused = true;
     /* What lies in the host's memory is the caller's again after this. */
-    return engine->shares_memory ? pf_cuda_wait_for(engine->cuda, PF_MARK_FREE + engine->slot, err)
-                                 : 0;
+    if (engine->shares_memory)
+        r = pf_cuda_wait_for(engine->cuda, PF_MARK_FREE + engine->slot, err);
+    if (r == 0 && (cover || warp->field))
+        r = pf_cuda_wait_for(engine->cuda, PF_MARK_BORROWED, err);
+    return r;
 }
 
 /* --- the stack as it is --- */

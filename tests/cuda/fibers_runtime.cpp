@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <map>
+#include <vector>
 
 #include "tests/cuda/fibers.h"
 
@@ -35,7 +36,20 @@ struct fibers_stream {
 struct fibers_event {
     struct timespec time;
     bool recorded;
+    cudaStream_t stream;
+    long copies; /* that were queued before it */
 };
+
+/* What a device may read at any time until the stream has been waited for: of memory that is not pinned. */
+struct Borrowed {
+    cudaStream_t stream;
+    long number;
+    const char *from;
+    size_t pitch, width;
+    std::vector<char> as_it_was;
+};
+static std::vector<Borrowed> borrowed;
+static long copies;
 
 /* ---- errors ------------------------------------------------------------------------------------ */
 void fibers_fail(cudaError_t error)
@@ -192,8 +206,11 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 
+static void return_borrowed(cudaStream_t stream, long number);
 cudaError_t cudaDeviceSynchronize(void)
 {
+    while (!borrowed.empty())
+        return_borrowed(borrowed[0].stream, copies);
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 
@@ -201,6 +218,7 @@ cudaError_t cudaDeviceReset(void)
 {
     lost = false;
     last_error = cudaSuccess;
+    borrowed.clear();
     shared_limits.clear();
     fibers.resets++;
     return cudaSuccess;
@@ -225,6 +243,10 @@ cudaError_t fibers_malloc(void **ret, size_t bytes, bool host)
 {
     if (!fibers_call(false))
         return last_error;
+    if (!bytes) {
+        *ret = NULL;
+        return cudaSuccess;
+    }
     if (!host && bytes > memory_bytes() - fibers.allocated_bytes)
         return fail(cudaErrorMemoryAllocation);
     void *all = NULL;
@@ -352,6 +374,40 @@ static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from
     return cudaSuccess;
 }
 
+static void borrow(cudaStream_t stream, const void *from, size_t pitch, size_t width, size_t height)
+{
+    if (!width || !height || allocation_of(from))
+        return;
+    Borrowed one = {stream, ++copies, static_cast<const char *>(from), pitch, width, {}};
+    for (size_t y = 0; y < height; y++)
+        one.as_it_was.insert(one.as_it_was.end(), one.from + y * pitch,
+                             one.from + y * pitch + width);
+    borrowed.push_back(std::move(one));
+}
+
+/* The stream has come so far. */
+static void return_borrowed(cudaStream_t stream, long number)
+{
+    for (size_t i = 0; i < borrowed.size();) {
+        const Borrowed &one = borrowed[i];
+        if (one.stream != stream || one.number > number) {
+            i++;
+            continue;
+        }
+        bool same = true;
+        for (size_t y = 0; same && (y + 1) * one.width <= one.as_it_was.size(); y++)
+            same = memcmp(one.from + y * one.pitch, &one.as_it_was[y * one.width], one.width) == 0;
+        borrowed.erase(borrowed.begin() + (long)i);
+        if (same)
+            continue;
+        snprintf(fibers.trouble, sizeof(fibers.trouble),
+                 "memory of the host changed before its copy had been waited for");
+        if (!fibers.quiet)
+            fprintf(stderr, "fibers: %s\n", fibers.trouble);
+        fibers_fail(cudaErrorLaunchFailure);
+    }
+}
+
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
     return copy(to, bytes, from, bytes, bytes, 1, kind);
@@ -360,8 +416,10 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    (void)stream;
-    return copy(to, bytes, from, bytes, bytes, 1, kind);
+    cudaError_t error = copy(to, bytes, from, bytes, bytes, 1, kind);
+    if (error == cudaSuccess && kind == cudaMemcpyHostToDevice)
+        borrow(stream, from, bytes, bytes, 1);
+    return error;
 }
 
 cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch,
@@ -374,8 +432,10 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
                               size_t width_bytes, size_t height, cudaMemcpyKind kind,
                               cudaStream_t stream)
 {
-    (void)stream;
-    return copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
+    cudaError_t error = copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
+    if (error == cudaSuccess && kind == cudaMemcpyHostToDevice)
+        borrow(stream, from, from_pitch, width_bytes, height);
+    return error;
 }
 
 static cudaError_t set(void *to, size_t pitch, int value, size_t width_bytes, size_t height)
@@ -435,13 +495,14 @@ cudaError_t cudaStreamCreate(cudaStream_t *ret)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
+    return_borrowed(stream, copies);
     delete stream;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    (void)stream;
+    return_borrowed(stream, copies);
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 
@@ -478,9 +539,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    (void)stream;
     if (!fibers_call(false))
         return last_error;
+    event->stream = stream;
+    event->copies = copies;
     clock_gettime(CLOCK_MONOTONIC, &event->time);
     event->recorded = true;
     return cudaSuccess;
@@ -488,7 +550,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    (void)event;
+    if (event->recorded)
+        return_borrowed(event->stream, event->copies);
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 

@@ -270,6 +270,25 @@ TEST(fibers_refuse_what_no_device_would_do)
     GPU(cudaFree(device));
 }
 
+/* Of memory that is not pinned, a copy in the background may read at any time until it has been waited for. */
+TEST(fibers_catch_memory_that_changes_under_a_copy)
+{
+    int host[4] = {0}, *device = device_copy<int>(NULL, 4);
+    cudaStream_t stream, other;
+    GPU(cudaStreamCreate(&stream));
+    GPU(cudaStreamCreate(&other));
+    fibers.quiet = true;
+    GPU(cudaMemcpyAsync(device, host, sizeof(host), cudaMemcpyHostToDevice, stream));
+    GPU(cudaStreamSynchronize(stream));
+    host[2] = 1;
+    GPU(cudaStreamSynchronize(stream));
+    GPU(cudaMemcpyAsync(device, host, sizeof(host), cudaMemcpyHostToDevice, stream));
+    host[2] = 2;
+    GPU(cudaStreamSynchronize(other));
+    CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorLaunchFailure);
+    CHECK(strstr(fibers.trouble, "changed before its copy"));
+}
+
 TEST(fibers_fail_when_told_to)
 {
     int *device = NULL, *more = NULL;
