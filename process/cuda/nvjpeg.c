@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/array.h"
+
 enum { COMPONENTS = 4 }; /* NVJPEG_MAX_COMPONENT */
 enum {
     BACKEND_DEFAULT = 0,
@@ -14,7 +16,8 @@ enum {
     SAMPLING_UNKNOWN = -1
 };
 enum { MAJOR_VERSION, MINOR_VERSION };
-/* From here on nvjpegDecode() chooses by itself how it decodes a picture best. */
+/* From here on nvjpegDecode() chooses by itself how it decodes a picture best. nvjpegCreateExV2() came with
+ * 11.7 or 11.8: an older one of 11 lacks it, and is left alone for that. */
 enum { LEAST_VERSION = 11 };
 
 /* nvjpegImage_t */
@@ -57,11 +60,25 @@ static const struct {
     {"nvjpegDecode", &library.decode},
 };
 
+struct piece {
+    void *memory;
+    size_t size_bytes;
+};
+
+/* What it has taken of one kind of memory: no more than `most_bytes`. */
+struct heap {
+    struct pf_cuda *cuda;
+    bool pinned;
+    size_t most_bytes, bytes;
+    struct piece *pieces;
+    size_t count, capacity;
+};
+
 struct pf_nvjpeg {
     struct pf_cuda *cuda;
     void *handle, *state;
-    struct allocator device, pinned;
-    size_t most_bytes, device_bytes, pinned_bytes; /* taken, each no more than most_bytes */
+    struct heap device, pinned;
+    struct allocator device_calls, pinned_calls;
 };
 
 /* ---- the library ---- */
@@ -117,51 +134,38 @@ int pf_nvjpeg_find(char *ret_name, size_t size, struct pf_error *err)
 
 /* ---- memory ---- */
 
-static int take(struct pf_nvjpeg *nvjpeg, size_t *taken_bytes, bool pinned, void **ret,
-                size_t size_bytes)
+static int take(void *context, void **ret, size_t size_bytes, void *stream)
 {
-    if (size_bytes > nvjpeg->most_bytes - *taken_bytes ||
-        (pinned ? pf_cuda_alloc_pinned : pf_cuda_alloc)(nvjpeg->cuda, ret, size_bytes, NULL) < 0)
+    struct heap *heap = context;
+    (void)stream;
+    struct piece *pieces =
+        pf_with_room(heap->pieces, &heap->capacity, heap->count, 1, sizeof(*pieces));
+    if (!pieces)
         return -1;
-    *taken_bytes += size_bytes;
+    heap->pieces = pieces;
+    if (size_bytes > heap->most_bytes - heap->bytes ||
+        (heap->pinned ? pf_cuda_alloc_pinned : pf_cuda_alloc)(heap->cuda, ret, size_bytes, NULL) <
+            0)
+        return -1;
+    pieces[heap->count++] = (struct piece){*ret, size_bytes};
+    heap->bytes += size_bytes;
     return 0;
 }
 
-static void count_back(size_t *taken_bytes, size_t size_bytes)
+/* Others may be given the memory at once: not before what the stream still does with it is done. */
+static int give(void *context, void *memory, size_t size_bytes, void *stream)
 {
-    *taken_bytes -= size_bytes < *taken_bytes ? size_bytes : *taken_bytes;
-}
-
-static int take_device(void *context, void **ret, size_t size_bytes, void *stream)
-{
-    struct pf_nvjpeg *nvjpeg = context;
-    (void)stream;
-    return take(nvjpeg, &nvjpeg->device_bytes, false, ret, size_bytes);
-}
-
-static int give_device(void *context, void *memory, size_t size_bytes, void *stream)
-{
-    struct pf_nvjpeg *nvjpeg = context;
-    (void)stream;
-    pf_cuda_release(nvjpeg->cuda, memory);
-    count_back(&nvjpeg->device_bytes, size_bytes);
-    return 0;
-}
-
-static int take_pinned(void *context, void **ret, size_t size_bytes, void *stream)
-{
-    struct pf_nvjpeg *nvjpeg = context;
-    (void)stream;
-    return take(nvjpeg, &nvjpeg->pinned_bytes, true, ret, size_bytes);
-}
-
-static int give_pinned(void *context, void *memory, size_t size_bytes, void *stream)
-{
-    struct pf_nvjpeg *nvjpeg = context;
-    (void)stream;
-    pf_cuda_release_pinned(nvjpeg->cuda, memory);
-    count_back(&nvjpeg->pinned_bytes, size_bytes);
-    return 0;
+    struct heap *heap = context;
+    (void)size_bytes; /* known better */
+    for (size_t i = 0; memory && i < heap->count; i++)
+        if (heap->pieces[i].memory == memory) {
+            heap->bytes -= heap->pieces[i].size_bytes;
+            heap->pieces[i] = heap->pieces[--heap->count];
+            pf_cuda_wait_for_stream(heap->cuda, stream);
+            (heap->pinned ? pf_cuda_release_pinned : pf_cuda_release)(heap->cuda, memory);
+            return 0;
+        }
+    return memory ? -1 : 0;
 }
 
 /* ---- decoding ---- */
@@ -195,10 +199,11 @@ int pf_nvjpeg_new(struct pf_nvjpeg **ret, struct pf_cuda *cuda, size_t most_byte
     if (!nvjpeg)
         return pf_fail(err, ENOMEM, "out of memory for nvJPEG");
     nvjpeg->cuda = cuda;
-    nvjpeg->most_bytes = most_bytes;
-    nvjpeg->device = (struct allocator){take_device, give_device, nvjpeg};
-    nvjpeg->pinned = (struct allocator){take_pinned, give_pinned, nvjpeg};
-    int status = library.create(BACKEND_DEFAULT, &nvjpeg->device, &nvjpeg->pinned,
+    nvjpeg->device = (struct heap){.cuda = cuda, .most_bytes = most_bytes};
+    nvjpeg->pinned = (struct heap){.cuda = cuda, .most_bytes = most_bytes, .pinned = true};
+    nvjpeg->device_calls = (struct allocator){take, give, &nvjpeg->device};
+    nvjpeg->pinned_calls = (struct allocator){take, give, &nvjpeg->pinned};
+    int status = library.create(BACKEND_DEFAULT, &nvjpeg->device_calls, &nvjpeg->pinned_calls,
                                 FLAG_BITSTREAM_STRICT, &nvjpeg->handle);
     if (status == 0)
         status = library.create_state(nvjpeg->handle, &nvjpeg->state);
@@ -218,6 +223,8 @@ struct pf_nvjpeg *pf_nvjpeg_free(struct pf_nvjpeg *nvjpeg)
         library.destroy_state(nvjpeg->state);
     if (nvjpeg->handle)
         library.destroy(nvjpeg->handle);
+    free(nvjpeg->device.pieces);
+    free(nvjpeg->pinned.pieces);
     free(nvjpeg);
     return NULL;
 }

@@ -4,7 +4,7 @@
  * The CUDA backend's (process/cuda/engine.c), in the worker. pf_nvjpeg_find() once per process, before
  * there are other threads that use it; a decoder belongs to a queue and its thread. What it takes of
  * the device's memory, and of pinned memory, has a limit. Declared here is what of its interface is
- * used, as NVIDIA documents it (docs.nvidia.com/cuda/nvjpeg, versions 11 to 13).
+ * used, as NVIDIA documents it (docs.nvidia.com/cuda/nvjpeg, versions 11.7 or 11.8 to 13).
  */
 #ifndef PF_CUDA_NVJPEG_H
 #define PF_CUDA_NVJPEG_H

@@ -171,6 +171,7 @@ static cudaError_t obtain(void **ret, bool pinned, size_t size_bytes)
 static void *take(struct pf_cuda *cuda, bool pinned, size_t size_bytes, cudaError_t *error,
                   struct pf_error *err)
 {
+    size_bytes += !size_bytes; /* of nothing, CUDA gives NULL */
     void *memory = cuda->store ? pf_cuda_store_take(cuda->store, pinned, size_bytes) : NULL;
     *error = cudaSuccess;
     if (memory)
@@ -323,6 +324,11 @@ void pf_cuda_download_rows(struct pf_cuda *cuda, void *to, size_t to_stride, con
 void *pf_cuda_lane_of(const struct pf_cuda *cuda, enum pf_cuda_lane lane)
 {
     return cuda->lane[lane];
+}
+
+void pf_cuda_wait_for_stream(struct pf_cuda *cuda, void *stream)
+{
+    pf_cuda_note(cuda, cudaStreamSynchronize((cudaStream_t)stream), "waiting for a stream");
 }
 
 void pf_cuda_mark(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark)

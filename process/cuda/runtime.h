@@ -47,7 +47,7 @@ void pf_cuda_give_back(struct pf_cuda_store *store);
 /* What could be had, as the device has it; where it shares the host's memory there may be more. */
 size_t pf_cuda_free_bytes(void);
 
-/* Memory has any content. */
+/* Memory has any content. There is a piece of 0 bytes, too. */
 int pf_cuda_alloc(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf_error *err);
 void pf_cuda_release(struct pf_cuda *cuda, void *memory); /* waits; NULL allowed */
 /* Host memory that is pinned: what is copied from or to it is copied in the background. */
@@ -72,6 +72,7 @@ void pf_cuda_fill(struct pf_cuda *cuda, void *to, int byte, size_t size_bytes);
 enum pf_cuda_lane { PF_CUDA_WORK, PF_CUDA_COPIES, PF_CUDA_LANES };
 enum { PF_CUDA_MARKS = 8 };
 void *pf_cuda_lane_of(const struct pf_cuda *cuda, enum pf_cuda_lane lane); /* a cudaStream_t */
+void pf_cuda_wait_for_stream(struct pf_cuda *cuda, void *stream); /* of another library's */
 void pf_cuda_upload_rows(struct pf_cuda *cuda, enum pf_cuda_lane lane, void *to, size_t to_stride,
                          const void *from, size_t from_stride, size_t row_bytes, size_t rows);
 void pf_cuda_mark(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark);

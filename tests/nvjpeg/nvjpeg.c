@@ -4,6 +4,7 @@
  * than the one that parfocal has of libjpeg-turbo, as the real library's does. It does as the environment says:
  *   NVJPEG_VERSION=N       its major version (12)
  *   NVJPEG_MOST_WIDTH=N    wider pictures are not supported
+ *   NVJPEG_SCRATCH=N       bytes of the device that each picture takes and gives back, as of another size; and none at all
  *   NVJPEG_NO_WIDTH=N      pictures as wide as this are not, either
  *   NVJPEG_STATUS=N        what comes of decoding
  *   NVJPEG_SWAPS=1         Cb and Cr change places
@@ -130,6 +131,19 @@ static int take_memory(struct state *state, size_t size_bytes, void *stream)
         return ALLOCATOR_FAILURE;
     }
     return SUCCESS;
+}
+
+static int use_scratch(struct state *state, void *stream)
+{
+    struct allocator *device = &state->handle->device;
+    const size_t sizes[] = {(size_t)number("NVJPEG_SCRATCH", 0), 0};
+    for (int i = 0; i < 2; i++) {
+        void *memory = NULL;
+        if (device->take(device->context, &memory, sizes[i], stream) || !memory ||
+            device->give(device->context, memory, 0, stream))
+            return ALLOCATOR_FAILURE;
+    }
+    return device->give(device->context, NULL, 0, stream);
 }
 
 /* ---- libjpeg-turbo ---- */
@@ -264,6 +278,8 @@ int nvjpegDecode(struct handle *handle, struct state *state, const unsigned char
         samples += (size_t)widths[i] * (size_t)heights[i];
     if (status == SUCCESS)
         status = take_memory(state, samples * sizeof(JCOEF), stream);
+    if (status == SUCCESS)
+        status = use_scratch(state, stream);
     if (status != SUCCESS)
         return status;
     reader.status = BAD_JPEG;

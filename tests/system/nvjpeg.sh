@@ -54,7 +54,8 @@ test_jpegs_are_decoded_on_the_gpu_where_the_library_is_there()
     local sampling samplings='420 422 440 444'
     need_fibers
     [ -z "$SAN" ] || samplings=420
-    export NVJPEG_LOG=$T/decoded
+    # More than half of what it may take for one.
+    export NVJPEG_LOG=$T/decoded NVJPEG_SCRATCH=40000000
     for sampling in $samplings; do
         rm -rf burst
         small_burst --subsampling $sampling
@@ -99,6 +100,14 @@ test_a_library_that_cannot_be_used_is_left_alone()
     expect_status 0 with_library lacking "$PARFOCAL" stack burst/*.jpg -o a.png
     expect_status 0 with_library lacking "$PARFOCAL" doctor
     grep -q 'by the processor: libnvjpeg.so.12 has no nvjpegDecode' out || fail "$(grep gpu out)"
+
+    # The next one is.
+    mkdir both
+    ln -s "$BUILD/tests/nvjpeg/lacking/libnvjpeg.so.12" both/libnvjpeg.so.13
+    ln -s "$BUILD/tests/nvjpeg/whole/libnvjpeg.so.12" both/libnvjpeg.so.12
+    LD_LIBRARY_PATH=$T/both expect_status 0 "$PARFOCAL" doctor
+    grep -q 'JPEGs are decoded on it: nvJPEG 12.3' out || fail "$(grep gpu out)"
+    rm decoded
 
     export NVJPEG_VERSION=10
     expect_status 0 with_library whole "$PARFOCAL" doctor
