@@ -287,6 +287,9 @@ TEST(fibers_catch_memory_that_changes_under_a_copy)
     GPU(cudaStreamSynchronize(other));
     CHECK_EQ(cudaStreamSynchronize(stream), cudaErrorLaunchFailure);
     CHECK(strstr(fibers.trouble, "changed before its copy"));
+    GPU(cudaStreamDestroy(stream));
+    GPU(cudaStreamDestroy(other));
+    cudaFree(device);
 }
 
 TEST(fibers_fail_when_told_to)

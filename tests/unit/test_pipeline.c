@@ -98,7 +98,8 @@ static struct probe *start_probe_with(const struct pf_decode_limits *these, cons
     probe->given_up = -1;
     pthread_mutex_init(&probe->gate, NULL);
     struct pf_pipeline_calls calls = {.context = probe,
-                                      .look_for = &settings,
+                                      /* where something decodes for us, no processor looks */
+                                      .look_for = these->coded_side ? NULL : &settings,
                                       .threads = 1,
                                       .decoding = on_decoding,
                                       .frame = on_frame,
