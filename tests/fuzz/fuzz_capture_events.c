@@ -76,7 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pf_error err = {0};
     fuzz_quiet();
     struct event_base *base = event_base_new();
-    FUZZ_CHECK(base && pf_child_new(&source.child, base, arguments, &handlers, &source, &err) == 0);
+    source.growing = base ? evtimer_new(base, on_grown, &source) : NULL;
+    FUZZ_CHECK(source.growing &&
+               pf_child_new(&source.child, base, arguments, &handlers, &source, &err) == 0);
     FUZZ_CHECK(pf_grouper_new(&grouper, &settings, 1, &err) == 0);
     fuzz_lines(data, size, take, &source);
     struct pf_decision decision;
@@ -90,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pf_blame_free(&source.blame);
     json_decref(source.status);
     pf_child_free(source.child);
+    event_free(source.growing);
     event_base_free(base);
     return 0;
 }
