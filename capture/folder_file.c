@@ -266,6 +266,7 @@ void pf_folder_trouble(struct pf_folder *folder, const char *path, bool is_folde
 static void reject(struct pf_folder *folder, struct pf_file *file, const char *reason)
 {
     file->state = PF_FILE_REJECTED;
+    file->sent_hash = 0; /* the frame that it was is news when it is one again */
     if (!say_once(file, reason, &file->stamp))
         return;
     pf_log_warning("%s: rejected: %s", file->path, reason);

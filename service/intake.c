@@ -207,19 +207,38 @@ void pf_intake_feed(struct pf_service *service, struct pf_record *record)
 
 /* ---- frames that change names ---- */
 
-/* Whether a file holds the frame, though not the one that it went by. */
-static bool has_other_file(struct pf_service *service, struct pf_job_frame *frame)
+/* The file that the frame goes by in the journal; heap, NULL: none holds it any more, or it is not known. */
+static char *file_of(struct pf_service *service, const struct pf_identity *frame, bool *ret_known)
 {
     struct pf_journal_frames known = {0};
     struct pf_error err = {0};
-    if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) < 0) {
+    *ret_known = pf_journal_frame(service->journal, frame, &known, &err) == 0;
+    const char *file = *ret_known ? pf_journal_frame_file(&known.items[0]) : NULL;
+    char *copy = file ? strdup(file) : NULL;
+    if (!*ret_known)
         pf_log_error("%s", err.text);
-        return true; /* the worker will find out */
-    }
-    bool has = known.items[0].path_count > 0;
-    pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count);
     pf_journal_frames_free(&known);
-    return has;
+    return copy;
+}
+
+/* Takes `file` over. */
+static void go_by(struct pf_service *service, struct pf_job_frame *frame, char *file)
+{
+    struct pf_error err = {0};
+    if (pf_grouper_rename(service->grouper, &frame->record->id, file, &err) < 0)
+        pf_log_error("%s", err.text);
+    free(frame->path);
+    frame->path = file;
+}
+
+/* Another content is in the frame's file. Whether the frame goes on by another one. */
+static bool goes_on(struct pf_service *service, struct pf_job_frame *frame)
+{
+    bool known;
+    char *file = file_of(service, &frame->record->id, &known);
+    if (file)
+        go_by(service, frame, file);
+    return file || !known; /* the worker will find out */
 }
 
 /* What this file held before is gone, as a replay would find, and stands for nothing any more: the same
@@ -227,42 +246,50 @@ static bool has_other_file(struct pf_service *service, struct pf_job_frame *fram
 static void supersede(struct pf_service *service, struct pf_job *job, const struct pf_record *now,
                       const char *path)
 {
+    bool timed = now->capture_ms >= 0;
     for (size_t i = 0; i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];
-        if (frame->record != now && !frame->excluded && !strcmp(pf_job_file(frame), path) &&
-            pf_record_replaces(now, frame->record) &&
-            (now->capture_ms >= 0 || !has_other_file(service, frame)))
+        bool here =
+            !strcmp(pf_job_file(frame), path) || (timed && !strcmp(frame->record->path, path));
+        if (frame->record != now && !frame->excluded && here &&
+            pf_record_replaces(now, frame->record) && (timed || !goes_on(service, frame)))
             pf_stacking_replaced(service, job, frame);
     }
 }
 
-/* Content that is known is in one more file, or in its own again. */
+/* Content that is known is in one more file, or in its own again. It goes by the file that it had, as long as
+ * that holds it: a copy may be one that is written to again and again. */
 static void renamed(struct pf_service *service, const struct pf_record *record)
 {
     struct pf_error err = {0};
     struct pf_job *job = pf_scheduler_jobs(service->scheduler);
     struct pf_job_frame *frame = NULL;
-    if (pf_grouper_rename(service->grouper, &record->id, record->path, &err) < 0)
+    bool known, timed = record->capture_ms >= 0;
+    char *file = timed ? strdup(record->path) : file_of(service, &record->id, &known);
+    if (!file)
+        return;
+    if (pf_grouper_rename(service->grouper, &record->id, file, &err) < 0)
         pf_log_error("%s", err.text);
     take_decisions(service);
     pf_timer_set(service->grouper_timer, 0);
     while (job && !(frame = pf_job_find(job, record->id.text)))
         job = job->next;
-    if (!job || job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING)
+    if (!job || job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING ||
+        (timed && strcmp(pf_job_file(frame), file) != 0)) {
+        free(file);
         return;
-    if (record->capture_ms < 0)
-        pf_job_take_other_file(frame, (char *const[]){record->path}, 1);
-    else if (strcmp(pf_job_file(frame), record->path) != 0)
-        return;
+    }
+    free(frame->path);
+    frame->path = file;
     if (frame->replaced && !frame->discarded) {
         pf_log_about(PF_LOG_INFO, PF_ABOUT_FRAME(job, frame), "%s is taken back: it is in %s",
-                     pf_base_name(frame->record->path), record->path);
+                     pf_base_name(frame->record->path), file);
         pf_scheduler_include(service->scheduler, job, frame);
         pf_events_publish(
             service->events, "frame.restored",
             json_pack("{s:s, s:s}", "burst", job->name, "frame", frame->record->id.text));
     }
-    supersede(service, job, frame->record, record->path);
+    supersede(service, job, frame->record, file);
 }
 
 /* ---- what the ledger has written ---- */

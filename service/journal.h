@@ -112,6 +112,8 @@ struct pf_journal_frames {
     size_t count;
 };
 void pf_journal_frames_free(struct pf_journal_frames *frames);
+/* The file that a frame goes by: its first one as long as that holds it, else the newest (borrowed); NULL none. */
+const char *pf_journal_frame_file(const struct pf_journal_frame *frame);
 
 /* Recorded frames that are in no burst, as they arrived: to be fed to the grouper at start. */
 int pf_journal_loose_frames(struct pf_journal *journal, struct pf_journal_frames *ret,

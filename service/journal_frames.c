@@ -215,6 +215,14 @@ static int read_frame(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     return r ? r : read_paths(journal, sqlite3_column_int64(row, 0), frame, err);
 }
 
+const char *pf_journal_frame_file(const struct pf_journal_frame *frame)
+{
+    for (size_t i = 0; i < frame->path_count; i++)
+        if (!strcmp(frame->paths[i], frame->record->path))
+            return frame->paths[i];
+    return frame->path_count ? frame->paths[frame->path_count - 1] : NULL;
+}
+
 int pf_journal_read_frames(struct pf_journal *journal, sqlite3_stmt *rows,
                            struct pf_journal_frames *ret, struct pf_error *err)
 {

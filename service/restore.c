@@ -21,12 +21,11 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
     frame->attempts = known->attempts;
     frame->told = known->state == PF_FRAME_FUSED ? 'f' : known->state == PF_FRAME_ASIDE ? 'a' : 0;
     /* The file that had it first may hold another picture now (a camera's counter wraps). */
-    bool same = false;
-    for (size_t i = 0; i < known->path_count; i++)
-        same = same || !strcmp(known->paths[i], record->path);
+    const char *file = pf_journal_frame_file(known);
+    bool same = file && !strcmp(file, record->path);
     frame->discarded = json_is_true(json_object_get(known->scores, "discarded"));
     frame->replaced = json_is_true(json_object_get(known->scores, "replaced"));
-    bool back = frame->replaced && (same || (record->capture_ms < 0 && known->path_count));
+    bool back = frame->replaced && (same || (record->capture_ms < 0 && file));
     bool excluded = json_is_true(json_object_get(known->scores, "excluded")) && !back;
     if (frame->discarded || (!anew && excluded)) {
         frame->excluded = true;
@@ -37,8 +36,8 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
         json_object_del(frame->result, "discarded");
         json_object_del(frame->result, "replaced");
     }
-    if (!same && known->path_count) {
-        frame->path = strdup(known->paths[known->path_count - 1]);
+    if (file && !same) {
+        frame->path = strdup(file);
         if (!frame->path)
             return pf_fail(err, ENOMEM, "out of memory for a frame");
     } else if (!same && !frame->excluded) {
@@ -117,9 +116,9 @@ static int rename_frames(struct pf_service *service, const struct pf_journal_fra
     int r = 0;
     for (size_t i = 0; r >= 0 && i < frames->count; i++) {
         const struct pf_journal_frame *frame = &frames->items[i];
-        if (frame->path_count && strcmp(frame->paths[frame->path_count - 1], frame->record->path))
-            r = pf_grouper_rename(service->grouper, &frame->record->id,
-                                  frame->paths[frame->path_count - 1], err);
+        const char *file = pf_journal_frame_file(frame);
+        if (file && strcmp(file, frame->record->path) != 0)
+            r = pf_grouper_rename(service->grouper, &frame->record->id, file, err);
     }
     return r;
 }

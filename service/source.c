@@ -19,7 +19,7 @@
 #define FEED_BYTES              (1u << 20) /* known files queued at a time */
 #define SCAN_DELAY_MS           5000 /* between two frames of a first scan, or of a camera, at the most */
 #define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
-#define RESTART_DELAY_MS        120000 /* that its process may take to say again what grows */
+#define RESTART_DELAY_MS        120000 /* that its process may be silent before it says again what grows */
 
 struct known {
     char *path;
@@ -124,6 +124,8 @@ static void watch_growing(struct pf_source *source)
         pf_timer_set(source->growing, GROWING_DELAY_MS);
     else if (source->scanned)
         event_del(source->growing);
+    else if (event_pending(source->growing, EV_TIMEOUT, NULL))
+        pf_timer_set(source->growing, RESTART_DELAY_MS);
 }
 
 static void on_grown(evutil_socket_t fd, short what, void *context)

@@ -172,6 +172,31 @@ test_frames_of_one_file_are_kept_under_other_names()
     stop_service
 }
 
+# The other way round: the newest picture is also to be had under one name. Nor is a copy that goes away again
+# of any consequence.
+test_frames_that_are_copied_to_one_file_keep_their_own()
+{
+    local files i
+    make_burst burst --format png --no-exif
+    mkdir_inbox
+    files=(burst/*.png)
+    serve --expected-frames 5 --gap 30
+    for i in 0 1 2 3; do
+        drop "${files[i]}"
+        wait_for 20 eval '[ "$(grep -c "frame IMG_.*: .* MB" service.err)" -eq '$((i + 1))' ]'
+        cp "${files[i]}" inbox/.latest
+        mv inbox/.latest inbox/latest.png
+        wait_for 20 eval '[ "$(grep -c "frame latest.png: the same content is known already" service.err)" -eq '$((i + 1))' ]'
+    done
+    rm inbox/latest.png
+    drop "${files[4]}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 0 and .complete == "expected count" and
+        ([.frames[].path | test("/IMG_[0-9]+.png$")] | all)'
+    log_lacks 'set aside'
+    stop_service
+}
+
 # Not while a frame is on its way that may have it: it comes, or comes to nothing.
 test_skipped_plane_is_not_told_while_frames_are_on_their_way()
 {
