@@ -4,10 +4,10 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "config/base/array.h"
 #include "config/base/file.h"
+#include "service/grouper_delays.h"
 #include "service/grouper_queue.h"
 #include "service/grouper_stream.h"
 
@@ -18,12 +18,6 @@ struct drive {
     int64_t burst; /* its number; 0: none of its frames has come */
 };
 
-/* How late frames of a source may come. */
-struct delay {
-    uint64_t source_hash;
-    int64_t ms; /* > 0 */
-};
-
 struct pf_grouper {
     struct pf_grouper_settings settings;
     struct pf_stream **streams; /* owned */
@@ -32,8 +26,7 @@ struct pf_grouper {
     size_t drive_count, drive_capacity;
     void *known; /* tsearch(3) tree of all shots, by identity */
     int64_t next_burst;
-    struct delay *delays; /* of sources whose frames may come late */
-    size_t delay_count, delay_capacity;
+    struct pf_delays delays;
     uint64_t order;        /* frames ever fed */
     size_t complete_count; /* bursts remembered */
     struct pf_decisions decisions;
@@ -133,18 +126,10 @@ static void forget_old_bursts(struct pf_grouper *grouper)
 
 /* ---- bursts ---- */
 
-static struct delay *find_delay(const struct pf_grouper *grouper, uint64_t source_hash)
-{
-    for (size_t i = 0; i < grouper->delay_count; i++)
-        if (grouper->delays[i].source_hash == source_hash)
-            return &grouper->delays[i];
-    return NULL;
-}
-
 static int64_t closes_at(const struct pf_grouper *grouper, const struct pf_grouper_burst *burst)
 {
-    const struct delay *delay = find_delay(grouper, burst->heard->source_hash);
-    return pf_grouper_burst_closes_at(burst, &grouper->settings, delay ? delay->ms : 0);
+    return pf_grouper_burst_closes_at(burst, &grouper->settings,
+                                      pf_delays_of(&grouper->delays, burst->heard->source_hash));
 }
 
 /* A decision must have been reserved. */
@@ -352,26 +337,9 @@ void pf_grouper_set(struct pf_grouper *grouper, const struct pf_grouper_settings
     grouper->settings = *settings;
 }
 
-/* Without memory a delay stays unknown until it is told again. */
 bool pf_grouper_expect_delay(struct pf_grouper *grouper, const char *source, int64_t delay_ms)
 {
-    uint64_t hash = XXH3_64bits(source, strlen(source));
-    struct delay *delay = find_delay(grouper, hash);
-    if (delay ? delay->ms == delay_ms : delay_ms <= 0)
-        return false;
-    if (!delay) {
-        struct delay *delays = pf_with_room(grouper->delays, &grouper->delay_capacity,
-                                            grouper->delay_count, 1, sizeof(*delays));
-        if (!delays)
-            return false;
-        grouper->delays = delays;
-        delays[grouper->delay_count++] = (struct delay){hash, delay_ms};
-    } else if (delay_ms > 0) {
-        delay->ms = delay_ms;
-    } else {
-        *delay = grouper->delays[--grouper->delay_count];
-    }
-    return true;
+    return pf_delays_set(&grouper->delays, pf_source_hash(source), delay_ms);
 }
 
 static void keep_shot(void *shot)
@@ -386,7 +354,7 @@ struct pf_grouper *pf_grouper_free(struct pf_grouper *grouper)
     tdestroy(grouper->known, keep_shot);
     for (size_t i = 0; i < grouper->stream_count; i++)
         pf_stream_free(grouper->streams[i]);
-    free(grouper->delays);
+    pf_delays_clear(&grouper->delays);
     free(grouper->drives);
     free(grouper->streams);
     pf_decisions_free(&grouper->decisions);

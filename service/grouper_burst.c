@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "config/base/array.h"
+#include "service/grouper_delays.h"
 
 enum {
     LIMIT_LEAST_MS = 1500,
@@ -54,7 +55,7 @@ int pf_shot_new(struct pf_shot **ret, const struct pf_record *record, int64_t no
     shot->order = order;
     shot->bracket = record->bracket;
     shot->path_hash = XXH3_64bits(record->path, strlen(record->path));
-    shot->source_hash = XXH3_64bits(record->source, strlen(record->source));
+    shot->source_hash = pf_source_hash(record->source);
     shot->has_subsec = record->has_subsec;
     shot->by_arrival = record->capture_ms < 0;
     shot->focal_mm = record->focal_mm;
