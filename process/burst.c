@@ -13,6 +13,7 @@
 #include "config/base/version.h"
 #include "process/backend.h"
 #include "process/coverage.h"
+#include "process/frame_facts.h"
 #include "process/room.h"
 
 #define PREVIEW_QUALITY 85
@@ -88,73 +89,6 @@ int pf_burst_aside(const struct pf_burst *burst)
 size_t pf_burst_added(const struct pf_burst *burst)
 {
     return burst->known_count;
-}
-
-/* JSON has no NaN and no infinity. */
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *numbers(const double *values, int count)
-{
-    json_t *array = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(array, number(values[i]));
-    return array;
-}
-
-static json_t *focus_facts(const struct pf_focus *focus)
-{
-    json_t *grid = json_array();
-    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++)
-        json_array_append_new(grid, number((double)focus->grid[i]));
-    return json_pack("{s:o, s:o, s:o, s:o}", "laplacian_variance",
-                     number(focus->laplacian_variance), "tenengrad", number(focus->tenengrad),
-                     "modified_laplacian", number(focus->modified_laplacian), "grid", grid);
-}
-
-static const char *const methods[] = {
-    [PF_ALIGN_AUTO] = NULL,     [PF_ALIGN_ECC] = "ecc",         [PF_ALIGN_ORB] = "orb",
-    [PF_ALIGN_AKAZE] = "akaze", [PF_ALIGN_SIFT] = "sift",       [PF_ALIGN_HYBRID] = "hybrid",
-    [PF_ALIGN_FLOW] = "flow",   [PF_ALIGN_BSPLINE] = "bspline", [PF_ALIGN_SYN] = "syn",
-    [PF_ALIGN_NONE] = NULL};
-
-static const char *const causes[] = {[PF_CAUSE_NONE] = NULL,
-                                     [PF_CAUSE_UNLIKE] = "unlike",
-                                     [PF_CAUSE_BLANK] = "blank",
-                                     [PF_CAUSE_SOFT] = "soft",
-                                     [PF_CAUSE_FAILED] = "failed"};
-
-static json_t *displacement_facts(const struct pf_displacement *displacement)
-{
-    if (!displacement->any)
-        return json_null();
-    json_t *grid = json_array();
-    for (int i = 0; i < PF_FOCUS_GRID * PF_FOCUS_GRID; i++)
-        json_array_append_new(grid, json_pack("[o, o]", number((double)displacement->grid[i][0]),
-                                              number((double)displacement->grid[i][1])));
-    return json_pack("{s:o, s:o, s:o}", "mean_px", number(displacement->mean_px), "most_px",
-                     number(displacement->most_px), "grid", grid);
-}
-
-static json_t *frame_facts(const struct pf_frame_result *result, const struct pf_image *image,
-                           double decode_ms)
-{
-    bool fused = result->verdict == PF_VERDICT_FUSED;
-    json_t *reason = fused ? json_null() : pf_json_bytes(result->reason);
-    return json_pack(
-        "{s:s, s:s?, s:o, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o}",
-        "verdict", fused ? "fused" : "aside", "cause", causes[result->cause], "reason", reason,
-        "reference", result->is_reference, "focus",
-        result->measured ? focus_facts(&result->focus) : json_null(), "transform",
-        fused ? numbers(result->transform, 9) : json_null(), "displacement",
-        displacement_facts(&result->displacement), "aligned_by",
-        fused ? methods[result->aligned_by] : NULL, "correlation", number(result->correlation),
-        "gain", fused ? number(result->light.gain) : json_null(), "balance",
-        fused ? numbers(result->light.balance, 3) : json_null(), "width", image->width, "height",
-        image->height, "decode_ms", number(decode_ms), "align_ms", number(result->align_ms),
-        "fuse_ms", number(result->fuse_ms + result->focus_ms));
 }
 
 static bool can_never_be_read(int code)
@@ -253,8 +187,8 @@ static json_t *curve_json(const struct pf_burst *burst, const struct pf_coverage
     for (int i = 0; i < report->frames; i++)
         json_array_append_new(curve,
                               json_pack("{s:o, s:o, s:i}", "frame", identity_json(burst, report, i),
-                                        "sharpness", number((double)report->sharpness[i]), "won",
-                                        report->won[i]));
+                                        "sharpness", pf_facts_number((double)report->sharpness[i]),
+                                        "won", report->won[i]));
     return curve;
 }
 
@@ -342,7 +276,7 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
             return pf_fail(err, decode_error->code, "%s", decode_error->text);
         facts = json_pack("{s:s, s:s, s:o, s:b, s:o}", "verdict", "aside", "cause", "unreadable",
                           "reason", pf_json_bytes(decode_error->text), "reference", 0, "decode_ms",
-                          number(decode_ms));
+                          pf_facts_number(decode_ms));
         if (!facts)
             return pf_fail(err, ENOMEM, "out of memory for a frame's result");
         int r = remember(burst, identity, -1, err);
@@ -365,7 +299,7 @@ int pf_burst_add(struct pf_burst *burst, const char *identity, const struct pf_i
     if (r < 0)
         return r;
     burst->aside += result.verdict == PF_VERDICT_ASIDE;
-    facts = frame_facts(&result, image, decode_ms);
+    facts = pf_facts_of_frame(&result, image, decode_ms);
     if (!facts)
         return pf_fail(err, ENOMEM, "out of memory for a frame's result");
     if (result.verdict == PF_VERDICT_FUSED && !burst->needs.most &&
@@ -616,7 +550,8 @@ json_t *pf_burst_engine(const struct pf_burst *burst, const char *device,
 {
     bool here = burst && burst->needs.most;
     return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o}", "device", device, "threads",
-                     pf_pool_threads(pool), "version", pf_version(), "finish_ms", number(finish_ms),
-                     "ahead_ms", ahead_ms > 0 ? number(ahead_ms) : json_null(), "memory",
+                     pf_pool_threads(pool), "version", pf_version(), "finish_ms",
+                     pf_facts_number(finish_ms), "ahead_ms",
+                     ahead_ms > 0 ? pf_facts_number(ahead_ms) : json_null(), "memory",
                      here ? memory_json(burst) : json_null());
 }
