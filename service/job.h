@@ -24,6 +24,8 @@ enum pf_job_step {
 
 #define PF_JOB_REPLACED_REASON "its file has been replaced by another one"
 
+#define PF_JOB_FUSED_MIN 2 /* one frame is not a stack, however many were set aside */
+
 struct pf_job_frame {
     struct pf_record *record;
     char *path; /* file that is sent to the worker when it is not the record's, else NULL */

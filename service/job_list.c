@@ -65,20 +65,20 @@ size_t pf_jobs_in_worker(const struct pf_job *jobs)
     return count;
 }
 
+static bool is_asked_for(const struct pf_job *job)
+{
+    return job->stage == PF_JOB_FINISHING || job->preview_asked;
+}
+
 struct pf_job *pf_jobs_writing(struct pf_job *jobs)
 {
     struct pf_job *ahead = NULL;
     for (struct pf_job *job = jobs; job; job = job->next)
-        if (job->stage == PF_JOB_FINISHING || job->preview_asked)
+        if (is_asked_for(job))
             return job;
         else if (job->ahead == PF_AHEAD_WRITING)
             ahead = job;
     return ahead;
-}
-
-static bool is_written(const struct pf_job *job)
-{
-    return job->stage == PF_JOB_FINISHING || job->preview_asked || job->ahead == PF_AHEAD_WRITING;
 }
 
 /* It has no frame left to do before that. */
@@ -101,7 +101,8 @@ struct pf_suspects pf_jobs_suspects(struct pf_job *jobs)
                 suspects = (struct pf_suspects){suspects.count + 1, job, frame};
         }
     for (struct pf_job *job = jobs; job; job = job->next)
-        if (is_written(job) && is_begun(jobs, job->write_order))
+        if ((is_asked_for(job) || job->ahead == PF_AHEAD_WRITING) &&
+            is_begun(jobs, job->write_order))
             suspects = (struct pf_suspects){suspects.count + 1, job, NULL};
     return suspects;
 }

@@ -14,7 +14,6 @@
 
 #define WINDOW        3 /* frames sent ahead: one is fused, one decoded, one waits */
 #define PREVIEW_WIDTH 1024
-#define FUSED_MIN     2 /* fewer are no stack */
 
 static void watch(struct pf_scheduler *scheduler)
 {
@@ -136,7 +135,7 @@ static void write_ahead(struct pf_scheduler *scheduler, int64_t now_ms)
         if (job->stage != PF_JOB_ACTIVE || job->out != PF_OUT_NOWHERE || job->complete ||
             job->no_ahead || job->no_room || pf_job_is_ahead(job) || !pf_job_settled(job) ||
             job->count < (size_t)scheduler->settings->min_frames ||
-            !pf_job_has_fused(job, FUSED_MIN))
+            !pf_job_has_fused(job, PF_JOB_FUSED_MIN))
             continue;
         int64_t at_ms = pf_job_ahead_at(job);
         if (at_ms > now_ms) {

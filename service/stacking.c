@@ -18,7 +18,6 @@
 #include "service/hook_event.h"
 #include "service/service.h"
 
-#define FUSED_MIN      2 /* one frame is not a stack, however many were set aside */
 #define OUTSIDE_FRAMES 5 /* after these the begin of a bracket is what it is */
 
 /* ---- telling the photographer ---- */
@@ -410,7 +409,7 @@ static void on_settled(struct pf_job *job, void *context)
         leave_strays_out(service, job);
         return;
     }
-    if (fused < FUSED_MIN) {
+    if (fused < PF_JOB_FUSED_MIN) {
         fail_unfused(service, job, fused);
         return;
     }
