@@ -83,6 +83,18 @@ begin_and_change()
     await_log "${files[1]##*/} set aside: its file has been replaced by another one"
 }
 
+# The service begins anew, and the last file comes: five frames in the stack, what was replaced aside.
+restart_and_end()
+{
+    stop_service
+    serve --expected-frames 5 --gap 30
+    await_log 'burst .* goes on: open, 5 frames'
+    drop "${files[4]}"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
+    stop_service
+}
+
 # Told before all of it was there, or written into by another program: one shot is one frame.
 test_a_file_that_changes_is_one_frame()
 {
@@ -101,13 +113,7 @@ test_a_file_without_a_time_that_changes_is_one_frame()
     begin_and_change png --format png --no-exif
     drop "${files[3]}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 5 ]'
-    stop_service
-    serve --expected-frames 5 --gap 30
-    await_log 'burst .* goes on: open, 5 frames'
-    drop "${files[4]}"
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
-    stop_service
+    restart_and_end
 }
 
 # Put back as it was: its first content is the frame again, and what was there meanwhile is none.
@@ -121,13 +127,7 @@ test_a_file_that_is_put_back_is_one_frame()
     wait_for 20 eval '[ "$(grep -c "$name set aside: its file has been replaced" service.err)" -eq 2 ]'
     drop "${files[3]}"
     wait_for 20 eval '[ "$(grep -c "${files[3]##*/}.*scored" service.err)" -eq 1 ]'
-    stop_service
-    serve --expected-frames 5 --gap 30
-    await_log 'burst .* goes on: open, 5 frames'
-    drop "${files[4]}"
-    await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and ([.frames[].path] | unique | length) == 5'
-    stop_service
+    restart_and_end
 }
 
 # latest FILE COUNT: that file as what a program has written last, which is the frame of this number.

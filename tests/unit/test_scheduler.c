@@ -468,8 +468,8 @@ TEST(a_result_is_written_ahead_when_the_next_frame_is_late)
     end();
 }
 
-/* It is given up for whatever else is to be done, and put off; other trouble is left for the result. */
-TEST(what_is_written_ahead_keeps_nothing_waiting)
+/* An open burst of two frames, A, that the worker is told to write ahead. */
+static struct pf_job *begin_ahead(void)
 {
     begin();
     settings.min_frames = 2;
@@ -478,6 +478,13 @@ TEST(what_is_written_ahead_keeps_nothing_waiting)
     DOES("open A", "add 1", "add 2", "preview A");
     fake_say(command, "preview", json_object());
     CHECK_STR(next(), "prepare A");
+    return job;
+}
+
+/* It is given up for whatever else is to be done, and put off; other trouble is left for the result. */
+TEST(what_is_written_ahead_keeps_nothing_waiting)
+{
+    struct pf_job *job = begin_ahead();
     const json_t *prepare = command;
     job_of('B', 11, 2, true);
     DOES("open B", "add 11", "add 12", "finish B");
@@ -499,13 +506,7 @@ TEST(what_is_written_ahead_keeps_nothing_waiting)
 /* A worker that dies at it does so once. */
 TEST(what_kills_the_worker_is_not_written_ahead_again)
 {
-    begin();
-    settings.min_frames = 2;
-    ahead = true;
-    job_of('A', 1, 2, false);
-    DOES("open A", "add 1", "add 2", "preview A");
-    fake_say(command, "preview", json_object());
-    CHECK_STR(next(), "prepare A");
+    begin_ahead();
     fake_die("killed");
     CHECK_EQ(attempts_of(find('A')), 0);
     CHECK(find('A')->no_ahead && !find('A')->alone && !find('A')->no_preview);
@@ -519,13 +520,7 @@ TEST(what_kills_the_worker_is_not_written_ahead_again)
 /* Nor where a frame was begun beside it, and nobody is to blame. */
 TEST(a_death_at_several_things_ends_writing_ahead_as_well)
 {
-    begin();
-    settings.min_frames = 2;
-    ahead = true;
-    job_of('A', 1, 2, false);
-    DOES("open A", "add 1", "add 2", "preview A");
-    fake_say(command, "preview", json_object());
-    CHECK_STR(next(), "prepare A");
+    begin_ahead();
     job_of('B', 11, 1, false);
     CHECK_STR(next(), "open B");
     CHECK_STR(next(), "add 11");
