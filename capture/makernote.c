@@ -1,6 +1,8 @@
 #include "capture/makernote.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "capture/tiff.h"
@@ -10,9 +12,12 @@ enum {
     TAG_EXIF = 0x8769,
     TAG_MAKER_NOTE = 0x927c,
     APPLE_BURST_UUID = 0x000b,
+    CANON_SERIAL = 0x000c,
     CANON_LENS_MODEL = 0x0095,
     FUJI_SERIAL = 0x0010,
     FUJI_SEQUENCE = 0x1101,
+    NIKON_SERIAL = 0x001d,
+    NIKON_OLD_SERIAL = 0x00a0,
     OLYMPUS_EQUIPMENT = 0x2010,
     OLYMPUS_EQUIPMENT_SERIAL = 0x0101,
     OLYMPUS_EQUIPMENT_LENS = 0x0203,
@@ -119,6 +124,11 @@ void pf_makernote_read(struct pf_bytes *bytes, int64_t exif_at, struct pf_makern
         read_olympus(&own, at + 16, ret);
     } else if (!memcmp(head, "OLYMP", 6)) {
         read_olympus(&note, at + 8, ret);
+    } else if (!memcmp(head, "Nikon\0\2", 7)) { /* a TIFF structure of its own */
+        if (pf_tiff_open(&own, bytes, at + 10) == 0 && own.first) {
+            take_text(&own, own.first, NIKON_OLD_SERIAL, ret->serial, sizeof(ret->serial));
+            take_text(&own, own.first, NIKON_SERIAL, ret->serial, sizeof(ret->serial));
+        }
     } else if (!memcmp(head, "Panasonic", 10)) {
         if (take_number(&note, at + 12, PANASONIC_BURST_MODE, 0, &number) && number != 0 &&
             take_number(&note, at + 12, PANASONIC_SEQUENCE, 0, &number))
@@ -128,5 +138,7 @@ void pf_makernote_read(struct pf_bytes *bytes, int64_t exif_at, struct pf_makern
             ret->sequence = sequence_of(number);
     } else if (!strncmp(make, "Canon", 5)) {
         take_text(&note, at, CANON_LENS_MODEL, ret->lens, sizeof(ret->lens));
+        if (take_number(&note, at, CANON_SERIAL, 0, &number) && number)
+            snprintf(ret->serial, sizeof(ret->serial), "%010" PRIu64, number);
     }
 }

@@ -351,6 +351,20 @@ TEST(metadata_of_maker_notes)
     CHECK_EQ(record->sequence, 9);
     pf_record_free(record);
 
+    record = read_note("Canon", NOTE("\1\0\14\0\4\0\1\0\0\0\25\315\133\7\0\0\0\0\0\0"));
+    CHECK_STR(record->serial, "0123456789");
+    pf_record_free(record);
+
+    for (int old = 0; old < 2; old++) {
+        char nikon[] = "Nikon\0\2\20\0\0MM\0*\0\0\0\10"
+                       "\0\1\0\35\0\2\0\0\0\10\0\0\0\32\0\0\0\0"
+                       "6012345\0";
+        nikon[21] = old ? '\240' : '\35';
+        record = read_note("NIKON CORPORATION", nikon, sizeof(nikon) - 1);
+        CHECK_STR(record->serial, "6012345");
+        pf_record_free(record);
+    }
+
     record = read_note("SONY", NOTE("SONY DSC \0\0\0\1\0\112\260\3\0\1\0\0\0\2\0\0\0\0\0\0\0"));
     CHECK_EQ(record->sequence, 2);
     pf_record_free(record);
