@@ -19,6 +19,8 @@ enum {
     TAG_JPEG_OFFSET = 513,
     TAG_JPEG_SIZE = 514,
     TAG_EXIF = 34665,
+    TAG_EXIF_WIDTH = 40962,
+    TAG_EXIF_HEIGHT = 40963,
     TAG_DNG_VERSION = 50706,
     PHOTOMETRIC_CFA = 32803,
     PHOTOMETRIC_LINEAR_RAW = 34892,
@@ -37,7 +39,7 @@ struct walk {
     int64_t directory[MAX_DIRECTORIES];
     bool reduced, has_sub_directories;
     bool first_is_picture, has_picture;
-    bool raw, rw2;
+    bool raw, rw2, cr2;
     uint64_t largest; /* pixels of the largest picture */
     int largest_width, largest_height;
 };
@@ -45,6 +47,7 @@ struct walk {
 struct directory {
     struct pf_tiff_entry offsets, sizes, jpeg_offset, jpeg_size, rw2_offset;
     uint64_t width, height;
+    bool is_exif; /* what it says is the picture's size */
 };
 
 /* 1 go on, 0 decided. */
@@ -92,6 +95,12 @@ static int take_entry(struct walk *walk, const struct pf_tiff_entry *entry, bool
         return number(walk, entry, &directory->width);
     case TAG_HEIGHT:
         return number(walk, entry, &directory->height);
+    /* CR2: the sensor's directory does not say its size, and the preview before it may be small. */
+    case TAG_EXIF_WIDTH:
+        directory->is_exif = walk->cr2;
+        return walk->cr2 ? number(walk, entry, &directory->width) : 1;
+    case TAG_EXIF_HEIGHT:
+        return walk->cr2 ? number(walk, entry, &directory->height) : 1;
     case TAG_SUBFILE_TYPE:
         r = number(walk, entry, &value);
         if (is_first)
@@ -196,7 +205,7 @@ static void take_picture(struct walk *walk, const struct directory *directory, b
     walk->has_picture |= has_data;
     if (is_first)
         walk->first_is_picture = has_data && has_size;
-    if (!has_data || !has_size)
+    if (!(has_data || directory->is_exif) || !has_size)
         return;
     if (is_first || directory->width * directory->height > walk->largest) {
         walk->largest = directory->width * directory->height;
@@ -299,7 +308,8 @@ int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole)
     walk->rw2 = head[2] == 'U';
     if (walk->tiff.odd)
         whole->format = walk->rw2 ? "rw2" : "orf";
-    else if (!walk->tiff.big && !memcmp(head + 8, "CR", 2))
+    walk->cr2 = !walk->tiff.odd && !walk->tiff.big && !memcmp(head + 8, "CR", 2);
+    if (walk->cr2)
         whole->format = "cr2";
     walk->raw = strcmp(whole->format, "tiff") != 0;
     if (bytes->fd < 0)

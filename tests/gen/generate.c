@@ -38,7 +38,7 @@ static void usage(FILE *to)
           "--flicker R\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
           "          --deform PX (smooth, growing to the last frame)\n"
-          "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf  --bits 8|16  --quality Q  "
+          "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2  --bits 8|16  --quality Q  "
           "--subsampling "
           "420|422|440|444\n"
           "          --name IMG_%04d  --first-number K\n"
@@ -210,7 +210,7 @@ static bool take(struct command *command, int key, const char *value)
         burst->kind = (enum pf_gen_kind)index;
         return good;
     case FORMAT:
-        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf", &index);
+        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2", &index);
         command->encoding.format = (enum pf_gen_format)index;
         return good;
     case WIDTH:
@@ -402,8 +402,8 @@ static int write_frames(const struct command *command, const struct pf_gen_scene
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         int length = asprintf(&name, command->name, command->first_number + i);
 #pragma GCC diagnostic pop
-        static const char *const extensions[] = {"jpg", "tif", "png", "dng",
-                                                 "nef", "arw", "dng", "orf"};
+        static const char *const extensions[] = {"jpg", "tif", "png", "dng", "nef",
+                                                 "arw", "dng", "orf", "cr2"};
         if (length < 0 || asprintf(&path, "%s/%s.%s", command->out, name,
                                    extensions[command->encoding.format]) < 0) {
             free(shots);

@@ -15,6 +15,7 @@
 
 #include "tests/gen/dng.h"
 #include "tests/gen/ljpeg.h"
+#include "tests/gen/makers.h"
 #include "tests/gen/rows.h"
 
 struct jpeg_trap {
@@ -144,8 +145,8 @@ static bool write_sensor(TIFF *tiff, const uint16_t *samples, int width, int hei
     for (int y = 0; y < height; y++)
         pf_gen_dng_row(sensor + (size_t)y * (size_t)width, samples + 3 * (size_t)y * (size_t)width,
                        width, y, format == PF_GEN_LDNG);
-    uint8_t *strip =
-        format == PF_GEN_LDNG ? pf_gen_ljpeg(sensor, width, height, &size) : pf_gen_alloc(size, 1);
+    uint8_t *strip = format == PF_GEN_LDNG ? pf_gen_ljpeg(sensor, width, height, 16, 1, &size)
+                                           : pf_gen_alloc(size, 1);
     if (format == PF_GEN_ORF)
         pack(strip, sensor, pixels);
     bool good = TIFFWriteRawStrip(tiff, 0, strip, (tmsize_t)size) == (tmsize_t)size;
@@ -275,6 +276,22 @@ static int write_png(const char *path, const uint16_t *samples, int width, int h
     return 0;
 }
 
+static int write_maker(const char *path, const uint16_t *samples, int width, int height,
+                       const struct pf_gen_encoding *encoding, const struct pf_gen_exif *exif,
+                       struct pf_error *err)
+{
+    size_t size = 0;
+    uint8_t *bytes = NULL;
+    if (encoding->format == PF_GEN_CR2)
+        bytes = pf_gen_cr2(samples, width, height, exif, &size);
+    FILE *file = fopen(path, "wb");
+    bool good = file && fwrite(bytes, 1, size, file) == size;
+    if (file && fclose(file) != 0)
+        good = false;
+    free(bytes);
+    return good ? 0 : pf_fail(err, EIO, "%s: cannot be written", path);
+}
+
 int pf_gen_picture_write(const char *path, const uint16_t *samples, int width, int height,
                          const struct pf_gen_encoding *encoding, const struct pf_gen_exif *exif,
                          struct pf_error *err)
@@ -287,6 +304,8 @@ int pf_gen_picture_write(const char *path, const uint16_t *samples, int width, i
     int rc;
     if (encoding->format == PF_GEN_JPEG)
         rc = write_jpeg(part, samples, width, height, encoding, exif, err);
+    else if (encoding->format >= PF_GEN_CR2)
+        rc = write_maker(part, samples, width, height, encoding, exif, err);
     else if (encoding->format == PF_GEN_TIFF || encoding->format >= PF_GEN_DNG)
         rc = write_tiff(part, samples, width, height, encoding, exif, err);
     else

@@ -20,6 +20,8 @@ enum pf_gen_format {
     PF_GEN_ARW,
     PF_GEN_LDNG, /* DNG with lossless JPEG in it */
     PF_GEN_ORF,  /* 12 bits, packed as Olympus does; width a multiple of 8 */
+    /* Makers' own, 64 x 64 or larger; exif must be there. */
+    PF_GEN_CR2,
 };
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */

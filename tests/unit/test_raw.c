@@ -1,20 +1,8 @@
 /* RAW: a DNG that our generator's camera makes of a known picture, read back through LibRaw. */
 #include <math.h>
 
-#include "process/codec.h"
-#include "process/convert.h"
 #include "process/exif.h"
-#include "tests/gen/picture.h"
-#include "tests/unit/codec_files.h"
-
-static struct pf_decode_limits limits = {.max_pixels = 1000000};
-
-static struct pf_gen_exif usual_exif(int orientation)
-{
-    return (struct pf_gen_exif){
-        true, "Parfocal", "Generator", "PF-0001", "Macro 100mm F2.8", 1767323045000, true, "+00:00",
-        100,  5.6,        1 / 125.0,   200,       orientation};
-}
+#include "tests/unit/raw_files.h"
 
 static void write_dng(const char *path, const struct raster *raster, int orientation)
 {
@@ -24,51 +12,6 @@ static void write_dng(const char *path, const struct raster *raster, int orienta
     CHECK_OK(pf_gen_picture_write(path, raster->samples, raster->width, raster->height, &encoding,
                                   &exif, &err),
              &err);
-}
-
-static struct pf_image *decode(const char *path)
-{
-    struct pf_error err = {0};
-    struct pf_image *image = NULL;
-    CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
-    return image;
-}
-
-/* The error code, 0 when the file was read after all. */
-static int refused(const char *path, struct pf_error *err)
-{
-    struct pf_image *image = NULL;
-    pf_error_clear(err);
-    int r = pf_image_decode(&image, path, &limits, err);
-    if (r < 0) {
-        CHECK(image == NULL);
-        CHECK_EQ(err->code, -r);
-        CHECK(strstr(err->text, path) || r == -ENOMEM);
-    }
-    pf_image_free(image);
-    return -r;
-}
-
-static double psnr_db(const struct pf_image *image, const struct raster *raster)
-{
-    float *scratch = malloc(pf_row_scratch_floats(image) * sizeof(*scratch));
-    uint16_t *row = malloc((size_t)image->width * 3 * 2);
-    double sum = 0;
-    CHECK(scratch && row);
-    CHECK_EQ(image->width, raster->width);
-    CHECK_EQ(image->height, raster->height);
-    CHECK_EQ(image->planes, 3);
-    for (int y = 0; y < image->height; y++) {
-        pf_row_to_rgb(row, 16, image, y, scratch);
-        for (int x = 0; x < image->width; x++)
-            for (int c = 0; c < 3; c++) {
-                double error = (row[x * 3 + c] - (double)sample_at(raster, x, y, c)) / 65535;
-                sum += error * error;
-            }
-    }
-    free(row);
-    free(scratch);
-    return -10 * log10(sum / (3.0 * image->width * image->height));
 }
 
 /* White balance, black and white level and the curve are right, or it could not be near. The dark
