@@ -23,8 +23,10 @@ enum {
     OLYMPUS_EQUIPMENT_LENS = 0x0203,
     OLYMPUS_CAMERA_SETTINGS = 0x2020,
     OLYMPUS_DRIVE_MODE = 0x0600,
+    PANASONIC_SERIAL = 0x0025,
     PANASONIC_BURST_MODE = 0x002a,
     PANASONIC_SEQUENCE = 0x002b,
+    PANASONIC_LENS = 0x0051,
     SONY_SEQUENCE = 0xb04a,
 };
 
@@ -32,7 +34,8 @@ static void take_text(const struct pf_tiff *tiff, int64_t at, uint16_t tag, char
                       size_t to_bytes)
 {
     struct pf_tiff_entry entry;
-    if (pf_tiff_find(tiff, at, tag, &entry) < 0 || entry.type != PF_TIFF_ASCII)
+    if (pf_tiff_find(tiff, at, tag, &entry) < 0 ||
+        (entry.type != PF_TIFF_ASCII && entry.type != PF_TIFF_UNDEFINED))
         return;
     size_t size = entry.size_bytes < to_bytes - 1 ? (size_t)entry.size_bytes : to_bytes - 1;
     if (pf_bytes_read(tiff->bytes, entry.value_at, to, size) < 0)
@@ -133,6 +136,8 @@ void pf_makernote_read(struct pf_bytes *bytes, int64_t exif_at, struct pf_makern
         if (take_number(&note, at + 12, PANASONIC_BURST_MODE, 0, &number) && number != 0 &&
             take_number(&note, at + 12, PANASONIC_SEQUENCE, 0, &number))
             ret->sequence = sequence_of(number);
+        take_text(&note, at + 12, PANASONIC_SERIAL, ret->serial, sizeof(ret->serial));
+        take_text(&note, at + 12, PANASONIC_LENS, ret->lens, sizeof(ret->lens));
     } else if (!memcmp(head, "SONY DSC ", 9) || !memcmp(head, "SONY CAM ", 9)) {
         if (take_number(&note, at + 12, SONY_SEQUENCE, 0, &number))
             ret->sequence = sequence_of(number);

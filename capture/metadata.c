@@ -12,6 +12,8 @@
 #include "capture/makernote.h"
 
 enum {
+    TAG_RW2_ISO = 0x0017,      /* in the first directory of an RW2, and in the next what */
+    TAG_RW2_LONG_ISO = 0x0037, /* does not fit into its 16 bits */
     TAG_MAKE = 0x010f,
     TAG_MODEL = 0x0110,
     TAG_ORIENTATION = 0x0112,
@@ -197,9 +199,10 @@ static int take_exif(ExifData *data, struct pf_record *record, struct pf_error *
         record->f_number = number;
     if (number_of(data, TAG_EXPOSURE_TIME, &number))
         record->exposure_s = number;
-    if (number_of(data, TAG_ISO, &number))
+    if (number_of(data, TAG_ISO, &number) || number_of(data, TAG_RW2_ISO, &number))
         record->iso = (int64_t)number;
-    if (record->iso == 65535 && number_of(data, TAG_EXPOSURE_INDEX, &number))
+    if (record->iso == 65535 && (number_of(data, TAG_EXPOSURE_INDEX, &number) ||
+                                 number_of(data, TAG_RW2_LONG_ISO, &number)))
         record->iso = (int64_t)number;
     int r = 0;
     for (size_t i = 0; !r && i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -16,6 +16,9 @@ int pf_whole_say(struct pf_whole *whole, enum pf_whole_state state, const char *
  * they were still to be written. -ENODATA: they are not all there; errno of pread(2). */
 int pf_whole_data(struct pf_bytes *bytes, struct pf_whole *whole, int64_t at, int64_t end);
 
+/* The EXIF segment of a JPEG that stands in another file: notes where it is. False when there is none. */
+bool pf_whole_jpeg_exif(struct pf_bytes *bytes, int64_t at, struct pf_whole *whole);
+
 int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole);
 int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole);
 int pf_whole_tiff(struct pf_bytes *bytes, struct pf_whole *whole); /* and RAW of that shape */

@@ -180,3 +180,21 @@ int pf_whole_jpeg(struct pf_bytes *bytes, struct pf_whole *whole)
             return r;
     }
 }
+
+bool pf_whole_jpeg_exif(struct pf_bytes *bytes, int64_t at, struct pf_whole *whole)
+{
+    uint8_t head[10];
+    at += 2;
+    for (int i = 0; i < 16; i++) {
+        if (pf_bytes_read(bytes, at, head, sizeof(head)) < 0 || head[0] != 0xff || head[1] < 0xe0)
+            return false;
+        int64_t length = head[2] << 8 | head[3];
+        if (head[1] == APP1 && length > 8 && !memcmp(head + 4, "Exif\0", 6)) {
+            whole->exif_at = at + 10;
+            whole->exif_size_bytes = length - 8;
+            return true;
+        }
+        at += 2 + length;
+    }
+    return false;
+}

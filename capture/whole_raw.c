@@ -10,7 +10,6 @@ enum {
     RAF_HEADER_BYTES = 108,
     RAF_PARTS_AT = 84, /* offset and size each: JPEG, directory, sensor data */
     RAF_PARTS = 3,
-    JPEG_SEGMENTS_MAX = 16,
     TAG_WIDTH = 0x0100,
     TAG_HEIGHT = 0x0101,
 };
@@ -139,24 +138,6 @@ int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
     return 0;
 }
 
-/* The EXIF segment of the JPEG that a RAF carries. */
-static void find_exif(struct pf_bytes *bytes, int64_t jpeg_at, struct pf_whole *whole)
-{
-    uint8_t head[10];
-    int64_t at = jpeg_at + 2;
-    for (int i = 0; i < JPEG_SEGMENTS_MAX; i++) {
-        if (pf_bytes_read(bytes, at, head, sizeof(head)) < 0 || head[0] != 0xff || head[1] < 0xe0)
-            return;
-        int64_t length = (int64_t)big_endian(head + 2, 2);
-        if (head[1] == 0xe1 && length > 8 && !memcmp(head + 4, "Exif\0", 6)) {
-            whole->exif_at = at + 10;
-            whole->exif_size_bytes = length - 8;
-            return;
-        }
-        at += 2 + length;
-    }
-}
-
 int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
 {
     uint8_t head[RAF_HEADER_BYTES];
@@ -180,7 +161,7 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
     r = pf_whole_data(bytes, whole, data_at, data_end);
     if (r < 0)
         return r == -ENODATA ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF is shrinking") : r;
-    find_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
+    pf_whole_jpeg_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
     whole->state = PF_WHOLE_YES;
     return 0;
 }

@@ -12,6 +12,9 @@ enum {
     TAG_PHOTOMETRIC = 262,
     TAG_STRIP_OFFSETS = 273,
     TAG_STRIP_SIZES = 279,
+    TAG_RW2_COLUMNS = 2,
+    TAG_RW2_FORMAT = 45,
+    TAG_RW2_JPEG = 46,    /* a preview, whose EXIF is fuller than the file's */
     TAG_RW2_OFFSET = 280, /* of the sensor's data, whose size is not told */
     TAG_TILE_OFFSETS = 324,
     TAG_TILE_SIZES = 325,
@@ -24,6 +27,12 @@ enum {
     TAG_DNG_VERSION = 50706,
     PHOTOMETRIC_CFA = 32803,
     PHOTOMETRIC_LINEAR_RAW = 34892,
+    /* Panasonic's usual compression: 14 values in 16 bytes, in blocks that begin with their rear part. */
+    RW2_PACKED = 4,
+    RW2_GROUP = 14,
+    RW2_GROUP_BYTES = 16,
+    RW2_BLOCK_BYTES = 0x4000,
+    RW2_FRONT_BYTES = 0x2008,
     MAX_DIRECTORIES = 512,
     MAX_ENTRIES = 65536,  /* of all directories */
     MAX_PARTS = 16 << 20, /* strips and tiles of all directories */
@@ -40,7 +49,12 @@ struct walk {
     bool reduced, has_sub_directories;
     bool first_is_picture, has_picture;
     bool raw, rw2, cr2;
-    uint64_t largest; /* pixels of the largest picture */
+    struct { /* of RW2, in the order of their tags from TAG_RW2_COLUMNS on; 0 not told */
+        uint64_t columns, rows, top, left, bottom, right;
+    } sensor;
+    uint64_t rw2_format;
+    int64_t rw2_jpeg_at; /* 0 none */
+    uint64_t largest;    /* pixels of the largest picture */
     int largest_width, largest_height;
 };
 
@@ -85,11 +99,28 @@ static int number(struct walk *walk, const struct pf_tiff_entry *entry, uint64_t
     return r == -EBADMSG ? 1 : outcome(walk, r, "a value");
 }
 
+/* The tags that Panasonic has in place of those of a TIFF. */
+static int take_rw2(struct walk *walk, const struct pf_tiff_entry *entry)
+{
+    uint64_t *const sensor[] = {&walk->sensor.columns, &walk->sensor.rows,   &walk->sensor.top,
+                                &walk->sensor.left,    &walk->sensor.bottom, &walk->sensor.right};
+    unsigned index = entry->tag - (unsigned)TAG_RW2_COLUMNS;
+    if (index < sizeof(sensor) / sizeof(sensor[0]))
+        return number(walk, entry, sensor[index]);
+    if (entry->tag == TAG_RW2_FORMAT)
+        return number(walk, entry, &walk->rw2_format);
+    if (entry->tag == TAG_RW2_JPEG && entry->type == PF_TIFF_UNDEFINED)
+        walk->rw2_jpeg_at = entry->value_at;
+    return 1;
+}
+
 static int take_entry(struct walk *walk, const struct pf_tiff_entry *entry, bool is_first,
                       struct directory *directory)
 {
     uint64_t value = 0;
     int r = 1;
+    if (walk->rw2 && is_first && entry->tag <= TAG_RW2_JPEG)
+        return take_rw2(walk, entry);
     switch (entry->tag) {
     case TAG_WIDTH:
         return number(walk, entry, &directory->width);
@@ -181,18 +212,44 @@ static int check_parts(struct walk *walk, const struct pf_tiff_entry *offsets,
     return 1;
 }
 
-/* Where the data ends is not told: whoever asks waits until the file has rested. */
+/* Where the data ends follows from the sensor's size; of a compression that we do not know it is not told:
+ * whoever asks waits until the file has rested. */
 static int check_rw2(struct walk *walk, const struct pf_tiff_entry *offset)
 {
-    uint64_t value;
+    uint64_t value, size_bytes = (uint64_t)walk->tiff.bytes->size_bytes;
+    uint64_t columns = walk->sensor.columns, rows = walk->sensor.rows;
     int r = pf_tiff_value(&walk->tiff, offset, 0, &value);
     if (r < 0)
         return outcome(walk, r, "picture data");
-    if (!value || value >= (uint64_t)walk->tiff.bytes->size_bytes)
+    if (!value || value >= size_bytes)
         return cut(walk, "picture data");
-    note_data(walk, (int64_t)value, walk->tiff.bytes->size_bytes);
-    walk->whole->trailer_missing = true;
+    if (walk->rw2_format != RW2_PACKED || !columns || columns % RW2_GROUP || columns > UINT16_MAX ||
+        !rows || rows > UINT16_MAX) {
+        note_data(walk, (int64_t)value, walk->tiff.bytes->size_bytes);
+        walk->whole->trailer_missing = true;
+        return 1;
+    }
+    uint64_t packed = columns / RW2_GROUP * rows * RW2_GROUP_BYTES, over = packed % RW2_BLOCK_BYTES;
+    uint64_t end = value + packed - over;
+    if (over)
+        end += over < RW2_FRONT_BYTES ? RW2_BLOCK_BYTES - RW2_FRONT_BYTES + over : RW2_BLOCK_BYTES;
+    if (end > size_bytes)
+        return cut(walk, "picture data");
+    note_data(walk, (int64_t)value, (int64_t)end);
     return 1;
+}
+
+/* The picture within the sensor, or all of that. */
+static void take_sensor(struct walk *walk)
+{
+    uint64_t width = walk->sensor.right - walk->sensor.left;
+    uint64_t height = walk->sensor.bottom - walk->sensor.top;
+    if (walk->sensor.right <= walk->sensor.left || walk->sensor.bottom <= walk->sensor.top) {
+        width = walk->sensor.columns;
+        height = walk->sensor.rows;
+    }
+    walk->largest_width = width <= INT32_MAX ? (int)width : 0;
+    walk->largest_height = height <= INT32_MAX ? (int)height : 0;
 }
 
 /* Of a TIFF the first picture counts; a RAW file's own one is larger than its previews. */
@@ -270,6 +327,8 @@ static int conclude(struct walk *walk)
         return r == -ENODATA ? cut(walk, "picture data") : r;
     if (walk->raw && !strcmp(whole->format, "tiff"))
         whole->format = "raw";
+    if (walk->rw2)
+        take_sensor(walk);
     if (walk->raw) {
         whole->width = walk->largest_width;
         whole->height = walk->largest_height;
@@ -277,6 +336,8 @@ static int conclude(struct walk *walk)
     whole->exif_at = 0;
     whole->exif_size_bytes = walk->tiff.bytes->size_bytes;
     whole->exif_scattered = true;
+    if (walk->rw2_jpeg_at && pf_whole_jpeg_exif(walk->tiff.bytes, walk->rw2_jpeg_at, whole))
+        whole->exif_scattered = false;
     whole->state = PF_WHOLE_YES;
     return 0;
 }
