@@ -14,6 +14,7 @@
 
 #include <libraw/libraw.h>
 
+#include "capture/whole.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
@@ -136,6 +137,35 @@ static bool put_ratio(ExifData *data, ExifTag tag, double value)
     return pf_exif_put(data, EXIF_IFD_EXIF, tag, EXIF_FORMAT_RATIONAL, 1, bytes, sizeof(bytes));
 }
 
+static bool put_iso(ExifData *data, const libraw_data_t *raw)
+{
+    unsigned char bytes[2];
+    if (!(raw->other.iso_speed >= 1 && raw->other.iso_speed < 65535))
+        return true;
+    exif_set_short(bytes, exif_data_get_byte_order(data), (ExifShort)raw->other.iso_speed);
+    return pf_exif_put(data, EXIF_IFD_EXIF, EXIF_TAG_ISO_SPEED_RATINGS, EXIF_FORMAT_SHORT, 1, bytes,
+                       sizeof(bytes));
+}
+
+/* What a TIFF of its own kind keeps elsewhere: RW2 has the ISO speed among its maker's tags. */
+static int add_facts(struct reader *reader)
+{
+    ExifData *data = pf_exif_parse(&reader->image->exif);
+    bool ok = data;
+    int r = 0;
+    if (ok && !exif_content_get_entry(data->ifd[EXIF_IFD_EXIF], EXIF_TAG_ISO_SPEED_RATINGS)) {
+        ok = put_iso(data, reader->raw);
+        if (ok) {
+            free(reader->image->exif.bytes);
+            reader->image->exif = (struct pf_blob){NULL, 0};
+            r = pf_exif_save(data, &reader->image->exif, reader->err);
+        }
+    }
+    if (data)
+        exif_data_unref(data);
+    return ok ? r : pf_fail(reader->err, ENOMEM, "out of memory for an EXIF block");
+}
+
 /* EXIF of a file that is no TIFF: what LibRaw has found. */
 static int exif_of_facts(struct reader *reader)
 {
@@ -151,13 +181,7 @@ static int exif_of_facts(struct reader *reader)
                       sizeof(raw->idata.model)) &&
              put_ratio(data, EXIF_TAG_EXPOSURE_TIME, raw->other.shutter) &&
              put_ratio(data, EXIF_TAG_FNUMBER, raw->other.aperture) &&
-             put_ratio(data, EXIF_TAG_FOCAL_LENGTH, raw->other.focal_len);
-    }
-    if (ok && raw->other.iso_speed >= 1 && raw->other.iso_speed < 65535) {
-        unsigned char bytes[2];
-        exif_set_short(bytes, EXIF_BYTE_ORDER_INTEL, (ExifShort)raw->other.iso_speed);
-        ok = pf_exif_put(data, EXIF_IFD_EXIF, EXIF_TAG_ISO_SPEED_RATINGS, EXIF_FORMAT_SHORT, 1,
-                         bytes, sizeof(bytes));
+             put_ratio(data, EXIF_TAG_FOCAL_LENGTH, raw->other.focal_len) && put_iso(data, raw);
     }
     /* LibRaw has read the camera's clock as this machine's local time. */
     if (ok && raw->other.timestamp > 0 && localtime_r(&raw->other.timestamp, &tm)) {
@@ -184,8 +208,8 @@ static int keep_metadata(struct reader *reader, int flip)
     bool tiff = pf_source_read(source, order, 2) == 2 && order[0] == order[1];
     if (r == 0 && tiff)
         r = pf_exif_of_tiff(source->fd, source->size_bytes, &reader->image->exif, reader->err);
-    if (r == 0 && !reader->image->exif.size_bytes)
-        r = exif_of_facts(reader);
+    if (r == 0)
+        r = reader->image->exif.size_bytes ? add_facts(reader) : exif_of_facts(reader);
     return r;
 }
 
@@ -232,6 +256,31 @@ static int store(struct reader *reader)
     return 0;
 }
 
+/* LibRaw does not see that Panasonic's compressed data break off: it goes on with what it read before. */
+static int check_end(struct reader *reader)
+{
+    struct pf_source *source = reader->source;
+    char head[4] = "";
+    source->offset = 0;
+    if (pf_source_read(source, head, sizeof(head)) < sizeof(head) || memcmp(head, "IIU\0", 4) != 0)
+        return 0;
+    struct pf_whole whole;
+    struct pf_bytes *bytes = malloc(sizeof(*bytes));
+    int r = bytes ? 0 : -ENOMEM;
+    if (bytes) {
+        pf_bytes_of_file(bytes, source->fd, source->size_bytes);
+        r = pf_whole_check(bytes, &whole);
+    }
+    free(bytes);
+    if (r == -ENOMEM)
+        return pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding", source->path);
+    if (r < 0)
+        return pf_fail_errno(reader->err, -r, "reading %s", source->path);
+    return whole.state == PF_WHOLE_NOT_YET
+               ? pf_fail(reader->err, EBADMSG, "%s: the RAW picture breaks off", source->path)
+               : 0;
+}
+
 static int read_picture(struct reader *reader)
 {
     libraw_data_t *raw = reader->raw;
@@ -245,7 +294,9 @@ static int read_picture(struct reader *reader)
     if (code != LIBRAW_SUCCESS)
         return describe(reader, code);
     int flip = raw->sizes.flip;
-    int r = pf_source_check_size(source, raw->sizes.raw_width, raw->sizes.raw_height, reader->err);
+    int r = check_end(reader);
+    if (r == 0)
+        r = pf_source_check_size(source, raw->sizes.raw_width, raw->sizes.raw_height, reader->err);
     if (r == 0)
         r = pf_source_check_size(source, raw->sizes.width, raw->sizes.height, reader->err);
     if (r < 0)
