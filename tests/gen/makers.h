@@ -15,6 +15,9 @@
 uint8_t *pf_gen_cr2(const uint16_t *samples, int width, int height, const struct pf_gen_exif *exif,
                     size_t *ret_bytes);
 
+uint8_t *pf_gen_rw2(const uint16_t *samples, int width, int height, const struct pf_gen_exif *exif,
+                    size_t *ret_bytes);
+
 struct pf_gen_body {
     float from_xyz[9];  /* the body's colours of XYZ under D65, as Adobe publishes them */
     uint16_t gain[3];   /* of red, green and blue: the white balance, as the file tells it */

@@ -284,6 +284,8 @@ static int write_maker(const char *path, const uint16_t *samples, int width, int
     uint8_t *bytes = NULL;
     if (encoding->format == PF_GEN_CR2)
         bytes = pf_gen_cr2(samples, width, height, exif, &size);
+    else if (encoding->format == PF_GEN_RW2)
+        bytes = pf_gen_rw2(samples, width, height, exif, &size);
     FILE *file = fopen(path, "wb");
     bool good = file && fwrite(bytes, 1, size, file) == size;
     if (file && fclose(file) != 0)

@@ -22,6 +22,7 @@ enum pf_gen_format {
     PF_GEN_ORF,  /* 12 bits, packed as Olympus does; width a multiple of 8 */
     /* Makers' own, 64 x 64 or larger; exif must be there. */
     PF_GEN_CR2,
+    PF_GEN_RW2,
 };
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */

@@ -17,7 +17,7 @@ void pf_gen_exif_directory(struct pf_gen_directory *to, const struct pf_gen_exif
     pf_gen_ratio(to, 0x829a, exif->exposure_s);
     pf_gen_ratio(to, 0x829d, exif->f_number);
     if (exif->iso > 0)
-        pf_gen_short(to, 0x8827, (uint16_t)exif->iso);
+        pf_gen_short(to, 0x8827, exif->iso < 65535 ? (uint16_t)exif->iso : 65535);
     pf_gen_undefined(to, 0x9000, "0230", 4);
     pf_gen_text(to, 0x9003, time);
     pf_gen_text(to, 0x9004, time);

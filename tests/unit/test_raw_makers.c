@@ -11,9 +11,12 @@ static const struct kind {
     enum pf_gen_format format;
     const char *name, *extension, *make, *model, *serial;
     double least_db;
-    int subsec_ms; /* the least that the file tells */
+    int subsec_ms;  /* the least that the file tells */
+    size_t padding; /* bytes after the data */
 } kinds[] = {
-    {PF_GEN_CR2, "cr2", "cr2", "Canon", "Canon EOS 5D Mark II", "0123456789", 44, 10},
+    {PF_GEN_CR2, "cr2", "cr2", "Canon", "Canon EOS 5D Mark II", "0123456789", 44, 10, 0},
+    {PF_GEN_RW2, "rw2", "rw2", "Panasonic", "DMC-G7", "123456789", 44, 1,
+     0x2008 - 15 * HEIGHT * 16 % 0x4000},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -151,13 +154,14 @@ TEST(raw_of_makers_is_whole_when_all_is_there)
         CHECK_EQ(whole.width, WIDTH);
         CHECK_EQ(whole.height, HEIGHT);
         CHECK(!whole.trailer_missing && !whole.hollow);
-        for (size_t size = 0; size < bytes.size;
-             size += size < 600 || size + 100 > bytes.size ? 1 : 83) {
+        size_t end = bytes.size - kinds[k].padding;
+        for (size_t size = 0; size < end; size += size < 600 || size + 100 > end ? 1 : 83) {
             whole = whole_of(source, bytes.data, size);
             if (whole.state != PF_WHOLE_NOT_YET)
                 FAIL("%s: %zu of %zu bytes: state %d, %s", kinds[k].name, size, bytes.size,
                      whole.state, whole.reason);
         }
+        CHECK_EQ(whole_of(source, bytes.data, end).state, PF_WHOLE_YES);
         free(bytes.data);
         free(raster.samples);
     }
@@ -179,6 +183,45 @@ TEST(raw_of_canon_with_a_small_preview)
     free(source);
     free(bytes.data);
     free(raster.samples);
+}
+
+/* What Panasonic has in tags of its own: where the picture lies within the sensor, and the ISO speed, which
+ * otherwise comes from the EXIF of the JPEG within. */
+TEST(raw_of_panasonic_by_its_own_tags)
+{
+    static const int speeds[] = {200, 102400};
+    struct pf_bytes *source = malloc(sizeof(*source));
+    CHECK(source);
+    for (int i = 0; i < 2; i++) {
+        struct raster raster = smooth_raster(WIDTH, HEIGHT, 3, 16);
+        struct pf_record *record = calloc(1, sizeof(*record));
+        struct pf_gen_encoding encoding = {PF_GEN_RW2, 16, 3, 0, 0, 0};
+        struct pf_gen_exif exif = usual_exif(1);
+        struct pf_error err = {0};
+        struct pf_whole whole;
+        CHECK(record);
+        exif.iso = speeds[i];
+        CHECK_OK(pf_gen_picture_write(file_name("a.rw2"), raster.samples, WIDTH, HEIGHT, &encoding,
+                                      &exif, &err),
+                 &err);
+        struct bytes bytes = slurp(file_name("a.rw2"));
+        uint8_t *block = memmem(bytes.data, bytes.size, "Exif\0", 6);
+        CHECK(block);
+        block[0] = '_';
+        for (int k = 0; k < 2; k++) /* SensorTopBorder, SensorLeftBorder */
+            bytes.data[24 + 2 + 12 * (3 + k) + 8] = (uint8_t)(4 + 2 * k);
+        pf_bytes_of_memory(source, bytes.data, bytes.size);
+        CHECK_EQ(pf_whole_check(source, &whole), 0);
+        CHECK_EQ(whole.width, WIDTH - 6);
+        CHECK_EQ(whole.height, HEIGHT - 4);
+        CHECK_OK(pf_metadata_read(source, &whole, record, &err), &err);
+        CHECK_EQ(record->iso, speeds[i]);
+        CHECK_EQ(record->capture_ms, 1767323045000);
+        pf_record_free(record);
+        free(bytes.data);
+        free(raster.samples);
+    }
+    free(source);
 }
 
 TEST(raw_of_makers_tells_its_record)
@@ -219,7 +262,8 @@ TEST(raw_of_makers_cut_off)
         const char *path = write_kind(&kinds[k], &raster, 1);
         struct bytes bytes = slurp(path);
         struct pf_error err = {0};
-        for (size_t size = 0; size < bytes.size - 2; size += bytes.size / 61) {
+        size_t end = bytes.size - kinds[k].padding - 2;
+        for (size_t size = 0; size < end; size += bytes.size / 61) {
             spit(path, bytes.data, size);
             if (refused(path, &err) == 0)
                 FAIL("%s: %zu of %zu bytes passed for a picture", kinds[k].name, size, bytes.size);
