@@ -24,31 +24,29 @@ struct command {
 
 static void usage(FILE *to)
 {
-    fputs(
-        "usage: generate --out DIR [options]\n"
-        "Makes a focus bracket of a scene with known depth: frames, and beside them truth.png "
-        "(all\n"
-        "in focus, geometry of the first frame), depth.png and truth.json (true transforms, "
-        "depths).\n\n"
-        "scene:    --scene textured|bristles|board|backdrop|glare  --seed S\n"
-        "size:     --megapixels M | --width W --height H\n"
-        "frames:   --frames N  --skip K (leaves out the first K files)\n"
-        "          --focus-from F --focus-to F (of the first and last frame: 0 and 1, as the "
-        "scene)\n"
-        "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
-        "--flicker R\n"
-        "          --white-drift R (red and blue beside green, from frame to frame)\n"
-        "          --deform PX (smooth, growing to the last frame)\n"
-        "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2  --bits 8|16  --quality Q  "
-        "--subsampling "
-        "420|422|440|444\n"
-        "          --name IMG_%04d  --first-number K\n"
-        "EXIF:     --no-exif --start 2026-01-02T03:04:05[.678]  --interval SECONDS  --no-subsec\n"
-        "          --offset +01:00|none  --make T --model T --serial T --lens T  --focal MM\n"
-        "          --f-number N  --exposure S  --iso N  --orientation 1..8\n"
-        "truth:    --no-truth | --truth-dir DIR  --no-truth-pictures (truth.json alone)\n"
-        "other:    --pace SECONDS (waits between the files)  --threads N\n",
-        to);
+    fputs("usage: generate --out DIR [options]\n"
+          "Makes a focus bracket of a scene with known depth: frames, and beside them truth.png "
+          "(all\n"
+          "in focus, geometry of the first frame), depth.png and truth.json (true transforms, "
+          "depths).\n\n"
+          "scene:    --scene textured|bristles|board|backdrop|glare  --seed S\n"
+          "size:     --megapixels M | --width W --height H\n"
+          "frames:   --frames N  --skip K (leaves out the first K files)\n"
+          "          --focus-from F --focus-to F (of the first and last frame: 0 and 1, as the "
+          "scene)\n"
+          "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
+          "--flicker R\n"
+          "          --white-drift R (red and blue beside green, from frame to frame)\n"
+          "          --deform PX (smooth, growing to the last frame)\n"
+          "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3  --bits 8|16  "
+          "--quality Q  --subsampling 420|422|440|444\n"
+          "          --name IMG_%04d  --first-number K\n"
+          "EXIF:     --no-exif --start 2026-01-02T03:04:05[.678]  --interval SECONDS  --no-subsec\n"
+          "          --offset +01:00|none  --make T --model T --serial T --lens T  --focal MM\n"
+          "          --f-number N  --exposure S  --iso N  --orientation 1..8\n"
+          "truth:    --no-truth | --truth-dir DIR  --no-truth-pictures (truth.json alone)\n"
+          "other:    --pace SECONDS (waits between the files)  --threads N\n",
+          to);
 }
 
 static int stop(const char *what, const char *value)
@@ -211,7 +209,7 @@ static bool take(struct command *command, int key, const char *value)
         burst->kind = (enum pf_gen_kind)index;
         return good;
     case FORMAT:
-        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2", &index);
+        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3", &index);
         command->encoding.format = (enum pf_gen_format)index;
         return good;
     case WIDTH:
@@ -403,8 +401,8 @@ static int write_frames(const struct command *command, const struct pf_gen_scene
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         int length = asprintf(&name, command->name, command->first_number + i);
 #pragma GCC diagnostic pop
-        static const char *const extensions[] = {"jpg", "tif", "png", "dng", "nef",
-                                                 "arw", "dng", "orf", "cr2", "rw2"};
+        static const char *const extensions[] = {"jpg", "tif", "png", "dng", "nef", "arw",
+                                                 "dng", "orf", "cr2", "rw2", "cr3"};
         if (length < 0 || asprintf(&path, "%s/%s.%s", command->out, name,
                                    extensions[command->encoding.format]) < 0) {
             free(shots);

@@ -23,6 +23,7 @@ enum pf_gen_format {
     /* Makers' own, 64 x 64 or larger; exif must be there. */
     PF_GEN_CR2,
     PF_GEN_RW2,
+    PF_GEN_CR3,
 };
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */
