@@ -17,6 +17,7 @@
 #include "capture/whole.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
+#include "process/cr3.h"
 #include "process/exif.h"
 #include "process/exif_entry.h"
 #include "process/profile.h"
@@ -38,6 +39,8 @@ struct reader {
     struct pf_image *image;
     uint16_t *encoded; /* by light */
     bool damaged;      /* LibRaw met data that cannot be, and would go on */
+    uint8_t *bytes;    /* the file, of a CR3; else NULL */
+    struct pf_cr3 cr3;
 };
 
 static void on_damage(void *context, const char *file, const int offset)
@@ -206,7 +209,10 @@ static int keep_metadata(struct reader *reader, int flip)
         r = pf_profile_make(PF_PROFILE_SRGB, &reader->image->icc, reader->err);
     source->offset = 0;
     bool tiff = pf_source_read(source, order, 2) == 2 && order[0] == order[1];
-    if (r == 0 && tiff)
+    if (r == 0 && reader->bytes)
+        r = pf_exif_of_parts(source->fd, source->size_bytes, reader->cr3.metadata_at,
+                             &reader->image->exif, reader->err);
+    else if (r == 0 && tiff)
         r = pf_exif_of_tiff(source->fd, source->size_bytes, &reader->image->exif, reader->err);
     if (r == 0)
         r = reader->image->exif.size_bytes ? add_facts(reader) : exif_of_facts(reader);
@@ -281,29 +287,83 @@ static int check_end(struct reader *reader)
                : 0;
 }
 
+/* A CR3 is looked at before and is then read from memory, where it can neither end early nor fail:
+ * LibRaw would end the process. */
+static int load_cr3(struct reader *reader)
+{
+    struct pf_source *source = reader->source;
+    const struct pf_cr3 *cr3 = &reader->cr3;
+    int r = pf_cr3_look(source, &reader->cr3, reader->err);
+    if (r == 0 && cr3->width)
+        r = pf_source_check_size(source, cr3->width, cr3->height, reader->err);
+    if (r < 0)
+        return r;
+    size_t size = (size_t)source->size_bytes;
+    if (size > cr3->width * cr3->height * RAW_BYTES + ((size_t)OVERHEAD_MB << 20))
+        return pf_fail(reader->err, EBADMSG, "%s: far larger than its picture", source->path);
+    reader->bytes = malloc(size);
+    if (!reader->bytes)
+        return pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding", source->path);
+    if (pf_source_read(source, reader->bytes, size) != size)
+        return source->error
+                   ? pf_fail_errno(reader->err, source->error, "reading %s", source->path)
+                   : pf_fail(reader->err, EBADMSG, "%s: the RAW picture breaks off", source->path);
+    struct pf_source memory = *source;
+    memory.bytes = reader->bytes;
+    return pf_cr3_look(&memory, &reader->cr3, reader->err);
+}
+
+/* Where the sensor ends the camera itself says; LibRaw knows only what its bits could hold, and what
+ * is overexposed would not be white. */
+static void set_white(libraw_data_t *raw)
+{
+    libraw_colordata_t *color = &raw->rawdata.color;
+    long white = color->linear_max[0];
+    if (white > (long)color->maximum / 2 && white < (long)color->maximum)
+        color->maximum = (unsigned)white;
+}
+
+static int open_raw(struct reader *reader)
+{
+    struct pf_source *source = reader->source;
+    uint8_t head[12] = {0};
+    char path[32];
+    set_up(reader);
+    source->offset = 0;
+    bool is_cr3 = pf_source_read(source, head, sizeof(head)) == sizeof(head) && pf_cr3_is(head);
+    source->offset = 0;
+    if (is_cr3) {
+        int r = load_cr3(reader);
+        if (r < 0)
+            return r;
+    }
+    /* The file that was opened, whatever its name says by now. */
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", source->fd);
+    int code = is_cr3 ? libraw_open_buffer(reader->raw, reader->bytes, (size_t)source->size_bytes)
+                      : libraw_open_file(reader->raw, path);
+    return code == LIBRAW_SUCCESS ? 0 : describe(reader, code);
+}
+
 static int read_picture(struct reader *reader)
 {
     libraw_data_t *raw = reader->raw;
     struct pf_source *source = reader->source;
-    char path[32];
-
-    /* The file that was opened, whatever its name says by now. */
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", source->fd);
-    set_up(reader);
-    int code = libraw_open_file(raw, path);
-    if (code != LIBRAW_SUCCESS)
-        return describe(reader, code);
+    int r = open_raw(reader);
+    if (r < 0)
+        return r;
     int flip = raw->sizes.flip;
-    int r = check_end(reader);
+    r = check_end(reader);
     if (r == 0)
         r = pf_source_check_size(source, raw->sizes.raw_width, raw->sizes.raw_height, reader->err);
     if (r == 0)
         r = pf_source_check_size(source, raw->sizes.width, raw->sizes.height, reader->err);
     if (r < 0)
         return r;
-    code = libraw_unpack(raw);
+    int code = libraw_unpack(raw);
     if (code != LIBRAW_SUCCESS || reader->damaged)
         return describe(reader, code);
+    if (reader->bytes)
+        set_white(raw);
     /* Without the camera's white balance LibRaw would make one from this frame's picture; daylight
      * is the same for all. */
     if (!(raw->color.cam_mul[0] > 0.0f))
@@ -328,6 +388,7 @@ int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_err
     pf_image_free(reader.image);
     free(reader.encoded);
     libraw_close(reader.raw);
+    free(reader.bytes);
     return r;
 }
 

@@ -33,4 +33,9 @@ int pf_exif_for_output(const struct pf_blob *exif, int width, int height, struct
  * Bounded; a damaged directory yields what could be read, possibly nothing. -ENOMEM. */
 int pf_exif_of_tiff(int fd, int64_t size_bytes, struct pf_blob *ret, struct pf_error *err);
 
+/* The same of TIFF structures within a file, at part_at[]: their first directories are what would be
+ * the first, the EXIF and the GPS directory. 0: there is none. */
+int pf_exif_of_parts(int fd, int64_t size_bytes, const int64_t part_at[3], struct pf_blob *ret,
+                     struct pf_error *err);
+
 #endif

@@ -15,8 +15,8 @@
 
 struct walk {
     int fd;
-    int64_t size_bytes;
-    bool big; /* BigTIFF */
+    int64_t at, size_bytes; /* of the structure in the file, which offsets count from */
+    bool big;               /* BigTIFF */
     ExifByteOrder order;
     ExifData *data;
     uint64_t exif, gps, interoperability; /* where those directories are; 0 nowhere */
@@ -30,7 +30,8 @@ static bool read_at(const struct walk *walk, uint64_t offset, void *bytes, size_
         return false;
     size_t got = 0;
     while (got < size) {
-        ssize_t n = pread(walk->fd, (char *)bytes + got, size - got, (off_t)(offset + got));
+        ssize_t n = pread(walk->fd, (char *)bytes + got, size - got,
+                          (off_t)((uint64_t)walk->at + offset + got));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -127,39 +128,81 @@ static void walk_directory(struct walk *walk, uint64_t offset, ExifIfd ifd)
     }
 }
 
+/* Begins the structure at walk->at; false: there is none. */
+static bool open_structure(struct walk *walk, uint64_t *ret_first)
+{
+    uint8_t head[16];
+    if (!read_at(walk, 0, head, 8))
+        return false;
+    walk->order = head[0] == 'I' ? EXIF_BYTE_ORDER_INTEL : EXIF_BYTE_ORDER_MOTOROLA;
+    walk->big = exif_get_short(head + 2, walk->order) == 43;
+    if (walk->big && !read_at(walk, 0, head, 16))
+        return false;
+    *ret_first = walk->big ? get_long8(walk, head + 8) : exif_get_long(head + 4, walk->order);
+    return true;
+}
+
+static int begin_block(struct walk *walk, struct pf_blob *ret, struct pf_error *err)
+{
+    *ret = (struct pf_blob){NULL, 0};
+    walk->data = pf_exif_parse(ret);
+    return walk->data ? 0 : pf_fail(err, ENOMEM, "out of memory for an EXIF block");
+}
+
+static int end_block(struct walk *walk, struct pf_blob *ret, struct pf_error *err)
+{
+    int r = 0;
+    if (walk->no_memory)
+        r = pf_fail(err, ENOMEM, "out of memory for an EXIF block");
+    else if (walk->total_bytes)
+        r = pf_exif_save(walk->data, ret, err);
+    exif_data_unref(walk->data);
+    return r;
+}
+
 int pf_exif_of_tiff(int fd, int64_t size_bytes, struct pf_blob *ret, struct pf_error *err)
 {
     struct walk walk = {.fd = fd, .size_bytes = size_bytes};
-    uint8_t head[16];
     uint64_t first;
+    int r = begin_block(&walk, ret, err);
+    if (r < 0)
+        return r;
+    if (open_structure(&walk, &first)) {
+        exif_data_set_byte_order(walk.data, walk.order);
+        walk_directory(&walk, first, EXIF_IFD_0);
+        if (walk.exif)
+            walk_directory(&walk, walk.exif, EXIF_IFD_EXIF);
+        if (walk.gps)
+            walk_directory(&walk, walk.gps, EXIF_IFD_GPS);
+        if (walk.interoperability)
+            walk_directory(&walk, walk.interoperability, EXIF_IFD_INTEROPERABILITY);
+    }
+    return end_block(&walk, ret, err);
+}
 
-    ret->bytes = NULL;
-    ret->size_bytes = 0;
-    if (!read_at(&walk, 0, head, 8))
-        return 0;
-    walk.order = head[0] == 'I' ? EXIF_BYTE_ORDER_INTEL : EXIF_BYTE_ORDER_MOTOROLA;
-    walk.big = exif_get_short(head + 2, walk.order) == 43;
-    if (walk.big && !read_at(&walk, 0, head, 16))
-        return 0;
-    first = walk.big ? get_long8(&walk, head + 8) : exif_get_long(head + 4, walk.order);
-
-    walk.data = pf_exif_parse(ret);
-    if (!walk.data)
-        return pf_fail(err, ENOMEM, "out of memory for an EXIF block");
-    exif_data_set_byte_order(walk.data, walk.order);
-    walk_directory(&walk, first, EXIF_IFD_0);
-    if (walk.exif)
-        walk_directory(&walk, walk.exif, EXIF_IFD_EXIF);
-    if (walk.gps)
-        walk_directory(&walk, walk.gps, EXIF_IFD_GPS);
-    if (walk.interoperability)
-        walk_directory(&walk, walk.interoperability, EXIF_IFD_INTEROPERABILITY);
-
-    int r = 0;
-    if (walk.no_memory)
-        r = pf_fail(err, ENOMEM, "out of memory for an EXIF block");
-    else if (walk.total_bytes)
-        r = pf_exif_save(walk.data, ret, err);
-    exif_data_unref(walk.data);
-    return r;
+int pf_exif_of_parts(int fd, int64_t size_bytes, const int64_t part_at[3], struct pf_blob *ret,
+                     struct pf_error *err)
+{
+    static const ExifIfd directories[3] = {EXIF_IFD_0, EXIF_IFD_EXIF, EXIF_IFD_GPS};
+    struct walk walk = {.fd = fd};
+    ExifByteOrder order = EXIF_BYTE_ORDER_INTEL;
+    bool first_seen = false;
+    int r = begin_block(&walk, ret, err);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < 3; i++) {
+        uint64_t directory;
+        walk.at = part_at[i];
+        walk.size_bytes = size_bytes - part_at[i];
+        if (!part_at[i] || !open_structure(&walk, &directory))
+            continue;
+        if (!first_seen) {
+            order = walk.order;
+            exif_data_set_byte_order(walk.data, order);
+            first_seen = true;
+        }
+        if (walk.order == order) /* a block has one */
+            walk_directory(&walk, directory, directories[i]);
+    }
+    return end_block(&walk, ret, err);
 }

@@ -39,6 +39,7 @@ make_picture p16 --format png --bits 16 --orientation 8
 make_picture dng --format dng
 make_picture nef --format nef
 make_picture arw --format arw
+make_picture cr3 --format cr3 --make Canon --model "Canon EOS M50"
 for picture in "$work"/*/IMG_0001.*; do
     name=${picture%/*} name=${name##*/}.${picture##*.}
     seed whole "$name" "$picture"

@@ -466,6 +466,7 @@ arw:0:SONY:ILCE-7M2
 orf:0:OLYMPUS IMAGING CORP.:E-M1
 cr2:34:Canon:Canon EOS 5D Mark II
 rw2:34:Panasonic:DMC-G7
+cr3:34:Canon:Canon EOS M50
 END
 }
 

@@ -18,7 +18,7 @@ static int run_decoders(struct pf_error *err)
 {
     static const char *const names[] = {"jpeg/j420.jpg", "jpeg/j444.jpg", "png/p16.png",
                                         "tiff/t8.tif",   "tiff/t16.tif",  "raw/dng.dng",
-                                        "raw/nef.nef"};
+                                        "raw/nef.nef",   "raw/cr3.cr3"};
     int r = 0;
     for (size_t i = 0; !r && i < sizeof(names) / sizeof(*names); i++) {
         char path[64];

@@ -17,6 +17,8 @@ static const struct kind {
     {PF_GEN_CR2, "cr2", "cr2", "Canon", "Canon EOS 5D Mark II", "0123456789", 44, 10, 0},
     {PF_GEN_RW2, "rw2", "rw2", "Panasonic", "DMC-G7", "123456789", 44, 1,
      0x2008 - 15 * HEIGHT * 16 % 0x4000},
+    {PF_GEN_CR2, "cr2", "cr2", "Canon", "Canon EOS 5D Mark II", "0123456789", 44, 10},
+    {PF_GEN_CR3, "cr3", "cr3", "Canon", "Canon EOS M50", "123456789", 44, 10},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
