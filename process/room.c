@@ -17,7 +17,8 @@
 #include "process/machine.h"
 
 #define ALIGNMENT        64
-#define LEAST_BYTES      ((size_t)1 << 20)  /* of a piece that counts */
+#define LEAST_BYTES      ((size_t)1 << 20) /* of a piece that counts */
+#define HUGE_BYTES       ((size_t)2 << 20)
 #define LEAST_FREE_BYTES ((size_t)64 << 20) /* left to others on the disk */
 
 struct piece { /* in scratch */
@@ -166,13 +167,33 @@ static void give_large(void *at, size_t size_bytes)
     (void)size_bytes;
     free(at);
 }
+
+static void *resize_large(void *at, size_t size_bytes, size_t wanted_bytes)
+{
+    give_large(at, size_bytes);
+    return take_large(wanted_bytes);
+}
 #else
+static size_t whole_pages(size_t size_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (size_bytes + page - 1) / page * page;
+}
+
+/* Aligned to huge pages: all is touched, at a cost by the page. */
 static void *take_large(size_t size_bytes)
 {
-    void *at = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = whole_pages(size_bytes);
+    char *at =
+        mmap(NULL, size + HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return NULL;
-    madvise(at, size_bytes, MADV_HUGEPAGE); /* all is touched, at a cost by the page */
+    size_t before = -(uintptr_t)at & (HUGE_BYTES - 1);
+    if (before)
+        munmap(at, before);
+    at += before;
+    munmap(at + size, HUGE_BYTES - before);
+    madvise(at, size, MADV_HUGEPAGE);
     return at;
 }
 
@@ -180,10 +201,25 @@ static void give_large(void *at, size_t size_bytes)
 {
     munmap(at, size_bytes);
 }
+
+/* What both have of it is not touched for the first time again. NULL: it is gone. */
+static void *resize_large(void *at, size_t size_bytes, size_t wanted_bytes)
+{
+    size_t size = whole_pages(size_bytes), wanted = whole_pages(wanted_bytes);
+    if (wanted < size)
+        munmap((char *)at + wanted, size - wanted);
+    if (wanted <= size)
+        return at;
+    void *larger = take_large(wanted_bytes);
+    if (larger && mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, larger) == larger)
+        return larger;
+    give_large(at, size_bytes);
+    return larger;
+}
 #endif
 
-/* ---- spares: the planes of the last frame, for the next, whose first touch of new memory would take a
- * fifth of the time that decoding does. The lock is held. ---- */
+/* ---- spares: the planes of the last frame, for the next or for the result, whose first touch of new
+ * memory would take a fifth of the time that decoding does. The lock is held. ---- */
 
 static void drop_spares(void)
 {
@@ -194,18 +230,33 @@ static void drop_spares(void)
     }
 }
 
-/* Where no spare is of this size, something else than frames begins, and all of them go. */
+/* Whether `a` suits better than `b`, of which one may be none: the least that holds it, or the largest. */
+static bool suits_better(const struct spare *a, const struct spare *b, size_t size_bytes)
+{
+    if (!a->at || !b->at)
+        return a->at;
+    bool holds = a->size_bytes >= size_bytes;
+    if (holds != (b->size_bytes >= size_bytes))
+        return holds;
+    return holds ? a->size_bytes < b->size_bytes : a->size_bytes > b->size_bytes;
+}
+
+/* Cut or stretched to this size. Where there is no room for what it lacks, all of them go. */
 static void *take_spare(size_t size_bytes)
 {
-    for (int i = 0; i < SPARES; i++) {
-        struct spare spare = room.spare[i];
-        if (spare.at && spare.size_bytes == size_bytes) {
-            room.spare[i] = (struct spare){0};
-            return spare.at;
-        }
+    struct spare *best = &room.spare[0];
+    for (int i = 1; i < SPARES; i++)
+        if (suits_better(&room.spare[i], best, size_bytes))
+            best = &room.spare[i];
+    struct spare spare = *best;
+    if (!spare.at)
+        return NULL;
+    if (spare.size_bytes < size_bytes && !fits(size_bytes)) {
+        drop_spares();
+        return NULL;
     }
-    drop_spares();
-    return NULL;
+    *best = (struct spare){0};
+    return resize_large(spare.at, spare.size_bytes, size_bytes);
 }
 
 static bool keep_spare(void *at, size_t size_bytes)

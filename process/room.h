@@ -31,8 +31,8 @@ void pf_room_set(int64_t memory_bytes, const char *scratch);
 int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err);
 /* NULL-safe. size_bytes: as it was taken. */
 void pf_room_give(void *piece, size_t size_bytes);
-/* Three pieces that are given back are kept for others of their sizes, until one of another size is taken
- * or this is called: by who knows that no more frames come. */
+/* Three pieces that are given back are kept, to be taken again or in place of pieces of another size, until
+ * there is no room beside them or this is called: by who knows that nothing more of a burst comes. */
 void pf_room_trim(void);
 
 struct pf_room_state {

@@ -226,32 +226,56 @@ static void winner_rows(void *context, int begin, int end, int thread)
     }
 }
 
+/* Quarters of the sums of 2 x 2; what is beyond the edge counts as 0. lower: NULL beyond it. */
+static void quarter_row(float *restrict out, int width, const float *restrict upper,
+                        const float *restrict lower, int fine_width)
+{
+    int pairs = fine_width / 2;
+    for (int x = 0; x < pairs && lower; x++)
+        out[x] = 0.25f * (upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]);
+    for (int x = 0; x < pairs && !lower; x++)
+        out[x] = 0.25f * (upper[2 * x] + upper[2 * x + 1]);
+    for (int x = pairs; x < width; x++)
+        out[x] = 0.25f * (upper[2 * x] + (lower ? lower[2 * x] : 0));
+}
+
+/* The frame of the surest of 2 x 2 cells. */
+static void surest_row(uint16_t *out, int width, const struct map_level *fine, int y)
+{
+    for (int x = 0; x < width; x++) {
+        float surest = -1;
+        for (int k = 0; k < 4; k++) {
+            int fx = 2 * x + (k & 1), fy = 2 * y + (k >> 1);
+            if (fx >= fine->size.width || fy >= fine->size.height)
+                continue;
+            size_t from = (size_t)fy * (size_t)fine->size.width + (size_t)fx;
+            if (fine->confidence[from] > surest) {
+                surest = fine->confidence[from];
+                out[x] = fine->frame[from];
+            }
+        }
+    }
+}
+
 /* Means of what the finer level knows, and the frame of its surest cell. */
 static void reduce_rows(void *context, int begin, int end, int thread)
 {
     const struct map_job *job = context;
     const struct map_level *fine = &job->level_of[job->level - 1];
     const struct map_level *coarse = &job->level_of[job->level];
+    int width = coarse->size.width;
     (void)thread;
     for (int y = begin; y < end; y++) {
-        for (int x = 0; x < coarse->size.width; x++) {
-            float place = 0, confidence = 0, surest = -1;
-            size_t at = (size_t)y * (size_t)coarse->size.width + (size_t)x;
-            for (int k = 0; k < 4; k++) {
-                int fx = 2 * x + (k & 1), fy = 2 * y + (k >> 1);
-                if (fx >= fine->size.width || fy >= fine->size.height)
-                    continue;
-                size_t from = (size_t)fy * (size_t)fine->size.width + (size_t)fx;
-                place += fine->place[from];
-                confidence += fine->confidence[from];
-                if (fine->confidence[from] > surest) {
-                    surest = fine->confidence[from];
-                    coarse->frame[at] = fine->frame[from];
-                }
-            }
-            coarse->place[at] = 0.25f * place;
-            coarse->confidence[at] = 0.25f * confidence;
-        }
+        size_t to = (size_t)y * (size_t)width;
+        size_t upper = (size_t)(2 * y) * (size_t)fine->size.width;
+        size_t lower = upper + (size_t)fine->size.width;
+        bool whole = 2 * y + 1 < fine->size.height;
+        quarter_row(coarse->place + to, width, fine->place + upper,
+                    whole ? fine->place + lower : NULL, fine->size.width);
+        quarter_row(coarse->confidence + to, width, fine->confidence + upper,
+                    whole ? fine->confidence + lower : NULL, fine->size.width);
+        if (job->map == PF_MAP_FRAME)
+            surest_row(coarse->frame + to, width, fine, y);
     }
 }
 
@@ -498,12 +522,13 @@ int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct
     for (int i = 0; i < count; i++)
         job.highest = rank[i] > job.highest ? rank[i] : job.highest;
     struct pf_error why = {0};
-    int r = make_levels(&job, &why);
-    if (r < 0)
-        pf_fail(err, -r, "a map of the stack: %s", why.text);
-    if (r == 0)
-        r = pf_image_new(&job.image, engine->size[0][0].width, engine->size[0][0].height, 16, 1, 0,
+    /* First of all: the stack's luma, if it was given back, has its size. */
+    int r = pf_image_new(&job.image, engine->size[0][0].width, engine->size[0][0].height, 16, 1, 0,
                          0, err);
+    if (r == 0 && (r = make_levels(&job, &why)) < 0) {
+        pf_fail(err, -r, "a map of the stack: %s", why.text);
+        pf_image_free(job.image);
+    }
     if (r == 0) {
         fill(&job);
         pf_pool_run(engine->pool, job.image->height, ROWS_PER_PIECE, export_rows, &job);
