@@ -50,9 +50,13 @@ int pf_decode_png(struct pf_image **ret, struct pf_source *source, struct pf_err
 /* Any camera RAW; pf_decode_tiff() hands on those that are TIFF-shaped. */
 int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_error *err);
 
-/* What a JPEG says of itself before its picture: size and EXIF block (the caller's; empty: none). */
-int pf_jpeg_head(struct pf_source *source, int *ret_width, int *ret_height,
-                 struct pf_blob *ret_exif, struct pf_error *err);
+/* What a JPEG says of itself before its picture. */
+struct pf_jpeg_head {
+    int width, height;
+    bool many_scans;     /* progressive: all of it is in memory before any of it can be seen */
+    struct pf_blob exif; /* the caller's; empty: none */
+};
+int pf_jpeg_read_head(struct pf_source *source, struct pf_jpeg_head *ret, struct pf_error *err);
 /* The picture reduced by 1, 2, 4 or 8 while it is decoded, its longer side not below `least_side`; 8
  * bits, full-size chroma, profile and orientation kept. */
 int pf_decode_jpeg_reduced(struct pf_image **ret, struct pf_source *source, int least_side,

@@ -430,8 +430,9 @@ static struct reader *new_reader(struct pf_source *source, struct pf_error *err)
     return reader;
 }
 
-/* Frees the reader; *ret and the size of the picture on success. */
-static int run_reader(struct reader *reader, struct pf_image **ret, int *ret_width, int *ret_height)
+/* Frees the reader; *ret and *ret_head, NULL if nobody asks, on success. Its EXIF
+ * block is not in there. */
+static int run_reader(struct reader *reader, struct pf_image **ret, struct pf_jpeg_head *ret_head)
 {
     if (!reader)
         return -ENOMEM;
@@ -459,9 +460,11 @@ static int run_reader(struct reader *reader, struct pf_image **ret, int *ret_wid
     if (r == 0) {
         *ret = reader->image;
         reader->image = NULL;
-        *ret_width = (int)reader->info.image_width;
-        *ret_height = (int)reader->info.image_height;
     }
+    if (r == 0 && ret_head)
+        *ret_head = (struct pf_jpeg_head){.width = (int)reader->info.image_width,
+                                          .height = (int)reader->info.image_height,
+                                          .many_scans = jpeg_has_multiple_scans(&reader->info)};
     pf_image_free(reader->image);
     pf_image_free(reader->coded);
     free(reader->scratch);
@@ -472,31 +475,28 @@ static int run_reader(struct reader *reader, struct pf_image **ret, int *ret_wid
 
 int pf_decode_jpeg(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
 {
-    int width, height;
-    return run_reader(new_reader(source, err), ret, &width, &height);
+    return run_reader(new_reader(source, err), ret, NULL);
 }
 
 int pf_decode_jpeg_reduced(struct pf_image **ret, struct pf_source *source, int least_side,
                            struct pf_error *err)
 {
-    int width, height;
     struct reader *reader = new_reader(source, err);
     if (reader)
         reader->least_side = least_side;
-    return run_reader(reader, ret, &width, &height);
+    return run_reader(reader, ret, NULL);
 }
 
-int pf_jpeg_head(struct pf_source *source, int *ret_width, int *ret_height,
-                 struct pf_blob *ret_exif, struct pf_error *err)
+int pf_jpeg_read_head(struct pf_source *source, struct pf_jpeg_head *ret, struct pf_error *err)
 {
     struct pf_image *head = NULL;
     struct reader *reader = new_reader(source, err);
     if (reader)
         reader->head_only = true;
-    int r = run_reader(reader, &head, ret_width, ret_height);
+    int r = run_reader(reader, &head, ret);
     if (r < 0)
         return r;
-    *ret_exif = head->exif;
+    ret->exif = head->exif;
     head->exif = (struct pf_blob){0};
     pf_image_free(head);
     return 0;

@@ -71,16 +71,17 @@ static int from_exif(struct pf_image **ret, const struct pf_source *source,
 static int from_jpeg(struct pf_image **ret, struct pf_source *source, int least_side,
                      struct pf_error *err)
 {
-    struct pf_blob exif = {0};
+    struct pf_jpeg_head head;
     struct pf_error ignored = {0};
-    int width, height;
-    int r = pf_jpeg_head(source, &width, &height, &exif, err);
+    int r = pf_jpeg_read_head(source, &head, err);
     if (r < 0)
         return r;
-    r = from_exif(ret, source, &exif, width, height, least_side, &ignored);
-    free(exif.bytes);
+    r = from_exif(ret, source, &head.exif, head.width, head.height, least_side, &ignored);
+    free(head.exif.bytes);
     if (r == 0)
         return 0;
+    if (head.many_scans)
+        return pf_fail(err, ENODATA, "%s: a progressive JPEG has no short way", source->path);
     source->offset = 0;
     return pf_decode_jpeg_reduced(ret, source, least_side, err);
 }

@@ -20,6 +20,9 @@ struct job {
     bool alone; /* no frame is decoded beside it */
     bool ready; /* decoded, or nothing to decode */
     bool holds_slot;
+    bool decoded; /* or could not be */
+    bool beside;  /* the side thread is not done with it */
+    struct job *next_beside;
     struct pf_image *image;
     struct pf_look *look;
     struct pf_error error;
@@ -33,13 +36,15 @@ struct pf_pipeline {
     pthread_mutex_t lock;
     pthread_cond_t change; /* anything below */
     struct job *first, **end;
-    struct job *undecoded; /* where the decode thread is; NULL: nothing to do */
+    struct job *undecoded;            /* where the decode thread is; NULL: nothing to do */
+    struct job *beside, **beside_end; /* what the side thread has not begun */
     int waiting, decoded;
     int refused;                   /* coded frames, in a row; from REFUSED_MAX on there are none */
     bool ending, stopped, working; /* working: the engine, on a job that is none of the list */
     bool alone;                    /* that one */
-    pthread_t decoder, engine;
-    bool decoder_started, engine_started;
+    bool decoder_ended;
+    pthread_t decoder, engine, side;
+    bool decoder_started, engine_started, side_started;
 };
 
 static struct job *free_job(struct job *job)
@@ -49,6 +54,16 @@ static struct job *free_job(struct job *job)
     free(job->path);
     free(job);
     return NULL;
+}
+
+static void begin_beside(struct pf_pipeline *pipeline, struct job *job)
+{
+    pthread_mutex_lock(&pipeline->lock);
+    job->beside = true;
+    *pipeline->beside_end = job;
+    pipeline->beside_end = &job->next_beside;
+    pthread_cond_broadcast(&pipeline->change);
+    pthread_mutex_unlock(&pipeline->lock);
 }
 
 /* The lock is held on entry and on return. */
@@ -69,15 +84,17 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     int r = 0;
     if (pipeline->calls.decoding)
         r = pipeline->calls.decoding(pipeline->calls.context, job->tag, &job->error);
+    if (r == 0 && pipeline->calls.meanwhile)
+        begin_beside(pipeline, job);
     if (r == 0)
         r = pf_image_decode(&job->image, job->path, &limits, &job->error);
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
     job->decode_ms = pf_now_ms() - begin_ms;
-    if (r == 0 && pipeline->calls.decoded)
-        pipeline->calls.decoded(pipeline->calls.context, job->tag, job->image);
 
     pthread_mutex_lock(&pipeline->lock);
+    job->decoded = true;
+    pthread_cond_broadcast(&pipeline->change);
     /* An engine that waits is faster at it, with all its threads. */
     const struct pf_stack_settings *look_for = pipeline->calls.look_for;
     if (r < 0 || !look_for || !(pipeline->working || pipeline->first != job))
@@ -106,6 +123,41 @@ static void *decoder_main(void *argument)
         job->ready = true;
         pthread_cond_broadcast(&pipeline->change);
     }
+    pipeline->decoder_ended = true;
+    pthread_cond_broadcast(&pipeline->change);
+    pthread_mutex_unlock(&pipeline->lock);
+    return NULL;
+}
+
+static void *side_main(void *argument)
+{
+    struct pf_pipeline *pipeline = argument;
+    const struct pf_pipeline_calls *calls = &pipeline->calls;
+    prctl(PR_SET_NAME, "side");
+
+    pthread_mutex_lock(&pipeline->lock);
+    for (;;) {
+        while (!pipeline->beside && !pipeline->decoder_ended)
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
+        struct job *job = pipeline->beside;
+        if (!job)
+            break;
+        pipeline->beside = job->next_beside;
+        if (!pipeline->beside)
+            pipeline->beside_end = &pipeline->beside;
+        pthread_mutex_unlock(&pipeline->lock);
+        calls->meanwhile(calls->context, job->tag);
+        pthread_mutex_lock(&pipeline->lock);
+        while (!job->decoded)
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
+        if (job->image) {
+            pthread_mutex_unlock(&pipeline->lock);
+            calls->decoded(calls->context, job->tag, job->image);
+            pthread_mutex_lock(&pipeline->lock);
+        }
+        job->beside = false;
+        pthread_cond_broadcast(&pipeline->change);
+    }
     pthread_mutex_unlock(&pipeline->lock);
     return NULL;
 }
@@ -122,12 +174,10 @@ static void count_refusal(struct pf_pipeline *pipeline, const struct pf_coded *c
         pipeline->calls.uncoded(pipeline->calls.context, coded->refused);
 }
 
-static void run_job(struct pf_pipeline *pipeline, struct job *job, bool stopped)
+static void run_job(struct pf_pipeline *pipeline, struct job *job)
 {
     const struct pf_pipeline_calls *calls = &pipeline->calls;
-    if (stopped)
-        calls->discard(calls->context, job->tag);
-    else if (job->path)
+    if (job->path)
         calls->frame(calls->context, job->tag, job->image, job->look,
                      job->image ? NULL : &job->error, job->decode_ms);
     else
@@ -157,9 +207,15 @@ static void *engine_main(void *argument)
         pthread_cond_broadcast(&pipeline->change);
         pthread_mutex_unlock(&pipeline->lock);
 
-        run_job(pipeline, job, stopped || (job->path && !held));
+        if (!stopped && (held || !job->path))
+            run_job(pipeline, job);
         if (job->image && job->image->coded && !stopped)
             count_refusal(pipeline, job->image->coded);
+        pthread_mutex_lock(&pipeline->lock);
+        while (job->beside)
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
+        pthread_mutex_unlock(&pipeline->lock);
+        pipeline->calls.release(pipeline->calls.context, job->tag);
         free_job(job);
 
         pthread_mutex_lock(&pipeline->lock);
@@ -185,6 +241,7 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
     }
     pipeline->limits = *limits;
     pipeline->end = &pipeline->first;
+    pipeline->beside_end = &pipeline->beside;
     pthread_mutex_init(&pipeline->lock, NULL);
     pthread_cond_init(&pipeline->change, NULL);
 
@@ -193,6 +250,10 @@ int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *ca
     if (r == 0) {
         r = pthread_create(&pipeline->engine, NULL, engine_main, pipeline);
         pipeline->engine_started = r == 0;
+    }
+    if (r == 0 && calls->meanwhile) {
+        r = pthread_create(&pipeline->side, NULL, side_main, pipeline);
+        pipeline->side_started = r == 0;
     }
     if (r) {
         pf_pipeline_free(pipeline);
@@ -272,6 +333,8 @@ struct pf_pipeline *pf_pipeline_free(struct pf_pipeline *pipeline)
         pthread_join(pipeline->decoder, NULL);
     if (pipeline->engine_started)
         pthread_join(pipeline->engine, NULL);
+    if (pipeline->side_started)
+        pthread_join(pipeline->side, NULL);
     pthread_cond_destroy(&pipeline->change);
     pthread_mutex_destroy(&pipeline->lock);
     free(pipeline);

@@ -2,12 +2,13 @@
  *
  * Jobs go in from one thread (the owner) and come out in the same order: a decode thread turns files
  * into images, an engine thread hands them, and the commands between them, to the owner's calls. At
- * most two decoded frames exist at any time, the one in the engine and the next.
+ * most two decoded frames exist at any time, the one in the engine and the next. What nobody waits for,
+ * thumbnails, is made beside both.
  *
  *     owner --job--> [decode thread] --image--> [engine thread] --> calls
+ *                         '------> [side thread] ------> calls
  *
- * A tag is the owner's word for a job. It is handed to exactly one of frame(), command() and
- * discard(), which then owns it.
+ * A tag is the owner's word for a job. All calls borrow it; release() is the last, once for each job.
  */
 #ifndef PF_PIPELINE_H
 #define PF_PIPELINE_H
@@ -29,7 +30,9 @@ struct pf_pipeline_calls {
     /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
      * decoding it. May be NULL. */
     int (*decoding)(void *context, const void *tag, struct pf_error *err);
-    /* Decode thread: it has been decoded. `image` is borrowed for the call. May be NULL. */
+    /* Side thread, while it is decoded; and when it has been, if it could be: `image` is borrowed for the
+     * call, the engine may be at it as well. Both or none (NULL) are given. */
+    void (*meanwhile)(void *context, const void *tag);
     void (*decoded)(void *context, const void *tag, const struct pf_image *image);
     /* Engine thread. `image` and `look` (NULL: none) are borrowed for the call; image is NULL when
      * decoding failed, and then error is set. */
@@ -39,13 +42,14 @@ struct pf_pipeline_calls {
      * for the pipeline's life; why: the last one's reason, borrowed. May be NULL. */
     void (*uncoded)(void *context, const char *why);
     void (*command)(void *context, void *tag);
-    /* Any thread: the pipeline was stopped before the job's turn. */
-    void (*discard)(void *context, void *tag);
+    /* Engine thread: nobody needs the tag any more, whether the job had its turn or the pipeline was stopped
+     * before. */
+    void (*release)(void *context, void *tag);
 };
 
 struct pf_pipeline;
 
-/* Starts both threads. -ENOMEM, -EAGAIN. */
+/* Starts its threads. -ENOMEM, -EAGAIN. */
 int pf_pipeline_new(struct pf_pipeline **ret, const struct pf_pipeline_calls *calls,
                     const struct pf_decode_limits *limits, struct pf_error *err);
 

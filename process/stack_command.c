@@ -289,7 +289,7 @@ static void on_uncoded(void *context, const char *why)
 static void on_command(void *context, void *tag)
 {
     (void)context;
-    (void)tag; /* this command queues frames only */
+    (void)tag; /* this command queues frames only, which are its own */
 }
 
 /* Engine thread: an alignment that takes long is at work. */
@@ -316,7 +316,7 @@ static int fuse_pass(struct command *command, struct pf_error *err)
                                       .frame = on_frame,
                                       .uncoded = on_uncoded,
                                       .command = on_command,
-                                      .discard = on_command};
+                                      .release = on_command};
 
     settings.backend = command->device.backend;
     settings.kept = command->device.kept;

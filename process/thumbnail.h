@@ -1,6 +1,6 @@
 /* Thumbnails of a frame: a small one at once, and a larger one when the frame has been decoded.
  *
- * Runs in the worker's decode thread. They are JPEGs of 8 bits, upright, with the picture's colour
+ * Runs in the worker's side thread. They are JPEGs of 8 bits, upright, with the picture's colour
  * profile and without its EXIF, put in place by rename: PREFIX.small.jpg (PF_THUMBNAIL_SMALL on its longer side)
  * and PREFIX.jpg (PF_THUMBNAIL_LARGE). What is there already is left. Nothing depends on them: a
  * thumbnail that cannot be made is no failure of the frame.

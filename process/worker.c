@@ -142,11 +142,13 @@ static int check_identity(const json_t *command, struct pf_error *err)
     return r;
 }
 
-/* What came of a thumbnail: `facts` are consumed. Trouble is said once; a frame without is as good. */
+/* What came of a thumbnail: `facts` are consumed. Trouble is said once; a frame without is as good. Side
+ * thread: the command's counts of references are the engine's. */
 static void tell_thumbnail(struct worker *worker, const json_t *command, int r, json_t *facts,
                            const struct pf_error *err)
 {
-    if (r > 0 && json_object_set(facts, "frame", json_object_get(command, "frame")) == 0)
+    const char *frame = json_string_value(json_object_get(command, "frame"));
+    if (r > 0 && json_object_set_new(facts, "frame", json_string(frame)) == 0)
         pf_process_send(worker, "thumbnail", command, facts);
     else if ((r == -ENOSPC || r == -EROFS || r == -EACCES || r == -ENOENT) &&
              !atomic_exchange(&worker->thumbless, true))
@@ -156,20 +158,25 @@ static void tell_thumbnail(struct worker *worker, const json_t *command, int r, 
 static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct worker *worker = context;
-    json_t *frame = json_object_get(tag, "frame"), *facts = NULL;
+    json_t *frame = json_object_get(tag, "frame");
     pf_process_send(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
     pf_confine_renew(&worker->confine);
-    int r = check_identity(tag, err);
+    return check_identity(tag, err);
+}
+
+static void on_meanwhile(void *context, const void *tag)
+{
+    struct worker *worker = context;
+    json_t *facts = NULL;
     char *prefix = pf_json_bytes_value(json_object_get(tag, "thumbnails"));
     char *path = pf_json_bytes_value(json_object_get(tag, "path"));
-    if (r == 0 && prefix && path) {
+    if (prefix && path) {
         struct pf_error why = {0};
         int made = pf_thumbnail_before(path, prefix, &worker->limits, &facts, &why);
         tell_thumbnail(worker, tag, made, facts, &why);
     }
     free(prefix);
     free(path);
-    return r;
 }
 
 static void on_decoded(void *context, const void *tag, const struct pf_image *image)
@@ -225,7 +232,6 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
             pf_process_close(pf_process_find(worker, command));
         send_failed(worker, command, r, &err);
     }
-    json_decref(command);
 }
 
 static void on_uncoded(void *context, const char *why)
@@ -259,10 +265,9 @@ static void on_command(void *context, void *tag)
     end_if_device_is_lost(worker, r, &err);
     if (r < 0)
         send_failed(worker, command, r, &err);
-    json_decref(command);
 }
 
-static void on_discard(void *context, void *tag)
+static void on_release(void *context, void *tag)
 {
     (void)context;
     json_decref(tag);
@@ -404,11 +409,12 @@ static void warm_up(struct worker *worker)
 static int run(struct worker *worker, struct pf_error *err)
 {
     static const struct pf_pipeline_calls template = {.decoding = on_decoding,
+                                                      .meanwhile = on_meanwhile,
                                                       .decoded = on_decoded,
                                                       .frame = on_frame,
                                                       .uncoded = on_uncoded,
                                                       .command = on_command,
-                                                      .discard = on_discard};
+                                                      .release = on_release};
     struct pf_pipeline_calls calls = template;
 
     /* Every arena reserves address space, which the limit counts. */

@@ -56,10 +56,11 @@ static void take(json_t *object, void *context)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct pf_pipeline_calls template = {.decoding = on_decoding,
+                                                      .meanwhile = on_meanwhile,
                                                       .decoded = on_decoded,
                                                       .frame = on_frame,
                                                       .command = on_command,
-                                                      .discard = on_discard};
+                                                      .release = on_release};
     static bool begun;
     struct pf_pipeline_calls calls = template;
     struct worker worker = {0};

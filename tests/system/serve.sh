@@ -373,11 +373,13 @@ test_thumbnails_of_every_frame()
     done
     [ ! -e state/thumbnails/old.jpg ] || fail "the oldest is still there"
     [ "$(ls state/thumbnails | wc -l)" = 10 ] || fail "$(ls state/thumbnails)"
-    # In this order: small, large, scored.
+    # Small, then large, whenever it is scored; and all before the stack.
     local first
-    first=$(basename "$(ls burst/*.jpg | head -1)")
-    [ "$(grep -aE "$first(: thumbnail| scored)" service.err | sed 's/.*small.jpg/S/; s/.*thumbnail.*/L/; s/.*scored.*/F/' |
-        tr -d '\n')" = SLF ] || fail "order: $(grep -a "$first" service.err)"
+    for first in $(cd burst && echo *.jpg); do
+        [ "$(grep -aE "$first: thumbnail|stack published" service.err |
+            sed 's/.*small.jpg/S/; s/.*thumbnail.*/L/; s/.*published.*/P/' | tr -d '\n')" = SLP ] ||
+            fail "order: $(grep -a "$first" service.err)"
+    done
     stop_service
     serve --thumbnails 0
     await_log 'worker ready'

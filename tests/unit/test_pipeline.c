@@ -24,9 +24,12 @@ struct probe {
     const char *refusals; /* by turn: 'r' a coded frame is refused; NULL: none is */
     char coded[100];      /* by turn: 'c' it came as such, else '-' */
     int given_up;         /* after how many frames; -1 never */
-    int done_count, images, looks, failures, discarded, last_error, stop_after;
+    int done_count, images, looks, failures, last_error, stop_after;
+    int released[JOBS_MAX];                  /* engine thread */
+    int meanwhile[JOBS_MAX], seen[JOBS_MAX]; /* side thread */
     atomic_int decoding, framed, ahead_max;
-    pthread_mutex_t gate; /* held: the engine waits in its first call */
+    pthread_mutex_t gate;      /* held: the engine waits in its first call */
+    pthread_mutex_t side_gate; /* held: the side thread waits in its first */
 };
 
 static int on_decoding(void *context, const void *tag, struct pf_error *err)
@@ -82,11 +85,29 @@ static void on_command(void *context, void *tag)
     note(context, tag);
 }
 
-static void on_discard(void *context, void *tag)
+static void on_meanwhile(void *context, const void *tag)
 {
     struct probe *probe = context;
-    (void)tag;
-    probe->discarded++;
+    const struct job *job = tag;
+    pthread_mutex_lock(&probe->side_gate);
+    pthread_mutex_unlock(&probe->side_gate);
+    probe->meanwhile[job->number]++;
+}
+
+static void on_decoded(void *context, const void *tag, const struct pf_image *image)
+{
+    struct probe *probe = context;
+    const struct job *job = tag;
+    CHECK_EQ(probe->meanwhile[job->number], 1);
+    probe->seen[job->number] = image->width;
+}
+
+static void on_release(void *context, void *tag)
+{
+    struct probe *probe = context;
+    struct job *job = tag;
+    probe->released[job->number]++;
+    job->number = -1; /* nobody reads it after this */
 }
 
 static struct probe *start_probe_with(const struct pf_decode_limits *these, const char *refusals)
@@ -97,15 +118,18 @@ static struct probe *start_probe_with(const struct pf_decode_limits *these, cons
     probe->refusals = refusals;
     probe->given_up = -1;
     pthread_mutex_init(&probe->gate, NULL);
+    pthread_mutex_init(&probe->side_gate, NULL);
     struct pf_pipeline_calls calls = {.context = probe,
                                       /* where something decodes for us, no processor looks */
                                       .look_for = these->coded_side ? NULL : &settings,
                                       .threads = 1,
                                       .decoding = on_decoding,
+                                      .meanwhile = on_meanwhile,
+                                      .decoded = on_decoded,
                                       .frame = on_frame,
                                       .uncoded = on_uncoded,
                                       .command = on_command,
-                                      .discard = on_discard};
+                                      .release = on_release};
     CHECK_OK(pf_pipeline_new(&probe->pipeline, &calls, these, &err), &err);
     return probe;
 }
@@ -147,7 +171,12 @@ TEST(jobs_keep_their_order_and_failures_go_on)
         CHECK_EQ(probe->done[i], i);
     CHECK_EQ(probe->last_error, ENOENT);
     CHECK(probe->images > 0 && probe->failures > 0);
-    CHECK_EQ(probe->discarded, 0);
+    for (int i = 0; i < JOBS_MAX; i++) {
+        bool decoded = i % 3 != 1 && i % 7 != 6;
+        CHECK_EQ(probe->released[i], 1);
+        CHECK_EQ(probe->meanwhile[i], i % 3 != 1);
+        CHECK_EQ(probe->seen[i], decoded ? 40 : 0);
+    }
     CHECK(atomic_load(&probe->ahead_max) <= 2);
     free(probe);
 }
@@ -219,7 +248,27 @@ TEST(stop_discards_what_waits)
         add(probe, i, i % 2 ? NULL : path);
     pf_pipeline_free(probe->pipeline);
     CHECK_EQ(probe->done_count, 3);
-    CHECK_EQ(probe->discarded, 37);
+    for (int i = 0; i < 40; i++)
+        CHECK_EQ(probe->released[i], 1);
+    free(probe);
+}
+
+/* What is made beside a frame holds up neither its decoding nor the engine; the frame waits for it. */
+TEST(engine_is_not_held_up_by_the_side_thread)
+{
+    const char *path = make_picture();
+    struct probe *probe = start_probe();
+    pthread_mutex_lock(&probe->side_gate);
+    add(probe, 0, path);
+    for (int waited_ms = 0; atomic_load(&probe->framed) < 1 && waited_ms < 20000; waited_ms += 5)
+        usleep(5000);
+    CHECK_EQ(atomic_load(&probe->framed), 1);
+    usleep(100000);
+    CHECK_EQ(probe->jobs[0].number, 0); /* not released */
+    pthread_mutex_unlock(&probe->side_gate);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->seen[0], 40);
+    CHECK_EQ(probe->released[0], 1);
     free(probe);
 }
 

@@ -263,6 +263,24 @@ TEST(thumbnail_of_a_raw_is_its_preview)
     free(dark.samples);
 }
 
+/* It takes the memory that decoding does, and is decoded at the same time. */
+TEST(progressive_jpeg_has_no_short_way)
+{
+    struct raster picture = smooth_raster(600, 400, 3, 8);
+    struct pf_error err = {0};
+    json_t *facts = NULL;
+    for (int progressive = 0; progressive < 2; progressive++) {
+        struct jpeg_kind kind = {.progressive = progressive};
+        write_jpeg(file_name("a.jpg"), &picture, &kind);
+        CHECK_EQ(pf_thumbnail_before(file_name("a.jpg"), file_name("p"), &limits, &facts, &err),
+                 progressive ? -ENODATA : 1);
+        if (facts)
+            unlink(json_string_value(json_object_get(facts, "path")));
+    }
+    json_decref(facts);
+    free(picture.samples);
+}
+
 TEST(thumbnail_of_what_is_no_picture)
 {
     struct pf_error err = {0};
