@@ -10,6 +10,9 @@ enum {
     RAF_HEADER_BYTES = 108,
     RAF_PARTS_AT = 84, /* offset and size each: JPEG, directory, sensor data */
     RAF_PARTS = 3,
+    RAF_ENTRIES_MAX = 1024,
+    RAF_SIZE = 0x0121, /* height, width */
+    RAF_LAYOUT = 0x0130,
     TAG_WIDTH = 0x0100,
     TAG_HEIGHT = 0x0101,
 };
@@ -138,6 +141,32 @@ int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
     return 0;
 }
 
+/* The picture's size, out of the directory: a count, then tag, size and value each. */
+static void find_size(struct pf_bytes *bytes, int64_t at, struct pf_whole *whole)
+{
+    uint8_t head[8];
+    bool tilted = false; /* a sensor of diamonds: two rows of the picture are told as one */
+    if (pf_bytes_read(bytes, at, head, 4) < 0)
+        return;
+    uint64_t count = big_endian(head, 4);
+    at += 4;
+    for (uint64_t i = 0; i < count && i < RAF_ENTRIES_MAX; i++) {
+        if (pf_bytes_read(bytes, at, head, 8) < 0)
+            break;
+        uint64_t tag = big_endian(head, 2), size = big_endian(head + 2, 2);
+        if (tag == RAF_SIZE && size == 4) {
+            whole->height = (int)big_endian(head + 4, 2);
+            whole->width = (int)big_endian(head + 6, 2);
+        }
+        tilted |= tag == RAF_LAYOUT && head[4] & 0x80;
+        at += 4 + (int64_t)size;
+    }
+    if (tilted) {
+        whole->height *= 2;
+        whole->width /= 2;
+    }
+}
+
 int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
 {
     uint8_t head[RAF_HEADER_BYTES];
@@ -162,6 +191,7 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
     if (r < 0)
         return r == -ENODATA ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF is shrinking") : r;
     pf_whole_jpeg_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
+    find_size(bytes, (int64_t)big_endian(head + RAF_PARTS_AT + 8, 4), whole);
     whole->state = PF_WHOLE_YES;
     return 0;
 }

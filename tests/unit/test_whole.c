@@ -339,14 +339,16 @@ TEST(whole_raf)
     char header[108] = "FUJIFILMCCD-RAW 0201FF389501";
     picture_append(&raf, header, sizeof(header));
     picture_append(&raf, jpeg, sizeof(jpeg));
-    picture_append(&raf, STRIP_DATA STRIP_DATA, 32);
+    /* RawImageSize, height first, and FujiLayout of a sensor of diamonds: twice as high, half as wide. */
+    picture_append(&raf, "\0\0\0\2\1\41\0\4\0\3\0\14\1\60\0\4\200\2\1\0", 20);
+    picture_append(&raf, STRIP_DATA, 16);
     put_big(&raf, 84, 108);
     put_big(&raf, 88, sizeof(jpeg));
     put_big(&raf, 92, 108 + sizeof(jpeg));
-    put_big(&raf, 96, 16);
-    put_big(&raf, 100, 108 + sizeof(jpeg) + 16);
+    put_big(&raf, 96, 20);
+    put_big(&raf, 100, 108 + sizeof(jpeg) + 20);
     put_big(&raf, 104, 16);
-    check_prefixes(raf, raf.size, "raf", 0, 0);
+    check_prefixes(raf, raf.size, "raf", 6, 6);
     CHECK_EQ(check_bytes(raf.bytes, raf.size).exif_at, 108 + 12);
     CHECK_EQ(check_bytes(raf.bytes, raf.size).exif_size_bytes, 8);
     check_flips(raf, 10, 4000);
