@@ -41,6 +41,7 @@ struct reader {
     bool damaged;      /* LibRaw met data that cannot be, and would go on */
     uint8_t *bytes;    /* the file, of a CR3; else NULL */
     struct pf_cr3 cr3;
+    struct pf_whole whole;
 };
 
 static void on_damage(void *context, const char *file, const int offset)
@@ -150,23 +151,20 @@ static bool put_iso(ExifData *data, const libraw_data_t *raw)
                        sizeof(bytes));
 }
 
-/* What a TIFF of its own kind keeps elsewhere: RW2 has the ISO speed among its maker's tags. */
-static int add_facts(struct reader *reader)
+/* The EXIF block of the JPEG that RAF and RW2 carry, which tells more than LibRaw keeps. */
+static int embedded_exif(struct reader *reader)
 {
-    ExifData *data = pf_exif_parse(&reader->image->exif);
-    bool ok = data;
-    int r = 0;
-    if (ok && !exif_content_get_entry(data->ifd[EXIF_IFD_EXIF], EXIF_TAG_ISO_SPEED_RATINGS)) {
-        ok = put_iso(data, reader->raw);
-        if (ok) {
-            free(reader->image->exif.bytes);
-            reader->image->exif = (struct pf_blob){NULL, 0};
-            r = pf_exif_save(data, &reader->image->exif, reader->err);
-        }
-    }
-    if (data)
-        exif_data_unref(data);
-    return ok ? r : pf_fail(reader->err, ENOMEM, "out of memory for an EXIF block");
+    const struct pf_whole *whole = &reader->whole;
+    struct pf_blob *exif = &reader->image->exif;
+    size_t size = (size_t)whole->exif_size_bytes;
+    exif->bytes = malloc(size);
+    if (!exif->bytes)
+        return pf_fail(reader->err, ENOMEM, "out of memory for an EXIF block");
+    reader->source->offset = whole->exif_at;
+    exif->size_bytes = pf_source_read(reader->source, exif->bytes, size);
+    return reader->source->error ? pf_fail_errno(reader->err, reader->source->error, "reading %s",
+                                                 reader->source->path)
+                                 : 0;
 }
 
 /* EXIF of a file that is no TIFF: what LibRaw has found. */
@@ -209,13 +207,16 @@ static int keep_metadata(struct reader *reader, int flip)
         r = pf_profile_make(PF_PROFILE_SRGB, &reader->image->icc, reader->err);
     source->offset = 0;
     bool tiff = pf_source_read(source, order, 2) == 2 && order[0] == order[1];
+    bool embedded = reader->whole.exif_size_bytes > 0 && !reader->whole.exif_scattered;
     if (r == 0 && reader->bytes)
         r = pf_exif_of_parts(source->fd, source->size_bytes, reader->cr3.metadata_at,
                              &reader->image->exif, reader->err);
+    else if (r == 0 && embedded)
+        r = embedded_exif(reader);
     else if (r == 0 && tiff)
         r = pf_exif_of_tiff(source->fd, source->size_bytes, &reader->image->exif, reader->err);
-    if (r == 0)
-        r = reader->image->exif.size_bytes ? add_facts(reader) : exif_of_facts(reader);
+    if (r == 0 && !reader->image->exif.size_bytes)
+        r = exif_of_facts(reader);
     return r;
 }
 
@@ -262,27 +263,24 @@ static int store(struct reader *reader)
     return 0;
 }
 
-/* LibRaw does not see that Panasonic's compressed data break off: it goes on with what it read before. */
-static int check_end(struct reader *reader)
+/* What capture would say of the file. LibRaw does not see that Panasonic's compressed data break off: it goes
+ * on with what it read before. */
+static int look(struct reader *reader)
 {
     struct pf_source *source = reader->source;
-    char head[4] = "";
-    source->offset = 0;
-    if (pf_source_read(source, head, sizeof(head)) < sizeof(head) || memcmp(head, "IIU\0", 4) != 0)
-        return 0;
-    struct pf_whole whole;
     struct pf_bytes *bytes = malloc(sizeof(*bytes));
     int r = bytes ? 0 : -ENOMEM;
     if (bytes) {
         pf_bytes_of_file(bytes, source->fd, source->size_bytes);
-        r = pf_whole_check(bytes, &whole);
+        r = pf_whole_check(bytes, &reader->whole);
     }
     free(bytes);
     if (r == -ENOMEM)
         return pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding", source->path);
     if (r < 0)
         return pf_fail_errno(reader->err, -r, "reading %s", source->path);
-    return whole.state == PF_WHOLE_NOT_YET
+    const char *format = reader->whole.format;
+    return reader->whole.state == PF_WHOLE_NOT_YET && format && !strcmp(format, "rw2")
                ? pf_fail(reader->err, EBADMSG, "%s: the RAW picture breaks off", source->path)
                : 0;
 }
@@ -352,7 +350,7 @@ static int read_picture(struct reader *reader)
     if (r < 0)
         return r;
     int flip = raw->sizes.flip;
-    r = check_end(reader);
+    r = look(reader);
     if (r == 0)
         r = pf_source_check_size(source, raw->sizes.raw_width, raw->sizes.raw_height, reader->err);
     if (r == 0)
