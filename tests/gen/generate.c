@@ -38,8 +38,8 @@ static void usage(FILE *to)
           "--flicker R\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
           "          --deform PX (smooth, growing to the last frame)\n"
-          "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3  --bits 8|16  "
-          "--quality Q  --subsampling 420|422|440|444\n"
+          "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3|raf  --bits 8|16\n"
+          "          --quality Q  --subsampling 420|422|440|444\n"
           "          --name IMG_%04d  --first-number K\n"
           "EXIF:     --no-exif --start 2026-01-02T03:04:05[.678]  --interval SECONDS  --no-subsec\n"
           "          --offset +01:00|none  --make T --model T --serial T --lens T  --focal MM\n"
@@ -209,7 +209,7 @@ static bool take(struct command *command, int key, const char *value)
         burst->kind = (enum pf_gen_kind)index;
         return good;
     case FORMAT:
-        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3", &index);
+        good = choice(value, "jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3|raf", &index);
         command->encoding.format = (enum pf_gen_format)index;
         return good;
     case WIDTH:
@@ -402,7 +402,7 @@ static int write_frames(const struct command *command, const struct pf_gen_scene
         int length = asprintf(&name, command->name, command->first_number + i);
 #pragma GCC diagnostic pop
         static const char *const extensions[] = {"jpg", "tif", "png", "dng", "nef", "arw",
-                                                 "dng", "orf", "cr2", "rw2", "cr3"};
+                                                 "dng", "orf", "cr2", "rw2", "cr3", "raf"};
         if (length < 0 || asprintf(&path, "%s/%s.%s", command->out, name,
                                    extensions[command->encoding.format]) < 0) {
             free(shots);

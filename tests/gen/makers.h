@@ -18,6 +18,9 @@ uint8_t *pf_gen_cr2(const uint16_t *samples, int width, int height, const struct
 uint8_t *pf_gen_rw2(const uint16_t *samples, int width, int height, const struct pf_gen_exif *exif,
                     size_t *ret_bytes);
 
+uint8_t *pf_gen_raf(const uint16_t *samples, int width, int height, const struct pf_gen_exif *exif,
+                    size_t *ret_bytes);
+
 struct pf_gen_body {
     float from_xyz[9];  /* the body's colours of XYZ under D65, as Adobe publishes them */
     uint16_t gain[3];   /* of red, green and blue: the white balance, as the file tells it */
@@ -34,6 +37,11 @@ uint16_t *pf_gen_sensor(const struct pf_gen_body *body, const uint16_t *samples,
 /* The EXIF directory, with room for a maker's note in it. serial: as the standard has it. */
 void pf_gen_exif_directory(struct pf_gen_directory *to, const struct pf_gen_exif *exif, int width,
                            int height, int subsec_digits, bool serial);
+
+/* Begins `to`, which is empty, with an EXIF block as a JPEG has it, but for the maker's note: the caller appends it.
+ * Returns where the EXIF directory stands, which is to point to it. */
+size_t pf_gen_exif_begin(struct pf_gen_bytes *to, const struct pf_gen_exif *exif, int width,
+                         int height, int subsec_digits, bool serial);
 
 /* A JPEG of the picture, `step` times as small; app1: NULL or an EXIF block with "Exif\0\0". On the heap. */
 uint8_t *pf_gen_preview(const uint16_t *samples, int width, int height, int step,

@@ -289,6 +289,8 @@ static int write_maker(const char *path, const uint16_t *samples, int width, int
         bytes = pf_gen_rw2(samples, width, height, exif, &size);
     else if (encoding->format == PF_GEN_CR3)
         bytes = pf_gen_cr3(samples, width, height, exif, &size);
+    else if (encoding->format == PF_GEN_RAF)
+        bytes = pf_gen_raf(samples, width, height, exif, &size);
     FILE *file = fopen(path, "wb");
     bool good = file && fwrite(bytes, 1, size, file) == size;
     if (file && fclose(file) != 0)

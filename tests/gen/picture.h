@@ -24,6 +24,7 @@ enum pf_gen_format {
     PF_GEN_CR2,
     PF_GEN_RW2,
     PF_GEN_CR3,
+    PF_GEN_RAF,
 };
 
 /* What the camera says of itself; strings borrowed, NULL: the tag is left out. */

@@ -127,16 +127,7 @@ static void put_exif(struct pf_gen_bytes *to, const struct pf_gen_exif *exif, in
     uint8_t serial[16] = "";
     if (exif->serial)
         memcpy(serial, exif->serial, strnlen(exif->serial, sizeof(serial)));
-    pf_gen_put(to, "Exif\0\0II*\0\x08\0\0\0", 14);
-    to->base = 6;
-    pf_gen_text(&directory, 0x010f, exif->make);
-    pf_gen_text(&directory, 0x0110, exif->model);
-    pf_gen_short(&directory, 0x0112, (uint16_t)exif->orientation);
-    pf_gen_long(&directory, 0x8769, 0);
-    size_t first = pf_gen_directory_write(to, &directory);
-    pf_gen_exif_directory(&directory, exif, width, height, 3, false);
-    size_t shot = pf_gen_directory_write(to, &directory);
-    pf_gen_point(to, first, 0x8769, 1, shot);
+    size_t shot = pf_gen_exif_begin(to, exif, width, height, 3, false);
     size_t note = to->size;
     pf_gen_put(to, "Panasonic\0\0\0", 12);
     pf_gen_undefined(&directory, 0x0025, serial, sizeof(serial));

@@ -33,6 +33,23 @@ void pf_gen_exif_directory(struct pf_gen_directory *to, const struct pf_gen_exif
     pf_gen_text(to, 0xa434, exif->lens);
 }
 
+size_t pf_gen_exif_begin(struct pf_gen_bytes *to, const struct pf_gen_exif *exif, int width,
+                         int height, int subsec_digits, bool serial)
+{
+    struct pf_gen_directory directory = {.entries = 0};
+    pf_gen_put(to, "Exif\0\0II*\0\x08\0\0\0", 14);
+    to->base = 6;
+    pf_gen_text(&directory, 0x010f, exif->make);
+    pf_gen_text(&directory, 0x0110, exif->model);
+    pf_gen_short(&directory, 0x0112, (uint16_t)exif->orientation);
+    pf_gen_long(&directory, 0x8769, 0);
+    size_t first = pf_gen_directory_write(to, &directory);
+    pf_gen_exif_directory(&directory, exif, width, height, subsec_digits, serial);
+    size_t shot = pf_gen_directory_write(to, &directory);
+    pf_gen_point(to, first, 0x8769, 1, shot);
+    return shot;
+}
+
 uint8_t *pf_gen_preview(const uint16_t *samples, int width, int height, int step,
                         const struct pf_gen_bytes *app1, size_t *ret_bytes)
 {

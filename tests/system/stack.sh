@@ -467,6 +467,7 @@ orf:0:OLYMPUS IMAGING CORP.:E-M1
 cr2:34:Canon:Canon EOS 5D Mark II
 rw2:34:Panasonic:DMC-G7
 cr3:34:Canon:Canon EOS M50
+raf:34:FUJIFILM:X-T100
 END
 }
 
