@@ -35,9 +35,9 @@ void pf_stack_needs(const struct pf_stack_settings *settings, struct pf_pool *po
 {
     int64_t pixels = (int64_t)like->width * like->height;
     bool subsampled = like->planes == 3 && (like->chroma_shift_x || like->chroma_shift_y);
-    /* Cells with their confidences and winners, all coarser ones, the smoothed ones; the picture. */
+    /* The smoothed cells, coarser ones with their confidences and winners; the picture. */
     int64_t maps = settings->depth && pf_fuse_has_maps(settings->fuse)
-                       ? pixels / 4 * 10 * 4 / 3 + pixels / 4 * 4 + pixels * 2
+                       ? pixels / 4 * 4 + pixels / 4 * 10 / 3 + pixels * 2
                        : 0;
     int64_t result = image_bytes(like, 16, false);
     if (like->orientation > 1) /* turned upright in a copy, its chroma in full before */

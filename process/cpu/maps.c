@@ -16,7 +16,8 @@
 #define ROWS_PER_PIECE 32
 #define DOUBT          0.1f /* confidence against which a level's own word is weighed */
 #define MAX_LEVELS     24
-#define SPECK_SHARE    4 /* a place for which less than 1 / this of its surroundings speak */
+#define LEAST_BORROWED 64 /* cells a side: three planes of the next level go into one of this */
+#define SPECK_SHARE    4  /* a place for which less than 1 / this of its surroundings speak */
 
 /* One level of the push-pull pyramid, on the grid of cells. */
 struct map_level {
@@ -24,6 +25,7 @@ struct map_level {
     float *place;      /* sum of confidence times place, then the place, 0..1 */
     float *confidence; /* 0..1 */
     uint16_t *frame;   /* place of the winner in capture order; of a depth map, votes */
+    void *own;         /* what they lie in; NULL: in what is the engine's */
 };
 
 /* What winners say: how much each stands out; how much it has a say; where it is. */
@@ -439,6 +441,20 @@ static size_t level_bytes(struct pf_grid size)
     return pf_samples_of(size) * (2 * sizeof(float) + sizeof(uint16_t));
 }
 
+/* The levels of a large picture lie where the engine keeps the frame in hand: there is none now, and the first
+ * touch of new memory is what costs a map most. */
+static bool borrow(const struct map_job *job, int l, struct map_level *level)
+{
+    const struct pf_cpu_engine *engine = job->engine;
+    struct pf_grid finest = job->level_of[0].size;
+    if (finest.width < LEAST_BORROWED || finest.height < LEAST_BORROWED || l > PF_AROUND_LEVEL)
+        return false;
+    level->place = engine->evidence[l];
+    level->confidence = l ? engine->fine_evidence[l] : (float *)engine->work[0];
+    level->frame = (uint16_t *)engine->work[l + 1];
+    return level->place && level->confidence && level->frame;
+}
+
 /* Sizes and memory of all levels, down to a single cell. */
 static int make_levels(struct map_job *job, struct pf_error *err)
 {
@@ -450,12 +466,14 @@ static int make_levels(struct map_job *job, struct pf_error *err)
         struct map_level *level = &job->level_of[l];
         size_t cells = pf_samples_of(size);
         level->size = size;
-        r = pf_room_take(&room, level_bytes(size), err);
-        if (r < 0)
-            break;
-        level->place = room;
-        level->confidence = level->place + cells;
-        level->frame = (uint16_t *)(level->confidence + cells);
+        if (!borrow(job, l, level)) {
+            r = pf_room_take(&level->own, level_bytes(size), err);
+            if (r < 0)
+                break;
+            level->place = level->own;
+            level->confidence = level->place + cells;
+            level->frame = (uint16_t *)(level->confidence + cells);
+        }
         job->levels = l + 1;
         if (cells == 1)
             break;
@@ -535,7 +553,7 @@ int pf_cpu_map(void *opaque, enum pf_map map, const int *rank, int count, struct
         *ret = job.image;
     }
     for (int l = 0; l < MAX_LEVELS; l++)
-        pf_room_give(job.level_of[l].place, level_bytes(job.level_of[l].size));
+        pf_room_give(job.level_of[l].own, level_bytes(job.level_of[l].size));
     pf_room_give(job.smooth, pf_samples_of(pf_half(engine->size[0][0])) * sizeof(float));
     return r;
 }
