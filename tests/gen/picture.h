@@ -1,4 +1,4 @@
-/* Picture files of the generator: JPEG, TIFF, PNG and DNG with EXIF, written through the libraries.
+/* Picture files of the generator: JPEG, TIFF, PNG and RAW with EXIF, written through the libraries where they can.
  *
  * Generator, its test and the benchmark's compare. One thread at a time. Independent of the
  * product's codec, so that a fault there is not hidden by the same fault here.
@@ -40,8 +40,8 @@ struct pf_gen_exif {
 
 struct pf_gen_encoding {
     enum pf_gen_format format;
-    int bits;        /* 8 or 16; JPEG is 8, DNG 16 */
-    int channels;    /* 3 RGB or 1 grey; DNG is made of 3 */
+    int bits;        /* 8 or 16; JPEG is 8, RAW 16 */
+    int channels;    /* 3 RGB or 1 grey; RAW is made of 3 */
     int quality;     /* JPEG */
     int subsampling; /* JPEG: 420, 422, 440 or 444 */
     int compression; /* PNG: 0..9 */
@@ -53,7 +53,7 @@ int pf_gen_picture_write(const char *path, const uint16_t *samples, int width, i
                          const struct pf_gen_encoding *encoding, const struct pf_gen_exif *exif,
                          struct pf_error *err);
 
-/* Reads any of them but DNG as 16-bit samples (8-bit ones times 257), `*ret_channels` a pixel (1 or
+/* Reads any of them but RAW as 16-bit samples (8-bit ones times 257), `*ret_channels` a pixel (1 or
  * 3); the caller frees. Orientation is not applied. Errors: -EBADMSG, -ENOTSUP, errno of open. */
 int pf_gen_picture_read(const char *path, uint16_t **ret, int *ret_width, int *ret_height,
                         int *ret_channels, struct pf_error *err);
