@@ -4,7 +4,7 @@
 # memory has the worker needed?
 #
 # Environment: BUILD (build), PARFOCAL, RUNS (5), COUNTS ("10 40"), SIZE (24 MP), PACE (3 s), GAP (5 s),
-# ENDS (gap; count: the last frame ends the burst, --expected-frames), SCENE (textured), PEER (1; 0 leaves out align_image_stack and enfuse), IN (a burst that is there already:
+# ENDS (gap; count: the last frame ends the burst, --expected-frames), SCENE (textured), PEER (RUNS: so often align_image_stack and enfuse, 0 leaves them out), IN (a burst that is there already:
 # DIR/IMG_*.jpg and DIR/truth.json; then it is the only one).
 set -u
 cd "${BASH_SOURCE%/*}/../.." || exit 2
@@ -123,10 +123,12 @@ echo
 echo "| | wall s | CPU s | peak MB |"
 echo "|---|---|---|---|"
 echo "| parfocal stack | $(column "$T/ours" 1) | $(column "$T/ours" 2) | $(megabytes "$T/ours") |"
-if [ "${PEER:-1}" != 0 ]; then
-    say "align_image_stack and enfuse, ${#frames[@]} frames of $SIZE MP"
+PEER=${PEER:-$RUNS}
+for ((run = 1; run <= PEER; run++)); do
+    say "align_image_stack and enfuse, ${#frames[@]} frames of $SIZE MP, run $run"
     measured "$T/peer" bash -c 'align_image_stack -m -a "$0/aligned_" "$@" &&
         enfuse --exposure-weight=0 --saturation-weight=0 --contrast-weight=1 --hard-mask \
             -o "$0/peer.tif" "$0"/aligned_*.tif' "$T" "${frames[@]}"
+done
+[ "$PEER" = 0 ] ||
     echo "| align_image_stack + enfuse | $(column "$T/peer" 1) | $(column "$T/peer" 2) | $(megabytes "$T/peer") |"
-fi
