@@ -377,7 +377,7 @@ test_thumbnails_of_every_frame()
     local first
     for first in $(cd burst && echo *.jpg); do
         [ "$(grep -aE "$first: thumbnail|stack published" service.err |
-            sed 's/.*small.jpg/S/; s/.*thumbnail.*/L/; s/.*published.*/P/' | tr -d '\n')" = SLP ] ||
+            sed 's/.*stack published.*/P/; s/.*small.jpg/S/; s/.*thumbnail.*/L/' | tr -d '\n')" = SLP ] ||
             fail "order: $(grep -a "$first" service.err)"
     done
     stop_service
