@@ -18,12 +18,27 @@ static void forget_exif(struct pf_image *image)
     image->exif = (struct pf_blob){0};
 }
 
+/* -ENODATA: it takes what decoding does, which may be under way. */
+static int reduced(struct pf_image **ret, struct pf_source *source, int least_side,
+                   struct pf_error *err)
+{
+    struct pf_jpeg_head head;
+    int r = pf_jpeg_read_head(source, &head, err);
+    if (r < 0)
+        return r;
+    free(head.exif.bytes);
+    if (head.many_scans)
+        return pf_fail(err, ENODATA, "%s: a progressive JPEG has no short way", source->path);
+    source->offset = 0;
+    return pf_decode_jpeg_reduced(ret, source, least_side, err);
+}
+
 static int decode_memory(struct pf_image **ret, int fd, const struct pf_source *of, int least_side,
                          struct pf_error *err)
 {
     struct pf_source source = {
         .fd = fd, .path = of->path, .size_bytes = lseek(fd, 0, SEEK_END), .limits = of->limits};
-    return pf_decode_jpeg_reduced(ret, &source, least_side, err);
+    return reduced(ret, &source, least_side, err);
 }
 
 /* Whether the two have the same shape. */
@@ -78,12 +93,8 @@ static int from_jpeg(struct pf_image **ret, struct pf_source *source, int least_
         return r;
     r = from_exif(ret, source, &head.exif, head.width, head.height, least_side, &ignored);
     free(head.exif.bytes);
-    if (r == 0)
-        return 0;
-    if (head.many_scans)
-        return pf_fail(err, ENODATA, "%s: a progressive JPEG has no short way", source->path);
     source->offset = 0;
-    return pf_decode_jpeg_reduced(ret, source, least_side, err);
+    return r == 0 ? 0 : reduced(ret, source, least_side, err);
 }
 
 static int from_raw(struct pf_image **ret, struct pf_source *source, int least_side,

@@ -20,8 +20,8 @@ struct job {
     bool alone; /* no frame is decoded beside it */
     bool ready; /* decoded, or nothing to decode */
     bool holds_slot;
-    bool decoded; /* or could not be */
-    bool beside;  /* the side thread is not done with it */
+    bool decoded;           /* or could not be */
+    bool meanwhile, beside; /* the side thread has yet to end its first call; is not done with it */
     struct job *next_beside;
     struct pf_image *image;
     struct pf_look *look;
@@ -59,7 +59,7 @@ static struct job *free_job(struct job *job)
 static void begin_beside(struct pf_pipeline *pipeline, struct job *job)
 {
     pthread_mutex_lock(&pipeline->lock);
-    job->beside = true;
+    job->meanwhile = job->beside = true;
     *pipeline->beside_end = job;
     pipeline->beside_end = &job->next_beside;
     pthread_cond_broadcast(&pipeline->change);
@@ -119,6 +119,8 @@ static void *decoder_main(void *argument)
             break;
         if (job->path)
             decode_job(pipeline, job);
+        while (job->meanwhile)
+            pthread_cond_wait(&pipeline->change, &pipeline->lock);
         pipeline->undecoded = job->next; /* read now: jobs may have come meanwhile */
         job->ready = true;
         pthread_cond_broadcast(&pipeline->change);
@@ -148,6 +150,8 @@ static void *side_main(void *argument)
         pthread_mutex_unlock(&pipeline->lock);
         calls->meanwhile(calls->context, job->tag);
         pthread_mutex_lock(&pipeline->lock);
+        job->meanwhile = false;
+        pthread_cond_broadcast(&pipeline->change);
         while (!job->decoded)
             pthread_cond_wait(&pipeline->change, &pipeline->lock);
         if (job->image) {

@@ -30,8 +30,9 @@ struct pf_pipeline_calls {
     /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
      * decoding it. May be NULL. */
     int (*decoding)(void *context, const void *tag, struct pf_error *err);
-    /* Side thread, while it is decoded; and when it has been, if it could be: `image` is borrowed for the
-     * call, the engine may be at it as well. Both or none (NULL) are given. */
+    /* Side thread. While it is decoded: it does not come to frame() before this has returned, so that who dies
+     * of a file is known. And when it has been, if it could be: `image` is borrowed for the call, the
+     * engine may be at it as well. Both or none (NULL) are given. */
     void (*meanwhile)(void *context, const void *tag);
     void (*decoded)(void *context, const void *tag, const struct pf_image *image);
     /* Engine thread. `image` and `look` (NULL: none) are borrowed for the call; image is NULL when

@@ -26,7 +26,7 @@ struct piece { /* in scratch */
     void *at;
 };
 
-enum { SPARES = 3 };
+enum { SPARES = 3, CUT_MOST = 4 /* a spare is cut to no less than 1 / this */ };
 struct spare { /* in memory; counts as given back */
     void *at;  /* NULL: none */
     size_t size_bytes;
@@ -52,26 +52,35 @@ void pf_room_set(int64_t memory_bytes, const char *scratch)
     room.scratch = scratch;
 }
 
+static size_t spare_bytes(void)
+{
+    size_t sum = 0;
+    for (int i = 0; i < SPARES; i++)
+        sum += room.spare[i].at ? room.spare[i].size_bytes : 0;
+    return sum;
+}
+
 /* Whether the process's address space would hold a piece if it had no other. The lock is held. */
 static bool can_ever_fit(size_t size_bytes)
 {
     struct rlimit limit;
-    int64_t pages = pf_machine_number("/proc/self/statm", NULL), spare = 0;
+    int64_t pages = pf_machine_number("/proc/self/statm", NULL);
     if (pages < 0 || getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return true;
-    for (int i = 0; i < SPARES; i++)
-        spare += room.spare[i].at ? (int64_t)room.spare[i].size_bytes : 0;
-    int64_t others = pages * sysconf(_SC_PAGESIZE) - room.memory - room.in_scratch - spare;
+    size_bytes += HUGE_BYTES; /* to align it */
+    int64_t others =
+        pages * sysconf(_SC_PAGESIZE) - room.memory - room.in_scratch - (int64_t)spare_bytes();
     return size_bytes < limit.rlim_cur && others < (int64_t)(limit.rlim_cur - size_bytes);
 }
 
-/* The lock is held. */
-static bool fits(size_t size_bytes)
+/* Whether a piece may be memory, of which new_bytes are to be had from the system, while kept_bytes stay as spares.
+ * The lock is held. */
+static bool fits(size_t size_bytes, size_t new_bytes, size_t kept_bytes)
 {
-    if ((int64_t)size_bytes > room.total_bytes - room.memory)
+    if ((int64_t)(size_bytes + kept_bytes) > room.total_bytes - room.memory)
         return false;
     return !room.scratch || room.wanted_bytes ||
-           (int64_t)size_bytes < pf_machine_look("").available_bytes / 8 * 7;
+           (int64_t)new_bytes < pf_machine_look("").available_bytes / 8 * 7;
 }
 
 /* ---- scratch ---- */
@@ -206,15 +215,14 @@ static void give_large(void *at, size_t size_bytes)
 static void *resize_large(void *at, size_t size_bytes, size_t wanted_bytes)
 {
     size_t size = whole_pages(size_bytes), wanted = whole_pages(wanted_bytes);
-    if (wanted < size)
-        munmap((char *)at + wanted, size - wanted);
-    if (wanted <= size)
+    if (wanted == size)
         return at;
-    void *larger = take_large(wanted_bytes);
-    if (larger && mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, larger) == larger)
-        return larger;
+    /* Not to a place of ours: where that fails, what was there is gone, and another may have taken it. */
+    void *moved = mremap(at, size, wanted, MREMAP_MAYMOVE);
+    if (moved != MAP_FAILED)
+        return moved;
     give_large(at, size_bytes);
-    return larger;
+    return take_large(wanted_bytes);
 }
 #endif
 
@@ -241,7 +249,7 @@ static bool suits_better(const struct spare *a, const struct spare *b, size_t si
     return holds ? a->size_bytes < b->size_bytes : a->size_bytes > b->size_bytes;
 }
 
-/* Cut or stretched to this size. Where there is no room for what it lacks, all of them go. */
+/* One of about this size, cut or stretched to it. */
 static void *take_spare(size_t size_bytes)
 {
     struct spare *best = &room.spare[0];
@@ -249,12 +257,11 @@ static void *take_spare(size_t size_bytes)
         if (suits_better(&room.spare[i], best, size_bytes))
             best = &room.spare[i];
     struct spare spare = *best;
-    if (!spare.at)
+    if (!spare.at || spare.size_bytes / CUT_MOST > size_bytes)
         return NULL;
-    if (spare.size_bytes < size_bytes && !fits(size_bytes)) {
-        drop_spares();
+    size_t lacking = size_bytes > spare.size_bytes ? size_bytes - spare.size_bytes : 0;
+    if (!fits(size_bytes, lacking, spare_bytes() - spare.size_bytes))
         return NULL;
-    }
     *best = (struct spare){0};
     return resize_large(spare.at, spare.size_bytes, size_bytes);
 }
@@ -288,7 +295,9 @@ int pf_room_take(void **ret, size_t size_bytes, struct pf_error *err)
     }
     pthread_mutex_lock(&room.lock);
     piece = take_spare(size_bytes);
-    if (!piece && fits(size_bytes))
+    if (!piece && !fits(size_bytes, size_bytes, spare_bytes()))
+        drop_spares();
+    if (!piece && fits(size_bytes, size_bytes, spare_bytes()))
         piece = take_large(size_bytes);
     bool in_memory = piece != NULL;
     if (!piece)

@@ -28,8 +28,8 @@ struct probe {
     int released[JOBS_MAX];                  /* engine thread */
     int meanwhile[JOBS_MAX], seen[JOBS_MAX]; /* side thread */
     atomic_int decoding, framed, ahead_max;
-    pthread_mutex_t gate;      /* held: the engine waits in its first call */
-    pthread_mutex_t side_gate; /* held: the side thread waits in its first */
+    /* Held: the engine waits in its first call, the side thread in its first, in its second. */
+    pthread_mutex_t gate, meanwhile_gate, decoded_gate;
 };
 
 static int on_decoding(void *context, const void *tag, struct pf_error *err)
@@ -89,8 +89,8 @@ static void on_meanwhile(void *context, const void *tag)
 {
     struct probe *probe = context;
     const struct job *job = tag;
-    pthread_mutex_lock(&probe->side_gate);
-    pthread_mutex_unlock(&probe->side_gate);
+    pthread_mutex_lock(&probe->meanwhile_gate);
+    pthread_mutex_unlock(&probe->meanwhile_gate);
     probe->meanwhile[job->number]++;
 }
 
@@ -98,6 +98,8 @@ static void on_decoded(void *context, const void *tag, const struct pf_image *im
 {
     struct probe *probe = context;
     const struct job *job = tag;
+    pthread_mutex_lock(&probe->decoded_gate);
+    pthread_mutex_unlock(&probe->decoded_gate);
     CHECK_EQ(probe->meanwhile[job->number], 1);
     probe->seen[job->number] = image->width;
 }
@@ -118,7 +120,8 @@ static struct probe *start_probe_with(const struct pf_decode_limits *these, cons
     probe->refusals = refusals;
     probe->given_up = -1;
     pthread_mutex_init(&probe->gate, NULL);
-    pthread_mutex_init(&probe->side_gate, NULL);
+    pthread_mutex_init(&probe->meanwhile_gate, NULL);
+    pthread_mutex_init(&probe->decoded_gate, NULL);
     struct pf_pipeline_calls calls = {.context = probe,
                                       /* where something decodes for us, no processor looks */
                                       .look_for = these->coded_side ? NULL : &settings,
@@ -253,19 +256,30 @@ TEST(stop_discards_what_waits)
     free(probe);
 }
 
-/* What is made beside a frame holds up neither its decoding nor the engine; the frame waits for it. */
-TEST(engine_is_not_held_up_by_the_side_thread)
+static void await(atomic_int *number, int wanted)
+{
+    for (int waited_ms = 0; atomic_load(number) < wanted && waited_ms < 20000; waited_ms += 5)
+        usleep(5000);
+    CHECK_EQ(atomic_load(number), wanted);
+}
+
+/* Of what strangers made, a frame waits until both threads are done with it; of its own, the engine does not
+ * wait, but nobody lets go of the frame before. */
+TEST(engine_is_held_up_by_files_alone)
 {
     const char *path = make_picture();
     struct probe *probe = start_probe();
-    pthread_mutex_lock(&probe->side_gate);
+    pthread_mutex_lock(&probe->meanwhile_gate);
+    pthread_mutex_lock(&probe->decoded_gate);
     add(probe, 0, path);
-    for (int waited_ms = 0; atomic_load(&probe->framed) < 1 && waited_ms < 20000; waited_ms += 5)
-        usleep(5000);
-    CHECK_EQ(atomic_load(&probe->framed), 1);
+    await(&probe->decoding, 1);
+    usleep(100000);
+    CHECK_EQ(atomic_load(&probe->framed), 0);
+    pthread_mutex_unlock(&probe->meanwhile_gate);
+    await(&probe->framed, 1);
     usleep(100000);
     CHECK_EQ(probe->jobs[0].number, 0); /* not released */
-    pthread_mutex_unlock(&probe->side_gate);
+    pthread_mutex_unlock(&probe->decoded_gate);
     pf_pipeline_free(probe->pipeline);
     CHECK_EQ(probe->seen[0], 40);
     CHECK_EQ(probe->released[0], 1);

@@ -112,6 +112,41 @@ TEST(room_beyond_the_limit_is_in_scratch)
     pf_room_give(NULL, 4 * MB);
 }
 
+/* What was given back is kept, and becomes what is taken next, of whatever size; it counts as long as it stays. */
+TEST(room_that_was_given_back_is_cut_and_stretched)
+{
+    static const int mb[] = {6, 12, 24, 20, 5, 11, 64, 2, 1};
+    struct pf_room_state room;
+    void *piece, *kept[3];
+    pf_room_set((int64_t)1 << 40, scratch());
+    CHECK_EQ(pf_room_take(&piece, 3 * MB, NULL), 0);
+    pf_room_give(piece, 3 * MB);
+    for (size_t i = 0; i < sizeof(mb) / sizeof(mb[0]); i++) {
+        CHECK_EQ(pf_room_take(&piece, (size_t)mb[i] * MB, NULL), 0);
+        memset(piece, (int)i, (size_t)mb[i] * MB);
+        pf_room_look(&room);
+        CHECK_EQ(room.memory_bytes, mb[i] * MB);
+        pf_room_give(piece, (size_t)mb[i] * MB);
+    }
+    pf_room_trim();
+
+    pf_room_set(10 * MB, scratch());
+    CHECK_EQ(pf_room_take(&piece, 6 * MB, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(pf_room_take(&kept[i], MB, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        pf_room_give(kept[i], MB);
+    CHECK_EQ(pf_room_take(&kept[0], 7 * MB / 2, NULL), 0);
+    CHECK_EQ(pf_room_take(&kept[1], MB, NULL), 0);
+    pf_room_look(&room);
+    CHECK_EQ(room.memory_bytes, 19 * MB / 2);
+    CHECK_EQ(room.scratch_bytes, MB);
+    pf_room_give(kept[1], MB);
+    pf_room_give(kept[0], 7 * MB / 2);
+    pf_room_give(piece, 6 * MB);
+    pf_room_trim();
+}
+
 TEST(room_that_is_not_there_is_an_error_that_says_so)
 {
     struct pf_error err = {0};
