@@ -258,7 +258,7 @@ $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(
 	$(LINK)
 
 # What these call for memory, they answer themselves.
-WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf __asprintf_chk
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup vasprintf __vasprintf_chk
 # What this one asks to fail, fails.
 $(BUILD)/tests/test_outbox: MORE_LIBS = -Wl$(comma)--wrap=fsync$(comma)--wrap=rename
 $(filter $(BUILD)/tests/test_allocations_%,$(UNITS)) $(HUNGRY): MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))

@@ -16,6 +16,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 
 enum {
@@ -442,16 +443,16 @@ static int move_input(struct pf_error *err)
  * directory of this source alone, so that it is the same at every start. */
 static int make_home(const struct pf_settings *settings, const char *source, struct pf_error *err)
 {
-    char *home = NULL, *state = pf_path_absolute(settings->state);
-    int r = -ENOMEM;
-    if (state && asprintf(&home, "%s/gphoto/%016" PRIx64, state,
-                          (uint64_t)XXH3_64bits(source, strlen(source))) >= 0)
-        r = pf_make_directories(home, err);
+    char *state = pf_path_absolute(settings->state);
+    char *home = state ? pf_text("%s/gphoto/%016" PRIx64, state,
+                                 (uint64_t)XXH3_64bits(source, strlen(source)))
+                       : NULL;
+    int r = home ? pf_make_directories(home, err) : pf_fail(err, ENOMEM, "out of memory");
     if (!r && setenv("HOME", home, 1) < 0)
-        r = -errno;
+        r = pf_fail_errno(err, errno, "setting HOME");
     free(home);
     free(state);
-    return r == -ENOMEM ? pf_fail(err, ENOMEM, "out of memory") : r;
+    return r;
 }
 
 int pf_camera_run(const struct pf_settings *settings, const char *source, struct pf_error *err)

@@ -5,6 +5,7 @@
 
 #include "capture/camera_internal.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 
 enum { CAPTURE_MS = 90000 };
 
@@ -171,11 +172,10 @@ static void one_setting(struct pf_camera *camera, int64_t id, const char *name, 
     if (value)
         r = set_value(widget, value);
     if (value && r == GP_ERROR_BAD_PARAMETERS) {
-        char *text, *choices = pf_json_text(describe(widget, true), JSON_COMPACT);
-        if (asprintf(&text, "%s cannot be \"%s\": %s", name, value, choices) >= 0) {
-            pf_camera_refuse(camera, id, text);
-            free(text);
-        }
+        char *choices = pf_json_text(describe(widget, true), JSON_COMPACT);
+        char *text = choices ? pf_text("%s cannot be \"%s\": %s", name, value, choices) : NULL;
+        pf_camera_refuse(camera, id, text ? text : "out of memory");
+        free(text);
         free(choices);
     } else {
         if (value && r >= 0)

@@ -12,6 +12,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 
 enum {
@@ -166,9 +167,7 @@ static void incomplete(struct pf_camera *camera, struct pf_camera_file *file, co
 
 static char *part_path(const struct pf_camera *camera, const struct pf_camera_file *file)
 {
-    char *path = NULL;
-    int r = asprintf(&path, "%s/" PF_CAMERA_PART "%s", camera->directory, pf_base_name(file->path));
-    return r < 0 ? NULL : path;
+    return pf_text("%s/" PF_CAMERA_PART "%s", camera->directory, pf_base_name(file->path));
 }
 
 static void send_record(struct pf_camera *camera, struct pf_record *record, const char *path,
@@ -196,9 +195,9 @@ static void name_by_partner(struct pf_camera *camera, struct pf_camera_file *fil
     const char *extension = strrchr(file->path, '.');
     char *path = NULL;
     if (dot && extension && strcasecmp(dot, extension) && record->capture_ms >= 0 &&
-        record->capture_ms == camera->memory_capture_ms &&
-        asprintf(&path, "%.*s%s", (int)(dot - last), last, extension) >= 0 &&
-        !pf_card_has(camera->card, path)) {
+        record->capture_ms == camera->memory_capture_ms)
+        path = pf_text("%.*s%s", (int)(dot - last), last, extension);
+    if (path && !pf_card_has(camera->card, path)) {
         free(file->path);
         file->path = path;
         path = NULL;

@@ -11,6 +11,7 @@
 #include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 
 enum {
@@ -88,10 +89,8 @@ static struct pf_camera_file *get(struct pf_camera *camera, const char *folder, 
 static void count_shot(struct pf_camera *camera, const char *folder, const char *name)
 {
     const char *dot = strrchr(name, '.');
-    char *stem = NULL;
-    if (asprintf(&stem, "%s/%.*s", folder, (int)(dot ? dot - name : (ptrdiff_t)strlen(name)),
-                 name) < 0)
-        stem = NULL;
+    char *stem =
+        pf_text("%s/%.*s", folder, (int)(dot ? dot - name : (ptrdiff_t)strlen(name)), name);
     if (!stem || !camera->last_stem || strcmp(stem, camera->last_stem) != 0)
         camera->shots_seen++;
     free(camera->last_stem);

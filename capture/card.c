@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "config/base/file.h"
+#include "config/base/text.h"
 
 #define TIME_MAX 253402300000 /* the year 9999 */
 
@@ -192,9 +193,7 @@ char *pf_card_name(const struct pf_card *card, const struct pf_card_file *file)
         gmtime_r(&time, &tm);
         strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
         free(path);
-        if (asprintf(&path, "%s/%s-%08x-%s", file->camera, stamp, folder_hash(file->folder), name) <
-            0)
-            path = NULL;
+        path = pf_text("%s/%s-%08x-%s", file->camera, stamp, folder_hash(file->folder), name);
         if (!path || !pf_card_has(card, path))
             break;
     }

@@ -14,6 +14,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 
 enum { ALIVE_S = 10 };
@@ -270,12 +271,13 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
     bool has_input;
     int mounts_fd = -1, r;
     folder.root = pf_path_absolute(directory);
+    folder.source = pf_text("folder:%s", directory);
     folder.excluded[0].path = pf_path_absolute(settings->outbox);
     folder.excluded[1].path = pf_path_absolute(settings->state);
     folder.excluded[2].path = pf_path_absolute(settings->spool);
-    if (!folder.root || !folder.excluded[0].path || !folder.excluded[1].path ||
-        !folder.excluded[2].path || asprintf(&folder.source, "folder:%s", directory) < 0 ||
-        pf_files_new(&folder.files) < 0 || pf_jsonl_reader_new(&reader) < 0) {
+    if (!folder.root || !folder.source || !folder.excluded[0].path || !folder.excluded[1].path ||
+        !folder.excluded[2].path || pf_files_new(&folder.files) < 0 ||
+        pf_jsonl_reader_new(&reader) < 0) {
         r = pf_fail(err, ENOMEM, "out of memory");
         goto out;
     }

@@ -1,11 +1,11 @@
 #include "config/options.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "config/settings_table.h"
 
 /* Takes `text` over; NULL is out of memory. */
@@ -30,9 +30,7 @@ int pf_options_add(struct pf_options *options, const char *text, struct pf_error
 static int add_value(struct pf_options *options, const struct pf_setting *row, const char *value,
                      struct pf_error *err)
 {
-    char *text = NULL;
-    if (!value || asprintf(&text, "--%s=%s", row->key, value) < 0)
-        text = NULL;
+    char *text = value ? pf_text("--%s=%s", row->key, value) : NULL;
     for (char *at = text; at && *at != '='; at++)
         if (*at == '_')
             *at = '-';

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/text.h"
 #include "config/base/words.h"
 #include "config/settings_table.h"
 
@@ -254,7 +255,6 @@ static char *number_text(double number)
 char *pf_setting_text(const struct pf_settings *settings, const struct pf_setting *row)
 {
     const void *value = (const char *)settings + row->offset;
-    char *text = NULL;
     switch (row->type) {
     case PF_SETTING_TEXT:
         return strdup(*(char *const *)value);
@@ -267,7 +267,7 @@ char *pf_setting_text(const struct pf_settings *settings, const struct pf_settin
         return strndup(word, strcspn(word, "|"));
     }
     case PF_SETTING_INT:
-        return asprintf(&text, "%" PRId64, *(const int64_t *)value) < 0 ? NULL : text;
+        return pf_text("%" PRId64, *(const int64_t *)value);
     case PF_SETTING_REAL:
         return number_text(*(const double *)value);
     case PF_SETTING_BOOL:

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/text.h"
 #include "process/program.h"
 
 #define DIRECTORY_PREFIX "parfocal-elastix-"
@@ -79,12 +80,11 @@ static void sweep(void)
 
 static int make_directory(char **ret, struct pf_error *err)
 {
-    char *place = directory_of_files(), *path = NULL;
+    char *place = directory_of_files();
     sweep();
-    int length =
-        place ? asprintf(&path, "%s/" DIRECTORY_PREFIX "%ld-XXXXXX", place, (long)getpid()) : -1;
+    char *path = place ? pf_text("%s/" DIRECTORY_PREFIX "%ld-XXXXXX", place, (long)getpid()) : NULL;
     free(place);
-    if (length < 0)
+    if (!path)
         return pf_fail(err, ENOMEM, "out of memory for a directory's name");
     if (!mkdtemp(path)) {
         int code = errno;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/base/text.h"
 #include "process/codec.h"
 #include "process/codec_format.h"
 #include "process/exif.h"
@@ -156,8 +157,8 @@ int pf_image_encode(const struct pf_image *image, const char *path,
 int pf_image_encode_aside(const struct pf_image *image, const char *path,
                           const struct pf_encode_options *options, struct pf_error *err)
 {
-    char *part = NULL;
-    if (asprintf(&part, "%s.part", path) < 0)
+    char *part = pf_text("%s.part", path);
+    if (!part)
         return pf_fail(err, ENOMEM, "out of memory for %s", path);
     int r = pf_image_encode(image, part, options, err);
     if (r == 0 && rename(part, path) < 0) {

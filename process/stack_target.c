@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/text.h"
 #include "process/codec.h"
 
 static int check_directory(const char *path, struct pf_error *err)
@@ -70,11 +71,8 @@ int pf_target_part(const char *path, char **ret, struct pf_error *err)
     const char *name = pf_base_name(path);
     if (!*name)
         return pf_fail(err, EINVAL, "%s: no name of a file", path);
-    if (asprintf(ret, "%.*s.%s.%ld.part", (int)(name - path), path, name, (long)getpid()) < 0) {
-        *ret = NULL;
-        return pf_fail(err, ENOMEM, "out of memory for a name");
-    }
-    return 0;
+    *ret = pf_text("%.*s.%s.%ld.part", (int)(name - path), path, name, (long)getpid());
+    return *ret ? 0 : pf_fail(err, ENOMEM, "out of memory for a name");
 }
 
 int pf_target_put(const char *part, const char *path, struct pf_error *err)

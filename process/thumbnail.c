@@ -1,12 +1,12 @@
 #include "process/thumbnail.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 
 #define QUALITY      80
 #define PROFILE_MOST (64 << 10) /* bytes of a colour profile that a thumbnail may carry */
@@ -109,8 +109,7 @@ static int write_jpeg(const struct pf_image *image, const char *path, struct pf_
 
 static char *path_of(const char *prefix, enum pf_thumbnail_size size)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s.%s", prefix, sizes[size].suffix) < 0 ? NULL : path;
+    return pf_text("%s.%s", prefix, sizes[size].suffix);
 }
 
 /* 1 and *ret_facts, or an error. */

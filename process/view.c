@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "process/upright.h"
 
 #define KEPT         2                    /* pictures: a stack and the frame it is compared with */
@@ -397,8 +397,7 @@ static char *file_of(const json_t *command, const char **ret_name)
     {
         free(path);
         *ret_name = json_is_string(file) ? json_string_value(file) : "";
-        if (asprintf(&path, "%s/%s", directory, *ret_name) < 0)
-            path = NULL;
+        path = pf_text("%s/%s", directory, *ret_name);
         if (path && access(path, F_OK) == 0)
             break;
     }

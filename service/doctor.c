@@ -9,6 +9,7 @@
 
 #include "config/base/exit.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "config/base/version.h"
 #include "service/doctor_report.h"
 
@@ -17,11 +18,9 @@ static const char *const finding_names[] = {"ok", "warn", "fail"};
 void pf_report_add(struct pf_report *report, enum pf_finding finding, const char *check,
                    const char *remedy, const char *format, ...)
 {
-    char *text = NULL;
     va_list args;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        text = NULL;
+    char *text = pf_text_va(format, args);
     va_end(args);
     json_t *object = NULL;
     if (text) /* texts hold paths: bytes */

@@ -19,6 +19,7 @@
 #include "capture/mounts.h"
 #include "config/base/file.h"
 #include "config/base/mount.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "service/doctor_report.h"
 #include "service/journal.h"
@@ -46,8 +47,7 @@ static char *existing_part(const char *path)
 /* "mkdir -p 'DIR'" and the like; the caller frees. */
 static char *command(const char *what, const char *path)
 {
-    char *text = NULL;
-    return asprintf(&text, "%s '%s'", what, path) < 0 ? NULL : text;
+    return pf_text("%s '%s'", what, path);
 }
 
 static void add_with_command(struct pf_report *report, enum pf_finding finding,
@@ -79,19 +79,14 @@ static int probe_writing(const char *directory)
 /* Heap, NULL on out of memory. */
 static char *remedy_of_writing(const char *directory, int r)
 {
-    char *text = NULL;
     const struct passwd *user = getpwuid(geteuid());
-    int length;
     if (r == -EROFS)
-        length = asprintf(&text, "mount -o remount,rw '%s' (or name another directory)", directory);
-    else if (r == -ENOSPC || r == -EDQUOT)
-        length = asprintf(&text, "du -xhd1 '%s' | sort -h", directory);
-    else if (r == -EACCES || r == -EPERM)
-        length =
-            asprintf(&text, "chown -R '%s' '%s'", user ? user->pw_name : "parfocal", directory);
-    else
-        length = asprintf(&text, "ls -ld '%s'", directory);
-    return length < 0 ? NULL : text;
+        return pf_text("mount -o remount,rw '%s' (or name another directory)", directory);
+    if (r == -ENOSPC || r == -EDQUOT)
+        return pf_text("du -xhd1 '%s' | sort -h", directory);
+    if (r == -EACCES || r == -EPERM)
+        return pf_text("chown -R '%s' '%s'", user ? user->pw_name : "parfocal", directory);
+    return pf_text("ls -ld '%s'", directory);
 }
 
 static void examine_target(struct pf_report *report, const struct pf_doctor_place *place)

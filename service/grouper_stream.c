@@ -1,11 +1,11 @@
 #include "service/grouper_stream.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/base/array.h"
+#include "config/base/text.h"
 
 char *pf_stream_key(const struct pf_record *record)
 {
@@ -13,15 +13,13 @@ char *pf_stream_key(const struct pf_record *record)
     bool has_time = record->capture_ms >= 0;
     const char *slash = strrchr(record->path, '/');
     int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);
-    char *key = NULL;
-    int n = asprintf(&key, "%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
-                     record->model ? record->model : "",
-                     has_serial ? record->serial : record->source, record->width, record->height,
-                     !has_time            ? "arrival"
-                     : record->has_offset ? "utc"
-                                          : "local",
-                     folder_bytes, record->path);
-    return n < 0 ? NULL : key;
+    return pf_text("%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
+                   record->model ? record->model : "", has_serial ? record->serial : record->source,
+                   record->width, record->height,
+                   !has_time            ? "arrival"
+                   : record->has_offset ? "utc"
+                                        : "local",
+                   folder_bytes, record->path);
 }
 
 struct pf_stream *pf_stream_free(struct pf_stream *stream)

@@ -1,11 +1,11 @@
 #include "service/hook_event.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
 
@@ -125,14 +125,10 @@ static bool is_ours(const char *variable)
 /* "NAME=value" of a text or a number; NULL when there is none, or no memory. */
 static char *variable_of(const char *name, const json_t *value)
 {
-    char *text = NULL, *variable = NULL;
-    if (json_is_integer(value)) {
-        if (asprintf(&variable, "%s=%lld", name, (long long)json_integer_value(value)) < 0)
-            variable = NULL;
-    } else if ((text = pf_json_bytes_value(value)) &&
-               asprintf(&variable, "%s=%s", name, text) < 0) {
-        variable = NULL;
-    }
+    if (json_is_integer(value))
+        return pf_text("%s=%lld", name, (long long)json_integer_value(value));
+    char *text = pf_json_bytes_value(value);
+    char *variable = text ? pf_text("%s=%s", name, text) : NULL;
     free(text);
     return variable;
 }
@@ -170,11 +166,8 @@ char **pf_hook_environment(char *const *inherited, const json_t *event, int atte
         else if (value)
             return pf_hook_environment_free(environment);
     }
-    if (asprintf(&environment[used], "PARFOCAL_ATTEMPT=%d", attempt) < 0) {
-        environment[used] = NULL;
-        return pf_hook_environment_free(environment);
-    }
-    return environment;
+    environment[used] = pf_text("PARFOCAL_ATTEMPT=%d", attempt);
+    return environment[used] ? environment : pf_hook_environment_free(environment);
 }
 
 char **pf_hook_environment_free(char **environment)

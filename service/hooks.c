@@ -8,6 +8,7 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "config/base/words.h"
 #include "service/deliveries.h"
@@ -56,8 +57,8 @@ static char *shown_program(const char *command)
     /* A line of the shell may begin with a variable, or with more than a name. */
     if (r == -EINVAL || (!r && strpbrk(words[0], "=;|&<>()$`")))
         shown = strdup("…");
-    else if (!r && asprintf(&shown, "%s%s", words[0], words[1] ? " …" : "") < 0)
-        shown = NULL;
+    else if (!r)
+        shown = pf_text("%s%s", words[0], words[1] ? " …" : "");
     pf_words_free(words);
     return shown;
 }
@@ -73,11 +74,8 @@ char *pf_hook_shown(const char *target)
     host = at ? at + 1 : host;
     const char *name = end + strspn(end, "/");
     const char *rest = *end == '/' ? name + strcspn(name, "/?#") : end;
-    char *shown = NULL;
-    return asprintf(&shown, "%.*s%s%.*s%s", (int)scheme, target, at ? "…@" : "", (int)(rest - host),
-                    host, *rest && strcmp(rest, "/") ? "/…" : "") < 0
-               ? NULL
-               : shown;
+    return pf_text("%.*s%s%.*s%s", (int)scheme, target, at ? "…@" : "", (int)(rest - host), host,
+                   *rest && strcmp(rest, "/") ? "/…" : "");
 }
 
 static struct running *find_running(struct pf_hooks *hooks, int64_t number)

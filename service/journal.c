@@ -12,6 +12,7 @@
 
 #include "config/base/file.h"
 #include "config/base/mount.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "service/journal_db.h"
 
@@ -153,9 +154,9 @@ static int make_database(struct pf_journal *journal, const char *directory, stru
 
 static int exists(const char *path, const char *suffix, bool *ret, struct pf_error *err)
 {
-    char *full = NULL;
+    char *full = pf_text("%s%s", path, suffix);
     struct stat st;
-    if (asprintf(&full, "%s%s", path, suffix) < 0)
+    if (!full)
         return pf_fail(err, ENOMEM, "out of memory for the journal");
     *ret = lstat(full, &st) == 0;
     int r = *ret || errno == ENOENT ? 0 : pf_fail_errno(err, errno, "looking for %s", full);

@@ -6,6 +6,7 @@
 #include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "service/journal_db.h"
 
@@ -274,13 +275,9 @@ int pf_journal_namesakes(struct pf_journal *journal, const char *source, const c
     sqlite3_stmt *rows = NULL;
     const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
     size_t stem = dot && (!slash || dot > slash) ? (size_t)(dot - path) : strlen(path);
-    char *first = NULL, *last = NULL;
-    int r = 0;
     /* In the order of bytes '/' follows '.', and no name holds one. */
-    if (asprintf(&first, "%.*s.", (int)stem, path) < 0)
-        first = NULL;
-    if (asprintf(&last, "%.*s/", (int)stem, path) < 0)
-        last = NULL;
+    char *first = pf_text("%.*s.", (int)stem, path), *last = pf_text("%.*s/", (int)stem, path);
+    int r = 0;
     if (!first || !last)
         r = pf_fail(err, ENOMEM, "out of memory for the journal");
     if (!r)

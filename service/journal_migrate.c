@@ -1,10 +1,10 @@
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "service/journal_db.h"
 
 /* Step n leads from schema n to n + 1, and the first one makes the tables. A step that has been in a
@@ -103,11 +103,9 @@ int pf_journal_newest(void)
 /* The journal as it is, beside itself: who goes back to the version before has it. */
 static int keep_copy(struct pf_journal *journal, int version, struct pf_error *err)
 {
-    char *path = NULL, *sql = NULL;
     int r = 0;
-    if (asprintf(&path, "%s.v%d", journal->path, version) < 0)
-        path = NULL;
-    sql = path ? sqlite3_mprintf("VACUUM INTO %Q", path) : NULL;
+    char *path = pf_text("%s.v%d", journal->path, version);
+    char *sql = path ? sqlite3_mprintf("VACUUM INTO %Q", path) : NULL;
     if (!sql)
         r = pf_fail(err, ENOMEM, "out of memory for the journal");
     else if (unlink(path) < 0 && errno != ENOENT) /* what another attempt has left */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/base/file.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
 #include "service/journal_db.h"
@@ -18,8 +19,7 @@
 
 static char *note_of(const char *path)
 {
-    char *note = NULL;
-    return asprintf(&note, "%s.closed", path) < 0 ? NULL : note;
+    return pf_text("%s.closed", path);
 }
 
 /* What must be the same for the file to be the one that was closed. */
@@ -32,9 +32,9 @@ static void describe(const struct stat *st, char text[NOTE_BYTES])
 
 static bool has_log(const char *path)
 {
-    char *log = NULL;
+    char *log = pf_text("%s-wal", path);
     struct stat st;
-    if (asprintf(&log, "%s-wal", path) < 0)
+    if (!log)
         return true;
     bool there = lstat(log, &st) == 0 || errno != ENOENT;
     free(log);

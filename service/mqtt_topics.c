@@ -22,8 +22,8 @@ int pf_mqtt_topics_init(struct pf_mqtt_topics *topics, const char *prefix, const
               *c == '_'))
             *c = '-';
     topics->troubles = json_object();
-    if (!topics->name || asprintf(&topics->base, "%s/%s", prefix, topics->name) < 0)
-        topics->base = NULL;
+    if (topics->name)
+        topics->base = pf_text("%s/%s", prefix, topics->name);
     if (topics->base && topics->troubles)
         return 0;
     pf_mqtt_topics_free(topics);
@@ -51,14 +51,11 @@ static void put(struct pf_mqtt_topics *topics, const char *topic, json_t *value)
 __attribute__((format(printf, 3, 4))) static void put_own(struct pf_mqtt_topics *topics,
                                                           json_t *value, const char *format, ...)
 {
-    char *topic = NULL, *own = NULL;
     va_list args;
     va_start(args, format);
-    if (vasprintf(&own, format, args) < 0)
-        own = NULL;
+    char *own = pf_text_va(format, args);
     va_end(args);
-    if (own)
-        topic = pf_text("%s/%s", topics->base, own);
+    char *topic = own ? pf_text("%s/%s", topics->base, own) : NULL;
     if (topic)
         put(topics, topic, value);
     else

@@ -18,6 +18,7 @@
 
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 
 #define NAMES_MAX     100 /* NAME+1 ... */
 #define STOP_WAIT_S   2
@@ -80,22 +81,17 @@ static void append(struct task **list, struct task *task)
 
 static char *final_path(const struct pf_outbox *outbox, const struct task *task, int attempt)
 {
-    char version[24] = "", again[24] = "", *path = NULL;
+    char version[24] = "", again[24] = "";
     if (task->version > 1)
         snprintf(version, sizeof(version), "-v%d", task->version);
     if (attempt)
         snprintf(again, sizeof(again), "+%d", attempt);
-    if (asprintf(&path, "%s/%s%s%s", outbox->directory, task->name, version, again) < 0)
-        return NULL;
-    return path;
+    return pf_text("%s/%s%s%s", outbox->directory, task->name, version, again);
 }
 
 static char *partial_path(const struct pf_outbox *outbox, const struct task *task)
 {
-    char *path = NULL;
-    if (asprintf(&path, "%s/.%s.%s.partial", outbox->directory, task->name, outbox->tag) < 0)
-        return NULL;
-    return path;
+    return pf_text("%s/.%s.%s.partial", outbox->directory, task->name, outbox->tag);
 }
 
 /* What a directory says of itself; *ret is NULL when it is none of ours. An error is not taken for

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "capture/shot.h"
 #include "config/base/array.h"
+#include "config/base/text.h"
 
 #define REMEMBERS 4096 /* given out; more than can be between the grouper and the journal */
 #define CAMERAS   64   /* remembered; the one that was heard of least recently is forgotten */
@@ -90,9 +90,9 @@ void pf_pairs_expect_delay(struct pf_pairs *pairs, int64_t delay_ms)
 static struct camera *camera_of(struct pf_pairs *pairs, const struct pf_record *record)
 {
     struct camera *oldest = &pairs->cameras[0];
-    char *key = NULL;
-    if (asprintf(&key, "%s\n%s\n%s", record->make ? record->make : "",
-                 record->model ? record->model : "", record->source ? record->source : "") < 0)
+    char *key = pf_text("%s\n%s\n%s", record->make ? record->make : "",
+                        record->model ? record->model : "", record->source ? record->source : "");
+    if (!key)
         return NULL;
     for (size_t i = 0; i < CAMERAS; i++) {
         struct camera *camera = &pairs->cameras[i];

@@ -1,12 +1,12 @@
 #include "service/scheduler_state.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/base/time.h"
 #include "service/job_list.h"
 #include "service/thumbnails.h"
@@ -32,8 +32,7 @@ static json_t *command(const char *cmd, const struct pf_job *job)
 static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
 {
     free(job->key);
-    if (asprintf(&job->key, "%s.%d", job->name, ++job->openings) < 0)
-        job->key = NULL;
+    job->key = pf_text("%s.%d", job->name, ++job->openings);
     json_decref(job->in_force);
     job->in_force = NULL;
     job->in_force = pf_job_settings(job, scheduler->settings, PF_JOB_KEYS);
@@ -86,9 +85,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
 /* Heap, NULL on out of memory. */
 static char *preview_path(const struct pf_scheduler *scheduler, const struct pf_job *job)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/preview/%s.jpg", scheduler->settings->state, job->name) < 0 ? NULL
-                                                                                           : path;
+    return pf_text("%s/preview/%s.jpg", scheduler->settings->state, job->name);
 }
 
 /* One preview at a time, of an open burst, when the worker would be idle. False: there is none to make. */

@@ -5,11 +5,12 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "config/base/text.h"
 
 #define SECRET_MIN  16
 #define ENCODED     "whsec_"
@@ -97,12 +98,12 @@ int pf_sign(const struct pf_secret *secret, const char *id, int64_t timestamp_s,
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int size = 0;
-    char *message = NULL;
-    int length = asprintf(&message, "%s.%lld.%s", id, (long long)timestamp_s, body);
-    if (length < 0)
+    char *message = pf_text("%s.%lld.%s", id, (long long)timestamp_s, body);
+    if (!message)
         return pf_fail(err, ENOMEM, "out of memory for a signature");
-    const unsigned char *made = HMAC(EVP_sha256(), secret->bytes, (int)secret->size_bytes,
-                                     (const unsigned char *)message, (size_t)length, digest, &size);
+    const unsigned char *made =
+        HMAC(EVP_sha256(), secret->bytes, (int)secret->size_bytes, (const unsigned char *)message,
+             strlen(message), digest, &size);
     free(message);
     if (!made || size != SHA256_SIZE)
         return pf_fail(err, EIO, "libcrypto cannot make the signature");

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 
 struct pf_thumbnails {
     char *directory;
@@ -124,9 +124,9 @@ struct pf_thumbnails *pf_thumbnails_free(struct pf_thumbnails *thumbnails)
 
 void pf_thumbnails_ask(const struct pf_settings *settings, const char *identity, json_t *command)
 {
-    char *prefix = NULL;
-    if (!settings->thumbnails ||
-        asprintf(&prefix, "%s/thumbnails/%s", settings->state, identity) < 0)
+    char *prefix =
+        settings->thumbnails ? pf_text("%s/thumbnails/%s", settings->state, identity) : NULL;
+    if (!prefix)
         return;
     json_object_set_new(command, "thumbnails", pf_json_bytes(prefix));
     free(prefix);

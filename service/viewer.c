@@ -9,6 +9,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "config/options.h"
 #include "service/child.h"
 #include "service/thumbnails.h"
@@ -47,8 +48,7 @@ struct pf_viewer {
 
 static char *path_of(const struct pf_viewer *viewer, const char *name)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/views/%s", viewer->settings->state, name) < 0 ? NULL : path;
+    return pf_text("%s/views/%s", viewer->settings->state, name);
 }
 
 /* Takes it out of the list and tells those who wait. */

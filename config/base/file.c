@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "config/base/text.h"
+
 static struct pf_identity identity_text(uint64_t size_bytes, XXH128_hash_t hash)
 {
     struct pf_identity id;
@@ -133,8 +135,8 @@ int pf_rename_durable(const char *from, const char *to, struct pf_error *err)
 int pf_write_file_durable(const char *path, const void *bytes, size_t size_bytes,
                           struct pf_error *err)
 {
-    char *temporary = NULL;
-    if (asprintf(&temporary, "%s.tmp-%d", path, (int)getpid()) < 0)
+    char *temporary = pf_text("%s.tmp-%d", path, (int)getpid());
+    if (!temporary)
         return pf_fail(err, ENOMEM, "out of memory");
     int r = 0;
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -202,8 +204,7 @@ char *pf_path_join(const char *directory, const char *name)
 {
     size_t length = strlen(directory);
     const char *separator = length && directory[length - 1] == '/' ? "" : "/";
-    char *path = NULL;
-    return asprintf(&path, "%s%s%s", directory, separator, name) < 0 ? NULL : path;
+    return pf_text("%s%s%s", directory, separator, name);
 }
 
 char *pf_path_absolute(const char *path)

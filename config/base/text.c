@@ -1,14 +1,18 @@
 #include "config/base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 char *pf_text(const char *format, ...)
 {
-    char *text = NULL;
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&text, format, args);
+    char *text = pf_text_va(format, args);
     va_end(args);
-    return length < 0 ? NULL : text;
+    return text;
+}
+
+char *pf_text_va(const char *format, va_list args)
+{
+    char *text = NULL;
+    return vasprintf(&text, format, args) < 0 ? NULL : text;
 }

@@ -6,7 +6,10 @@
 #ifndef PF_TEXT_H
 #define PF_TEXT_H
 
+#include <stdarg.h>
+
 /* The caller's; NULL on out of memory. */
 char *pf_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *pf_text_va(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -453,8 +453,7 @@ void pf_api_download(struct pf_http_request *request, void *context)
         *download = (struct download){.api = api, .request = request, .fd = -1};
         download->path = pf_path_join(directory, file);
         download->bytes = malloc(PORTION);
-        if (asprintf(&download->name, "%s-v%d-%s", bursts.items[0].id, found.version, file) < 0)
-            download->name = NULL;
+        download->name = pf_text("%s-v%d-%s", bursts.items[0].id, found.version, file);
         if (!download->path || !download->bytes || !download->name ||
             pf_work_add(api->work, open_file, on_open, download) < 0) {
             free_download(download);

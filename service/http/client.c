@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "service/http/access.h"
 #include "service/http/address.h"
 #include "service/http/server.h"
@@ -143,13 +144,14 @@ static int no_reply(CURLcode code, struct pf_error *err)
 int pf_client_ask(struct pf_client *client, const char *method, const char *path, json_t *body,
                   json_t **ret, struct pf_error *err)
 {
-    char *url = NULL, *said = body ? pf_json_text(body, JSON_COMPACT) : NULL;
+    char *url = pf_text("%s%s", client->base, path);
+    char *said = body ? pf_json_text(body, JSON_COMPACT) : NULL;
     struct text text = {.most = REPLY_MAX};
     struct curl_slist *headers = NULL;
     long status = 0;
     bool posts = strcmp(method, "GET") != 0;
     json_decref(body);
-    if (asprintf(&url, "%s%s", client->base, path) < 0) {
+    if (!url) {
         free(said);
         return pf_fail(err, ENOMEM, "out of memory");
     }
@@ -258,9 +260,9 @@ int pf_client_listen(struct pf_client *client, const char *path,
 {
     struct hearing hearing = {.client = client, .event = event, .context = context};
     struct curl_slist *headers = NULL;
-    char *url = NULL, header[128];
+    char *url = pf_text("%s%s", client->base, path), header[128];
     long status = 0;
-    if (asprintf(&url, "%s%s", client->base, path) < 0)
+    if (!url)
         return pf_fail(err, ENOMEM, "out of memory");
     for (const struct curl_slist *at = client->headers; at; at = at->next)
         headers = curl_slist_append(headers, at->data);

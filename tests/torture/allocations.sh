@@ -63,6 +63,21 @@ test_commands_without_memory()
     add_line "allocations of commands (config, stack) fail" $starved 0 0 -
 }
 
+# Each of those with which a source sets itself up, one by one: few of them are picked by chance.
+test_a_source_begins_without_memory()
+{
+    local n status said=0
+    make_burst in --width 96 --height 64
+    for ((n = 1; n <= 60; n++)); do
+        status=0
+        echo '{"cmd": "start"}' | FAIL_ALLOCATION=capture:$n "$HUNGRY" capture "folder:$T/in" >out 2>err || status=$?
+        [ $status -le 2 ] || { cat err; fail "allocation $n: status $status"; }
+        [ $status -eq 0 ] || [ -s err ] || fail "allocation $n: it has failed without a word"
+        [ $status -eq 0 ] || said=$((said + 1))
+    done
+    [ $said -gt 10 ] || fail "$said of them were missed"
+}
+
 # What a page and a hook's owner would ask, while it goes badly.
 ask_around()
 {

@@ -67,6 +67,7 @@ void *__real_aligned_alloc(size_t alignment, size_t size);
 int __real_posix_memalign(void **ret, size_t alignment, size_t size);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t most);
+int __real_vasprintf(char **ret, const char *format, va_list args);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
@@ -74,8 +75,8 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t most);
-int __wrap_asprintf(char **ret, const char *format, ...);
-int __wrap___asprintf_chk(char **ret, int flag, const char *format, ...);
+int __wrap_vasprintf(char **ret, const char *format, va_list args);
+int __wrap___vasprintf_chk(char **ret, int flag, const char *format, va_list args);
 
 void *__wrap_malloc(size_t size)
 {
@@ -113,29 +114,16 @@ char *__wrap_strndup(const char *text, size_t most)
 }
 
 /* What it leaves in *ret when it fails is undefined: something that nobody may use. */
-int __wrap_asprintf(char **ret, const char *format, ...)
+int __wrap_vasprintf(char **ret, const char *format, va_list args)
 {
-    va_list args;
     *ret = (char *)(intptr_t)-4096;
-    if (fails())
-        return -1;
-    va_start(args, format);
-    int n = vasprintf(ret, format, args);
-    va_end(args);
-    return n;
+    return fails() ? -1 : __real_vasprintf(ret, format, args);
 }
 
-int __wrap___asprintf_chk(char **ret, int flag, const char *format, ...)
+int __wrap___vasprintf_chk(char **ret, int flag, const char *format, va_list args)
 {
-    va_list args;
     (void)flag;
-    *ret = (char *)(intptr_t)-4096;
-    if (fails())
-        return -1;
-    va_start(args, format);
-    int n = vasprintf(ret, format, args);
-    va_end(args);
-    return n;
+    return __wrap_vasprintf(ret, format, args);
 }
 
 static sqlite3_mem_methods sqlite_memory;
