@@ -39,10 +39,10 @@ make_picture p16 --format png --bits 16 --orientation 8
 make_picture dng --format dng
 make_picture nef --format nef
 make_picture arw --format arw
-make_picture cr2 --format cr2 --make Canon --model "Canon EOS 5D Mark II"
-make_picture rw2 --format rw2 --make Panasonic --model DMC-G7
-make_picture raf --format raf --make FUJIFILM --model X-T100
-make_picture cr3 --format cr3 --make Canon --model "Canon EOS M50"
+make_picture cr2 --format cr2
+make_picture rw2 --format rw2
+make_picture raf --format raf
+make_picture cr3 --format cr3
 for picture in "$work"/*/IMG_0001.*; do
     name=${picture%/*} name=${name##*/}.${picture##*.}
     seed whole "$name" "$picture"

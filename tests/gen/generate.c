@@ -197,6 +197,25 @@ static bool moment(const char *text, int64_t *ret_ms)
     return true;
 }
 
+/* Where no body was named: one that writes such files, as readers of RAW must know it. */
+static void name_body(struct pf_gen_exif *exif, enum pf_gen_format format)
+{
+    static const struct {
+        const char *make, *model;
+    } bodies[] = {[PF_GEN_NEF] = {"NIKON CORPORATION", "NIKON D850"},
+                  [PF_GEN_ARW] = {"SONY", "ILCE-7M2"},
+                  [PF_GEN_ORF] = {"OLYMPUS IMAGING CORP.", "E-M1"},
+                  [PF_GEN_CR2] = {"Canon", "Canon EOS 5D Mark II"},
+                  [PF_GEN_RW2] = {"Panasonic", "DMC-G7"},
+                  [PF_GEN_CR3] = {"Canon", "Canon EOS M50"},
+                  [PF_GEN_RAF] = {"FUJIFILM", "X-T100"}};
+    bool known = bodies[format].make && !exif->make && !exif->model;
+    if (!exif->make)
+        exif->make = known ? bodies[format].make : "Parfocal";
+    if (!exif->model)
+        exif->model = known ? bodies[format].model : "Generator";
+}
+
 static bool take(struct command *command, int key, const char *value)
 {
     struct pf_gen_options *burst = &command->burst;
@@ -435,7 +454,7 @@ int main(int argc, char **argv)
 {
     struct command command = {.burst = pf_gen_options_usual(),
                               .encoding = {PF_GEN_JPEG, 8, 3, 95, 420, 3},
-                              .exif = {true, "Parfocal", "Generator", "PF-0001", "Macro 100mm F2.8",
+                              .exif = {true, NULL, NULL, "PF-0001", "Macro 100mm F2.8",
                                        1767323045000, true, "+00:00", 100, 5.6, 1 / 125.0, 200, 1},
                               .name = "IMG_%04d",
                               .interval_s = 0.5,
@@ -470,6 +489,7 @@ int main(int argc, char **argv)
     if (command.encoding.format >= PF_GEN_DNG)
         command.encoding.bits = 16;
     pf_gen_options_settle(&command.burst);
+    name_body(&command.exif, command.encoding.format);
 
     struct pf_error err = {0};
     if (pf_make_directories(command.out, &err) < 0 ||
