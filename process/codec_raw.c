@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <libexif/exif-utils.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <libraw/libraw.h>
 
 #include "capture/whole.h"
+#include "config/base/log.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/cr3.h"
@@ -342,6 +344,19 @@ static int open_raw(struct reader *reader)
     return code == LIBRAW_SUCCESS ? 0 : describe(reader, code);
 }
 
+/* Of a body that is newer than LibRaw its files alone speak: said once, a burst is of one. */
+static void tell_unknown(const struct reader *reader)
+{
+    static atomic_bool told;
+    const libraw_data_t *raw = reader->raw;
+    bool known = raw->idata.dng_version || raw->idata.colors != 3 || raw->color.cam_xyz[0][0] != 0;
+    if (!known && !atomic_exchange(&told, true))
+        pf_log_warning(
+            "%s: LibRaw %s does not know the %s %s: its colours and borders may be wrong; "
+            "converted to DNG, a file tells them itself",
+            reader->source->path, libraw_version(), raw->idata.make, raw->idata.model);
+}
+
 static int read_picture(struct reader *reader)
 {
     libraw_data_t *raw = reader->raw;
@@ -349,6 +364,7 @@ static int read_picture(struct reader *reader)
     int r = open_raw(reader);
     if (r < 0)
         return r;
+    tell_unknown(reader);
     int flip = raw->sizes.flip;
     r = look(reader);
     if (r == 0)

@@ -447,6 +447,7 @@ test_stack_of_makers_raws()
         "$GENERATE" --out in --scene textured --width 320 --height 240 --frames 4 --format "$kind" \
             --orientation 1 >/dev/null
         expect_status 0 "$PARFOCAL" stack in/*."$kind" -o out.tif --json
+        ! grep 'does not know' err || fail "$kind: its body is known"
         jq -e '.fused == 4 and (.frames | all(.captured | startswith("2026-01-02T03:04")))' out \
             >/dev/null || fail "$kind: $(jq -c '.frames[] | [.verdict, .reason, .captured]' out)"
         [ "$(identified out.tif ImageSize)" = 320x240 ] || fail "size of the stack"
@@ -469,6 +470,13 @@ rw2 34
 cr3 34
 raf 34
 END
+}
+
+test_stack_of_a_body_that_libraw_does_not_know()
+{
+    "$GENERATE" --out in --width 320 --height 240 --frames 3 --format nef --make NIKON --model 'NIKON Z 99' >/dev/null
+    expect_status 0 "$PARFOCAL" stack in/*.nef -o out.tif
+    [ "$(grep -c 'IMG_000..nef: LibRaw .* does not know the Nikon Z 99: its colours' err)" = 1 ] || fail "$(cat err)"
 }
 
 # Two inner frames left out: told on the terminal and in the report, with the map of who won.
