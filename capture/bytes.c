@@ -68,3 +68,11 @@ int pf_bytes_read(struct pf_bytes *bytes, int64_t at, void *to, size_t count)
     }
     return 0;
 }
+
+uint64_t pf_big_endian(const uint8_t *bytes, int count)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < count; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}

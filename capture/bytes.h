@@ -34,4 +34,7 @@ ssize_t pf_bytes_view(struct pf_bytes *bytes, int64_t at, size_t wanted, const u
 /* Copies exactly `count` bytes. -ENODATA when they do not all exist, else errno of pread(2). */
 int pf_bytes_read(struct pf_bytes *bytes, int64_t at, void *to, size_t count);
 
+/* The number in these bytes, at most eight. */
+uint64_t pf_big_endian(const uint8_t *bytes, int count);
+
 #endif

@@ -4,11 +4,6 @@
 
 #include "capture/whole_internal.h"
 
-static uint32_t big_endian(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
 static bool is_type(const uint8_t *type)
 {
     for (int i = 0; i < 4; i++)
@@ -47,9 +42,9 @@ int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole)
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the PNG breaks off before its end");
         if (r < 0)
             return r;
-        uint32_t length = big_endian(head);
+        uint32_t length = (uint32_t)pf_big_endian(head, 4);
         const uint8_t *type = head + 4;
-        if (!length && !big_endian(type))
+        if (!length && !pf_big_endian(type, 4))
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "zeros where a PNG chunk belongs");
         if (length > INT32_MAX || !is_type(type))
             return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt PNG: no chunk where one belongs");
@@ -62,7 +57,7 @@ int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole)
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the PNG breaks off in chunk %.4s", type);
         if (r < 0)
             return r;
-        if (crc != big_endian(tail))
+        if (crc != pf_big_endian(tail, 4))
             /* Parts of a file may arrive out of order: this can still come right. */
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "chunk %.4s does not match its checksum",
                                 type);
@@ -71,7 +66,7 @@ int pf_whole_png(struct pf_bytes *bytes, struct pf_whole *whole)
             r = pf_bytes_read(bytes, at + 8, header, sizeof(header));
             if (r < 0 && r != -ENODATA)
                 return r;
-            uint32_t width = big_endian(header), height = big_endian(header + 4);
+            uint64_t width = pf_big_endian(header, 4), height = pf_big_endian(header + 4, 4);
             if (r || have_header || !width || !height || width > INT32_MAX || height > INT32_MAX)
                 return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt PNG: senseless IHDR");
             have_header = true;

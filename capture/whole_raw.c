@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "capture/box.h"
 #include "capture/tiff.h"
 #include "capture/whole_internal.h"
 
@@ -17,54 +18,13 @@ enum {
     TAG_HEIGHT = 0x0101,
 };
 
-static uint64_t big_endian(const uint8_t *bytes, int count)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < count; i++)
-        number = number << 8 | bytes[i];
-    return number;
-}
-
-struct box {
-    char type[4];
-    int64_t at, body_at, end;
-    bool open_ended; /* says that it reaches to the end of the file */
-};
-
-/* The box at `at`. -ENODATA its head is not there, -EBADMSG, else errno of pread(2). */
-static int read_box(struct pf_bytes *bytes, int64_t at, struct box *ret)
-{
-    uint8_t head[16];
-    int r = pf_bytes_read(bytes, at, head, 8);
-    if (r < 0)
-        return r;
-    uint64_t size = big_endian(head, 4);
-    *ret = (struct box){.at = at, .body_at = at + 8};
-    memcpy(ret->type, head + 4, 4);
-    if (size == 1) {
-        r = pf_bytes_read(bytes, at + 8, head + 8, 8);
-        if (r < 0)
-            return r;
-        size = big_endian(head + 8, 8);
-        ret->body_at += 8;
-    } else if (size == 0) {
-        ret->open_ended = true;
-        ret->end = bytes->size_bytes;
-        return 0;
-    }
-    if (size < (uint64_t)(ret->body_at - at) || size > (uint64_t)INT64_MAX / 2)
-        return -EBADMSG;
-    ret->end = at + (int64_t)size;
-    return 0;
-}
-
 /* The first box of this type among those in [at, end); for "uuid" also with this uuid. */
 static bool find_box(struct pf_bytes *bytes, int64_t at, int64_t end, const char *type,
-                     const char *uuid, struct box *ret)
+                     const char *uuid, struct pf_box *ret)
 {
     for (int i = 0; i < BOXES_MAX && at < end; i++) {
         char own[16];
-        if (read_box(bytes, at, ret) < 0 || ret->open_ended || ret->end > end)
+        if (pf_box_read(bytes, at, end, ret) < 0 || ret->open_ended || ret->end > end)
             return false;
         at = ret->end;
         if (memcmp(ret->type, type, 4) != 0)
@@ -91,12 +51,11 @@ static int dimension(const struct pf_tiff *tiff, uint16_t tag)
 
 /* Canon keeps the EXIF block in pieces, each a TIFF structure: CMT1 is the first directory, CMT2
  * what would be its EXIF directory. */
-static void find_metadata(struct pf_bytes *bytes, const struct box *moov, struct pf_whole *whole)
+static void find_metadata(struct pf_bytes *bytes, const struct pf_box *moov, struct pf_whole *whole)
 {
-    static const char canon[] = "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48";
-    struct box box, first, exif;
+    struct pf_box box, first, exif;
     struct pf_tiff tiff;
-    if (!find_box(bytes, moov->body_at, moov->end, "uuid", canon, &box) ||
+    if (!find_box(bytes, moov->body_at, moov->end, "uuid", PF_BOX_CANON, &box) ||
         !find_box(bytes, box.body_at, box.end, "CMT1", NULL, &first) ||
         pf_tiff_open(&tiff, bytes, first.body_at) < 0 || !tiff.first)
         return;
@@ -110,14 +69,14 @@ static void find_metadata(struct pf_bytes *bytes, const struct box *moov, struct
 
 int pf_whole_cr3(struct pf_bytes *bytes, struct pf_whole *whole)
 {
-    struct box moov = {.at = -1};
-    struct box data = {.at = -1}; /* the last of them */
+    struct pf_box moov = {.at = -1};
+    struct pf_box data = {.at = -1}; /* the last of them */
     int64_t at = 0;
     whole->exif_scattered = true;
     for (int i = 0; at < bytes->size_bytes; i++) {
-        struct box box;
-        int r = i < BOXES_MAX ? read_box(bytes, at, &box) : -EBADMSG;
-        if (r == -EBADMSG)
+        struct pf_box box;
+        int r = i < BOXES_MAX ? pf_box_read(bytes, at, bytes->size_bytes, &box) : -EBADMSG;
+        if (r == -EBADMSG || r == -EFBIG)
             return pf_whole_say(whole, PF_WHOLE_NEVER, "corrupt CR3: a senseless box");
         if (r < 0 && r != -ENODATA)
             return r;
@@ -148,15 +107,15 @@ static void find_size(struct pf_bytes *bytes, int64_t at, struct pf_whole *whole
     bool tilted = false; /* a sensor of diamonds: two rows of the picture are told as one */
     if (pf_bytes_read(bytes, at, head, 4) < 0)
         return;
-    uint64_t count = big_endian(head, 4);
+    uint64_t count = pf_big_endian(head, 4);
     at += 4;
     for (uint64_t i = 0; i < count && i < RAF_ENTRIES_MAX; i++) {
         if (pf_bytes_read(bytes, at, head, 8) < 0)
             break;
-        uint64_t tag = big_endian(head, 2), size = big_endian(head + 2, 2);
+        uint64_t tag = pf_big_endian(head, 2), size = pf_big_endian(head + 2, 2);
         if (tag == RAF_SIZE && size == 4) {
-            whole->height = (int)big_endian(head + 4, 2);
-            whole->width = (int)big_endian(head + 6, 2);
+            whole->height = (int)pf_big_endian(head + 4, 2);
+            whole->width = (int)pf_big_endian(head + 6, 2);
         }
         tilted |= tag == RAF_LAYOUT && head[4] & 0x80;
         at += 4 + (int64_t)size;
@@ -178,7 +137,7 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
     int64_t data_at = bytes->size_bytes, data_end = 0;
     for (int i = 0; i < RAF_PARTS; i++) {
         const uint8_t *part = head + RAF_PARTS_AT + (size_t)i * 8;
-        uint64_t at = big_endian(part, 4), size = big_endian(part + 4, 4);
+        uint64_t at = pf_big_endian(part, 4), size = pf_big_endian(part + 4, 4);
         if (!at || !size || at + size > (uint64_t)bytes->size_bytes)
             return pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF breaks off: its %s is missing",
                                 i == 0   ? "preview"
@@ -190,8 +149,8 @@ int pf_whole_raf(struct pf_bytes *bytes, struct pf_whole *whole)
     r = pf_whole_data(bytes, whole, data_at, data_end);
     if (r < 0)
         return r == -ENODATA ? pf_whole_say(whole, PF_WHOLE_NOT_YET, "the RAF is shrinking") : r;
-    pf_whole_jpeg_exif(bytes, (int64_t)big_endian(head + RAF_PARTS_AT, 4), whole);
-    find_size(bytes, (int64_t)big_endian(head + RAF_PARTS_AT + 8, 4), whole);
+    pf_whole_jpeg_exif(bytes, (int64_t)pf_big_endian(head + RAF_PARTS_AT, 4), whole);
+    find_size(bytes, (int64_t)pf_big_endian(head + RAF_PARTS_AT + 8, 4), whole);
     whole->state = PF_WHOLE_YES;
     return 0;
 }

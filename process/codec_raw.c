@@ -39,9 +39,10 @@ struct reader {
     struct pf_source *source;
     struct pf_error *err;
     struct pf_image *image;
-    uint16_t *encoded; /* by light */
-    bool damaged;      /* LibRaw met data that cannot be, and would go on */
-    uint8_t *bytes;    /* the file, of a CR3; else NULL */
+    uint16_t *encoded;      /* by light */
+    bool damaged;           /* LibRaw met data that cannot be, and would go on */
+    uint8_t *memory;        /* the file, of a CR3; else NULL */
+    struct pf_bytes *bytes; /* through which it is looked at before */
     struct pf_cr3 cr3;
     struct pf_whole whole;
 };
@@ -210,7 +211,7 @@ static int keep_metadata(struct reader *reader, int flip)
     source->offset = 0;
     bool tiff = pf_source_read(source, order, 2) == 2 && order[0] == order[1];
     bool embedded = reader->whole.exif_size_bytes > 0 && !reader->whole.exif_scattered;
-    if (r == 0 && reader->bytes)
+    if (r == 0 && reader->memory)
         r = pf_exif_of_parts(source->fd, source->size_bytes, reader->cr3.metadata_at,
                              &reader->image->exif, reader->err);
     else if (r == 0 && embedded)
@@ -270,13 +271,8 @@ static int store(struct reader *reader)
 static int look(struct reader *reader)
 {
     struct pf_source *source = reader->source;
-    struct pf_bytes *bytes = malloc(sizeof(*bytes));
-    int r = bytes ? 0 : -ENOMEM;
-    if (bytes) {
-        pf_bytes_of_file(bytes, source->fd, source->size_bytes);
-        r = pf_whole_check(bytes, &reader->whole);
-    }
-    free(bytes);
+    pf_bytes_of_file(reader->bytes, source->fd, source->size_bytes);
+    int r = pf_whole_check(reader->bytes, &reader->whole);
     if (r == -ENOMEM)
         return pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding", source->path);
     if (r < 0)
@@ -293,7 +289,8 @@ static int load_cr3(struct reader *reader)
 {
     struct pf_source *source = reader->source;
     const struct pf_cr3 *cr3 = &reader->cr3;
-    int r = pf_cr3_look(source, &reader->cr3, reader->err);
+    pf_bytes_of_file(reader->bytes, source->fd, source->size_bytes);
+    int r = pf_cr3_look(reader->bytes, source->path, &reader->cr3, reader->err);
     if (r == 0 && cr3->width)
         r = pf_source_check_size(source, cr3->width, cr3->height, reader->err);
     if (r < 0)
@@ -301,16 +298,15 @@ static int load_cr3(struct reader *reader)
     size_t size = (size_t)source->size_bytes;
     if (size > cr3->width * cr3->height * RAW_BYTES + ((size_t)OVERHEAD_MB << 20))
         return pf_fail(reader->err, EBADMSG, "%s: far larger than its picture", source->path);
-    reader->bytes = malloc(size);
-    if (!reader->bytes)
+    reader->memory = malloc(size);
+    if (!reader->memory)
         return pf_fail(reader->err, ENOMEM, "%s: out of memory for decoding", source->path);
-    if (pf_source_read(source, reader->bytes, size) != size)
+    if (pf_source_read(source, reader->memory, size) != size)
         return source->error
                    ? pf_fail_errno(reader->err, source->error, "reading %s", source->path)
                    : pf_fail(reader->err, EBADMSG, "%s: the RAW picture breaks off", source->path);
-    struct pf_source memory = *source;
-    memory.bytes = reader->bytes;
-    return pf_cr3_look(&memory, &reader->cr3, reader->err);
+    pf_bytes_of_memory(reader->bytes, reader->memory, size);
+    return pf_cr3_look(reader->bytes, source->path, &reader->cr3, reader->err);
 }
 
 /* Where the sensor ends the camera itself says; LibRaw knows only what its bits could hold, and what
@@ -339,7 +335,7 @@ static int open_raw(struct reader *reader)
     }
     /* The file that was opened, whatever its name says by now. */
     snprintf(path, sizeof(path), "/proc/self/fd/%d", source->fd);
-    int code = is_cr3 ? libraw_open_buffer(reader->raw, reader->bytes, (size_t)source->size_bytes)
+    int code = is_cr3 ? libraw_open_buffer(reader->raw, reader->memory, (size_t)source->size_bytes)
                       : libraw_open_file(reader->raw, path);
     return code == LIBRAW_SUCCESS ? 0 : describe(reader, code);
 }
@@ -376,7 +372,7 @@ static int read_picture(struct reader *reader)
     int code = libraw_unpack(raw);
     if (code != LIBRAW_SUCCESS || reader->damaged)
         return describe(reader, code);
-    if (reader->bytes)
+    if (reader->memory)
         set_white(raw);
     /* Without the camera's white balance LibRaw would make one from this frame's picture; daylight
      * is the same for all. */
@@ -391,10 +387,13 @@ static int read_picture(struct reader *reader)
 
 int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
 {
-    struct reader reader = {.source = source, .err = err, .raw = libraw_init(0)};
-    if (!reader.raw)
-        return pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
-    int r = read_picture(&reader);
+    struct reader reader = {.source = source,
+                            .err = err,
+                            .raw = libraw_init(0),
+                            .bytes = malloc(sizeof(*reader.bytes))};
+    int r = reader.raw && reader.bytes
+                ? read_picture(&reader)
+                : pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
     if (r == 0) {
         *ret = reader.image;
         reader.image = NULL;
@@ -402,6 +401,7 @@ int pf_decode_raw(struct pf_image **ret, struct pf_source *source, struct pf_err
     pf_image_free(reader.image);
     free(reader.encoded);
     libraw_close(reader.raw);
+    free(reader.memory);
     free(reader.bytes);
     return r;
 }

@@ -5,6 +5,8 @@
 
 #include <libraw/libraw.h>
 
+#include "capture/box.h"
+
 enum {
     BOXES_MAX = 4096,
     DEPTH_MAX = 16,
@@ -18,7 +20,8 @@ enum {
 };
 
 struct walk {
-    struct pf_source *source;
+    struct pf_bytes *bytes;
+    const char *path;
     struct pf_cr3 *cr3;
     struct pf_error *err;
     int boxes, depth;
@@ -33,25 +36,16 @@ bool pf_cr3_is(const uint8_t head[12])
     return memcmp(head + 4, "ftypcrx ", 8) == 0;
 }
 
-static uint64_t big_endian(const uint8_t *bytes, int count)
+static bool read_at(struct walk *walk, int64_t at, void *to, size_t size)
 {
-    uint64_t number = 0;
-    for (int i = 0; i < count; i++)
-        number = number << 8 | bytes[i];
-    return number;
-}
-
-static bool read_at(struct walk *walk, int64_t at, void *bytes, size_t size)
-{
-    walk->source->offset = at;
-    return pf_source_read(walk->source, bytes, size) == size;
+    return pf_bytes_read(walk->bytes, at, to, size) == 0;
 }
 
 static int damaged(struct walk *walk, const char *how)
 {
-    if (walk->source->error)
-        return pf_fail_errno(walk->err, walk->source->error, "reading %s", walk->source->path);
-    return pf_fail(walk->err, EBADMSG, "%s: the RAW picture %s", walk->source->path, how);
+    if (walk->bytes->error)
+        return pf_fail_errno(walk->err, -walk->bytes->error, "reading %s", walk->path);
+    return pf_fail(walk->err, EBADMSG, "%s: the RAW picture %s", walk->path, how);
 }
 
 /* A header of the compressed data: 0xff01 of a tile, 0xff02 of a plane, 0xff03 of a band. */
@@ -60,10 +54,10 @@ static bool read_header(struct walk *walk, int64_t *at, int64_t end, unsigned ki
 {
     uint8_t header[HEADER_BYTES];
     if (*at + HEADER_BYTES > end || !read_at(walk, *at, header, sizeof(header)) ||
-        big_endian(header, 4) != (kind << 16 | 8))
+        pf_big_endian(header, 4) != (kind << 16 | 8))
         return false;
-    *ret_bytes = (uint32_t)big_endian(header + 4, 4);
-    *ret_rest = (uint32_t)big_endian(header + 8, 4);
+    *ret_bytes = (uint32_t)pf_big_endian(header + 4, 4);
+    *ret_rest = (uint32_t)pf_big_endian(header + 8, 4);
     *at += HEADER_BYTES;
     return true;
 }
@@ -99,15 +93,15 @@ static bool streams_are_there(struct walk *walk, int tiles, int planes, int leve
 static int check_crx(struct walk *walk)
 {
     const uint8_t *cmp1 = walk->cmp1;
-    uint64_t width = big_endian(cmp1 + 8, 4), height = big_endian(cmp1 + 12, 4);
-    uint64_t tile_width = big_endian(cmp1 + 16, 4), tile_height = big_endian(cmp1 + 20, 4);
-    uint64_t head_bytes = big_endian(cmp1 + 28, 4), version = big_endian(cmp1 + 4, 2);
+    uint64_t width = pf_big_endian(cmp1 + 8, 4), height = pf_big_endian(cmp1 + 12, 4);
+    uint64_t tile_width = pf_big_endian(cmp1 + 16, 4), tile_height = pf_big_endian(cmp1 + 20, 4);
+    uint64_t head_bytes = pf_big_endian(cmp1 + 28, 4), version = pf_big_endian(cmp1 + 4, 2);
     int bits = cmp1[24], planes = cmp1[25] >> 4, kind = cmp1[26] >> 4, levels = cmp1[26] & 15;
     if (version == 0x200)
         return pf_fail(walk->err, ENOTSUP,
                        "%s: a RAW picture in Canon's newer compression, which "
                        "LibRaw %s cannot decode",
-                       walk->source->path, libraw_version());
+                       walk->path, libraw_version());
     if (version != 0x100 || bits < 1 || bits > (kind == 1 ? 15 : 14) || levels > 3 ||
         (kind != 0 && kind != 1 && kind != 3) || (planes != 1 && planes != PLANES) ||
         (planes == 1) != (bits == 8) || (planes == 1 && kind))
@@ -131,8 +125,8 @@ static int check_crx(struct walk *walk)
     if (head_bytes > walk->data_bytes ||
         !streams_are_there(walk, (int)(across * down), planes, levels, head_bytes))
         return damaged(walk, "has senseless headers");
-    width = big_endian(cmp1 + 8, 4);
-    height = big_endian(cmp1 + 12, 4);
+    width = pf_big_endian(cmp1 + 8, 4);
+    height = pf_big_endian(cmp1 + 12, 4);
     if (width * height > walk->cr3->width * walk->cr3->height) {
         walk->cr3->width = width;
         walk->cr3->height = height;
@@ -142,16 +136,15 @@ static int check_crx(struct walk *walk)
 
 static int check_track(struct walk *walk)
 {
-    if (walk->data_at > (uint64_t)walk->source->size_bytes ||
-        walk->data_bytes > (uint64_t)walk->source->size_bytes - walk->data_at)
+    if (walk->data_at > (uint64_t)walk->bytes->size_bytes ||
+        walk->data_bytes > (uint64_t)walk->bytes->size_bytes - walk->data_at)
         return damaged(walk, "breaks off");
     return walk->has_cmp1 ? check_crx(walk) : 0;
 }
 
 /* How far into a box those are that it contains; -1: they are none of our business. */
-static int inner_offset(struct walk *walk, const char *type, int64_t body_at)
+static int inner_offset(struct walk *walk, const struct pf_box *box)
 {
-    static const char canon[] = "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48";
     static const struct {
         char type[5];
         int offset;
@@ -159,9 +152,10 @@ static int inner_offset(struct walk *walk, const char *type, int64_t body_at)
                       {"stbl", 0}, {"stsd", 8}, {"CRAW", BEFORE_CMP1}};
     char uuid[16];
     for (size_t i = 0; i < sizeof(containers) / sizeof(containers[0]); i++)
-        if (!memcmp(type, containers[i].type, 4))
+        if (!memcmp(box->type, containers[i].type, 4))
             return containers[i].offset;
-    if (!memcmp(type, "uuid", 4) && read_at(walk, body_at, uuid, 16) && !memcmp(uuid, canon, 16))
+    if (!memcmp(box->type, "uuid", 4) && read_at(walk, box->body_at, uuid, 16) &&
+        !memcmp(uuid, PF_BOX_CANON, 16))
         return 16;
     return -1;
 }
@@ -170,70 +164,55 @@ static void take_number(struct walk *walk, int64_t at, int bytes, uint64_t *ret)
 {
     uint8_t number[8];
     if (read_at(walk, at, number, (size_t)bytes))
-        *ret = big_endian(number, bytes);
+        *ret = pf_big_endian(number, bytes);
 }
 
-static void take_leaf(struct walk *walk, const char *type, int64_t at, int64_t end)
+static void take_leaf(struct walk *walk, const struct pf_box *box)
 {
     static const char metadata[3][5] = {"CMT1", "CMT2", "CMT4"};
+    int64_t at = box->body_at, size = box->end - at;
     for (int i = 0; i < 3; i++)
-        if (!memcmp(type, metadata[i], 4))
+        if (!memcmp(box->type, metadata[i], 4))
             walk->cr3->metadata_at[i] = at;
-    if (!memcmp(type, "CMP1", 4))
-        walk->has_cmp1 |= end - at >= CMP1_BYTES && read_at(walk, at, walk->cmp1, CMP1_BYTES);
-    else if (!memcmp(type, "stsz", 4)) /* of all samples, or a table of one */
-        take_number(walk, at + (end - at == 16 ? 12 : 4), 4, &walk->data_bytes);
-    else if (!memcmp(type, "co64", 4))
+    if (!memcmp(box->type, "CMP1", 4))
+        walk->has_cmp1 |= size >= CMP1_BYTES && read_at(walk, at, walk->cmp1, CMP1_BYTES);
+    else if (!memcmp(box->type, "stsz", 4)) /* of all samples, or a table of one */
+        take_number(walk, at + (size == 16 ? 12 : 4), 4, &walk->data_bytes);
+    else if (!memcmp(box->type, "co64", 4))
         take_number(walk, at + 8, 8, &walk->data_at);
 }
 
 static int walk_boxes(struct walk *walk, int64_t at, int64_t end)
 {
-    for (; at + 8 <= end; walk->boxes++) {
-        uint8_t head[16];
-        int64_t body_at = at + 8;
-        if (walk->boxes > BOXES_MAX || !read_at(walk, at, head, 8))
-            return damaged(walk, "breaks off");
-        uint64_t size = big_endian(head, 4);
-        if (size == 1) {
-            if (!read_at(walk, at + 8, head + 8, 8))
-                return damaged(walk, "breaks off");
-            size = big_endian(head + 8, 8);
-            body_at += 8;
-        } else if (size == 0) {
-            size = (uint64_t)(end - at);
-        }
-        if (size < (uint64_t)(body_at - at))
+    struct pf_box box;
+    for (; at + 8 <= end; at = box.end, walk->boxes++) {
+        int r = walk->boxes > BOXES_MAX ? -ENODATA : pf_box_read(walk->bytes, at, end, &box);
+        if (r == -EBADMSG)
             return damaged(walk, "has a senseless box");
-        if (size > (uint64_t)(end - at))
+        if (r < 0 || box.end > end)
             return damaged(walk, "breaks off");
-        const char *type = (const char *)head + 4;
-        int64_t box_end = at + (int64_t)size;
-        int offset = inner_offset(walk, type, body_at), r = 0;
-        bool is_track = !memcmp(type, "trak", 4);
+        int offset = inner_offset(walk, &box);
+        bool is_track = !memcmp(box.type, "trak", 4);
         if (is_track)
             walk->has_cmp1 = false, walk->data_at = walk->data_bytes = 0;
         if (offset < 0) {
-            take_leaf(walk, type, body_at, box_end);
+            take_leaf(walk, &box);
         } else if (walk->depth < DEPTH_MAX) {
             walk->depth++;
-            r = walk_boxes(walk, body_at + offset, box_end);
+            r = walk_boxes(walk, box.body_at + offset, box.end);
             walk->depth--;
         }
         if (r == 0 && is_track)
             r = check_track(walk);
         if (r < 0)
             return r;
-        at = box_end;
     }
     return 0;
 }
 
-int pf_cr3_look(struct pf_source *source, struct pf_cr3 *ret, struct pf_error *err)
+int pf_cr3_look(struct pf_bytes *bytes, const char *path, struct pf_cr3 *ret, struct pf_error *err)
 {
-    struct walk walk = {.source = source, .cr3 = ret, .err = err};
+    struct walk walk = {.bytes = bytes, .path = path, .cr3 = ret, .err = err};
     *ret = (struct pf_cr3){.width = 0};
-    int r = walk_boxes(&walk, 0, source->size_bytes);
-    source->offset = 0;
-    return r;
+    return walk_boxes(&walk, 0, bytes->size_bytes);
 }

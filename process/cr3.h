@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture/bytes.h"
 #include "config/base/error.h"
-#include "process/codec_format.h"
 
 struct pf_cr3 {
     /* Where the TIFF structures are whose first directory is what would be the first, the EXIF and
@@ -23,8 +23,8 @@ struct pf_cr3 {
 
 bool pf_cr3_is(const uint8_t head[12]);
 
-/* -EBADMSG: it breaks off or is damaged; -ENOTSUP: a kind of compression that LibRaw does not know;
- * errno of read. */
-int pf_cr3_look(struct pf_source *source, struct pf_cr3 *ret, struct pf_error *err);
+/* `path`: for error texts. -EBADMSG: it breaks off or is damaged; -ENOTSUP: a kind of compression that
+ * LibRaw does not know; errno of pread(2). */
+int pf_cr3_look(struct pf_bytes *bytes, const char *path, struct pf_cr3 *ret, struct pf_error *err);
 
 #endif

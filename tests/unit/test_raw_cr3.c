@@ -2,7 +2,7 @@
 #include <libraw/libraw.h>
 #include <unistd.h>
 
-#include "process/codec_format.h"
+#include "process/cr3.h"
 #include "process/exif.h"
 #include "tests/gen/cr3.h"
 #include "tests/gen/crx.h"
@@ -201,6 +201,50 @@ TEST(cr3_with_a_stream_beyond_its_end)
         if (code != EBADMSG || !strstr(err.text, "breaks off"))
             FAIL("%zu bytes less: %d, %s", cut, code, err.text);
     }
+    free(bytes.data);
+    free(sensor);
+}
+
+/* No size that a box has is believed, and a disk that fails is not taken for an end. */
+TEST(cr3_with_boxes_that_lie)
+{
+    static const struct {
+        const char *size, *large, *why;
+    } lies[] = {{"\0\0\0\7", NULL, "senseless box"},
+                {"\0\0\0\1", "\0\0\0\0\0\0\0\17", "senseless box"},
+                {"\0\0\0\1", "\x3f\xff\xff\xff\xff\xff\xff\xff", "breaks off"},
+                {"\0\0\0\1", "\xff\xff\xff\xff\xff\xff\xff\xff", "breaks off"},
+                {"\xff\xff\xff\xff", NULL, "breaks off"}};
+    struct pf_bytes *source = malloc(sizeof(*source));
+    struct pf_error err = {0};
+    struct pf_cr3 cr3;
+    int ends[2];
+    uint16_t *sensor = new_sensor(7, 96, 64);
+    write_sensor(file_name("a.cr3"), sensor, 96, 64, 48);
+    struct bytes bytes = slurp(file_name("a.cr3"));
+    CHECK(source && pipe(ends) == 0);
+    pf_bytes_of_memory(source, bytes.data, bytes.size);
+    CHECK_OK(pf_cr3_look(source, "a.cr3", &cr3, &err), &err);
+    CHECK_EQ(cr3.width, 96);
+    /* The last box may leave open where it ends. */
+    uint8_t *mdat = bytes.data + find(&bytes, "mdat", 0) - 4;
+    memset(mdat, 0, 4);
+    CHECK_OK(pf_cr3_look(source, "a.cr3", &cr3, &err), &err);
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        memcpy(mdat, lies[i].size, 4);
+        if (lies[i].large)
+            memcpy(mdat + 8, lies[i].large, 8);
+        int r = pf_cr3_look(source, "a.cr3", &cr3, &err);
+        if (r != -EBADMSG || !strstr(err.text, lies[i].why))
+            FAIL("lie %zu: %d, %s", i, r, err.text);
+        pf_error_clear(&err);
+    }
+    pf_bytes_of_file(source, ends[0], (int64_t)bytes.size);
+    CHECK_EQ(pf_cr3_look(source, "a.cr3", &cr3, &err), -ESPIPE);
+    CHECK(strstr(err.text, "reading a.cr3"));
+    close(ends[0]);
+    close(ends[1]);
+    free(source);
     free(bytes.data);
     free(sensor);
 }

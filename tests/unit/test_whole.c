@@ -393,7 +393,11 @@ TEST(whole_cr3)
     CHECK(!whole.trailer_missing);
     check_flips(cr3, 11, 4000);
 
-    /* A box that is smaller than its head; data that reach to the end of the file. */
+    /* A box that is larger than any file, or smaller than its head; data that reach to the end of the
+     * file. */
+    cr3.bytes[cr3.size - 24] = 0x40;
+    CHECK_EQ(check_bytes(cr3.bytes, cr3.size).state, PF_WHOLE_NEVER);
+    cr3.bytes[cr3.size - 24] = 0;
     put_big(&cr3, moov, 7);
     CHECK_EQ(check_bytes(cr3.bytes, cr3.size).state, PF_WHOLE_NEVER);
     end_box(&cr3, moov);
