@@ -5,10 +5,10 @@
 #include "process/codec.h"
 #include "tests/unit/codec_files.h"
 
-static const int sizes[][2] = {{1, 1}, {7, 5}, {17, 33}, {64, 48}, {130, 31}};
-#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+static const int usual_sizes[][2] = {{1, 1}, {7, 5}, {17, 33}, {64, 48}, {130, 31}};
+#define SIZES (sizeof(usual_sizes) / sizeof(usual_sizes[0]))
 
-static struct pf_decode_limits limits = {.max_pixels = 100000000};
+static struct pf_decode_limits limits = {.max_pixels = 10000000};
 
 static inline struct pf_image *decode(const char *path)
 {
@@ -16,6 +16,21 @@ static inline struct pf_image *decode(const char *path)
     struct pf_image *image = NULL;
     CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
     return image;
+}
+
+/* The error code, 0 when the file was read after all. */
+static inline int refused(const char *path, struct pf_error *err)
+{
+    struct pf_image *image = NULL;
+    pf_error_clear(err);
+    int r = pf_image_decode(&image, path, &limits, err);
+    if (r < 0) {
+        CHECK(image == NULL);
+        CHECK_EQ(err->code, -r);
+        CHECK(strstr(err->text, path) || r == -ENOMEM);
+    }
+    pf_image_free(image);
+    return -r;
 }
 
 static inline int plane_sample(const struct pf_image *image, int plane, int x, int y)

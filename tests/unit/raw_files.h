@@ -4,41 +4,15 @@
 
 #include <math.h>
 
-#include "process/codec.h"
 #include "process/convert.h"
 #include "tests/gen/picture.h"
-#include "tests/unit/codec_files.h"
-
-static struct pf_decode_limits limits = {.max_pixels = 1000000};
+#include "tests/unit/decoded.h"
 
 static inline struct pf_gen_exif usual_exif(int orientation)
 {
     return (struct pf_gen_exif){
         true, "Parfocal", "Generator", "PF-0001", "Macro 100mm F2.8", 1767323045000, true, "+00:00",
         100,  5.6,        1 / 125.0,   200,       orientation};
-}
-
-static inline struct pf_image *decode(const char *path)
-{
-    struct pf_error err = {0};
-    struct pf_image *image = NULL;
-    CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
-    return image;
-}
-
-/* The error code, 0 when the file was read after all. */
-static inline int refused(const char *path, struct pf_error *err)
-{
-    struct pf_image *image = NULL;
-    pf_error_clear(err);
-    int r = pf_image_decode(&image, path, &limits, err);
-    if (r < 0) {
-        CHECK(image == NULL);
-        CHECK_EQ(err->code, -r);
-        CHECK(strstr(err->text, path) || r == -ENOMEM);
-    }
-    pf_image_free(image);
-    return -r;
 }
 
 static inline double psnr_db(const struct pf_image *image, const struct raster *raster)

@@ -6,21 +6,6 @@
 #include "process/convert.h"
 #include "tests/unit/decoded.h"
 
-/* The error code, 0 when the file was read after all. */
-static int refused(const char *path, struct pf_error *err)
-{
-    struct pf_image *image = NULL;
-    pf_error_clear(err);
-    int r = pf_image_decode(&image, path, &limits, err);
-    if (r < 0) {
-        CHECK(image == NULL);
-        CHECK_EQ(err->code, -r);
-        CHECK(strstr(err->text, path));
-    }
-    pf_image_free(image);
-    return -r;
-}
-
 /* Every sample of the image is the one that libjpeg gives for the pixel. */
 static void check_planes(const struct pf_image *image, const struct raster *raster)
 {
@@ -66,7 +51,7 @@ TEST(jpeg_planes_are_those_of_libjpeg)
     for (size_t s = 0; s < SIZES; s++)
         for (int k = 0; k < 4; k++)
             for (int progressive = 0; progressive < 2; progressive++) {
-                struct raster raster = smooth_raster(sizes[s][0], sizes[s][1], 3, 8);
+                struct raster raster = smooth_raster(usual_sizes[s][0], usual_sizes[s][1], 3, 8);
                 struct jpeg_kind kind = {
                     .h = samplings[k][0], .v = samplings[k][1], .progressive = progressive};
                 const char *path = file_name("a.jpg");
@@ -88,7 +73,7 @@ TEST(jpeg_grey)
 {
     for (size_t s = 0; s < SIZES; s++)
         for (int factor = 1; factor <= 2; factor++) {
-            struct raster raster = noise_raster(sizes[s][0], sizes[s][1], 1, 8);
+            struct raster raster = noise_raster(usual_sizes[s][0], usual_sizes[s][1], 1, 8);
             struct jpeg_kind kind = {.h = factor, .v = factor};
             const char *path = file_name("a.jpg");
             write_jpeg(path, &raster, &kind);
@@ -299,7 +284,8 @@ TEST(tiff_kinds)
         for (int channels = 1; channels <= 4; channels++)
             for (int bits = 8; bits <= 16; bits += 8)
                 for (size_t s = 1; s < SIZES; s++) {
-                    struct raster raster = noise_raster(sizes[s][0], sizes[s][1], channels, bits);
+                    struct raster raster =
+                        noise_raster(usual_sizes[s][0], usual_sizes[s][1], channels, bits);
                     write_tiff(path, &raster, &kinds[k]);
                     struct pf_image *image = decode(path);
                     CHECK_EQ(image->planes, channels >= 3 ? 3 : 1);
@@ -367,7 +353,7 @@ TEST(png_kinds)
             for (size_t s = 0; s < SIZES; s++) {
                 int bits = kinds[k].depth == 16 ? 16 : 8;
                 struct raster raster =
-                    noise_raster(sizes[s][0], sizes[s][1], kinds[k].channels, bits);
+                    noise_raster(usual_sizes[s][0], usual_sizes[s][1], kinds[k].channels, bits);
                 write_png(path, &raster, kinds[k].type, kinds[k].depth, interlaced);
                 struct pf_image *image = decode(path);
                 CHECK_EQ(image->source_bits, bits);

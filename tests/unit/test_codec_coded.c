@@ -56,7 +56,7 @@ TEST(jpeg_that_stays_coded_is_the_same_picture)
     for (size_t s = 0; s < SIZES; s++)
         for (int k = 0; k < 5; k++) {
             struct raster raster =
-                noise_raster(sizes[s][0], sizes[s][1], samplings[k][0] ? 3 : 1, 8);
+                noise_raster(usual_sizes[s][0], usual_sizes[s][1], samplings[k][0] ? 3 : 1, 8);
             struct jpeg_kind kind = {.h = samplings[k][0],
                                      .v = samplings[k][1],
                                      .exif = exif,

@@ -139,12 +139,13 @@ TEST(raw_over_the_limit)
     struct raster raster = smooth_raster(64, 48, 3, 16);
     struct pf_error err = {0};
     write_dng(path, &raster, 1);
+    const int64_t usual = limits.max_pixels;
     limits.max_pixels = 64 * 48 - 1;
     CHECK_EQ(refused(path, &err), EFBIG);
     CHECK(strstr(err.text, "64 x 48"));
     limits.max_pixels = 64 * 48;
     CHECK_EQ(refused(path, &err), 0);
-    limits.max_pixels = 1000000;
+    limits.max_pixels = usual;
     free(raster.samples);
 }
 

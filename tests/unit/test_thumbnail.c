@@ -10,18 +10,7 @@
 
 #include "config/base/jsonl.h"
 #include "tests/gen/picture.h"
-#include "tests/unit/codec_files.h"
-#include "tests/unit/test.h"
-
-static const struct pf_decode_limits limits = {.max_pixels = 10000000};
-
-static struct pf_image *decode(const char *path)
-{
-    struct pf_image *image = NULL;
-    struct pf_error err = {0};
-    CHECK_OK(pf_image_decode(&image, path, &limits, &err), &err);
-    return image;
-}
+#include "tests/unit/decoded.h"
 
 static void write_jpeg_of(const char *path, const struct raster *raster)
 {
