@@ -87,7 +87,7 @@ CXX_FLAGS = -std=c++17 $(BOTH_FLAGS) $(WARN_BOTH) -isystem /usr/include/opencv4 
 LD_FLAGS  = -pthread $(if $(SAN),-fsanitize=$(SAN),-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
             $(LDFLAGS)
 # LibRaw's pkg-config asks for the C++ library's development files as well; its C interface does not.
-LIBS      = $(PKG_LIBS) -lraw_r $(OPENCV) -lstdc++ -lm
+LIBS      = $(PKG_LIBS) -lraw_r -lgomp $(OPENCV) -lstdc++ -lm
 
 # ---- CUDA -----------------------------------------------------------------------------------
 # Kernels need nothing but nvcc, and nothing else depends on them: whoever may use them refers to

@@ -24,6 +24,10 @@
 #include "process/exif_entry.h"
 #include "process/profile.h"
 
+/* GCC's OpenMP, which LibRaw is built with; no header of it where the compiler is another. */
+int omp_get_max_threads(void);
+void omp_set_num_threads(int threads);
+
 #define LEVELS 65536
 /* LibRaw's numbers. A frame of 24 MP costs 1.4 s of one core and 374 MB with AHD, 0.8 s with PPG,
  * which shows more false colour at fine detail; and a stack consists of every frame's finest. */
@@ -353,6 +357,18 @@ static void tell_unknown(const struct reader *reader)
             reader->source->path, libraw_version(), raw->idata.make, raw->idata.model);
 }
 
+/* The planes of a CR3 are decoded by threads of OpenMP, which forget in LibRaw's list of its memory what another
+ * has just written there: it is never given back. So by one, which is this thread's setting alone. */
+static int unpack(struct reader *reader)
+{
+    int threads = omp_get_max_threads();
+    if (reader->memory)
+        omp_set_num_threads(1);
+    int code = libraw_unpack(reader->raw);
+    omp_set_num_threads(threads);
+    return code;
+}
+
 static int read_picture(struct reader *reader)
 {
     libraw_data_t *raw = reader->raw;
@@ -369,7 +385,7 @@ static int read_picture(struct reader *reader)
         r = pf_source_check_size(source, raw->sizes.width, raw->sizes.height, reader->err);
     if (r < 0)
         return r;
-    int code = libraw_unpack(raw);
+    int code = unpack(reader);
     if (code != LIBRAW_SUCCESS || reader->damaged)
         return describe(reader, code);
     if (reader->memory)
