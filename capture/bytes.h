@@ -1,6 +1,6 @@
 /* Bounded reads from a stranger's file or from memory.
  *
- * Capture process, one thread per object. The descriptor or the memory is borrowed and outlives the
+ * Capture, and process before LibRaw; one thread per object. The descriptor or the memory is borrowed and outlives the
  * object. Files are read with pread(2) and never mapped: a file on a network share may shrink under
  * us, and that must be an answer, not a SIGBUS. Memory does not depend on what the file says.
  */

@@ -430,8 +430,7 @@ static struct reader *new_reader(struct pf_source *source, struct pf_error *err)
     return reader;
 }
 
-/* Frees the reader; *ret and *ret_head, NULL if nobody asks, on success. Its EXIF
- * block is not in there. */
+/* Frees the reader; *ret and, if somebody asks, *ret_head on success, which lacks the EXIF block. */
 static int run_reader(struct reader *reader, struct pf_image **ret, struct pf_jpeg_head *ret_head)
 {
     if (!reader)

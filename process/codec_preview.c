@@ -18,16 +18,11 @@ static void forget_exif(struct pf_image *image)
     image->exif = (struct pf_blob){0};
 }
 
-/* -ENODATA: it takes what decoding does, which may be under way. */
-static int reduced(struct pf_image **ret, struct pf_source *source, int least_side,
-                   struct pf_error *err)
+/* `source` is a JPEG that has said `head` of itself. -ENODATA: it takes what decoding does, which may be under way. */
+static int reduced(struct pf_image **ret, struct pf_source *source, const struct pf_jpeg_head *head,
+                   int least_side, struct pf_error *err)
 {
-    struct pf_jpeg_head head;
-    int r = pf_jpeg_read_head(source, &head, err);
-    if (r < 0)
-        return r;
-    free(head.exif.bytes);
-    if (head.many_scans)
+    if (head->many_scans)
         return pf_fail(err, ENODATA, "%s: a progressive JPEG has no short way", source->path);
     source->offset = 0;
     return pf_decode_jpeg_reduced(ret, source, least_side, err);
@@ -38,7 +33,12 @@ static int decode_memory(struct pf_image **ret, int fd, const struct pf_source *
 {
     struct pf_source source = {
         .fd = fd, .path = of->path, .size_bytes = lseek(fd, 0, SEEK_END), .limits = of->limits};
-    return reduced(ret, &source, least_side, err);
+    struct pf_jpeg_head head;
+    int r = pf_jpeg_read_head(&source, &head, err);
+    if (r < 0)
+        return r;
+    free(head.exif.bytes);
+    return reduced(ret, &source, &head, least_side, err);
 }
 
 /* Whether the two have the same shape. */
@@ -93,8 +93,7 @@ static int from_jpeg(struct pf_image **ret, struct pf_source *source, int least_
         return r;
     r = from_exif(ret, source, &head.exif, head.width, head.height, least_side, &ignored);
     free(head.exif.bytes);
-    source->offset = 0;
-    return r == 0 ? 0 : reduced(ret, source, least_side, err);
+    return r == 0 ? 0 : reduced(ret, source, &head, least_side, err);
 }
 
 static int from_raw(struct pf_image **ret, struct pf_source *source, int least_side,

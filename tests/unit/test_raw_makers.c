@@ -61,6 +61,18 @@ TEST(raw_of_makers_gives_the_picture_back)
         }
 }
 
+static void check_comes_back(const struct kind *kind, int width, int height, int orientation)
+{
+    struct raster raster = smooth_raster(width, height, 3, 16);
+    struct pf_image *image = decode(write_kind(kind, &raster, orientation));
+    CHECK_EQ(image->orientation, orientation);
+    double psnr = psnr_db(image, &raster);
+    printf("# %s: %.1f dB\n", kind->model, psnr);
+    CHECK(psnr > 44);
+    pf_image_free(image);
+    free(raster.samples);
+}
+
 /* As a real body's: by its size LibRaw knows the border, and takes black from what was kept dark there. */
 TEST(raw_of_canon_at_its_sensors_size)
 {
@@ -68,28 +80,14 @@ TEST(raw_of_canon_at_its_sensors_size)
                                      .extension = "cr2",
                                      .make = "Canon",
                                      .model = "Canon EOS 350D DIGITAL"};
-    struct raster raster = smooth_raster(3474, 2314, 3, 16);
-    struct pf_image *image = decode(write_kind(&kind, &raster, 3));
-    CHECK_EQ(image->orientation, 3);
-    double psnr = psnr_db(image, &raster);
-    printf("# at its size: %.1f dB\n", psnr);
-    CHECK(psnr > 44);
-    pf_image_free(image);
-    free(raster.samples);
+    check_comes_back(&kind, 3474, 2314, 3);
 }
 
 /* The filter of 6 x 6, which LibRaw takes from 512 pixels on. */
 TEST(raw_of_fujifilm_xtrans)
 {
     static const struct kind kind = {PF_GEN_RAF, "", "raf", "FUJIFILM", "X-T1", "", 0, 0, 0};
-    struct raster raster = smooth_raster(640, 520, 3, 16);
-    struct pf_image *image = decode(write_kind(&kind, &raster, 8));
-    CHECK_EQ(image->orientation, 8);
-    double psnr = psnr_db(image, &raster);
-    printf("# X-Trans: %.1f dB\n", psnr);
-    CHECK(psnr > 44);
-    pf_image_free(image);
-    free(raster.samples);
+    check_comes_back(&kind, 640, 520, 8);
 }
 
 TEST(raw_of_makers_keeps_exif)
