@@ -9,6 +9,7 @@
 
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/settings.h"
 
 /* The members by kind: the one list that writing, reading, copying and freeing share. */
 #define RECORD_TEXTS(X)                                                                            \
@@ -228,6 +229,12 @@ bool pf_record_replaces(const struct pf_record *now, const struct pf_record *bef
 bool pf_record_has_serial(const struct pf_record *record)
 {
     return record->serial && record->serial[strspn(record->serial, "0 ")] != '\0';
+}
+
+size_t pf_record_camera_bytes(const struct pf_record *record)
+{
+    bool is_camera = record->source && pf_settings_camera(record->source);
+    return is_camera ? (size_t)(pf_base_name(record->path) - record->path) : 0;
 }
 
 int64_t pf_record_counter(const char *path)

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "config/base/error.h"
@@ -54,6 +55,10 @@ bool pf_record_replaces(const struct pf_record *now, const struct pf_record *bef
 /* Whether `serial` tells bodies apart: "", "0000000" and the like are what a body writes that has
  * none. */
 bool pf_record_has_serial(const struct pf_record *record);
+
+/* How many bytes of its path name the folder in the spool of the camera that it was fetched from, which
+ * tells bodies apart as their sources do not; 0: it was found in a folder. */
+size_t pf_record_camera_bytes(const struct pf_record *record);
 
 /* "2026-01-02T03:04:05.060", with Z when the offset is known; NULL when the time is unknown. */
 #define PF_RECORD_CAPTURED_CHARS 40

@@ -13,9 +13,12 @@ char *pf_stream_key(const struct pf_record *record)
     bool has_time = record->capture_ms >= 0;
     const char *slash = strrchr(record->path, '/');
     int folder_bytes = has_time || !slash ? 0 : (int)(slash - record->path);
-    return pf_text("%s\n%s\n%s\n%dx%d %s\n%.*s", record->make ? record->make : "",
-                   record->model ? record->model : "", has_serial ? record->serial : record->source,
-                   record->width, record->height,
+    size_t camera_bytes = pf_record_camera_bytes(record);
+    const char *body = has_serial ? record->serial : camera_bytes ? record->path : record->source;
+    int body_bytes = has_serial || !camera_bytes ? (int)strlen(body) : (int)camera_bytes;
+    return pf_text("%s\n%s\n%.*s\n%dx%d %s\n%.*s", record->make ? record->make : "",
+                   record->model ? record->model : "", body_bytes, body, record->width,
+                   record->height,
                    !has_time            ? "arrival"
                    : record->has_offset ? "utc"
                                         : "local",

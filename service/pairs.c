@@ -86,12 +86,16 @@ void pf_pairs_expect_delay(struct pf_pairs *pairs, int64_t delay_ms)
 
 /* ---- cameras ---- */
 
-/* By model and source: a RAW may have a serial number that its JPEG lacks. NULL on out of memory. */
+/* By model and source, or the folder of a camera in the spool: a RAW may have a serial number that its
+ * JPEG lacks. NULL on out of memory. */
 static struct camera *camera_of(struct pf_pairs *pairs, const struct pf_record *record)
 {
     struct camera *oldest = &pairs->cameras[0];
-    char *key = pf_text("%s\n%s\n%s", record->make ? record->make : "",
-                        record->model ? record->model : "", record->source ? record->source : "");
+    size_t camera_bytes = pf_record_camera_bytes(record);
+    const char *from = camera_bytes ? record->path : record->source ? record->source : "";
+    char *key = pf_text("%s\n%s\n%.*s", record->make ? record->make : "",
+                        record->model ? record->model : "",
+                        camera_bytes ? (int)camera_bytes : (int)strlen(from), from);
     if (!key)
         return NULL;
     for (size_t i = 0; i < CAMERAS; i++) {

@@ -20,6 +20,7 @@ struct run {
     int sequence;     /* of the first, rising by 1; 0 none */
     bool whole_seconds, no_time, offset;
     const char *serial, *lens, *burst_id, *folder; /* NULL: "S1", "L", none, "/in" */
+    const char *source;                            /* NULL: "folder:/in" */
     double f_number, focal_mm;                     /* 0: 8, 100 */
     double exposure_s[MOST_FRAMES / 16];           /* repeated; none: 1/60 */
 };
@@ -55,7 +56,7 @@ static inline struct pf_record *record_of(const struct run *run, int i, int inde
         snprintf(path, sizeof(path), "%s/frame-%c%c.jpg", run->folder ? run->folder : "/in",
                  'a' + index / 26, 'a' + index % 26);
     record->path = copy(path);
-    record->source = copy("folder:/in");
+    record->source = copy(run->source ? run->source : "folder:/in");
     record->id = pf_identity_of_memory(&index, sizeof(index));
     record->arrival_ms = BOOT_MS + run->arrival_ms + (int64_t)i * run->arrival_step_ms;
     record->format = copy("jpeg");

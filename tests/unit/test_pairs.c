@@ -184,6 +184,25 @@ TEST(pairs_wait_long_where_their_burst_has_begun)
     pf_pairs_free(pairs);
 }
 
+/* Two bodies of one model, each with a process of its own: what one does says nothing of the other. */
+TEST(pairs_of_bodies_that_the_spool_alone_tells_apart)
+{
+    static const char *const bodies[] = {"/spool/X-1", "/spool/X-2"};
+    struct pf_pairs *pairs = new_pairs(false);
+    for (int body = 0; body < 2; body++) {
+        char path[32];
+        snprintf(path, sizeof(path), "%s/1.cr2", bodies[body]);
+        struct pf_record *raw = record_of(path, "cr2", 1000000);
+        raw->source = strdup("camera");
+        CHECK(raw->source);
+        CHECK_STR(feed(pairs, raw, NULL, body * 2000), "wait");
+        struct pf_record *waited = pf_pairs_overdue(pairs, body * 2000 + 1500);
+        CHECK(waited == raw);
+        pf_record_free(waited);
+    }
+    pf_pairs_free(pairs);
+}
+
 /* A restart, and other settings; what is told late is waited for. */
 TEST(pairs_go_on_after_a_restart)
 {
