@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <poll.h>
@@ -41,7 +42,8 @@ struct ruleset {
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                               \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |  \
      ACCESS_FS_REFER | ACCESS_FS_TRUNCATE)
-#define DEVICE (LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE)
+#define OF_A_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE)
+#define DEVICE    (LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE)
 
 /* What the directories were when the rules were made: whether they are the same is asked later. */
 static struct {
@@ -130,13 +132,26 @@ static int allow(int ruleset, int fd, uint64_t access)
                : 0;
 }
 
+/* A rule for a file knows no rights over a directory. */
 static int allow_path(int ruleset, const char *path, uint64_t access)
 {
-    int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat st;
+    int fd = open(path, O_PATH | O_CLOEXEC), r = 0;
     if (fd < 0)
         return 0; /* what is not there needs no rule */
-    int r = allow(ruleset, fd, access);
+    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
+        access &= OF_A_FILE;
+    if (access)
+        r = allow(ruleset, fd, access);
     close(fd);
+    return r;
+}
+
+static int allow_paths(int ruleset, const char *const *paths, uint64_t access)
+{
+    int r = 0;
+    for (; r == 0 && *paths; paths++)
+        r = allow_path(ruleset, *paths, access);
     return r;
 }
 
@@ -213,12 +228,38 @@ static int allow_names_of_threads(int ruleset)
     return fd < 0 ? 0 : allow(ruleset, fd, LANDLOCK_ACCESS_FS_WRITE_FILE);
 }
 
-/* The driver's device files lie in /dev itself; compiled kernels are kept under the home. */
+static int allow_pattern(int ruleset, const char *pattern, uint64_t access, bool *found)
+{
+    glob_t there;
+    int r = 0;
+    if (glob(pattern, 0, NULL, &there) != 0)
+        return 0;
+    for (size_t i = 0; r == 0 && i < there.gl_pathc; i++)
+        r = allow_path(ruleset, there.gl_pathv[i], access);
+    *found |= there.gl_pathc > 0;
+    globfree(&there);
+    return r;
+}
+
+/* The device files of NVIDIA's driver: of cards, of Tegra's own GPUs (Jetson), of WSL. Where there are none,
+ * nothing is allowed. Beside them it uses those of the display and shared memory, and keeps compiled kernels
+ * under the home. */
 static int allow_gpu(int ruleset, uint64_t fs)
 {
+    static const char *const cards[] = {"/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/nvgpu",
+                                        "/dev/dxg"};
+    static const char *const beside[] = {"/dev/dri", "/dev/nvsciipc", "/dev/host1x-fence", NULL};
     const char *home = getenv("HOME");
     struct pf_error ignored = {0};
-    int r = allow_path(ruleset, "/dev", fs & RESULTS);
+    bool found = false;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof(cards) / sizeof(cards[0]); i++)
+        r = allow_pattern(ruleset, cards[i], fs & DEVICE, &found);
+    if (r < 0 || !found)
+        return r;
+    r = allow_paths(ruleset, beside, fs & DEVICE);
+    if (r == 0)
+        r = allow_path(ruleset, "/dev/shm", fs & RESULTS);
     char *cache = home && *home == '/' ? pf_path_join(home, ".nv") : NULL;
     if (cache && r == 0 && pf_make_directories(cache, &ignored) == 0)
         r = allow_path(ruleset, cache, fs & RESULTS);

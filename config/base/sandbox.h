@@ -4,10 +4,10 @@
  * thread, pf_sandbox_calls() when its libraries are set up (it reaches all threads). Neither can be
  * taken back, and what the process starts inherits both. Strings are borrowed for the call.
  *
- * Files (Landlock, where the kernel has it): nothing is written but beneath the directories named, no
- * program is started but with `programs`, no TCP connection is made, no signal leaves the process and
- * its children. Reading stays as free as the user's permissions: a frame may be a symbolic link
- * to anywhere, and a burst may be of a source that was watched before the last start.
+ * Files (Landlock, where the kernel has it): nothing is written but beneath the directories named, of
+ * devices none but NVIDIA's, with `gpu` and where there are any; no program is started but with `programs`,
+ * no TCP connection is made, no signal leaves the process and its children. Reading stays as free as the
+ * user's permissions: a frame may be a symbolic link to anywhere, and a burst may be of a source that was watched before the last start.
  * System calls (seccomp): an allow-list; no sockets but what the role needs; what no role needs and
  * attacks do need (ptrace, mount, bpf, ...) ends the process, all else that is not in the list fails
  * with ENOSYS, which the C library knows how to do without.
