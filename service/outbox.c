@@ -34,12 +34,16 @@ struct task {
     json_t *identities; /* owned by the thread that has the task: jansson counts without locks */
     int r;
     char *path;
+    int64_t fused, aside; /* FIND */
     struct pf_error err;
 };
 
-/* A path that was taken, but not durably, and could not be given back. */
+/* A path that was taken, but not durably, and could not be given back; or that may have been taken: nobody
+ * has answered, and nothing was seen there. */
 struct name {
     struct name *next;
+    bool taken;                 /* it was */
+    struct pf_identity sidecar; /* of what may lie there */
     char path[];
 };
 
@@ -158,6 +162,8 @@ static int is_version(const char *directory, struct task *task)
         const char *identity = json_string_value(json_object_get(frame, "identity"));
         same = same && identity && contains(task->identities, identity);
     }
+    task->fused = json_integer_value(json_object_get(sidecar, "fused"));
+    task->aside = json_integer_value(json_object_get(sidecar, "aside"));
     json_decref(sidecar);
     return same;
 }
@@ -229,60 +235,93 @@ static void forget_unsure(struct name **at)
     free(name);
 }
 
-static void remember_unsure(struct pf_outbox *outbox, const char *path)
+static void remember_unsure(struct pf_outbox *outbox, const char *path, bool taken,
+                            const struct pf_identity *sidecar)
 {
     struct name *name = malloc(sizeof(*name) + strlen(path) + 1);
     if (!name)
         return;
     memcpy(name->path, path, strlen(path) + 1);
+    name->taken = taken;
+    name->sidecar = *sidecar;
     name->next = outbox->unsure;
     outbox->unsure = name;
 }
 
-/* Renamed but not made durable, a name is given back, or is remembered where even that fails: or the
- * next attempt would take its own earlier work for a stranger's and publish a second time. Nobody has
- * been told of what lies there. */
-static int take_name(struct pf_outbox *outbox, const char *partial, const char *path,
-                     struct pf_error *err)
+/* stack.json is written last: whatever has happened to the directory, what is published has one. Its content
+ * tells this attempt from all others. */
+static int identify(const char *directory, struct pf_identity *ret, struct pf_error *err)
 {
-    struct name **unsure = find_unsure(outbox, path);
-    int r = *unsure ? pf_remove_tree(path, err) : 0;
-    if (!r && *unsure)
-        forget_unsure(unsure);
+    char *path = pf_path_join(directory, "stack.json");
+    if (!path)
+        return pf_fail(err, ENOMEM, "out of memory");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    int r = fd < 0 || fstat(fd, &st) < 0 ? pf_fail_errno(err, errno, "%s", path) : 0;
     if (!r)
-        r = pf_rename_new(partial, path, err);
-    if (r < 0)
-        return r;
-    r = pf_sync_parent(path, err);
-    if (r < 0 && rename(path, partial) < 0)
-        remember_unsure(outbox, path);
+        r = S_ISREG(st.st_mode) ? pf_identity_of_fd(fd, ret, err)
+                                : pf_fail(err, EINVAL, "%s is no file", path);
+    if (fd >= 0)
+        close(fd);
+    free(path);
     return r;
 }
 
-/* stack.json is written last: whatever has happened to the directory, what is published has one. */
-static int check_whole(const char *partial, struct pf_error *err)
+static bool holds(const char *directory, const struct pf_identity *sidecar)
 {
-    char *path = pf_path_join(partial, "stack.json");
-    if (!path)
-        return pf_fail(err, ENOMEM, "out of memory");
-    int r = access(path, F_OK) < 0 ? pf_fail_errno(err, errno, "%s", path) : 0;
-    free(path);
+    struct pf_identity there;
+    return identify(directory, &there, NULL) == 0 && !strcmp(there.text, sidecar->text);
+}
+
+/* Nobody has been told of what an earlier attempt may have left under this name. */
+static int clear_unsure(struct pf_outbox *outbox, const char *path, struct pf_error *err)
+{
+    struct name **unsure = find_unsure(outbox, path);
+    if (!*unsure)
+        return 0;
+    (*unsure)->taken = (*unsure)->taken || holds(path, &(*unsure)->sidecar);
+    int r = (*unsure)->taken ? pf_remove_tree(path, err) : 0;
+    if (!r)
+        forget_unsure(unsure);
+    return r;
+}
+
+/* A share may do what it is asked and its answer be lost: what counts is what lies there. Renamed but not made
+ * durable, a name is given back, or is remembered where even that fails: or the next attempt would take
+ * its own earlier work for a stranger's and publish a second time. */
+static int take_name(struct pf_outbox *outbox, const char *partial, const char *path,
+                     const struct pf_identity *sidecar, struct pf_error *err)
+{
+    int r = clear_unsure(outbox, path, err);
+    if (r < 0)
+        return r;
+    r = pf_rename_new(partial, path, err);
+    if (r < 0 && !holds(path, sidecar)) {
+        if (r != -EEXIST)
+            remember_unsure(outbox, path, false, sidecar);
+        return r;
+    }
+    pf_error_clear(err);
+    r = pf_sync_parent(path, err);
+    if (r < 0 && rename(path, partial) < 0)
+        remember_unsure(outbox, path, true, sidecar);
     return r;
 }
 
 static int publish(struct pf_outbox *outbox, struct task *task)
 {
+    struct pf_identity sidecar;
     int r = -EEXIST;
     char *partial = partial_path(outbox, task);
     if (!partial)
         return pf_fail(&task->err, ENOMEM, "out of memory");
-    if (check_whole(partial, &task->err) < 0 || pf_sync_path(partial, &task->err) < 0)
+    if (identify(partial, &sidecar, &task->err) < 0 || pf_sync_path(partial, &task->err) < 0)
         r = -task->err.code;
     for (int attempt = 0; r == -EEXIST && attempt < NAMES_MAX; attempt++) {
         free(task->path);
         task->path = final_path(outbox, task, attempt);
         pf_error_clear(&task->err);
-        r = task->path ? take_name(outbox, partial, task->path, &task->err)
+        r = task->path ? take_name(outbox, partial, task->path, &sidecar, &task->err)
                        : pf_fail(&task->err, ENOMEM, "out of memory");
     }
     free(partial);
@@ -375,6 +414,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
             .burst = task->burst,
             .version = task->version,
             .r = task->r,
+            .fused = task->fused > 0 ? (size_t)task->fused : 0,
+            .aside = task->aside > 0 ? (size_t)task->aside : 0,
             .path = task->path,
             .text = task->err.text,
         };

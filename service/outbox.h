@@ -34,7 +34,8 @@ struct pf_outbox_answer {
     int r;       /* 0 or -errno */
     const char *
         path; /* the final directory, or the partial one (PREPARE, PREPARE_AHEAD, DISCARD); absolute */
-    const char *text; /* why, when r < 0 */
+    const char *text;    /* why, when r < 0 */
+    size_t fused, aside; /* frames of what was found (FIND), 0 unknown */
 };
 
 struct pf_outbox;

@@ -13,9 +13,24 @@
 
 /* How many of the next calls fail: those that make a directory durable, and that give a name back. */
 static int fsync_fails, rename_fails;
+/* What is said of the next name that is taken, though it is: an errno. And under which name it is seen for now. */
+static int lost_code;
+static const char *lost_to;
 int __real_fsync(int fd), __real_rename(const char *from, const char *to);
+int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
 int __wrap_fsync(int fd);
 int __wrap_rename(const char *from, const char *to);
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    int code = lost_code;
+    int r = __real_renameat2(from_fd, from, to_fd, code && lost_to ? lost_to : to, flags);
+    lost_code = 0;
+    if (r < 0 || !code)
+        return r;
+    return errno = code, -1;
+}
 
 int __wrap_fsync(int fd)
 {
@@ -38,6 +53,7 @@ struct answers {
     struct {
         enum pf_outbox_request request;
         int r;
+        size_t fused, aside;
         char path[512], text[512];
     } items[8];
 };
@@ -48,6 +64,8 @@ static void on_answer(const struct pf_outbox_answer *answer, void *context)
     size_t i = answers->count++;
     answers->items[i].request = answer->request;
     answers->items[i].r = answer->r;
+    answers->items[i].fused = answer->fused;
+    answers->items[i].aside = answer->aside;
     snprintf(answers->items[i].path, sizeof(answers->items[i].path), "%s",
              answer->path ? answer->path : "");
     snprintf(answers->items[i].text, sizeof(answers->items[i].text), "%s", answer->text);
@@ -73,8 +91,8 @@ static void write_sidecar(const char *directory, const char *burst, int version,
 {
     char path[600];
     snprintf(path, sizeof(path), "%s/stack.json", directory);
-    json_t *sidecar = json_pack("{s:s, s:i, s:[{s:s}]}", "burst", burst, "version", version,
-                                "frames", "identity", identity);
+    json_t *sidecar = json_pack("{s:s, s:i, s:i, s:i, s:[{s:s}]}", "burst", burst, "version",
+                                version, "fused", 5, "aside", 2, "frames", "identity", identity);
     CHECK_EQ(json_dump_file(sidecar, path, 0), 0);
     json_decref(sidecar);
 }
@@ -110,6 +128,8 @@ TEST(outbox_publishes_and_finds)
     CHECK_STR(answers.items[0].path, path);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, frames), 0);
     CHECK_STR(answers.items[0].path, path);
+    CHECK_EQ(answers.items[0].fused, 5);
+    CHECK_EQ(answers.items[0].aside, 2);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 1, others), -ENOENT);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "b", 2, frames), -ENOENT);
 
@@ -268,6 +288,67 @@ TEST(outbox_publishes_once_whatever_fails)
         event_base_free(answers.base);
         CHECK_EQ(pf_remove_tree(directory, NULL), 0);
     }
+}
+
+static int publish_one(struct pf_outbox *outbox, struct answers *answers, const char *name,
+                       const char *identity)
+{
+    CHECK_EQ(ask(outbox, answers, PF_OUTBOX_PREPARE, name, 1, NULL), 0);
+    write_sidecar(answers->items[0].path, name, 1, identity);
+    return ask(outbox, answers, PF_OUTBOX_PUBLISH, name, 1, NULL);
+}
+
+/* A share that does as it is asked, whatever it says. */
+TEST(outbox_publishes_once_where_an_answer_is_lost)
+{
+    static const int codes[] = {ENOENT, EIO, ETIMEDOUT};
+    char directory[] = "/tmp/outbox-test-XXXXXX", path[640], again[640], hidden[640], inner[700];
+    struct pf_outbox *outbox = NULL;
+    struct answers answers = {.base = event_base_new()};
+    struct stat st;
+    CHECK(mkdtemp(directory));
+    CHECK_EQ(
+        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
+        0);
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        char name[] = {(char)('b' + (char)i), '\0'};
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        lost_code = codes[i];
+        CHECK_EQ(publish_one(outbox, &answers, name, "f1"), 0);
+        CHECK_EQ(lost_code, 0);
+        CHECK_STR(answers.items[0].path, path);
+        CHECK_STR(answers.items[0].text, "");
+    }
+
+    /* Where even that is not seen at once it is not taken for a stranger's by the next attempt. */
+    snprintf(path, sizeof(path), "%s/x", directory);
+    snprintf(again, sizeof(again), "%s/x+1", directory);
+    snprintf(hidden, sizeof(hidden), "%s/.hidden", directory);
+    lost_to = hidden;
+    lost_code = EIO;
+    CHECK_EQ(publish_one(outbox, &answers, "x", "f1"), -EIO);
+    CHECK(stat(hidden, &st) == 0);
+    CHECK_EQ(__real_rename(hidden, path), 0);
+    CHECK_EQ(publish_one(outbox, &answers, "x", "f2"), 0);
+    CHECK_STR(answers.items[0].path, path);
+    CHECK(stat(again, &st) < 0);
+
+    /* And a stranger's that has come meanwhile stays. */
+    snprintf(path, sizeof(path), "%s/y", directory);
+    snprintf(again, sizeof(again), "%s/y+1", directory);
+    snprintf(inner, sizeof(inner), "%s/stack.json", path);
+    lost_code = EIO;
+    CHECK_EQ(publish_one(outbox, &answers, "y", "f1"), -EIO);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    write_sidecar(path, "y", 1, "f3");
+    CHECK_EQ(publish_one(outbox, &answers, "y", "f2"), 0);
+    CHECK_STR(answers.items[0].path, again);
+    CHECK(stat(inner, &st) == 0);
+    lost_to = NULL;
+
+    pf_outbox_free(outbox);
+    event_base_free(answers.base);
+    CHECK_EQ(pf_remove_tree(directory, NULL), 0);
 }
 
 TEST(outbox_says_what_is_wrong)
