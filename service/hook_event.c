@@ -36,15 +36,17 @@ static json_t *time_of(const struct pf_record *record)
 
 static void set_job(json_t *event, const struct pf_job *job, bool out)
 {
-    /* Of a result that is out: what is in it. Frames that have come since are of the next version. */
-    out = out && job->out_fused > 0;
+    /* Of a result that is out: what is in it, if that is known. Frames that have come since are of the next
+     * version. */
     size_t fused = out ? job->out_fused : pf_job_fused_count(job);
     size_t aside = out ? job->out_aside : job->count - fused;
     const struct pf_record **order = pf_job_order(job);
     set_text(event, "complete", job->complete);
-    set(event, "frames", json_integer((json_int_t)(fused + aside)));
-    set(event, "fused", json_integer((json_int_t)fused));
-    set(event, "aside", json_integer((json_int_t)aside));
+    if (fused || !out) {
+        set(event, "frames", json_integer((json_int_t)(fused + aside)));
+        set(event, "fused", json_integer((json_int_t)fused));
+        set(event, "aside", json_integer((json_int_t)aside));
+    }
     if (job->files)
         json_object_set(event, "files", job->files);
     if (!order)

@@ -281,8 +281,10 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
         entry->version = answer->version;
         entry->path = strdup(answer->path);
         entry->adopted = answer->request == PF_OUTBOX_FIND;
-        if (job && entry->adopted) /* of an earlier run, with all its frames */
-            job->out_fused = job->out_aside = 0;
+        if (job && entry->adopted) { /* of an earlier run */
+            job->out_fused = answer->fused;
+            job->out_aside = answer->aside;
+        }
         order_hook(service, entry, job);
         break;
     }

@@ -249,6 +249,22 @@ E
     [ "$(published | wc -l)" -eq 1 ] || fail "published twice"
 }
 
+# kill -9 between the rename and its entry in the journal: what is found is told with what is in it.
+test_a_stack_that_is_found_is_told_with_its_counts()
+{
+    need sqlite3
+    hook tells <<<'echo "$PARFOCAL_FRAMES $PARFOCAL_FUSED $PARFOCAL_ASIDE" >>"$T/told/counts"'
+    one_stack
+    stop_service
+    sqlite3 state/journal.sqlite "DELETE FROM versions; UPDATE bursts SET state = 1, published = 0"
+    serve --on-burst "$T/tells"
+    await_log 'stack found: .* was published already'
+    wait_for 10 test -s told/counts
+    [ "$(cat told/counts)" = '3 3 0' ] || fail "$(cat told/counts)"
+    stop_service
+    [ "$(published | wc -l)" -eq 1 ] || fail "published twice"
+}
+
 # A hook that the configuration has no longer is given up, and not told to anybody.
 test_a_hook_that_was_taken_out()
 {

@@ -162,7 +162,14 @@ TEST(events_and_their_environment)
     job->complete = copy("gap");
     job->frames[0].excluded = true;
     job->files = json_pack("[{s:s, s:i}]", "name", "stack.tif", "size_bytes", 12);
-    json_t *event = pf_hook_event_published(job, job->name, 2, "/out/\xff\n x");
+    /* What is in a stack that was found is not known to the job. */
+    json_t *event = pf_hook_event_published(job, job->name, 2, "/out/x");
+    CHECK(!json_object_get(event, "frames") && !json_object_get(event, "fused") &&
+          !json_object_get(event, "aside"));
+    json_decref(event);
+    job->out_fused = 2;
+    job->out_aside = 1;
+    event = pf_hook_event_published(job, job->name, 2, "/out/\xff\n x");
     CHECK(event);
     CHECK_STR(json_string_value(json_object_get(event, "event")), "burst.published");
     CHECK_EQ(json_integer_value(json_object_get(event, "frames")), 3);
