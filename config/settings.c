@@ -181,7 +181,7 @@ static int check_text(const struct pf_setting *row, const char *value, struct pf
         return pf_fail(err, EINVAL, "%s = %.200s: must be %s", row->key, value, row->unit);
     if (!*value && *row->initial)
         return pf_fail(err, EINVAL, "%s: must not be empty (%s)", row->key, row->help);
-    if (row->type == PF_SETTING_LIST && !strcmp(row->section, "hooks"))
+    if (pf_setting_is_command(row))
         return check_hook(row, value, err);
     return 0;
 }

@@ -68,15 +68,15 @@ static char *read_line(char *buffer, int size, void *context)
     return used ? buffer : NULL;
 }
 
-/* "text" -> text: spaces at the ends are kept that way. */
-static const char *unquote(const char *value, char *scratch)
+/* "text" -> text: spaces at the ends are kept that way. The quotes of a command line are its own. */
+static const char *unquote(const struct pf_setting *row, const char *value, char *scratch)
 {
     size_t length = strlen(value);
     if (length < 2 || value[0] != '"' || value[length - 1] != '"')
         return value;
     memcpy(scratch, value + 1, length - 2);
     scratch[length - 2] = '\0';
-    return scratch;
+    return row && pf_setting_is_command(row) && strpbrk(scratch, "\" \t") ? value : scratch;
 }
 
 static int take_line(void *context, const char *section, const char *name, const char *value)
@@ -94,7 +94,7 @@ static int take_line(void *context, const char *section, const char *name, const
                            parse->line, row->key, parse->set_line[index]);
         return 0;
     }
-    int r = pf_settings_set(parse->settings, name, unquote(value, scratch), &cause);
+    int r = pf_settings_set(parse->settings, name, unquote(row, value, scratch), &cause);
     if (r < 0) {
         parse->r = pf_fail(parse->err, -r, "%s:%d: %s", parse->path, parse->line, cause.text);
         return 0;
@@ -172,16 +172,17 @@ static void print_help_lines(FILE *to, const struct pf_setting *row)
     print_comment(to, text);
 }
 
-static void print_text(FILE *to, const char *key, const char *value)
+static void print_text(FILE *to, const struct pf_setting *row, const char *value)
 {
     size_t length = strlen(value);
-    bool quoted = length && (isspace((unsigned char)value[0]) || value[0] == '"' ||
-                             isspace((unsigned char)value[length - 1]));
+    bool quoted = length && !pf_setting_is_command(row) &&
+                  (isspace((unsigned char)value[0]) || value[0] == '"' ||
+                   isspace((unsigned char)value[length - 1]));
     if (strpbrk(value, "\r\n"))
         fprintf(to, "# %s: this value holds a line break and can be given as an option only\n",
-                key);
+                row->key);
     else
-        fprintf(to, "%s = %s%s%s\n", key, quoted ? "\"" : "", value, quoted ? "\"" : "");
+        fprintf(to, "%s = %s%s%s\n", row->key, quoted ? "\"" : "", value, quoted ? "\"" : "");
 }
 
 /* -ENOMEM. */
@@ -190,7 +191,7 @@ static int print_value(FILE *to, const struct pf_settings *settings, const struc
     if (row->type == PF_SETTING_LIST) {
         const struct pf_list *list = (const void *)((const char *)settings + row->offset);
         for (size_t i = 0; i < list->count; i++)
-            print_text(to, row->key, list->items[i]);
+            print_text(to, row, list->items[i]);
         if (!list->count)
             fprintf(to, "#%s = %s\n", row->key, row->unit);
         return 0;
@@ -198,7 +199,7 @@ static int print_value(FILE *to, const struct pf_settings *settings, const struc
     char *value = pf_setting_text(settings, row);
     if (!value)
         return -ENOMEM;
-    print_text(to, row->key, value);
+    print_text(to, row, value);
     free(value);
     return 0;
 }

@@ -5,7 +5,9 @@
 #ifndef PF_SETTINGS_TABLE_H
 #define PF_SETTINGS_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "config/settings.h"
 
@@ -31,6 +33,12 @@ struct pf_setting {
 
 extern const struct pf_setting pf_setting_rows[];
 extern const size_t pf_setting_count;
+
+/* Whether its values are commands of hooks. */
+static inline bool pf_setting_is_command(const struct pf_setting *row)
+{
+    return row->type == PF_SETTING_LIST && !strcmp(row->section, "hooks");
+}
 
 /* The row of a key ('-' and '_' alike), NULL when there is none. */
 const struct pf_setting *pf_setting_find(const char *key, size_t length);

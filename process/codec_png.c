@@ -85,7 +85,7 @@ static void store_row(struct reader *reader, const uint8_t *row, size_t y)
             in += bytes - 1; /* the upper byte says enough */
         for (int x = 0; x < image->width; x++)
             reader->alpha[y * (size_t)image->width + (size_t)x] =
-                in[(size_t)(x * reader->channels * bytes)];
+                in[(size_t)x * (size_t)(reader->channels * bytes)];
     }
     if (image->planes == 3) {
         for (int i = 0; i < 3; i++)

@@ -222,6 +222,8 @@ static int keep_metadata(struct reader *reader, int flip)
         r = embedded_exif(reader);
     else if (r == 0 && tiff)
         r = pf_exif_of_tiff(source->fd, source->size_bytes, &reader->image->exif, reader->err);
+    if (r == 0 && reader->image->planes == 3)
+        r = pf_exif_set_srgb(&reader->image->exif, reader->err);
     if (r == 0 && !reader->image->exif.size_bytes)
         r = exif_of_facts(reader);
     return r;

@@ -49,10 +49,12 @@ void pf_confine_renew(struct pf_confine *confine)
 void pf_confine_declared(void *context, int64_t pixels)
 {
     struct pf_confine *confine = context;
-    if (pixels <= atomic_load(&confine->most_pixels))
-        return;
-    atomic_store(&confine->most_pixels, pixels);
-    pf_confine_renew(confine);
+    long long most = atomic_load(&confine->most_pixels);
+    while (pixels > most)
+        if (atomic_compare_exchange_weak(&confine->most_pixels, &most, pixels)) {
+            pf_confine_renew(confine);
+            return;
+        }
 }
 
 void pf_confine_forget(struct pf_confine *confine)

@@ -274,7 +274,8 @@ static int write_strips(struct writer *writer, struct pf_error *err)
     int threads = pf_pool_threads(job->pool);
     writer->scratch_floats = pf_row_scratch_floats(job->image);
     writer->scratch = malloc((size_t)threads * writer->scratch_floats * sizeof(*writer->scratch));
-    writer->band = malloc((size_t)rows * BAND_STRIPS * writer->row_bytes);
+    int band_rows = height / BAND_STRIPS < rows ? height : rows * BAND_STRIPS;
+    writer->band = malloc((size_t)band_rows * writer->row_bytes);
     if (!writer->scratch || !writer->band)
         return pf_fail(err, ENOMEM, "%s: out of memory for encoding", job->sink->path);
 

@@ -154,6 +154,43 @@ int pf_exif_save(ExifData *data, struct pf_blob *ret, struct pf_error *err)
     return 0;
 }
 
+int pf_exif_set_srgb(struct pf_blob *exif, struct pf_error *err)
+{
+    enum { SRGB = 1 };
+    ExifData *data = exif->bytes ? pf_exif_parse(exif) : NULL;
+    struct pf_blob with = {0};
+    int r = exif->bytes && !data ? pf_fail(err, ENOMEM, "out of memory for an EXIF block") : 0;
+    if (!data || short_of(data, EXIF_IFD_EXIF, EXIF_TAG_COLOR_SPACE) < 0)
+        goto end;
+    remove_tag(data, EXIF_IFD_INTEROPERABILITY, EXIF_TAG_INTEROPERABILITY_INDEX);
+    r = put_short(data, EXIF_IFD_EXIF, EXIF_TAG_COLOR_SPACE, SRGB)
+            ? pf_exif_save(data, &with, err)
+            : pf_fail(err, ENOMEM, "out of memory for an EXIF block");
+    if (r == 0 && with.bytes) {
+        free(exif->bytes);
+        *exif = with;
+    }
+end:
+    if (data)
+        exif_data_unref(data);
+    return r;
+}
+
+/* Of a picture stored otherwise, and often turned otherwise, than the output. */
+static void remove_layout(ExifData *data)
+{
+    static const ExifTag layout[] = {
+        EXIF_TAG_NEW_SUBFILE_TYPE,     EXIF_TAG_IMAGE_WIDTH,
+        EXIF_TAG_IMAGE_LENGTH,         EXIF_TAG_BITS_PER_SAMPLE,
+        EXIF_TAG_COMPRESSION,          EXIF_TAG_PHOTOMETRIC_INTERPRETATION,
+        EXIF_TAG_STRIP_OFFSETS,        EXIF_TAG_SAMPLES_PER_PIXEL,
+        EXIF_TAG_ROWS_PER_STRIP,       EXIF_TAG_STRIP_BYTE_COUNTS,
+        EXIF_TAG_PLANAR_CONFIGURATION, EXIF_TAG_SUB_IFDS,
+    };
+    for (size_t i = 0; i < sizeof(layout) / sizeof(layout[0]); i++)
+        remove_tag(data, EXIF_IFD_0, layout[i]);
+}
+
 int pf_exif_for_output(const struct pf_blob *exif, int width, int height, struct pf_blob *ret,
                        struct pf_error *err)
 {
@@ -163,6 +200,7 @@ int pf_exif_for_output(const struct pf_blob *exif, int width, int height, struct
         return pf_fail(err, ENOMEM, "out of memory for an EXIF block");
 
     remove_thumbnail(data);
+    remove_layout(data);
     /* Most maker notes hold offsets into the file they came from; libexif moves those it knows. */
     if (!exif_data_get_mnote_data(data))
         remove_tag(data, EXIF_IFD_EXIF, EXIF_TAG_MAKER_NOTE);

@@ -23,8 +23,13 @@ int pf_exif_orientation(const struct pf_blob *exif);
  * 2, as some have it. */
 bool pf_exif_is_adobe_rgb(const struct pf_blob *exif);
 
+/* Makes it say sRGB, for pixels that were developed to that whatever the camera was set to. The block
+ * is replaced; one that says nothing of colours is left as it is. -ENOMEM. */
+int pf_exif_set_srgb(struct pf_blob *exif, struct pf_error *err);
+
 /* The block for an upright picture of width x height made from this one: Orientation 1, pixel
- * dimensions, Software "parfocal", no thumbnail, no maker note that libexif cannot move. The
+ * dimensions, Software "parfocal", nothing of how the frame's own file was laid out, no thumbnail, no
+ * maker note that libexif cannot move. The
  * caller frees ret->bytes. An unreadable block is replaced by a minimal one. -ENOMEM. */
 int pf_exif_for_output(const struct pf_blob *exif, int width, int height, struct pf_blob *ret,
                        struct pf_error *err);

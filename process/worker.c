@@ -200,6 +200,9 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     struct pf_error err = {0};
     struct open_burst *open = NULL;
 
+    /* It was declared when it was decoded, and forgotten if the burst was opened after that. */
+    if (image)
+        pf_confine_declared(&worker->confine, (int64_t)image->width * image->height);
     pf_confine_renew(&worker->confine);
     int r = pf_process_require(worker, command, &open, &err);
     worker->in_hand = command;

@@ -387,9 +387,9 @@ static json_t *finish(const struct pf_scheduler *scheduler, struct pf_job *job, 
 {
     const struct pf_record **order = pf_job_order(job);
     json_t *identities = json_array();
+    /* Excluded ones, too: places in it are places among the sidecar's frames. */
     for (size_t i = 0; order && i < job->count; i++)
-        if (!pf_job_find(job, order[i]->id.text)->excluded)
-            json_array_append_new(identities, json_string(order[i]->id.text));
+        json_array_append_new(identities, json_string(order[i]->id.text));
     free(order);
     json_t *object = pf_job_settings(job, scheduler->settings, PF_JOB_RESULT_KEYS);
     json_t *head =

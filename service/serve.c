@@ -219,6 +219,8 @@ static int take_arguments(struct pf_service *service, struct pf_grouper_settings
     r = make_absolute(&settings->outbox, err);
     if (!r)
         r = make_absolute(&settings->spool, err);
+    if (!r && *settings->scratch)
+        r = make_absolute(&settings->scratch, err);
     return r < 0 ? r : make_absolute(&settings->state, err);
 }
 

@@ -226,14 +226,15 @@ static struct pf_ecc_scale scale_of(const struct pf_ecc_level *level)
     return (struct pf_ecc_scale){level->scale, level->offset};
 }
 
-/* Tries shifts of up to a fifth of the picture; keeps the start unless another is clearly better. */
+/* Tries shifts; keeps the start unless another is clearly better. */
 static void search_shift(struct level_job *job)
 {
     double start[9], best[9];
     memcpy(start, job->warp, sizeof(start));
     memcpy(best, job->warp, sizeof(best));
     double most = measure_fit(job).correlation + 0.1;
-    int reach_x = job->target->width / 5, reach_y = job->target->height / 5;
+    int reach_x, reach_y;
+    pf_ecc_search_reach(job->target->width, job->target->height, &reach_x, &reach_y);
     for (int dy = -reach_y; dy <= reach_y; dy += 2) {
         for (int dx = -reach_x; dx <= reach_x; dx += 2) {
             const double shift[9] = {1, 0, dx, 0, 1, dy, 0, 0, 1};

@@ -57,6 +57,9 @@ int pf_ecc_pyramid_of_light(struct pf_ecc_pyramid *ret, const float *light, int 
 void pf_ecc_pyramid_free(struct pf_ecc_pyramid *pyramid); /* leaves it zeroed */
 /* Number of halvings from full size to the finest level. */
 int pf_ecc_halvings(int width);
+/* How far a large shift is searched for on a level, in steps of two pixels each way: a fifth of it,
+ * less of a strip's picture, whose coarsest level is large. */
+void pf_ecc_search_reach(int width, int height, int *ret_x, int *ret_y);
 /* The finest level that is at most `width` wide, or the coarsest there is. */
 int pf_ecc_level_of_width(const struct pf_ecc_pyramid *pyramid, int width);
 /* Light as a code with even steps for the eye, 0..255: in light itself, shadows have next to no

@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_PIECE = 16, COARSEST_SIDE = 40, MOST_HALVINGS = 24 };
+enum { ROWS_PER_PIECE = 16, COARSEST_SIDE = 40, MOST_HALVINGS = 24, MOST_SEARCHED = 1 << 28 };
 
 struct halving {
     const struct pf_kernels *kernels;
@@ -121,6 +122,15 @@ int pf_ecc_halvings(int width)
     while (width >> halvings > PF_ECC_MAX_WIDTH)
         halvings++;
     return halvings;
+}
+
+void pf_ecc_search_reach(int width, int height, int *ret_x, int *ret_y)
+{
+    int64_t pixels = (int64_t)width * height;
+    *ret_x = width / 5;
+    *ret_y = height / 5;
+    while ((*ret_x || *ret_y) && (*ret_x + 1ll) * (*ret_y + 1ll) * pixels > MOST_SEARCHED)
+        *(*ret_x > *ret_y ? ret_x : ret_y) /= 2;
 }
 
 /* Adds coarser levels below the first one. */

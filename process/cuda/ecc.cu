@@ -475,7 +475,8 @@ static void align_level(struct pf_cuda *cuda, const struct level *level, bool se
 {
     LAUNCH(sum_hessian, blocks_for(level), THREADS, "alignment: gradients", *level);
     if (search) {
-        int reach_x = level->width / 5, reach_y = level->height / 5;
+        int reach_x, reach_y;
+        pf_ecc_search_reach(level->width, level->height, &reach_x, &reach_y);
         /* Only of a strip's picture are there more shifts than sums. */
         while ((reach_x + 1) * (reach_y + 1) >= MOST_BLOCKS * MOST_SUMS)
             *(reach_x > reach_y ? &reach_x : &reach_y) /= 2;

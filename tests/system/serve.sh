@@ -336,7 +336,8 @@ test_skipped_plane_is_told_while_the_burst_runs()
         --interval 0.2
     rm burst/IMG_0005.jpg burst/IMG_0006.jpg
     mkdir_inbox
-    serve --gap 100 --expected-frames 8
+    mkdir scratch
+    serve --gap 100 --expected-frames 8 --scratch scratch # below where it is started, as all paths may be
     for file in burst/IMG_000{1,3,4,2,7,8,9}.jpg; do
         drop "$file"
         await_log "${file##*/} scored"

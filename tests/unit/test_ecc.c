@@ -159,3 +159,18 @@ TEST(ecc_defocus_that_changes_over_the_picture_is_no_shift)
     pf_image_free(b);
     bracket_close(&bracket);
 }
+
+/* What is tried times what each try costs stays within a second or so, whatever the shape. */
+TEST(ecc_search_of_a_strip_is_bounded)
+{
+    static const int sizes[][2] = {{79, 53},    {40, 40},      {300, 79},
+                                   {70, 60000}, {16, 1000000}, {1, 1}};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        int width = sizes[i][0], height = sizes[i][1], x, y;
+        pf_ecc_search_reach(width, height, &x, &y);
+        CHECK((x + 1.0) * (y + 1.0) * width * height <= 1 << 28);
+        CHECK(x <= width / 5 && y <= height / 5);
+        if (i < 3)
+            CHECK(x == width / 5 && y == height / 5);
+    }
+}

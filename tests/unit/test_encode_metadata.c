@@ -5,6 +5,7 @@
 #include "process/codec.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
+#include "process/exif.h"
 #include "process/profile.h"
 #include "tests/unit/encoded.h"
 
@@ -55,6 +56,8 @@ static struct bytes make_exif(int orientation)
     put(data, EXIF_IFD_0, EXIF_TAG_MODEL, EXIF_FORMAT_ASCII, 7, "Camera", 7);
     put(data, EXIF_IFD_0, EXIF_TAG_ORIENTATION, EXIF_FORMAT_SHORT, 1, turned, 2);
     put(data, EXIF_IFD_0, EXIF_TAG_SOFTWARE, EXIF_FORMAT_ASCII, 4, "1.0", 4);
+    put(data, EXIF_IFD_0, EXIF_TAG_IMAGE_WIDTH, EXIF_FORMAT_SHORT, 1, "\50\0", 2);
+    put(data, EXIF_IFD_0, EXIF_TAG_COMPRESSION, EXIF_FORMAT_SHORT, 1, "\6\0", 2);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_EXPOSURE_TIME, EXIF_FORMAT_RATIONAL, 1, exposure, 8);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_FNUMBER, EXIF_FORMAT_RATIONAL, 1, f_number, 8);
     put(data, EXIF_IFD_EXIF, EXIF_TAG_ISO_SPEED_RATINGS, EXIF_FORMAT_SHORT, 1, iso, 2);
@@ -147,6 +150,10 @@ TEST(metadata_survives_in_every_format)
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_FILE_SOURCE), "DSC");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_X_DIMENSION), "30");
         CHECK_STR(value(data, EXIF_IFD_EXIF, EXIF_TAG_PIXEL_Y_DIMENSION), "40");
+        if (formats[k] != PF_FORMAT_TIFF) { /* whose own these are */
+            CHECK(value(data, EXIF_IFD_0, EXIF_TAG_IMAGE_WIDTH) == NULL);
+            CHECK(value(data, EXIF_IFD_0, EXIF_TAG_COMPRESSION) == NULL);
+        }
         CHECK(value(data, EXIF_IFD_GPS, (ExifTag)EXIF_TAG_GPS_LATITUDE) != NULL);
         int numbers[4] = {0};
         CHECK_EQ(shorts(data, EXIF_IFD_EXIF, EXIF_TAG_SUBJECT_AREA, numbers), 4);
@@ -224,6 +231,26 @@ TEST(colours_that_the_camera_names_have_their_profile)
         free(exif.data);
     }
     free(raster.samples);
+}
+
+/* RAW is developed to sRGB, whatever the camera was set to. */
+TEST(exif_of_a_developed_picture_says_srgb)
+{
+    struct bytes bytes = camera_exif(0xffff, "R03");
+    struct pf_image image = {.exif = {malloc(bytes.size - 6), bytes.size - 6}};
+    struct pf_error err = {0};
+    memcpy(image.exif.bytes, bytes.data + 6, image.exif.size_bytes);
+    CHECK(pf_exif_is_adobe_rgb(&image.exif));
+    CHECK_OK(pf_exif_set_srgb(&image.exif, &err), &err);
+    CHECK(!pf_exif_is_adobe_rgb(&image.exif));
+    ExifData *data = parse(&image);
+    int space[4] = {0};
+    CHECK_EQ(shorts(data, EXIF_IFD_EXIF, EXIF_TAG_COLOR_SPACE, space), 1);
+    CHECK_EQ(space[0], 1);
+    CHECK(value(data, EXIF_IFD_INTEROPERABILITY, EXIF_TAG_INTEROPERABILITY_INDEX) == NULL);
+    exif_data_unref(data);
+    free(image.exif.bytes);
+    free(bytes.data);
 }
 
 /* The green of sRGB in Adobe RGB, as tables have it: 144, 255, 60. */

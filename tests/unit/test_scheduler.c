@@ -291,6 +291,11 @@ TEST(frames_that_are_in_hand_together_are_told_apart_by_the_replay)
     }
     CHECK(find('A')->frames[1].excluded);
     DOES("open A", "add 1", "add 3", "add 4", "preview A");
+    fake_say(command, "preview", json_object());
+    /* Its place is kept: the coverage's winners are places among all frames. */
+    find('A')->complete = copy("gap");
+    CHECK_STR(next(), "finish A");
+    CHECK_EQ(json_array_size(json_object_get(command, "order")), 4);
     end();
 }
 

@@ -181,6 +181,34 @@ TEST(file)
     pf_settings_free(&settings);
 }
 
+/* A command means the same in a file and as an option; so does what is printed of it. */
+TEST(quotes_of_a_command_are_its_own)
+{
+    static const char *const values[][2] = {
+        {"\"/opt/to archive\"", "\"/opt/to archive\""},
+        {"\"/opt/push\" --label \"macro rig\"", "\"/opt/push\" --label \"macro rig\""},
+        {"\"http://127.0.0.1:9/x\"", "http://127.0.0.1:9/x"},
+        {"/opt/push \"a b\"", "/opt/push \"a b\""},
+    };
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        struct pf_settings settings = fresh(), again = fresh();
+        struct pf_error err = {0};
+        char line[200], *text = NULL;
+        size_t size_bytes = 0;
+        snprintf(line, sizeof(line), "on_burst = %s\n", values[i][0]);
+        CHECK_OK(read_text(&settings, line, &err), &err);
+        CHECK_STR(settings.on_burst.items[0], values[i][1]);
+        FILE *memory = open_memstream(&text, &size_bytes);
+        CHECK_EQ(pf_settings_print(&settings, memory), 0);
+        fclose(memory);
+        CHECK_OK(pf_settings_read(&again, write_file(text, size_bytes), &err), &err);
+        CHECK_STR(again.on_burst.items[0], values[i][1]);
+        free(text);
+        pf_settings_free(&settings);
+        pf_settings_free(&again);
+    }
+}
+
 TEST(file_errors_name_the_line)
 {
     expect_line("gap = 3\n\noutbxo = x\n", 3, "did you mean outbox?");
