@@ -98,7 +98,15 @@ int pf_card_note(struct pf_card *card, const char *path, int64_t size_bytes, boo
     if (!parse(path, &probe))
         return 0;
     const char *name = pf_base_name(path);
-    struct entry *entry = malloc(sizeof(*entry) + strlen(name) + 1);
+    struct entry *entry = card->buckets[probe.key % BUCKETS];
+    while (entry && (entry->key != probe.key || entry->size_bytes != size_bytes ||
+                     strcmp(entry->name, name) != 0))
+        entry = entry->next;
+    if (entry) { /* a camera that comes back is noted again */
+        entry->recorded |= recorded;
+        return 0;
+    }
+    entry = malloc(sizeof(*entry) + strlen(name) + 1);
     if (!entry)
         return -ENOMEM;
     *entry = (struct entry){.next = card->buckets[probe.key % BUCKETS],

@@ -35,7 +35,8 @@ int pf_card_new(struct pf_card **ret);              /* -ENOMEM */
 struct pf_card *pf_card_free(struct pf_card *card); /* NULL-safe, returns NULL */
 
 /* Notes a file of the spool: a path whose last parts are CAMERA and a name as above; others are
- * passed over. size_bytes < 0: there before, of whatever size. recorded: the journal has it. -ENOMEM. */
+ * passed over. size_bytes < 0: there before, of whatever size. recorded: the journal has it. The same
+ * noted again is one. -ENOMEM. */
 int pf_card_note(struct pf_card *card, const char *path, int64_t size_bytes, bool recorded);
 /* The journal has the noted file now. */
 void pf_card_record(struct pf_card *card, const char *path);

@@ -125,6 +125,22 @@ TEST(a_name_is_never_given_twice)
     pf_card_free(card);
 }
 
+TEST(what_is_noted_again_is_one)
+{
+    struct pf_card *card = new_card();
+    const char *path = keep(card, &shot, false);
+    CHECK_EQ(pf_card_note(card, path, shot.size_bytes, true), 0);
+    CHECK_EQ(pf_card_note(card, path, shot.size_bytes, false), 0);
+    CHECK_EQ(pf_card_knows(card, &shot), PF_CARD_RECORDED);
+    CHECK(pf_card_match(card, &shot, 0));
+    CHECK(!pf_card_match(card, &shot, 1));
+    CHECK_EQ(pf_card_note(card, path, 900, false), 0); /* ours and the camera's size may differ */
+    struct pf_card_file smaller = shot;
+    smaller.size_bytes = 900;
+    CHECK_EQ(pf_card_knows(card, &smaller), PF_CARD_KNOWN);
+    pf_card_free(card);
+}
+
 TEST(hostile_names_and_times_stay_inside)
 {
     struct pf_card *card = new_card();
