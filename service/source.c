@@ -49,8 +49,9 @@ struct pf_source {
     int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
     struct event *growing;   /* set while files of a folder are on their way */
     struct event *silence;   /* fires when it has said nothing for too long */
-    int64_t silence_ms;
-    char silent[96]; /* a folder's: that it is so; "": it is not */
+    int64_t silence_ms, patience_ms; /* as configured; as it has asked for last */
+    bool paused;                     /* it is not heard, and may wait in a write */
+    char silent[96];                 /* a folder's: that it is so; "": it is not */
 };
 
 static void forget_known(struct pf_source *source)
@@ -85,7 +86,8 @@ static int keep_known(void *context, const struct pf_journal_file *file)
 
 static void watch_silence(struct pf_source *source, int64_t patience_ms)
 {
-    if (source->silence)
+    source->patience_ms = patience_ms;
+    if (source->silence && !source->paused)
         pf_timer_set(source->silence,
                      patience_ms > source->silence_ms ? patience_ms : source->silence_ms);
 }
@@ -243,12 +245,14 @@ static void on_message(const json_t *event, void *context)
     }
     if (!strcmp(name, "frame")) {
         struct pf_record *record = NULL;
-        if (pf_record_from_json(event, &record, &err) < 0) {
+        int r = pf_record_from_json(event, &record, &err);
+        if (r < 0)
             pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
                          err.text);
-        } else {
+        else
             source->handlers.frame(record, source->context);
-        }
+        if (r == -ENOMEM) /* no frame may be passed over; a new process tells it again */
+            pf_child_kill(source->child);
     } else if (!strcmp(name, "looking")) {
         pf_blame_looking(&source->blame, event);
     } else if (!strcmp(name, "looked")) {
@@ -569,11 +573,12 @@ int64_t pf_source_look_ms(const struct pf_source *source)
 
 void pf_source_pause(struct pf_source *source, bool paused)
 {
+    source->paused = paused;
     pf_child_pause(source->child, paused);
     if (source->silence && paused)
-        event_del(source->silence); /* it is not heard, and may wait in a write */
+        event_del(source->silence);
     else if (!paused)
-        watch_silence(source, 0);
+        watch_silence(source, source->patience_ms);
 }
 
 void pf_source_reap(struct pf_source *source)

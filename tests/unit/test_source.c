@@ -19,6 +19,22 @@ int real_frame_look(const char *path, const char *source, const struct pf_file_s
 #include "capture/frame.c"
 #undef pf_frame_look
 
+static int unread; /* frames for which there is no memory */
+
+int real_record_from_json(const json_t *object, struct pf_record **ret, struct pf_error *err);
+#define pf_record_from_json real_record_from_json
+#include "capture/record.c"
+#undef pf_record_from_json
+
+int pf_record_from_json(const json_t *object, struct pf_record **ret, struct pf_error *err)
+{
+    if (unread > 0) {
+        unread--;
+        return pf_fail(err, ENOMEM, "out of memory for a frame record");
+    }
+    return real_record_from_json(object, ret, err);
+}
+
 /* A file that begins so ends whoever looks at it; a real one would by a fault of a library. */
 #define POISON "\xff\xd8poison"
 /* One that begins so does not come back, nor does the process start, while there is a file of that name
@@ -300,6 +316,45 @@ TEST(a_folder_that_does_not_answer_is_a_trouble)
     int64_t well_ms = pf_monotonic_ms();
     UNTIL(pf_source_trouble(source) || pf_monotonic_ms() - well_ms > 1500);
     CHECK_STR(pf_source_trouble(source), NULL);
+    end();
+}
+
+static void run_for(int64_t ms)
+{
+    int64_t until_ms = pf_monotonic_ms() + ms;
+    UNTIL(pf_monotonic_ms() > until_ms);
+}
+
+/* It cannot be heard while the journal is blocked: that it says nothing is no hanging, also of a process
+ * that has begun anew meanwhile. */
+TEST(silence_counts_for_nothing_while_nobody_listens)
+{
+    begin();
+    settings.folder_timeout = 1;
+    hanging("shot1", true); /* it is killed once, not three times */
+    hanging("shot2", true);
+    put("shot.jpg", SHOT);
+    watch();
+    pf_source_pause(source, true);
+    UNTIL(pf_source_trouble(source)); /* killed */
+    UNTIL(!pf_source_trouble(source));
+    run_for(2500);
+    CHECK_STR(pf_source_trouble(source), NULL);
+    put("a.jpg", NULL);
+    pf_source_pause(source, false);
+    UNTIL(frames == 1);
+    CHECK_STR(pf_source_trouble(source), NULL);
+    end();
+}
+
+TEST(a_frame_for_which_there_is_no_memory_is_told_again)
+{
+    begin();
+    put("a.jpg", NULL);
+    unread = 1;
+    watch();
+    UNTIL(frames == 1);
+    CHECK_STR(last_frame, "a.jpg");
     end();
 }
 
