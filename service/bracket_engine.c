@@ -125,6 +125,15 @@ static void on_result(struct pf_bracket_engine *engine, const json_t *event)
     give_word(engine);
 }
 
+static void ended(struct pf_bracket_engine *engine)
+{
+    close(engine->talk->other_fd);
+    engine->talk->other_fd = -1;
+    engine->failed = true;
+    pf_progress_say(&engine->talk->progress,
+                    "the engine has ended; the bracket goes on to its limit");
+}
+
 /* What the worker says. */
 static void on_other_read(struct pf_talk *talk)
 {
@@ -132,20 +141,19 @@ static void on_other_read(struct pf_talk *talk)
     char bytes[65536];
     ssize_t n = read(talk->other_fd, bytes, sizeof(bytes));
     if (n <= 0 || pf_jsonl_reader_feed(engine->reader, bytes, (size_t)n, NULL) < 0) {
-        close(talk->other_fd);
-        talk->other_fd = -1;
-        engine->failed = true;
-        pf_progress_say(&talk->progress, "the engine has ended; the bracket goes on to its limit");
+        ended(engine);
         return;
     }
     json_t *event;
     int r;
-    while ((r = pf_jsonl_reader_next(engine->reader, &event, NULL))) {
+    while ((r = pf_jsonl_reader_next(engine->reader, &event, NULL)) && r != -ENOMEM) {
         if (r < 0)
             continue;
         on_result(engine, event);
         json_decref(event);
     }
+    if (r == -ENOMEM)
+        ended(engine);
 }
 
 int pf_bracket_engine_new(struct pf_bracket_engine **ret, struct pf_talk *talk,

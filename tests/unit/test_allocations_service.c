@@ -1,6 +1,11 @@
 /* service/, what has no files or network of its own, without memory: see without_memory.h. What comes back is 0 or -ENOMEM with its text; nothing
  * crashes, and nothing leaks, as the address sanitizer sees. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "config/settings.h"
+#include "service/bracket_engine.h"
+#include "service/camera_talk.h"
 #include "service/events.h"
 #include "service/grouper.h"
 #include "service/guide.h"
@@ -139,6 +144,31 @@ static int run_events(struct pf_error *err)
 TEST(service_events)
 {
     without_memory(run_events, true);
+}
+
+/* What the worker says to a bracket without a service. */
+static int run_bracket_engine(struct pf_error *err)
+{
+    static const char said[] = "{\"event\":\"progress\"}\nno JSON\n{\"event\":\"progress\"}\n";
+    struct pf_bracket_engine *engine = NULL;
+    struct pf_talk talk = {.fd = -1, .other_fd = -1};
+    int ends[2];
+    int r = pf_bracket_engine_new(&engine, &talk, err);
+    if (r < 0)
+        return r;
+    CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+    CHECK_EQ(write(ends[1], said, strlen(said)), strlen(said));
+    talk.other_fd = ends[0];
+    talk.other_read(&talk);
+    r = talk.other_fd < 0 ? -ENOMEM : 0;
+    close(ends[1]);
+    pf_bracket_engine_free(engine);
+    return r;
+}
+
+TEST(service_bracket_engine)
+{
+    without_memory(run_bracket_engine, false);
 }
 
 static int run_guide(struct pf_error *err)
