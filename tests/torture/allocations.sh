@@ -59,8 +59,7 @@ test_commands_without_memory()
     make_burst burst --width 96 --height 64
     starve none config show
     starve stack.tif stack burst/IMG_000[123].jpg -o stack.tif --threads 1
-    lost=0
-    add_line "allocations of commands (config, stack) fail" $starved 0 0 -
+    add_line "allocations of commands (config, stack) fail" $starved - - -
 }
 
 # Each of those with which a source sets itself up, one by one: few of them are picked by chance.
@@ -76,6 +75,7 @@ test_a_source_begins_without_memory()
         [ $status -eq 0 ] || said=$((said + 1))
     done
     [ $said -gt 10 ] || fail "$said of them were missed"
+    add_line "allocations with which a capture process sets itself up fail, each of them" $((n - 1)) - - -
 }
 
 # What a page and a hook's owner would ask, while it goes badly.
@@ -146,5 +146,5 @@ test_the_service_without_memory()
     stop service
     finish_all
     echo "words about memory: $failed"
-    tell "allocations of the service and its children fail"
+    report "allocations of the service and its children fail"
 }

@@ -42,7 +42,7 @@ test_load_100000_frames_at_start()
     need sqlite3
     local count from took again cpu
     count=$(size 1000 100000)
-    mkdir_inbox
+    rounds 1 1
     make_burst template --frames 1 --width 48 --height 32
     "$BUILD/tests/torture/many" inbox "$count" 3600 template/IMG_0001.jpg
     from=$(now_ms)
@@ -55,7 +55,7 @@ test_load_100000_frames_at_start()
     peak="$(peak_mb service) MB service, $(peak_mb capture) MB capture"
     # Once more, all known: the first scan is over when a burst has become a stack.
     stop service KILL
-    make_burst burst
+    make_burst burst --name last_%02d
     from=$(now_ms)
     serve_load --expected-frames 5
     drop burst/*.jpg
@@ -63,9 +63,11 @@ test_load_100000_frames_at_start()
     again=$(($(now_ms) - from))
     check "$(published)/stack.json" '.fused == 5'
     stop_service
-    [ "$(sqlite3 state/journal.sqlite 'SELECT count(*) FROM frames')" -eq $((count + 5)) ] || fail "frames are lost"
-    add_line "load: $count frames in one tree at start ($(awk -v c="$cpu" 'BEGIN { split(c, p, " "); printf "processor: %.1f s service, %.1f s capture", p[1], p[2] }'); peak $peak)" \
-        1 0 0 "recorded in $((took / 1000)).$((took % 1000 / 100)) s; started again with a new burst: stack after $((again / 1000)).$((again % 1000 / 100)) s"
+    lost=$((count + 5 - $(sqlite3 state/journal.sqlite 'SELECT count(*) FROM frames')))
+    printf '%s\n' burst/*.jpg | sed 's,.*/,,' >dropped
+    count_stacked
+    report "load: $count frames in one tree at start ($(awk -v c="$cpu" 'BEGIN { split(c, p, " "); printf "processor: %.1f s service, %.1f s capture", p[1], p[2] }'); peak $peak)" \
+        1 "recorded in $((took / 1000)).$((took % 1000 / 100)) s; started again with a new burst: stack after $((again / 1000)).$((again % 1000 / 100)) s"
 }
 
 test_load_10000_bursts_in_the_journal()
@@ -78,23 +80,25 @@ test_load_10000_bursts_in_the_journal()
     # Of processor time, so that it matters little what else runs; no test in a short run.
     [ -z "$TORTURE" ] || awk -v s="$slowest" 'BEGIN { exit s >= 10 }' || fail "a question takes $slowest ms"
     add_line "load: $count bursts of 10 frames in the journal (slowest question: $slowest ms of processor time, median)" \
-        1 0 0 "$(sed -n 's/^opening: //p' load.out) to open, $(sed -n 's/^opening, with its check: //p' load.out) with its check"
+        1 - - "$(sed -n 's/^opening: //p' load.out) to open, $(sed -n 's/^opening, with its check: //p' load.out) with its check"
 }
 
 test_load_four_sources_at_once()
 {
     local i j from took bursts
+    need jq
     bursts=$(size 1 10)
+    rounds 1 1
     local options=()
     for i in 1 2 3 4; do
         mkdir -p "in$i"
         options+=(--source "folder:$T/in$i")
         for ((j = 0; j < bursts; j++)); do
-            make_burst "b$i.$j" --serial $i --seed $((10 * i + j)) --width 160 --height 120 \
+            make_burst "b$i.$j" --name "S${i}_${j}_%02d" --serial $i --seed $((10 * i + j)) --width 160 --height 120 \
                 --start "2026-01-02T03:$(printf %02d $j):0$i"
         done
     done
-    mkdir_inbox
+    printf '%s\n' b*/*.jpg | sed 's,.*/,,' >dropped
     serve_load "${options[@]}" --expected-frames 5
     await_log 'worker ready'
     from=$(now_ms)
@@ -112,7 +116,8 @@ test_load_four_sources_at_once()
     for json in $(published); do
         check "$json/stack.json" '.fused == 5 and ([.frames[].path | split("/")[-3]] | unique | length) == 1'
     done
-    add_line "load: four sources at once, $bursts bursts of 5 frames each" 1 0 0 \
+    count_stacked
+    report "load: four sources at once, $bursts bursts of 5 frames each" 1 \
         "all out after $((took / 1000)).$((took % 1000 / 100)) s"
 }
 
@@ -131,11 +136,14 @@ long_burst() # N
     peaks="$(peak_mb service) $(peak_mb process)"
     check "$(published)/stack.json" "(.frames | length) == $1 and .fused == $1"
     stop_service
+    find inbox -name '*.jpg' -printf '%f\n' >dropped
+    count_stacked
 }
 
 test_load_a_burst_of_2000_frames()
 {
     local few many cpu peaks first first_peaks
+    rounds 1 1
     many=$(size 200 2000)
     few=$((many / 4))
     make_burst template --frames 1 --width 64 --height 48
@@ -151,6 +159,6 @@ test_load_a_burst_of_2000_frames()
             if (y[i] > 1 && y[i] > 8 * x[i] + 0.5)
                 exit 1
     }' || [ -n "$SAN" ] || fail "more than in proportion: $first, then $cpu"
-    add_line "load: a burst of $many frames (processor, service/capture/worker: $(echo $cpu | tr ' ' /) s; of a quarter of it $(echo $first | tr ' ' /) s; peak $(echo $peaks | tr ' ' /) MB service/worker)" \
-        1 0 0 "-"
+    report "load: a burst of $many frames (processor, service/capture/worker: $(echo $cpu | tr ' ' /) s; of a quarter of it $(echo $first | tr ' ' /) s; peak $(echo $peaks | tr ' ' /) MB service/worker)" \
+        1 -
 }

@@ -68,5 +68,5 @@ test_row23_power_loss()
     finish_all
     unmount_disk
     echo "outputs promised before the last round: $published"
-    tell "row 23: power loss (FS_IOC_SHUTDOWN without log flush), loop ext4"
+    report "row 23: power loss (FS_IOC_SHUTDOWN without log flush), loop ext4"
 }

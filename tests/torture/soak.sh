@@ -24,21 +24,6 @@ thirds() # FILE: means over the second and the last third of the samples
     }' "$1"
 }
 
-# Bursts one after the other, as long as `go` is there.
-photograph()
-{
-    local file
-    while [ -e go ]; do
-        make_a_burst
-        printf '%s\n' "${made[@]##*/}" >>dropped
-        for file in "${made[@]}"; do
-            drop "$file"
-            sleep "0.$((RANDOM % 4))"
-        done
-        sleep "0.$((RANDOM % 9))"
-    done
-}
-
 # One process is hit: service, capture or process, by KILL or for a while by STOP.
 hit()
 {
@@ -68,14 +53,12 @@ test_kill_and_stop_in_a_soak()
 {
     need sqlite3 jq
     rounds 1 1
-    local soak=${SOAK:-$([ -z "$TORTURE" ] && echo 8 || echo 1800)} hits=0 who how half last photographer
+    local soak=${SOAK:-$([ -z "$TORTURE" ] && echo 8 || echo 1800)} hits=0 who how half last
     at_end tail -n 30 "$T/service.err"
     : >samples
     begin
     await_begin
-    touch go
-    photograph &
-    photographer=$!
+    start_photographing
     half=$((SECONDS + soak / 2)) last=$((SECONDS + soak))
     while [ $SECONDS -lt $last ]; do
         case $((RANDOM % 3)) in 0) who=service ;; 1) who=capture ;; *) who=process ;; esac
@@ -86,8 +69,7 @@ test_kill_and_stop_in_a_soak()
         [ $SECONDS -lt $half ] || sample
         sleep "$((RANDOM % 2)).$((RANDOM % 10))"
     done
-    rm go
-    wait $photographer
+    end_photographing
     stop service
     [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
     finish_all
@@ -97,7 +79,7 @@ test_kill_and_stop_in_a_soak()
     flat=$(thirds samples)
     echo "hits: $hits; second and last third of the second half: $flat"
     # Every hit is a round.
-    tell "SIGKILL and SIGSTOP of each process, soak of $soak s under load${flat:+ ($flat)}" $hits
+    report "SIGKILL and SIGSTOP of each process, soak of $soak s under load${flat:+ ($flat)}" $hits
     # A growth that counts is of a twentieth and 1 MB, or of three descriptors; in a long soak only.
     [ -z "$TORTURE" ] || thirds samples | awk '{ exit $4 > 1.05 * $1 + 1 || $9 > $6 + 3 }' || fail "not flat: $flat"
 }

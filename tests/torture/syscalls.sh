@@ -89,5 +89,5 @@ test_every_nth_system_call_fails()
     finish_all
     echo "injected: $injected"
     [ $injected -gt $((ROUNDS / 2)) ] || fail "hardly anything was injected: $injected"
-    tell "every n-th system call fails (EIO, ENOSPC, ENOMEM, EINTR)"
+    report "every n-th system call fails (EIO, ENOSPC, ENOMEM, EINTR)"
 }

@@ -1,19 +1,23 @@
 # For the torture tests: sourced after ../system/lib.sh and ../system/serve.bash.
 #
 # Each test hurts the service ROUNDS times and looks after every round whether what had been promised
-# is there. Short versions run in `make test`; `make torture` sets TORTURE=1 (long ones), TABLE, a
-# file that gets a line for each test, and TORTURE_LOG, one that gets all they say. Moments are random by $PARFOCAL_SEED (printed).
+# is there. Short versions run in `make test`; `make torture` sets TORTURE=1 (long ones), TABLE, a file that
+# gets the row of each test, and TORTURE_LOG, one that gets all they say. Moments are random by $PARFOCAL_SEED
+# (printed).
 #
 #   rounds SHORT LONG            sets ROUNDS; ROUNDS=N of the environment wins
 #   begin [OPTIONS]              the service on $T/inbox, $DISK/outbox and $DISK/state
 #   await_begin                  until it takes frames; how long that took goes to $T/recovery
 #   drop_burst                   makes a burst of 5 small frames and drops them
+#   start_photographing          drops bursts one after the other, until end_photographing
 #   note_promises                what the service has promised until now, from its log
 #   check_promises               every recorded frame and published output is there
+#   has_not_crashed [MORE]       nothing of the service, by its log
 #   end_round ROUND [MORE]       what was promised is there; then all that is left is done
 #   finish_all [OPTIONS]         lets the service end its work undisturbed; then all that was dropped is
 #                                in the newest version of exactly one burst
-#   tell WHAT                    fails when something was lost, and adds a line to the table
+#   count_stacked                what of $T/dropped is in no output, and what is in two: adds to $lost and $twice
+#   report WHAT [ROUNDS [TIME]]  fails when something was lost or came twice, and adds the test's row to the table
 
 TORTURE=${TORTURE:-}
 
@@ -76,6 +80,37 @@ drop_burst()
     make_a_burst
     drop "${made[@]}"
     printf '%s\n' "${made[@]##*/}" >>"$T/dropped"
+}
+
+# Bursts one after the other, as long as `go` is there.
+photograph()
+{
+    local file
+    while [ -e "$T/go" ]; do
+        make_a_burst
+        printf '%s\n' "${made[@]##*/}" >>"$T/dropped"
+        for file in "${made[@]}"; do
+            drop "$file"
+            sleep "0.$((RANDOM % 4))"
+        done
+        sleep "0.$((RANDOM % 9))"
+    done
+    echo $burst_number >"$T/photographed"
+}
+
+# In the background; those after it have other numbers.
+start_photographing()
+{
+    touch "$T/go"
+    photograph &
+    photographer=$!
+}
+
+end_photographing()
+{
+    rm "$T/go"
+    wait "$photographer"
+    burst_number=$(cat "$T/photographed")
 }
 
 note_promises()
@@ -151,10 +186,17 @@ finish_all()
     stop service
     [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
     check_promises
+    count_stacked
+    [ -z "$(find "$DISK/outbox" -maxdepth 1 -name '.*' -mindepth 1)" ] || fail "left over: $(ls -A "$DISK/outbox")"
+}
+
+# Files are known by their names, which no two of a test have; those of a camera by the names on its card.
+count_stacked()
+{
     local json
     json=$(find "$DISK/outbox" -mindepth 2 -maxdepth 2 -name stack.json)
     # shellcheck disable=SC2086
-    jq -r '. as $s | .frames[] | "\($s.burst) \($s.version) \(.path | split("/")[-1])"' $json >"$T/stacked"
+    jq -r '. as $s | .frames[] | "\($s.burst) \($s.version) \(.path | split("/")[-1] | split("-")[-1])"' $json >"$T/stacked"
     # Of each frame the bursts it is in; of each burst only one output of a version.
     awk '{ print $3, $1 }' "$T/stacked" | sort -u | cut -d' ' -f1 >"$T/in_bursts"
     sort -u "$T/dropped" | comm -23 - <(sort -u "$T/in_bursts") >"$T/nowhere"
@@ -171,16 +213,21 @@ finish_all()
         sed 's/^/in two versions: /' >>"$T/twice"
     cat "$T/twice"
     twice=$((twice + $(wc -l <"$T/twice")))
-    [ -z "$(find "$DISK/outbox" -maxdepth 1 -name '.*' -mindepth 1)" ] || fail "left over: $(ls -A "$DISK/outbox")"
+}
+
+# Of the worker or capture neither. MORE: another pattern that must not be in the log.
+has_not_crashed() # [MORE]
+{
+    ! grep -aE "signal (11|6|7|8|4)( |$|:)|Sanitizer|Assertion|stack smashing|corrupted|double free${1:+|$1}" "$T/service.err" ||
+        fail "it has crashed"
 }
 
 # After the round was ended at once: it has not crashed, and keeps its promises; then undisturbed, so
-# that every round begins with nothing to do. MORE: another pattern that must not be in the log
+# that every round begins with nothing to do.
 end_round() # ROUND [MORE]
 {
-    # Of the worker or capture too: a call that fails is no reason to crash.
-    grep -aE "signal (11|6|7|8|4) |Sanitizer|Assertion|stack smashing|corrupted|double free${2:+|$2}" service.err &&
-        fail "round $1: it has crashed"
+    echo "end of round $1"
+    has_not_crashed "${2:-}"
     check_promises
     [ $lost -eq 0 ] || cp service.err "service.err.$1"
     UNDER=()
@@ -200,15 +247,18 @@ recovery_text()
 
 add_line() # FAILURE ROUNDS LOST TWICE RECOVERY
 {
-    local line
-    line=$(printf '| %s | %s | %s | %s | %s |' "$@")
+    local line name
+    line=$(printf '%s | %s | %s | %s | %s' "$@")
     echo "$line"
-    [ -z "${TABLE:-}" ] || echo "$line" >>"$TABLE"
+    for name in "${FUNCNAME[@]}"; do
+        [[ $name != test_* ]] || break
+    done
+    [ -z "${TABLE:-}" ] || printf '%s\t%s\n' "${name#test_}" "$line" >>"$TABLE"
 }
 
-tell() # WHAT [ROUNDS]
+report() # WHAT [ROUNDS [TIME_TO_RECOVER]]
 {
-    add_line "$1" "${2:-$ROUNDS}" "$lost" "$twice" "$(recovery_text)"
+    add_line "$1" "${2:-$ROUNDS}" "$lost" "$twice" "${3:-$(recovery_text)}"
     [ $lost -eq 0 ] || fail "$lost lost"
     [ $twice -eq 0 ] || fail "$twice stacked twice"
 }
