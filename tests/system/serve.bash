@@ -127,3 +127,24 @@ await_ahead()
     await_log "the result of $1 frames is written ahead" 30
     log_lacks ' complete: '
 }
+
+# memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group
+memory_group()
+{
+    local root
+    for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+        group=$root/parfocal-test-$$
+        mkdir "$group" 2>/dev/null || continue
+        at_end "stop service KILL; until rmdir $group 2>/dev/null; do sleep 0.1; done"
+        echo $(($1 << 20)) >"$group/memory.limit_in_bytes" 2>/dev/null && return
+        echo $(($1 << 20)) >"$group/memory.max" 2>/dev/null && return
+    done
+    return 1
+}
+
+# in_group COMMAND...: makes $T/in_group, a program that is that command in the memory group
+in_group()
+{
+    printf '#!/bin/bash\necho $$ >%s/cgroup.procs && exec %s "$@"\n' "$group" "${*@Q}" >"$T/in_group"
+    chmod +x "$T/in_group"
+}

@@ -182,8 +182,7 @@ test_row16_a_frame_that_kills_the_worker_is_set_aside()
     make_bomb bomb.jpg
     memory_group 100 || skip "no cgroup with a memory limit can be made here"
     # The service is in the group and its children with it; the kernel takes the largest.
-    printf '#!/bin/bash\necho $$ >%s/cgroup.procs && exec "%s" "$@"\n' "$group" "$PARFOCAL" >in_group
-    chmod +x in_group
+    in_group "$PARFOCAL"
     # With a limit of its own that is beyond the group's, the worker does not look at the group's.
     PARFOCAL=$T/in_group serve --memory 100000 --gap 15 --expected-frames 5
     await_log 'worker ready'
@@ -234,20 +233,6 @@ test_row18_no_room_for_pictures_is_waited_for()
     check "$(published)/stack.json" '.fused == 5 and ([.frames[].attempts] | add) == 0'
     log_lacks 'set aside'
     stop_service
-}
-
-# memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group
-memory_group()
-{
-    local root
-    for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
-        group=$root/parfocal-test-$$
-        mkdir "$group" 2>/dev/null || continue
-        at_end "stop service KILL; until rmdir $group 2>/dev/null; do sleep 0.1; done"
-        echo $(($1 << 20)) >"$group/memory.limit_in_bytes" 2>/dev/null && return
-        echo $(($1 << 20)) >"$group/memory.max" 2>/dev/null && return
-    done
-    return 1
 }
 
 test_a_worker_that_hangs_is_ended()
