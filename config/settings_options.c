@@ -62,6 +62,18 @@ static bool ends_options(const char *argument)
     return strcmp(argument, "--") == 0;
 }
 
+const char *pf_setting_file_named(int argc, char **argv)
+{
+    const char *named = NULL, *path;
+    for (int i = 1; i < argc && !ends_options(argv[i]);) {
+        int taken = config_option(argc, argv, i, &path);
+        if (taken && path)
+            named = path;
+        i += taken ? taken : 1;
+    }
+    return named;
+}
+
 int pf_settings_take_options(struct pf_settings *settings, int *argc, char **argv,
                              struct pf_error *err)
 {

@@ -61,4 +61,8 @@ char *pf_setting_text(const struct pf_settings *settings, const struct pf_settin
  * texts are compared up to 63 bytes. */
 int pf_edit_distance(const char *a, size_t a_length, const char *b, size_t b_length);
 
+/* FILE of the last -c FILE of a command line whose options have not been taken yet, borrowed; NULL: there is
+ * none. */
+const char *pf_setting_file_named(int argc, char **argv);
+
 #endif

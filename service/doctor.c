@@ -11,6 +11,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/text.h"
 #include "config/base/version.h"
+#include "config/settings_table.h"
 #include "service/doctor_report.h"
 
 static const char *const finding_names[] = {"ok", "warn", "fail"};
@@ -94,9 +95,9 @@ static int print_report(const struct pf_report *report, bool as_json)
     return counts[PF_FINDING_FAIL];
 }
 
-static int examine(const struct pf_settings *settings, bool as_json)
+static int examine(const struct pf_settings *settings, const char *file, bool as_json)
 {
-    struct pf_report report = {.findings = json_array()};
+    struct pf_report report = {.findings = json_array(), .file = file};
     if (!report.findings)
         return -ENOMEM;
     pf_report_add(&report, PF_FINDING_OK, "parfocal", NULL, "version %s", pf_version());
@@ -128,6 +129,7 @@ int pf_doctor_main(int argc, char **argv)
     struct pf_error err = {0};
     struct pf_settings settings;
     int status = PF_EXIT_USAGE;
+    const char *file = pf_setting_file_named(argc, argv);
     bool as_json;
     if (pf_settings_init(&settings, &err) < 0) {
         fprintf(stderr, "parfocal doctor: %s\n", err.text);
@@ -135,7 +137,7 @@ int pf_doctor_main(int argc, char **argv)
     }
     if (pf_settings_take_options(&settings, &argc, argv, &err) == 0 &&
         take_own_options(argc, argv, &as_json, &err) == 0) {
-        int failures = examine(&settings, as_json);
+        int failures = examine(&settings, file, as_json);
         if (failures < 0)
             pf_fail_errno(&err, -failures, "examining");
         status = failures == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;

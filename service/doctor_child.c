@@ -25,7 +25,7 @@ void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *
         return;
     }
     if (pid == 0) {
-        struct pf_report own = {.findings = json_array()};
+        struct pf_report own = {.findings = json_array(), .file = report->file};
         json_t *line = json_object();
         if (!own.findings || !line)
             _exit(1);

@@ -103,10 +103,12 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
             device.decodes ? "on it: " : "by the processor: ",
             device.decodes ? device.decoder : device.undecoded,
             settings->device == PF_DEVICE_CPU ? "; device = cpu: the processor does the work" : "");
-    else if (wanted)
-        pf_report_add(report, PF_FINDING_FAIL, "gpu", "set device = auto", "device = cuda, but %s",
+    else if (wanted) {
+        char *remedy = pf_doctor_set(report, "device", "auto");
+        pf_report_add(report, PF_FINDING_FAIL, "gpu", remedy, "device = cuda, but %s",
                       device.reason);
-    else if (!loaded && !node)
+        free(remedy);
+    } else if (!loaded && !node)
         pf_report_add(report, PF_FINDING_OK, "gpu", NULL,
                       "no NVIDIA GPU in this machine; the processor does the work");
     else

@@ -69,15 +69,17 @@ static void processor(struct pf_report *report, const struct pf_settings *settin
     int here = (int)sysconf(_SC_NPROCESSORS_ONLN), may = here;
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         may = CPU_COUNT(&set);
-    if (settings->threads > may)
-        pf_report_add(report, PF_FINDING_WARN, "cores", "--threads 0 takes one thread per core",
+    if (settings->threads > may) {
+        char *remedy = pf_doctor_set(report, "threads", "0");
+        pf_report_add(report, PF_FINDING_WARN, "cores", remedy,
                       "%d of %d may be used, and %d threads are asked for", may, here,
                       (int)settings->threads);
-    else
+        free(remedy);
+    } else
         pf_report_add(report, PF_FINDING_OK, "cores", NULL, "%d of %d may be used", may, here);
 }
 
-static void memory(struct pf_report *report)
+static void memory(struct pf_report *report, const struct pf_settings *settings)
 {
     /* 24 MP stack within 900 MiB of the worker; beside it, decoding and the page cache. */
     const double enough_mib = 1500;
@@ -99,11 +101,13 @@ static void memory(struct pf_report *report)
         if (limit_mib < available_mib)
             available_mib = limit_mib;
     }
-    if (available_mib < enough_mib)
-        pf_report_add(report, PF_FINDING_WARN, "memory",
-                      "set --open-stacks 1; a 24 MP stack needs about 900 MiB",
-                      "%.0f of %.0f MiB available%s", available_mib, total_mib, note);
-    else
+    if (available_mib < enough_mib) {
+        char *remedy = settings->open_stacks > 1 ? pf_doctor_set(report, "open_stacks", "1") : NULL;
+        pf_report_add(report, PF_FINDING_WARN, "memory", remedy,
+                      "%.0f of %.0f MiB available%s; a 24 MP stack needs about 900", available_mib,
+                      total_mib, note);
+        free(remedy);
+    } else
         pf_report_add(report, PF_FINDING_OK, "memory", NULL, "%.0f of %.0f MiB available%s",
                       available_mib, total_mib, note);
 }
@@ -149,11 +153,13 @@ static void sandbox(struct pf_report *report, const struct pf_settings *settings
     char words[160];
     pf_sandbox_probe(&probe);
     pf_sandbox_words(&probe, words, sizeof(words));
-    if (!settings->sandbox)
+    if (!settings->sandbox) {
+        char *remedy = pf_doctor_set(report, "sandbox", "yes");
         pf_report_add(
-            report, PF_FINDING_WARN, "sandbox", "set sandbox = yes",
+            report, PF_FINDING_WARN, "sandbox", remedy,
             "sandbox = no: a picture that takes over its decoder can do what this user can");
-    else if (!probe.seccomp)
+        free(remedy);
+    } else if (!probe.seccomp)
         pf_report_add(report, PF_FINDING_WARN, "sandbox",
                       "let the container use seccomp and Landlock (docker: no --security-opt "
                       "seccomp= of its own)",
@@ -194,7 +200,7 @@ static void wall_clock(struct pf_report *report)
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings)
 {
     processor(report, settings);
-    memory(report);
+    memory(report, settings);
     pf_doctor_gpu(report, settings);
     programs(report, settings);
     libraries(report);

@@ -44,17 +44,10 @@ static char *existing_part(const char *path)
     return part;
 }
 
-/* "mkdir -p 'DIR'" and the like; the caller frees. */
-static char *command(const char *what, const char *path)
+/* Takes the remedy. */
+static void add_mended(struct pf_report *report, enum pf_finding finding,
+                       const struct pf_doctor_place *place, char *remedy, const char *trouble)
 {
-    return pf_text("%s '%s'", what, path);
-}
-
-static void add_with_command(struct pf_report *report, enum pf_finding finding,
-                             const struct pf_doctor_place *place, const char *what,
-                             const char *trouble)
-{
-    char *remedy = command(what, place->path);
     pf_report_add(report, finding, place->check, remedy, "%s: %s", place->path, trouble);
     free(remedy);
 }
@@ -76,17 +69,61 @@ static int probe_writing(const char *directory)
     return r;
 }
 
-/* Heap, NULL on out of memory. */
-static char *remedy_of_writing(const char *directory, int r)
+/* Heap. What fills a disk is only the user's to know; of what is ours, the caches have a bound. */
+static char *remedy_of_space(const struct pf_report *report, const struct pf_doctor_place *place,
+                             const char *part, int code)
 {
     const struct passwd *user = getpwuid(geteuid());
-    if (r == -EROFS)
-        return pf_text("mount -o remount,rw '%s' (or name another directory)", directory);
-    if (r == -ENOSPC || r == -EDQUOT)
-        return pf_text("du -xhd1 '%s' | sort -h", directory);
-    if (r == -EACCES || r == -EPERM)
-        return pf_text("chown -R '%s' '%s'", user ? user->pw_name : "parfocal", directory);
-    return pf_text("ls -ld '%s'", directory);
+    if (code == -EDQUOT)
+        return pf_text("edquota -u %s", user ? user->pw_name : "parfocal");
+    if (strcmp(place->check, "state") == 0 &&
+        place->settings->views + place->settings->thumbnails > 64) {
+        char *views = pf_doctor_set(report, "views", "32"),
+             *thumbnails = pf_doctor_set(report, "thumbnails", "32"), *both = NULL;
+        if (views && thumbnails)
+            both = pf_text("%s%s%s # MiB of previews and thumbnails", views,
+                           report->file ? " && " : " ", thumbnails);
+        free(views);
+        free(thumbnails);
+        return both;
+    }
+    return pf_doctor_command("du -xhd1", part,
+                             strcmp(place->check, "outbox") == 0
+                                 ? " | sort -h # results that have been fetched may go: parfocal "
+                                   "removes none"
+                             : strcmp(place->check, "spool") == 0
+                                 ? " | sort -h # what has been copied from here may go: parfocal "
+                                   "removes nothing"
+                                 : " | sort -h # or name a directory with more room");
+}
+
+/* Of the state's files the first that may not be written, static; NULL: all may. */
+static const char *closed_file(const char *directory, const char *const *names)
+{
+    const char *closed = NULL;
+    for (; *names && !closed; names++) {
+        char *path = pf_path_join(directory, *names);
+        if (path && access(path, R_OK | W_OK) < 0 && errno != ENOENT)
+            closed = *names;
+        free(path);
+    }
+    return closed;
+}
+
+/* Who has run parfocal as somebody else before has left files there that are not this user's. */
+static bool state_is_foreign(struct pf_report *report, const struct pf_doctor_place *place)
+{
+    static const char *const names[] = {
+        "lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "thumbnails", "views",
+        NULL};
+    const char *closed = closed_file(place->path, names);
+    if (!closed)
+        return false;
+    char *remedy = pf_doctor_own(place->path, names);
+    pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
+                  "%s: %s belongs to somebody else: %s", place->path, closed, strerror(EACCES));
+    free(remedy);
+    return true;
 }
 
 static void examine_target(struct pf_report *report, const struct pf_doctor_place *place)
@@ -106,10 +143,15 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
         strcmp(place->check, "scratch") == 0 ? PF_FINDING_WARN : PF_FINDING_FAIL;
     int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
     if (r < 0) {
-        char *remedy = remedy_of_writing(part, r);
+        char *remedy = r == -ENOSPC || r == -EDQUOT ? remedy_of_space(report, place, part, r)
+                                                    : pf_doctor_let_write(place->path, part, -r);
         pf_report_add(report, failing, place->check, remedy, "%s: cannot write in %s: %s",
                       place->path, part, strerror(-r));
         free(remedy);
+        free(part);
+        return;
+    }
+    if (here && strcmp(place->check, "state") == 0 && state_is_foreign(report, place)) {
         free(part);
         return;
     }
@@ -121,12 +163,14 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
                               ? pf_journal_refuses(mount.magic, *mount.type ? mount.type : NULL)
                               : NULL;
     const char *type = *mount.type ? mount.type : "unknown file system";
-    if (refused)
-        pf_report_add(report, PF_FINDING_FAIL, place->check, "--state /var/lib/parfocal",
+    if (refused) {
+        char *remedy = pf_doctor_set(report, "state", "/var/lib/parfocal/state");
+        pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
                       "%s lies on %s, which does not keep the journal's promises", place->path,
                       refused);
-    else if (free_mib < little_mib) {
-        char *remedy = remedy_of_writing(part, -ENOSPC);
+        free(remedy);
+    } else if (free_mib < little_mib) {
+        char *remedy = remedy_of_space(report, place, part, -ENOSPC);
         pf_report_add(report, free_mib < too_little_mib ? failing : PF_FINDING_WARN, place->check,
                       remedy, "%s: %.0f MiB free (%s)", place->path, free_mib, type);
         free(remedy);
@@ -186,26 +230,18 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     struct pf_mount mount = {0};
     if (stat(path, &st) < 0) {
         int code = errno;
-        add_with_command(report, PF_FINDING_FAIL, place,
-                         code == ENOENT   ? "mkdir -p"
-                         : code == EACCES ? "namei -l" /* which of those above it is closed */
-                                          : "ls -ld",
-                         strerror(code));
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
         return;
     }
     if (!S_ISDIR(st.st_mode)) {
-        add_with_command(report, PF_FINDING_FAIL, place, "ls -ld", "is no folder");
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_command("ls -ld", path, ""),
+                   "is no folder");
         return;
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) < 0) {
         int code = errno;
-        const struct passwd *user = getpwuid(geteuid());
-        char what[96] = "chmod u+rx";
-        if (st.st_uid != geteuid())
-            snprintf(what, sizeof(what), "setfacl -R -m u:%.60s:rX",
-                     user ? user->pw_name : "parfocal");
-        add_with_command(report, PF_FINDING_FAIL, place, what, strerror(code));
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
         if (fd >= 0)
             close(fd);
         return;
@@ -218,11 +254,12 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
         place->settings->poll == PF_POLL_ALWAYS || (place->settings->poll == PF_POLL_AUTO && blind);
     if (polling) {
         /* A share shows what its clients do to none of them: looking is all that there is. */
-        bool share = place->settings->poll == PF_POLL_AUTO;
-        pf_report_add(report, share ? PF_FINDING_WARN : PF_FINDING_OK, place->check,
-                      share ? "set poll_interval = 0.5, or run parfocal where the files are" : NULL,
+        bool slow = place->settings->poll == PF_POLL_AUTO && place->settings->poll_interval > 0.5;
+        char *remedy = slow ? pf_doctor_set(report, "poll_interval", "0.5") : NULL;
+        pf_report_add(report, slow ? PF_FINDING_WARN : PF_FINDING_OK, place->check, remedy,
                       "%s: readable (%s); polled every %g s, for inotify sees nothing there", path,
                       type, place->settings->poll_interval);
+        free(remedy);
         return;
     }
     bool whole = true;
@@ -236,10 +273,12 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
                       "sysctl --system",
                       "%s: %d%s folders, and this user may watch %ld; beyond that it polls", path,
                       folders, whole ? "" : " or more", most);
-    else if (blind)
-        pf_report_add(report, PF_FINDING_WARN, place->check, "--poll auto",
+    else if (blind) {
+        char *remedy = pf_doctor_set(report, "poll", "auto");
+        pf_report_add(report, PF_FINDING_WARN, place->check, remedy,
                       "%s: inotify does not see what others write on %s", path, type);
-    else
+        free(remedy);
+    } else
         pf_report_add(report, PF_FINDING_OK, place->check, NULL,
                       "%s: readable (%s); inotify, %d%s folder%s of %ld watches", path, type,
                       folders, whole ? "" : " or more", folders == 1 ? "" : "s", most);
@@ -278,16 +317,18 @@ static void examine_scratch(struct pf_report *report, const struct pf_doctor_pla
     struct pf_mount mount = {0};
     struct stat st;
     if (stat(place->path, &st) < 0 && errno == ENOENT) {
-        add_with_command(report, PF_FINDING_WARN, place, "mkdir -p",
-                         "is not there: bursts that need more memory than there is fail");
+        add_mended(report, PF_FINDING_WARN, place, pf_doctor_let_write(place->path, "", EACCES),
+                   "is not there: bursts that need more memory than there is fail");
         return;
     }
     pf_mount_of(place->path, &mount, NULL);
-    if (mount.magic == TMPFS_MAGIC || mount.magic == RAMFS_MAGIC)
-        pf_report_add(report, PF_FINDING_WARN, place->check, "--scratch /var/tmp",
+    if (mount.magic == TMPFS_MAGIC || mount.magic == RAMFS_MAGIC) {
+        char *remedy = pf_doctor_set(report, "scratch", "/var/tmp");
+        pf_report_add(report, PF_FINDING_WARN, place->check, remedy,
                       "%s lies in memory itself (%s): bursts that need more than there is fail",
                       place->path, mount.type);
-    else
+        free(remedy);
+    } else
         examine_target(report, place);
 }
 
@@ -296,10 +337,12 @@ static void watch_limits(struct pf_report *report)
     long instances = limit_of_inotify("max_user_instances"),
          watches = limit_of_inotify("max_user_watches"),
          events = limit_of_inotify("max_queued_events");
-    if (watches < 0)
-        pf_report_add(report, PF_FINDING_WARN, "inotify", "--poll always",
+    if (watches < 0) {
+        char *remedy = pf_doctor_set(report, "poll", "always");
+        pf_report_add(report, PF_FINDING_WARN, "inotify", remedy,
                       "not in this kernel; folders are polled");
-    else if (watches < 8192 || instances < 16)
+        free(remedy);
+    } else if (watches < 8192 || instances < 16)
         pf_report_add(
             report, PF_FINDING_WARN, "inotify",
             "sysctl -w fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128",

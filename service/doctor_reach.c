@@ -51,8 +51,8 @@ static void examine_address(struct pf_report *report, const struct pf_doctor_pla
         why = look_up(host);
     }
     if (why)
-        remedy = host ? pf_text("getent hosts '%s' # no line: mend it in %s, or /etc/resolv.conf",
-                                host, place->check)
+        remedy = host ? pf_doctor_command("getent hosts", host,
+                                          " # no line: mend it in the hook, or /etc/resolv.conf")
                       : pf_text("set %s to https://HOST/PATH", place->check);
     if (why)
         pf_report_add(report, PF_FINDING_WARN, place->check, remedy, "%s: %s", name, why);
@@ -95,12 +95,11 @@ static void examine_program(struct pf_report *report, const struct pf_doctor_pla
     found = find_program(words[0]);
     if (!found) {
         remedy = strchr(words[0], '/')
-                     ? pf_text("ls -l '%s'", words[0])
-                     : pf_text("apt-get install '%s' # or name its whole path", words[0]);
+                     ? pf_doctor_command("ls -l", words[0], "")
+                     : pf_doctor_command("apt-get install", words[0], " # or name its whole path");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s is not there", words[0]);
     } else if (stat(found, &st) < 0 || !S_ISREG(st.st_mode) || access(found, X_OK) < 0) {
-        remedy =
-            S_ISREG(st.st_mode) ? pf_text("chmod a+rx '%s'", found) : pf_text("ls -ld '%s'", found);
+        remedy = pf_doctor_command(S_ISREG(st.st_mode) ? "chmod a+rx" : "ls -ld", found, "");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
                       "%s cannot be run by this user", found);
     } else {
@@ -188,7 +187,7 @@ static void examine_broker(struct pf_report *report, const struct pf_doctor_plac
     }
     if (*settings->mqtt_password_file &&
         pf_secret_text_of_file(settings->mqtt_password_file, password, &err) < 0) {
-        remedy = pf_text("ls -l '%s'", settings->mqtt_password_file);
+        remedy = pf_doctor_command("ls -l", settings->mqtt_password_file, "");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s", err.text);
         free(remedy);
         return;
@@ -200,14 +199,15 @@ static void examine_broker(struct pf_report *report, const struct pf_doctor_plac
     if (answer.given && answer.code) { /* MQTT 3.1.1, section 3.2.2.3 */
         bool login = answer.code == 4 || answer.code == 5;
         remedy =
-            login ? pf_text("mosquitto_passwd /etc/mosquitto/passwd '%s' # at the broker; or mend "
-                            "mqtt_user and mqtt_password_file",
-                            *settings->mqtt_user ? settings->mqtt_user : "USER")
+            login ? pf_doctor_command("mosquitto_passwd /etc/mosquitto/passwd",
+                                      *settings->mqtt_user ? settings->mqtt_user : "USER",
+                                      " # at the broker; or mend mqtt_user and mqtt_password_file")
                   : pf_text("journalctl -u mosquitto # at the broker");
         pf_report_add(report, PF_FINDING_WARN, place->check, remedy, "%s:%d: %s", host, port,
                       mosquitto_connack_string(answer.code));
     } else if (!answer.given) {
-        remedy = r == MOSQ_ERR_EAI ? pf_text("getent hosts '%s' # no line: mend it in mqtt", host)
+        remedy = r == MOSQ_ERR_EAI
+                     ? pf_doctor_command("getent hosts", host, " # no line: mend it in mqtt")
                  : r == MOSQ_ERR_TLS
                      ? pf_text("openssl s_client -connect '%s:%d' # or mend mqtt_tls, "
                                "mqtt_ca_file",

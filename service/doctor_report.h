@@ -19,12 +19,32 @@ enum pf_finding {
 struct pf_report {
     json_t *findings; /* array of {check, finding, text, remedy} in the order they were made */
     bool lost;        /* out of memory: a finding is missing */
+    const char *file; /* the configuration that was read, borrowed; NULL: none */
 };
 
 /* Adds a finding. remedy: a command, or a sentence; NULL when there is nothing to mend. */
 void pf_report_add(struct pf_report *report, enum pf_finding finding, const char *check,
                    const char *remedy, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* ---- remedies: the caller's; NULL on out of memory ---- */
+
+/* A text as one word for a shell, whatever it holds. */
+char *pf_doctor_quoted(const char *text);
+
+/* "BEFORE 'PATH'AFTER". */
+char *pf_doctor_command(const char *before, const char *path, const char *after);
+
+/* Gives a key another value in the configuration that was read; where none was, the option. */
+char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value);
+
+/* Lets this user read a folder, or write in a directory of which `part` is what exists. code: why it
+ * cannot, an errno. */
+char *pf_doctor_let_read(const char *path, int code);
+char *pf_doctor_let_write(const char *path, const char *part, int code);
+
+/* Gives this user what is there of these names. */
+char *pf_doctor_own(const char *directory, const char *const *names);
 
 /* First line of a file, without its end; false when it cannot be read. */
 bool pf_doctor_first_line(const char *path, char *line, size_t size);

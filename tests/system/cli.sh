@@ -186,7 +186,7 @@ test_doctor_refuses_a_state_on_fuse()
     bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
     expect_status 1 "$PARFOCAL" doctor --state "$T/mnt/state"
     grep -q '^FAIL  state ' out
-    grep -q -- '--state /var/lib/parfocal' out
+    grep -q -- '--state=/var/lib/parfocal/state' out
 }
 
 test_doctor_is_not_held_by_a_dead_mount()

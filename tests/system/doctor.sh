@@ -4,23 +4,40 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/broker.bash"
 
-# staged SCRIPT [OPTIONS...]: the doctor in a namespace in which the script has run; its words are in out
+# staged SCRIPT [OPTIONS...]: the doctor in a namespace in which the script has run; its words are in out. With
+# mend=CHECK, what it says mends that check is done there, and it looks again: out, the first time in before.
 staged()
 {
     local script=$1 status=0
     shift
     [ "$(id -u)" -eq 0 ] || skip 'needs root for a mount namespace'
-    unshare -m true 2>/dev/null || skip 'no mount namespace can be made'
-    unshare -m bash -eu -c "mount --make-rprivate /; $script"'; exec "$@"' bash \
-        "$PARFOCAL" doctor --outbox "$T/outbox" --state "$T/state" "$@" >out 2>err </dev/null || status=$?
-    [ $status -le 1 ] && [ -s out ] || { cat err; skip "cannot be staged here: $(tail -n 1 err)"; }
-    return 0
+    unshare -m bash -c 'mount --make-rprivate / && mount -t tmpfs none /mnt' 2>/dev/null || skip 'no mount namespace can be made'
+    rm -f staged
+    set -- "$PARFOCAL" doctor --outbox "$T/outbox" --state "$T/state" "$@"
+    unshare -m bash -eu -c "mount --make-rprivate /; $script"'
+        : >"$0/staged"
+        if [ -n "${mend-}" ]; then
+            "$@" >"$0/before" || [ $? -eq 1 ]
+            remedy=$(grep -aEA1 "^(FAIL|warn)  *$mend " "$0/before" | sed -n "s/^ *-> //p" | head -n 1)
+            eval "$remedy" >"$0/mended" 2>&1 || { cat "$0/mended" >&2; exit 99; }
+        fi
+        exec "$@"' "$T" "$@" >out 2>err </dev/null || status=$?
+    [ -e staged ] || skip "cannot be staged here: $(tail -n 1 err)"
+    [ $status -ne 99 ] || fail "what mends $mend does not: $(cat err; grep -aA1 "$mend" before)"
+    # Whatever it finds: neither a crash nor words that it does not understand.
+    [ $status -le 1 ] && [ -s out ] || { cat out err; fail "status $status of the doctor: $(tail -n 1 err)"; }
 }
 
 # finds FINDING CHECK TEXT COMMAND: the line of the check, and what mends it in the next one
 finds()
 {
     grep -aEA1 "^$1  *$2 .*$3" out | grep -aqE -- "-> .*$4" || { cat out; fail "no word of $2: $3, $4"; }
+}
+
+# What mends the check.
+remedy_of()
+{
+    grep -aEA1 "^(FAIL|warn)  *$1 " out | sed -n 's/^ *-> //p' | head -n 1
 }
 
 card='mkdir -p /sys/bus/pci/devices 2>/dev/null || true; mount -t tmpfs none /sys/bus/pci/devices
@@ -44,7 +61,7 @@ test_no_gpu()
     staged 'mount -t tmpfs none /sys/bus/pci/devices'
     grep -q '^ok    gpu .*no NVIDIA GPU' out || fail "$(cat out)"
     staged 'mount -t tmpfs none /sys/bus/pci/devices' --device cuda
-    finds FAIL gpu 'device = cuda, but' 'set device = auto'
+    finds FAIL gpu 'device = cuda, but' '--device=auto'
 }
 
 test_a_card_without_a_driver()
@@ -125,9 +142,21 @@ test_a_network_mount_under_polling()
     mkdir low mnt
     bindfs --no-allow-other low mnt 2>why || skip "bindfs: $(cat why)"
     expect_status 0 "$PARFOCAL" doctor --source "folder:$T/mnt"
-    finds warn source 'mnt: readable .*polled every 2 s' 'poll_interval'
+    finds warn source 'mnt: readable .*polled every 2 s' '--poll-interval=0.5'
     expect_status 0 "$PARFOCAL" doctor --source "folder:$T/mnt" --poll never
-    finds warn source 'inotify does not see' 'poll auto'
+    finds warn source 'inotify does not see' '--poll=auto'
+    # A configuration has its line changed, or gets one.
+    printf '%s\n' '# mine' "source = folder:$T/mnt" 'poll-interval = 3' "outbox = $T/o" "state = $T/s" >"it's.conf"
+    expect_status 0 "$PARFOCAL" doctor -c "it's.conf"
+    finds warn source 'mnt: readable .*polled every 3 s' "sed -i .* 'it'\\\\''s.conf'"
+    eval "$(remedy_of source)"
+    grep -qx 'poll_interval = 0.5' "it's.conf" || fail "$(cat "it's.conf")"
+    sed -i '/^poll/d' "it's.conf"
+    expect_status 0 "$PARFOCAL" doctor "--config=it's.conf"
+    eval "$(remedy_of source)"
+    expect_status 0 "$PARFOCAL" doctor -c"it's.conf"
+    grep -q '^ok    source .*polled every 0.5 s' out || fail "$(cat out)"
+    [ "$(grep -c . "it's.conf")" -eq 5 ] || fail "$(cat "it's.conf")"
 }
 
 test_elastix_missing()
@@ -140,34 +169,112 @@ test_elastix_missing()
 test_a_full_disk()
 {
     staged "mkdir $T/small; mount -t tmpfs -o size=1m none $T/small" --outbox "$T/small/outbox"
-    finds FAIL outbox 'small/outbox: [01] MiB free' "du -xhd1 '$T/small'"
+    finds FAIL outbox 'small/outbox: [01] MiB free' "du -xhd1 '$T/small' .*results that have been fetched may go"
     rmdir small
     staged "mkdir $T/small; mount -t tmpfs -o size=1m none $T/small
         head -c 2M /dev/zero >$T/small/all 2>/dev/null || true" --state "$T/small"
-    finds FAIL state 'small: (cannot write|0 MiB free)' "du -xhd1 '$T/small'"
+    finds FAIL state 'small: (cannot write|0 MiB free)' '--views=32 --thumbnails=32 # MiB'
+    # Where they have a bound already, something else fills it.
+    staged "mount -t tmpfs -o size=1m none $T/small" --state "$T/small" --views 32 --thumbnails 32
+    finds FAIL state 'small: [01] MiB free' "du -xhd1 '$T/small'"
 }
 
 test_a_disk_that_is_read_only()
 {
-    staged "mkdir $T/fixed; mount -t tmpfs -o ro none $T/fixed" --outbox "$T/fixed/outbox"
-    finds FAIL outbox 'Read-only file system' 'mount -o remount,rw'
+    mkdir fixed
+    local odd=$T/"it's \"fixed\""
+    mkdir "$odd"
+    staged "mount -t tmpfs -o ro none $T/fixed" --outbox "$T/fixed/outbox"
+    finds FAIL outbox 'Read-only file system' "mount -o remount,rw '$T/fixed' "
+    # Not the directory, but what is mounted there is to be mounted otherwise; quotes are nobody's.
+    mend=outbox staged "mount -t tmpfs none \"\$(printf '%b' '$T/it\\x27s \\x22fixed\\x22')\"
+        cd \"\$(printf '%b' '$T/it\\x27s \\x22fixed\\x22')\"; mkdir -p a/b; mount -o remount,ro . ; cd /" --outbox "$odd/a/b/c"
+    grep -q '^ok    outbox ' out || fail "$(cat before out)"
 }
 
-test_wrong_permissions()
+# as_somebody OPTIONS...: the doctor as a user without any rights, in $open where that one can go
+as_somebody()
+{
+    local status=0
+    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" doctor "$@" >out 2>&1 </dev/null || status=$?
+    [ $status -ne 126 ] && [ $status -ne 127 ] || skip "nobody cannot run it here: $(head -n 1 out)"
+    [ $status -le 1 ] || fail "status $status: $(cat out)"
+}
+
+open_to_somebody()
 {
     need setpriv
     [ "$(id -u)" -eq 0 ] || skip 'needs root to become somebody else'
     # Where somebody else can go to: the tests' own directories are closed.
-    local status=0 open
     open=$(mktemp -d /tmp/doctor-XXXXXX)
     at_end rm -rf "$open"
     chmod 755 "$open"
-    mkdir -m 700 "$open/closed" "$open/in"
-    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" doctor --source "folder:$open/in" \
-        --outbox "$open/closed" --state "$open/closed/state" >out 2>&1 || status=$?
-    [ $status -eq 1 ] || skip "nobody cannot run it here: $(head -n 1 out)"
-    finds FAIL outbox 'Permission denied' "chown -R 'nobody' '$open/closed'"
-    finds FAIL source 'in: Permission denied' "setfacl -R -m u:nobody:rX '$open/in'"
+}
+
+test_wrong_permissions()
+{
+    local open check
+    open_to_somebody
+    mkdir -m 700 "$open/closed" "$open/in" "$open/out"
+    mkdir -m 755 "$open/above"
+    as_somebody --source "folder:$open/in" --outbox "$open/out" --state "$open/above/state"
+    finds FAIL outbox 'Permission denied' "setfacl -m u:nobody:rwx,d:u:nobody:rwx '$open/out'"
+    finds FAIL source 'in: Permission denied' "setfacl -R -m u:nobody:rX,d:u:nobody:rX '$open/in'"
+    finds FAIL state 'Permission denied' "install -d -o nobody -g nogroup '$open/above/state'"
+    ! grep -q -- '-> .*chown' out || fail 'it gives a directory away'
+    # A directory far above is nobody's to be had.
+    as_somebody --outbox /parfocal-stacks/out --state "$open/closed/deep/state" --source "folder:$open/closed/in"
+    finds FAIL outbox 'cannot write in /: Permission denied' "install -d -o nobody -g nogroup '/parfocal-stacks/out'"
+    finds FAIL state 'Permission denied' "setfacl -m u:nobody:x '$open/closed'"
+    finds FAIL source 'Permission denied' "setfacl -m u:nobody:x '$open/closed'"
+    # One's own is mended without anybody's help.
+    mkdir -m 500 "$open/own"
+    mkdir -m 300 "$open/ownin"
+    chown 65534 "$open/own" "$open/ownin"
+    as_somebody --outbox "$open/own" --source "folder:$open/ownin" --state "$open/own/s"
+    finds FAIL outbox 'Permission denied' "chmod u.rwx '$open/own'"
+    finds FAIL source 'Permission denied' "chmod u.rx '$open/ownin'"
+}
+
+# What is said is done, and then it is well; frames and results that come later are reached too.
+test_what_is_said_of_permissions_mends_them()
+{
+    local open check
+    open_to_somebody
+    need setfacl
+    local odd="$open/it's *here"
+    mkdir -m 700 "$odd" "$odd/in" "$odd/out"
+    set -- --source "folder:$odd/in" --outbox "$odd/out" --state "$odd/new/state"
+    as_somebody "$@"
+    eval "$(remedy_of source | sed 's/^apt-get[^&]*&& //')" # the directory above
+    for check in source outbox state; do
+        as_somebody "$@"
+        [ -n "$(remedy_of $check)" ] || fail "no remedy of $check: $(cat out)"
+        eval "$(remedy_of $check | sed 's/^apt-get[^&]*&& //')"
+    done
+    as_somebody "$@"
+    ! grep -E '^(FAIL|warn) .*(source|outbox|state) ' out || fail "$(cat out)"
+    mkdir "$odd/in/later"
+    echo a >"$odd/in/later/frame"
+    setpriv --reuid 65534 --regid 65534 --clear-groups cat "$odd/in/later/frame" >/dev/null || fail 'what came later is closed'
+    [ "$(stat -c %U "$odd" "$odd/in" "$odd/out" | sort -u)" = root ] || fail 'it has another owner'
+    [ "$(stat -c %U "$odd/new" "$odd/new/state" | paste -sd ' ')" = 'root nobody' ] || fail 'not its directory alone'
+}
+
+test_a_state_that_somebody_else_has_begun()
+{
+    local open
+    open_to_somebody
+    mkdir -m 777 "$open/state" "$open/outbox"
+    touch "$open/state/lock" "$open/state/journal.sqlite" "$open/state/not-ours"
+    chmod 600 "$open"/state/*
+    as_somebody --outbox "$open/outbox" --state "$open/state"
+    finds FAIL state 'lock belongs to somebody else' \
+        "chown nobody:nogroup '$open/state/lock' '$open/state/journal.sqlite'$"
+    eval "$(remedy_of state)"
+    as_somebody --outbox "$open/outbox" --state "$open/state"
+    ! grep -q '^FAIL  state' out || fail "$(cat out)"
+    [ "$(stat -c %U "$open/state/not-ours")" = root ] || fail 'it takes more than its own'
 }
 
 test_a_clock_that_is_off()
@@ -197,9 +304,9 @@ S
 test_scratch_that_cannot_be_used()
 {
     expect_status 0 "$PARFOCAL" doctor --outbox "$T/o" --state "$T/s" --scratch "$T/none"
-    finds warn scratch 'none: is not there' "mkdir -p '$T/none'"
+    finds warn scratch 'none: is not there' "install -d -o root -g root '$T/none'"
     staged "mkdir $T/small; mount -t tmpfs -o size=1m none $T/small" --scratch "$T/small"
-    finds warn scratch 'small lies in memory itself' 'scratch /var/tmp'
+    finds warn scratch 'small lies in memory itself' '--scratch=/var/tmp'
     staged "mkdir -p $T/fixed; mount --bind $T/fixed $T/fixed; mount -o remount,bind,ro $T/fixed" --scratch "$T/fixed"
     finds warn scratch 'fixed: cannot write.*Read-only' "mount -o remount,rw '$T/fixed'"
     expect_status 0 "$PARFOCAL" doctor --outbox "$T/o" --state "$T/s" --scratch "$ROOT"

@@ -1,0 +1,212 @@
+/* The commands that mend what the doctor finds. They are made where the path was examined: by the user whom
+ * it is to serve, and whose name they hold. None of them takes a directory away from whom it belongs to. */
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/mount.h"
+#include "config/base/text.h"
+#include "service/doctor_report.h"
+
+/* Debian has it not from the start. */
+#define SETFACL "apt-get install -y acl && setfacl"
+
+/* 'it'\''s', or $'...' with control characters, which have no place on a terminal. */
+char *pf_doctor_quoted(const char *text)
+{
+    char *quoted = malloc(4 * strlen(text) + 4), *to = quoted;
+    bool plain = true;
+    for (const char *at = text; *at; at++)
+        plain &= !iscntrl((unsigned char)*at);
+    if (!quoted)
+        return NULL;
+    to += sprintf(to, plain ? "'" : "$'");
+    for (const char *at = text; *at; at++) {
+        if (iscntrl((unsigned char)*at))
+            to += sprintf(to, "\\x%02x", (unsigned char)*at);
+        else if (*at == '\'')
+            to += sprintf(to, plain ? "'\\''" : "\\'");
+        else if (*at == '\\' && !plain)
+            to += sprintf(to, "\\\\");
+        else
+            *to++ = *at;
+    }
+    strcpy(to, "'");
+    return quoted;
+}
+
+char *pf_doctor_command(const char *before, const char *path, const char *after)
+{
+    char *quoted = pf_doctor_quoted(path);
+    char *text = quoted ? pf_text("%s %s%s", before, quoted, after) : NULL;
+    free(quoted);
+    return text;
+}
+
+/* Whether a line of the configuration gives the key, which may be written with - as well. */
+static bool file_has(const char *file, const char *key)
+{
+    FILE *stream = fopen(file, "re");
+    char *line = NULL;
+    size_t capacity = 0;
+    bool found = false;
+    while (stream && !found && getline(&line, &capacity, stream) > 0) {
+        const char *at = line + strspn(line, " \t"), *wanted = key;
+        for (; *wanted && (*at == *wanted || (*at == '-' && *wanted == '_')); at++)
+            wanted++;
+        at += strspn(at, " \t");
+        found = !*wanted && *at == '=';
+    }
+    free(line);
+    if (stream)
+        fclose(stream);
+    return found;
+}
+
+/* The key with something else for each '_'; heap. */
+static char *spelt(const char *key, const char *underscore)
+{
+    char *name = malloc(strlen(key) * strlen(underscore) + 1), *to = name;
+    for (; name && *key; key++) {
+        if (*key == '_')
+            to = stpcpy(to, underscore);
+        else
+            *to++ = *key;
+    }
+    if (name)
+        *to = '\0';
+    return name;
+}
+
+char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value)
+{
+    const char *file = report->file;
+    bool there = file && file_has(file, key);
+    char *name = spelt(key, there ? "[-_]" : file ? "_" : "-"), *before = NULL, *text = NULL;
+    if (name && !file)
+        text = pf_text("--%s=%s", name, value);
+    else if (name && there)
+        before = pf_text("sed -i -E 's|^\\s*%s\\s*=.*|%s = %s|'", name, key, value);
+    else if (name)
+        before = pf_text("echo '%s = %s' >>", key, value);
+    if (before)
+        text = pf_doctor_command(before, file, "");
+    free(before);
+    free(name);
+    return text;
+}
+
+/* Of whom the path is examined for. */
+static void own_names(char *user, char *group, size_t size)
+{
+    const struct passwd *is = getpwuid(geteuid());
+    const struct group *in = getgrgid(getegid());
+    snprintf(user, size, "%u", (unsigned)geteuid());
+    snprintf(group, size, "%u", (unsigned)getegid());
+    if (is)
+        snprintf(user, size, "%s", is->pw_name);
+    if (in)
+        snprintf(group, size, "%s", in->gr_name);
+}
+
+/* The first of the directories above it into which this user may not go, heap; NULL: there is none. */
+static char *closed_above(const char *path)
+{
+    char *part = strdup(path);
+    for (char *slash = part && *part ? strchr(part + 1, '/') : NULL; slash;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (access(part, X_OK) < 0 && errno == EACCES)
+            return part;
+        *slash = '/';
+    }
+    free(part);
+    return NULL;
+}
+
+/* Rights in a directory as an entry in its list: those of everybody else, and its owner, stay. */
+static char *let_in(const char *path, const char *rights)
+{
+    char user[128], group[128], *quoted = pf_doctor_quoted(path), *text = NULL;
+    own_names(user, group, sizeof(user));
+    if (quoted)
+        text = strcmp(rights, "x") == 0 /* of those above: nothing of what else is in them */
+                   ? pf_text(SETFACL " -m u:%s:x %s", user, quoted)
+                   : pf_text(SETFACL " %s-m u:%s:%s,d:u:%s:%s %s",
+                             strcmp(rights, "rX") == 0 ? "-R " : "", user, rights, user, rights,
+                             quoted);
+    free(quoted);
+    return text;
+}
+
+static bool is_own(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
+char *pf_doctor_let_read(const char *path, int code)
+{
+    if (code == ENOENT)
+        return pf_doctor_command("mkdir -p", path, "");
+    if (code != EACCES)
+        return pf_doctor_command("ls -ld", path, "");
+    char *closed = closed_above(path), *text;
+    if (closed)
+        text = let_in(closed, "x");
+    else if (is_own(path))
+        text = pf_doctor_command("chmod u+rx", path, "");
+    else
+        text = let_in(path, "rX");
+    free(closed);
+    return text;
+}
+
+char *pf_doctor_let_write(const char *path, const char *part, int code)
+{
+    char user[128], group[128], before[300];
+    struct pf_mount mount = {0};
+    if (code == EROFS && pf_mount_of(part, &mount, NULL) == 0 && *mount.point)
+        return pf_doctor_command("mount -o remount,rw", mount.point,
+                                 " # or name another directory");
+    if (code == EPERM)
+        return pf_doctor_command("chattr -ia", part, "");
+    if (code != EACCES)
+        return pf_doctor_command("ls -ld", part, "");
+    char *closed = closed_above(part), *text;
+    own_names(user, group, sizeof(user));
+    snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
+    if (closed)
+        text = let_in(closed, "x");
+    else if (strcmp(part, path) != 0)
+        text = pf_doctor_command(before, path, "");
+    else if (is_own(path))
+        text = pf_doctor_command("chmod u+rwx", path, "");
+    else
+        text = let_in(path, "rwx");
+    free(closed);
+    return text;
+}
+
+char *pf_doctor_own(const char *directory, const char *const *names)
+{
+    char user[128], group[128], *text;
+    own_names(user, group, sizeof(user));
+    text = pf_text("chown %s:%s", user, group);
+    for (; text && *names; names++) {
+        char *path = pf_text("%s/%s", directory, *names);
+        char *longer = path && access(path, F_OK) == 0 ? pf_doctor_command(text, path, "") : NULL;
+        free(path);
+        if (longer) {
+            free(text);
+            text = longer;
+        }
+    }
+    return text;
+}
