@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timex.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config/base/sandbox.h"
@@ -169,34 +167,6 @@ static void sandbox(struct pf_report *report, const struct pf_settings *settings
                       "of the children that read pictures: %s", words);
 }
 
-/* The year in which this program was built: a clock before it is wrong. */
-static int built_year(void)
-{
-    static const char date[] = __DATE__; /* "Nov 28 2026" */
-    return atoi(date + 7);
-}
-
-static void wall_clock(struct pf_report *report)
-{
-    char text[64];
-    struct tm local;
-    struct timex state = {0};
-    time_t now = time(NULL);
-    localtime_r(&now, &local);
-    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
-    int year = local.tm_year + 1900;
-    bool kept = adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
-    if (year < built_year() || year > built_year() + 50)
-        pf_report_add(report, PF_FINDING_WARN, "clock", "timedatectl set-ntp true",
-                      "%s cannot be right: this program is of %d; results would carry it", text,
-                      built_year());
-    else if (kept)
-        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s, kept right by the network", text);
-    else
-        pf_report_add(report, PF_FINDING_OK, "clock", "timedatectl set-ntp true",
-                      "%s; nothing in this system keeps it right", text);
-}
-
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings)
 {
     processor(report, settings);
@@ -205,5 +175,5 @@ void pf_doctor_machine(struct pf_report *report, const struct pf_settings *setti
     programs(report, settings);
     libraries(report);
     sandbox(report, settings);
-    wall_clock(report);
+    pf_doctor_clock(report, settings);
 }

@@ -52,6 +52,9 @@ bool pf_doctor_first_line(const char *path, char *line, size_t size);
 /* Processor, memory, GPU, camera, elastix, libraries, clock. */
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings);
 
+/* The clock, beside what the state directory says of the time; part of pf_doctor_machine(). */
+void pf_doctor_clock(struct pf_report *report, const struct pf_settings *settings);
+
 /* The GPU with its driver; part of pf_doctor_machine(). */
 void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings);
 

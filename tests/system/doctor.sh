@@ -281,8 +281,42 @@ test_a_clock_that_is_off()
 {
     need faketime
     [ -z "$SAN" ] || skip 'faketime and sanitizers both want to be first'
-    faketime '2001-01-01' "$PARFOCAL" doctor >out 2>&1 || true
-    finds warn clock '2001-01-01 .* cannot be right' 'timedatectl set-ntp true'
+    # By years, and by a week: what is older than the program cannot be now.
+    for ago in '2001-01-01' "$(date -d "@$(($(stat -c %Y "$PARFOCAL") - 8 * 86400))" +%F)"; do
+        faketime "$ago" "$PARFOCAL" doctor >out 2>&1 || true
+        finds warn clock "$ago .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
+    done
+}
+
+# Behind what was there before: a board without a battery, which goes on from when it was switched off.
+test_a_clock_that_is_behind_the_journal()
+{
+    mkdir state
+    touch -d '3 hours' state/journal.sqlite
+    expect_status 0 "$PARFOCAL" doctor --state "$T/state"
+    finds warn clock ' cannot be right: parfocal has written its journal at 20' 'timedatectl|chronyc|ntpq'
+    touch -d '3 hours ago' state/journal.sqlite
+    expect_status 0 "$PARFOCAL" doctor --state "$T/state"
+    ! grep -a '^warn  clock .*cannot be right' out || fail 'it is taken for wrong'
+}
+
+test_a_clock_that_nothing_keeps()
+{
+    need sleep
+    local booted='mount -t tmpfs none /run; mkdir -p /run/systemd/system'
+    staged "$booted"
+    ! grep -q '^ok    clock .*kept right by the network' out || skip 'this clock is kept'
+    finds warn clock 'nothing in this system keeps it right|has not set it' 'timedatectl|chronyc|ntpq'
+    cp "$(command -v sleep)" chronyd
+    staged "$booted; $T/chronyd 60 & echo \$! >$T/keeper; sleep 0.3"
+    kill "$(cat keeper)"
+    finds warn clock 'chronyd runs, and has not set it' 'chronyc tracking'
+    # What timesyncd leaves once it has set it.
+    staged "$booted; mkdir /run/systemd/timesync; touch /run/systemd/timesync/synchronized"
+    grep -q '^ok    clock .*kept right by the network' out || fail "$(cat out)"
+    # In a container it is not this system's to keep.
+    staged "$booted; touch /run/systemd/container"
+    grep -q '^ok    clock .*in a container that is for the machine around it' out || fail "$(cat out)"
 }
 
 test_an_old_libevent()
