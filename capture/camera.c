@@ -12,10 +12,13 @@
 #include <xxhash.h>
 
 #include "capture/camera_internal.h"
+#include "capture/confine.h"
+#include "capture/holder.h"
 #include "capture/input.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
+#include "config/base/sandbox.h"
 #include "config/base/text.h"
 #include "config/base/time.h"
 
@@ -40,6 +43,12 @@ void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
 {
     if (!camera->failure)
         camera->failure = pf_fail_errno(&camera->failure_error, code, "%s", what);
+}
+
+void pf_camera_end_if_confined(struct pf_camera *camera)
+{
+    if (pf_sandbox_is_stale(camera->spool))
+        pf_camera_fail(camera, ESTALE, camera->spool);
 }
 
 void pf_camera_send(struct pf_camera *camera, json_t *report)
@@ -144,9 +153,27 @@ void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing)
     pf_camera_status(camera, "degraded", "%s; the link is opened again", err.text);
 }
 
+/* Before anything is heard of a camera. The directory of USB's devices comes with the first USB there is:
+ * rules cannot name it before. */
+static void confine(struct pf_camera *camera)
+{
+    struct pf_error err = {0};
+    const char *const own[] = {camera->spool, getenv("HOME"), NULL};
+    int r = camera->settings->sandbox ? pf_confine_camera(camera->source, own, &err) : 0;
+    camera->confined = r == 0;
+    if (r < 0 && r != -ENODEV && !camera->failure) {
+        camera->failure = r;
+        camera->failure_error = err;
+    }
+}
+
 static void connect(struct pf_camera *camera)
 {
     struct pf_error err = {0};
+    if (!camera->confined)
+        confine(camera);
+    if (camera->failure)
+        return;
     pf_camera_forget_memory(camera);
     int r = pf_camera_open(camera, &err);
     int64_t now_ms = pf_monotonic_ms();
@@ -156,6 +183,7 @@ static void connect(struct pf_camera *camera)
         camera->next_try_ms = now_ms + (waits ? SCAN_MS : camera->try_wait_ms);
         pf_camera_status(camera, "missing", "%s; it is looked for again", err.text);
         announce(camera);
+        pf_camera_end_if_confined(camera);
         return;
     }
     pf_camera_scan_spool(camera);
@@ -462,7 +490,8 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
                                .which = pf_settings_camera(source),
                                .compare_ms = PF_CAMERA_NEVER_MS,
                                .free_kb = -1,
-                               .battery_percent = -1};
+                               .battery_percent = -1,
+                               .holder_fd = -1};
     struct pf_jsonl_reader *reader = NULL;
     bool has_input;
     int input_fd = -1;
@@ -478,6 +507,8 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     r = pf_make_directories(camera.spool, err);
     if (r < 0)
         goto out;
+    if (settings->sandbox)
+        camera.holder_fd = pf_holder_start();
     camera.started = camera.by_hand = pf_input_is_by_hand(&has_input);
     if (has_input)
         r = input_fd = move_input(err);
@@ -486,6 +517,8 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
 out:
     if (input_fd >= 0)
         close(input_fd);
+    if (camera.holder_fd >= 0)
+        close(camera.holder_fd);
     pf_camera_close(&camera);
     if (camera.context)
         gp_context_unref(camera.context);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "capture/camera_internal.h"
-#include "capture/frame.h"
+#include "capture/look.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -137,6 +137,7 @@ static void trouble(struct pf_camera *camera, struct pf_camera_file *file, const
     pf_log_warning("%s/%s: %s; it is tried again", file->folder, file->name, reason);
     report(camera, "trouble", file->path, reason, 0);
     again(file, PATIENT_MS);
+    pf_camera_end_if_confined(camera);
 }
 
 static void reject(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
@@ -307,7 +308,7 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
         pf_camera_forget(camera, file);
 }
 
-/* As pf_frame_look; the service hears of it before and after: who dies in between dies by it. */
+/* As pf_look; the service hears of it before and after: who dies in between dies by it. */
 static int look_at(struct pf_camera *camera, const char *of, const char *path,
                    const struct stat *st, struct pf_frame *ret, struct pf_error *err)
 {
@@ -315,7 +316,7 @@ static int look_at(struct pf_camera *camera, const char *of, const char *path,
     if (!camera->by_hand)
         pf_camera_send(camera, json_pack("{s:s, s:o, s:I}", "event", "looking", "path",
                                          pf_json_bytes(of), "size_bytes", (json_int_t)st->st_size));
-    int r = pf_frame_look(path, camera->source, &stamp, ret, err);
+    int r = pf_look(camera->settings, path, camera->source, &stamp, ret, err);
     if (!r && !camera->by_hand)
         pf_camera_send(camera, json_pack("{s:s}", "event", "looked"));
     return r;

@@ -110,6 +110,8 @@ struct pf_camera {
     size_t file_count, file_capacity;
 
     bool started, by_hand;
+    bool confined;                       /* or not to be: from then on cameras are looked for */
+    int holder_fd;                       /* see pf_holder_start(); -1 none */
     int64_t next_try_ms, try_wait_ms;    /* to connect */
     bool resting;                        /* without a camera, until one comes */
     int busy_tries;                      /* to list the card, in a row */
@@ -145,6 +147,9 @@ void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms);
 /* State as the service shows it; logged when it changes. */
 void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A spool that was made anew, or mounted over, since this process confined itself is beyond it: another
+ * one can write there. */
+void pf_camera_end_if_confined(struct pf_camera *camera);
 /* The link has failed: it is closed, and opened again after a while. */
 void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
 

@@ -28,7 +28,9 @@ int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *d
     switch (gp_code) {
     case GP_ERROR_IO_USB_CLAIM:
     case GP_ERROR_IO_LOCK:
-        if (is_usb && pf_holder_find(path, holder, sizeof(holder)))
+        if (is_usb &&
+            (camera->holder_fd >= 0 ? pf_holder_ask(camera->holder_fd, path, holder, sizeof(holder))
+                                    : pf_holder_find(path, holder, sizeof(holder))))
             return pf_fail(err, EBUSY, "%s: the camera at %s is held by %s", doing, port, holder);
         return pf_fail(err, EBUSY,
                        "%s: the camera at %s is held by another program (on a desktop often "
@@ -107,9 +109,12 @@ static void set_capture_target(struct pf_camera *camera)
     gp_widget_free(widget);
 }
 
-/* Ports at which a camera may be: the one that is named, or all that are detected. */
+/* Ports at which a camera may be: the one that is named, or all that are detected. None before the sandbox
+ * is entered. */
 static int candidates(struct pf_camera *camera, CameraList *list)
 {
+    if (!camera->confined)
+        return GP_OK;
     if (strncmp(camera->which, "ptpip:", 6) == 0)
         return gp_list_append(list, "PTP/IP Camera", camera->which);
     int r = gp_camera_autodetect(list, camera->context);
@@ -239,6 +244,8 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
         gp_list_get_value(list, i, &port);
         /* A camera that is plugged in again has another port: then its serial number tells. */
         bool is_port = !strcmp(port, which);
+        if (!is_port && strncmp(port, "usb:", 4) != 0)
+            continue; /* a card that is mounted: beyond the sandbox, and a folder */
         if ((by_port && !is_port && !camera->last_serial[0]) || is_for_another(camera, port))
             continue;
         code = open_at(camera, model, port, &problem);

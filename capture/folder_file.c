@@ -6,10 +6,10 @@
 
 #include "capture/folder_internal.h"
 #include "capture/frame.h"
+#include "capture/look.h"
 #include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
-#include "config/base/limits.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
 
@@ -21,10 +21,6 @@ enum {
     BLAMED_MS = 2000,         /* what may take us down waits until all else at hand has been told */
     GROWING_MOST_MS = 600000, /* that a file counts as one on its way */
     TRAILER_RESTS = 10, /* settling times granted to what may still be written behind the picture */
-    /* What looking at a file may take, its hash included, of which a second does gigabytes. */
-    LOOK_BYTES = 256 << 20,
-    LOOK_CPU_S = 30,
-    LOOK_CPU_BYTES = 20 << 20,
     LOOK_BYTES_PER_MS = 1000, /* of a slow share */
 };
 
@@ -400,11 +396,7 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     struct pf_frame frame;
     struct pf_error err = {0};
     say_looking(folder, file);
-    if (folder->settings->sandbox)
-        pf_limits_allow(LOOK_BYTES, LOOK_CPU_S + st.st_size / LOOK_CPU_BYTES);
-    int r = pf_frame_look(file->path, folder->source, &stamp, &frame, &err);
-    if (folder->settings->sandbox)
-        pf_limits_lift();
+    int r = pf_look(folder->settings, file->path, folder->source, &stamp, &frame, &err);
     if (r < 0) {
         pf_folder_fail(folder, -r, err.text);
         return;

@@ -2,11 +2,18 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "config/base/sandbox.h"
+
+#define DEVICE_FORMAT "/dev/bus/usb/%03u/%03u"
 
 bool pf_holder_device(const char *port, char *ret, size_t size)
 {
@@ -14,7 +21,7 @@ bool pf_holder_device(const char *port, char *ret, size_t size)
     int used = 0;
     if (sscanf(port, "usb:%3u,%3u%n", &bus, &device, &used) != 2 || port[used])
         return false;
-    snprintf(ret, size, "/dev/bus/usb/%03u/%03u", bus, device);
+    snprintf(ret, size, DEVICE_FORMAT, bus, device);
     return true;
 }
 
@@ -64,7 +71,8 @@ static void describe(const char *pid, char *ret, size_t size)
         snprintf(ret, size, "%s (process %s): end it, or take the camera from it", base, pid);
 }
 
-bool pf_holder_find(const char *path, char *ret, size_t size)
+/* A process other than `self`. */
+static bool find(const char *path, pid_t self, char *ret, size_t size)
 {
     struct stat device;
     if (stat(path, &device) < 0)
@@ -73,7 +81,7 @@ bool pf_holder_find(const char *path, char *ret, size_t size)
     struct dirent *entry;
     bool found = false;
     while (stream && !found && (entry = readdir(stream)))
-        if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)getpid() &&
+        if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)self &&
             holds(entry->d_name, path, &device)) {
             describe(entry->d_name, ret, size);
             found = true;
@@ -81,4 +89,62 @@ bool pf_holder_find(const char *path, char *ret, size_t size)
     if (stream)
         closedir(stream);
     return found;
+}
+
+bool pf_holder_find(const char *path, char *ret, size_t size)
+{
+    return find(path, getpid(), ret, size);
+}
+
+/* ---- for one that cannot see ---- */
+
+enum { ASKED_MAX = 64, ANSWER_MAX = 256 };
+
+/* What is asked may come from a process that a camera has taken over: a number of a device, nothing else. */
+static _Noreturn void answer(int fd, pid_t asker)
+{
+    static const struct pf_sandbox sandbox = {.role = PF_SANDBOX_HOLDER};
+    unsigned device[2];
+    int nothing = open("/dev/null", O_RDWR);
+    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 ||
+        pf_sandbox_files(&sandbox, NULL) < 0 || pf_sandbox_calls(&sandbox, NULL) < 0)
+        _exit(1);
+    while (recv(fd, device, sizeof(device), 0) == (ssize_t)sizeof(device)) {
+        char path[ASKED_MAX], text[ANSWER_MAX] = "";
+        snprintf(path, sizeof(path), DEVICE_FORMAT, device[0], device[1]);
+        find(path, asker, text, sizeof(text));
+        if (send(fd, text, strlen(text) + 1, MSG_NOSIGNAL) < 0)
+            break;
+    }
+    _exit(0);
+}
+
+int pf_holder_start(void)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    pid_t asker = getpid(), pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        answer(ends[1], asker);
+    }
+    int code = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return -code;
+    }
+    return ends[0];
+}
+
+bool pf_holder_ask(int fd, const char *path, char *ret, size_t size)
+{
+    unsigned device[2];
+    if (sscanf(path, "/dev/bus/usb/%3u/%3u", &device[0], &device[1]) != 2 ||
+        send(fd, device, sizeof(device), MSG_NOSIGNAL) < 0)
+        return false;
+    ssize_t length = recv(fd, ret, size - 1, 0);
+    ret[length > 0 ? length : 0] = '\0';
+    return *ret;
 }

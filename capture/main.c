@@ -40,14 +40,11 @@ static const char *source_operand(int argc, char **argv, struct pf_error *err)
     return NULL;
 }
 
-/* A camera's files are not confined: in Landlock's hands a process cannot see who else holds one. */
-static int confine(const char *source, struct pf_error *err)
+/* What talks to cameras confines itself, when it has made its directories and USB is there. */
+static int confine_folder(struct pf_error *err)
 {
     static const char *const nowhere[] = {NULL};
-    bool folder = pf_settings_folder(source);
-    struct pf_sandbox sandbox = {.role = folder ? PF_SANDBOX_FOLDER : PF_SANDBOX_CAMERA,
-                                 .writable = folder ? nowhere : NULL,
-                                 .network = strstr(source, "ptpip:")};
+    struct pf_sandbox sandbox = {.role = PF_SANDBOX_FOLDER, .writable = nowhere};
     int r = pf_sandbox_files(&sandbox, err);
     return r < 0 ? r : pf_sandbox_calls(&sandbox, err);
 }
@@ -70,10 +67,10 @@ int pf_capture_main(int argc, char **argv)
             pf_log_setup(role, (enum pf_log_level)settings.log_level);
             pf_log_setup_format((enum pf_log_format)settings.log_format);
             const char *folder = pf_settings_folder(source);
-            int r = settings.sandbox ? confine(source, &err) : 0;
+            int r = settings.sandbox && folder ? confine_folder(&err) : 0;
             if (r == 0)
                 r = folder                             ? pf_folder_run(&settings, folder, &err)
-                    : !strcmp(source, PF_SCOUT_SOURCE) ? pf_scout_run(&err)
+                    : !strcmp(source, PF_SCOUT_SOURCE) ? pf_scout_run(&settings, &err)
                                                        : pf_camera_run(&settings, source, &err);
             status = r == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
         }

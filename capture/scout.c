@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "capture/confine.h"
 #include "capture/input.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -26,6 +27,8 @@ enum {
 #define PORT_PREFIX "usb:"
 
 struct scout {
+    const struct pf_settings *settings;
+    bool confined; /* or not to be */
     struct udev *udev;
     struct udev_monitor *monitor; /* NULL: nobody tells */
     bool hears;                   /* udev's daemon runs */
@@ -105,15 +108,29 @@ static int tell(struct scout *scout, struct pf_error *err)
                          err);
 }
 
+/* Before anything is heard of a camera. */
+static int confine(struct scout *scout, struct pf_error *err)
+{
+    static const char *const nothing[] = {NULL};
+    int r = scout->settings->sandbox && !scout->confined ? pf_confine_camera("", nothing, err) : 0;
+    scout->confined = r == 0;
+    return r == -ENODEV ? 0 : r;
+}
+
 static int look(struct scout *scout, struct pf_error *err)
 {
     json_t *found = json_object();
     const char *port;
     json_t *model;
-    if (!found)
-        return pf_fail(err, ENOMEM, "out of memory");
-    ask_udev(scout, found);
-    ask_libgphoto2(found);
+    int r = found ? confine(scout, err) : pf_fail(err, ENOMEM, "out of memory");
+    if (r < 0) {
+        json_decref(found);
+        return r;
+    }
+    if (scout->confined) {
+        ask_udev(scout, found);
+        ask_libgphoto2(found);
+    }
     json_object_foreach(found, port, model)
     {
         if (!json_object_get(scout->found, port))
@@ -199,9 +216,9 @@ static int loop(struct scout *scout, struct pf_jsonl_reader *reader, struct pf_e
     }
 }
 
-int pf_scout_run(struct pf_error *err)
+int pf_scout_run(const struct pf_settings *settings, struct pf_error *err)
 {
-    struct scout scout = {0};
+    struct scout scout = {.settings = settings};
     struct pf_jsonl_reader *reader = NULL;
     if (pf_jsonl_reader_new(&reader) < 0)
         return pf_fail(err, ENOMEM, "out of memory");

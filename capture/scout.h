@@ -12,10 +12,11 @@
 #define PF_SCOUT_H
 
 #include "config/base/error.h"
+#include "config/settings.h"
 
 #define PF_SCOUT_SOURCE "cameras"
 
 /* Until the input ends. */
-int pf_scout_run(struct pf_error *err);
+int pf_scout_run(const struct pf_settings *settings, struct pf_error *err);
 
 #endif

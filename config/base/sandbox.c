@@ -1,6 +1,7 @@
 /* Landlock and capabilities; system calls are in sandbox_calls.c. */
 #include "config/base/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -37,13 +38,16 @@ struct ruleset {
      LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |   \
      LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM | ACCESS_FS_REFER |               \
      ACCESS_FS_TRUNCATE)
-/* Of them what a directory for results needs, and what a device file does. */
+/* Of them what a directory for results needs (who has no sockets makes none), and what a device file does. */
 #define RESULTS                                                                                    \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                               \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |  \
-     ACCESS_FS_REFER | ACCESS_FS_TRUNCATE)
-#define OF_A_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE)
-#define DEVICE    (LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE)
+     LANDLOCK_ACCESS_FS_MAKE_SOCK | ACCESS_FS_REFER | ACCESS_FS_TRUNCATE | READING)
+#define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define OF_A_FILE                                                                                  \
+    (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |   \
+     ACCESS_FS_TRUNCATE)
+#define DEVICE (LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE | READING)
 
 /* What the directories were when the rules were made: whether they are the same is asked later. */
 static struct {
@@ -144,6 +148,17 @@ static int allow_path(int ruleset, const char *path, uint64_t access)
     if (access)
         r = allow(ruleset, fd, access);
     close(fd);
+    return r;
+}
+
+/* By opendir(): what is opened by open() beneath /dev, umockdev takes for a device. */
+static int allow_device(int ruleset, const char *path, uint64_t access)
+{
+    DIR *directory = opendir(path);
+    if (!directory)
+        return allow_path(ruleset, path, access);
+    int r = allow(ruleset, dirfd(directory), access);
+    closedir(directory);
     return r;
 }
 
@@ -267,12 +282,47 @@ static int allow_gpu(int ruleset, uint64_t fs)
     return r == 0 ? allow_names_of_threads(ruleset) : r;
 }
 
+/* What the C library, libgphoto2's drivers, libusb and libudev read: themselves, the time zone, whose
+ * address a name is, and what the kernel tells. */
+static int allow_reading(int ruleset, const char *const *readable, uint64_t fs)
+{
+    static const char *const system[] = {"/usr",
+                                         "/bin",
+                                         "/lib",
+                                         "/lib32",
+                                         "/lib64",
+                                         "/proc",
+                                         "/sys",
+                                         "/run/udev",
+                                         "/dev/zero",
+                                         "/dev/random",
+                                         "/dev/urandom",
+                                         "/etc/ld.so.cache",
+                                         "/etc/hosts",
+                                         "/etc/localtime",
+                                         "/etc/nsswitch.conf",
+                                         "/etc/gai.conf",
+                                         "/etc/host.conf",
+                                         "/etc/resolv.conf",
+                                         "/proc/self/exe",
+                                         NULL};
+    static const char *const lists[] = {"LD_LIBRARY_PATH", "CAMLIBS", "IOLIBS"};
+    int r = allow_paths(ruleset, system, fs & READING);
+    for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
+        r = allow_list(ruleset, getenv(lists[i]), fs & READING);
+    return r == 0 ? allow_paths(ruleset, readable, fs & READING) : r;
+}
+
 static int add_rules(int ruleset, const struct pf_sandbox *sandbox, uint64_t fs)
 {
     /* Standard error may be a terminal that is opened anew by nobody, but /dev/null is. */
     int r = allow_path(ruleset, "/dev/null", fs & DEVICE);
     for (size_t i = 0; r == 0 && sandbox->writable[i]; i++)
         r = allow_writable(ruleset, sandbox->writable[i], fs & RESULTS);
+    for (size_t i = 0; r == 0 && sandbox->devices && sandbox->devices[i]; i++)
+        r = allow_device(ruleset, sandbox->devices[i], fs & DEVICE);
+    if (r == 0 && sandbox->readable)
+        r = allow_reading(ruleset, sandbox->readable, fs);
     if (r == 0 && sandbox->programs)
         r = allow_programs(ruleset, fs);
     return r == 0 && sandbox->gpu ? allow_gpu(ruleset, fs) : r;
@@ -280,9 +330,13 @@ static int add_rules(int ruleset, const struct pf_sandbox *sandbox, uint64_t fs)
 
 static int confine(const struct pf_sandbox *sandbox, int version)
 {
-    struct ruleset handled = {.fs = WRITING, .net = ACCESS_NET_TCP, .scoped = SCOPE_ALL};
+    struct ruleset handled = {.fs = WRITING, .scoped = SCOPE_ALL};
     size_t size = sizeof(handled);
     handled.fs |= LANDLOCK_ACCESS_FS_EXECUTE;
+    if (sandbox->readable)
+        handled.fs |= READING;
+    if (!sandbox->network)
+        handled.net = ACCESS_NET_TCP;
     if (version < 2)
         handled.fs &= ~ACCESS_FS_REFER;
     if (version < 3)
@@ -306,7 +360,7 @@ static int confine(const struct pf_sandbox *sandbox, int version)
 static void drop_capabilities(enum pf_sandbox_role role)
 {
     uint64_t keep = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_DAC_READ_SEARCH;
-    if (role == PF_SANDBOX_CAMERA) /* names the program that holds a camera */
+    if (role == PF_SANDBOX_HOLDER)
         keep |= 1ull << CAP_SYS_PTRACE;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];

@@ -5,9 +5,11 @@
  * taken back, and what the process starts inherits both. Strings are borrowed for the call.
  *
  * Files (Landlock, where the kernel has it): nothing is written but beneath the directories named, of
- * devices none but NVIDIA's, with `gpu` and where there are any; no program is started but with `programs`,
- * no TCP connection is made, no signal leaves the process and its children. Reading stays as free as the
- * user's permissions: a frame may be a symbolic link to anywhere, and a burst may be of a source that was watched before the last start.
+ * devices none but those named and, with `gpu` and where there are any, NVIDIA's; no program is started but
+ * with `programs`, no TCP connection is made but with `network`, no signal leaves the process and its
+ * children. With `readable` nothing is read but this, what may be written, and what the system's libraries
+ * are made of and ask for. Without, reading stays as free as the user's permissions: a frame may be a
+ * symbolic link to anywhere, and a burst may be of a source that was watched before the last start.
  * System calls (seccomp): an allow-list; no sockets but what the role needs; what no role needs and
  * attacks do need (ptrace, mount, bpf, ...) ends the process, all else that is not in the list fails
  * with ENOSYS, which the C library knows how to do without.
@@ -28,11 +30,14 @@ enum pf_sandbox_role {
     PF_SANDBOX_WORKER, /* decodes pictures; no sockets at all */
     PF_SANDBOX_FOLDER, /* sees files; inotify */
     PF_SANDBOX_CAMERA, /* talks to devices: USB, netlink, and the network when `network` */
+    PF_SANDBOX_HOLDER, /* sees what other processes have open */
 };
 
 struct pf_sandbox {
     enum pf_sandbox_role role;
-    const char *const *writable; /* directories, NULL-terminated; NULL: writing is not confined */
+    const char *const *writable; /* directories, NULL-terminated; NULL: files are not confined */
+    const char *const *readable; /* files and directories; NULL: reading is not confined */
+    const char *const *devices;  /* device files, and directories of them; NULL: none */
     bool programs;               /* may start those on the PATH (elastix) */
     bool gpu;                    /* talks to NVIDIA's driver */
     bool network;                /* a camera by PTP/IP */

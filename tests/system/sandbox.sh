@@ -2,6 +2,7 @@
 # The children's sandbox around the real program (config/base/sandbox.h; from inside: test_sandbox).
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
+. "${BASH_SOURCE%/*}/camera.bash"
 
 # A field of /proc/PID/status.
 of_status()
@@ -49,6 +50,44 @@ test_children_of_the_service_are_confined()
     fi
     stop_service
     log_lacks 'Function not implemented|has ended|set aside'
+}
+
+# What a camera gives is looked at as a folder's files are: within memory and time.
+test_a_cameras_process_is_confined()
+{
+    need jq strace
+    need_landlock
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip 'strace cannot trace here'
+    make_burst shots --frames 2
+    camera body shots --model canon --serial 0042
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=landlock_restrict_self,prlimit64 "%s" "$@"\n' \
+        "$T/calls" "$PARFOCAL" >traced
+    chmod +x traced
+    PARFOCAL=$T/traced capture --card all
+    tell shoot 2 100
+    await_frames 2
+    grep -q 'landlock_restrict_self(.*= 0' calls || { cat calls; fail 'its files are not confined'; }
+    grep -Eq 'RLIMIT_DATA, \{rlim_cur=[0-9]+\*' calls || { cat calls; fail 'no limit of memory'; }
+    grep -Eq 'RLIMIT_CPU, \{rlim_cur=[0-9]+,' calls || { cat calls; fail 'no limit of time'; }
+}
+
+# A spool that is another directory than when it began: another process can write there.
+test_a_spool_that_is_mounted_over_is_written_to()
+{
+    need_landlock
+    [ "$(id -u)" -eq 0 ] || skip 'needs root to mount'
+    make_burst shots --frames 6
+    camera body shots --serial 0042
+    serve_camera --card all --expected-frames 3
+    tell shoot 3 100
+    await_stacks 1
+    mount -t tmpfs -o size=64m none spool || skip 'no tmpfs can be mounted'
+    at_end umount "$T/spool"
+    tell shoot 3 100
+    await_stacks 2 60
+    [ -n "$(find spool -name '*.jpg' -o -name '*.JPG')" ] || fail 'nothing is in the new spool'
+    stop_service
 }
 
 test_it_can_be_turned_off()

@@ -1,4 +1,5 @@
 /* The sandbox from inside: each attempt is made by a process of its own that has entered it. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "capture/confine.h"
 #include "config/base/limits.h"
 #include "config/base/sandbox.h"
 #include "tests/unit/test.h"
@@ -230,6 +232,79 @@ TEST(writes_where_it_may_alone)
     CHECK_EQ(in_sandbox(worker, remove_outside), EACCES);
     CHECK_EQ(in_sandbox(worker, read_outside), PASSED);
     CHECK(in_sandbox(worker, leave_by_link) != PASSED);
+}
+
+/* In the sandbox of what talks to a camera at `source`. */
+static int beside_camera(const char *source, int (*attempt)(void))
+{
+    const char *const own[] = {inside, NULL};
+    int status = 0;
+    make_places();
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct pf_error err = {0};
+        int r = pf_confine_camera(source, own, &err);
+        if (r < 0 && r != -ENODEV)
+            fprintf(stderr, "%s\n", err.text);
+        errno = 0;
+        _exit(r == -ENODEV ? ENODEV : r < 0 ? NOT_ENTERED : attempt() < 0 ? errno : PASSED);
+    }
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int read_inside(void)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/settings", inside);
+    return open(path, O_RDONLY | O_CREAT, 0600);
+}
+
+static int read_outside_by_link(void)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/link", inside);
+    return open(path, O_RDONLY);
+}
+
+static int list_outside(void)
+{
+    return open(outside, O_RDONLY | O_DIRECTORY);
+}
+
+static int read_a_library(void)
+{
+    return open("/usr/lib", O_RDONLY | O_DIRECTORY) < 0 ? -1 : open("/proc/self/statm", O_RDONLY);
+}
+
+static int reach_a_camera(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(1)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    return fd < 0 ? -1 : connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+TEST(what_talks_to_a_camera_has_its_own_directories_and_the_systems_libraries)
+{
+    static const char *const camera = "camera:ptpip:127.0.0.1";
+    char path[4300];
+    NEED_SECCOMP();
+    CHECK_EQ(beside_camera(camera, reach_a_camera), ECONNREFUSED);
+    NEED_LANDLOCK(3);
+    CHECK_EQ(beside_camera(camera, write_inside), PASSED);
+    CHECK_EQ(beside_camera(camera, read_inside), PASSED);
+    CHECK_EQ(beside_camera(camera, read_a_library), PASSED);
+    CHECK_EQ(beside_camera(camera, write_outside), EACCES);
+    CHECK_EQ(beside_camera(camera, read_outside), EACCES);
+    CHECK_EQ(beside_camera(camera, list_outside), EACCES);
+    snprintf(path, sizeof(path), "%s/link", inside);
+    CHECK_EQ(symlink("/etc/passwd", path), 0);
+    CHECK_EQ(beside_camera(camera, read_outside_by_link), EACCES);
+    /* Where the directory of its devices is not there yet, it is not entered without them. */
+    int usb = access("/dev/bus/usb", F_OK) < 0 ? ENODEV : EACCES;
+    CHECK_EQ(beside_camera("camera", read_outside), usb);
+    CHECK_EQ(beside_camera("", read_outside), usb);
 }
 
 static int signal_the_parent(void)
