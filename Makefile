@@ -356,6 +356,8 @@ format:
 UNITDIR   ?= $(PREFIX)/lib/systemd/system
 UDEVDIR   ?= $(PREFIX)/lib/udev/rules.d
 SYSUSERS  ?= $(PREFIX)/lib/sysusers.d
+# Debian's zsh looks in these two.
+ZSHDIR    ?= $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 DATA      := $(DESTDIR)$(PREFIX)/share
 # The service's own directories; what is in them is described in the unit.
 HOME_DIR  := /var/lib/parfocal
@@ -382,7 +384,7 @@ install: $(BUILD)/parfocal $(MADE)
 	install -D -m 644 -t $(DATA)/man/man1 $(BUILD)/made/parfocal.1
 	install -D -m 644 -t $(DATA)/man/man5 $(BUILD)/made/parfocal.conf.5
 	install -D -m 644 $(BUILD)/made/parfocal.bash $(DATA)/bash-completion/completions/parfocal
-	install -D -m 644 -t $(DATA)/zsh/vendor-completions $(BUILD)/made/_parfocal
+	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) $(BUILD)/made/_parfocal
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/made/parfocal.service packaging/parfocal-gpu.service
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/60-parfocal.rules
 	install -D -m 644 packaging/parfocal.sysusers $(DESTDIR)$(SYSUSERS)/parfocal.conf

@@ -48,7 +48,7 @@ log=$dir/build.log
 echo "building the package parfocal $version (what it says goes to $log)"
 # Compilers of ours (ccache) and settings of this call do not count: the package is the same anywhere.
 if ! (cd "$tree" && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CFLAGS SOURCE_DATE_EPOCH="$seconds" \
-    CUDA="${CUDA:-auto}" dpkg-buildpackage -us -uc -b ${HOST:+-a$HOST} ${DPKG_FLAGS:-}) >"$log" 2>&1 </dev/null; then
+    CUDA="${CUDA:-auto}" dpkg-buildpackage -us -uc -b ${DPKG_FLAGS:-}) >"$log" 2>&1 </dev/null; then
     tail -n 30 "$log"
     echo "the package could not be built"
     exit 1

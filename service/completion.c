@@ -133,7 +133,7 @@ void pf_completion_bash(FILE *to)
     fputs("    esac\n    if [ -n \"$words\" ]; then\n"
           "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
           "    elif [ \"$kind\" = directory ]; then\n"
-          "        COMPREPLY=($(compgen -d -- \"$word\"))\n"
+          "        mapfile -t COMPREPLY < <(compgen -d -- \"$word\")\n"
           "    elif [ \"$kind\" = source ]; then\n"
           "        COMPREPLY=($(compgen -W 'folder: camera' -- \"$word\"))\n"
           "    elif [ \"$kind\" = nothing ]; then\n        COMPREPLY=()\n"
@@ -149,7 +149,7 @@ void pf_completion_bash(FILE *to)
     fputs("' -- \"$word\"))\n"
           "    elif [ -z \"$kind\" ] && [ -n \"$operands\" ]; then\n"
           "        COMPREPLY=($(compgen -W \"$operands\" -- \"$word\"))\n"
-          "    else\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\n"
+          "    else\n        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n    fi\n}\n"
           "complete -o filenames -o bashdefault -F _parfocal parfocal\n",
           to);
 }

@@ -3,11 +3,11 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 
 # `make install` of this build, once for all tests. Nothing is built: the program is there.
-installed()
+installed() # [PREFIX]
 {
     [ -z "$SAN" ] || skip 'the program of this build is not one to install'
     make -s -C "$ROOT" BUILD="$BUILD" NEED_PACKAGES=true -o "$BUILD/parfocal" DESTDIR="$T/root" \
-        PREFIX=/usr install >log 2>&1 || { cat log; fail 'make install'; }
+        PREFIX="${1:-/usr}" install >log 2>&1 || { cat log; fail 'make install'; }
 }
 
 test_all_of_it_is_installed()
@@ -28,6 +28,44 @@ test_all_of_it_is_installed()
     installed
     grep -q '^# mine' root/etc/parfocal.conf || fail 'the configuration was replaced'
     ! grep -rl '@[A-Z]*@' root --include='*.service' || fail 'a place was not filled in'
+}
+
+# Where the zsh of this system looks.
+test_zsh_finds_its_completion()
+{
+    local prefix file
+    need zsh
+    zsh -f -c 'print -l $fpath' >looked
+    for prefix in /usr /usr/local; do
+        installed $prefix
+        file=$(cd root && find ".$prefix/share/zsh" -name _parfocal)
+        file=${file#.}
+        grep -qx "${file%/*}" looked || { cat looked; fail "$prefix: it is in ${file%/*}"; }
+    done
+}
+
+# The maintainer script of the package, with what it calls written down.
+test_udev_is_told_of_the_rule_once_the_group_is_there()
+{
+    local control script=$ROOT/packaging/debian/parfocal.postinst
+    [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
+    sed "s,#DEBHELPER#,echo 'the user is made' >>$T/done," "$script" >postinst
+    mkdir bin
+    printf '#!/bin/sh\necho "udevadm $*" >>%s\n' "$T/done" >bin/udevadm
+    chmod +x bin/udevadm
+    run_it() # WORD COMMAND: in a system where COMMAND was run in an empty /run/udev
+    {
+        rm -f done
+        unshare -m sh -e -c "mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/udev && cd /run/udev &&
+            $2 && PATH=$T/bin:\$PATH && sh $T/postinst $1"
+    }
+    run_it configure 'touch control'
+    printf '%s\n' 'the user is made' 'udevadm control --reload' \
+        'udevadm trigger --subsystem-match=usb --action=change' | diff - done || fail 'udev is not told'
+    for control in 'configure true' "abort-upgrade 'touch control'"; do
+        eval run_it $control
+        [ "$(cat done)" = 'the user is made' ] || fail "$control: $(cat done)"
+    done
 }
 
 test_the_units_are_well_formed()
@@ -123,6 +161,10 @@ A
     bash ask parfocal serve --outbox f | grep -qx folder
     ! bash ask parfocal serve --outbox f | grep -q frame || fail 'a file for a directory'
     bash ask parfocal stack f | grep -qx frame.jpg
+    mkdir 'a folder'
+    touch 'a frame.jpg'
+    bash ask parfocal serve --outbox a | grep -qx 'a folder'
+    bash ask parfocal stack 'a f' | grep -qx 'a frame.jpg'
 }
 
 test_zsh_understands_its_completion()
