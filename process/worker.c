@@ -373,7 +373,7 @@ static int limit_memory(int64_t mebibytes, int64_t reserved_bytes, struct pf_err
     rlim_t wanted = ((rlim_t)mebibytes << 20) + (rlim_t)reserved_bytes;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max)
         wanted = limit.rlim_max;
-    limit.rlim_cur = wanted;
+    limit.rlim_cur = limit.rlim_max = wanted; /* for good: nobody raises it again */
     if (setrlimit(RLIMIT_AS, &limit) < 0)
         return pf_fail_errno(err, errno, "limiting the memory to %lld MiB", (long long)mebibytes);
     return 0;

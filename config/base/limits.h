@@ -1,7 +1,9 @@
 /* Limits that move along with the work: memory and processor time beyond what is used already.
  *
  * Called by a child process for itself, by any of its threads. A decoder that a picture leads astray runs into them:
- * memory is refused (ENOMEM), time ends the process by SIGXCPU; both are blamed on the frame.
+ * memory is refused (ENOMEM), time ends the process by SIGXCPU; both are blamed on the frame. One that has taken
+ * the process over may set them itself, as the work does, up to the hard limits: against that are
+ * `worker_memory`, which is one, the kernel's choice of whom it ends when memory is short, and the watchdog.
  */
 #ifndef PF_LIMITS_H
 #define PF_LIMITS_H

@@ -90,6 +90,18 @@ test_a_spool_that_is_mounted_over_is_written_to()
     stop_service
 }
 
+# A limit that the worker could raise itself would be none.
+test_the_workers_memory_is_limited_for_good()
+{
+    [ -z "$SAN" ] || skip 'sanitizers reserve more address space than any limit'
+    mkdir_inbox
+    serve --worker-memory 4000
+    await_log 'worker ready'
+    awk '/^Max address space/ { found = $4 >= 4000 * 1048576 && $4 == $5 } END { exit !found }' \
+        "/proc/$(child_pid process)/limits" || fail "$(cat "/proc/$(child_pid process)/limits")"
+    stop_service
+}
+
 test_it_can_be_turned_off()
 {
     mkdir_inbox
@@ -210,9 +222,10 @@ P
                 {cmd: "add", burst: $k, frame: $k, path: $p, thumbnails: ($p + ".thumb")}'
         done
     } >commands
-    # Beyond the program and its libraries nearly nothing is to be had.
+    # Beyond the program and its libraries nearly nothing is to be had: what is taken for a bomb before it is
+    # refused makes it fail for another reason.
     mkfifo pipe
-    start worker sh -c "exec '$PARFOCAL' process --threads 1 <'$T/pipe'"
+    start worker bash -c "[ -n '$SAN' ] || ulimit -d 60000; exec '$PARFOCAL' process --threads 1 <'$T/pipe'"
     exec 7>pipe
     cat commands >&7
     all_answered() { [ "$(jq -s '[.[] | select(.event == "frame" or .event == "failed")] | length' worker.out)" = 4 ]; }
