@@ -380,6 +380,7 @@ static void rest(struct pf_camera *camera)
     camera->resting = true;
     camera->model[0] = camera->serial[0] = camera->port[0] = '\0';
     pf_camera_status(camera, "ok", "no further camera is there");
+    announce(camera);
 }
 
 static void take_command(void *context, const char *name, const json_t *command)

@@ -45,9 +45,9 @@ static bool tell_delay(struct pf_service *service)
 {
     bool changed = false;
     for (size_t i = 0; i < service->source_count; i++) {
-        const struct pf_source *source = service->sources[i];
-        changed |= pf_grouper_expect_delay(service->grouper, pf_source_name(source),
-                                           pf_source_delay_ms(source));
+        const char *name = pf_source_name(service->sources[i]);
+        changed |=
+            pf_grouper_expect_delay(service->grouper, name, pf_sources_delay_ms(service, name));
     }
     return changed;
 }
@@ -299,9 +299,9 @@ static void recorded(struct pf_service *service, struct pf_entry *entry)
     struct pf_record *record = entry->record;
     entry->record = NULL;
     const char *name = pf_base_name(record->path);
-    for (size_t i = 0; i < service->source_count; i++)
-        if (!strcmp(pf_source_name(service->sources[i]), record->source))
-            pf_source_recorded(service->sources[i], record->path);
+    for (struct pf_source *source = NULL;
+         (source = pf_sources_next(service, record->source, source));)
+        pf_source_recorded(source, record->path);
     pf_events_publish(service->events, "frame.recorded",
                       json_pack("{s:o}", "frame", pf_describe_record(service, record)));
     if (entry->seen == PF_JOURNAL_NEW) {

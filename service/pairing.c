@@ -60,9 +60,8 @@ void pf_pairing_feed(struct pf_service *service, struct pf_record *record)
     struct pf_pairs_answer answer;
     struct pf_identity of;
     bool stacked = find_stacked(service, record, &of, &err);
-    const struct pf_source *source = pf_stacking_source(service, record->source);
     /* Not so long as a file may grow: most shots have no partner, and what is late finds the other. */
-    pf_pairs_expect_delay(service->pairs, source ? pf_source_look_ms(source) : 0);
+    pf_pairs_expect_delay(service->pairs, pf_sources_look_ms(service, record->source));
     if (pf_pairs_feed(service->pairs, record, stacked ? &of : NULL, pf_monotonic_ms(), &answer) < 0)
         pf_log_error("%s: out of memory to wait for its partner", record->path);
     if (answer.stack)

@@ -110,6 +110,17 @@ void pf_intake_finish(struct pf_service *service);
 /* The same of this burst (0: all); what has arrived must be in the journal. Returns how many there were. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 
+/* sources.c: those of one name, as all are that take any camera */
+/* The one after `last` (NULL: the first); NULL: there are no more. */
+struct pf_source *pf_sources_next(const struct pf_service *service, const char *name,
+                                  const struct pf_source *last);
+/* The most that any of them says, as a frame does not tell which of them it comes from. */
+int64_t pf_sources_delay_ms(const struct pf_service *service, const char *name);
+int64_t pf_sources_look_ms(const struct pf_service *service, const char *name);
+void pf_sources_scan(const struct pf_service *service, const char *name);
+/* Any of them has (pf_source_has_files()). */
+bool pf_sources_have_files(const struct pf_service *service, const char *name, int64_t since_ms);
+
 /* pairing.c */
 struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
                                              const struct pf_grouper_settings *grouper);
@@ -124,8 +135,6 @@ void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 /* stacking.c */
 extern const struct pf_scheduler_handlers pf_stacking_handlers; /* context: struct pf_service */
 void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
-/* The source of this name; NULL none. */
-struct pf_source *pf_stacking_source(const struct pf_service *service, const char *name);
 /* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
  * have it. */
 void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);

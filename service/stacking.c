@@ -108,14 +108,6 @@ static void log_outside(struct pf_service *service, struct pf_job *job, const ch
                                 (json_int_t)cells, "detail", (json_int_t)detail));
 }
 
-struct pf_source *pf_stacking_source(const struct pf_service *service, const char *name)
-{
-    for (size_t i = 0; i < service->source_count; i++)
-        if (!strcmp(pf_source_name(service->sources[i]), name))
-            return service->sources[i];
-    return NULL;
-}
-
 static bool lies_between(const struct pf_record *record, const struct pf_record *from,
                          const struct pf_record *to)
 {
@@ -142,7 +134,7 @@ static bool is_awaited_between(const struct pf_service *service, struct pf_job *
     for (size_t i = 0; i < service->held_count; i++)
         if (lies_between(service->held[i], before->record, after->record))
             return true;
-    const struct pf_source *source = pf_stacking_source(service, before->record->source);
+    const struct pf_source *source = pf_sources_next(service, before->record->source, NULL);
     return pf_ledger_has_frames(service->ledger) ||
            pf_pairs_deadline(service->pairs) != INT64_MAX ||
            (source && !pf_source_is_camera(source) && pf_source_is_pending(source));
@@ -312,7 +304,6 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
                           const char *reason, void *context)
 {
     struct pf_service *service = context;
-    struct pf_source *source = pf_stacking_source(service, frame->record->source);
     struct pf_journal_frames known = {0};
     struct pf_error err = {0};
     bool replaced = false, gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
@@ -327,9 +318,8 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
     pf_journal_frames_free(&known);
     if (!frame->trouble_ms) {
         frame->trouble_ms = pf_monotonic_ms();
-        if (source)
-            pf_source_scan(source);
-    } else if (gone && source && pf_source_has_files(source, frame->trouble_ms)) {
+        pf_sources_scan(service, frame->record->source);
+    } else if (gone && pf_sources_have_files(service, frame->record->source, frame->trouble_ms)) {
         pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }
     if (replaced)

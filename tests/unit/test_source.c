@@ -8,6 +8,7 @@
 #include "capture/frame.h"
 #include "config/base/file.h"
 #include "config/base/time.h"
+#include "service/service.h"
 #include "tests/unit/journal_steps.h"
 #include "tests/unit/test.h"
 
@@ -99,7 +100,7 @@ static struct event_base *base;
 static struct event *reaper;
 static struct pf_settings settings;
 static struct pf_journal *journal;
-static struct pf_source *source;
+static struct pf_source *source, *second;
 static char in[4200], name[4300];
 
 /* What it has said. */
@@ -152,6 +153,8 @@ static void on_child(evutil_socket_t fd, short what, void *context)
     (void)fd, (void)what, (void)context;
     if (source)
         pf_source_reap(source);
+    if (second)
+        pf_source_reap(second);
 }
 
 /* A file of this beginning, or a picture; `grows`: not all of it. */
@@ -208,6 +211,7 @@ static void watch(void)
 static void end(void)
 {
     source = pf_source_free(source);
+    second = pf_source_free(second);
     event_free(reaper);
     event_base_free(base);
     pf_journal_close(journal);
@@ -344,6 +348,35 @@ TEST(silence_counts_for_nothing_while_nobody_listens)
     pf_source_pause(source, false);
     UNTIL(frames == 1);
     CHECK_STR(pf_source_trouble(source), NULL);
+    end();
+}
+
+/* As of several cameras: what one of them still has is waited for, whichever is asked last. */
+TEST(of_several_with_one_name_the_one_that_is_behind_counts)
+{
+    struct pf_source *sources[2];
+    struct pf_service service = {.sources = sources, .source_count = 2};
+    begin();
+    watch();
+    UNTIL(pf_source_look_ms(source) == 70);
+    second = source;
+    hanging("hang", true);
+    put("hangs.jpg", HANG);
+    watch();
+    UNTIL(pf_source_look_ms(source) == 5000);
+    CHECK_EQ(pf_source_look_ms(second), 70);
+    for (int n = 0; n < 2; n++) {
+        sources[n] = source;
+        sources[1 - n] = second;
+        CHECK(pf_sources_next(&service, name, NULL) == sources[0]);
+        CHECK(pf_sources_next(&service, name, sources[0]) == sources[1]);
+        CHECK(!pf_sources_next(&service, name, sources[1]));
+        CHECK_EQ(pf_sources_look_ms(&service, name), 5000);
+        CHECK(pf_sources_delay_ms(&service, name) >= 5000);
+    }
+    CHECK_EQ(pf_sources_delay_ms(&service, "camera"), 0);
+    hanging("hang", false);
+    UNTIL(pf_sources_delay_ms(&service, name) == 70);
     end();
 }
 
