@@ -392,6 +392,8 @@ static void take_command(void *context, const char *name, const json_t *command)
         take_blamed(camera, command);
     } else if (!strcmp(name, "start")) {
         camera->started = true;
+        if (json_is_true(json_object_get(command, "untold")))
+            pf_camera_scan_all(camera);
     } else if (!strcmp(name, "scan")) {
         camera->announced = false;
         if (camera->directory)

@@ -19,6 +19,7 @@ enum {
     DEPTH_MAX = 8,
     BUSY_MS = 1000, /* until it is asked again to delete something */
 };
+#define PART_LENGTH strlen(PF_CAMERA_PART)
 #define BEFORE_NAME ".before" /* what was on the card when the camera was first seen, one a line */
 
 static struct pf_camera_file *free_file(struct pf_camera_file *file)
@@ -411,29 +412,59 @@ static bool is_resumed(const struct pf_camera *camera, const char *part)
     return false;
 }
 
-void pf_camera_scan_spool(struct pf_camera *camera)
+/* Calls for each entry, in the order of names. */
+static void walk(struct pf_camera *camera, const char *directory,
+                 void (*take)(struct pf_camera *camera, const char *path, const char *name))
 {
     struct dirent **entries;
-    int count = scandir(camera->directory, &entries, NULL, alphasort);
-    camera->spool_files = 0;
+    int count = scandir(directory, &entries, NULL, alphasort);
     for (int i = 0; i < count; i++) {
-        char *path = pf_path_join(camera->directory, entries[i]->d_name);
-        if (!path) {
-            pf_camera_fail(camera, ENOMEM, camera->directory);
-        } else if (!strncmp(entries[i]->d_name, PF_CAMERA_PART, strlen(PF_CAMERA_PART))) {
-            /* Of a process that is gone: what a power loss left of it is unknown. */
-            if (!is_resumed(camera, entries[i]->d_name))
-                unlink(path);
-        } else if (pf_name_kind(entries[i]->d_name) == PF_NAME_IMAGE) {
-            camera->spool_files++;
-            if (!pf_card_has(camera->card, path))
-                pf_camera_tell(camera, path);
-        }
+        char *path = pf_path_join(directory, entries[i]->d_name);
+        if (!path)
+            pf_camera_fail(camera, ENOMEM, directory);
+        else if (!camera->failure)
+            take(camera, path, entries[i]->d_name);
         free(path);
         free(entries[i]);
     }
     if (count >= 0)
         free(entries);
+}
+
+static void take_picture(struct pf_camera *camera, const char *path, const char *name)
+{
+    if (pf_name_kind(name) != PF_NAME_IMAGE || !strncmp(name, PF_CAMERA_PART, PART_LENGTH))
+        return;
+    pf_camera_alive(camera, 0);
+    camera->spool_files++;
+    if (!pf_card_has(camera->card, path))
+        pf_camera_tell(camera, path);
+}
+
+static void take_own(struct pf_camera *camera, const char *path, const char *name)
+{
+    /* A part of a process that is gone: what a power loss left of it is unknown. */
+    if (!strncmp(name, PF_CAMERA_PART, PART_LENGTH) && !is_resumed(camera, name))
+        unlink(path);
+    take_picture(camera, path, name);
+}
+
+static void take_camera(struct pf_camera *camera, const char *path, const char *name)
+{
+    if (name[0] != '.')
+        walk(camera, path, take_picture);
+}
+
+void pf_camera_scan_spool(struct pf_camera *camera)
+{
+    camera->spool_files = 0;
+    walk(camera, camera->directory, take_own);
+}
+
+void pf_camera_scan_all(struct pf_camera *camera)
+{
+    camera->spool_files = 0;
+    walk(camera, camera->spool, take_camera);
 }
 
 /* ---- deleting ---- */

@@ -172,8 +172,9 @@ void pf_camera_added(struct pf_camera *camera, const char *folder, const char *n
 int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file);
 /* Lists the card of a camera just opened and wants what is not known. A code of libgphoto2. */
 int pf_camera_compare(struct pf_camera *camera);
-/* What in the spool was never told, after a crash. */
+/* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
 void pf_camera_scan_spool(struct pf_camera *camera);
+void pf_camera_scan_all(struct pf_camera *camera);
 /* Earliest due, those to be verified last, or NULL. */
 struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera);
 size_t pf_camera_pending(const struct pf_camera *camera); /* those to be verified not counted */

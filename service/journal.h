@@ -89,7 +89,8 @@ struct pf_journal_file {
     const char *frame; /* identity */
 };
 
-/* Calls visit for each file of the source that holds a frame, to tell the capture child as `known`.
+/* Calls visit for each file of the source that holds a frame, to tell the capture child as `known`; to one
+ * of a camera those of all cameras, as it looks at all of the spool.
  * A negative return ends the walk and is returned. visit must not call the journal. */
 int pf_journal_known(struct pf_journal *journal, const char *source,
                      int (*visit)(void *context, const struct pf_journal_file *file), void *context,

@@ -24,7 +24,8 @@
       " size_bytes = ?3, mtime_ns = ?4, ctime_ns = ?5, inode = ?6, frame = ?7, reason = ?8")       \
     X(KNOWN_FILES,                                                                                 \
       "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, frames.id FROM files"                   \
-      " JOIN frames ON frames.number = files.frame WHERE files.source = ?1 ORDER BY files.number") \
+      " JOIN frames ON frames.number = files.frame WHERE files.source BETWEEN ?1 AND ?2"           \
+      " ORDER BY files.number")                                                                    \
     X(FILES_OF_FRAME, "SELECT path FROM files WHERE frame = ?1 ORDER BY number")                   \
     X(FRAME, PF_JOURNAL_FRAME " WHERE id = ?1")                                                    \
     X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL AND state = 0 ORDER BY number")         \

@@ -8,6 +8,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/text.h"
 #include "config/base/time.h"
+#include "config/settings.h"
 #include "service/journal_db.h"
 
 /* A number in the first column; 0 rows: -ENOENT without a description. */
@@ -97,7 +98,10 @@ int pf_journal_known(struct pf_journal *journal, const char *source,
                      struct pf_error *err)
 {
     sqlite3_stmt *files = NULL;
-    int r = pf_journal_bind(journal, &files, PF_QUERY_KNOWN_FILES, err, "b", source);
+    bool is_camera = pf_settings_camera(source);
+    int r = pf_journal_bind(journal, &files, PF_QUERY_KNOWN_FILES, err, "bb",
+                            is_camera ? "camera" : source,
+                            is_camera ? "camera;" /* follows "camera:..." */ : source);
     while (!r && (r = pf_journal_step(journal, files, err)) == 1) {
         char *path = NULL;
         r = pf_journal_needed_text(journal, files, 0, &path, err);

@@ -156,7 +156,8 @@ static void feed(struct pf_source *source)
     }
     for (size_t i = 0; i < source->blame.count; i++)
         pf_child_send(source->child, pf_blame_command(&source->blame, i));
-    if (pf_child_send(source->child, json_pack("{s:s}", "cmd", "start")) < 0)
+    if (pf_child_send(source->child,
+                      json_pack("{s:s, s:b}", "cmd", "start", "untold", source->is_camera)) < 0)
         pf_child_kill(source->child);
     source->started = true;
     forget_known(source);

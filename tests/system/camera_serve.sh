@@ -142,6 +142,31 @@ test_killed_in_the_middle()
     journal_is_card
 }
 
+# What was fetched and never recorded is no less a frame when its camera is not there any more.
+test_what_lies_in_the_spool_needs_no_camera()
+{
+    local path
+    make_burst files
+    camera body files
+    capture
+    tell shoot 5 50
+    await_frames 5
+    stop capture
+    stop body
+    start service "$PARFOCAL" serve --source "camera:$camera_port" --outbox "$T/outbox" \
+        --state "$T/state" --spool "$T/spool" --expected-frames 5 --http off
+    at_end tail -n 60 "$T/service.err"
+    await_stacks 1 40
+    stop_service
+    stacked 5
+    # It is told once.
+    start service "$PARFOCAL" serve --source "camera:$camera_port" --source camera:OTHER \
+        --outbox "$T/outbox" --state "$T/state" --spool "$T/spool" --http off --log-level debug
+    await_log 'capture camera:OTHER: no camera OTHER is there'
+    stop_service
+    [ "$(grep -c 'the same content is known' service.err)" = 0 ] || fail "it was read again"
+}
+
 # Faults at random, as a long tether on a bad day has them: busy, lost events, short sizes, links that
 # drop. The whole of it, about a minute a seed:
 #     FAULT_SEEDS="$(seq -s' ' 20)" FAULT_FRAMES=100 FAULT_MS=200 tests/system/camera_serve.sh faults

@@ -66,6 +66,28 @@ static int note_file(void *context, const struct pf_journal_file *file)
     return ++walk->count == walk->stop_at ? -ECANCELED : 0;
 }
 
+/* Each of them looks at all that cameras have in the spool. */
+TEST(journal_knows_the_files_of_all_cameras_alike)
+{
+    struct pf_journal *journal = open_in(test_directory());
+    struct pf_error err = {0};
+    static const char *const sources[] = {"camera", "camera:4711", "folder:/in", "camerb"};
+    for (int n = 0; n < 4; n++) {
+        struct pf_record *record = record_of(n + 1);
+        enum pf_journal_seen seen;
+        free(record->source);
+        record->source = copy(sources[n]);
+        CHECK_OK(pf_journal_record_frame(journal, record, &seen, &err), &err);
+        pf_record_free(record);
+    }
+    for (int n = 0; n < 3; n++) {
+        struct walk known = {0};
+        CHECK_OK(pf_journal_known(journal, sources[n], note_file, &known, &err), &err);
+        CHECK_EQ(known.count, n < 2 ? 2 : 1);
+    }
+    pf_journal_close(journal);
+}
+
 TEST(journal_known_and_rejected_files)
 {
     struct pf_error err = {0};
