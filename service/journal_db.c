@@ -115,6 +115,8 @@ int pf_journal_step(struct pf_journal *journal, sqlite3_stmt *statement, struct 
 
 void pf_journal_done(sqlite3_stmt *statement)
 {
+    if (!statement) /* which a damaged file may not let be prepared */
+        return;
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
 }

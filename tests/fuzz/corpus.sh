@@ -98,6 +98,7 @@ printf '\3\0\x30\0\0' | lines journal wal_cut
 printf '\0\x64\0\0\0\1\5\x18\0\0\0\4\0\0\0\x63' | lines journal version
 printf '\0\3\xff\xff\xff\xff\x10\0' | lines journal index_without_path
 # The same, unseen.
+printf 'D\xbb\x285\xffOO' | lines journal unprepared
 printf '\4\0\0\0\0\4None' | lines journal unseen_header
 printf '\4\0\x40\x10\0\6\xff\xff\xff\xff\0\1' | lines journal unseen_page
 printf '\6\0\x20\0\0' | lines journal unseen_cut

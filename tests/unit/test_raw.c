@@ -133,6 +133,29 @@ TEST(raw_keeps_exif_and_names_its_colours)
     free(raster.samples);
 }
 
+/* LibRaw has room for 63 characters of a name, and appends to some. */
+TEST(raw_of_a_camera_with_an_endless_name)
+{
+    static const char *const makes[] = {"HASSELBLAD", "Acme"};
+    const char *path = file_name("a.nef");
+    struct raster raster = smooth_raster(64, 48, 3, 16);
+    for (int length = 40; length <= 63; length += 23)
+        for (int i = 0; i < 2; i++) {
+            char model[64] = "";
+            memset(model, 'X', (size_t)length);
+            struct pf_gen_encoding encoding = {PF_GEN_NEF, 16, 3, 0, 0, 0};
+            struct pf_gen_exif exif = usual_exif(1);
+            struct pf_error err = {0};
+            exif.make = makes[i];
+            exif.model = model;
+            CHECK_OK(pf_gen_picture_write(path, raster.samples, 64, 48, &encoding, &exif, &err),
+                     &err);
+            CHECK_EQ(refused(path, &err), length > 56 ? EBADMSG : 0);
+            CHECK(length <= 56 || strstr(err.text, "the name of its camera"));
+        }
+    free(raster.samples);
+}
+
 TEST(raw_over_the_limit)
 {
     const char *path = file_name("a.dng");
