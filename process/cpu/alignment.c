@@ -142,8 +142,9 @@ static const struct pf_ecc_pyramid *picture_of(const struct pf_alignment *alignm
                                         : &alignment->predecessor;
 }
 
-int pf_alignment_likeness(struct pf_alignment *alignment, enum pf_target target, const double h[9],
-                          double *ret, struct pf_error *err)
+/* How alike the detail of the target and of the frame in hand is, the frame lying as h says. */
+static int ask_likeness(struct pf_alignment *alignment, enum pf_target target, const double h[9],
+                        double *ret, struct pf_error *err)
 {
     return pf_ecc_likeness(alignment->ecc, picture_of(alignment, target), &alignment->current, h,
                            ret, err);
@@ -177,7 +178,7 @@ int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bo
         if (r == 0)
             *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, 0};
     }
-    return r < 0 ? r : pf_alignment_likeness(alignment, target, h, &ret->likeness, err);
+    return r < 0 ? r : ask_likeness(alignment, target, h, &ret->likeness, err);
 }
 
 /* Where features are only a start for correlation, pictures of this width are enough: a quarter of
@@ -252,6 +253,6 @@ int pf_alignment_match(struct pf_alignment *alignment, enum pf_features_kind kin
         r = pf_ecc_judge(alignment->ecc, other, &alignment->current, h, &fit, err);
     *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap};
     if (r == 0 && ret_count->inliers)
-        r = pf_alignment_likeness(alignment, target, h, &ret->likeness, err);
+        r = ask_likeness(alignment, target, h, &ret->likeness, err);
     return r;
 }

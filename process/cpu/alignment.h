@@ -47,10 +47,6 @@ int pf_alignment_levels(enum pf_target target, bool search);
 int pf_alignment_both_ways(pf_alignment_direction *direction, void *context, enum pf_target target,
                            bool search, double h[9], struct pf_fit *ret, struct pf_error *err);
 
-/* How alike the detail of the target and of the frame in hand is, the frame lying as h says. -ENOMEM. */
-int pf_alignment_likeness(struct pf_alignment *alignment, enum pf_target target, const double h[9],
-                          double *ret, struct pf_error *err);
-
 /* As the functions of a backend. */
 int pf_alignment_align(struct pf_alignment *alignment, enum pf_target target, bool search,
                        double h[9], struct pf_fit *ret, struct pf_error *err);

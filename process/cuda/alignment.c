@@ -6,6 +6,7 @@
 
 #include "process/align.h"
 #include "process/cpu/deform.h"
+#include "process/cpu/likeness.h"
 
 #define NODES_ACROSS 20 /* of a B-spline, along the longer side */
 /* Pixels of the finest picture of a deformation: a quarter of the frame's width, or better. */
@@ -33,6 +34,12 @@ int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
     return r;
 }
 
+static void free_picture(struct pf_cuda *cuda, struct pf_cuda_picture *picture)
+{
+    pf_cuda_pyramid_free(cuda, &picture->light);
+    pf_cuda_release_pinned(cuda, picture->small);
+}
+
 void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
 {
     pf_alignment_close(&alignment->host);
@@ -41,10 +48,10 @@ void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
     if (alignment->cuda) {
         pf_cuda_release(alignment->cuda, alignment->bends);
         pf_cuda_release_pinned(alignment->cuda, alignment->bends_here);
-        pf_cuda_pyramid_free(alignment->cuda, &alignment->current);
-        pf_cuda_pyramid_free(alignment->cuda, &alignment->predecessor);
-        pf_cuda_pyramid_free(alignment->cuda, &alignment->before);
-        pf_cuda_pyramid_free(alignment->cuda, &alignment->stack_view);
+        free_picture(alignment->cuda, &alignment->current);
+        free_picture(alignment->cuda, &alignment->predecessor);
+        free_picture(alignment->cuda, &alignment->before);
+        free_picture(alignment->cuda, &alignment->stack_view);
     }
     memset(alignment, 0, sizeof(*alignment));
 }
@@ -61,9 +68,9 @@ int pf_cuda_alignment_halvings(struct pf_cuda_alignment *alignment, int width)
 
 /* What correlation sees of a picture. Borrows its memory. */
 static struct pf_cuda_pyramid rigid(const struct pf_cuda_alignment *alignment,
-                                    const struct pf_cuda_pyramid *pyramid)
+                                    const struct pf_cuda_picture *picture)
 {
-    struct pf_cuda_pyramid part = *pyramid;
+    struct pf_cuda_pyramid part = picture->light;
     int skip = part.levels.count - 1 < alignment->finer ? part.levels.count - 1 : alignment->finer;
     if (skip < 0)
         skip = 0;
@@ -78,8 +85,9 @@ int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *lig
                            struct pf_error *err)
 {
     pf_alignment_next(&alignment->host);
-    int r = pf_cuda_pyramid_of_light(alignment->cuda, &alignment->current, light, width, height,
-                                     scale, offset, err);
+    alignment->current.number = -1;
+    int r = pf_cuda_pyramid_of_light(alignment->cuda, &alignment->current.light, light, width,
+                                     height, scale, offset, err);
     if (r < 0)
         return r;
     struct pf_cuda_pyramid seen = rigid(alignment, &alignment->current);
@@ -89,21 +97,22 @@ int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *lig
                               alignment->bends + (size_t)k * CELLS);
     pf_cuda_download(alignment->cuda, alignment->bends_here, alignment->bends,
                      BENDS * sizeof(float));
-    return pf_cuda_ecc_contrast(alignment->ecc, &alignment->current, ret_contrast, err);
+    return pf_cuda_ecc_contrast(alignment->ecc, &alignment->current.light, ret_contrast, err);
 }
 
 int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *light, int width,
                            int height, double scale, double offset, struct pf_error *err)
 {
     pf_ecc_pyramid_free(&alignment->host.stack_view);
-    return pf_cuda_pyramid_of_light(alignment->cuda, &alignment->stack_view, light, width, height,
-                                    scale, offset, err);
+    alignment->stack_view.number = -1;
+    return pf_cuda_pyramid_of_light(alignment->cuda, &alignment->stack_view.light, light, width,
+                                    height, scale, offset, err);
 }
 
 void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
 {
     /* The memory of the oldest is for the next frame. */
-    struct pf_cuda_pyramid next = alignment->before;
+    struct pf_cuda_picture next = alignment->before;
     alignment->before = alignment->predecessor;
     alignment->predecessor = alignment->current;
     alignment->current = next;
@@ -112,11 +121,11 @@ void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
 
 /* A picture that the device has and the host has not. */
 static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
-                 const struct pf_cuda_pyramid *from, struct pf_error *err)
+                 const struct pf_cuda_picture *from, struct pf_error *err)
 {
     struct pf_cuda_pyramid seen = rigid(alignment, from);
     const struct pf_ecc_level *finest = &seen.levels.level[0];
-    if (to->count || !from->levels.count)
+    if (to->count || !seen.levels.count)
         return 0;
     size_t bytes = (size_t)finest->width * (size_t)finest->height * sizeof(float);
     float *light = malloc(bytes);
@@ -131,7 +140,7 @@ static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
     return r;
 }
 
-/* The target, and the frame in hand. */
+/* The same, of the target and of the frame in hand. */
 static int bring_both(struct pf_cuda_alignment *alignment, enum pf_target target,
                       struct pf_error *err)
 {
@@ -141,15 +150,60 @@ static int bring_both(struct pf_cuda_alignment *alignment, enum pf_target target
         return r;
     return target == PF_TARGET_STACK
                ? bring(alignment, &host->stack_view, &alignment->stack_view, err)
-           : target == PF_TARGET_BEFORE
-               ? bring(alignment, &host->before, &alignment->before, err)
                : bring(alignment, &host->predecessor, &alignment->predecessor, err);
+}
+
+/* The level of a picture that likeness is asked of: on its way until the queue has been waited for. */
+static int bring_small(struct pf_cuda_alignment *alignment, struct pf_cuda_picture *picture,
+                       int number, struct pf_error *err)
+{
+    struct pf_cuda_pyramid seen = rigid(alignment, picture);
+    const struct pf_ecc_level *level = &seen.levels.level[number];
+    size_t count = (size_t)level->width * (size_t)level->height;
+    if (picture->number == number)
+        return 0;
+    if (count > picture->capacity) {
+        pf_cuda_release_pinned(alignment->cuda, picture->small);
+        picture->small = NULL;
+        picture->capacity = 0;
+        int r = pf_cuda_alloc_pinned(alignment->cuda, (void **)&picture->small,
+                                     count * sizeof(*picture->small), err);
+        if (r < 0)
+            return r;
+        picture->capacity = count;
+    }
+    pf_cuda_download(alignment->cuda, picture->small, level->pixels,
+                     count * sizeof(*picture->small));
+    picture->number = number;
+    return 0;
+}
+
+/* As a pyramid of one level. Borrows its memory. */
+static struct pf_ecc_pyramid small(const struct pf_cuda_alignment *alignment,
+                                   const struct pf_cuda_picture *picture)
+{
+    struct pf_cuda_pyramid seen = rigid(alignment, picture);
+    struct pf_ecc_pyramid one = {.count = 1, .level[0] = seen.levels.level[picture->number]};
+    one.level[0].pixels = picture->small;
+    return one;
 }
 
 struct both_pictures {
     struct pf_cuda_alignment *alignment;
-    const struct pf_cuda_pyramid *target;
+    struct pf_cuda_picture *target;
 };
+
+/* Of both the level that pf_ecc_likeness() would take. */
+static int bring_both_small(const struct both_pictures *both, struct pf_error *err)
+{
+    struct pf_cuda_alignment *alignment = both->alignment;
+    struct pf_cuda_pyramid target = rigid(alignment, both->target);
+    int last = rigid(alignment, &alignment->current).levels.count - 1;
+    int number = pf_ecc_level_of_width(&target.levels, PF_LIKENESS_WIDTH);
+    number = number < last ? number : last;
+    int r = bring_small(alignment, both->target, number, err);
+    return r < 0 ? r : bring_small(alignment, &alignment->current, number, err);
+}
 
 static int one_way(void *context, bool back, bool search, int levels, double h[9],
                    struct pf_ecc_fit *ret, struct pf_error *err)
@@ -170,7 +224,9 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
                                                                          : &alignment->predecessor};
     struct pf_cuda_pyramid seen = rigid(alignment, both.target);
     struct pf_ecc_fit fit;
-    int r;
+    int r = bring_both_small(&both, err);
+    if (r < 0)
+        return r;
     if (!pf_ecc_by_blocks(&seen.levels)) {
         r = pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
     } else { /* blocks favour neither picture */
@@ -178,9 +234,12 @@ int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target 
         if (r == 0)
             *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, 0};
     }
-    if (r == 0)
-        r = bring_both(alignment, target, err);
-    return r < 0 ? r : pf_alignment_likeness(&alignment->host, target, h, &ret->likeness, err);
+    if (r < 0)
+        return r;
+    /* Who waited for the map has waited for the small pictures. */
+    struct pf_ecc_pyramid there = small(alignment, both.target),
+                          here = small(alignment, &alignment->current);
+    return pf_ecc_likeness(alignment->host.ecc, &there, &here, h, &ret->likeness, err);
 }
 
 void pf_cuda_alignment_measure(const struct pf_cuda_alignment *alignment, struct pf_focus *ret)
@@ -201,7 +260,7 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
                              struct pf_fit *ret, struct pf_error *err)
 {
     const struct pf_cuda_pyramid *other =
-        target == PF_TARGET_STACK ? &alignment->stack_view : &alignment->predecessor;
+        target == PF_TARGET_STACK ? &alignment->stack_view.light : &alignment->predecessor.light;
     static const enum pf_cuda_deform_method methods[] = {[PF_ALIGN_FLOW] = PF_CUDA_FLOW,
                                                          [PF_ALIGN_BSPLINE] = PF_CUDA_BSPLINE,
                                                          [PF_ALIGN_SYN] = PF_CUDA_SYN};
@@ -213,9 +272,10 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
     struct pf_ecc_fit before;
     int r = alignment->deform ? 0 : pf_cuda_deform_new(&alignment->deform, alignment->cuda, err);
     if (r == 0)
-        r = pf_cuda_ecc_judge(alignment->ecc, other, &alignment->current, start->h, &before, err);
+        r = pf_cuda_ecc_judge(alignment->ecc, other, &alignment->current.light, start->h, &before,
+                              err);
     if (r == 0)
-        r = pf_cuda_deform_run(alignment->deform, other, &alignment->current, start, &options,
+        r = pf_cuda_deform_run(alignment->deform, other, &alignment->current.light, start, &options,
                                &field, &report, err);
     if (r == 0 && method != PF_CUDA_BSPLINE && !(report.trusted >= LEAST_TRUSTED))
         r = pf_fail(err, ENODATA, "only %.0f %% of it is found alike forth and back",

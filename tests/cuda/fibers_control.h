@@ -22,10 +22,12 @@ struct fibers_control {
                             device whose context is lost */
     /* Said by the fibers. */
     size_t allocated_bytes, most_allocated_bytes;
-    long allocations;     /* made so far, of the device and of pinned memory */
-    long resets;          /* contexts taken away */
-    long calls, launches; /* run-time calls that may fail; launches among them */
-    char trouble[512];    /* what was wrong with the last launch that failed */
+    long allocations;      /* made so far, of the device and of pinned memory */
+    long resets;           /* contexts taken away */
+    size_t brought_bytes;  /* copied from the device to the host */
+    size_t unpinned_bytes; /* of them to memory that is not pinned: such a copy is waited for */
+    long calls, launches;  /* run-time calls that may fail; launches among them */
+    char trouble[512];     /* what was wrong with the last launch that failed */
 };
 extern struct fibers_control fibers;
 

@@ -368,6 +368,10 @@ static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (kind != cudaMemcpyDefault && (to_device != on_device(to) || from_device != on_device(from)))
         return fail(cudaErrorInvalidMemcpyDirection);
+    if (kind == cudaMemcpyDeviceToHost) {
+        fibers.brought_bytes += width_bytes * height;
+        fibers.unpinned_bytes += allocation_of(to) ? 0 : width_bytes * height;
+    }
     for (size_t y = 0; y < height; y++)
         memmove(static_cast<char *>(to) + y * to_pitch,
                 static_cast<const char *>(from) + y * from_pitch, width_bytes);
