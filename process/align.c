@@ -73,6 +73,12 @@ static int by_correlation(const struct aligner *aligner, enum pf_target target, 
     return r;
 }
 
+/* What is no finding about this frame, but ends the burst or the worker. */
+static bool is_trouble(int r)
+{
+    return r == -ENOMEM || r == -EREMOTEIO;
+}
+
 static int by_features(const struct aligner *aligner, enum pf_features_kind kind,
                        enum pf_target target, struct estimate *estimate, struct pf_error *err)
 {
@@ -81,8 +87,8 @@ static int by_features(const struct aligner *aligner, enum pf_features_kind kind
     struct pf_error trouble = {0};
     int r =
         aligner->backend->match(aligner->engine, kind, target, estimate->h, &fit, &count, &trouble);
-    if (r == -ENOMEM)
-        return pf_fail(err, ENOMEM, "%s", trouble.text);
+    if (is_trouble(r))
+        return pf_fail(err, -r, "%s", trouble.text);
     if (r < 0) /* what the library could not do with this picture ends no burst */
         snprintf(estimate->reason, REASON_SIZE, "cannot be aligned: %.200s", trouble.text);
     else if (!pf_features_agree(&count))
@@ -252,8 +258,8 @@ static int align_deforming(struct aligner *aligner, struct pf_frame_result *resu
     r = aligner->backend->deform(aligner->engine,
                                  place->fused == 1 ? PF_TARGET_PREDECESSOR : PF_TARGET_STACK,
                                  &start, &field, &fit, &trouble);
-    if (r == -ENOMEM)
-        return pf_fail(err, ENOMEM, "%s", trouble.text);
+    if (is_trouble(r))
+        return pf_fail(err, -r, "%s", trouble.text);
     memcpy(result->transform, start.h, sizeof(start.h));
     if (r < 0) {
         bool unlike = r == -ENODATA || r == -EINVAL;

@@ -23,7 +23,7 @@ struct pf_place {
 /* Finds the transform of the frame in hand. 1 accepted: `transform`, `correlation` and `aligned_by`
  * of the result are filled, and *ret_field is what goes with the transform (NULL: nothing does; the
  * caller's); 0 refused: `cause` and `reason` say why, by each method that was tried, and
- * `correlation` is the best that was reached. -ENOMEM. */
+ * `correlation` is the best that was reached. -ENOMEM, -EREMOTEIO. */
 int pf_align_frame(const struct pf_backend *backend, void *engine,
                    const struct pf_stack_settings *settings, const struct pf_place *place,
                    struct pf_frame_result *result, struct pf_field **ret_field,

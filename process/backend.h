@@ -63,16 +63,16 @@ struct pf_backend {
                  struct pf_error *err);
     /* The same by features, whatever the motion: `h` needs no start. ret_count: matches and how
      * many of them agree; ret is of the map they agree on, and zero when they agree on none. What
-     * is found in a frame is kept for its successor. -ENOMEM; other errors do no harm to the
-     * engine. */
+     * is found in a frame is kept for its successor. -ENOMEM, -EREMOTEIO; other errors do no harm to
+     * the engine. */
     int (*match)(void *engine, enum pf_features_kind kind, enum pf_target target, double h[9],
                  struct pf_fit *ret, struct pf_features_fit *ret_count, struct pf_error *err);
     bool has_syn; /* deform() knows PF_ALIGN_SYN; otherwise it takes that for FLOW */
     /* Non-rigid, by settings->align (FLOW, BSPLINE, SYN). The target is in the reference's geometry (the
      * predecessor only where it is the reference); start: reference point -> frame point, as far as
      * is known (borrowed). *ret_field: what goes with start->h, the caller's; ret is of both
-     * together. -ENOMEM; all other errors mean that nothing to be believed was found, and do no harm
-     * to the engine. */
+     * together. -ENOMEM, -EREMOTEIO; all other errors mean that nothing to be believed was found, and
+     * do no harm to the engine. */
     int (*deform)(void *engine, enum pf_target target, const struct pf_warp *start,
                   struct pf_field **ret_field, struct pf_fit *ret, struct pf_error *err);
     /* What makes the frame in hand look like the reference, see light.h; h: reference point -> frame
