@@ -85,23 +85,14 @@ template <class T> struct room {
 /* ---- the table --------------------------------------------------------------------------------- */
 
 struct bench {
-    double bytes_per_ms; /* of the card */
-    double megapixels;
+    double bytes_per_ms;         /* of the card */
+    double slower;               /* times the marks' one is as fast */
+    double megapixels, marks_of; /* whose marks hold for it */
     int width, height;
 };
 
-static inline void say(const struct bench &bench, const char *name, double ms, double bytes)
-{
-    double floor = bytes / bench.bytes_per_ms;
-    printf("| %g | %s | %.3f |", bench.megapixels, name, ms);
-    if (bytes > 0)
-        printf(" %.3f | %.1f |\n", floor, ms / floor);
-    else
-        printf(" – | – |\n");
-    fflush(stdout);
-}
-
-inline std::string exactness, stacks; /* rows of the tables that follow */
+inline std::string exactness, stacks, marks; /* rows of the tables that follow */
+inline bool inexact;                         /* a mark that is no time has been missed */
 
 static inline void note(std::string *table, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -113,6 +104,54 @@ static inline void note(std::string *table, const char *format, ...)
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
     *table += line;
+}
+
+/* What must be reached on a card of an H200's bandwidth: medians, ms. */
+static const char FRAME[] = "**a frame, from uploaded to fused**",
+                  LAST[] = "**last frame to finished stack, both in host memory**";
+static const struct {
+    double megapixels;
+    const char *name;
+    double most_ms;
+} MARKS[] = {{24, FRAME, 2},     {300, FRAME, 20},     {24, LAST, 50}, {300, "ecc, similarity", 15},
+             {300, "flow", 100}, {300, "bspline", 150}};
+static const double MARKED_BYTES_PER_MS = 4.8e9; /* of an H200, as its maker says */
+static const double LEAST_DB = 50, MOST_APART_PX = 0.05, MOST_BSPLINE_PX = 0.10;
+/* Below this size that error is one of pixels that are large beside the picture. */
+static const double LEAST_MARKED_MP = 6;
+
+static inline const char *verdict(bool met)
+{
+    return met ? "met" : "**missed**";
+}
+
+/* A card may be slower than the marks' one; what it computes may not be worse. */
+static inline void judge_time(const struct bench &bench, const char *name, double ms)
+{
+    for (const auto &mark : MARKS)
+        if (mark.megapixels == bench.marks_of && strcmp(mark.name, name) == 0)
+            note(&marks, "| %g | %s | at most %.1f ms | %.3f ms | %s |\n", bench.megapixels, name,
+                 mark.most_ms * bench.slower, ms, verdict(ms <= mark.most_ms * bench.slower));
+}
+static inline void judge_result(const struct bench &bench, const char *name, const char *unit,
+                                bool at_least, double mark, double result)
+{
+    bool met = at_least ? result >= mark : result <= mark;
+    note(&marks, "| %g | %s | at %s %.2f %s | %.3f %s | %s |\n", bench.megapixels, name,
+         at_least ? "least" : "most", mark, unit, result, unit, verdict(met));
+    inexact = inexact || !met;
+}
+
+static inline void say(const struct bench &bench, const char *name, double ms, double bytes)
+{
+    judge_time(bench, name, ms);
+    double floor = bytes / bench.bytes_per_ms;
+    printf("| %g | %s | %.3f |", bench.megapixels, name, ms);
+    if (bytes > 0)
+        printf(" %.3f | %.1f |\n", floor, ms / floor);
+    else
+        printf(" – | – |\n");
+    fflush(stdout);
 }
 
 /* gpu_times_stages.cu */
