@@ -36,6 +36,8 @@ struct pf_backend {
      * nothing to start. -ENODEV: there is none; other errors: it cannot be used. */
     int (*start)(void **ret_kept, char *ret_name, size_t size, struct pf_error *err);
     void (*stop)(void *kept); /* no engine has it any more. NULL allowed */
+    /* The version of the first driver that will do, static, "" unknown; NULL: it needs none. */
+    const char *(*driver_least)(void);
 
     /* Looks for what decodes JPEGs on the device, for load(); *ret_name: which it is, in words. NULL:
      * load() wants samples. The reason why there is none: -ENOTSUP. After start(), once per process. */

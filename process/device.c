@@ -214,6 +214,11 @@ static int find_gpu(struct pf_device *ret, enum pf_fuse fuse, pf_device_progress
     return r == 0 ? find_decoder(ret, fuse, progress, context, err) : r;
 }
 
+const char *pf_device_driver_least(void)
+{
+    return &pf_backend_cuda ? pf_backend_cuda.driver_least() : NULL;
+}
+
 void pf_device_close(struct pf_device *device)
 {
     if (device->kept)

@@ -27,6 +27,10 @@ struct pf_device {
 /* A step of getting ready that may take seconds; `step` is a static text. */
 typedef void pf_device_progress(const char *step, void *context);
 
+/* The first driver with which this build computes on a GPU ("525.60.13"), static, "" where it is not known;
+ * NULL: this build has no code for one. Asks no driver. */
+const char *pf_device_driver_least(void);
+
 /* Where the environment has this as "no", JPEGs are the processor's: to find out who is to blame. */
 #define PF_DEVICE_NVJPEG "PARFOCAL_NVJPEG"
 

@@ -9,8 +9,8 @@
 #include "process/device.h"
 #include "service/doctor_report.h"
 
-/* The first driver for CUDA 12, with which later minor versions work as well. */
-#define DRIVER_LEAST 525
+/* The driver in Debian 12's own archive. */
+#define DRIVER_OF_DEBIAN 535
 
 #define USB_DEVICES "/sys/bus/usb/devices"
 
@@ -62,8 +62,13 @@ static bool driver_version(char *ret, size_t size)
 
 void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
 {
-    static const char get_driver[] = "apt-get install nvidia-driver && reboot";
     static const char load_uvm[] = "nvidia-modprobe -u -c 0";
+    const char *least = pf_device_driver_least();
+    const char *get_driver =
+        least && atoi(least) > DRIVER_OF_DEBIAN
+            ? "apt-get install cuda-drivers && reboot # from NVIDIA's archive, "
+              "https://developer.download.nvidia.com/compute/cuda/repos: Debian 12's is too old"
+            : "apt-get install nvidia-driver && reboot";
     char driver[64] = "";
     struct pf_device device;
     bool wanted = settings->device == PF_DEVICE_CUDA;
@@ -73,14 +78,22 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
     bool node = is_there("/dev/nvidia[0-9]*") || access("/dev/nvhost-gpu", F_OK) == 0 ||
                 access("/dev/nvgpu", F_OK) == 0;
     bool loaded = driver_version(driver, sizeof(driver));
+    if (!least && (loaded || node || has_card())) {
+        pf_report_add(
+            report, missing, "gpu",
+            "make CUDA=1 deb && apt-get install ./build/deb/parfocal_*.deb # in the source "
+            "tree, where the CUDA Toolkit is (nvcc)",
+            "an NVIDIA GPU, but this build has no CUDA code; the processor does the work");
+        return;
+    }
     if (!loaded && !node && has_card()) {
         pf_report_add(report, missing, "gpu", get_driver,
                       "an NVIDIA card, but no driver for it is loaded");
         return;
     }
-    if (loaded && atoi(driver) && atoi(driver) < DRIVER_LEAST) {
+    if (loaded && atoi(driver) && least && strverscmp(driver, least) < 0) {
         pf_report_add(report, missing, "gpu", get_driver,
-                      "NVIDIA driver %s is too old, %d or later is needed", driver, DRIVER_LEAST);
+                      "NVIDIA driver %s is too old, %s or later is needed", driver, least);
         return;
     }
     if (loaded && !node) {

@@ -495,6 +495,7 @@ const struct pf_backend pf_backend_cuda = {
     .name = "cuda",
     .start = cuda_start,
     .stop = cuda_stop,
+    .driver_least = pf_cuda_driver_least,
     .find_decoder = cuda_find_decoder,
     .decode = cuda_decode,
     .open = cuda_open,

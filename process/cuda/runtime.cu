@@ -25,6 +25,22 @@ bool pf_cuda_note(struct pf_cuda *cuda, cudaError_t error, const char *what)
 
 /* ---- devices ---- */
 
+const char *pf_cuda_driver_least(void)
+{
+    int runtime = 0;
+    cudaRuntimeGetVersion(&runtime);
+    switch (runtime / 1000) {
+    case 11:
+        return "450.80.02";
+    case 12:
+        return "525.60.13";
+    case 13:
+        return "580.65.06";
+    default:
+        return "";
+    }
+}
+
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err)
 {
     int count = 0;

@@ -31,6 +31,11 @@ struct pf_cuda_device {
  * line: -ENODEV, there is no GPU or no driver; -ENXIO, it is not to be used (too old a driver, busy). */
 int pf_cuda_device_find(struct pf_cuda_device *ret, struct pf_error *err);
 
+/* The first driver with which what this toolkit has built runs, whatever the minor version: "525.60.13", static;
+ * "" where it is not known. Asks no driver.
+ * Source: NVIDIA, CUDA Compatibility, "Minor Version Compatibility". */
+const char *pf_cuda_driver_least(void);
+
 /* Takes the process's context away, with all that it holds of the device's memory: nothing of it is used any
  * more. Without one, too. */
 void pf_cuda_device_close(void);

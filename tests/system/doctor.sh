@@ -55,6 +55,13 @@ no_gpu_here()
     [ ! -e /proc/driver/nvidia/version ] && [ ! -e /dev/nvidia0 ] || skip 'there is a GPU here'
 }
 
+# A build with kernels: for a GPU of fibers, which say that they are of CUDA 13.
+with_kernels()
+{
+    PARFOCAL=$BUILD/tests/parfocal-on-fibers
+    [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
+}
+
 test_no_gpu()
 {
     no_gpu_here
@@ -64,33 +71,51 @@ test_no_gpu()
     finds FAIL gpu 'device = cuda, but' '--device=auto'
 }
 
+# No driver helps a build that has nothing to run on it.
+test_a_card_and_a_build_without_kernels()
+{
+    no_gpu_here
+    "$PARFOCAL" doctor --device cuda | grep -q 'this build has no CUDA code' || skip 'this build has CUDA code'
+    staged "$card"
+    finds warn gpu 'an NVIDIA GPU, but this build has no CUDA code' 'make CUDA=1 deb'
+    staged "$(driver 535.183.01)" --device cuda
+    finds FAIL gpu 'an NVIDIA GPU, but this build has no CUDA code' 'make CUDA=1 deb'
+    ! grep -q -- '-> .*driver' out || fail "$(cat out)"
+}
+
 test_a_card_without_a_driver()
 {
     no_gpu_here
+    with_kernels
     staged "$card"
-    finds warn gpu 'an NVIDIA card, but no driver' 'apt-get install nvidia-driver'
+    finds warn gpu 'an NVIDIA card, but no driver' 'apt-get install cuda-drivers'
     staged "$card" --device cuda
-    finds FAIL gpu 'an NVIDIA card, but no driver' 'apt-get install nvidia-driver'
+    finds FAIL gpu 'an NVIDIA card, but no driver' 'apt-get install cuda-drivers'
 }
 
 test_a_driver_that_is_too_old()
 {
     no_gpu_here
-    staged "$(driver 470.223.02)"
-    finds warn gpu 'driver 470.223.02 is too old, 525 or later' 'apt-get install nvidia-driver'
-    # One that is new enough, and has made no device files.
+    with_kernels
+    # What is too old depends on the toolkit that has built the kernels.
     staged "$(driver 535.183.01)"
-    finds warn gpu 'driver 535.183.01 without device nodes' 'nvidia-modprobe'
+    finds warn gpu 'driver 535.183.01 is too old, 580.65.06 or later' 'apt-get install cuda-drivers'
+    staged "$(driver 580.57.08)"
+    finds warn gpu 'driver 580.57.08 is too old, 580.65.06 or later' 'apt-get install cuda-drivers'
+    # One that is new enough, and has made no device files.
+    staged "$(driver 580.95.05)"
+    finds warn gpu 'driver 580.95.05 without device nodes' 'nvidia-modprobe'
 }
 
 # Root's doctor would not see it: CUDA loads what is missing for root.
 test_a_driver_without_its_part_for_computing()
 {
     no_gpu_here
-    staged "$(driver 535.183.01); mkdir dev; mount -t tmpfs none dev
+    with_kernels
+    staged "$(driver 580.95.05); mkdir dev; mount -t tmpfs none dev
         for node in null zero random urandom; do touch dev/\$node; mount --bind /dev/\$node dev/\$node; done
         touch dev/nvidia0 dev/nvidiactl; mount --rbind dev /dev"
-    finds warn gpu 'driver 535.183.01 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0'
+    finds warn gpu 'driver 580.95.05 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0'
 }
 
 camera='mount -t tmpfs none /sys/bus; mkdir -p /sys/bus/usb/devices/1-2 /sys/bus/usb/devices/1-2:1.0
