@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/base/exit.h"
@@ -13,6 +14,9 @@
 #include "config/base/version.h"
 #include "config/settings_table.h"
 #include "service/doctor_report.h"
+
+/* Of a package, where systemd does not say which the service reads. */
+#define INSTALLED "/etc/parfocal.conf"
 
 static const char *const finding_names[] = {"ok", "warn", "fail"};
 
@@ -95,18 +99,79 @@ static int print_report(const struct pf_report *report, bool as_json)
     return counts[PF_FINDING_FAIL];
 }
 
-static int examine(const struct pf_settings *settings, const char *file, bool as_json)
+/* What is looked at: what `parfocal serve` with the same options would be, or the service. */
+struct subject {
+    const char *file;                        /* NULL: options alone */
+    const struct pf_doctor_service *service; /* NULL: it is not that one's */
+    char *real; /* behind `file`: the service's relative paths begin in its own directory */
+};
+
+static void introduce(struct pf_report *report, const struct subject *subject)
 {
-    struct pf_report report = {.findings = json_array(), .file = file};
+    const char *user = subject->service ? pf_doctor_service_user(subject->service) : NULL;
+    if (subject->service && !user)
+        pf_report_add(report, PF_FINDING_FAIL, "parfocal", "systemd-sysusers",
+                      "version %s, the service of %s: its user is not there", pf_version(),
+                      subject->file);
+    else if (subject->service && geteuid() != 0)
+        pf_report_add(report, PF_FINDING_WARN, "parfocal", "sudo parfocal doctor",
+                      "version %s, %s: as this user, and not as the service's, %s", pf_version(),
+                      subject->file, user);
+    else if (subject->service)
+        pf_report_add(report, PF_FINDING_OK, "parfocal", NULL,
+                      "version %s, %s: as the service's user %s", pf_version(), subject->file,
+                      user);
+    else
+        pf_report_add(report, PF_FINDING_OK, "parfocal", NULL, "version %s%s%s", pf_version(),
+                      subject->file ? ", " : "", subject->file ? subject->file : "");
+}
+
+static int examine(const struct pf_settings *settings, const struct subject *subject, bool as_json)
+{
+    const struct pf_doctor_service *service = subject->service;
+    struct pf_report report = {.findings = json_array(), .file = subject->file};
     if (!report.findings)
         return -ENOMEM;
-    pf_report_add(&report, PF_FINDING_OK, "parfocal", NULL, "version %s", pf_version());
+    introduce(&report, subject);
+    if (service && geteuid() == 0 && pf_doctor_service_user(service)) {
+        report.service = service;
+        if (chdir(pf_doctor_service_directory(service)) < 0)
+            pf_report_add(&report, PF_FINDING_WARN, "parfocal", "systemctl start parfocal",
+                          "%s: %s", pf_doctor_service_directory(service), strerror(errno));
+    }
     pf_doctor_machine(&report, settings);
     pf_doctor_paths(&report, settings);
     pf_doctor_reach(&report, settings);
     int failures = print_report(&report, as_json);
     json_decref(report.findings);
     return failures;
+}
+
+static bool is_same_file(const char *one, const char *other)
+{
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+/* Where nothing is asked for it is the installed service, of which root sees most. bare: no options. */
+static int choose_subject(struct subject *ret, struct pf_settings *settings,
+                          const struct pf_doctor_service *service, const char *file, bool bare,
+                          struct pf_error *err)
+{
+    const char *installed = service ? pf_doctor_service_file(service) : INSTALLED;
+    if (bare && access(installed, F_OK) == 0) {
+        int r = pf_settings_read(settings, installed, err);
+        if (r < 0)
+            return r;
+        file = installed;
+    }
+    *ret = (struct subject){.file = file, .real = file ? realpath(file, NULL) : NULL};
+    if (ret->real)
+        ret->file = ret->real;
+    if (service && file && is_same_file(file, installed))
+        ret->service = service;
+    return 0;
 }
 
 /* Takes --json out of argv; everything else is left over and wrong. */
@@ -130,20 +195,32 @@ int pf_doctor_main(int argc, char **argv)
     struct pf_settings settings;
     int status = PF_EXIT_USAGE;
     const char *file = pf_setting_file_named(argc, argv);
+    int given = argc;
+    struct subject subject = {0};
+    struct pf_doctor_service *service = NULL;
     bool as_json;
     if (pf_settings_init(&settings, &err) < 0) {
         fprintf(stderr, "parfocal doctor: %s\n", err.text);
         return PF_EXIT_FAILURE;
     }
-    if (pf_settings_take_options(&settings, &argc, argv, &err) == 0 &&
-        take_own_options(argc, argv, &as_json, &err) == 0) {
-        int failures = examine(&settings, file, as_json);
+    int r = pf_settings_take_options(&settings, &argc, argv, &err);
+    bool bare = argc == given;
+    if (r == 0)
+        r = take_own_options(argc, argv, &as_json, &err);
+    if (r == 0) {
+        service = pf_doctor_service_find();
+        r = choose_subject(&subject, &settings, service, file, bare, &err);
+    }
+    if (r == 0) {
+        int failures = examine(&settings, &subject, as_json);
         if (failures < 0)
             pf_fail_errno(&err, -failures, "examining");
         status = failures == 0 ? PF_EXIT_OK : PF_EXIT_FAILURE;
     }
     if (err.code)
         fprintf(stderr, "parfocal doctor: %s\n", err.text);
+    free(subject.real);
+    pf_doctor_service_free(service);
     pf_settings_free(&settings);
     return status;
 }

@@ -1,7 +1,8 @@
 /* `parfocal doctor`: what is here, what is missing, and the command that mends it.
  *
  * The whole of a process; argv[0] is "doctor". Changes nothing but a probe file that it removes at
- * once from a directory it was asked about. Returns the exit status (service/help.h): 1 when a
+ * once from a directory it was asked about. Without options it looks at the installed service; as root, as its
+ * user and within what its unit allows. Returns the exit status (service/help.h): 1 when a
  * check says FAIL.
  */
 #ifndef PF_DOCTOR_H

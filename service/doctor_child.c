@@ -1,5 +1,6 @@
 /* What may hang is looked at by a child of the doctor, which is given some seconds. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,29 @@
 
 #define ANSWER_MS 5000
 
+/* In the child. What the unit hides need not be looked at: it is the first thing to be mended. What it binds
+ * is reached by that way, whatever the directories above let its user do here. */
+static void examine_as_service(struct pf_report *report, struct pf_doctor_place *place,
+                               pf_doctor_examine *examine)
+{
+    const struct pf_doctor_service *service = report->service;
+    char bound[32];
+    int fd = -1;
+    if (place->needs && pf_doctor_service_hides(report, place, place->at))
+        return;
+    if (place->needs && pf_doctor_service_binds(service, place->at))
+        fd = open(place->at, O_PATH | O_CLOEXEC);
+    if (fd >= 0) {
+        snprintf(bound, sizeof(bound), "/proc/self/fd/%d", fd);
+        place->at = bound;
+    }
+    if (pf_doctor_service_become(service))
+        examine(report, place);
+    else
+        pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look as %s: %s",
+                      place->path, pf_doctor_service_user(service), strerror(errno));
+}
+
 void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,
                         pf_doctor_examine *examine)
 {
@@ -25,11 +49,17 @@ void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *
         return;
     }
     if (pid == 0) {
-        struct pf_report own = {.findings = json_array(), .file = report->file};
+        struct pf_report own = {
+            .findings = json_array(), .file = report->file, .service = report->service};
+        struct pf_doctor_place own_place = *place;
         json_t *line = json_object();
         if (!own.findings || !line)
             _exit(1);
-        examine(&own, place);
+        own_place.at = place->at ? place->at : place->path;
+        if (own.service && !place->as_caller)
+            examine_as_service(&own, &own_place, examine);
+        else
+            examine(&own, &own_place);
         json_object_set_new(line, "findings", own.findings);
         _exit(own.lost || pf_jsonl_send(ends[1], line, NULL) < 0);
     }

@@ -1,5 +1,6 @@
 /* The doctor's look at devices: the GPU with its driver, cameras on USB. */
 #include <glob.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,22 @@ static long number_of(const char *device, const char *name, int base)
     return pf_doctor_first_line(path, line, sizeof(line)) ? strtol(line, NULL, base) : -1;
 }
 
+/* Whether its user may use it. */
+static void examine_node(struct pf_report *report, const struct pf_doctor_place *place)
+{
+    char remedy[300];
+    const struct passwd *user = getpwuid(geteuid());
+    if (access(place->at, R_OK | W_OK) == 0)
+        return;
+    /* What the rule of udev (60-parfocal.rules) has given it to. */
+    snprintf(remedy, sizeof(remedy),
+             "adduser %s plugdev && udevadm control --reload && udevadm trigger -c add%s",
+             user ? user->pw_name : "USER",
+             report->service ? " && systemctl restart parfocal" : " # and log in again");
+    pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s: %s may not use it", place->path,
+                  user ? user->pw_name : "this user");
+}
+
 static void look_at_camera(struct pf_report *report, const char *device)
 {
     char node[64], product[128] = "a camera", path[300], holder[300], remedy[300];
@@ -154,13 +171,11 @@ static void look_at_camera(struct pf_report *report, const char *device)
                  : "end that program");
         pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s at %s is held by %s", product,
                       node, holder);
-    } else if (access(node, R_OK | W_OK) < 0) {
-        snprintf(remedy, sizeof(remedy),
-                 "adduser %s parfocal && udevadm control --reload && udevadm trigger",
-                 getenv("USER") ? getenv("USER") : "USER");
-        pf_report_add(report, PF_FINDING_WARN, "camera", remedy,
-                      "%s at %s: this user may not use it", product, node);
     }
+    snprintf(path, sizeof(path), "%s at %s", product, node);
+    pf_doctor_in_child(report,
+                       &(struct pf_doctor_place){.check = "camera", .path = path, .at = node},
+                       examine_node);
 }
 
 void pf_doctor_usb_cameras(struct pf_report *report)

@@ -25,9 +25,7 @@ bool pf_doctor_first_line(const char *path, char *line, size_t size)
     return got;
 }
 
-/* Runs a program without a shell; its exit status, -1 when it could not run. output: what it wrote,
- * NULL when of no interest. */
-static int run(const char *const argv[], char *output, size_t size)
+int pf_doctor_run(const char *const argv[], char *output, size_t size)
 {
     int ends[2];
     if (pipe(ends) < 0)
@@ -115,7 +113,7 @@ static void programs(struct pf_report *report, const struct pf_settings *setting
     bool needed = settings->align == PF_ALIGN_BSPLINE;
     const char *const elastix[] = {"elastix", "--version", NULL};
     char version[64] = "";
-    if (run(elastix, version, sizeof(version)) == 0) {
+    if (pf_doctor_run(elastix, version, sizeof(version)) == 0) {
         version[strcspn(version, "\n")] = '\0';
         pf_report_add(report, PF_FINDING_OK, "elastix", NULL, "%s; --align bspline can use it",
                       version);
@@ -135,9 +133,9 @@ static void libraries(struct pf_report *report)
     const char *const query[] = {"dpkg-query",          "-W", "-f", "${Version}",
                                  "libevent-core-2.1-7", NULL};
     const char *const older[] = {"dpkg", "--compare-versions", version, "lt", fixed, NULL};
-    if (run(query, version, sizeof(version)) != 0)
+    if (pf_doctor_run(query, version, sizeof(version)) != 0)
         pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", event_get_version());
-    else if (run(older, NULL, 0) == 0)
+    else if (pf_doctor_run(older, NULL, 0) == 0)
         pf_report_add(report, PF_FINDING_WARN, "libevent",
                       "apt-get update && apt-get install --only-upgrade libevent-core-2.1-7",
                       "%s is older than %s, which has fixes", version, fixed);

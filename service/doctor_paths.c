@@ -116,10 +116,10 @@ static bool state_is_foreign(struct pf_report *report, const struct pf_doctor_pl
     static const char *const names[] = {
         "lock", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "thumbnails", "views",
         NULL};
-    const char *closed = closed_file(place->path, names);
+    const char *closed = closed_file(place->at, names);
     if (!closed)
         return false;
-    char *remedy = pf_doctor_own(place->path, names);
+    char *remedy = pf_doctor_own(place, names);
     pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
                   "%s: %s belongs to somebody else: %s", place->path, closed, strerror(EACCES));
     free(remedy);
@@ -132,21 +132,22 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
     struct statvfs space;
     struct pf_mount mount = {0};
     struct stat st;
-    char *part = existing_part(place->path);
+    char *part = existing_part(place->at);
     if (!part) {
         report->lost = true;
         return;
     }
-    bool here = strcmp(part, place->path) == 0;
+    bool here = strcmp(part, place->at) == 0;
     /* Without scratch all works but what does not fit into memory. */
     enum pf_finding failing =
         strcmp(place->check, "scratch") == 0 ? PF_FINDING_WARN : PF_FINDING_FAIL;
     int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
     if (r < 0) {
-        char *remedy = r == -ENOSPC || r == -EDQUOT ? remedy_of_space(report, place, part, r)
-                                                    : pf_doctor_let_write(place->path, part, -r);
+        char *remedy = r == -ENOSPC || r == -EDQUOT
+                           ? remedy_of_space(report, place, part, r)
+                           : pf_doctor_let_write(place->path, here ? place->path : part, -r);
         pf_report_add(report, failing, place->check, remedy, "%s: cannot write in %s: %s",
-                      place->path, part, strerror(-r));
+                      place->path, here ? place->path : part, strerror(-r));
         free(remedy);
         free(part);
         return;
@@ -228,7 +229,7 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     const char *path = place->path;
     struct stat st;
     struct pf_mount mount = {0};
-    if (stat(path, &st) < 0) {
+    if (stat(place->at, &st) < 0) {
         int code = errno;
         add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
         return;
@@ -238,8 +239,8 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
                    "is no folder");
         return;
     }
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) < 0) {
+    int fd = open(place->at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(AT_FDCWD, place->at, R_OK | X_OK, AT_EACCESS) < 0) {
         int code = errno;
         add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
         if (fd >= 0)
@@ -248,7 +249,7 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     }
     const char *blind = pf_mounts_blind(&(struct pf_mounts){0}, st.st_dev, fd);
     close(fd);
-    pf_mount_of(path, &mount, NULL);
+    pf_mount_of(place->at, &mount, NULL);
     const char *type = *mount.type ? mount.type : "unknown file system";
     bool polling =
         place->settings->poll == PF_POLL_ALWAYS || (place->settings->poll == PF_POLL_AUTO && blind);
@@ -264,7 +265,7 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     }
     bool whole = true;
     int folders = place->settings->recursive
-                      ? count_folders(AT_FDCWD, path, pf_monotonic_ms() + COUNT_MS, &whole)
+                      ? count_folders(AT_FDCWD, place->at, pf_monotonic_ms() + COUNT_MS, &whole)
                       : 1;
     long most = limit_of_inotify("max_user_watches");
     if (most >= 0 && folders > most / 2)
@@ -316,12 +317,12 @@ static void examine_scratch(struct pf_report *report, const struct pf_doctor_pla
 {
     struct pf_mount mount = {0};
     struct stat st;
-    if (stat(place->path, &st) < 0 && errno == ENOENT) {
+    if (stat(place->at, &st) < 0 && errno == ENOENT) {
         add_mended(report, PF_FINDING_WARN, place, pf_doctor_let_write(place->path, "", EACCES),
                    "is not there: bursts that need more memory than there is fail");
         return;
     }
-    pf_mount_of(place->path, &mount, NULL);
+    pf_mount_of(place->at, &mount, NULL);
     if (mount.magic == TMPFS_MAGIC || mount.magic == RAMFS_MAGIC) {
         char *remedy = pf_doctor_set(report, "scratch", "/var/tmp");
         pf_report_add(report, PF_FINDING_WARN, place->check, remedy,
@@ -353,6 +354,17 @@ static void watch_limits(struct pf_report *report)
                       "%ld watches, %ld instances, %ld queued events", watches, instances, events);
 }
 
+/* What parfocal writes to. */
+static void target(struct pf_report *report, const struct pf_settings *settings, const char *check,
+                   const char *path)
+{
+    pf_doctor_in_child(
+        report,
+        &(struct pf_doctor_place){
+            .check = check, .path = path, .settings = settings, .needs = PF_NEEDS_WRITE},
+        strcmp(check, "scratch") == 0 ? examine_scratch : examine_target);
+}
+
 void pf_doctor_paths(struct pf_report *report, const struct pf_settings *settings)
 {
     bool cameras = false;
@@ -360,25 +372,28 @@ void pf_doctor_paths(struct pf_report *report, const struct pf_settings *setting
     for (size_t i = 0; i < settings->source.count; i++) {
         const char *folder = pf_settings_folder(settings->source.items[i]);
         if (folder)
-            pf_doctor_in_child(report, &(struct pf_doctor_place){"source", folder, settings},
+            pf_doctor_in_child(report,
+                               &(struct pf_doctor_place){.check = "source",
+                                                         .path = folder,
+                                                         .settings = settings,
+                                                         .needs = PF_NEEDS_READ},
                                examine_source);
         cameras |= !folder;
     }
-    pf_doctor_in_child(report, &(struct pf_doctor_place){"camera", "cameras", settings},
-                       examine_cameras);
+    /* Root alone sees who holds a camera. */
+    pf_doctor_in_child(
+        report,
+        &(struct pf_doctor_place){
+            .check = "camera", .path = "cameras", .settings = settings, .as_caller = true},
+        examine_cameras);
     if (cameras)
-        pf_doctor_in_child(report, &(struct pf_doctor_place){"spool", settings->spool, settings},
-                           examine_target);
+        target(report, settings, "spool", settings->spool);
     if (!settings->source.count)
         pf_report_add(report, PF_FINDING_OK, "source", NULL,
                       "none given here; `parfocal serve` wants --source folder:DIR "
                       "or --source camera");
-    pf_doctor_in_child(report, &(struct pf_doctor_place){"outbox", settings->outbox, settings},
-                       examine_target);
-    pf_doctor_in_child(report, &(struct pf_doctor_place){"state", settings->state, settings},
-                       examine_target);
+    target(report, settings, "outbox", settings->outbox);
+    target(report, settings, "state", settings->state);
     if (*settings->scratch)
-        pf_doctor_in_child(report,
-                           &(struct pf_doctor_place){"scratch", settings->scratch, settings},
-                           examine_scratch);
+        target(report, settings, "scratch", settings->scratch);
 }

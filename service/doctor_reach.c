@@ -69,6 +69,7 @@ static char *find_program(const char *name)
 {
     const char *path = getenv("PATH");
     struct stat st;
+    errno = ENOENT;
     if (strchr(name, '/'))
         return stat(name, &st) == 0 ? strdup(name) : NULL;
     for (path = path ? path : "/bin:/usr/bin"; *path; path += strspn(path, ":")) {
@@ -79,6 +80,7 @@ static char *find_program(const char *name)
         free(full);
         path += length;
     }
+    errno = ENOENT;
     return NULL;
 }
 
@@ -92,18 +94,25 @@ static void examine_program(struct pf_report *report, const struct pf_doctor_pla
                       place->path, err.text);
         return;
     }
-    found = find_program(words[0]);
-    if (!found) {
+    bool is_path = strchr(words[0], '/') != NULL;
+    found = find_program(is_path ? place->at : words[0]);
+    if (!found && errno == EACCES) {
+        remedy = pf_doctor_let_read(words[0], EACCES);
+        pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
+                      "%s cannot be reached by this user", words[0]);
+    } else if (!found) {
         remedy = strchr(words[0], '/')
                      ? pf_doctor_command("ls -l", words[0], "")
                      : pf_doctor_command("apt-get install", words[0], " # or name its whole path");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s is not there", words[0]);
     } else if (stat(found, &st) < 0 || !S_ISREG(st.st_mode) || access(found, X_OK) < 0) {
-        remedy = pf_doctor_command(S_ISREG(st.st_mode) ? "chmod a+rx" : "ls -ld", found, "");
+        const char *name = is_path ? words[0] : found;
+        remedy = pf_doctor_command(S_ISREG(st.st_mode) ? "chmod a+rx" : "ls -ld", name, "");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
-                      "%s cannot be run by this user", found);
+                      "%s cannot be run by this user", name);
     } else {
-        pf_report_add(report, PF_FINDING_OK, place->check, NULL, "%s can be run", found);
+        pf_report_add(report, PF_FINDING_OK, place->check, NULL, "%s can be run",
+                      is_path ? words[0] : found);
     }
     free(remedy);
     free(found);
@@ -121,8 +130,14 @@ static void hooks(struct pf_report *report, const struct pf_settings *settings, 
             pf_report_add(report, PF_FINDING_OK, check, NULL, "%s: for the shell to say",
                           place.path);
         } else {
+            char **words = NULL;
             place.far = false;
+            if (pf_words(place.path, &words, NULL) == 0 && strchr(words[0], '/')) {
+                place.at = words[0];
+                place.needs = PF_NEEDS_READ;
+            }
             pf_doctor_in_child(report, &place, examine_program);
+            pf_words_free(words);
         }
     }
 }

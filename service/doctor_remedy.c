@@ -96,7 +96,8 @@ char *pf_doctor_set(const struct pf_report *report, const char *key, const char 
     else if (name)
         before = pf_text("echo '%s = %s' >>", key, value);
     if (before)
-        text = pf_doctor_command(before, file, "");
+        text = pf_doctor_command(before, file,
+                                 report->service ? " && systemctl restart parfocal" : "");
     free(before);
     free(name);
     return text;
@@ -194,15 +195,17 @@ char *pf_doctor_let_write(const char *path, const char *part, int code)
     return text;
 }
 
-char *pf_doctor_own(const char *directory, const char *const *names)
+char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names)
 {
     char user[128], group[128], *text;
     own_names(user, group, sizeof(user));
     text = pf_text("chown %s:%s", user, group);
     for (; text && *names; names++) {
-        char *path = pf_text("%s/%s", directory, *names);
-        char *longer = path && access(path, F_OK) == 0 ? pf_doctor_command(text, path, "") : NULL;
+        char *at = pf_text("%s/%s", place->at, *names), *path = NULL, *longer = NULL;
+        if (at && access(at, F_OK) == 0 && (path = pf_text("%s/%s", place->path, *names)))
+            longer = pf_doctor_command(text, path, "");
         free(path);
+        free(at);
         if (longer) {
             free(text);
             text = longer;

@@ -20,6 +20,8 @@ struct pf_report {
     json_t *findings; /* array of {check, finding, text, remedy} in the order they were made */
     bool lost;        /* out of memory: a finding is missing */
     const char *file; /* the configuration that was read, borrowed; NULL: none */
+    /* For whom it is: the installed service, borrowed; NULL: for whoever runs the doctor. */
+    const struct pf_doctor_service *service;
 };
 
 /* Adds a finding. remedy: a command, or a sentence; NULL when there is nothing to mend. */
@@ -35,7 +37,8 @@ char *pf_doctor_quoted(const char *text);
 /* "BEFORE 'PATH'AFTER". */
 char *pf_doctor_command(const char *before, const char *path, const char *after);
 
-/* Gives a key another value in the configuration that was read; where none was, the option. */
+/* Gives a key another value in the configuration that was read, and has the service read it; where none
+ * was, the option. */
 char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value);
 
 /* Lets this user read a folder, or write in a directory of which `part` is what exists. code: why it
@@ -43,11 +46,12 @@ char *pf_doctor_set(const struct pf_report *report, const char *key, const char 
 char *pf_doctor_let_read(const char *path, int code);
 char *pf_doctor_let_write(const char *path, const char *part, int code);
 
-/* Gives this user what is there of these names. */
-char *pf_doctor_own(const char *directory, const char *const *names);
-
 /* First line of a file, without its end; false when it cannot be read. */
 bool pf_doctor_first_line(const char *path, char *line, size_t size);
+
+/* Runs a program without a shell; its exit status, -1 when it could not run. output: what it wrote,
+ * NULL when of no interest. */
+int pf_doctor_run(const char *const argv[], char *output, size_t size);
 
 /* Processor, memory, GPU, camera, elastix, libraries, clock. */
 void pf_doctor_machine(struct pf_report *report, const struct pf_settings *settings);
@@ -62,17 +66,48 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
 void pf_doctor_usb_cameras(struct pf_report *report);
 
 /* Something that may hang: a path, or (far) an address. */
+enum pf_doctor_needs { PF_NEEDS_NOTHING, PF_NEEDS_READ, PF_NEEDS_WRITE };
 struct pf_doctor_place {
     const char *check; /* "source", "outbox", "state", ... */
     const char *path;
     const struct pf_settings *settings;
     bool far;
+    enum pf_doctor_needs needs; /* of a path: what the service's unit must let it do there */
+    bool as_caller;             /* examined by whoever runs the doctor, not as the service's user */
+    const char *at;             /* where it is found; NULL: at `path` */
 };
 typedef void pf_doctor_examine(struct pf_report *report, const struct pf_doctor_place *place);
 
-/* Runs `examine` in a child and takes over its findings; that there was no answer is one as well. */
+/* Gives this user what is there of these names. */
+char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names);
+
+/* Runs `examine` in a child, which is the service's user where the report is for that, and takes over its
+ * findings; that there was no answer is one as well. */
 void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,
                         pf_doctor_examine *examine);
+
+/* ---- the installed service (doctor_service.c) ---- */
+
+struct pf_doctor_service;
+
+/* As its unit has it with its drop-ins; NULL: none is installed, or systemd does not say. */
+struct pf_doctor_service *pf_doctor_service_find(void);
+struct pf_doctor_service *pf_doctor_service_free(struct pf_doctor_service *service);
+
+/* Borrowed: its configuration; its working directory; its user's name, NULL where there is no such user. */
+const char *pf_doctor_service_file(const struct pf_doctor_service *service);
+const char *pf_doctor_service_directory(const struct pf_doctor_service *service);
+const char *pf_doctor_service_user(const struct pf_doctor_service *service);
+
+/* This process is its user from now on. False: it cannot be. */
+bool pf_doctor_service_become(const struct pf_doctor_service *service);
+
+/* Whether the unit shows a path to it wherever that is: directories above do not count. */
+bool pf_doctor_service_binds(const struct pf_doctor_service *service, const char *path);
+
+/* Whether the unit keeps the report's service from what the place needs at a path, which is a finding. */
+bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_place *place,
+                             const char *path);
 
 /* Hooks: whether their programs can be run and the names of their addresses are known; the MQTT broker:
  * whether it lets us in. Nothing is told to either. */

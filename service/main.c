@@ -117,7 +117,9 @@ const struct pf_command pf_commands[] = {
     {"doctor", "[-c FILE] [--json] [OPTIONS]",
      "say what is here, what is missing, and what mends it",
      "Looks at processor, memory, GPU, libraries, clock, watch limits, sources, outbox and state.\n"
-     "Status 1 when something would keep `parfocal serve` with the same options from working.\n"
+     "Status 1 when something would keep `parfocal serve` with the same options from working. Without any\n"
+     "it looks at /etc/parfocal.conf where that is; as root, at each path as the installed service's user\n"
+     "within what its unit lets it do.\n"
      "  --json               the same as one JSON object\n",
      "capture service", pf_doctor_main},
     {"config", "check | show [-c FILE] [OPTIONS]",

@@ -1,0 +1,376 @@
+/* The installed service as the doctor sees it: as whom it runs, and which paths its unit shows it. systemd is
+ * asked, which knows the drop-ins; where it does not answer, there is no service. */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/base/text.h"
+#include "config/base/words.h"
+#include "service/doctor_report.h"
+
+#define UNIT    "parfocal.service"
+#define DROP_IN "/etc/systemd/system/" UNIT ".d"
+
+/* What the unit does to a path and all beneath it; source: systemd.exec(5). */
+enum kind {
+    WRITABLE,
+    READ_ONLY,
+    BOUND,           /* what is there for everybody, */
+    BOUND_READ_ONLY, /* ... whatever else is said of the directories above it */
+    PRIVATE,         /* another, empty directory in its place */
+    EMPTY,           /* an empty one that cannot be written */
+    CLOSED,          /* nothing beneath it can be opened again */
+    CLOSED_HOME,     /* by ProtectHome=yes */
+};
+
+struct rule {
+    enum kind kind;
+    char *path;
+};
+
+struct pf_doctor_service {
+    char user[128], directory[4096], file[4096];
+    uid_t uid;
+    gid_t gid;
+    bool is_there, has_user;
+    gid_t groups[64];
+    int group_count;
+    struct rule rules[256];
+    size_t rule_count;
+};
+
+static void add_rule(struct pf_doctor_service *service, enum kind kind, const char *prefix,
+                     const char *path)
+{
+    size_t most = sizeof(service->rules) / sizeof(*service->rules);
+    char *copy = service->rule_count < most ? pf_text("%s%s", prefix, path) : NULL;
+    if (copy)
+        service->rules[service->rule_count++] = (struct rule){kind, copy};
+}
+
+static void take_paths(struct pf_doctor_service *service, enum kind kind, const char *prefix,
+                       const char *list)
+{
+    char **words = NULL;
+    if (pf_words(list, &words, NULL) < 0)
+        return;
+    for (char **word = words; *word; word++) /* "-/path", "+/path" */
+        add_rule(service, kind, prefix, *word + strspn(*word, "-+"));
+    pf_words_free(words);
+}
+
+/* "/path:options -/from:/to:options": the paths that the unit sees. systemd does not quote these. */
+static void take_mounts(struct pf_doctor_service *service, enum kind kind, const char *list)
+{
+    char *copy = strdup(list), *next;
+    for (char *at = copy; at && *at; at = next) {
+        next = at + strlen(at);
+        for (char *blank = at; (blank = strchr(blank, ' ')); blank++)
+            if (blank[1] == '/' || !strncmp(blank + 1, "-/", 2)) {
+                *blank = '\0';
+                next = blank + 1;
+                break;
+            }
+        char *colon = strchr(at, ':');
+        if (colon && colon[1] == '/')
+            at = colon + 1;
+        at[strcspn(at, ":")] = '\0';
+        add_rule(service, kind, "", at + strspn(at, "-"));
+    }
+    free(copy);
+}
+
+static void take_each(struct pf_doctor_service *service, enum kind kind, const char *const *paths)
+{
+    for (; *paths; paths++)
+        add_rule(service, kind, "", *paths);
+}
+
+static void take_groups(struct pf_doctor_service *service, const char *list)
+{
+    char **words = NULL;
+    if (pf_words(list, &words, NULL) < 0)
+        return;
+    for (char **word = words; *word && service->group_count < 16; word++) {
+        const struct group *group = getgrnam(*word);
+        if (group)
+            service->groups[service->group_count++] = group->gr_gid;
+    }
+    pf_words_free(words);
+}
+
+static void take_property(struct pf_doctor_service *service, const char *key, const char *value)
+{
+    static const char *const homes[] = {"/home", "/root", "/run/user", NULL};
+    static const char *const systems[] = {"/usr", "/boot", "/efi", NULL};
+    static const char *const temporary[] = {"/tmp", "/var/tmp", NULL};
+    static const struct {
+        const char *key;
+        enum kind kind;
+        const char *prefix;
+    } lists[] = {
+        {"ReadWritePaths", WRITABLE, ""},
+        {"ReadOnlyPaths", READ_ONLY, ""},
+        {"InaccessiblePaths", CLOSED, ""},
+        {"StateDirectory", WRITABLE, "/var/lib/"},
+        {"CacheDirectory", WRITABLE, "/var/cache/"},
+        {"LogsDirectory", WRITABLE, "/var/log/"},
+        {"RuntimeDirectory", WRITABLE, "/run/"},
+    };
+    if (!strcmp(key, "LoadState"))
+        service->is_there = !strcmp(value, "loaded");
+    else if (!strcmp(key, "User"))
+        snprintf(service->user, sizeof(service->user), "%s", value);
+    else if (!strcmp(key, "SupplementaryGroups"))
+        take_groups(service, value);
+    else if (!strcmp(key, "WorkingDirectory"))
+        snprintf(service->directory, sizeof(service->directory), "%s", value + strspn(value, "!-"));
+    else if (!strcmp(key, "ExecStart") && strstr(value, " -c ")) {
+        const char *file = strstr(value, " -c ") + 4;
+        snprintf(service->file, sizeof(service->file), "%.*s", (int)strcspn(file, " "), file);
+    } else if (!strcmp(key, "ProtectHome") && strcmp(value, "no"))
+        take_each(service,
+                  !strcmp(value, "tmpfs")       ? EMPTY
+                  : !strcmp(value, "read-only") ? READ_ONLY
+                                                : CLOSED_HOME,
+                  homes);
+    else if (!strcmp(key, "ProtectSystem") && strcmp(value, "no")) {
+        take_each(service, READ_ONLY, systems);
+        if (strcmp(value, "yes"))
+            add_rule(service, READ_ONLY, "", strcmp(value, "full") ? "/" : "/etc");
+    } else if (!strcmp(key, "PrivateTmp") && strcmp(value, "no"))
+        take_each(service, PRIVATE, temporary);
+    else if (!strcmp(key, "TemporaryFileSystem"))
+        take_mounts(service, EMPTY, value);
+    else if (!strcmp(key, "BindPaths"))
+        take_mounts(service, BOUND, value);
+    else if (!strcmp(key, "BindReadOnlyPaths"))
+        take_mounts(service, BOUND_READ_ONLY, value);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        if (!strcmp(key, lists[i].key))
+            take_paths(service, lists[i].kind, lists[i].prefix, value);
+}
+
+/* Whose groups it has, those of the unit before those of the user. */
+static void find_user(struct pf_doctor_service *service)
+{
+    const struct passwd *is = *service->user ? getpwnam(service->user) : NULL;
+    int room = (int)(sizeof(service->groups) / sizeof(*service->groups)) - service->group_count;
+    if (!is)
+        return;
+    service->uid = is->pw_uid;
+    service->gid = is->pw_gid;
+    service->has_user = true;
+    if (getgrouplist(service->user, is->pw_gid, service->groups + service->group_count, &room) >= 0)
+        service->group_count += room;
+}
+
+struct pf_doctor_service *pf_doctor_service_find(void)
+{
+    static const char *const show[] = {
+        "systemctl",
+        "show",
+        "-p",
+        "LoadState,User,SupplementaryGroups,WorkingDirectory,ExecStart,ProtectHome,ProtectSystem,"
+        "PrivateTmp,ReadWritePaths,ReadOnlyPaths,InaccessiblePaths,TemporaryFileSystem,BindPaths,"
+        "BindReadOnlyPaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory",
+        UNIT,
+        NULL};
+    enum { SIZE = 65536 };
+    struct pf_doctor_service *service = calloc(1, sizeof(*service));
+    char *said = malloc(SIZE), *save = NULL;
+    if (service && said && pf_doctor_run(show, said, SIZE) == 0)
+        for (char *line = strtok_r(said, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+            char *equals = strchr(line, '=');
+            if (!equals)
+                continue;
+            *equals = '\0';
+            take_property(service, line, equals + 1);
+        }
+    free(said);
+    if (!service || !service->is_there || !*service->file)
+        return pf_doctor_service_free(service);
+    find_user(service);
+    return service;
+}
+
+struct pf_doctor_service *pf_doctor_service_free(struct pf_doctor_service *service)
+{
+    for (size_t i = 0; service && i < service->rule_count; i++)
+        free(service->rules[i].path);
+    free(service);
+    return NULL;
+}
+
+const char *pf_doctor_service_file(const struct pf_doctor_service *service)
+{
+    return service->file;
+}
+
+const char *pf_doctor_service_user(const struct pf_doctor_service *service)
+{
+    return service->has_user ? service->user : NULL;
+}
+
+const char *pf_doctor_service_directory(const struct pf_doctor_service *service)
+{
+    return service->directory;
+}
+
+bool pf_doctor_service_become(const struct pf_doctor_service *service)
+{
+    return setgroups((size_t)service->group_count, service->groups) == 0 &&
+           setgid(service->gid) == 0 && setuid(service->uid) == 0;
+}
+
+/* ---- what the unit shows ---- */
+
+static bool covers(const char *above, const char *path)
+{
+    size_t length = strlen(above);
+    while (length && above[length - 1] == '/')
+        length--;
+    return !strncmp(above, path, length) && (!path[length] || path[length] == '/');
+}
+
+static bool is_bind(enum kind kind)
+{
+    return kind == BOUND || kind == BOUND_READ_ONLY;
+}
+
+/* The rule that counts for a path; NULL: none, all is as it is for everybody. */
+static const struct rule *rule_of(const struct pf_doctor_service *service, const char *path)
+{
+    const struct rule *plain = NULL, *bound = NULL, *hidden = NULL;
+    for (size_t i = 0; i < service->rule_count; i++) {
+        const struct rule *rule = &service->rules[i];
+        if (!covers(rule->path, path))
+            continue;
+        if (rule->kind == CLOSED || rule->kind == CLOSED_HOME)
+            return rule;
+        const struct rule **best = is_bind(rule->kind)                            ? &bound
+                                   : rule->kind == PRIVATE || rule->kind == EMPTY ? &hidden
+                                                                                  : &plain;
+        if (!*best || strlen(rule->path) >= strlen((*best)->path))
+            *best = rule;
+    }
+    /* What is not there is not opened by being writable. */
+    if (hidden && (!bound || strlen(bound->path) < strlen(hidden->path)))
+        return hidden;
+    return !bound || (plain && strlen(plain->path) > strlen(bound->path)) ? plain : bound;
+}
+
+/* Without symbolic links, as far as it exists; heap. */
+static char *resolved(const char *path)
+{
+    char *whole = realpath(path, NULL), *part = strdup(path), *slash;
+    while (!whole && part && (slash = strrchr(part, '/')) && slash != part) {
+        *slash = '\0';
+        char *above = realpath(part, NULL);
+        if (above)
+            whole = pf_text("%s%s", strcmp(above, "/") ? above : "", path + (slash - part));
+        free(above);
+    }
+    free(part);
+    return whole ? whole : strdup(path);
+}
+
+bool pf_doctor_service_binds(const struct pf_doctor_service *service, const char *path)
+{
+    bool binds = false;
+    char *real = resolved(path);
+    for (size_t i = 0; real && i < service->rule_count; i++)
+        binds |= is_bind(service->rules[i].kind) && covers(service->rules[i].path, real);
+    free(real);
+    return binds;
+}
+
+/* As a word of a unit's list. */
+static char *unit_word(const char *path, bool bind)
+{
+    char *word = malloc(2 * strlen(path) + 3), *to = word;
+    bool quotes = strpbrk(path, " \t\"'\\") != NULL;
+    if (!word)
+        return NULL;
+    if (quotes)
+        *to++ = '"';
+    for (; *path; path++) {
+        if (*path == '%')
+            *to++ = '%';
+        else if (*path == '"' || *path == '\\' || (bind && *path == ':'))
+            *to++ = '\\';
+        *to++ = *path;
+    }
+    if (quotes)
+        *to++ = '"';
+    *to = '\0';
+    return word;
+}
+
+static char *drop_in(const struct pf_doctor_service *service, const char *path,
+                     const struct rule *rule, bool write, bool missing)
+{
+    bool bind = rule->kind != READ_ONLY;
+    char *word = unit_word(path, bind), *line = NULL, *quoted = NULL, *make = NULL, *text = NULL;
+    if (word)
+        line = pf_text("%s=%s",
+                       !bind   ? "ReadWritePaths"
+                       : write ? "BindPaths"
+                               : "BindReadOnlyPaths",
+                       word);
+    if (line)
+        quoted = pf_doctor_quoted(line);
+    if (missing) {
+        char *before = pf_text("install -d -o %s -g %u", service->user, (unsigned)service->gid);
+        make = before ? pf_doctor_command(before, path, " && ") : NULL;
+        free(before);
+    }
+    if (quoted)
+        text = pf_text("%smkdir -p " DROP_IN " && printf '%%s\\n' '[Service]' %s%s >>" DROP_IN
+                       "/paths.conf && systemctl daemon-reload && systemctl restart parfocal",
+                       make ? make : "", rule->kind == CLOSED_HOME ? "ProtectHome=tmpfs " : "",
+                       quoted);
+    free(make);
+    free(quoted);
+    free(line);
+    free(word);
+    return text;
+}
+
+bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_place *place,
+                             const char *path)
+{
+    static const char *const words[] = {
+        [READ_ONLY] = "may read it and not write",
+        [BOUND_READ_ONLY] = "may read it and not write",
+        [PRIVATE] = "has an empty directory of its own there (PrivateTmp)",
+        [EMPTY] = "has an empty directory there",
+        [CLOSED] = "may not look there (InaccessiblePaths)",
+        [CLOSED_HOME] = "may not look there (ProtectHome)",
+    };
+    bool write = place->needs == PF_NEEDS_WRITE, own = !strcmp(place->check, "scratch");
+    char *real = resolved(path);
+    const struct rule *rule = real ? rule_of(report->service, real) : NULL;
+    struct stat st;
+    bool missing = real && lstat(real, &st) < 0 && errno == ENOENT;
+    bool closed =
+        rule && (rule->kind == PRIVATE                                      ? !own
+                 : rule->kind == READ_ONLY || rule->kind == BOUND_READ_ONLY ? write
+                                                                            : rule->kind >= EMPTY);
+    /* What is not there is to be made first: the unit would not start with it. */
+    if (closed && !(missing && !write)) {
+        char *remedy = drop_in(report->service, real, rule, write, missing && write);
+        pf_report_add(report, own ? PF_FINDING_WARN : PF_FINDING_FAIL, place->check, remedy,
+                      "%s: the service's unit %s", path, words[rule->kind]);
+        free(remedy);
+    } else {
+        closed = false;
+    }
+    free(real);
+    return closed;
+}
