@@ -33,9 +33,9 @@ int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *d
                                     : pf_holder_find(path, holder, sizeof(holder))))
             return pf_fail(err, EBUSY, "%s: the camera at %s is held by %s", doing, port, holder);
         return pf_fail(err, EBUSY,
-                       "%s: the camera at %s is held by another program (on a desktop often "
-                       "gvfs-gphoto2-volume-monitor: systemctl --user stop "
-                       "gvfs-gphoto2-volume-monitor)",
+                       "%s: the camera at %s is held by another program, which `sudo parfocal "
+                       "doctor` names (on a desktop often gvfs-gphoto2-volume-monitor: systemctl "
+                       "--user stop gvfs-gphoto2-volume-monitor)",
                        doing, port);
     case GP_ERROR_MODEL_NOT_FOUND:
     case GP_ERROR_IO_USB_FIND:
@@ -51,8 +51,9 @@ int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *d
     }
     if (is_usb && access(path, R_OK | W_OK) < 0 && errno == EACCES)
         return pf_fail(err, EACCES,
-                       "%s: no permission for %s (a udev rule gives it to the group plugdev: "
-                       "package libgphoto2-6, then usermod -aG plugdev USER)",
+                       "%s: no permission for %s: cameras are for who sits at the machine and for "
+                       "the group plugdev (60-parfocal.rules). `adduser USER plugdev`, and log in "
+                       "again; of the service's user `sudo parfocal doctor` says what it lacks",
                        doing, path);
     return pf_fail(err, EIO, "%s: %s%s%s", doing, gp_result_as_string(gp_code),
                    camera->gp_error[0] ? ": " : "", camera->gp_error);

@@ -79,6 +79,20 @@ test_the_units_are_well_formed()
     ! grep parfocal report || fail 'systemd-analyze has something to say'
 }
 
+# Debian's rule gives cameras to plugdev: ours must leave them there, and the service's user be in it.
+test_cameras_stay_with_whom_they_were()
+{
+    installed
+    grep 'GROUP=' root/usr/lib/udev/rules.d/60-parfocal.rules >rules
+    [ "$(wc -l <rules)" -eq 2 ] && ! grep -v 'GROUP="plugdev".*TAG+="uaccess"' rules || fail "$(cat rules)"
+    need systemd-sysusers
+    mkdir -p root/etc
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >root/etc/passwd
+    printf 'root:x:0:\nplugdev:x:46:me\n' >root/etc/group
+    systemd-sysusers --root="$T/root" parfocal.conf 2>log || skip "$(cat log)"
+    grep -qx 'plugdev:x:46:me,parfocal' root/etc/group || fail "$(cat root/etc/group)"
+}
+
 # StateDirectory= would set its mode anew with each start.
 test_who_may_write_the_inbox_is_kept()
 {
