@@ -44,12 +44,12 @@ static time_t recorded(const char *state)
 }
 
 struct keeper {
-    const char *process; /* as in /proc/PID/comm */
+    const char *process; /* as in /proc/PID/comm, which has 15 bytes of it */
     const char *ask;     /* what says how far it is */
 };
 
 static const struct keeper keepers[] = {
-    {"systemd-timesyn", "timedatectl timesync-status"},
+    {"systemd-timesyncd", "timedatectl timesync-status"},
     {"chronyd", "chronyc tracking"},
     {"ntpd", "ntpq -p"},
 };
@@ -67,7 +67,7 @@ static const struct keeper *find_keeper(void)
             !pf_doctor_first_line(path, name, sizeof(name)))
             continue;
         for (size_t i = 0; i < sizeof(keepers) / sizeof(*keepers); i++)
-            if (strcmp(name, keepers[i].process) == 0)
+            if (strncmp(name, keepers[i].process, 15) == 0)
                 found = &keepers[i];
     }
     if (stream)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "capture/holder.h"
@@ -156,6 +157,26 @@ static void examine_node(struct pf_report *report, const struct pf_doctor_place 
                   user ? user->pw_name : "this user");
 }
 
+/* What ends it. Of a desktop it is its user's own systemd that starts it again: root asks that one. */
+static void end_holder(const char *holder, char *ret, size_t size)
+{
+    char path[64];
+    const char *process = strstr(holder, "(process ");
+    int pid = process ? atoi(process + strlen("(process ")) : 0;
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%d", pid);
+    const struct passwd *user = geteuid() == 0 && stat(path, &st) == 0 ? getpwuid(st.st_uid) : NULL;
+    if (strncmp(holder, "gvfs", 4) != 0)
+        snprintf(ret, size, "kill %d", pid);
+    else if (user && user->pw_uid)
+        snprintf(ret, size,
+                 "systemctl --user -M %s@ mask --now gvfs-gphoto2-volume-monitor; kill %d",
+                 user->pw_name, pid);
+    else
+        snprintf(ret, size,
+                 "systemctl --user mask --now gvfs-gphoto2-volume-monitor; gio mount -s gphoto2");
+}
+
 static void look_at_camera(struct pf_report *report, const char *device)
 {
     char node[64], product[128] = "a camera", path[300], holder[300], remedy[300];
@@ -164,11 +185,7 @@ static void look_at_camera(struct pf_report *report, const char *device)
     snprintf(path, sizeof(path), "%s/product", device);
     pf_doctor_first_line(path, product, sizeof(product));
     if (pf_holder_find(node, holder, sizeof(holder))) {
-        bool gvfs = strncmp(holder, "gvfs", 4) == 0;
-        snprintf(
-            remedy, sizeof(remedy), "%s",
-            gvfs ? "systemctl --user mask --now gvfs-gphoto2-volume-monitor; gio mount -s gphoto2"
-                 : "end that program");
+        end_holder(holder, remedy, sizeof(remedy));
         pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s at %s is held by %s", product,
                       node, holder);
     }
