@@ -449,11 +449,13 @@ test_a_clock_that_is_off()
 {
     need faketime
     [ -z "$SAN" ] || skip 'faketime and sanitizers both want to be first'
-    # By years, and by a week: what is older than the program cannot be now.
-    for ago in '2001-01-01' "$(date -d "@$(($(stat -c %Y "$PARFOCAL") - 8 * 86400))" +%F)"; do
-        faketime "$ago" "$PARFOCAL" doctor >out 2>&1 || true
-        finds warn clock "$ago .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
-    done
+    faketime '2001-01-01' "$PARFOCAL" doctor >out 2>&1 || true
+    finds warn clock "2001-01-01 .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
+    # By a few days as well.
+    local day
+    day=$(date -d "$(sed -n 's/.*this program is of \([-0-9]*\);.*/\1/p' out) 3 days ago" +%F)
+    faketime "$day" "$PARFOCAL" doctor >out 2>&1 || true
+    finds warn clock "$day .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
 }
 
 # Behind what was there before: a board without a battery, which goes on from when it was switched off.
