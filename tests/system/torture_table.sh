@@ -1,4 +1,4 @@
-# The table of the torture tests: what a run leaves of the rows that were there.
+# What the torture tests judge by: the table that a run leaves, and the syncs in a trace.
 . "${BASH_SOURCE%/*}/lib.sh"
 
 OLD='# Title
@@ -54,4 +54,30 @@ test_a_run_of_some_leaves_the_others()
     has '| power (ext4) | `power` | 9 | 0 | 0 | 1 s | aaa |'
     has '| calls | `calls` | 5 | 0 | 0 | 4 s | bbb |'
     has '| new | `new` | - | - | - | has not run yet | - |'
+}
+
+test_what_is_published_and_not_on_disk_is_found()
+{
+    cat >trace <<'T'
+1 mkdir("/x/outbox/.A.t.partial", 0777) = 0
+2 fsync(7</x/outbox/.A.t.partial/stack.jpg> <unfinished ...>
+1 fsync(3</x/state>) = 0
+2 <... fsync resumed>) = -1 EIO (Input/output error) (INJECTED)
+1 renameat2(AT_FDCWD</x>, "/x/outbox/.A.t.partial", AT_FDCWD</x>, "/x/outbox/A", RENAME_NOREPLACE) = 0
+1 fsync(3</x/outbox>) = 0
+1 mkdir("/x/outbox/.B.t.partial", 0777) = 0
+1 renameat2(AT_FDCWD</x>, "/x/outbox/.B.t.partial", AT_FDCWD</x>, "/x/outbox/B", RENAME_NOREPLACE) = 0
+1 fsync(3</x/outbox>) = -1 EIO (Input/output error) (INJECTED)
+1 mkdir("/x/outbox/.C.t.partial", 0777) = 0
+2 fsync(7</x/outbox/.C.t.partial/stack.jpg>) = -1 EIO (Input/output error) (INJECTED)
+1 mkdir("/x/outbox/.C.t.partial", 0777) = 0
+2 fsync(7</x/outbox/.C.t.partial/stack.jpg>) = 0
+1 renameat2(AT_FDCWD</x>, "/x/outbox/.C.t.partial", AT_FDCWD</x>, "/x/outbox/C", RENAME_NOREPLACE) = 0
+T
+    echo '1 fsync(3</x/outbox>) = 0' | cat trace - >whole
+    printf '%s\n' /x/outbox/{A,B,C,D} >published
+    awk -f "$ROOT/tests/torture/syncs.awk" trace published >out
+    printf '%s\n' '/x/outbox/A: the sync of /x/outbox/.A.t.partial/stack.jpg had failed' \
+        '/x/outbox/B: its name is not durable' '/x/outbox/C: its name is not durable' | diff - out
+    awk -f "$ROOT/tests/torture/syncs.awk" whole published | grep -c . | grep -qx 1 || fail 'the last sync is not seen'
 }

@@ -13,6 +13,7 @@ CASES=(
     "pwrite64,write,ftruncate,fallocate,mkdir,openat ENOSPC 2+7 ready"
     "fdatasync,fsync,sync_file_range EIO 1+3 ready"
     "fdatasync,fsync ENOSPC 2+4 start"
+    "fsync EIO 1+3 ready" # the journal's are fdatasync: those of the outputs
     "rename,renameat,renameat2,unlink,unlinkat,mkdir,rmdir EIO 1+2 ready"
     "rename,renameat,renameat2,link ENOSPC 1+2 start"
     "openat,newfstatat,statx,getdents64 EIO 2+7 ready"
@@ -44,15 +45,31 @@ known_calls()
     echo "${known#,}"
 }
 
+# What was published though a sync of its files had failed, or of its name: strace saw both.
+check_syncs()
+{
+    local unsafe
+    {
+        sed -nE 's/.*stack (published|found): (.*) \([0-9]+ frames.*/\2/p' service.err
+        ask_journal 'SELECT CAST(directory AS TEXT) FROM versions'
+    } | sort -u >published
+    unsafe=$(awk -f "$ROOT/tests/torture/syncs.awk" trace published)
+    [ -z "$unsafe" ] || {
+        cat trace
+        fail "round $1: published, and not on disk: $unsafe"
+    }
+}
+
 test_every_nth_system_call_fails()
 {
     need strace sqlite3 jq
     [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
     strace -o probe -e trace=write -e inject=write:error=EIO:when=1000 true 2>/dev/null ||
         skip "strace cannot trace here"
-    rounds 3 84
+    rounds 3 90
     at_end tail -n 30 "$T/service.err"
-    local round case inject injected=0 before trace
+    local round case inject injected before trace calls which
+    declare -A injected=()
     begin # makes the journal
     await_begin
     stop service
@@ -61,7 +78,9 @@ test_every_nth_system_call_fails()
         # A short run takes other cases than the one before it, by its seed.
         case=${CASES[(round + (${#TORTURE} ? 0 : RANDOM)) % ${#CASES[@]}]}
         inject=$(inject_of "$case" $((round / ${#CASES[@]})))
-        trace=(strace -f -qq -o "$T/trace" -e "trace=$(sed 's/inject=\([^:]*\):.*/\1/' <<<"$inject")" -e "$inject")
+        calls=$(sed 's/inject=\([^:]*\):.*/\1/' <<<"$inject")
+        [[ $case != *fsync*E[IN]* ]] || calls+=,$(known_calls mkdir,mkdirat,rename,renameat,renameat2)
+        trace=(strace -f -y -qq -s 4096 -o "$T/trace" -e "trace=$calls" -e "$inject")
         rm -f trace
         if [ "${case##* }" = start ]; then
             UNDER=("${trace[@]}")
@@ -81,13 +100,17 @@ test_every_nth_system_call_fails()
             sleep 0.05
         done
         end_at_once
-        injected=$((injected + $(grep -ac INJECTED trace || true)))
+        # A round of a short run may have met none; in a long one no case may be without.
+        injected[$case]=$((${injected[$case]:-0} + $(grep -ac INJECTED trace || true)))
         echo "round $round: $inject: $(grep -ac INJECTED trace || true) injected," \
             "$(grep -aoE 'stack published|the journal cannot be written|outbox cannot be written' service.err | sort | uniq -c | tr -s ' \n' ' ')"
+        [[ $calls != *fsync* ]] || check_syncs $round
         end_round $round
     done
     finish_all
-    echo "injected: $injected"
-    [ $injected -gt $((ROUNDS / 2)) ] || fail "hardly anything was injected: $injected"
+    for which in "${!injected[@]}"; do
+        echo "injected: ${injected[$which]} of $which"
+        [ "${injected[$which]}" -gt 0 ] || fail "nothing was injected of $which"
+    done
     report "every n-th system call fails (EIO, ENOSPC, ENOMEM, EINTR)"
 }
