@@ -7,15 +7,6 @@
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"
 
-outputs()
-{
-    find "$DISK/outbox" -mindepth 1 -maxdepth 1 -name '[!.]*' | wc -l
-}
-more_than() # N COMMAND...
-{
-    [ "$("${@:2}")" -gt "$1" ]
-}
-
 begin_if_it_has_ended()
 {
     kill -0 "$started" 2>/dev/null || begin_again
@@ -26,11 +17,6 @@ begin_again()
     note_promises
     has_not_crashed
     begin "${options[@]}"
-}
-
-log_lines() # PATTERN
-{
-    grep -acE -- "$1" "$T/service.err" || true
 }
 
 # A frame that a failure around it has kept out of its stack is lost as well.

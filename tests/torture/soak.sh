@@ -1,85 +1,170 @@
-# A soak under load: every process is killed and stopped at random moments, for SOAK seconds (30 minutes
-# in `make torture`). In the second half the service itself is only stopped, never killed, and its
-# memory and descriptors must be flat.
-# time limit: 2400
+# A soak under load, for SOAK seconds (30 minutes in `make torture`): every process is killed, and stopped, at
+# random moments; most stops are short, some are longer than what the process may be silent. In the second half
+# the service itself is only stopped, in the last quarter nobody is killed: over the second half of the service
+# and that quarter of its children memory and descriptors must be flat, in one process each.
+# time limit: 2700
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"
 
-# Second, resident KiB and descriptors of the service.
+ROLES=(service capture process)
+LIMIT=8 # seconds that a child may be silent
+
+pid_of() # ROLE
+{
+    if [ "$1" = service ]; then
+        cat service.pid
+    else
+        child_pid "$1" | head -n 1
+    fi
+}
+
+# Second, process, resident KiB and descriptors of each.
 sample()
 {
-    local pid
-    pid=$(cat service.pid)
-    echo "$SECONDS $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status") $(ls "/proc/$pid/fd" | wc -l)" >>samples
+    local role pid
+    for role in "${ROLES[@]}"; do
+        pid=$(pid_of "$role")
+        [ -z "$pid" ] || echo "$SECONDS $pid $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status") $(ls "/proc/$pid/fd" | wc -l)" \
+            >>"samples.$role" || true
+    done
 }
 
-thirds() # FILE: means over the second and the last third of the samples
+# Of the process that was there at the end: means over the second and the last third of its samples.
+# "MB MB DESCRIPTORS DESCRIPTORS MB/H SECONDS"
+thirds() # ROLE
 {
-    awk '{ r[NR] = $2; f[NR] = $3 } END {
-        n = int(NR / 3)
-        for (i = 1; i <= n; i++) { a += r[n + i]; fa += f[n + i]; b += r[NR + 1 - i]; fb += f[NR + 1 - i] }
-        if (n)
-            printf "%.1f MB then %.1f MB, %.1f descriptors then %.1f", a / n / 1024, b / n / 1024, fa / n, fb / n
-    }' "$1"
+    awk '{ last = $2 } NF == 4 { t[last, ++n[last]] = $1; r[last, n[last]] = $3; f[last, n[last]] = $4 } END {
+        all = n[last]
+        k = int(all / 3)
+        if (!k)
+            exit
+        for (i = 1; i <= k; i++) {
+            a += r[last, k + i]; fa += f[last, k + i]; ta += t[last, k + i]
+            b += r[last, all + 1 - i]; fb += f[last, all + 1 - i]; tb += t[last, all + 1 - i]
+        }
+        printf "%.1f %.1f %.1f %.1f %+.1f %d\n", a / k / 1024, b / k / 1024, fa / k, fb / k,
+            (tb > ta ? (b - a) / 1024 / (tb - ta) * 3600 : 0), t[last, all] - t[last, 1]
+    }' "samples.$1"
 }
 
-# One process is hit: service, capture or process, by KILL or for a while by STOP.
-hit()
+# What has begun before `at` is over once there is a stack more than `before`.
+await_next_stack() # FILE
 {
-    local who=$1 how=$2 pid
-    if [ "$who" = service ]; then
-        pid=$(cat service.pid)
+    wait_for 90 more_than "$before" outputs
+    echo $(($(now_ms) - at)) >>"$1"
+}
+
+# The service has noticed what it says of a child that is silent.
+stop_for_long() # ROLE PID
+{
+    local said words
+    case $1 in
+    process) words='the worker has ended: it hung and was ended' ;;
+    capture) words='it has not answered for' ;;
+    service) words= ;;
+    esac
+    said=$([ -z "$words" ] || log_lines "$words")
+    kill -STOP "$2" 2>/dev/null || return 0
+    if [ -z "$words" ]; then
+        sleep $((LIMIT + 4))
     else
-        pid=$(child_pid "$who" | head -n 1)
+        # It is missed once there is something to do for it.
+        wait_for 60 more_than "$said" log_lines "$words"
     fi
-    [ -n "$pid" ] || return 0
-    if [ "$how" = KILL ] && [ "$who" = service ]; then
-        stop service KILL
-        note_promises
-        begin
-        await_begin
-    elif [ "$how" = KILL ]; then
-        kill -KILL "$pid" 2>/dev/null || return 0
+    if [ "$1" = process ]; then
+        wait_for 30 eval "[ -n \"\$(child_pid process)\" ] && [ \"\$(child_pid process)\" != $2 ]"
     else
+        kill -CONT "$2"
+    fi
+    long[$1]=$((long[$1] + 1))
+    await_next_stack recovery.silent
+}
+
+# One process is hit, by KILL, by STOP for a while, or by LONG.
+hit() # ROLE HOW
+{
+    local pid before at
+    pid=$(pid_of "$1")
+    [ -n "$pid" ] || return 0
+    before=$(outputs) at=$(now_ms)
+    case $2 in
+    KILL)
+        if [ "$1" = service ]; then
+            stop service KILL
+            note_promises
+            only_ours_have_ended
+            begin "${options[@]}"
+            await_begin
+        else
+            kill -KILL "$pid" 2>/dev/null || return 0
+        fi
+        await_next_stack "recovery.$1"
+        ;;
+    STOP)
         kill -STOP "$pid" 2>/dev/null || return 0
         sleep "$((RANDOM % 3)).$((RANDOM % 10))"
         kill -CONT "$pid" 2>/dev/null || true
-    fi
+        ;;
+    LONG) stop_for_long "$1" "$pid" ;;
+    esac
     hits=$((hits + 1))
+}
+
+# By the log, no child has ended but by what was done to it here.
+only_ours_have_ended()
+{
+    has_not_crashed
+    ! grep -aE ' has ended: ' service.err | grep -avE 'killed by signal 9 |it hung and was ended' ||
+        fail "a process has ended by itself"
 }
 
 test_kill_and_stop_in_a_soak()
 {
     need sqlite3 jq
     rounds 1 1
-    local soak=${SOAK:-$([ -z "$TORTURE" ] && echo 8 || echo 1800)} hits=0 who how half last
+    local soak=${SOAK:-$([ -z "$TORTURE" ] && echo 8 || echo 1800)} hits=0 who how begun left what flat= uneven= text=
+    local options=(--worker-timeout $LIMIT --folder-timeout $LIMIT)
+    declare -A long=([service]=0 [capture]=0 [process]=0)
     at_end tail -n 30 "$T/service.err"
-    : >samples
-    begin
+    touch samples.{service,capture,process}
+    begin "${options[@]}"
     await_begin
     start_photographing
-    half=$((SECONDS + soak / 2)) last=$((SECONDS + soak))
-    while [ $SECONDS -lt $last ]; do
-        case $((RANDOM % 3)) in 0) who=service ;; 1) who=capture ;; *) who=process ;; esac
-        how=$([ $((RANDOM % 2)) -eq 0 ] && echo KILL || echo STOP)
-        # Its memory is looked at over the second half: one process for all of it.
-        [ $SECONDS -lt $half ] || [ $who = capture ] || [ $who = process ] || how=STOP
+    begun=$SECONDS
+    while left=$((begun + soak - SECONDS)) && [ $left -gt 0 ]; do
+        who=${ROLES[RANDOM % 3]}
+        case $((RANDOM % 16)) in [0-7]) how=KILL ;; 8) how=LONG ;; *) how=STOP ;; esac
+        [ $((4 * left)) -gt $((2 * soak)) ] || [ $who != service ] || [ $how != KILL ] || how=STOP
+        [ $((4 * left)) -gt "$soak" ] || how=STOP
+        # A short soak has no time for a long stop.
+        [ $how != LONG ] || [ -n "$TORTURE" ] || how=STOP
         hit $who $how
-        [ $SECONDS -lt $half ] || sample
+        [ $((4 * left)) -gt $((2 * soak)) ] || sample
         sleep "$((RANDOM % 2)).$((RANDOM % 10))"
     done
     end_photographing
     stop service
     [ "$stopped" -eq 0 ] || fail "the service ended with status $stopped"
+    only_ours_have_ended
+    : >recovery
     finish_all
-    # What it may grow by has an end that is reached before: events (service/events.h), SQLite's page
+    # What the service may grow by has an end that is reached before: events (service/events.h), SQLite's page
     # cache (2 MB) and what the grouper remembers of PF_GROUPER_REMEMBERS bursts.
-    local flat
-    flat=$(thirds samples)
-    echo "hits: $hits; second and last third of the second half: $flat"
+    for who in "${ROLES[@]}"; do
+        what=$(thirds $who)
+        [ -n "$what" ] || continue
+        flat+="; $who $(awk '{ printf "%s MB then %s MB (%s MB/h), %s descriptors then %s, in %s s", $1, $2, $5, $3, $4, $6 }' <<<"$what")"
+        # A growth that counts is of a twentieth and 1 MB, or of three descriptors; in a long soak only.
+        awk '{ exit $2 > 1.05 * $1 + 1 || $4 > $3 + 3 }' <<<"$what" || uneven+=" $who"
+    done
+    for who in "${ROLES[@]}" silent; do
+        [ ! -s "recovery.$who" ] || text+="${text:+; }$who $(recovery_text "$T/recovery.$who")"
+    done
+    echo "hits: $hits; long stops: ${long[*]}; second and last third: ${flat#; }"
     # Every hit is a round.
-    report "SIGKILL and SIGSTOP of each process, soak of $soak s under load${flat:+ ($flat)}" $hits
-    # A growth that counts is of a twentieth and 1 MB, or of three descriptors; in a long soak only.
-    [ -z "$TORTURE" ] || thirds samples | awk '{ exit $4 > 1.05 * $1 + 1 || $9 > $6 + 3 }' || fail "not flat: $flat"
+    report "SIGKILL and SIGSTOP of each process, soak of $soak s under load (long stops of service, capture, worker: ${long[service]}, ${long[capture]}, ${long[process]}${flat})" \
+        $hits "to the next stack: $text (with the $LIMIT s that are waited)"
+    [ -z "$TORTURE" ] || [ -z "$uneven" ] || fail "not flat:$uneven: $flat"
+    [ "$soak" -lt 600 ] || [ $((long[service] * long[capture] * long[process])) -gt 0 ] || fail "a long stop is missing"
 }

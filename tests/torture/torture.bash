@@ -146,6 +146,22 @@ ask_journal() # SQL, of a copy, as the service would find it
         sqlite3 "$T/copy/journal.sqlite" "$1"
 }
 
+# Directories that are published, whoever knows of them.
+outputs()
+{
+    find "$DISK/outbox" -mindepth 1 -maxdepth 1 -name '[!.]*' | wc -l
+}
+
+more_than() # N COMMAND...: which says how many
+{
+    [ "$("${@:2}")" -gt "$1" ]
+}
+
+log_lines() # PATTERN
+{
+    grep -acE -- "$1" "$T/service.err" || true
+}
+
 check_promises()
 {
     local missing dir
@@ -239,9 +255,9 @@ end_round() # ROUND [MORE]
     check_promises
 }
 
-recovery_text()
+recovery_text() # [FILE]
 {
-    sort -n "$T/recovery" | awk '{ v[NR] = $1 } END {
+    sort -n "${1:-$T/recovery}" | awk '{ v[NR] = $1 } END {
         printf "%.2f s, at most %.2f s", v[int((NR + 1) / 2)] / 1000, v[NR] / 1000 }'
 }
 
