@@ -19,8 +19,6 @@ enum {
     DEPTH_MAX = 8,
     BUSY_MS = 1000, /* until it is asked again to delete something */
 };
-#define PART_LENGTH strlen(PF_CAMERA_PART)
-#define BEFORE_NAME ".before" /* what was on the card when the camera was first seen, one a line */
 
 static struct pf_camera_file *free_file(struct pf_camera_file *file)
 {
@@ -242,6 +240,8 @@ struct listing {
     FILE *before; /* names of what is there the first time; NULL: it is not the first time */
     char *text;
     size_t size;
+    bool has_kin,
+        met; /* bodies like it are known; something that came from this camera before, at another place */
 };
 
 static int take_listed(struct listing *listing, const char *folder, const char *name)
@@ -263,11 +263,11 @@ static int take_listed(struct listing *listing, const char *folder, const char *
         return r;
     struct pf_card_file of = pf_camera_card_file(camera, file);
     enum pf_card_answer answer = pf_card_knows(camera->card, &of);
-    if (listing->before && answer == PF_CARD_NEW) {
+    file->first = listing->before && answer == PF_CARD_NEW && is_new;
+    listing->met |= listing->has_kin && answer == PF_CARD_BEFORE;
+    if (file->first)
         fprintf(listing->before, "%s\n", file->path);
-        answer = PF_CARD_BEFORE;
-    }
-    if (answer == PF_CARD_NEW && is_new)
+    else if (answer == PF_CARD_NEW && is_new)
         count_shot(camera, folder, name);
     if (answer == PF_CARD_BEFORE || (answer != PF_CARD_NEW && !camera->settings->delete_from_card))
         pf_camera_forget(camera, file);
@@ -300,49 +300,50 @@ static int list_folder(struct listing *listing, const char *folder, int depth)
     return r;
 }
 
-/* Notes what .before says; false when there is none yet. */
-static bool read_before(struct pf_camera *camera, const char *path)
-{
-    char *line = NULL;
-    size_t size = 0;
-    ssize_t length;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    while ((length = getline(&line, &size, file)) > 0) {
-        line[length - 1] = '\0';
-        if (pf_card_note(camera->card, line, -1, false) < 0)
-            pf_camera_fail(camera, ENOMEM, path);
-    }
-    free(line);
-    fclose(file);
-    return true;
-}
-
-/* What is there now was there before: kept, so that a later start knows it as well. */
-static int write_before(struct pf_camera *camera, struct listing *listing, const char *path)
+/* The first listing has ended: what it has found was there before, unless the camera is one that was met
+ * at another place; then it is new. Kept, so that a later start knows it as well. */
+static int write_before(struct pf_camera *camera, struct listing *listing, const char *kin,
+                        size_t kin_size, const char *path)
 {
     struct pf_error err = {0};
+    size_t count = 0;
     if (fclose(listing->before) == EOF) {
         pf_camera_fail(camera, ENOMEM, path);
         return GP_ERROR_NO_MEMORY;
     }
-    if (pf_write_file_durable(path, listing->text, listing->size, &err) < 0) {
+    if (pf_write_file_durable(path, listing->met ? kin : listing->text,
+                              listing->met ? kin_size : listing->size, &err) < 0) {
         pf_log_error("%s", err.text);
         return GP_ERROR_IO_WRITE;
     }
-    size_t count = 0;
-    for (char *line = listing->text, *end; (end = strchr(line, '\n')); line = end + 1) {
+    for (char *line = listing->text, *end; !listing->met && (end = strchr(line, '\n'));
+         line = end + 1) {
         *end = '\0';
         count++;
         if (pf_card_note(camera->card, line, -1, false) < 0)
             pf_camera_fail(camera, ENOMEM, path);
     }
-    if (count)
+    if (listing->met)
+        pf_log_info("this camera was here before, at another place: its card tells");
+    else if (count)
         pf_log_info("%zu pictures were on the card when it was first seen; they are left alone "
                     "(card = all takes them)",
                     count);
     return GP_OK;
+}
+
+/* Those that the first listing has found: wanted, or forgotten. */
+static void settle_first(struct pf_camera *camera, bool wanted)
+{
+    for (size_t i = camera->file_count; i-- > 0;) {
+        struct pf_camera_file *file = camera->files[i];
+        if (file->first && wanted)
+            count_shot(camera, file->folder, file->name);
+        else if (file->first)
+            pf_camera_forget(camera, file);
+    }
+    for (size_t i = 0; i < camera->file_count; i++)
+        camera->files[i]->first = false;
 }
 
 void pf_camera_forget_memory(struct pf_camera *camera)
@@ -375,21 +376,27 @@ int pf_camera_compare(struct pf_camera *camera)
 {
     struct listing listing = {.camera = camera};
     int64_t start_ms = pf_monotonic_ms();
-    char *path = pf_path_join(camera->directory, BEFORE_NAME);
+    char *kin = NULL, *path = pf_path_join(camera->directory, PF_CAMERA_BEFORE);
+    size_t kin_size = 0;
     if (!path) {
         pf_camera_fail(camera, ENOMEM, camera->directory);
         return GP_ERROR_NO_MEMORY;
     }
-    if (camera->settings->card == PF_CARD_SETTING_NEW && !read_before(camera, path))
+    if (camera->settings->card == PF_CARD_SETTING_NEW && !pf_camera_read_before(camera, path)) {
+        kin = pf_camera_note_kin(camera, &kin_size);
+        listing.has_kin = kin_size > 0;
         listing.before = open_memstream(&listing.text, &listing.size);
+    }
     for (size_t i = 0; i < camera->file_count; i++)
         camera->files[i]->listed = false;
     int r = list_folder(&listing, "/", 0);
     if (listing.before && r >= 0)
-        r = write_before(camera, &listing, path);
+        r = write_before(camera, &listing, kin, kin_size, path);
     else if (listing.before)
         fclose(listing.before);
+    settle_first(camera, r >= 0 && listing.met);
     free(listing.text);
+    free(kin);
     free(path);
     if (r >= 0)
         forget_unlisted(camera);
@@ -398,73 +405,6 @@ int pf_camera_compare(struct pf_camera *camera)
     pf_log_debug("card compared in %lld ms: %zu files to fetch", (long long)camera->compare_took_ms,
                  pf_camera_pending(camera));
     return r;
-}
-
-/* A download that goes on with the link that was opened again. */
-static bool is_resumed(const struct pf_camera *camera, const char *part)
-{
-    for (size_t i = 0; i < camera->file_count; i++) {
-        const struct pf_camera_file *file = camera->files[i];
-        if (file->state == PF_CAMERA_WANTED && file->part_bytes && file->path &&
-            !strcmp(pf_base_name(file->path), part + strlen(PF_CAMERA_PART)))
-            return true;
-    }
-    return false;
-}
-
-/* Calls for each entry, in the order of names. */
-static void walk(struct pf_camera *camera, const char *directory,
-                 void (*take)(struct pf_camera *camera, const char *path, const char *name))
-{
-    struct dirent **entries;
-    int count = scandir(directory, &entries, NULL, alphasort);
-    for (int i = 0; i < count; i++) {
-        char *path = pf_path_join(directory, entries[i]->d_name);
-        if (!path)
-            pf_camera_fail(camera, ENOMEM, directory);
-        else if (!camera->failure)
-            take(camera, path, entries[i]->d_name);
-        free(path);
-        free(entries[i]);
-    }
-    if (count >= 0)
-        free(entries);
-}
-
-static void take_picture(struct pf_camera *camera, const char *path, const char *name)
-{
-    if (pf_name_kind(name) != PF_NAME_IMAGE || !strncmp(name, PF_CAMERA_PART, PART_LENGTH))
-        return;
-    pf_camera_alive(camera, 0);
-    camera->spool_files++;
-    if (!pf_card_has(camera->card, path))
-        pf_camera_tell(camera, path);
-}
-
-static void take_own(struct pf_camera *camera, const char *path, const char *name)
-{
-    /* A part of a process that is gone: what a power loss left of it is unknown. */
-    if (!strncmp(name, PF_CAMERA_PART, PART_LENGTH) && !is_resumed(camera, name))
-        unlink(path);
-    take_picture(camera, path, name);
-}
-
-static void take_camera(struct pf_camera *camera, const char *path, const char *name)
-{
-    if (name[0] != '.')
-        walk(camera, path, take_picture);
-}
-
-void pf_camera_scan_spool(struct pf_camera *camera)
-{
-    camera->spool_files = 0;
-    walk(camera, camera->directory, take_own);
-}
-
-void pf_camera_scan_all(struct pf_camera *camera)
-{
-    camera->spool_files = 0;
-    walk(camera, camera->spool, take_camera);
 }
 
 /* ---- deleting ---- */

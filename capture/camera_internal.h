@@ -3,6 +3,7 @@
  *   camera.c         the loop: input, timers, events, status
  *   camera_link.c    finding, opening and closing the camera; what its errors mean
  *   camera_files.c   files on the card: wanted, compared, deleted
+ *   camera_spool.c   its folder, and those of others
  *   camera_fetch.c   one file: from the card to a frame record
  *   camera_ask.c     what the service asks of the camera: settings, one shot
  *   camera_bracket.c a focus bracket, driven
@@ -24,6 +25,8 @@
 
 #define PF_CAMERA_NEVER_MS INT64_MAX
 #define PF_CAMERA_PART     ".part-" /* what the name of a download begins with, in the spool */
+#define PF_CAMERA_BEFORE                                                                           \
+    ".before" /* what was on the card when the camera was first seen, one a line */
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
@@ -44,6 +47,7 @@ struct pf_camera_file {
     int64_t incomplete_ms; /* since when it comes whole and is not, 0: it does not */
     int64_t due_ms, wait_ms;
     bool listed; /* by the comparison under way */
+    bool first;  /* by one in which its camera is seen for the first time */
     bool verify; /* it looks like one in the spool, and would be deleted: fetched to compare it */
     bool placed; /* it has its name in the spool, which is not synced yet */
     int attempts;
@@ -100,9 +104,10 @@ struct pf_camera {
     GPContext *context;
     char gp_error[256]; /* what libgphoto2 said last */
     char port[256], model[128], serial[128];
-    char *id;              /* of this camera: name of its directory in the spool */
-    char *directory;       /* of this camera in the spool */
-    char *spool;           /* absolute */
+    char *id;        /* of this camera: name of its directory in the spool */
+    char *directory; /* of this camera in the spool */
+    char kin[256];   /* what the ids of bodies like it begin with; "": a serial number tells it */
+    char *spool;     /* absolute */
     char last_serial[128]; /* of the camera that was here, to find it again on another port */
 
     struct pf_card *card;
@@ -126,7 +131,7 @@ struct pf_camera {
     int64_t quiet_since_ms; /* the last event or fetch */
     bool announced;         /* `scanned` was told */
     int64_t spool_files;
-    int shots_seen; /* pictures, RAW and JPEG of a shot counted once */
+    int shots_seen;                      /* pictures, RAW and JPEG of a shot counted once */
     char *last_stem;
     struct pf_camera_bracket bracket;
     char *memory_path; /* the last picture from the camera's memory, for its RAW or JPEG */
@@ -172,9 +177,6 @@ void pf_camera_added(struct pf_camera *camera, const char *folder, const char *n
 int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file);
 /* Lists the card of a camera just opened and wants what is not known. A code of libgphoto2. */
 int pf_camera_compare(struct pf_camera *camera);
-/* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
-void pf_camera_scan_spool(struct pf_camera *camera);
-void pf_camera_scan_all(struct pf_camera *camera);
 /* Earliest due, those to be verified last, or NULL. */
 struct pf_camera_file *pf_camera_next_wanted(struct pf_camera *camera);
 size_t pf_camera_pending(const struct pf_camera *camera); /* those to be verified not counted */
@@ -190,6 +192,17 @@ void pf_camera_recorded(struct pf_camera *camera, const char *path);
 /* Deletes one file that may go; false when there is none. */
 bool pf_camera_delete_one(struct pf_camera *camera);
 void pf_camera_free_files(struct pf_camera *camera);
+
+/* camera_spool.c */
+/* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
+void pf_camera_scan_spool(struct pf_camera *camera);
+void pf_camera_scan_all(struct pf_camera *camera);
+/* Notes what its list of what was there before says; false when there is none yet. */
+bool pf_camera_read_before(struct pf_camera *camera, const char *path);
+/* A body without a serial number goes by where it is plugged in. When it is seen at another place, its
+ * card tells that it is the same: what came from one like it, or was there before, is noted as there
+ * before. Lines of such a list, heap; NULL: there is none like it, or no memory. */
+char *pf_camera_note_kin(struct pf_camera *camera, size_t *ret_size);
 
 /* camera_ask.c */
 /* Takes a picture, which is told as others are. A code of libgphoto2. */

@@ -9,6 +9,7 @@
 
 #include "capture/camera_internal.h"
 #include "capture/holder.h"
+#include "capture/usb_port.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
 
@@ -156,10 +157,17 @@ static int set_up(struct pf_camera *camera, const char *model, const char *port)
     return r;
 }
 
-/* Name of the camera's directory in the spool: by its serial number, or else by what there is. */
+static void tame(char *text)
+{
+    for (char *at = text; *at; at++)
+        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
+            *at = '_';
+}
+
+/* Name of the camera's directory in the spool: by its serial number, or else by where it is plugged in. */
 static int identify(struct pf_camera *camera, struct pf_error *err)
 {
-    char text[512];
+    char text[512], place[256];
     if (!pf_camera_text(camera, "serialnumber", camera->serial, sizeof(camera->serial)))
         camera->serial[0] = '\0';
     char *model = camera->model;
@@ -168,10 +176,15 @@ static int identify(struct pf_camera *camera, struct pf_error *err)
     while (*serial == '0')
         serial++; /* Canon and Nikon fill up with zeros, some have nothing else */
     memmove(camera->serial, serial, strlen(serial) + 1);
-    snprintf(text, sizeof(text), "%s-%s", model, serial[0] ? camera->serial : camera->port);
-    for (char *at = text; *at; at++)
-        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
-            *at = '_';
+    if (!pf_usb_port(PF_USB_DEVICES, camera->port, place, sizeof(place)))
+        snprintf(place, sizeof(place), "%s", camera->port);
+    snprintf(text, sizeof(text), "%s-%s", model, camera->serial[0] ? camera->serial : place);
+    tame(text);
+    snprintf(camera->kin, sizeof(camera->kin), "%s-%.*s", model,
+             camera->serial[0] ? 0 : (int)strcspn(camera->port, ":"), camera->port);
+    tame(camera->kin);
+    if (camera->serial[0])
+        camera->kin[0] = '\0';
     free(camera->id);
     free(camera->directory);
     camera->id = strdup(text[0] == '.' ? "camera" : text);

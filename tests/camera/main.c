@@ -1,5 +1,5 @@
 /* camera --files DIR --ports FILE [--profile NAME] [--serial S] [--steps N] [--focus N]
- *        [--log FILE]
+ *        [--clock SECONDS] [--log FILE]
  *
  * Writes "COMMAND EVENT CONTROL" (port numbers) into FILE when it is ready. --steps N: the focus,
  * driven by N steps a picture, chooses the picture; --focus N: where it is at first.
@@ -207,6 +207,8 @@ int main(int argc, char **argv)
             camera.serial = value;
         else if (!strcmp(argv[i], "--model"))
             camera.model = value;
+        else if (!strcmp(argv[i], "--clock"))
+            camera.clock_s = atoll(value);
         else if (!strcmp(argv[i], "--steps"))
             camera.steps_per_file = atoi(value);
         else if (!strcmp(argv[i], "--focus"))

@@ -209,6 +209,42 @@ test_the_card_is_compared_at_start()
     ! find spool -name '*0001.JPG' -o -name '*0002.JPG' | grep -q . || fail "what was there before was fetched"
 }
 
+# A body that has no serial number goes by where it is plugged in. At another place its card tells that it
+# is the same; that of another body is one that was never seen.
+test_a_body_without_a_serial_number_at_another_place()
+{
+    make_burst files
+    camera body files --serial ''
+    tell shoot 2 20
+    wait_for 5 none_left
+    capture
+    tell shoot
+    await_frames 1
+    stop capture
+    stop body
+    camera moved files --serial ''
+    tell shoot 4 20
+    wait_for 5 none_left
+    capture
+    capture_says 'at another place: its card tells'
+    await_frames 1
+    frames | grep -q '0004.JPG' || fail "$(frames)"
+    stop capture
+    tell shoot
+    capture
+    await_frames 2 # by hand it tells what is in the spool as well
+    [ "$(tell downloads)" = 2 ] || fail "$(tell downloads) were fetched"
+    stop capture
+    camera other files --serial '' --clock 1700000000
+    tell shoot 2 20
+    wait_for 5 none_left
+    capture
+    capture_says '2 pictures were on the card when it was first seen'
+    tell shoot
+    await_frames 1
+    [ "$(tell downloads)" = 1 ] || fail "$(tell downloads) were fetched"
+}
+
 test_all_of_a_card()
 {
     make_burst files

@@ -2,8 +2,10 @@
 #include "capture/card.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "capture/holder.h"
+#include "capture/usb_port.h"
 #include "config/settings.h"
 #include "tests/unit/test.h"
 
@@ -166,6 +168,35 @@ TEST(sources_name_cameras)
     CHECK_STR(pf_settings_camera("camera:"), NULL);
     CHECK_STR(pf_settings_camera("cameras"), NULL);
     CHECK_STR(pf_settings_camera("folder:camera"), NULL);
+}
+
+static void put_device(const char *name, const char *bus, const char *device)
+{
+    char path[2 * PATH_MAX];
+    const char *const files[] = {"busnum", bus, "devnum", device};
+    snprintf(path, sizeof(path), "%s/%s", test_directory(), name);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    for (int i = 0; i < 4; i += 2) {
+        snprintf(path, sizeof(path), "%s/%s/%s", test_directory(), name, files[i]);
+        FILE *file = fopen(path, "we");
+        CHECK(file && fprintf(file, "%s\n", files[i + 1]) > 0);
+        CHECK_EQ(fclose(file), 0);
+    }
+}
+
+TEST(where_a_device_is_plugged_in)
+{
+    char place[64] = "";
+    put_device("usb1", "1", "1");
+    put_device("1-2.3", "1", "14");
+    put_device("2-2", "2", "14");
+    CHECK(pf_usb_port(test_directory(), "usb:001,014", place, sizeof(place)));
+    CHECK_STR(place, "usb-1-2.3");
+    CHECK(pf_usb_port(test_directory(), "usb:002,014", place, sizeof(place)));
+    CHECK_STR(place, "usb-2-2");
+    CHECK(!pf_usb_port(test_directory(), "usb:001,015", place, sizeof(place)));
+    CHECK(!pf_usb_port(test_directory(), "ptpip:1.2.3.4", place, sizeof(place)));
+    CHECK(!pf_usb_port("/nowhere", "usb:001,014", place, sizeof(place)));
 }
 
 /* Quirk 13: a camera that is held by another program is named with that program. */
