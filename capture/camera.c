@@ -172,6 +172,10 @@ static void connect(struct pf_camera *camera)
     struct pf_error err = {0};
     if (!camera->confined)
         confine(camera);
+    if (camera->untold && camera->confined) {
+        camera->untold = false;
+        pf_camera_scan_all(camera);
+    }
     if (camera->failure)
         return;
     pf_camera_forget_memory(camera);
@@ -392,8 +396,7 @@ static void take_command(void *context, const char *name, const json_t *command)
         take_blamed(camera, command);
     } else if (!strcmp(name, "start")) {
         camera->started = true;
-        if (json_is_true(json_object_get(command, "untold")))
-            pf_camera_scan_all(camera);
+        camera->untold = json_is_true(json_object_get(command, "untold"));
     } else if (!strcmp(name, "scan")) {
         camera->announced = false;
         if (camera->directory)

@@ -130,6 +130,7 @@ struct pf_camera {
     int64_t next_battery_ms;
     int64_t quiet_since_ms; /* the last event or fetch */
     bool announced;         /* `scanned` was told */
+    bool untold;            /* what lies in the spool is to be told, when it is confined */
     int64_t spool_files;
     int shots_seen;                      /* pictures, RAW and JPEG of a shot counted once */
     char *last_stem;
