@@ -114,7 +114,9 @@ void pf_camera_status(struct pf_camera *camera, const char *state, const char *f
 static void status_of_link(struct pf_camera *camera)
 {
     const char *named = camera->serial[0] ? ", serial number " : "";
-    if (camera->card_full)
+    if (camera->spool_trouble[0])
+        pf_camera_status(camera, "degraded", "%s: %s", camera->spool, camera->spool_trouble);
+    else if (camera->card_full)
         pf_camera_status(camera, "degraded", "%s%s%s: the card is full", camera->model, named,
                          camera->serial);
     else if (camera->battery_percent >= 0 && camera->battery_percent <= BATTERY_LOW_PERCENT)
@@ -257,8 +259,11 @@ static int rest_ms(struct pf_camera *camera, int64_t since_ms)
 {
     int64_t left_ms = EVENT_MS - (pf_monotonic_ms() - since_ms);
     const struct pf_camera_file *file = pf_camera_next_wanted(camera);
-    if (file && file->due_ms - pf_monotonic_ms() < left_ms)
-        left_ms = file->due_ms - pf_monotonic_ms();
+    int64_t due_ms = camera->spool_try_ms;
+    if (file && file->due_ms > due_ms)
+        due_ms = file->due_ms;
+    if (file && due_ms - pf_monotonic_ms() < left_ms)
+        left_ms = due_ms - pf_monotonic_ms();
     if (camera->bracket.state != PF_BRACKET_NONE && camera->bracket.state != PF_BRACKET_WAIT &&
         camera->bracket.state != PF_BRACKET_ASK &&
         camera->bracket.due_ms - pf_monotonic_ms() < left_ms)
@@ -345,7 +350,7 @@ static void work(struct pf_camera *camera)
         return;
     int64_t now_ms = pf_monotonic_ms();
     struct pf_camera_file *file = pf_camera_next_wanted(camera);
-    if (file && file->due_ms <= now_ms)
+    if (file && file->due_ms <= now_ms && camera->spool_try_ms <= now_ms)
         pf_camera_fetch(camera, file);
     else if (!events && camera->next_check_ms <= now_ms)
         check(camera);

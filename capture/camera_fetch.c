@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "capture/camera_internal.h"
@@ -132,12 +133,25 @@ static void report(struct pf_camera *camera, const char *event, const char *path
     pf_camera_send(camera, object);
 }
 
+/* The spool does not take it: that is said once, and tried with one file at a time, each in its turn. */
 static void trouble(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
 {
-    pf_log_warning("%s/%s: %s; it is tried again", file->folder, file->name, reason);
-    report(camera, "trouble", file->path, reason, 0);
-    again(file, PATIENT_MS);
+    if (strcmp(reason, camera->spool_trouble) != 0) {
+        pf_log_warning("%s/%s: %s; it is tried again", file->folder, file->name, reason);
+        report(camera, "trouble", file->path, reason, 0);
+        snprintf(camera->spool_trouble, sizeof(camera->spool_trouble), "%s", reason);
+    }
+    camera->spool_wait_ms = pf_back_off_ms(camera->spool_wait_ms, AGAIN_MS, PATIENT_MS);
+    file->due_ms = camera->spool_try_ms = pf_monotonic_ms() + camera->spool_wait_ms;
     pf_camera_end_if_confined(camera);
+}
+
+static void trouble_is_over(struct pf_camera *camera)
+{
+    if (camera->spool_trouble[0])
+        pf_log_info("%s takes pictures again", camera->spool);
+    camera->spool_trouble[0] = '\0';
+    camera->spool_try_ms = camera->spool_wait_ms = 0;
 }
 
 static void reject(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
@@ -283,9 +297,10 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
     file->placed |= verified;
     if (place(camera, file, part, &record->id, &err) < 0) {
         if (!camera->failure)
-            trouble(camera, file, err.text);
+            trouble(camera, file, strerror(err.code));
         return;
     }
+    trouble_is_over(camera);
     if (stat(file->path, &st) < 0) {
         trouble(camera, file, strerror(errno));
         return;
@@ -362,9 +377,7 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
     char doing[384];
     snprintf(doing, sizeof(doing), "fetching %.250s", file->name);
     if (download->code) {
-        char reason[128];
-        snprintf(reason, sizeof(reason), "writing it: %s", strerror(download->code));
-        trouble(camera, file, reason);
+        trouble(camera, file, strerror(download->code));
         return false;
     }
     if (r == GP_ERROR_CAMERA_BUSY) {
@@ -377,6 +390,14 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
         pf_camera_lost(camera, r, doing);
     }
     return true;
+}
+
+/* Whether its rest has room in the spool. One that does not say how large it is is tried. */
+static bool has_room(const struct pf_camera *camera, const struct pf_camera_file *file)
+{
+    struct statvfs fs;
+    return statvfs(camera->directory, &fs) < 0 || !fs.f_blocks ||
+           (uint64_t)(file->size_bytes - file->part_bytes) <= (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
@@ -395,6 +416,10 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
     file->placed = file->placed && access(file->path, F_OK) == 0;
     if (file->placed) {
         look(camera, file, file->path); /* may forget the file */
+        return;
+    }
+    if (!has_room(camera, file)) {
+        trouble(camera, file, strerror(ENOSPC));
         return;
     }
     char *part = part_path(camera, file);

@@ -132,6 +132,8 @@ struct pf_camera {
     bool announced;         /* `scanned` was told */
     bool untold;            /* what lies in the spool is to be told, when it is confined */
     int64_t spool_files;
+    char spool_trouble[128];             /* why nothing can be written there; "": it can */
+    int64_t spool_try_ms, spool_wait_ms; /* nothing is fetched before; the last pause */
     int shots_seen;                      /* pictures, RAW and JPEG of a shot counted once */
     char *last_stem;
     struct pf_camera_bracket bracket;

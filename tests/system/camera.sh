@@ -295,12 +295,23 @@ test_no_room_in_the_spool()
     mkdir spool
     mount -t tmpfs -o size=300k tmpfs spool 2>/dev/null || skip "no tmpfs can be mounted here"
     capture
-    dd if=/dev/zero of=spool/filler bs=1k count=250 2>/dev/null || true
+    dd if=/dev/zero of=spool/filler bs=1k count=400 2>/dev/null || true
     tell shoot 3 20
     wait_for 10 capture_says 'No space left on device; it is tried again'
+    wait_for 10 capture_says "$T/spool: No space left on device" # the source's state
+    sleep 2 # it is tried some times more
+    [ "$(grep -c 'it is tried again' capture.err)" = 1 ] || fail "it is said more than once"
+    [ "$(tell downloads)" = 0 ] || fail "pictures are fetched that have no room"
+    [ "$(grep -a '"status"' capture.out | tail -1 | jq -r .state)" = degraded ] || fail "state"
     rm spool/filler
     await_frames 3 30
     same_as_card 3
+    wait_for 10 capture_says 'spool takes pictures again'
+    state_is_ok()
+    {
+        [ "$(grep -a '"status"' capture.out | tail -1 | jq -r .state)" = ok ]
+    }
+    wait_for 10 state_is_ok
 }
 
 # A disk that fails for a moment, when the picture has its name already: it is not fetched again.
