@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <locale.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ enum {
     BATTERY_LOW_PERCENT = 10,
     UNEXPLAINED_KB = 16, /* less is the camera's own book-keeping */
     RETURN_MS = 60000,   /* bursts wait for a link that was lost no longer than this */
+    FINISH_MS = 8000,    /* in order; the service ends this process 2 s later */
 };
 
 void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
@@ -429,19 +431,69 @@ static void take_command(void *context, const char *name, const json_t *command)
     }
 }
 
+static volatile sig_atomic_t stop_asked;
+
+static void on_stop(int signal)
+{
+    (void)signal;
+    stop_asked = 1;
+}
+
+/* No call of libgphoto2's is broken off: the words to stop are heard while the loop waits. */
+static void hold_stops(sigset_t *ret_before)
+{
+    struct sigaction action = {.sa_handler = on_stop};
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, ret_before);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* 1 input is there, 0 not, a negative errno. */
+static int wait_for_input(int input_fd, int wait_ms, const sigset_t *heard)
+{
+    struct pollfd input = {.fd = input_fd, .events = POLLIN};
+    struct timespec wait = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000L};
+    if (ppoll(&input, 1, &wait, heard) < 0)
+        return errno == EINTR ? 0 : -errno;
+    return input.revents != 0;
+}
+
+/* The end, in order, as far as there is time: the focus goes back to where its bracket has begun, and what
+ * is in the camera's memory alone is fetched. */
+static void finish(struct pf_camera *camera)
+{
+    int64_t until_ms = pf_monotonic_ms() + FINISH_MS;
+    bool awaits = camera->bracket.state == PF_BRACKET_WAIT;
+    int before = camera->bracket.shots_before;
+    pf_camera_bracket_cancel(camera, camera->bracket.id);
+    while (camera->gp && !camera->failure && pf_monotonic_ms() < until_ms) {
+        int64_t now_ms = pf_monotonic_ms();
+        if (camera->bracket.state != PF_BRACKET_NONE)
+            work(camera);
+        else if (!take_event(camera) && !(awaits && camera->shots_seen == before))
+            return;
+        pf_camera_alive(camera, 0);
+        wait_for_input(-1, rest_ms(camera, now_ms), NULL);
+    }
+}
+
 static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int input_fd,
-                struct pf_error *err)
+                const sigset_t *heard, struct pf_error *err)
 {
     int wait_ms = 0;
     while (!camera->failure) {
-        struct pollfd input = {.fd = input_fd, .events = POLLIN};
-        if (poll(&input, 1, wait_ms) < 0 && errno != EINTR)
-            return pf_fail_errno(err, errno, "waiting for input");
-        if (input.revents) {
-            int r = pf_input_read(input_fd, reader, take_command, camera, err);
-            if (r <= 0)
-                return r;
-        }
+        int r = wait_for_input(input_fd, wait_ms, heard);
+        if (r < 0)
+            return pf_fail_errno(err, -r, "waiting for input");
+        r = stop_asked ? 0 : r ? pf_input_read(input_fd, reader, take_command, camera, err) : 1;
+        if (!r)
+            finish(camera);
+        if (r <= 0)
+            return r;
         int64_t now_ms = pf_monotonic_ms();
         pf_camera_alive(camera, 0);
         if (!camera->started) {
@@ -506,6 +558,8 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     struct pf_jsonl_reader *reader = NULL;
     bool has_input;
     int input_fd = -1;
+    sigset_t heard;
+    hold_stops(&heard);
     setlocale(LC_MESSAGES, "C"); /* the words of settings are the camera's, not translations */
     int r = make_home(settings, source, err);
     if (r < 0)
@@ -524,7 +578,7 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     if (has_input)
         r = input_fd = move_input(err);
     if (r >= 0)
-        r = loop(&camera, reader, input_fd, err);
+        r = loop(&camera, reader, input_fd, &heard, err);
 out:
     if (input_fd >= 0)
         close(input_fd);

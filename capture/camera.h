@@ -27,7 +27,7 @@
 #include "config/base/error.h"
 #include "config/settings.h"
 
-/* Runs until the input ends (0) or it cannot go on. `source`: as configured, "camera[:WHICH]". */
+/* Runs until the input ends or SIGTERM or SIGINT comes (0: it has ended in order), or it cannot go on. `source`: as configured, "camera[:WHICH]". */
 int pf_camera_run(const struct pf_settings *settings, const char *source, struct pf_error *err);
 
 #endif

@@ -36,6 +36,7 @@ struct pf_child {
     struct pf_jsonl_reader *reader;
     struct event *retry, *deadline;
     int64_t backoff_ms; /* the last one, 0 none */
+    int64_t grace_ms;   /* to end in order */
     bool stopping, paused;
     bool killed, from_outside; /* by us; its last end was another's doing */
     bool minor;
@@ -149,6 +150,7 @@ int pf_child_new(struct pf_child **ret, struct event_base *base, const char *con
     child->base = base;
     child->handlers = *handlers;
     child->context = context;
+    child->grace_ms = STOP_GRACE_MS;
     child->argv = calloc(count + 2, sizeof(*child->argv));
     child->retry = evtimer_new(base, on_retry, child);
     child->deadline = evtimer_new(base, on_deadline, child);
@@ -186,6 +188,11 @@ int pf_child_add_argument(struct pf_child *child, const char *argument)
 void pf_child_set_minor(struct pf_child *child)
 {
     child->minor = true;
+}
+
+void pf_child_set_grace(struct pf_child *child, int64_t grace_ms)
+{
+    child->grace_ms = grace_ms;
 }
 
 struct pf_child *pf_child_free(struct pf_child *child)
@@ -397,7 +404,7 @@ void pf_child_stop(struct pf_child *child)
     event_del(child->retry);
     if (child->pid) {
         kill(child->pid, SIGTERM);
-        pf_timer_set(child->deadline, STOP_GRACE_MS);
+        pf_timer_set(child->deadline, child->grace_ms);
     }
 }
 

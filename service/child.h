@@ -48,6 +48,9 @@ int pf_child_add_argument(struct pf_child *child, const char *argument);
  * start on. */
 void pf_child_set_minor(struct pf_child *child);
 
+/* How long it may take to end in order, when it is stopped; 2 s else. */
+void pf_child_set_grace(struct pf_child *child, int64_t grace_ms);
+
 /* Kills and reaps what still runs, or leaves it, which takes two seconds. NULL-safe, returns NULL. */
 struct pf_child *pf_child_free(struct pf_child *child);
 
@@ -69,7 +72,8 @@ void pf_child_reap(struct pf_child *child);
 bool pf_child_ended_from_outside(const struct pf_child *child);
 void pf_child_healthy(struct pf_child *child);
 void pf_child_kill(struct pf_child *child); /* SIGKILL; it is started again */
-void pf_child_stop(struct pf_child *child); /* SIGTERM, SIGKILL after 2 s; not started again */
+void pf_child_stop(
+    struct pf_child *child); /* SIGTERM, SIGKILL after its grace; not started again */
 bool pf_child_running(const struct pf_child *child);
 /* After a stop: where it still runs, that is said, it counts as ended, and true is returned. whose:
  * for people. */

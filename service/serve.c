@@ -22,8 +22,9 @@
 #define TAG_CHARS      8
 #define HEALTH_MS      10000
 #define OUTBOX_WAIT_MS 2000
-#define STOP_MOST_MS   15000     /* children are killed after 2 s, hooks are waited for 10 s */
-#define LARGE_BYTES    100000000 /* of a journal: a person waits for it */
+#define STOP_MOST_MS                                                                               \
+    15000 /* children are killed after 2 s, cameras after 10 s; hooks are waited for 10 s */
+#define LARGE_BYTES 100000000 /* of a journal: a person waits for it */
 
 static void end_when_stopped(struct pf_service *service)
 {

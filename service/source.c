@@ -21,6 +21,8 @@
 #define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
 #define RESTART_DELAY_MS        120000 /* that its process may be silent before it says again what grows */
 
+#define CAMERA_GRACE_MS 10000 /* to end a bracket; pf_camera_run() takes 8 s for it */
+
 struct known {
     char *path;
     int64_t size_bytes, mtime_ns, ctime_ns;
@@ -376,6 +378,8 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         pf_source_free(source);
         return r;
     }
+    if (source->is_camera)
+        pf_child_set_grace(source->child, CAMERA_GRACE_MS);
     pf_child_start(source->child);
     *ret = source;
     return 0;

@@ -121,6 +121,21 @@ test_the_end_of_the_way()
     grep -qx '1 of 3 frames' out
 }
 
+# So does a service that is stopped, as it is for an upgrade.
+test_a_service_that_is_stopped()
+{
+    make_burst files --frames 30
+    camera body files --profile nikon --steps 10
+    serve_camera --gap 60
+    start bracket "$PARFOCAL" bracket --state "$T/state" --frames 30 --step 10 --settle 50
+    wait_for 20 grep -q 'frame 3 of 30' bracket.err
+    stop_service
+    stop bracket
+    [ "$(tell focus | cut -d' ' -f1)" = 0 ] || fail "the focus is at $(tell focus)"
+    await_log 'bracket has ended: .*cancelled'
+    [ "$(tell count 1003)" = "$(tell count 1002)" ] || fail "its session was not closed"
+}
+
 # Ctrl-C ends it in order: the focus goes back, the burst is closed and stacked.
 test_interrupted()
 {
