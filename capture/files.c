@@ -7,6 +7,7 @@
 
 #include "capture/names.h"
 #include "config/base/array.h"
+#include "config/base/time.h"
 
 struct pf_files {
     struct pf_file **slots; /* open addressing, linear probing; capacity is a power of two */
@@ -210,4 +211,21 @@ void pf_files_unqueue(struct pf_files *files, struct pf_file *file)
 struct pf_file *pf_files_first(const struct pf_files *files)
 {
     return files->queued ? files->queue[1] : NULL;
+}
+
+/* Of the part of the heap beneath `index`, where none is due before the one above it. */
+static size_t count_due(const struct pf_files *files, size_t index, int64_t now_ms,
+                        int64_t since_ms, size_t most)
+{
+    if (index > files->queued || files->queue[index]->due_ms > now_ms)
+        return 0;
+    size_t count = files->queue[index]->changed_ms >= since_ms;
+    for (size_t child = index * 2; child <= index * 2 + 1 && count < most; child++)
+        count += count_due(files, child, now_ms, since_ms, most - count);
+    return count;
+}
+
+size_t pf_files_due(const struct pf_files *files, int64_t since_ms, size_t most)
+{
+    return count_due(files, 1, pf_monotonic_ms(), since_ms, most);
 }

@@ -69,5 +69,7 @@ void pf_files_forget_gone(struct pf_files *files);
 int pf_files_queue(struct pf_files *files, struct pf_file *file, int64_t due_ms);
 void pf_files_unqueue(struct pf_files *files, struct pf_file *file);
 struct pf_file *pf_files_first(const struct pf_files *files); /* borrowed, NULL when empty */
+/* How many that have changed since then are due, at most `most`. */
+size_t pf_files_due(const struct pf_files *files, int64_t since_ms, size_t most);
 
 #endif

@@ -299,6 +299,7 @@ out:
         free(folder.blind[--folder.blind_count]);
     free(folder.blind);
     free(folder.fresh);
+    free(folder.named);
     free(folder.root);
     free(folder.source);
     free(folder.excluded[0].path);

@@ -2,7 +2,8 @@
  *
  * Runs a capture process in its one thread, as service/PROTOCOL.md says: commands on standard
  * input, reports on standard output. Events are hints; a scan together with the files known is the
- * truth. Nothing is ever written to or removed from the folder.
+ * truth. A frame is made durable before it is reported; nothing is ever changed in or removed from the
+ * folder.
  */
 #ifndef PF_FOLDER_H
 #define PF_FOLDER_H

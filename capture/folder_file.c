@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include "capture/folder_internal.h"
-#include "capture/frame.h"
 #include "capture/look.h"
 #include "config/base/array.h"
 #include "config/base/file.h"
@@ -294,6 +293,18 @@ static void look_again(struct pf_folder *folder, struct pf_file *file, int64_t d
     queue(folder, file, due_ms < deadline_ms ? due_ms : deadline_ms);
 }
 
+/* Until when a whole one waits for what may still be written behind its picture or into it; 0: it does
+ * not. */
+static int64_t waits_until_ms(const struct pf_folder *folder, const struct pf_file *file,
+                              const struct pf_frame *frame)
+{
+    int64_t wait_ms = frame->hollow ? (int64_t)(folder->settings->incomplete_after * 1000)
+                      : frame->trailer_missing ? folder->settle_ms * TRAILER_RESTS
+                                               : 0;
+    int64_t until_ms = file->changed_ms + wait_ms;
+    return wait_ms && pf_monotonic_ms() < until_ms ? until_ms : 0;
+}
+
 static void decide(struct pf_folder *folder, struct pf_file *file, const struct pf_frame *frame)
 {
     /* Without an image's name only content that claims to be one is worth a word. */
@@ -302,12 +313,7 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
 
     switch (frame->verdict) {
     case PF_FRAME_WHOLE:
-        deadline_ms += frame->hollow ? (int64_t)(folder->settings->incomplete_after * 1000)
-                                     : folder->settle_ms * TRAILER_RESTS;
-        if ((frame->trailer_missing || frame->hollow) && now_ms < deadline_ms)
-            look_again(folder, file, deadline_ms);
-        else
-            send_frame(folder, file, frame->record);
+        send_frame(folder, file, frame->record);
         break;
     case PF_FRAME_NOT_YET:
         deadline_ms += (int64_t)(folder->settings->incomplete_after * 1000);
@@ -402,8 +408,15 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
         return;
     }
     file->blamed = false;
+    bool is_whole = frame.verdict == PF_FRAME_WHOLE;
+    int64_t until_ms = is_whole ? waits_until_ms(folder, file, &frame) : 0;
+    if (is_whole && !until_ms)
+        pf_folder_make_durable(folder, file, &frame);
     say_looked(folder);
-    decide(folder, file, &frame);
+    if (until_ms)
+        look_again(folder, file, until_ms);
+    else
+        decide(folder, file, &frame);
     pf_record_free(frame.record);
 }
 

@@ -3,6 +3,7 @@
  *   folder.c        the loop: input, events, timers
  *   folder_scan.c   scans, watches, the root, status
  *   folder_file.c   what becomes of one file
+ *   folder_durable.c   what is told stays, whatever happens to the power
  *
  * A function that cannot go on (no memory, reader gone) leaves the reason in `failure`, which ends
  * the loop. Times are CLOCK_MONOTONIC in ms.
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "capture/files.h"
+#include "capture/frame.h"
 #include "capture/mounts.h"
 #include "capture/names.h"
 #include "capture/watch.h"
@@ -72,6 +74,13 @@ struct pf_folder {
     int64_t next_scan_ms, next_root_ms, next_poll_ms;
     int64_t request_wait_ms, last_request_ms;
 
+    int64_t
+        synced_ms; /* when the last sync of a whole file system began: files seen before are durable */
+    dev_t synced_device;
+    bool one_by_one; /* that has failed */
+    char *named; /* the folder whose names, and its own above it, were made durable last; owned */
+    int64_t named_ms; /* when that began: names that were seen before then are durable */
+
     char status[512]; /* as last reported */
 };
 
@@ -111,5 +120,11 @@ void pf_folder_look(struct pf_folder *folder, struct pf_file *file);
 /* Sends a report, consumed; NULL is out of memory. */
 void pf_folder_send(struct pf_folder *folder, json_t *report);
 void pf_folder_fail(struct pf_folder *folder, int code, const char *what);
+
+/* folder_durable.c */
+/* Before a whole frame is told. The verdict becomes TROUBLE where that fails: what is then looked at again
+ * is what the disk has; CHANGED where there is another file by now. May wait as long as the disk is slow. */
+void pf_folder_make_durable(struct pf_folder *folder, const struct pf_file *file,
+                            struct pf_frame *frame);
 
 #endif

@@ -93,8 +93,8 @@ static const char *const programs[] = {"execve",
                                        "getrandom",
                                        NULL};
 
-static const char *const folder[] = {"inotify_init", "inotify_init1", "inotify_add_watch",
-                                     "inotify_rm_watch", NULL};
+static const char *const folder[] = {"inotify_init",     "inotify_init1", "inotify_add_watch",
+                                     "inotify_rm_watch", "syncfs",        NULL};
 
 /* libusb: netlink or udev's socket, ioctls of the device files. */
 static const char *const camera[] = {"ioctl",      "bind", "connect", "setsockopt",

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <sys/statvfs.h>
 
 #include "capture/frame.h"
 #include "config/base/file.h"
@@ -29,6 +30,51 @@ struct dirent *readdir(DIR *directory)
         return NULL;
     }
     return real(directory);
+}
+
+/* What was synced since this was emptied, by the last part of its name; syncfs as "all". */
+static char synced[1024];
+static const char *unsynced; /* what cannot be, by the same */
+static int unsynced_code;
+static bool mounted_read_only;
+static int dropped; /* files whose pages the kernel was told to forget */
+
+static int note_sync(const char *what)
+{
+    size_t used = strlen(synced);
+    snprintf(synced + used, sizeof(synced) - used, "%s%s", used ? " " : "", what);
+    errno = unsynced_code;
+    return unsynced && !strcmp(unsynced, what) ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+    char link[64], path[4300];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    CHECK(n > 0);
+    path[n] = '\0';
+    return note_sync(pf_base_name(path));
+}
+
+int syncfs(int fd)
+{
+    (void)fd;
+    return note_sync("all");
+}
+
+int fstatvfs(int fd, struct statvfs *fs)
+{
+    (void)fd;
+    *fs = (struct statvfs){.f_flag = mounted_read_only ? ST_RDONLY : 0};
+    return 0;
+}
+
+int posix_fadvise(int fd, off_t offset, off_t length, int advice)
+{
+    (void)fd;
+    dropped += !offset && !length && advice == POSIX_FADV_DONTNEED;
+    return 0;
 }
 
 int real_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
@@ -94,6 +140,7 @@ static void end(void)
     CHECK_EQ(folder.failure, 0);
     pf_files_free(folder.files);
     free(folder.fresh);
+    free(folder.named);
     free(folder.root);
     free(folder.source);
     pf_settings_free(&settings);
@@ -345,5 +392,159 @@ TEST(a_file_that_is_never_at_rest_grows_for_ten_minutes)
     put_part("IMG_2.JPG", 300);
     pf_folder_scan(&folder);
     check_pending(true);
+    end();
+}
+
+/* ---- what is told stays, whatever happens to the power ---- */
+
+static bool is_told(const char *name)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/%s", folder.root, name);
+    json_t *frame = said("frame", path);
+    json_decref(frame);
+    return frame;
+}
+
+/* After all that was synced until now. */
+static struct pf_file *see_new(const char *name)
+{
+    struct pf_file *file = see(name, 0);
+    file->changed_ms = pf_monotonic_ms();
+    return file;
+}
+
+/* Looks at it, and what was synced for that. */
+static void check_look(struct pf_file *file, enum pf_file_state state, const char *expected)
+{
+    synced[0] = '\0';
+    pf_folder_look(&folder, file);
+    CHECK_EQ(file->state, state);
+    CHECK_STR(synced, expected);
+}
+
+TEST(a_frame_is_durable_before_it_is_told)
+{
+    begin_to_grow();
+    put_picture("IMG_1.JPG");
+    struct pf_file *file = see("IMG_1.JPG", 0);
+    check_look(file, PF_FILE_SENT, "IMG_1.JPG in");
+    CHECK(is_told("IMG_1.JPG"));
+
+    /* The folders above it may be new as well. */
+    char path[4300];
+    struct pf_error err = {0};
+    snprintf(path, sizeof(path), "%s/a/b", folder.root);
+    CHECK_OK(pf_make_directories(path, &err), &err);
+    put_picture("a/b/IMG_2.JPG");
+    put_picture("a/b/IMG_3.JPG");
+    file = see("a/b/IMG_2.JPG", 10);
+    struct pf_file *other = see("a/b/IMG_3.JPG", 0);
+    file->changed_ms = other->changed_ms = pf_monotonic_ms() - 1;
+    check_look(file, PF_FILE_SENT, "IMG_2.JPG b a in");
+    /* Whose name was there by then is not synced once more; one that has come since is. */
+    check_look(other, PF_FILE_SENT, "IMG_3.JPG");
+    put_picture("a/b/IMG_4.JPG");
+    check_look(see_new("a/b/IMG_4.JPG"), PF_FILE_SENT, "IMG_4.JPG b a in");
+
+    /* What is not whole yet is its writer's. */
+    put_part("IMG_5.JPG", 400);
+    check_look(see_new("IMG_5.JPG"), PF_FILE_PENDING, "");
+    end();
+}
+
+TEST(a_frame_that_does_not_reach_the_disk_is_not_told)
+{
+    begin_to_grow();
+    put_picture("IMG_1.JPG");
+    struct pf_file *file = see("IMG_1.JPG", 0);
+    unsynced = "IMG_1.JPG";
+    unsynced_code = EIO;
+    check_look(file, PF_FILE_TROUBLE, "IMG_1.JPG");
+    CHECK_EQ(dropped, 1); /* or what is only in memory would be looked at next */
+    CHECK(!is_told("IMG_1.JPG"));
+    CHECK(file->queue_index && file->due_ms > pf_monotonic_ms());
+    json_t *trouble = said("trouble", NULL);
+    CHECK_STR(json_string_value(json_object_get(trouble, "reason")), "fsync: Input/output error");
+    json_decref(trouble);
+    unsynced = "in";
+    unsynced_code = ENOSPC;
+    check_look(file, PF_FILE_TROUBLE, "IMG_1.JPG in");
+    trouble = said("trouble", NULL);
+    CHECK_STR(json_string_value(json_object_get(trouble, "reason")),
+              "fsync of its folder: No space left on device");
+    json_decref(trouble);
+    unsynced = NULL;
+    check_look(file, PF_FILE_SENT, "IMG_1.JPG in");
+    CHECK(is_told("IMG_1.JPG"));
+
+    /* A file system that went read-only by itself has lost something; one that was mounted so has not. */
+    put_picture("IMG_2.JPG");
+    file = see_new("IMG_2.JPG");
+    unsynced = "IMG_2.JPG";
+    unsynced_code = EROFS;
+    check_look(file, PF_FILE_TROUBLE, "IMG_2.JPG");
+    mounted_read_only = true;
+    check_look(file, PF_FILE_SENT, "IMG_2.JPG in");
+    end();
+}
+
+TEST(a_frame_that_cannot_be_synced_where_it_lies_is_told)
+{
+    static const int codes[] = {EINVAL, EBADF, EACCES, EPERM, ENOTSUP, ENOSYS};
+    begin_to_grow();
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "IMG_%zu.JPG", i);
+        put_picture(name);
+        synced[0] = '\0';
+        unsynced = i % 2 ? "in" : name;
+        unsynced_code = codes[i];
+        pf_folder_look(&folder, see_new(name));
+        CHECK(is_told(name) && strstr(synced, unsynced));
+    }
+    end();
+}
+
+/* Files that wait, all seen a while ago and due. */
+static struct pf_file **put_many(size_t count)
+{
+    static struct pf_file *files[40];
+    folder.batch_ms = pf_monotonic_ms() - 1000;
+    for (size_t i = 0; i < count; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "MANY_%02zu.JPG", i);
+        put_picture(name);
+        files[i] = see(name, 0);
+    }
+    return files;
+}
+
+TEST(many_frames_share_a_sync)
+{
+    begin_to_grow();
+    struct pf_file **files = put_many(40);
+    check_look(files[0], PF_FILE_SENT, "all in");
+    for (size_t i = 1; i < 30; i++)
+        check_look(files[i], PF_FILE_SENT, "");
+    /* What has changed since is not among them, nor what may have. */
+    put_picture("MANY_30.JPG");
+    check_look(see_new("MANY_30.JPG"), PF_FILE_SENT, "MANY_30.JPG in");
+    files[31]->changed_ms = folder.synced_ms - 1;
+    check_look(files[31], PF_FILE_SENT, "MANY_31.JPG");
+    end();
+}
+
+/* It does not say of which file it fails. */
+TEST(after_a_failed_sync_of_all_each_frame_has_its_own)
+{
+    begin_to_grow();
+    struct pf_file **files = put_many(40);
+    unsynced = "all";
+    unsynced_code = EIO;
+    check_look(files[0], PF_FILE_SENT, "all MANY_00.JPG in");
+    unsynced = "MANY_01.JPG";
+    check_look(files[1], PF_FILE_TROUBLE, "MANY_01.JPG");
+    check_look(files[2], PF_FILE_SENT, "MANY_02.JPG");
     end();
 }
