@@ -1,5 +1,5 @@
-# Power loss: the file system that holds the state directory and the outbox is ended at random moments,
-# and nothing that it has not on disk is there afterwards.
+# Power loss: the file system that holds the inbox, the state directory and the outbox is ended at random
+# moments, and nothing that it has not on disk is there afterwards.
 # time limit: 3000
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
@@ -29,6 +29,37 @@ unmount_disk()
     is_detached || { cp --sparse=always "disk$image.img" "disk$((image + 1)).img" && image=$((image + 1)); }
 }
 
+# What the journal has must be there as it was dropped, by people who sync nothing.
+check_inbox()
+{
+    [ -e disk/state/journal.sqlite ] || return 0
+    ask_journal "SELECT CAST(path AS TEXT) FROM files WHERE frame IS NOT NULL" | sed 's,.*/,,' | sort -u >recorded
+    damaged recorded >damaged.frames
+    [ ! -s damaged.frames ] || {
+        echo "recorded, but not as they were dropped: $(tr '\n' ' ' <damaged.frames)"
+        (cd disk/inbox && ls -l $(cat "$T/damaged.frames") 2>&1) | head
+        lost=$((lost + $(wc -l <damaged.frames)))
+    }
+}
+
+damaged() # NAMES: those of them that are not in the inbox as they were made
+{
+    join -1 2 -o 1.1,1.2 <(sort -k 2 sums) <(sort -u "$1") | sed 's/ /  /' >sums.wanted
+    # (It ends with 1 when there are some.)
+    [ ! -s sums.wanted ] || (cd disk/inbox && LC_ALL=C md5sum -c --quiet "$T/sums.wanted" 2>/dev/null) |
+        sed -n 's/: FAILED.*//p' || true
+}
+
+# What the disk lost before it was recorded, they drop once more.
+drop_again()
+{
+    local name
+    for name in $(damaged dropped); do
+        drop "$T/made/${name%_*}/$name"
+        again=$((again + 1))
+    done
+}
+
 test_row23_power_loss()
 {
     need sqlite3 jq mkfs.ext4
@@ -39,14 +70,21 @@ test_row23_power_loss()
     mkdir disk
     mount_disk 2>why || skip "cannot mount a loop device: $(cat why)"
     DISK=$T/disk
+    mkdir disk/inbox
+    rmdir inbox
+    ln -s disk/inbox inbox
+    sync -f disk
     at_end tail -n 30 "$T/service.err"
-    local round moment at published=0
+    local round moment at published=0 again=0
+    : >sums
     for ((round = 1; round <= ROUNDS; round++)); do
         begin
         make_a_burst
-        printf '%s\n' "${made[@]##*/}" >>dropped
+        (cd "made/$(basename "${made[0]%/*}")" && md5sum -- *.jpg) >>sums
         moment=$((RANDOM % 900))
         await_begin
+        drop_again
+        printf '%s\n' "${made[@]##*/}" >>dropped
         # The frames come while it happens, one after the other.
         drop "${made[0]}"
         at=$(now_ms)
@@ -63,10 +101,14 @@ test_row23_power_loss()
         unmount_disk
         mount_disk
         check_promises
+        check_inbox
     done
+    drop_again
     published=$(wc -l <promised.outputs)
     finish_all
     unmount_disk
-    echo "outputs promised before the last round: $published"
-    report "row 23: power loss (FS_IOC_SHUTDOWN without log flush), loop ext4"
+    mount_disk
+    check_inbox
+    echo "outputs promised before the last round: $published; frames dropped again: $again"
+    report "row 23: power loss (FS_IOC_SHUTDOWN without log flush) of inbox, state directory and outbox, loop ext4"
 }
