@@ -7,6 +7,13 @@
 
 #include "process/cuda/queue.h"
 
+extern "C" {
+#include "config/base/time.h"
+}
+
+/* What is waited for is mostly done sooner than a thread that sleeps is awake again. */
+#define POLL_MS 0.2
+
 static int fail(struct pf_error *err, cudaError_t error, const char *what)
 {
     int code = error == cudaErrorMemoryAllocation ? ENOMEM : EREMOTEIO;
@@ -106,11 +113,14 @@ int pf_cuda_new(struct pf_cuda **ret, struct pf_cuda_store *store, struct pf_err
     struct pf_cuda *cuda = (struct pf_cuda *)calloc(1, sizeof(*cuda));
     if (!cuda)
         return pf_fail(err, ENOMEM, "out of memory for a queue of the GPU");
-    cudaDeviceProp properties;
-    memset(&properties, 0, sizeof(properties));
+    int integrated = 0, maps = 0;
     cuda->store = store;
-    pf_cuda_note(cuda, cudaGetDeviceProperties(&properties, 0), "asking for the device");
-    cuda->shares_memory = properties.integrated && properties.canMapHostMemory;
+    /* Not all properties: some of them take a driver much longer. */
+    pf_cuda_note(cuda, cudaDeviceGetAttribute(&integrated, cudaDevAttrIntegrated, 0),
+                 "asking for the device");
+    pf_cuda_note(cuda, cudaDeviceGetAttribute(&maps, cudaDevAttrCanMapHostMemory, 0),
+                 "asking for the device");
+    cuda->shares_memory = integrated && maps;
     for (int i = 0; i < PF_CUDA_LANES && cuda->error == cudaSuccess; i++)
         pf_cuda_note(cuda, cudaStreamCreateWithFlags(&cuda->lane[i], cudaStreamNonBlocking),
                      "making a stream");
@@ -226,10 +236,28 @@ int pf_cuda_alloc(struct pf_cuda *cuda, void **ret, size_t size_bytes, struct pf
                    (size_bytes >> 20) + 1, free_bytes >> 20, total_bytes >> 20);
 }
 
+/* Asks for a short while, and sleeps if that was not enough. */
+template <class Query, class Wait> static cudaError_t wait_until_done(Query query, Wait wait)
+{
+    double until_ms = pf_now_ms() + POLL_MS;
+    cudaError_t error;
+    while ((error = query()) == cudaErrorNotReady) {
+        cudaGetLastError(); /* to be under way is no error that should stay */
+        if (pf_now_ms() >= until_ms)
+            return wait();
+    }
+    return error;
+}
+
 static void wait_for_lanes(struct pf_cuda *cuda)
 {
-    for (int i = 0; i < PF_CUDA_LANES; i++)
-        pf_cuda_note(cuda, cudaStreamSynchronize(cuda->lane[i]), "waiting");
+    for (int i = 0; i < PF_CUDA_LANES; i++) {
+        cudaStream_t lane = cuda->lane[i];
+        pf_cuda_note(cuda,
+                     wait_until_done([lane]() { return cudaStreamQuery(lane); },
+                                     [lane]() { return cudaStreamSynchronize(lane); }),
+                     "waiting");
+    }
 }
 
 /* What is under way may still be at it. */
@@ -359,8 +387,12 @@ void pf_cuda_wait_in(struct pf_cuda *cuda, enum pf_cuda_lane lane, int mark)
 
 int pf_cuda_wait_for(struct pf_cuda *cuda, int mark, struct pf_error *err)
 {
+    cudaEvent_t event = cuda->mark[mark];
     if (cuda->error == cudaSuccess)
-        pf_cuda_note(cuda, cudaEventSynchronize(cuda->mark[mark]), "waiting");
+        pf_cuda_note(cuda,
+                     wait_until_done([event]() { return cudaEventQuery(event); },
+                                     [event]() { return cudaEventSynchronize(event); }),
+                     "waiting");
     return cuda->error == cudaSuccess ? 0 : fail(err, cuda->error, cuda->what);
 }
 

@@ -17,9 +17,14 @@ struct fibers_control {
     bool quiet;          /* troubles are kept in `trouble` but not printed */
     bool gone;           /* there is no device */
     bool shares_memory;  /* with the host, as small boards have it */
+    int driver;          /* > 0: for CUDA 11.4 it is 11040, and too old */
+    bool taken;          /* somebody else has the device for himself */
+    long unready;        /* so many queries find work that is still under way */
+    long full_after;     /* > 0: no more allocations than these are made */
     size_t memory_bytes; /* of the device; 0: 16 GB. cudaMalloc beyond it fails */
     long fail_after;     /* > 0: the call that counts it down to 0 fails, and all after it, as on a
                             device whose context is lost */
+    bool hangs, crashes; /* ... does not return, or ends the process, instead */
     /* Said by the fibers. */
     size_t allocated_bytes, most_allocated_bytes;
     long allocations;      /* made so far, of the device and of pinned memory */

@@ -1,7 +1,11 @@
 /* What a test says to the fibers of a program that it starts (tests/parfocal-on-fibers):
  *   FIBERS_GONE=1           there is no device
+ *   FIBERS_DRIVER=11040     its driver is too old a one, for CUDA 11.4
+ *   FIBERS_TAKEN=1          somebody else has it for himself
  *   FIBERS_MEMORY=BYTES     memory of the device
+ *   FIBERS_FULL_AFTER=N     in a worker, no more allocations than these are made
  *   FIBERS_FAIL_AFTER=N     in a worker, the N-th call fails, and all after it
+ *   FIBERS_FAIL=hang|crash  ... it does not return, or ends the worker, instead
  *   FIBERS_FAIL_ONCE=FILE   ... in the first one alone: it makes FILE
  * and what they say when it has ended in order:
  *   FIBERS_ACCOUNT=FILE     how often memory was taken, how many bytes of the device were not given back, and how
@@ -25,9 +29,15 @@ __attribute__((constructor)) static void read_environment(int argc, char **argv)
 {
     const char *once = getenv("FIBERS_FAIL_ONCE");
     fibers.gone = number("FIBERS_GONE") != 0;
+    fibers.driver = (int)number("FIBERS_DRIVER");
+    fibers.taken = number("FIBERS_TAKEN") != 0;
     fibers.memory_bytes = (size_t)number("FIBERS_MEMORY");
     if (argc < 2 || strcmp(argv[1], "process") != 0)
         return;
+    const char *how = getenv("FIBERS_FAIL");
+    fibers.full_after = number("FIBERS_FULL_AFTER");
+    fibers.hangs = how && strcmp(how, "hang") == 0;
+    fibers.crashes = how && strcmp(how, "crash") == 0;
     int fd = once ? open(once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
     if (!once || fd >= 0)
         fibers.fail_after = number("FIBERS_FAIL_AFTER");

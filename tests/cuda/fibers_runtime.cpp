@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <map>
 #include <vector>
@@ -63,8 +64,13 @@ bool fibers_call(bool launch)
 {
     fibers.calls++;
     fibers.launches += launch;
-    if (fibers.fail_after > 0 && --fibers.fail_after == 0)
+    if (fibers.fail_after > 0 && --fibers.fail_after == 0) {
+        while (fibers.hangs)
+            sleep(1000);
+        if (fibers.crashes)
+            __builtin_trap();
         fibers_fail(cudaErrorLaunchFailure);
+    }
     if (lost)
         last_error = cudaErrorLaunchFailure;
     return !lost;
@@ -89,6 +95,8 @@ const char *cudaGetErrorName(cudaError_t error)
         return "cudaErrorInvalidMemcpyDirection";
     case cudaErrorInvalidConfiguration:
         return "cudaErrorInvalidConfiguration";
+    case cudaErrorDevicesUnavailable:
+        return "cudaErrorDevicesUnavailable";
     default:
         return "cudaErrorInvalidValue";
     }
@@ -107,6 +115,8 @@ const char *cudaGetErrorString(cudaError_t error)
         return "invalid copy direction for memcpy";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration argument";
+    case cudaErrorDevicesUnavailable:
+        return "all devices are busy or unavailable";
     default:
         return "invalid argument";
     }
@@ -143,7 +153,9 @@ static bool reserve_addresses(void)
 
 cudaError_t cudaGetDeviceCount(int *ret)
 {
-    *ret = !fibers.gone;
+    *ret = !fibers.gone && !fibers.driver;
+    if (fibers.driver)
+        return fail(cudaErrorInsufficientDriver);
     if (!fibers.gone && !reserve_addresses())
         return fail(cudaErrorMemoryAllocation);
     return fibers.gone ? fail(cudaErrorNoDevice) : cudaSuccess;
@@ -187,9 +199,19 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *ret, int device)
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int *ret, cudaDeviceAttr attribute, int device)
+{
+    cudaDeviceProp properties;
+    cudaError_t error = cudaGetDeviceProperties(&properties, device);
+    if (error == cudaSuccess)
+        *ret = attribute == cudaDevAttrIntegrated ? properties.integrated
+                                                  : properties.canMapHostMemory;
+    return error;
+}
+
 cudaError_t cudaDriverGetVersion(int *ret)
 {
-    *ret = 13000;
+    *ret = fibers.driver ? fibers.driver : 13000;
     return cudaSuccess;
 }
 
@@ -201,6 +223,8 @@ cudaError_t cudaRuntimeGetVersion(int *ret)
 
 cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
 {
+    if (fibers.taken)
+        return fail(cudaErrorDevicesUnavailable);
     *ret_total = memory_bytes();
     *ret_free = memory_bytes() - fibers.allocated_bytes;
     return fibers_call(false) ? cudaSuccess : last_error;
@@ -248,6 +272,8 @@ cudaError_t fibers_malloc(void **ret, size_t bytes, bool host)
         return cudaSuccess;
     }
     if (!host && bytes > memory_bytes() - fibers.allocated_bytes)
+        return fail(cudaErrorMemoryAllocation);
+    if (fibers.full_after && fibers.allocations >= fibers.full_after)
         return fail(cudaErrorMemoryAllocation);
     void *all = NULL;
     if (posix_memalign(&all, 256, bytes + 2 * MARGIN_BYTES) != 0)
@@ -510,9 +536,15 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 
+/* On a device that may stay the last error until somebody has asked for it. */
+static bool under_way(void)
+{
+    return fibers.unready > 0 && fibers.unready-- && fail(cudaErrorNotReady);
+}
+
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
-    return cudaStreamSynchronize(stream);
+    return under_way() ? cudaErrorNotReady : cudaStreamSynchronize(stream);
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
@@ -561,7 +593,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    return cudaEventSynchronize(event);
+    return under_way() ? cudaErrorNotReady : cudaEventSynchronize(event);
 }
 
 cudaError_t cudaEventElapsedTime(float *ret_ms, cudaEvent_t from, cudaEvent_t to)

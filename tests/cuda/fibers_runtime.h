@@ -78,6 +78,8 @@ cudaError_t cudaGetDevice(int *ret);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaSetDeviceFlags(unsigned flags);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *ret, int device);
+enum cudaDeviceAttr { cudaDevAttrIntegrated = 18, cudaDevAttrCanMapHostMemory = 19 };
+cudaError_t cudaDeviceGetAttribute(int *ret, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDriverGetVersion(int *ret);
 cudaError_t cudaRuntimeGetVersion(int *ret);
 cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total);

@@ -20,6 +20,13 @@ TEST(cuda_stack_of_a_jpegs_planes_is_the_processors)
     }
 }
 
+/* Wide enough for alignment by blocks, and for a second chain over every other frame. */
+TEST(cuda_stack_that_is_aligned_by_blocks_is_the_processors)
+{
+    struct kind kind = {902, 303, 8, 3, 1, 1, 3};
+    compare_backends(&kind, PF_FUSE_PYRAMID, 50);
+}
+
 TEST(cuda_stack_of_16_bits_and_of_grey_is_the_processors)
 {
     struct kind deep = {161, 120, 16, 3, 0, 0, 2}, grey = {180, 131, 8, 1, 0, 0, 3};
@@ -311,6 +318,21 @@ TEST(cuda_stack_where_memory_is_shared_is_the_same)
     fibers.shares_memory = true;
     compare_backends(&kind, PF_FUSE_PYRAMID, 50);
     compare_backends(&deep, PF_FUSE_AVERAGE, 60);
+}
+
+/* What is still under way when it is first asked for is waited for, and is no error of what comes next. */
+TEST(cuda_stack_that_has_to_be_waited_for_is_the_same)
+{
+    struct kind kind = {120, 90, 8, 3, 1, 1, 2};
+    struct outcome at_once = stack_on(&pf_backend_cuda, &kind, PF_FUSE_PYRAMID);
+    for (long queries = 1; queries <= 1000000; queries *= 1000) {
+        fibers.unready = queries;
+        struct outcome later = stack_on(&pf_backend_cuda, &kind, PF_FUSE_PYRAMID);
+        CHECK(is_same(&at_once, &later));
+        CHECK(fibers.unready < queries);
+        forget(&later);
+    }
+    forget(&at_once);
 }
 
 /* A stack of two frames on a device that fails at the given call, which ends it: no frame is to blame. */

@@ -70,6 +70,27 @@ test_without_a_gpu_the_processor_works_and_says_so()
     stop_service
 }
 
+# unusable SETTING REASON: of fibers, and what is said in one line
+unusable()
+{
+    rm -f a.tif
+    expect_status 0 env "$1" "$PARFOCAL" stack burst/*.jpg -o a.tif --json
+    check out '.engine.device == "cpu" and .fused == 3'
+    grep -q "the GPU is not used: $2; the processor does the work\$" err || fail "$(cat err)"
+    expect_status 1 env "$1" "$PARFOCAL" stack burst/*.jpg -o b.tif --device cuda
+    [ "$(grep -c "device = cuda: $2\$" err)" -eq 1 ] || fail "$(cat err)"
+    expect_status 0 env "$1" "$PARFOCAL" process </dev/null
+    check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("^'"$2"'$"))'
+}
+
+test_a_gpu_with_too_old_a_driver_or_in_others_hands_is_not_used()
+{
+    need_fibers
+    small_burst
+    unusable FIBERS_DRIVER=11040 'the NVIDIA driver is for CUDA 11.4, CUDA 13.0 is needed'
+    unusable FIBERS_TAKEN=1 'the GPU fibers cannot be used: all devices are busy or unavailable'
+}
+
 test_a_gpu_without_room_leaves_the_burst_to_the_processor()
 {
     need_fibers
