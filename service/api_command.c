@@ -23,9 +23,10 @@ static void print_status(const json_t *status)
     size_t i;
     printf("parfocal %s, %s, up %lld s\n", pf_call_text(status, "version"),
            pf_call_text(status, "health"), pf_call_integer(status, "uptime_ms") / 1000);
-    printf("worker   %s%s%s%s%s\n", pf_call_text(worker, "state"),
+    printf("worker   %s%s%s%s%s%s%s\n", pf_call_text(worker, "state"),
            *pf_call_text(worker, "device") ? ", " : "", pf_call_text(worker, "device"),
-           *pf_call_text(worker, "device_name") ? ": " : "", pf_call_text(worker, "device_name"));
+           *pf_call_text(worker, "device_name") ? ": " : "", pf_call_text(worker, "device_name"),
+           *pf_call_text(worker, "step") ? ": " : "", pf_call_text(worker, "step"));
     json_array_foreach(json_object_get(status, "sources"), i, item)
     {
         printf("source   %s: %s%s%s%s%s\n", pf_call_text(item, "name"), pf_call_text(item, "state"),

@@ -39,6 +39,7 @@ struct pf_child {
     int64_t grace_ms;   /* to end in order */
     bool stopping, paused;
     bool killed, from_outside; /* by us; its last end was another's doing */
+    bool by_signal;            /* it was no exit */
     bool minor;
 };
 
@@ -369,6 +370,7 @@ void pf_child_reap(struct pf_child *child)
         return;
     child->pid = 0;
     take_the_rest(child);
+    child->by_signal = WIFSIGNALED(status);
     child->from_outside = WIFSIGNALED(status) && !child->killed &&
                           (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
     child->killed = false;
@@ -378,6 +380,11 @@ void pf_child_reap(struct pf_child *child)
     else
         snprintf(why, sizeof(why), "exited with status %d", WEXITSTATUS(status));
     ended(child, why);
+}
+
+bool pf_child_ended_by_signal(const struct pf_child *child)
+{
+    return child->by_signal;
 }
 
 bool pf_child_ended_from_outside(const struct pf_child *child)

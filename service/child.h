@@ -68,6 +68,8 @@ void pf_child_pause(struct pf_child *child, bool paused);
 /* To be called for every SIGCHLD. */
 void pf_child_reap(struct pf_child *child);
 
+bool pf_child_ended_by_signal(
+    const struct pf_child *child); /* last time: it crashed, or was killed */
 /* Whether its last end was another's doing: killed, and not by us. */
 bool pf_child_ended_from_outside(const struct pf_child *child);
 void pf_child_healthy(struct pf_child *child);

@@ -95,6 +95,8 @@ struct pf_job {
     char *key;
     int openings;
     int failures;          /* times the worker died or gave up in opening or finishing it */
+    int spared;            /* times that was taken for the GPU's doing */
+    bool no_gpu;           /* the GPU has no room for it: the processor does it */
     bool no_room;          /* it waits until there is room for its pictures */
     int64_t no_room_ms;    /* since when that is tried without success; 0 */
     int64_t backoff_ms;    /* last pause after a failure */

@@ -297,9 +297,9 @@ static void on_changed(void *context)
     scheduler->handlers.worker(scheduler->context);
 }
 
-static void on_ended(const char *why, void *context)
+static void on_ended(const char *why, bool on_gpu, void *context)
 {
-    pf_setback_died(context, why);
+    pf_setback_died(context, why, on_gpu);
 }
 
 /* ---- for the owner ---- */

@@ -9,6 +9,7 @@
 #include "service/job_list.h"
 
 #define FAILURES_MAX   3     /* a job that fails so often in opening or finishing is given up */
+#define SPARED_MAX     2     /* times that a job is not to blame where the GPU may be */
 #define NO_MEMORY_MS   60000 /* so long a lack of memory may be a short one */
 #define BACKOFF_MS     1000  /* before a job that failed is tried again, doubling */
 #define BACKOFF_MAX_MS 60000
@@ -187,8 +188,9 @@ static void be_careful(struct pf_scheduler *scheduler)
 }
 
 /* The one that the worker was at when it died is to blame. Where it was at several nobody is: to guess
- * would condemn frames that came while another burst was being finished. The replay tells. */
-void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
+ * would condemn frames that came while another burst was being finished. The replay tells. A GPU is to blame
+ * first: if it goes on without, it was; with the same job again and again, it was not. */
+void pf_setback_died(struct pf_scheduler *scheduler, const char *why, bool on_gpu)
 {
     char reason[200];
     struct pf_suspects suspects = pf_jobs_suspects(scheduler->jobs);
@@ -206,6 +208,11 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why)
         pf_log_warning("it was at %zu things: they are done again one by one, to find the one that "
                        "takes it down",
                        suspects.count);
+    } else if (job && on_gpu && job->spared < SPARED_MAX) {
+        job->spared++;
+        pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
+                     "burst %s: it is replayed, and not blamed for what the GPU may have done",
+                     job->name);
     } else if (suspects.frame) {
         snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
         blame(scheduler, job, suspects.frame, reason);

@@ -159,6 +159,16 @@ static void on_child_batch(void *context)
     worker->handlers.batch(worker->context);
 }
 
+/* A GPU that hangs says nothing, and neither does a driver that crashes; while it is looked for, either. */
+static bool may_be_the_gpus_doing(const struct pf_worker *worker, bool hung)
+{
+    const json_t *facts = worker->facts, *warming = worker->warming;
+    const char *device = json_string_value(json_object_get(facts, "device"));
+    bool had_one = facts ? device && !strcmp(device, "cuda")
+                         : warming && !json_object_get(warming, "iteration");
+    return had_one && (hung || pf_child_ended_by_signal(worker->child));
+}
+
 /* After a second failure of the GPU the processor does it all. */
 static void count_loss(struct pf_worker *worker)
 {
@@ -175,6 +185,7 @@ static void on_child_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_worker *worker = context;
     bool hung = worker->hung, blameless = worker->lost || worker->confined;
+    bool on_gpu = !blameless && may_be_the_gpus_doing(worker, hung);
     worker->ready = worker->hung = false;
     event_del(worker->watchdog);
     if (hung)
@@ -186,10 +197,13 @@ static void on_child_ended(const char *why, int retry_ms, void *context)
         if (!worker->confined) {
             pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why,
                          retry_ms / 1e3);
-            if (worker->lost)
+            if (on_gpu)
+                pf_log_warning("it was at work with the GPU, which may have caused that: it counts "
+                               "as a failure of the GPU");
+            if (worker->lost || on_gpu)
                 count_loss(worker);
         }
-        worker->handlers.ended(blameless ? NULL : why, worker->context);
+        worker->handlers.ended(blameless ? NULL : why, on_gpu, worker->context);
     }
     worker->lost = worker->confined = false;
     if (!worker->stopping)

@@ -3,7 +3,7 @@
  * Service process, event loop thread; used by the scheduler only, which decides what it is told. This
  * knows its life: what it warms up with, whether it is ready, that it hangs, why it ended, that its GPU
  * failed. A GPU that fails a second time without a stack between is given up: from then on each worker
- * is started without one. A worker that says nothing for `worker_timeout` plus a second for every
+ * is started without one. A worker that hangs or crashes with a GPU counts as such a failure. A worker that says nothing for `worker_timeout` plus a second for every
  * megapixel in hand while it has work is ended.
  *
  * It logs the life of the worker.
@@ -25,8 +25,9 @@ struct pf_worker_handlers {
     void (*message)(const json_t *event, void *context); /* of its work; borrowed */
     void (*batch)(void *context); /* all that is at hand has been delivered */
     /* All that was in it is lost. why: NULL when that is no fault of what it had in hand: its GPU
-     * failed, or it must be started anew to reach a directory. */
-    void (*ended)(const char *why, void *context);
+     * failed, or it must be started anew to reach a directory. on_gpu: it hung or crashed with a GPU,
+     * which may be to blame as well. */
+    void (*ended)(const char *why, bool on_gpu, void *context);
     void (*changed)(void *context); /* pf_worker_facts() */
 };
 

@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     fuzz_lines(data, size, take, scheduler);
     pf_ledger_flush(service.ledger);
-    on_ended("killed", scheduler);
+    on_ended("killed", false, scheduler);
     service.hooks = pf_hooks_free(service.hooks);
     service.ledger = pf_ledger_free(service.ledger);
     pf_scheduler_free(scheduler);

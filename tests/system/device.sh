@@ -132,6 +132,25 @@ test_a_worker_takes_a_gpus_memory_once()
     [ "$taken" -eq "$once" ] || fail "memory was taken $taken times for three stacks, $once times for one"
 }
 
+# The service's own word of it: JQ_FILTER
+status_says()
+{
+    "$PARFOCAL" status --state "$T/state" --json >status.json 2>/dev/null && jq -e "$1" status.json >/dev/null
+}
+
+# What it says then, and that the burst is whole.
+went_to_the_processor()
+{
+    await_stacks 1 120
+    check "$(published)/stack.json" '.engine.device == "cpu" and .fused == 3'
+    check "$(published)/stack.json" '[.frames[].attempts] | add == 0'
+    await_log 'the GPU has failed 2 times without a stack between: the processor does the work'
+    wait_for 20 status_says '.worker.fell_back and .worker.device == "cpu" and .health == "degraded" and
+        any(.troubles[]; .id == "gpu" and (.text | test("^the GPU has failed: the processor does the work")))'
+    "$PARFOCAL" status --state "$T/state" >out || fail "no status"
+    grep -q '^trouble  the GPU has failed: the processor does the work' out || fail "$(cat out)"
+}
+
 test_a_gpu_that_fails_once_is_tried_again()
 {
     need_fibers
@@ -155,11 +174,44 @@ test_a_gpu_that_fails_twice_is_left_alone()
     mkdir_inbox
     FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3
     drop burst/*.jpg
-    await_stacks 1 60
-    check "$(published)/stack.json" '.engine.device == "cpu" and .fused == 3'
-    check "$(published)/stack.json" '[.frames[].attempts] | add == 0'
-    await_log 'the GPU has failed 2 times without a stack between: the processor does the work'
+    went_to_the_processor
     [ "$(grep -c 'exited with status 3' service.err)" -eq 2 ] || fail "not two failures"
+    stop_service
+}
+
+# Its driver crashes, or it never answers: of frames and bursts it says as little.
+test_a_gpu_that_takes_the_worker_down_twice_is_left_alone()
+{
+    need_fibers
+    small_burst
+    mkdir_inbox
+    FIBERS_FAIL=crash FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3
+    drop burst/*.jpg
+    went_to_the_processor
+    [ "$(grep -c 'it counts as a failure of the GPU' service.err)" -eq 2 ] || fail "not two failures"
+    stop_service
+}
+
+test_a_gpu_that_hangs_twice_is_left_alone()
+{
+    need_fibers
+    small_burst
+    mkdir_inbox
+    FIBERS_FAIL=hang FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3 --worker-timeout 8
+    drop burst/*.jpg
+    went_to_the_processor
+    log_says 'it hung and was ended' || fail "it did not hang"
+    stop_service
+}
+
+test_a_gpu_that_is_tried_out_is_seen_in_the_status()
+{
+    need_fibers
+    mkdir_inbox
+    FIBERS_FAIL=hang FIBERS_FAIL_AFTER=20 serve
+    wait_for 20 status_says '.worker.state == "warming" and .worker.step == "trying it out" and .worker.device == null'
+    "$PARFOCAL" status --state "$T/state" >out || fail "no status"
+    grep -q '^worker   warming: trying it out$' out || fail "$(cat out)"
     stop_service
 }
 

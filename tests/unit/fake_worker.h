@@ -129,12 +129,17 @@ static inline void fake_fail(const json_t *command, int code, const char *reason
                        "reason", reason));
 }
 
-static inline void fake_die(const char *why)
+static inline void fake_end(const char *why, bool on_gpu)
 {
-    fake.handlers.ended(why, fake.context);
+    fake.handlers.ended(why, on_gpu, fake.context);
     fake.handlers.changed(fake.context);
     fake.handlers.started(fake.context);
     fake.handlers.batch(fake.context);
+}
+
+static inline void fake_die(const char *why)
+{
+    fake_end(why, false);
 }
 
 #endif

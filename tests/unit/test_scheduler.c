@@ -241,6 +241,28 @@ TEST(a_result_that_kills_the_worker_costs_no_other_burst_a_frame)
     end();
 }
 
+/* With a GPU that is to blame first; what takes the worker down all the same is found as without one. */
+TEST(a_frame_that_kills_the_worker_with_a_gpu_is_spared_twice)
+{
+    begin();
+    settings.retries = 2;
+    job_of('A', 1, 3, false);
+    for (int death = 1; death <= 4; death++) {
+        CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        decoding();
+        fused();
+        CHECK_STR(next(), "add 2");
+        decoding();
+        CHECK_STR(next(), death == 1 ? "add 3" : "");
+        fake_end("killed", true);
+        CHECK_EQ(attempts_of(find('A')), death <= 2 ? 0 : death - 2);
+    }
+    CHECK(find('A')->frames[1].excluded);
+    CHECK(!find('A')->frames[0].excluded);
+    end();
+}
+
 /* It is written at last, and from then on others go beside the next one again. */
 TEST(a_result_that_is_written_alone_ends_the_caution)
 {

@@ -11,6 +11,8 @@ struct pf_child {
     struct pf_child_handlers handlers;
     void *context;
     int killed;
+    bool by_signal;    /* its last end */
+    char argument[32]; /* that was added last */
 };
 
 static struct pf_child fake;
@@ -26,7 +28,7 @@ int pf_child_new(struct pf_child **ret, struct event_base *base, const char *con
 
 int pf_child_add_argument(struct pf_child *child, const char *argument)
 {
-    (void)child, (void)argument;
+    snprintf(child->argument, sizeof(child->argument), "%s", argument);
     return 0;
 }
 
@@ -73,6 +75,11 @@ bool pf_child_running(const struct pf_child *child)
     return child != NULL;
 }
 
+bool pf_child_ended_by_signal(const struct pf_child *child)
+{
+    return child->by_signal;
+}
+
 bool pf_child_leave(struct pf_child *child, const char *whose)
 {
     (void)child, (void)whose;
@@ -94,17 +101,50 @@ static void on_message(const json_t *event, void *context)
     (void)event, (void)context;
 }
 
-static void on_ended(const char *why, void *context)
+static bool blamed, with_gpu; /* what it had in hand, and its GPU */
+
+static void on_ended(const char *why, bool on_gpu, void *context)
 {
-    (void)why, (void)context;
+    (void)context;
+    blamed = why != NULL;
+    with_gpu = on_gpu;
+}
+
+/* `event` is consumed. */
+static void says_that(const char *name, json_t *event)
+{
+    json_object_set_new(event, "event", json_string(name));
+    fake.handlers.message(event, fake.context);
+    fake.handlers.batch(fake.context);
+    json_decref(event);
 }
 
 static void says(const char *name)
 {
-    json_t *event = json_pack("{s:s}", "event", name);
-    fake.handlers.message(event, fake.context);
-    fake.handlers.batch(fake.context);
-    json_decref(event);
+    says_that(name, json_object());
+}
+
+static void is_ready_with(const char *device)
+{
+    says_that("ready", json_pack("{s:s}", "device", device));
+}
+
+/* And is started again. */
+static void ends(bool by_signal)
+{
+    fake.by_signal = by_signal;
+    fake.handlers.ended(by_signal ? "killed by signal 11" : "exited with status 1", 500,
+                        fake.context);
+    pf_worker_start(worker);
+}
+
+static void check_losses(int losses, bool fell_back)
+{
+    json_t *facts = pf_worker_facts(worker);
+    CHECK_EQ(json_integer_value(json_object_get(facts, "losses")), losses);
+    CHECK_EQ(json_is_true(json_object_get(facts, "fell_back")), fell_back);
+    CHECK_STR(fake.argument, fell_back ? "--device=cpu" : "");
+    json_decref(facts);
 }
 
 static void let_pass(int ms)
@@ -174,5 +214,64 @@ TEST(a_worker_that_says_something_is_left_alone)
     pf_worker_watch(worker, true, 1000000);
     let_pass(600);
     CHECK_EQ(fake.killed, 0);
+    end(&settings);
+}
+
+TEST(a_worker_that_crashes_with_a_gpu_counts_as_its_failure)
+{
+    struct pf_settings settings;
+    begin(&settings, 60);
+    is_ready_with("cuda");
+    ends(false); /* of itself: the GPU has nothing to do with it */
+    CHECK(blamed && !with_gpu);
+    is_ready_with("cuda");
+    ends(true);
+    CHECK(blamed && with_gpu);
+    check_losses(1, false);
+    is_ready_with("cuda");
+    pf_worker_stacked(worker); /* it works */
+    check_losses(0, false);
+    ends(true);
+    check_losses(1, false);
+    is_ready_with("cuda");
+    says("lost");
+    ends(false);
+    CHECK(!blamed && !with_gpu);
+    check_losses(2, true);
+    is_ready_with("cpu");
+    ends(true);
+    CHECK(blamed && !with_gpu);
+    check_losses(2, true);
+    end(&settings);
+}
+
+TEST(a_worker_that_hangs_with_a_gpu_counts_as_its_failure)
+{
+    struct pf_settings settings;
+    begin(&settings, 0.1);
+    says_that("warming", json_pack("{s:s}", "step", "looking for a GPU"));
+    for (int i = 1; i <= 2; i++) { /* while it is looked for, and at work */
+        pf_worker_watch(worker, true, 0);
+        while (fake.killed < i)
+            let_pass(20);
+        ends(true);
+        CHECK(with_gpu);
+        check_losses(i, i == 2);
+        is_ready_with("cuda");
+    }
+    end(&settings);
+}
+
+/* elastix is no GPU. */
+TEST(a_worker_that_crashes_as_it_warms_up_elastix_is_not_the_gpus_doing)
+{
+    struct pf_settings settings;
+    begin(&settings, 60);
+    ends(true);
+    CHECK(!with_gpu);
+    says_that("warming", json_pack("{s:s, s:i, s:i}", "step", "bspline", "iteration", 3, "of", 9));
+    ends(true);
+    CHECK(!with_gpu);
+    check_losses(0, false);
     end(&settings);
 }
