@@ -59,7 +59,8 @@ void pf_process_end_if_confined(struct worker *worker, const char *dir)
     _exit(PF_EXIT_OK);
 }
 
-static void send_failed(struct worker *worker, const json_t *command, int r,
+/* device: what was computing it; NULL: nothing was. */
+static void send_failed(struct worker *worker, const json_t *command, const char *device, int r,
                         const struct pf_error *err)
 {
     if (r == -ENOBUFS)
@@ -70,6 +71,8 @@ static void send_failed(struct worker *worker, const json_t *command, int r,
                               pf_json_bytes(err->text[0] ? err->text : strerror(-r)));
     if (event && frame)
         json_object_set_new(event, "frame", json_string(frame));
+    if (event && device)
+        json_object_set_new(event, "device", json_string(device));
     if (event && json_object_get(command, "view"))
         json_object_set(event, "view", json_object_get(command, "view"));
     pf_process_send(worker, "failed", command, event);
@@ -230,10 +233,11 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
         json_object_set(facts, "frame", frame);
         pf_process_send(worker, "frame", command, facts);
     } else {
+        const char *device = open && image ? pf_burst_device(open->burst) : NULL;
         /* The protocol's word: after a failed add the stack is gone and will be replayed. */
         if (open)
             pf_process_close(pf_process_find(worker, command));
-        send_failed(worker, command, r, &err);
+        send_failed(worker, command, device, r, &err);
     }
 }
 
@@ -266,8 +270,11 @@ static void on_command(void *context, void *tag)
     else
         pf_process_close(pf_process_find(worker, command));
     end_if_device_is_lost(worker, r, &err);
-    if (r < 0)
-        send_failed(worker, command, r, &err);
+    if (r < 0) {
+        bool of_burst = json_is_string(json_object_get(command, "burst"));
+        const struct open_burst *open = of_burst ? *pf_process_find(worker, command) : NULL;
+        send_failed(worker, command, open ? pf_burst_device(open->burst) : NULL, r, &err);
+    }
 }
 
 static void on_release(void *context, void *tag)
@@ -320,7 +327,7 @@ static void take_command(struct worker *worker, json_t *command)
     else
         r = pf_pipeline_add_command(worker->pipeline, command, &err);
     if (r < 0) {
-        send_failed(worker, command, r, &err);
+        send_failed(worker, command, NULL, r, &err);
         json_decref(command);
     }
 }

@@ -74,8 +74,10 @@ int pf_process_open(struct worker *worker, const json_t *command, struct pf_erro
     if (r < 0)
         return r;
     struct pf_stack_settings stack = pf_stack_settings_of(&settings);
-    stack.backend = worker->device.backend;
-    stack.kept = worker->device.kept;
+    const char *device = json_string_value(json_object_get(command, "device"));
+    bool without_gpu = device && strcmp(device, pf_backend_cpu.name) == 0;
+    stack.backend = without_gpu ? &pf_backend_cpu : worker->device.backend;
+    stack.kept = without_gpu ? NULL : worker->device.kept;
     stack.iterated = (struct pf_iteration_call){on_iteration, worker};
     stack.depth = settings.depth_map || settings.confidence_map || settings.frame_map;
     pf_settings_free(&settings);

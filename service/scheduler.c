@@ -39,6 +39,8 @@ static void open_job(struct pf_scheduler *scheduler, struct pf_job *job)
     json_t *object =
         job->in_force ? pf_job_settings(job, scheduler->settings, PF_JOB_ENGINE_KEYS) : NULL;
     json_t *head = job->key ? command("open", job) : NULL;
+    if (head && job->no_gpu)
+        json_object_set_new(head, "device", json_string("cpu"));
     if (object && head && !json_object_update(object, head))
         job->stage = PF_JOB_ACTIVE;
     json_decref(head);

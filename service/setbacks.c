@@ -93,6 +93,21 @@ static bool wait_for_room(struct pf_scheduler *scheduler, struct pf_job *job, in
     return true;
 }
 
+/* True: it was the GPU that had no room. Before the first frame the processor takes over in the worker; in
+ * the middle of a burst it begins anew. */
+static bool leave_gpu(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event,
+                      int code, const char *reason)
+{
+    const char *device = json_string_value(json_object_get(event, "device"));
+    if (code != ENOMEM || !device || strcmp(device, "cuda") != 0 || job->no_gpu)
+        return false;
+    job->no_gpu = true;
+    pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
+                 "burst %s: %s; it is replayed, and the processor stacks it", job->name, reason);
+    pf_scheduler_drop(scheduler, job);
+    return true;
+}
+
 static void on_failed_add(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame, int code, const char *reason)
 {
@@ -155,6 +170,9 @@ void pf_setback_failed(struct pf_scheduler *scheduler, struct pf_job *job, const
             job->ahead_in_vain++;
         pf_log_about(PF_LOG_DEBUG, &(struct pf_log_about){.burst = job->name},
                      "burst %s is not written ahead: %s", job->name, reason);
+    } else if ((!strcmp(cmd, "add") || !strcmp(cmd, "finish")) &&
+               leave_gpu(scheduler, job, event, code, reason)) {
+        job->alone = false;
     } else if (!strcmp(cmd, "add") && frame) {
         on_failed_add(scheduler, job, frame, code, reason);
     } else if (!strcmp(cmd, "finish")) {

@@ -215,6 +215,24 @@ test_a_gpu_that_is_tried_out_is_seen_in_the_status()
     stop_service
 }
 
+# Room for the first frame was there; the last of what a burst takes is not.
+test_a_gpu_that_runs_out_of_room_leaves_the_burst_to_the_processor()
+{
+    need_fibers
+    small_burst
+    stack_times 1
+    mkdir_inbox
+    FIBERS_FULL_AFTER=$((taken - 1)) serve --expected-frames 3
+    drop burst/*.jpg
+    await_stacks 1 60
+    check "$(published)/stack.json" '.engine.device == "cpu" and .fused == 3'
+    check "$(published)/stack.json" '[.frames[].attempts] | add == 0'
+    await_log 'worker ready: cuda'
+    await_log 'out of memory.*; it is replayed, and the processor stacks it'
+    log_lacks 'the worker has ended'
+    stop_service
+}
+
 test_a_gpu_that_fails_ends_stack_with_its_reason()
 {
     need_fibers

@@ -263,6 +263,45 @@ TEST(a_frame_that_kills_the_worker_with_a_gpu_is_spared_twice)
     end();
 }
 
+static void fail_on(const char *device)
+{
+    fake_say(command, "failed",
+             json_pack("{s:O, s:i, s:s, s:s}", "cmd", json_object_get(command, "cmd"), "code",
+                       ENOMEM, "reason", "no room", "device", device));
+}
+
+/* What is computed on the processor waits for memory as ever. */
+TEST(a_burst_that_the_gpu_has_no_room_for_is_the_processors)
+{
+    begin();
+    job_of('A', 1, 2, true);
+    CHECK_STR(next(), "open A");
+    CHECK(!json_object_get(command, "device"));
+    CHECK_STR(next(), "add 1");
+    fused();
+    CHECK_STR(next(), "add 2");
+    fail_on("cuda");
+    CHECK_EQ(no_room, 0);
+    CHECK_STR(next(), "drop A");
+    CHECK_STR(next(), "open A");
+    CHECK_STR(json_string_value(json_object_get(command, "device")), "cpu");
+    CHECK_STR(next(), "add 1");
+    fail_on("cpu");
+    CHECK_EQ(no_room, 1);
+    CHECK_STR(next(), "add 2");
+    DOES("drop A", "open A", "add 1", "add 2", "finish A");
+    CHECK_EQ(attempts_of(find('A')), 0);
+    end();
+
+    begin();
+    job_of('A', 1, 2, true);
+    DOES("open A", "add 1", "add 2", "finish A");
+    fail_on("cuda");
+    DOES("drop A", "open A", "add 1", "add 2", "finish A");
+    CHECK_EQ(unwritten + failed, 0);
+    end();
+}
+
 /* It is written at last, and from then on others go beside the next one again. */
 TEST(a_result_that_is_written_alone_ends_the_caution)
 {
