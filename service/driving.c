@@ -69,7 +69,7 @@ void pf_driving_begin(struct pf_service *service, struct pf_source *source, int6
 static void finish_burst(struct pf_service *service, int64_t bracket)
 {
     pf_ledger_flush(service->ledger);
-    pf_pairing_advance(service, INT64_MAX);
+    pf_pairing_release(service, bracket);
     int64_t burst = pf_grouper_drive_burst(service->grouper, bracket);
     if (burst)
         pf_intake_finish_burst(service, burst);

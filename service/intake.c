@@ -171,7 +171,6 @@ void pf_intake_finish(struct pf_service *service)
         pf_log_error("no burst can be finished while the journal cannot be written");
         return;
     }
-    pf_pairing_advance(service, INT64_MAX);
     if (!pf_intake_finish_burst(service, 0))
         pf_log_info("no burst is open that could be finished");
 }
@@ -179,6 +178,8 @@ void pf_intake_finish(struct pf_service *service)
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst)
 {
     struct pf_error err = {0};
+    if (!burst)
+        pf_pairing_release(service, 0);
     if (pf_grouper_finish(service->grouper, burst, pf_monotonic_ms(), &err) < 0)
         pf_log_error("%s", err.text);
     return take_decisions(service);

@@ -81,6 +81,13 @@ void pf_pairing_advance(struct pf_service *service, int64_t now_ms)
         pf_intake_feed(service, record);
 }
 
+void pf_pairing_release(struct pf_service *service, int64_t bracket)
+{
+    struct pf_record *record;
+    while ((record = pf_pairs_release(service->pairs, bracket)))
+        pf_intake_feed(service, record);
+}
+
 void pf_pairing_companions(struct pf_service *service, struct pf_job *job)
 {
     for (size_t i = 0; i < job->count; i++) {

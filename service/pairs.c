@@ -266,13 +266,21 @@ struct pf_record *pf_pairs_overdue(struct pf_pairs *pairs, int64_t now_ms)
         if (due_ms(pairs, &pairs->waiting[i]) > now_ms)
             continue;
         struct pf_record *record = take(pairs, i);
-        if (now_ms < INT64_MAX) {                      /* else somebody says that it is over */
-            bool in_vain = camera->paired_ms < fed_ms; /* no other has found its own since */
-            camera->expected = camera->expected && !in_vain;
-            if (in_vain || !camera->begun)
-                choose(camera, record);
-        }
+        bool in_vain = camera->paired_ms < fed_ms; /* no other has found its own since */
+        camera->expected = camera->expected && !in_vain;
+        if (in_vain || !camera->begun)
+            choose(camera, record);
         return give(pairs, record, fed_ms);
+    }
+    return NULL;
+}
+
+struct pf_record *pf_pairs_release(struct pf_pairs *pairs, int64_t bracket)
+{
+    for (size_t i = 0; i < pairs->count; i++) {
+        int64_t fed_ms = pairs->waiting[i].fed_ms;
+        if (!bracket || pairs->waiting[i].record->bracket == bracket)
+            return give(pairs, take(pairs, i), fed_ms);
     }
     return NULL;
 }

@@ -59,8 +59,10 @@ void pf_pairs_restore(struct pf_pairs *pairs, const struct pf_record *record);
  * of all that have joined a burst. */
 bool pf_pairs_gave(const struct pf_pairs *pairs, const struct pf_identity *frame);
 
-/* The next record whose wait is over, to be stacked; NULL none. INT64_MAX: whatever waits. */
+/* The next record whose wait is over, to be stacked; NULL none. */
 struct pf_record *pf_pairs_overdue(struct pf_pairs *pairs, int64_t now_ms);
+/* The next one that waits at all, of this driven bracket (0: or any): somebody says that it is over. */
+struct pf_record *pf_pairs_release(struct pf_pairs *pairs, int64_t bracket);
 /* When there will be one; INT64_MAX: nothing waits. */
 int64_t pf_pairs_deadline(const struct pf_pairs *pairs);
 

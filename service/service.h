@@ -107,7 +107,8 @@ int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_gro
                                struct pf_error *err);
 /* Someone says that the open bursts are finished. */
 void pf_intake_finish(struct pf_service *service);
-/* The same of this burst (0: all); what has arrived must be in the journal. Returns how many there were. */
+/* The same of this burst (0: all, with what waits for its partner); what has arrived must be in the journal. Returns
+ * how many there were. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 
 /* sources.c: those of one name, as all are that take any camera */
@@ -127,8 +128,10 @@ struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
 /* A recorded frame on its way to the grouper, unless it waits for its partner or is a companion (the
  * record is handed over). */
 void pf_pairing_feed(struct pf_service *service, struct pf_record *record);
-/* Feeds what has waited long enough; INT64_MAX: all that waits. */
+/* Feeds what has waited long enough. */
 void pf_pairing_advance(struct pf_service *service, int64_t now_ms);
+/* Feeds what waits of this driven bracket (0: all that waits). */
+void pf_pairing_release(struct pf_service *service, int64_t bracket);
 /* Fills in `companion` of the job's frames. */
 void pf_pairing_companions(struct pf_service *service, struct pf_job *job);
 

@@ -237,3 +237,23 @@ test_a_bracket_of_pairs()
     check "$(published)/stack.json" '.fused == 5 and .complete == "expected count" and [.frames[].focus_at] == [0, 1, 2, 3, 4]'
     check "$(published)/stack.json" '[.frames[] | select(.companion)] | length >= 4'
 }
+
+# A RAW of another source waits for its JPEG meanwhile: the end of the bracket is none of its wait.
+test_a_bracket_leaves_what_others_wait_for()
+{
+    make_burst files --frames 3
+    make_burst shot --frames 1 --start 2026-01-02T04:00:00 --name shot-%02d
+    make_burst shot --frames 1 --start 2026-01-02T04:00:00 --name shot-%02d --format dng
+    mkdir_inbox
+    camera body files --profile nikon
+    serve_camera --gap 60 --hold 40 --source "folder:$T/inbox"
+    await_log 'inotify, ok'
+    drop shot/*.dng
+    await_log 'frame shot-01.dng: '
+    asked bracket --frames 3 --step 10 --settle 20 >out
+    await_stacks 1 40
+    drop shot/*.jpg
+    await_log 'frame shot-01.dng: of the same shot as one that is stacked'
+    await_log 'begins with shot-01.jpg'
+    stop_service
+}

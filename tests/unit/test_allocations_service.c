@@ -76,7 +76,7 @@ static int run_pairs(struct pf_error *err)
         pf_record_free(answer.companion);
     }
     struct pf_record *record;
-    while (!r && (record = pf_pairs_overdue(pairs, INT64_MAX))) {
+    while (!r && (record = pf_pairs_release(pairs, 0))) {
         back++;
         pf_record_free(record);
     }

@@ -135,7 +135,9 @@ TEST(pairs_alone_wait_only_once)
     CHECK_STR(feed(pairs, shot(2, "cr2", 100000), NULL, 101600), "stack"); /* another burst */
     CHECK_STR(feed(pairs, shot(1, "jpeg", 5), &first, 101700), "companion");
     CHECK_STR(feed(pairs, shot(3, "cr2", 200000), NULL, 201800), "wait");
-    check_overdue(pairs, 3, INT64_MAX, NULL); /* somebody has said that the burst is over */
+    struct pf_record *released = pf_pairs_release(pairs, 0);
+    CHECK(released && pf_pairs_gave(pairs, &released->id)); /* somebody has said that it is over */
+    pf_record_free(released);
     CHECK_STR(feed(pairs, shot(4, "cr2", 300000), NULL, 301900), "wait");
     pf_pairs_free(pairs);
 }
@@ -200,6 +202,24 @@ TEST(pairs_of_bodies_that_the_spool_alone_tells_apart)
         CHECK(waited == raw);
         pf_record_free(waited);
     }
+    pf_pairs_free(pairs);
+}
+
+/* Somebody says that a bracket is over: what others have shot goes on waiting, and is not said to be in vain. */
+TEST(pairs_of_a_bracket_that_is_over)
+{
+    struct pf_pairs *pairs = new_pairs(false);
+    struct pf_record *driven = shot(2, "cr2", 100);
+    driven->bracket = 7;
+    CHECK_STR(feed(pairs, shot(1, "cr2", 0), NULL, 0), "wait");
+    CHECK_STR(feed(pairs, driven, NULL, 100), "wait");
+    CHECK(pf_pairs_release(pairs, 7) == driven && !pf_pairs_release(pairs, 7));
+    pf_record_free(driven);
+    CHECK_STR(feed(pairs, shot(1, "jpeg", 0), NULL, 200), "pair");
+    CHECK_STR(feed(pairs, shot(3, "cr2", 200), NULL, 300), "wait");
+    struct pf_record *waited = pf_pairs_release(pairs, 0);
+    CHECK(waited && !pf_pairs_release(pairs, 0) && pf_pairs_deadline(pairs) == INT64_MAX);
+    pf_record_free(waited);
     pf_pairs_free(pairs);
 }
 
