@@ -16,6 +16,7 @@
 #define HEAD_MS      30000 /* in which the head of a request is to come */
 #define LINGER_S     5
 #define LINGER_BYTES (256u << 10) /* that one who was refused may still send */
+#define AHEAD_BYTES  (128u << 10) /* that are read before their turn: more than a request may be */
 
 struct connection {
     struct connection *next;
@@ -33,8 +34,10 @@ struct connection {
 struct pf_connections {
     struct event_base *base;
     struct event *sweep;
-    struct connection *first;
+    struct connection *first; /* the newest */
     size_t count, most;
+    bool (*has_request)(const struct bufferevent *channel, const void *context);
+    const void *context;
 };
 
 static void end(struct connection *connection, short what)
@@ -95,6 +98,13 @@ static void on_refused_event(struct bufferevent *channel, short what, void *cont
     end(context, BEV_EVENT_EOF | BEV_EVENT_READING);
 }
 
+static bool is_replying(const struct connection *connection)
+{
+    const struct pf_connections *all = connection->all;
+    return evbuffer_get_length(bufferevent_get_output(connection->channel)) ||
+           all->has_request(connection->channel, all->context);
+}
+
 static void refuse(struct connection *connection, int status, const char *why)
 {
     bufferevent_data_cb read, written;
@@ -105,6 +115,12 @@ static void refuse(struct connection *connection, int status, const char *why)
                       &connection->context);
     bufferevent_setcb(connection->channel, on_refused_read, on_refused_written, on_refused_event,
                       connection);
+    /* What we said would be taken for a part of the reply that is under way, and evhttp, whose turn comes with the rest
+     * of it, would go on with the connection as if we had said nothing. */
+    if (is_replying(connection)) {
+        end(connection, BEV_EVENT_EOF | BEV_EVENT_READING);
+        return;
+    }
     bufferevent_set_timeouts(connection->channel, &linger, &linger);
     int length = snprintf(body, sizeof(body),
                           "{\"error\":{\"status\":%d,\"code\":\"refused\",\"message\":\"%s\"}}\n",
@@ -157,6 +173,7 @@ struct bufferevent *pf_connections_make(struct event_base *base, void *context)
         free(connection);
         return NULL; /* evhttp makes one of its own; its first request finds no connection of ours */
     }
+    bufferevent_setwatermark(channel, EV_READ, 0, AHEAD_BYTES);
     pf_guard_init(&connection->guard);
     bufferevent_incref(channel);
     connection->channel = channel;
@@ -182,14 +199,20 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
     struct pf_connections *all = context;
     int64_t now_ms = pf_monotonic_ms();
+    size_t staying = 0;
     (void)fd, (void)what;
+    for (const struct connection *connection = all->first; connection;
+         connection = connection->next)
+        staying += !connection->refused && !is_left(connection);
     for (struct connection **at = &all->first, *connection; (connection = *at);) {
         bool late = connection->head_since_ms && now_ms > connection->head_since_ms + HEAD_MS;
-        bool above = all->count > all->most && !connection->released;
-        if ((late || above) && !connection->refused && !connection->released)
+        if ((late || staying > all->most) && !connection->refused && !connection->released &&
+            !is_left(connection)) {
             refuse(connection, 503,
                    late ? "the head of the request took too long"
                         : "there are too many connections");
+            staying--;
+        }
         if (!is_left(connection)) {
             at = &connection->next;
             continue;
@@ -233,7 +256,8 @@ size_t pf_connections_count(const struct pf_connections *connections)
 }
 
 int pf_connections_new(struct pf_connections **ret, struct event_base *base, size_t most,
-                       struct pf_error *err)
+                       bool (*has_request)(const struct bufferevent *channel, const void *context),
+                       const void *context, struct pf_error *err)
 {
     struct pf_connections *all = calloc(1, sizeof(*all));
     if (all)
@@ -244,6 +268,8 @@ int pf_connections_new(struct pf_connections **ret, struct event_base *base, siz
     }
     all->base = base;
     all->most = most;
+    all->has_request = has_request;
+    all->context = context;
     *ret = all;
     return 0;
 }

@@ -18,9 +18,11 @@
 
 struct pf_connections;
 
-/* most: more are closed as they come. -ENOMEM. */
+/* most: of more the newest are refused. has_request: whether something was asked there that has not been replied
+ * whole. -ENOMEM. */
 int pf_connections_new(struct pf_connections **ret, struct event_base *base, size_t most,
-                       struct pf_error *err);
+                       bool (*has_request)(const struct bufferevent *channel, const void *context),
+                       const void *context, struct pf_error *err);
 struct pf_connections *pf_connections_free(struct pf_connections *connections);
 
 /* For evhttp_set_bevcb(); context: struct pf_connections. */

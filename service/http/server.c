@@ -66,6 +66,18 @@ static void forget_request(struct pf_http_request *request)
     free(request);
 }
 
+/* For pf_connections_new(). */
+static bool has_request(const struct bufferevent *channel, const void *context)
+{
+    const struct pf_http *http = context;
+    for (const struct pf_http_request *request = http->requests; request; request = request->next) {
+        struct evhttp_connection *connection = evhttp_request_get_connection(request->raw);
+        if (connection && evhttp_connection_get_bufferevent(connection) == channel)
+            return true;
+    }
+    return false;
+}
+
 static void add_common_headers(struct pf_http_request *request)
 {
     pf_http_add_header(request, "X-Content-Type-Options", "nosniff");
@@ -550,7 +562,8 @@ int pf_http_new(struct pf_http **ret, struct event_base *base, const struct pf_s
     http->context = context;
     int r = pf_access_init(&http->access, settings, err);
     if (!r)
-        r = pf_connections_new(&http->connections, base, connections_most(), err);
+        r = pf_connections_new(&http->connections, base, connections_most(), has_request, http,
+                               err);
     if (!r)
         r = pf_listeners_new(&http->listeners, base, settings, http->access.token != NULL, troubles,
                              &handlers, http, err);

@@ -157,6 +157,96 @@ test_idle_connections()
     wait_for 10 connections_are -lt 5
 }
 
+# A published burst with a stack.tif that no buffer of the kernel takes whole; its path in $download.
+serve_a_large_file()
+{
+    serve_tcp --expected-frames 5
+    make_burst burst
+    drop burst/*.jpg
+    await_stacks 1
+    local id
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    wait_for 10 state_is "$id" published
+    truncate -s 40M "$(published)/stack.tif"
+    download=/api/v1/bursts/$id/versions/1/stack.tif
+}
+
+# begin_download: its reply has begun at descriptor 6, and is not read
+begin_download()
+{
+    local line
+    exec 6<>"/dev/tcp/127.0.0.1/$port"
+    printf "GET $download HTTP/1.1\r\n$H\r\n" >&6
+    read -r -t 10 line <&6
+    [ "$(cut -d' ' -f2 <<<"$line")" = 200 ] || fail "no download: $line"
+}
+
+# Of too many the newest are refused; those that are served go on.
+test_too_many_connections()
+{
+    need curl jq
+    ulimit -n 120 # half of them are for connections
+    serve_a_large_file
+    begin_download
+    local fds=() fd n line said
+    for n in {1..50}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+        fds+=("$fd")
+    done
+    wait_for 10 connections_are -ge 51
+    for n in {1..15}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+        fds+=("$fd")
+    done
+    read -r -t 20 line <&"$fd" || fail 'it was not refused'
+    [ "$(cut -d' ' -f2 <<<"$line")" = 503 ] || fail "$line"
+    printf "GET /healthz HTTP/1.1\r\n${H}Connection: close\r\n\r\n" >&"${fds[0]}"
+    read -r -t 20 line <&"${fds[0]}" || fail 'all were refused'
+    [ "$(cut -d' ' -f2 <<<"$line")" = 200 ] || fail "$line"
+    # One too many that is served already is closed, and told nothing in the midst of what it gets.
+    for n in {1..5}; do
+        exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+        fds+=("$fd")
+    done
+    exec 7<>"/dev/tcp/127.0.0.1/$port"
+    printf "GET $download HTTP/1.1\r\n$H\r\n" >&7
+    timeout 20 cat <&7 >more || fail 'it is neither served nor closed'
+    exec 7>&-
+    head -n 1 more | grep -q ' 503 ' || ! grep -aq refused more || fail 'the refusal is in the download'
+    for fd in "${fds[@]}"; do
+        exec {fd}>&-
+    done
+    timeout 20 head -c 40M <&6 >got || fail 'the download ended'
+    ! grep -aq refused got || fail 'the refusal is in the download'
+    [ "$(stat -c %s got)" = 41943040 ] || fail "the download has only $(stat -c %s got) bytes"
+    exec 6>&-
+    stop_service
+}
+
+# What comes behind a request is not heard before its turn, and what of it is refused is not answered in the midst
+# of the reply.
+test_what_comes_behind_a_download()
+{
+    need curl jq
+    serve_a_large_file
+    begin_download
+    printf 'nonsense\n' >&6
+    timeout 20 cat <&6 >got || fail 'it is neither served nor closed'
+    ! grep -aq refused got || fail 'the refusal is in the download'
+    exec 6>&-
+    begin_download
+    local before grown
+    before=$(resident)
+    # 100 MB, as long as they are taken
+    timeout 5 head -c 100M <(yes "$(printf "GET /healthz HTTP/1.1\r\n$H\r")") >&6 || true
+    grown=$(($(resident) - before))
+    exec 6>&-
+    echo "memory grew by $grown kB"
+    [ $grown -lt 5000 ] || fail 'all of it was kept'
+    wait_for 10 alive
+    stop_service
+}
+
 connections_are()
 {
     [ "$(get /status | jq .clients.connections)" "$1" "$2" ]
