@@ -19,6 +19,7 @@
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/text.h"
+#include "service/outbox_mount.h"
 
 #define NAMES_MAX     100 /* NAME+1 ... */
 #define STOP_WAIT_S   2
@@ -48,7 +49,7 @@ struct name {
 };
 
 struct pf_outbox {
-    char *directory, *tag, *former_tag;
+    char *directory, *tag, *former_tag, *mount_note;
     void (*handler)(const struct pf_outbox_answer *answer, void *context);
     void *context;
     struct event *wake;
@@ -170,6 +171,9 @@ static int is_version(const char *directory, struct task *task)
 
 static int find(struct pf_outbox *outbox, struct task *task)
 {
+    int mounted = pf_outbox_mount_check(outbox->directory, outbox->mount_note, &task->err);
+    if (mounted < 0)
+        return mounted;
     for (int attempt = 0; attempt < NAMES_MAX; attempt++) {
         struct stat st;
         char *path = final_path(outbox, task, attempt);
@@ -194,9 +198,13 @@ static int find(struct pf_outbox *outbox, struct task *task)
 
 static int check(struct pf_outbox *outbox, struct task *task)
 {
-    int r = pf_make_directories(outbox->directory, &task->err);
+    int r = pf_outbox_mount_check(outbox->directory, outbox->mount_note, &task->err);
+    if (!r)
+        r = pf_make_directories(outbox->directory, &task->err);
     if (!r && access(outbox->directory, W_OK | X_OK) < 0)
         r = pf_fail_errno(&task->err, errno, "%s", outbox->directory);
+    if (!r)
+        pf_outbox_mount_keep(outbox->directory, outbox->mount_note);
     return r;
 }
 
@@ -205,7 +213,9 @@ static int prepare(struct pf_outbox *outbox, struct task *task)
     task->path = partial_path(outbox, task);
     if (!task->path)
         return pf_fail(&task->err, ENOMEM, "out of memory");
-    int r = pf_make_directories(outbox->directory, &task->err);
+    int r = pf_outbox_mount_check(outbox->directory, outbox->mount_note, &task->err);
+    if (!r)
+        r = pf_make_directories(outbox->directory, &task->err);
     if (!r)
         r = pf_remove_tree(task->path, &task->err);
     if (!r && mkdir(task->path, 0777) < 0)
@@ -435,7 +445,7 @@ void pf_outbox_former_tag(const char *host, const char *state, char tag[PF_OUTBO
 }
 
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag, const char *former_tag,
+                  const char *tag, const char *former_tag, const char *mount_note,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err)
 {
@@ -449,12 +459,13 @@ int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *d
     outbox->directory = strdup(directory);
     outbox->tag = strdup(tag);
     outbox->former_tag = strdup(former_tag);
+    outbox->mount_note = mount_note ? strdup(mount_note) : NULL;
     outbox->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (outbox->wake_fd >= 0)
         outbox->wake = event_new(base, outbox->wake_fd, EV_READ | EV_PERSIST, on_wake, outbox);
     int r = 0;
-    if (!outbox->directory || !outbox->tag || !outbox->former_tag || !outbox->wake ||
-        event_add(outbox->wake, NULL) < 0)
+    if (!outbox->directory || !outbox->tag || !outbox->former_tag ||
+        (mount_note && !outbox->mount_note) || !outbox->wake || event_add(outbox->wake, NULL) < 0)
         r = ENOMEM;
     /* Signals are the loop's. */
     sigset_t all, before;
@@ -508,6 +519,7 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
     free(outbox->directory);
     free(outbox->tag);
     free(outbox->former_tag);
+    free(outbox->mount_note);
     while (outbox->unsure)
         forget_unsure(&outbox->unsure);
     free(outbox);

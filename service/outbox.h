@@ -47,9 +47,9 @@ void pf_outbox_former_tag(const char *host, const char *state,
 
 /* directory: absolute; made when missing. tag: tells our partial directories from those of other
  * services with the same outbox; what an earlier run left of ours is removed first of all. former_tag: that
- * earlier versions had here; of what was left with it, what is old and incomplete. -ENOMEM, -EAGAIN (thread). Trouble with the directory itself comes with each answer. */
+ * earlier versions had here; of what was left with it, what is old and incomplete. mount_note: outbox_mount.h, NULL none. -ENOMEM, -EAGAIN (thread). Trouble with the directory itself comes with each answer. */
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag, const char *former_tag,
+                  const char *tag, const char *former_tag, const char *mount_note,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err);
 /* Requests not begun are dropped, and partial directories removed. Waits at most two seconds for that and for

@@ -44,7 +44,7 @@ static void outbox_trouble(struct pf_service *service, int code, const char *tex
 static bool check_tells(int code)
 {
     return code == EROFS || code == EACCES || code == ENOENT || code == ENOTDIR ||
-           code == ENOTCONN || code == ESTALE;
+           code == ENOTCONN || code == ESTALE || code == ENODEV;
 }
 
 static void outbox_works(struct pf_service *service)

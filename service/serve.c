@@ -288,6 +288,21 @@ static int make_tag(const struct pf_service *service, char tag[TAG_CHARS + 1], s
     return 0;
 }
 
+static int make_outbox(struct pf_service *service, struct pf_error *err)
+{
+    const struct pf_settings *settings = &service->settings;
+    char tag[TAG_CHARS + 1], former_tag[PF_OUTBOX_FORMER_CHARS + 1], host[256] = "";
+    char *note = pf_path_join(settings->state, "outbox-mount");
+    gethostname(host, sizeof(host) - 1);
+    pf_outbox_former_tag(host, settings->state, former_tag);
+    int r = note ? make_tag(service, tag, err) : pf_fail(err, ENOMEM, "out of memory");
+    if (!r)
+        r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag, former_tag, note,
+                          pf_publishing_answer, service, err);
+    free(note);
+    return r;
+}
+
 static int make_preview_directory(const struct pf_service *service, struct pf_error *err)
 {
     char *path = pf_path_join(service->settings.state, "preview");
@@ -322,7 +337,6 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     const struct pf_settings *settings = &service->settings;
     const struct pf_pairs_settings pairs = pf_pairing_settings(settings, grouper);
     const struct pf_journal_busy busy = {on_busy, service};
-    char tag[TAG_CHARS + 1], former_tag[PF_OUTBOX_FORMER_CHARS + 1], host[256] = "";
     int64_t first_burst;
     int r = pf_events_new(&service->events, err);
     if (!r)
@@ -359,12 +373,7 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
         r = pf_hooks_new(&service->hooks, service->base, settings, service->journal,
                          service->ledger, service->events, service->troubles, err);
     if (!r)
-        r = make_tag(service, tag, err);
-    gethostname(host, sizeof(host) - 1);
-    pf_outbox_former_tag(host, settings->state, former_tag);
-    if (!r)
-        r = pf_outbox_new(&service->outbox, service->base, settings->outbox, tag, former_tag,
-                          pf_publishing_answer, service, err);
+        r = make_outbox(service, err);
     /* Before there is a worker, whose sandbox knows only directories that are there. */
     if (!r) {
         on_health_timer(-1, 0, service);

@@ -41,7 +41,7 @@ static void begin(void)
     FUZZ_CHECK(pf_troubles_new(&service.troubles, service.events, &err) == 0);
     FUZZ_CHECK(pf_pairs_new(&service.pairs, &pairs, &err) == 0);
     FUZZ_CHECK(pf_outbox_new(&service.outbox, service.base, service.settings.outbox, "fuzz",
-                             "former", pf_publishing_answer, &service, &err) == 0);
+                             "former", NULL, pf_publishing_answer, &service, &err) == 0);
     service.outbox_timer = evtimer_new(service.base, on_turn, NULL);
 }
 

@@ -141,3 +141,44 @@ test_half_a_stack_of_an_earlier_run_is_removed()
     [ -d "$theirs" ] || fail "another service's is gone"
     stop service
 }
+
+# A share that is not there at the start: nothing is written below its mount point, nor is what lies on it published
+# again; it is waited for. Who removes the note of it says that the outbox has moved.
+test_an_outbox_that_is_not_mounted_is_waited_for()
+{
+    need sqlite3
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    mkdir_inbox
+    make_burst first
+    make_burst second --seed 5 --start 2026-01-02T04:00:00 --name second-%02d
+    make_burst third --seed 6 --start 2026-01-02T05:00:00 --name third-%02d
+    mkdir disk share
+    ln -s share/out outbox # for what looks at it there
+    mount -t tmpfs -o size=64m tmpfs disk || skip "cannot mount a tmpfs"
+    mount --bind disk share
+    set -- --outbox "$T/share/out" --expected-frames 5
+    serve "$@"
+    drop first/*.jpg
+    await_stacks 1
+    stop_service
+    sqlite3 state/journal.sqlite "DELETE FROM versions; UPDATE bursts SET state = 1, published = 0"
+    umount share
+    serve "$@"
+    await_log "the outbox cannot be written: .*/share is not mounted"
+    drop second/*.jpg
+    await_log 'burst .* complete'
+    [ -z "$(ls -A share)" ] || fail "below the mount point: $(ls -A share)"
+    mount --bind disk share
+    await_stacks 2 60
+    await_log 'stack found: .* was published already'
+    stop_service
+    [ "$(ls -A share/out | wc -l)" -eq 2 ] || fail "published: $(ls -A share/out)"
+    umount share
+    serve "$@"
+    await_log "the outbox cannot be written: .*/share is not mounted"
+    rm state/outbox-mount
+    drop third/*.jpg
+    await_stacks 1 60
+    stop_service
+    log_says 'the outbox can be written again' || fail "$(cat service.err)"
+}

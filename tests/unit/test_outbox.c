@@ -110,9 +110,9 @@ TEST(outbox_publishes_and_finds)
     snprintf(path, sizeof(path), "%s/.old.other.partial", directory);
     CHECK_EQ(mkdir(path, 0777), 0);
 
-    CHECK_EQ(
-        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
-        0);
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", NULL, on_answer,
+                           &answers, NULL),
+             0);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), 0);
     CHECK(stat(path, &st) == 0);
     snprintf(path, sizeof(path), "%s/.old.tag.partial", directory);
@@ -225,9 +225,9 @@ TEST(outbox_removes_what_earlier_versions_left)
     leave(directory, "e.former.partial", "stack.tif", 2);
     leave(directory, ".former.partial", "stack.tif", 2);
     leave(directory, ".f.tag.partial", "stack.json", 0);
-    CHECK_EQ(
-        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
-        0);
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", NULL, on_answer,
+                           &answers, NULL),
+             0);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), 0);
     CHECK(!is_there(directory, ".a.former.partial"));
     CHECK(is_there(directory, ".b.former.partial"));
@@ -252,7 +252,7 @@ TEST(outbox_publishes_once_whatever_fails)
         struct answers answers = {.base = event_base_new()};
         struct stat st;
         CHECK(mkdtemp(directory));
-        CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer,
+        CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", NULL, on_answer,
                                &answers, NULL),
                  0);
         for (int i = 0; i < 2; i++) {
@@ -307,9 +307,9 @@ TEST(outbox_publishes_once_where_an_answer_is_lost)
     struct answers answers = {.base = event_base_new()};
     struct stat st;
     CHECK(mkdtemp(directory));
-    CHECK_EQ(
-        pf_outbox_new(&outbox, answers.base, directory, "tag", "former", on_answer, &answers, NULL),
-        0);
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", NULL, on_answer,
+                           &answers, NULL),
+             0);
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         char name[] = {(char)('b' + (char)i), '\0'};
         snprintf(path, sizeof(path), "%s/%s", directory, name);
@@ -361,7 +361,8 @@ TEST(outbox_says_what_is_wrong)
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
     CHECK(fd >= 0);
     close(fd);
-    CHECK_EQ(pf_outbox_new(&outbox, answers.base, path, "tag", "former", on_answer, &answers, NULL),
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, path, "tag", "former", NULL, on_answer, &answers,
+                           NULL),
              0);
     CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_CHECK, "", 0, NULL), -ENOTDIR);
     CHECK(strstr(answers.items[0].text, path));

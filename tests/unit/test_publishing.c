@@ -9,11 +9,11 @@ static int asked;                       /* checks */
 static int prepared, number, published; /* directories asked for, the last one's number, stacks */
 
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag, const char *former_tag,
+                  const char *tag, const char *former_tag, const char *mount_note,
                   void (*handler)(const struct pf_outbox_answer *answer, void *context),
                   void *context, struct pf_error *err)
 {
-    (void)ret, (void)base, (void)directory, (void)tag, (void)former_tag;
+    (void)ret, (void)base, (void)directory, (void)tag, (void)former_tag, (void)mount_note;
     (void)handler, (void)context, (void)err;
     return 0;
 }

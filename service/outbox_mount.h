@@ -1,0 +1,20 @@
+/* The mount that the outbox lies on: it is missed when it is not there.
+ *
+ * Below a mount point there is a directory as well. A share that is not there at boot must not leave stacks on the local
+ * disk, hidden as soon as it is mounted, nor make those on it look as if they had not been published. So where the
+ * outbox was mounted when it could be written last is kept in a file of the state directory; who removes that file
+ * says that the outbox has moved.
+ *
+ * Service process, the outbox's thread; touches the outbox, which may block.
+ */
+#ifndef PF_OUTBOX_MOUNT_H
+#define PF_OUTBOX_MOUNT_H
+
+#include "config/base/error.h"
+
+/* note: that file, NULL: none is kept. Paths absolute. -ENODEV: what the outbox lay on is not mounted. What cannot be found out is no error. */
+int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err);
+/* The outbox can be written where it is now. That it cannot be noted is passed over: it is tried again. */
+void pf_outbox_mount_keep(const char *outbox, const char *note);
+
+#endif
