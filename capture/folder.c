@@ -201,8 +201,8 @@ static void run_timers(struct pf_folder *folder)
     if (folder->announce && !folder->awaited) {
         folder->announce = false;
         folder->announced = true;
-        pf_folder_send(
-            folder, json_pack("{s:s, s:I}", "event", "scanned", "files", (json_int_t)folder->seen));
+        pf_folder_send(folder, json_pack("{s:s, s:I, s:o}", "event", "scanned", "files",
+                                         (json_int_t)folder->seen, "away", pf_folder_away(folder)));
     }
 }
 
@@ -298,6 +298,8 @@ out:
     while (folder.blind_count)
         free(folder.blind[--folder.blind_count]);
     free(folder.blind);
+    while (folder.disk_count)
+        free(folder.disks[--folder.disk_count].path);
     free(folder.fresh);
     free(folder.named);
     free(folder.root);

@@ -33,6 +33,14 @@ struct pf_folder_excluded {
     ino_t inode;
 };
 
+/* A file system that is mounted beneath the root: a card, an automount. */
+struct pf_folder_disk {
+    char *path;
+    dev_t device;
+    bool there; /* the last full scan has seen it */
+};
+#define PF_FOLDER_DISKS 64 /* more are not told from folders */
+
 struct pf_folder {
     const struct pf_settings *settings; /* borrowed */
     char *root, *source;
@@ -54,6 +62,8 @@ struct pf_folder {
     int root_code;  /* why not, positive errno */
     dev_t root_device;
     ino_t root_inode;
+    struct pf_folder_disk disks[PF_FOLDER_DISKS]; /* all that have been seen; paths are owned */
+    size_t disk_count;
 
     struct pf_file **fresh; /* found by the scan under way; borrowed from files */
     size_t fresh_count, fresh_capacity;
@@ -92,6 +102,9 @@ void pf_folder_alive(struct pf_folder *folder);
 /* folder_scan.c */
 void pf_folder_scan(struct pf_folder *folder); /* full */
 void pf_folder_scan_beneath(struct pf_folder *folder, const char *path);
+/* What was mounted beneath the root and is not there: files that are missing there are not gone. Array of paths;
+ * NULL on out of memory. */
+json_t *pf_folder_away(const struct pf_folder *folder);
 void pf_folder_poll_blind(struct pf_folder *folder);
 void pf_folder_check_root(struct pf_folder *folder);
 /* Sends a status where it is not as last reported. Not while a scan is under way. */

@@ -69,6 +69,39 @@ static void clear_blind(struct pf_folder *folder)
         free(folder->blind[--folder->blind_count]);
 }
 
+static void see_disk(struct pf_folder *folder, const char *path, dev_t device)
+{
+    for (size_t i = 0; i < folder->disk_count; i++) {
+        struct pf_folder_disk *disk = &folder->disks[i];
+        bool same = !strcmp(path, disk->path);
+        if (!same && (disk->device != device || !is_beneath(path, disk->path)))
+            continue;
+        disk->device = device;
+        disk->there = true;
+        return;
+    }
+    if (folder->disk_count == PF_FOLDER_DISKS)
+        return;
+    char *copy = strdup(path);
+    if (copy)
+        folder->disks[folder->disk_count++] = (struct pf_folder_disk){copy, device, true};
+    else
+        pf_folder_fail(folder, ENOMEM, path);
+}
+
+json_t *pf_folder_away(const struct pf_folder *folder)
+{
+    json_t *away = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < folder->disk_count; i++)
+        if (!folder->disks[i].there)
+            failed |= json_array_append_new(away, pf_json_bytes(folder->disks[i].path));
+    if (!failed)
+        return away;
+    json_decref(away);
+    return NULL;
+}
+
 static bool on_folder(void *context, const char *path, int fd, const struct stat *st)
 {
     struct pf_folder *folder = context;
@@ -83,6 +116,8 @@ static bool on_folder(void *context, const char *path, int fd, const struct stat
         folder->root_read = true;
         folder->root_device = st->st_dev;
         folder->root_inode = st->st_ino;
+    } else if (st->st_dev != folder->root_device) {
+        see_disk(folder, path, st->st_dev);
     }
     if (!folder->watch)
         return true;
@@ -235,6 +270,8 @@ void pf_folder_scan(struct pf_folder *folder)
     folder->root_read = folder->found_new = folder->scan_requested = false;
     folder->seen = folder->unwatched = 0;
     folder->mounts.count = 0;
+    for (size_t i = 0; i < folder->disk_count; i++)
+        folder->disks[i].there = false;
     forget_excluded(folder);
     clear_blind(folder);
     if (folder->watch)

@@ -87,6 +87,8 @@ struct pf_service {
 
     struct pf_pairs *pairs;
 
+    bool disk_told; /* that a burst waits for one */
+
     int outbox_errno;     /* of the trouble told last; 0: it works */
     bool outbox_by_check; /* it was no stack that found it */
     int64_t outbox_backoff_ms;
@@ -121,6 +123,8 @@ int64_t pf_sources_look_ms(const struct pf_service *service, const char *name);
 void pf_sources_scan(const struct pf_service *service, const char *name);
 /* Any of them has (pf_source_has_files()). */
 bool pf_sources_have_files(const struct pf_service *service, const char *name, int64_t since_ms);
+bool pf_sources_lack_disk(const struct pf_service *service, const char *name, const char *path,
+                          int64_t since_ms);
 
 /* pairing.c */
 struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
@@ -141,6 +145,8 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
 /* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
  * have it. */
 void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);
+/* Whether bursts wait no longer for what is not mounted; to be called now and then. */
+void pf_stacking_check_disks(struct pf_service *service);
 /* Sets a frame aside whose content is in no file any more. */
 void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
                           struct pf_job_frame *frame);

@@ -41,8 +41,9 @@ struct pf_source {
     bool started; /* it has been told everything, and "start" */
     bool present;
     int64_t scanned_ms, scanned_files; /* the last scan: when it ended, what it saw */
-    bool scanned, polling;             /* since the child began */
-    int64_t look_ms; /* between two looks when polling, and until a file has settled */
+    json_t *away;          /* what was mounted in it and was not there then, NULL none */
+    bool scanned, polling; /* since the child began */
+    int64_t look_ms;       /* between two looks when polling, and until a file has settled */
 
     json_t *status;          /* what it said last of itself; NULL: nothing yet */
     char *ended;             /* why its process has ended; NULL: it runs */
@@ -269,6 +270,8 @@ static void on_message(const json_t *event, void *context)
     } else if (!strcmp(name, "scanned")) {
         source->scanned_ms = pf_monotonic_ms();
         source->scanned_files = json_integer_value(json_object_get(event, "files"));
+        json_decref(source->away);
+        source->away = json_deep_copy(json_object_get(event, "away"));
         pf_child_healthy(source->child);
         source->scanned = true;
     }
@@ -398,6 +401,7 @@ struct pf_source *pf_source_free(struct pf_source *source)
         event_free(source->growing);
     json_decref(source->status);
     json_decref(source->doing);
+    json_decref(source->away);
     free(source->ended);
     free(source->name);
     free(source);
@@ -574,6 +578,21 @@ int64_t pf_source_look_ms(const struct pf_source *source)
     if (pf_source_is_pending(source))
         return SCAN_DELAY_MS;
     return source->present && source->polling ? source->look_ms : 0;
+}
+
+bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms)
+{
+    bool lacks = false;
+    size_t i;
+    const json_t *item;
+    json_array_foreach(source->away, i, item)
+    {
+        char *disk = pf_json_bytes_value(item);
+        size_t length = disk ? strlen(disk) : 0;
+        lacks |= length && !strncmp(path, disk, length) && path[length] == '/';
+        free(disk);
+    }
+    return lacks && source->scanned_ms >= since_ms;
 }
 
 void pf_source_pause(struct pf_source *source, bool paused)

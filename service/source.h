@@ -64,6 +64,8 @@ const char *pf_source_called(const struct pf_source *source, char *ret, size_t s
 void pf_source_scan(struct pf_source *source);
 /* A scan since then has found files: one that is missing there is gone, and not its whole mount. */
 bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
+/* A scan since then has missed what the file lies on: a card that was mounted in the folder is away. */
+bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms);
 
 /* How much later than it came a frame may be told now: by a first scan that has not ended, by the
  * pause between two looks of a source that is polled, by the camera that still has it, or because its

@@ -47,3 +47,12 @@ bool pf_sources_have_files(const struct pf_service *service, const char *name, i
             return true;
     return false;
 }
+
+bool pf_sources_lack_disk(const struct pf_service *service, const char *name, const char *path,
+                          int64_t since_ms)
+{
+    for (struct pf_source *source = NULL; (source = pf_sources_next(service, name, source));)
+        if (pf_source_lacks_disk(source, path, since_ms))
+            return true;
+    return false;
+}

@@ -299,6 +299,25 @@ void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
     pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 
+static bool waits_for_disk(const struct pf_service *service, const struct pf_job_frame *frame)
+{
+    return frame->trouble_ms && frame->step != PF_STEP_DONE &&
+           pf_sources_lack_disk(service, frame->record->source, pf_job_file(frame),
+                                frame->trouble_ms);
+}
+
+void pf_stacking_check_disks(struct pf_service *service)
+{
+    if (!service->disk_told)
+        return;
+    for (const struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
+        for (size_t i = 0; i < job->count; i++)
+            if (waits_for_disk(service, &job->frames[i]))
+                return;
+    service->disk_told = false;
+    pf_trouble_off(service->troubles, "disk");
+}
+
 /* A frame is lost when its file is gone and others are there: a missing mount is waited for. */
 static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
                           const char *reason, void *context)
@@ -319,6 +338,15 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
     if (!frame->trouble_ms) {
         frame->trouble_ms = pf_monotonic_ms();
         pf_sources_scan(service, frame->record->source);
+    } else if (gone && waits_for_disk(service, frame)) {
+        if (!service->disk_told)
+            pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
+                         "burst %s waits for %s: what it lies on is not mounted", job->name,
+                         pf_job_file(frame));
+        service->disk_told = true;
+        pf_trouble_on(service->troubles, true, "disk", NULL,
+                      "burst %s waits for %s: what it lies on is not mounted", job->name,
+                      pf_job_file(frame));
     } else if (gone && pf_sources_have_files(service, frame->record->source, frame->trouble_ms)) {
         pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }

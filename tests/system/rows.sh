@@ -75,6 +75,33 @@ test_row14_a_missing_mount_over_a_restart()
     done
 }
 
+# A card that is mounted within the source is pulled while its burst is under way, and others' files are there: its
+# frames are not lost.
+test_row14_a_card_within_the_source_is_pulled()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
+    make_burst burst
+    make_burst other --frames 1 --seed 3 --make Other --name other-%02d
+    mkdir_inbox
+    mkdir disk inbox/CARD
+    mount -t tmpfs -o size=8m tmpfs disk || skip "cannot mount a tmpfs"
+    mount --bind disk inbox/CARD
+    local files=(burst/*.jpg)
+    serve --expected-frames 5 --rescan-interval 0.3 --gap 60
+    drop other/*.jpg
+    drop_into=CARD drop "${files[@]:0:3}"
+    wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
+    umount inbox/CARD
+    kill -KILL "$(child_pid process)" # it needs all its frames anew
+    await_log 'waits for .*CARD.*: what it lies on is not mounted' 30
+    log_lacks 'set aside'
+    mount --bind disk inbox/CARD
+    drop_into=CARD drop "${files[@]:3}"
+    await_stacks 1 60
+    check "$(published)/stack.json" '.fused == 5 and .aside == 0 and .version == 1'
+    stop_service
+}
+
 # A disk of ext4 turns read-only in the middle of a burst. (That of the journal: test_journal_trouble.)
 test_row19_read_only_ext4_resumes_by_itself()
 {
