@@ -75,7 +75,7 @@ test_commands_without_memory()
 # Each way to align and to fuse, and each file that is read or written.
 test_stacks_without_memory()
 {
-    rounds 1 80
+    rounds 1 40
     local starved=0 round align method kind kinds=(tiff png dng nef cr2 cr3 raf rw2 orf) aligns methods
     aligns=(ecc orb akaze sift hybrid flow none) methods=(soft-depth average)
     [ -z "$TORTURE" ] || ! command -v elastix >/dev/null || aligns+=(bspline) # takes its time
@@ -176,7 +176,7 @@ starve_source() # FRAMES SOURCE [OPTIONS]
 test_sources_without_memory()
 {
     need jq
-    rounds 1 60
+    rounds 1 25
     local starved=0 kind kinds=(jpeg tiff png dng nef arw orf cr2 rw2 cr3 raf)
     [ -n "$TORTURE" ] || kinds=("${kinds[RANDOM % ${#kinds[@]}]}")
     for kind in "${kinds[@]}"; do
@@ -230,7 +230,7 @@ none_has_failed()
 test_the_service_without_memory()
 {
     need sqlite3 jq curl
-    rounds 2 90
+    rounds 2 60
     at_end tail -n 30 "$T/service.err"
     local round role which before asks totals=() failed=0 options mqtt=127.0.0.1:1
     # A broker and a receiver of hooks, where they are.

@@ -76,10 +76,10 @@ hurt()
         fail "it has struck $struck times only"
 }
 
-prepare() # [ROUNDS]
+prepare()
 {
     need sqlite3 jq
-    rounds 1 "${1:-20}"
+    rounds 1 20
     at_end tail -n 30 "$T/service.err"
     options=() evidence=() struck=0
 }
@@ -204,21 +204,21 @@ killed() # CHILD
 
 test_row22_service_killed()
 {
-    prepare 40
+    prepare
     hurt true begin_again
     report 'row 22: SIGKILL of the service (started again at once)'
 }
 
 test_row22_worker_killed()
 {
-    prepare 40
+    prepare
     hurt 'killed process' true
     report 'row 22: SIGKILL of the worker'
 }
 
 test_row22_capture_killed()
 {
-    prepare 40
+    prepare
     hurt 'killed capture' true
     report 'row 22: SIGKILL of the capture process'
 }
