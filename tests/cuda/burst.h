@@ -87,10 +87,12 @@ static inline double psnr(const struct pf_image *a, const struct pf_image *b)
 struct outcome {
     struct pf_frame_result frames[16];
     struct pf_image *stack, *preview, *map[PF_MAP_COUNT];
+    struct pf_image *early, *early_depth; /* after the first frames, where somebody has looked */
 };
 
+/* looks: at a preview and at the depth after each frame. */
 static inline struct outcome stack_on(const struct pf_backend *backend, const struct kind *kind,
-                                      enum pf_fuse fuse, void *kept = NULL)
+                                      enum pf_fuse fuse, void *kept = NULL, bool looks = false)
 {
     struct outcome outcome = {};
     struct pf_stack_settings settings = {};
@@ -113,6 +115,15 @@ static inline struct outcome stack_on(const struct pf_backend *backend, const st
         CHECK_OK(pf_stack_add(stack, frame, &outcome.frames[i], &err), &err);
         pf_image_free(frame);
         rank[i] = i;
+        if (!looks || i == kind->frames - 1)
+            continue;
+        pf_image_free(outcome.early);
+        pf_image_free(outcome.early_depth);
+        outcome.early = outcome.early_depth = NULL;
+        CHECK_OK(pf_stack_preview(stack, kind->width - 10 * i, &outcome.early, &err), &err);
+        if (pf_fuse_has_maps(fuse))
+            CHECK_OK(pf_stack_map(stack, PF_MAP_DEPTH, rank, i + 1, &outcome.early_depth, &err),
+                     &err);
     }
     CHECK(pf_stack_backend(stack) == backend);
     CHECK_OK(pf_stack_preview(stack, kind->width / 2 + 1, &outcome.preview, &err), &err);
@@ -128,6 +139,8 @@ static inline void forget(struct outcome *outcome)
 {
     pf_image_free(outcome->stack);
     pf_image_free(outcome->preview);
+    pf_image_free(outcome->early);
+    pf_image_free(outcome->early_depth);
     for (int i = 0; i < PF_MAP_COUNT; i++)
         pf_image_free(outcome->map[i]);
 }

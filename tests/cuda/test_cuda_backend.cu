@@ -51,6 +51,25 @@ TEST(cuda_stack_of_a_tiny_picture_is_the_processors)
     compare_backends(&kind, PF_FUSE_PYRAMID, 50);
 }
 
+/* Previews and depth are to be had between frames, and leave the stack as it is. */
+TEST(cuda_stack_that_is_looked_at_between_frames_is_the_same)
+{
+    const struct kind kind = {161, 120, 8, 3, 1, 1, 4};
+    const enum pf_fuse methods[] = {PF_FUSE_PYRAMID, PF_FUSE_SOFT_DEPTH, PF_FUSE_AVERAGE};
+    for (int i = 0; i < 3; i++) {
+        struct outcome here = stack_on(&pf_backend_cpu, &kind, methods[i], NULL, true);
+        struct outcome there = stack_on(&pf_backend_cuda, &kind, methods[i], NULL, true);
+        struct outcome alone = stack_on(&pf_backend_cuda, &kind, methods[i]);
+        CHECK(is_same(&alone, &there));
+        CHECK(psnr(here.early, there.early) >= 48);
+        if (pf_fuse_has_maps(methods[i]))
+            CHECK(psnr(here.early_depth, there.early_depth) >= 35);
+        forget(&here);
+        forget(&there);
+        forget(&alone);
+    }
+}
+
 static struct kind coded_kind = {161, 120, 8, 3, 1, 1, 3};
 
 /* As a codec does it: from what was kept of the file. */
