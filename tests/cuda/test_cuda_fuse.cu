@@ -398,3 +398,113 @@ TEST(cuda_collapse_is_the_cpus)
         finish(cuda);
     }
 }
+
+/* As export_row() of process/cpu/result.c. */
+TEST(cuda_export_is_the_cpus)
+{
+    for (int i = 0; i < SIZES; i++)
+        for (int kind = 0; kind < 4 * order_count(); kind++) {
+            take_order(kind / 4);
+            struct pf_cuda *cuda = new_queue();
+            int bits = kind & 1 ? 16 : 8, width = sizes[i].width, height = sizes[i].height;
+            bool chroma = kind & 2;
+            struct plane plane = new_plane(width, height);
+            for (size_t at = 0; at < room(&plane.size); at++) /* beyond the range, too */
+                plane.host[at] = (int16_t)(next_random() % 65536 - 32768);
+            GPU(cudaMemcpy(plane.on_device.samples[0], plane.host,
+                           room(&plane.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
+            GPU(cudaDeviceSynchronize());
+            size_t stride = ((size_t)width * (size_t)bits / 8 + 15) / 16 * 16;
+            uint8_t *got = (uint8_t *)malloc(stride * (size_t)height);
+            uint8_t *out = device_copy<uint8_t>(NULL, stride * (size_t)height);
+            pf_cuda_export(cuda, out, stride, bits, chroma, plane.on_device.samples[0],
+                           &plane.size);
+            fetch(got, out, stride * (size_t)height);
+            float top = bits == 8 ? 255.0f : 65535.0f,
+                  zero = chroma ? (bits == 8 ? 128 : 32768) : 0;
+            for (int y = 0; y < height; y++)
+                for (int x = 0; x < width; x++) {
+                    const uint8_t *row = got + (size_t)y * stride;
+                    float value = (float)row_of(&plane, y)[x] * (top / PF_WHITE) + zero + 0.5f;
+                    int right = (int)(value < 0 ? 0 : value > top ? top : value);
+                    int is = bits == 8 ? row[x] : ((const uint16_t *)row)[x];
+                    CHECK(abs(is - right) <= (bits == 16)); /* the last bit of a product */
+                }
+            free(got);
+            free_plane(&plane);
+            finish(cuda);
+        }
+}
+
+/* As average_row() and clipped_row() of process/cpu/fuse_average.c, of one sample. */
+static void average(float *mean, float *deviations, uint16_t *frames, float sample, float clip)
+{
+    float before = sample - *mean;
+    float variance = fmaxf(*deviations / fmaxf((float)*frames - 1, 1), 16.0f * 16.0f);
+    if (clip > 0 && *frames >= 3 && before * before > clip * clip * variance)
+        return;
+    *frames += 1;
+    *mean += before / (float)*frames;
+    *deviations += before * (sample - *mean);
+}
+
+/* Frames that are moved have no picture at the edge; one of a clipped mean is an outlier here and there. */
+TEST(cuda_mean_is_the_cpus)
+{
+    enum { FRAMES = 6 };
+    for (int i = 0; i < SIZES; i++)
+        for (int kind = 0; kind < 4 * order_count(); kind++) {
+            take_order(kind / 4);
+            struct pf_cuda *cuda = new_queue();
+            struct pf_cuda_mean job = {};
+            bool moved = kind & 1;
+            struct plane out = new_plane(sizes[i].width, sizes[i].height);
+            size_t count = room(&out.size);
+            const double shift[9] = {1, 0, 2.5, 0, 1, -1.5, 0, 0, 1};
+            job.size = out.size;
+            job.covered = !moved;
+            job.map = map_of(shift);
+            job.clip = kind & 2 ? 2.0f : 0;
+            job.least_deviation = 16;
+            job.seed_frames = 3;
+            float *mean = (float *)calloc(count, sizeof(float));
+            float *deviations = (float *)calloc(count, sizeof(float));
+            uint16_t *frames = (uint16_t *)calloc(count, sizeof(uint16_t));
+            job.mean = device_copy(mean, count);
+            job.deviations = kind & 2 ? device_copy(deviations, count) : NULL;
+            job.frames = device_copy(frames, count);
+            for (int n = 0; n < FRAMES; n++) {
+                struct plane frame = new_plane(out.size.width, out.size.height);
+                for (size_t at = 0; at < count; at++) /* far from where rounding would decide */
+                    frame.host[at] =
+                        (int16_t)(12000 + next_random() % 17 + (next_random() % 10 ? 0 : 2000));
+                GPU(cudaMemcpy(frame.on_device.samples[0], frame.host, count * sizeof(int16_t),
+                               cudaMemcpyHostToDevice));
+                GPU(cudaDeviceSynchronize());
+                pf_cuda_mean_join(cuda, &job, frame.on_device.samples[0]);
+                for (int y = 0; y < out.size.height; y++)
+                    for (int x = 0; x < out.size.width; x++) {
+                        size_t at = (size_t)y * out.size.pitch + x;
+                        bool there = x + 2.5 <= out.size.width - 1 && y - 1.5 >= 0;
+                        if (!moved || there)
+                            average(&mean[at], &deviations[at], &frames[at], frame.host[at],
+                                    job.clip);
+                    }
+                GPU(cudaDeviceSynchronize());
+                free_plane(&frame);
+            }
+            check_floats(job.mean, mean, &out.size, 1e-5f, "mean");
+            pf_cuda_mean_round(cuda, out.on_device.samples[0], job.mean, &out.size);
+            for (size_t at = 0; at < count; at++)
+                out.host[at] = (int16_t)lrintf(mean[at]);
+            check_plane(&out, 1, "rounded mean");
+            GPU(cudaFree(job.mean));
+            GPU(cudaFree(job.deviations));
+            GPU(cudaFree(job.frames));
+            free(mean);
+            free(deviations);
+            free(frames);
+            free_plane(&out);
+            finish(cuda);
+        }
+}

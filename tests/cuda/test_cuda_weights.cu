@@ -357,3 +357,51 @@ TEST(cuda_shares_are_the_cpus)
             finish(cuda);
         }
 }
+
+/* What the quietest tenth of all parts of 8 x 4 cells has, in 32nds of a grey level. */
+static float noise_of(const float *energy, const struct pf_cuda_grid *cells)
+{
+    int step = cells->height / 64 > 8 ? cells->height / 64 : 8, count = 0, below = 0, bin = -1;
+    int bins[PF_CUDA_NOISE_BINS] = {0};
+    for (int top = 4; top + 4 <= cells->height; top += step)
+        for (int left = 0; left + 8 <= cells->width; left += 8, count++) {
+            float sum = 0;
+            for (int i = 0; i < 32; i++)
+                sum += energy[(size_t)(top + i / 8) * cells->pitch + left + i % 8];
+            bins[clamped((int)sum, PF_CUDA_NOISE_BINS)]++;
+        }
+    while (bin < PF_CUDA_NOISE_BINS - 1 && 10 * below <= count)
+        below += bins[++bin];
+    return count ? ((float)bin + 0.5f) / 32 : 0;
+}
+
+TEST(cuda_noise_is_what_the_quietest_tenth_has)
+{
+    static const struct size all[] = {{1, 1},   {7, 40},   {8, 8},    {9, 7},
+                                      {33, 17}, {131, 75}, {40, 1200}};
+    const float loudest[] = {0, 0.5f, 4, 200}; /* the last one: beyond all bins */
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        for (int k = 0; k < 4 * order_count(); k++) {
+            take_order(k / 4);
+            struct pf_cuda *cuda = new_queue();
+            struct pf_cuda_grid cells = grid_of(all[i].width, all[i].height);
+            float *energy = (float *)malloc(room(&cells) * sizeof(float));
+            for (size_t c = 0; c < room(&cells); c++) /* multiples of 2^-9, as they are */
+                energy[c] = (float)(next_random() % (1 + (unsigned)(512 * loudest[k % 4]))) / 512;
+            float *device = device_copy(energy, room(&cells));
+            int *bins = device_copy<int>(NULL, PF_CUDA_NOISE_BINS + 1);
+            struct pf_cuda_noise noise = {-1, -1};
+            struct pf_cuda_noise *there = device_copy(&noise, 1);
+            float right = noise_of(energy, &cells);
+            pf_cuda_noise_of(cuda, device, &cells, 3, bins, there);
+            /* The reference's own is the first frame's, and bounded. */
+            pf_cuda_noise_of(cuda, device, &cells, 2, bins, there);
+            fetch(&noise, there, 1);
+            CHECK_NEAR(noise.frame, right, 0);
+            CHECK_NEAR(noise.reference, right < 3 ? right : 3, 0);
+            GPU(cudaFree(device));
+            GPU(cudaFree(bins));
+            free(energy);
+            finish(cuda);
+        }
+}
