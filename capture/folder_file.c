@@ -349,7 +349,8 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
     }
 }
 
-/* Before and after a file is read: who dies in between dies by it. */
+/* Before a file is read, and after what came of it was told: who dies in between dies by it, and bursts
+ * wait for it. */
 static void say_looking(struct pf_folder *folder, const struct pf_file *file)
 {
     json_t *object = json_object();
@@ -412,11 +413,11 @@ static void look_at_file(struct pf_folder *folder, struct pf_file *file)
     int64_t until_ms = is_whole ? waits_until_ms(folder, file, &frame) : 0;
     if (is_whole && !until_ms)
         pf_folder_make_durable(folder, file, &frame);
-    say_looked(folder);
     if (until_ms)
         look_again(folder, file, until_ms);
     else
         decide(folder, file, &frame);
+    say_looked(folder);
     pf_record_free(frame.record);
 }
 

@@ -17,7 +17,7 @@
 
 #define PF_ABOUT_SOURCE(source) (&(struct pf_log_about){.source = (source)->name})
 #define FEED_BYTES              (1u << 20) /* known files queued at a time */
-#define SCAN_DELAY_MS           5000 /* between two frames of a first scan, or of a camera, at the most */
+#define SCAN_DELAY_MS           5000 /* to the next frame of a first scan, a camera, or a file at hand */
 #define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
 #define RESTART_DELAY_MS        120000 /* that its process may be silent before it says again what grows */
 
@@ -570,7 +570,12 @@ bool pf_source_is_pending(const struct pf_source *source)
 
 int64_t pf_source_delay_ms(const struct pf_source *source)
 {
-    return is_growing(source) ? GROWING_DELAY_MS : pf_source_look_ms(source);
+    /* What it is at may be a frame, which it makes durable: on a slow disk that takes its time. */
+    bool is_at_one = !source->is_camera && source->blame.reading && !source->silent[0];
+    int64_t look_ms = pf_source_look_ms(source);
+    if (is_growing(source))
+        return GROWING_DELAY_MS;
+    return is_at_one && look_ms < SCAN_DELAY_MS ? SCAN_DELAY_MS : look_ms;
 }
 
 int64_t pf_source_look_ms(const struct pf_source *source)

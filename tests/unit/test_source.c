@@ -391,6 +391,7 @@ TEST(a_frame_for_which_there_is_no_memory_is_told_again)
     end();
 }
 
+#define READING_MS 5000   /* the same of one that is being read */
 #define GROWING_MS 600000 /* how much later a frame may be told whose file is being written */
 
 TEST(what_grows_where_nothing_answers_is_not_waited_for)
@@ -410,6 +411,21 @@ TEST(what_grows_where_nothing_answers_is_not_waited_for)
     UNTIL(delay_ms == GROWING_MS);
     put("grows.jpg", NULL);
     UNTIL(delay_ms < GROWING_MS);
+    end();
+}
+
+/* It may be one that the disk takes long to write. */
+TEST(what_its_process_is_at_is_waited_for)
+{
+    begin();
+    put("a.jpg", NULL);
+    watch();
+    UNTIL(frames == 1 && delay_ms < READING_MS);
+    hanging("hang", true);
+    put("hangs.jpg", HANG);
+    UNTIL(delay_ms == READING_MS);
+    hanging("hang", false);
+    UNTIL(rejections && delay_ms < READING_MS);
     end();
 }
 
