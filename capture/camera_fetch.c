@@ -467,7 +467,11 @@ void pf_camera_tell(struct pf_camera *camera, const char *path)
         pf_camera_fail(camera, ENOMEM, err.text);
         return;
     }
-    if (frame.verdict == PF_FRAME_WHOLE) {
+    /* Who has put it there may have ended before its name was durable. */
+    bool is_whole = frame.verdict == PF_FRAME_WHOLE;
+    if (is_whole && (pf_sync_path(path, &err) < 0 || pf_sync_parent(path, &err) < 0)) {
+        pf_log_warning("%s; it is tried again", err.text);
+    } else if (is_whole) {
         if (pf_card_note(camera->card, path, st.st_size, false) < 0)
             pf_camera_fail(camera, ENOMEM, path);
         send_record(camera, frame.record, path, &st);

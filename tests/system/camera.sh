@@ -343,6 +343,28 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
     [ "$(cat "$left")" = 'half a picture' ] || fail "$left was overwritten"
 }
 
+# The process that has put it there may have been killed before its name was on the disk.
+test_what_lies_untold_in_the_spool_is_synced_first()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    make_burst files --frames 1
+    camera body files
+    capture
+    tell shoot
+    await_frames 1
+    stop capture
+    local path
+    path=$(find "$T/spool" -name '*.JPG')
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -P "%s" -e trace=fsync -e inject=fsync:error=EIO "%s" "$@"\n' \
+        "$T/trace" "$path" "$PARFOCAL" >traced
+    chmod +x traced
+    PARFOCAL=$T/traced capture
+    capture_says "fsync of $path: Input/output error; it is tried again"
+    await_frames 1 # the card has it
+}
+
 test_a_corrupt_picture_is_rejected_and_named()
 {
     mkdir files
