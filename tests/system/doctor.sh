@@ -1,6 +1,7 @@
 #!/bin/bash
 # What `parfocal doctor` must find, each with the command that mends it. The system's state is staged in a
 # mount namespace of its own: what the doctor reads of /proc, /sys and /dev is put over there.
+# time limit: 480
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/broker.bash"
 
