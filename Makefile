@@ -50,7 +50,7 @@ DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-de
 DEB_RUN   := elastix
 DEB_TEST  := $(DEB_RUN) chromium chromium-driver fonts-dejavu-core curl \
              jq bindfs fuse3 strace faketime rsync openssh-client util-linux procps \
-             e2fsprogs \
+             e2fsprogs acl \
              libimage-exiftool-perl sqlite3 mosquitto mosquitto-clients python3 systemd mandoc man-db zsh \
              umockdev libgphoto2-l10n locales gettext-base
 DEB_BENCH := $(DEB_RUN) hugin-tools enfuse time jq
