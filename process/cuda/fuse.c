@@ -438,6 +438,8 @@ int pf_cuda_fuse(void *opaque, const struct pf_warp *warp, const struct pf_light
         r = pf_cuda_wait_for(engine->cuda, PF_MARK_FREE + engine->slot, err);
     if (r == 0 && (cover || warp->field))
         r = pf_cuda_wait_for(engine->cuda, PF_MARK_BORROWED, err);
+    if (r < 0) /* a queue that has failed is not waited for, but what it has begun may go on */
+        pf_cuda_wait_for_stream(engine->cuda, pf_cuda_lane_of(engine->cuda, PF_CUDA_WORK));
     return r;
 }
 
