@@ -17,7 +17,8 @@ Last words.'
 table() # WHOLE
 {
     printf '%s\n' "$OLD" >old.md
-    awk -v about=bbb -v whole="$1" -v took=7 -f "$ROOT/tests/torture/table.awk" tests results rows old.md >new.md
+    awk -v about=bbb -v whole="$1" -v took=7 -f "$ROOT/tests/torture/table.awk" \
+        file=1 tests file=2 results file=3 rows file=4 old.md >new.md
     cat new.md
 }
 
@@ -54,6 +55,20 @@ test_a_run_of_some_leaves_the_others()
     has '| power (ext4) | `power` | 9 | 0 | 0 | 1 s | aaa |'
     has '| calls | `calls` | 5 | 0 | 0 | 4 s | bbb |'
     has '| new | `new` | - | - | - | has not run yet | - |'
+}
+
+# None of the tests is of that name, or none has come so far that it has a row.
+test_a_run_of_none_leaves_all()
+{
+    printf '%s\n' 'power 0' 'calls 0' 'hooks 0' 'gone 0' >tests
+    : >results
+    : >rows
+    table 0
+    diff old.md new.md || fail 'it is another table'
+    printf '%s\n' 'power 0' 'calls 1' 'hooks 0' 'gone 0' >tests
+    table 0
+    has '| calls | `calls` | - | - | - | FAILED: it has said nothing | bbb |'
+    has '| gone | `gone` | 9 | 0 | 0 | 1 s | aaa |'
 }
 
 test_what_is_published_and_not_on_disk_is_found()

@@ -1,6 +1,7 @@
 # Makes tests/torture/TORTURE.md anew from itself and from what a run has left (tests/torture/run):
 #
-#   awk -v about="COMMIT, DATE, SEED" -v whole=1 -v took=MINUTES -f table.awk TESTS RESULTS ROWS TORTURE.md
+#   awk -v about="COMMIT, DATE, SEED" -v whole=1 -v took=MINUTES -f table.awk \
+#       file=1 TESTS file=2 RESULTS file=3 ROWS file=4 TORTURE.md
 #
 #   TESTS    "NAME 1" of each test there is, in the order of the table; "NAME 0" of one that was not asked for
 #   RESULTS  the lines "ok NAME", "FAIL NAME: why" and "skip NAME: why"
@@ -9,9 +10,8 @@
 # A row has the name of its test and what run it is of. One of a test that was asked for is always of this
 # run, whatever came of it; one of another stays. The line that begins with "Last run as a whole: " is this
 # run's where `whole` is set.
-FILENAME != file { file = FILENAME; files++ }
-files == 1 { order[++tests] = $1; wanted[$1] = $2; next }
-files == 2 && /^(ok|FAIL|skip) / {
+file == 1 { order[++tests] = $1; wanted[$1] = $2; next }
+file == 2 && /^(ok|FAIL|skip) / {
     name = $2
     sub(/:$/, "", name)
     why = $0
@@ -23,13 +23,13 @@ files == 2 && /^(ok|FAIL|skip) / {
         result[name] = ($1 == "FAIL" ? "FAILED: " : "did not run: ") why
     next
 }
-files == 3 {
+file == 3 {
     at = index($0, "\t")
     name = substr($0, 1, at - 1)
     fresh[name, ++count[name]] = substr($0, at + 1)
     next
 }
-files < 4 { next }
+file < 4 { next }
 
 /^Last run as a whole: / && whole {
     for (i = 1; i <= tests; i++) {
