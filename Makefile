@@ -260,7 +260,7 @@ $(GENERATE) $(UNITS) $(REPLAYS) $(TORTURE) $(ON_FIBERS) $(HUNGRY) $(BENCHES): $(
 # What these call for memory, they answer themselves.
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup vasprintf __vasprintf_chk
 # What this one asks to fail, fails.
-$(BUILD)/tests/test_outbox: MORE_LIBS = -Wl$(comma)--wrap=fsync$(comma)--wrap=rename$(comma)--wrap=renameat2
+$(BUILD)/tests/test_outbox: MORE_LIBS = -Wl$(comma)--wrap=fsync$(comma)--wrap=rename$(comma)--wrap=renameat2$(comma)--wrap=open64$(comma)--wrap=lstat64
 $(filter $(BUILD)/tests/test_allocations_%,$(UNITS)) $(HUNGRY): MORE_LIBS = $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
 
 $(CAMERA): $(CAMERA_O)

@@ -20,6 +20,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/text.h"
 #include "service/outbox_mount.h"
+#include "service/outbox_name.h"
 
 #define NAMES_MAX     100 /* NAME+1 ... */
 #define STOP_WAIT_S   2
@@ -39,15 +40,6 @@ struct task {
     struct pf_error err;
 };
 
-/* A path that was taken, but not durably, and could not be given back; or that may have been taken: nobody
- * has answered, and nothing was seen there. */
-struct name {
-    struct name *next;
-    bool taken;                 /* it was */
-    struct pf_identity sidecar; /* of what may lie there */
-    char path[];
-};
-
 struct pf_outbox {
     char *directory, *tag, *former_tag, *mount_note;
     void (*handler)(const struct pf_outbox_answer *answer, void *context);
@@ -56,7 +48,7 @@ struct pf_outbox {
     int wake_fd;
     pthread_t thread;
     bool running;
-    struct name *unsure; /* the thread's */
+    struct pf_outbox_name *unsure; /* the thread's */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t more;
@@ -187,7 +179,10 @@ static int find(struct pf_outbox *outbox, struct task *task)
         int r = S_ISDIR(st.st_mode) ? is_version(path, task) : 0;
         if (r > 0) {
             task->path = path;
-            return pf_sync_path(outbox->directory, &task->err);
+            r = pf_sync_path(outbox->directory, &task->err);
+            if (!r)
+                pf_outbox_name_forget(&outbox->unsure, path); /* it is told now */
+            return r;
         }
         free(path);
         if (r < 0)
@@ -230,94 +225,6 @@ static int discard(struct pf_outbox *outbox, struct task *task)
                       : pf_fail(&task->err, ENOMEM, "out of memory");
 }
 
-static struct name **find_unsure(struct pf_outbox *outbox, const char *path)
-{
-    struct name **at = &outbox->unsure;
-    while (*at && strcmp((*at)->path, path) != 0)
-        at = &(*at)->next;
-    return at;
-}
-
-static void forget_unsure(struct name **at)
-{
-    struct name *name = *at;
-    *at = name->next;
-    free(name);
-}
-
-static void remember_unsure(struct pf_outbox *outbox, const char *path, bool taken,
-                            const struct pf_identity *sidecar)
-{
-    struct name *name = malloc(sizeof(*name) + strlen(path) + 1);
-    if (!name)
-        return;
-    memcpy(name->path, path, strlen(path) + 1);
-    name->taken = taken;
-    name->sidecar = *sidecar;
-    name->next = outbox->unsure;
-    outbox->unsure = name;
-}
-
-/* stack.json is written last: whatever has happened to the directory, what is published has one. Its content
- * tells this attempt from all others. */
-static int identify(const char *directory, struct pf_identity *ret, struct pf_error *err)
-{
-    char *path = pf_path_join(directory, "stack.json");
-    if (!path)
-        return pf_fail(err, ENOMEM, "out of memory");
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    int r = fd < 0 || fstat(fd, &st) < 0 ? pf_fail_errno(err, errno, "%s", path) : 0;
-    if (!r)
-        r = S_ISREG(st.st_mode) ? pf_identity_of_fd(fd, ret, err)
-                                : pf_fail(err, EINVAL, "%s is no file", path);
-    if (fd >= 0)
-        close(fd);
-    free(path);
-    return r;
-}
-
-static bool holds(const char *directory, const struct pf_identity *sidecar)
-{
-    struct pf_identity there;
-    return identify(directory, &there, NULL) == 0 && !strcmp(there.text, sidecar->text);
-}
-
-/* Nobody has been told of what an earlier attempt may have left under this name. */
-static int clear_unsure(struct pf_outbox *outbox, const char *path, struct pf_error *err)
-{
-    struct name **unsure = find_unsure(outbox, path);
-    if (!*unsure)
-        return 0;
-    (*unsure)->taken = (*unsure)->taken || holds(path, &(*unsure)->sidecar);
-    int r = (*unsure)->taken ? pf_remove_tree(path, err) : 0;
-    if (!r)
-        forget_unsure(unsure);
-    return r;
-}
-
-/* A share may do what it is asked and its answer be lost: what counts is what lies there. Renamed but not made
- * durable, a name is given back, or is remembered where even that fails: or the next attempt would take
- * its own earlier work for a stranger's and publish a second time. */
-static int take_name(struct pf_outbox *outbox, const char *partial, const char *path,
-                     const struct pf_identity *sidecar, struct pf_error *err)
-{
-    int r = clear_unsure(outbox, path, err);
-    if (r < 0)
-        return r;
-    r = pf_rename_new(partial, path, err);
-    if (r < 0 && !holds(path, sidecar)) {
-        if (r != -EEXIST)
-            remember_unsure(outbox, path, false, sidecar);
-        return r;
-    }
-    pf_error_clear(err);
-    r = pf_sync_parent(path, err);
-    if (r < 0 && rename(path, partial) < 0)
-        remember_unsure(outbox, path, true, sidecar);
-    return r;
-}
-
 static int publish(struct pf_outbox *outbox, struct task *task)
 {
     struct pf_identity sidecar;
@@ -325,14 +232,16 @@ static int publish(struct pf_outbox *outbox, struct task *task)
     char *partial = partial_path(outbox, task);
     if (!partial)
         return pf_fail(&task->err, ENOMEM, "out of memory");
-    if (identify(partial, &sidecar, &task->err) < 0 || pf_sync_path(partial, &task->err) < 0)
+    if (pf_outbox_identify(partial, &sidecar, &task->err) < 0 ||
+        pf_sync_path(partial, &task->err) < 0)
         r = -task->err.code;
     for (int attempt = 0; r == -EEXIST && attempt < NAMES_MAX; attempt++) {
         free(task->path);
         task->path = final_path(outbox, task, attempt);
         pf_error_clear(&task->err);
-        r = task->path ? take_name(outbox, partial, task->path, &sidecar, &task->err)
-                       : pf_fail(&task->err, ENOMEM, "out of memory");
+        r = task->path
+                ? pf_outbox_name_take(&outbox->unsure, partial, task->path, &sidecar, &task->err)
+                : pf_fail(&task->err, ENOMEM, "out of memory");
     }
     free(partial);
     return r;
@@ -520,8 +429,7 @@ struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
     free(outbox->tag);
     free(outbox->former_tag);
     free(outbox->mount_note);
-    while (outbox->unsure)
-        forget_unsure(&outbox->unsure);
+    outbox->unsure = pf_outbox_names_free(outbox->unsure);
     free(outbox);
     return NULL;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,39 @@ static int lost_code;
 static const char *lost_to;
 int __real_fsync(int fd), __real_rename(const char *from, const char *to);
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+/* What lies below this path is not seen, nor is that itself, by so many calls; an errno. */
+static const char *unseen;
+static int unseen_code, unseen_calls;
+int __real_open64(const char *path, int flags, ...),
+    __wrap_open64(const char *path, int flags, ...);
+int __real_lstat64(const char *path, struct stat *st);
+int __wrap_lstat64(const char *path, struct stat *st);
 int __wrap_fsync(int fd);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+
+static bool is_unseen(const char *path)
+{
+    size_t length = unseen && unseen_calls > 0 ? strlen(unseen) : 0;
+    if (!length || strncmp(path, unseen, length) != 0 || (path[length] && path[length] != '/'))
+        return false;
+    unseen_calls--;
+    return errno = unseen_code, true;
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return is_unseen(path) ? -1 : __real_open64(path, flags, mode);
+}
+
+int __wrap_lstat64(const char *path, struct stat *st)
+{
+    return is_unseen(path) ? -1 : __real_lstat64(path, st);
+}
 
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
@@ -346,6 +377,91 @@ TEST(outbox_publishes_once_where_an_answer_is_lost)
     CHECK(stat(inner, &st) == 0);
     lost_to = NULL;
 
+    pf_outbox_free(outbox);
+    event_base_free(answers.base);
+    CHECK_EQ(pf_remove_tree(directory, NULL), 0);
+}
+
+/* The first attempt's answer is lost; then what lies there cannot be seen, or is seen late, or the second is lost as well. */
+TEST(outbox_publishes_once_where_a_lost_answer_cannot_be_looked_after)
+{
+    static const struct {
+        int code, calls, r;
+    } cases[] = {
+        {EIO, 1, -EIO},                       /* it cannot be read */
+        {ESTALE, 1, -ESTALE},                 /* nor reached */
+        {EACCES, 1, -EACCES}, {ENOENT, 2, 0}, /* what the client knew before holds once */
+        {ENOENT, 5, -ENOENT},                 /* and until the next attempt */
+        {0, 0, -EIO},                         /* the second fails */
+    };
+    char directory[] = "/tmp/outbox-test-XXXXXX", path[640], again[640], first[640], second[640];
+    struct pf_outbox *outbox = NULL;
+    struct answers answers = {.base = event_base_new()};
+    struct stat st;
+    json_t *frames = json_pack("[s]", "f3");
+    CHECK(mkdtemp(directory));
+    CHECK_EQ(pf_outbox_new(&outbox, answers.base, directory, "tag", "former", NULL, on_answer,
+                           &answers, NULL),
+             0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[] = {(char)('b' + (char)i), '\0'};
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        snprintf(again, sizeof(again), "%s/%s+1", directory, name);
+        snprintf(first, sizeof(first), "%s/.%s-first", directory, name);
+        snprintf(second, sizeof(second), "%s/.%s-second", directory, name);
+        lost_to = first;
+        lost_code = EIO;
+        CHECK_EQ(publish_one(outbox, &answers, name, "f1"), -EIO);
+        CHECK_EQ(lost_code, 0);
+        if (cases[i].code)
+            CHECK_EQ(__real_rename(first, path), 0);
+        else
+            lost_code = EIO;
+        lost_to = second;
+        unseen = path;
+        unseen_code = cases[i].code;
+        unseen_calls = cases[i].calls;
+        CHECK_EQ(publish_one(outbox, &answers, name, "f2"), cases[i].r);
+        CHECK_EQ(unseen_calls, 0);
+        CHECK(stat(again, &st) < 0);
+        if (!cases[i].code)
+            CHECK_EQ(__real_rename(first, path), 0);
+        lost_to = unseen = NULL;
+        if (cases[i].r < 0)
+            CHECK_EQ(publish_one(outbox, &answers, name, "f3"), 0);
+        CHECK_STR(answers.items[0].path, path);
+        CHECK(stat(again, &st) < 0);
+        if (cases[i].r < 0)
+            CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, name, 1, frames), 0);
+    }
+
+    /* What is there is its own, it is told that somebody has it, and it cannot be read. */
+    snprintf(path, sizeof(path), "%s/x", directory);
+    snprintf(again, sizeof(again), "%s/x+1", directory);
+    lost_code = EEXIST;
+    unseen = path;
+    unseen_code = EIO;
+    unseen_calls = 1;
+    CHECK_EQ(publish_one(outbox, &answers, "x", "f1"), -EIO);
+    CHECK(strstr(answers.items[0].text, path));
+    CHECK_EQ(publish_one(outbox, &answers, "x", "f2"), 0);
+    CHECK_STR(answers.items[0].path, path);
+    CHECK(stat(again, &st) < 0);
+
+    /* An attempt that is found and told of is not taken away. */
+    snprintf(path, sizeof(path), "%s/y", directory);
+    snprintf(again, sizeof(again), "%s/y+1", directory);
+    snprintf(first, sizeof(first), "%s/.y-first", directory);
+    lost_to = first;
+    lost_code = EIO;
+    CHECK_EQ(publish_one(outbox, &answers, "y", "f3"), -EIO);
+    CHECK_EQ(__real_rename(first, path), 0);
+    lost_to = NULL;
+    CHECK_EQ(ask(outbox, &answers, PF_OUTBOX_FIND, "y", 1, frames), 0);
+    CHECK_EQ(publish_one(outbox, &answers, "y", "f2"), 0);
+    CHECK_STR(answers.items[0].path, again);
+
+    json_decref(frames);
     pf_outbox_free(outbox);
     event_base_free(answers.base);
     CHECK_EQ(pf_remove_tree(directory, NULL), 0);
