@@ -18,7 +18,7 @@
 #   stop NAME [SIGNAL]            sends SIGTERM (or SIGNAL), waits, its status in $stopped
 #   at_end COMMAND...             run when the test has ended, last one first
 #
-# Time limit of a file: 240 s; another one by a line "# time limit: SECONDS" in it.
+# Time limit of a file: 240 s; another one by a line "# time limit: SECONDS[, with TORTURE SECONDS]" in it.
 
 ROOT=$(cd "${BASH_SOURCE%/*}/../.." && pwd)
 BUILD=${BUILD:-build}

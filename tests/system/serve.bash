@@ -128,18 +128,46 @@ await_ahead()
     log_lacks ' complete: '
 }
 
-# memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group
+# memory_group MIB: a cgroup (version 1 or 2) with that limit, its directory in $group. Nothing of it goes to
+# swap; where that cannot be had and there is swap, the kernel kills nothing, and the test is skipped.
 memory_group()
 {
     local root
     for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
         group=$root/parfocal-test-$$
         mkdir "$group" 2>/dev/null || continue
-        at_end "stop service KILL; until rmdir $group 2>/dev/null; do sleep 0.1; done"
-        echo $(($1 << 20)) >"$group/memory.limit_in_bytes" 2>/dev/null && return
-        echo $(($1 << 20)) >"$group/memory.max" 2>/dev/null && return
+        at_end "stop service KILL; remove_group $group"
+        if put $(($1 << 20)) "$group/memory.limit_in_bytes"; then
+            put $(($1 << 20)) "$group/memory.memsw.limit_in_bytes" || no_swap
+            return
+        elif put $(($1 << 20)) "$group/memory.max"; then
+            put 0 "$group/memory.swap.max" || no_swap
+            return
+        fi
     done
     return 1
+}
+
+put() # VALUE FILE
+{
+    [ -e "$2" ] && echo "$1" 2>/dev/null >"$2"
+}
+
+no_swap()
+{
+    [ "$(wc -l </proc/swaps)" -le 1 ] || skip "a memory group cannot be kept out of swap here"
+}
+
+# With all that is still in it, in sessions of its own or not.
+remove_group() # DIRECTORY
+{
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        grep -x '[1-9][0-9]*' "$1/cgroup.procs" 2>/dev/null | xargs -r kill -KILL 2>/dev/null
+        rmdir "$1" 2>/dev/null && return
+        sleep 0.1
+    done
+    echo "the memory group $1 stays"
 }
 
 # in_group COMMAND...: makes $T/in_group, a program that is that command in the memory group

@@ -1,5 +1,7 @@
-# What the torture tests judge by: the table that a run leaves, and the syncs in a trace.
+# What the torture tests judge by: the table that a run leaves, and the syncs in a trace; and that nothing stays
+# of one that is ended in its middle.
 . "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/serve.bash"
 
 OLD='# Title
 
@@ -95,4 +97,23 @@ T
     printf '%s\n' '/x/outbox/A: the sync of /x/outbox/.A.t.partial/stack.jpg had failed' \
         '/x/outbox/B: its name is not durable' '/x/outbox/C: its name is not durable' | diff - out
     awk -f "$ROOT/tests/torture/syncs.awk" whole published | grep -c . | grep -qx 1 || fail 'the last sync is not seen'
+}
+
+# As the one that eats the memory is where the test is ended before it gives it back.
+test_a_memory_group_goes_with_all_that_is_in_it()
+{
+    [ "$(id -u)" -eq 0 ] || skip "needs root for a memory group"
+    local group pid
+    memory_group 100 || skip "no cgroup with a memory limit can be made here"
+    start service true # that memory_group ends
+    in_group sleep 1000
+    setsid "$T/in_group" &
+    pid=$!
+    wait_for 10 grep -qx "$pid" "$group/cgroup.procs"
+    (
+        ends=("${ends[@]}") started_all=()
+        end_test
+    )
+    [ ! -e "$group" ] || fail 'the group is still there'
+    ! kill -0 "$pid" 2>/dev/null || [ "$(ps -o stat= -p "$pid")" = Z ] || fail 'what was in it still runs'
 }

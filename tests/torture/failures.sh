@@ -2,7 +2,7 @@
 # the other, at a random moment it begins and after a while it ends, and when all is done nothing is lost and
 # nothing stacked twice. Time to recover is from its end to the first stack published after it. (What is said
 # and done meanwhile, tests/system has: rows.sh, serve_trouble.sh, serve_kill.sh, hooks.sh, camera_serve.sh.)
-# time limit: 5000
+# time limit: 900, with TORTURE 5000
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"

@@ -1,6 +1,6 @@
 # Power loss: the file system that holds the inbox, the state directory and the outbox is ended at random
 # moments, and nothing that it has not on disk is there afterwards.
-# time limit: 3000
+# time limit: 480, with TORTURE 3000
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"

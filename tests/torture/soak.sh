@@ -2,7 +2,7 @@
 # random moments; most stops are short, some are longer than what the process may be silent. In the second half
 # the service itself is only stopped, in the last quarter nobody is killed: over the second half of the service
 # and that quarter of its children memory and descriptors must be flat, in one process each.
-# time limit: 2700
+# time limit: 480, with TORTURE 2700
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"

@@ -1,6 +1,6 @@
 # Every n-th system call of the service's processes fails, kind by kind: what it has promised holds, it
 # never takes for published what is not whole, and undisturbed it ends all its work.
-# time limit: 6000
+# time limit: 480, with TORTURE 6000
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
 . "${BASH_SOURCE%/*}/torture.bash"
