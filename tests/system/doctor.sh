@@ -5,6 +5,14 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/broker.bash"
 
+# What mends is run, but nothing is installed: apt-get in $T/no-packages only records what it is asked for.
+no_packages()
+{
+    mkdir -p no-packages
+    printf '#!/bin/sh\necho "apt-get $*" >>%s/asked-for\n' "$T" >no-packages/apt-get
+    chmod +x no-packages/apt-get
+}
+
 # staged SCRIPT [OPTIONS...]: the doctor in a namespace in which the script has run; its words are in out. With
 # mend=CHECK, what it says mends that check is done there, and it looks again: out, the first time in before. With
 # bare=yes only these options are given.
@@ -15,6 +23,7 @@ staged()
     [ "$(id -u)" -eq 0 ] || skip 'needs root for a mount namespace'
     unshare -m bash -c 'mount --make-rprivate / && mount -t tmpfs none /mnt' 2>/dev/null || skip 'no mount namespace can be made'
     rm -f staged
+    no_packages
     [ -n "${bare-}" ] || set -- --outbox "$T/outbox" --state "$T/state" "$@"
     set -- "$PARFOCAL" doctor "$@"
     unshare -m bash -eu -c "mount --make-rprivate /; $script"'
@@ -22,6 +31,7 @@ staged()
         if [ -n "${mend-}" ]; then
             "$@" >"$0/before" || [ $? -eq 1 ]
             remedy=$(grep -aEA1 "^(FAIL|warn)  *$mend " "$0/before" | sed -n "s/^ *-> //p" | head -n 1)
+            PATH=$0/no-packages:$PATH
             eval "$remedy" >"$0/mended" 2>&1 || { cat "$0/mended" >&2; exit 99; }
         fi
         exec "$@"' "$T" "$@" >out 2>err </dev/null || status=$?
@@ -41,6 +51,19 @@ finds()
 remedy_of()
 {
     grep -aEA1 "^(FAIL|warn)  *$1 " out | sed -n 's/^ *-> //p' | head -n 1
+}
+
+# mend CHECK: what is said mends it
+mend()
+{
+    local remedy
+    no_packages
+    remedy=$(remedy_of "$1")
+    [ -n "$remedy" ] || fail "no remedy of $1: $(cat out)"
+    (
+        PATH=$T/no-packages:$PATH
+        eval "$remedy"
+    ) || fail "what mends $1 does not: $remedy"
 }
 
 card='mkdir -p /sys/bus/pci/devices 2>/dev/null || true; mount -t tmpfs none /sys/bus/pci/devices
@@ -177,11 +200,11 @@ test_a_network_mount_under_polling()
     printf '%s\n' '# mine' "source = folder:$T/mnt" 'poll-interval = 3' "outbox = $T/o" "state = $T/s" >"it's.conf"
     expect_status 0 "$PARFOCAL" doctor -c "it's.conf"
     finds warn source 'mnt: readable .*polled every 3 s' "sed -i .*/it'\\\\''s.conf'"
-    eval "$(remedy_of source)"
+    mend source
     grep -qx 'poll_interval = 0.5' "it's.conf" || fail "$(cat "it's.conf")"
     sed -i '/^poll/d' "it's.conf"
     expect_status 0 "$PARFOCAL" doctor "--config=it's.conf"
-    eval "$(remedy_of source)"
+    mend source
     expect_status 0 "$PARFOCAL" doctor -c"it's.conf"
     grep -q '^ok    source .*polled every 0.5 s' out || fail "$(cat out)"
     [ "$(grep -c . "it's.conf")" -eq 5 ] || fail "$(cat "it's.conf")"
@@ -244,6 +267,7 @@ test_the_installed_service_is_looked_at_as_its_user()
     need setfacl
     mend=source staged "$service; mkdir -m 700 /srv/in"
     grep -q '^ok    source .*/srv/in: readable' out || fail "$(cat before out)"
+    grep -qx 'apt-get install -y acl' asked-for || fail 'something was installed'
 }
 
 test_without_systemd_the_configuration_is_found_alone()
@@ -415,11 +439,11 @@ test_what_is_said_of_permissions_mends_them()
     mkdir -m 700 "$odd" "$odd/in" "$odd/out"
     set -- --source "folder:$odd/in" --outbox "$odd/out" --state "$odd/new/state"
     as_somebody "$@"
-    eval "$(remedy_of source | sed 's/^apt-get[^&]*&& //')" # the directory above
+    mend source # the directory above
+    grep -qx 'apt-get install -y acl' asked-for || fail 'what sets it is not had'
     for check in source outbox state; do
         as_somebody "$@"
-        [ -n "$(remedy_of $check)" ] || fail "no remedy of $check: $(cat out)"
-        eval "$(remedy_of $check | sed 's/^apt-get[^&]*&& //')"
+        mend $check
     done
     as_somebody "$@"
     ! grep -E '^(FAIL|warn) .*(source|outbox|state) ' out || fail "$(cat out)"
