@@ -97,7 +97,7 @@ static char *remedy_of_space(const struct pf_report *report, const struct pf_doc
                                  : " | sort -h # or name a directory with more room");
 }
 
-/* Of the state's files the first that may not be written, static; NULL: all may. */
+/* Of the state's files the first that may not be written, static, with errno; NULL: all may. */
 static const char *closed_file(const char *directory, const char *const *names)
 {
     const char *closed = NULL;
@@ -119,9 +119,14 @@ static bool state_is_foreign(struct pf_report *report, const struct pf_doctor_pl
     const char *closed = closed_file(place->at, names);
     if (!closed)
         return false;
-    char *remedy = pf_doctor_own(place, names);
-    pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
-                  "%s: %s belongs to somebody else: %s", place->path, closed, strerror(EACCES));
+    int code = errno;
+    char *remedy = pf_doctor_own(place, names), *path = pf_path_join(place->path, closed);
+    const char *trouble = remedy ? "belongs to somebody else" : "cannot be written";
+    if (!remedy && path)
+        remedy = pf_doctor_command("ls -ld", path, "");
+    pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s: %s %s: %s", place->path,
+                  closed, trouble, strerror(code));
+    free(path);
     free(remedy);
     return true;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/base/file.h"
 #include "config/base/mount.h"
 #include "config/base/text.h"
 #include "service/doctor_report.h"
@@ -195,21 +196,29 @@ char *pf_doctor_let_write(const char *path, const char *part, int code)
     return text;
 }
 
+/* What a link leads to, its maker has chosen, who may be after what is not to be his; a second name of a file
+ * is such a link too. */
+static bool is_somebody_elses(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && st.st_uid != geteuid() &&
+           (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1));
+}
+
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names)
 {
-    char user[128], group[128], *text;
+    char user[128], group[128], *text = NULL;
     own_names(user, group, sizeof(user));
-    text = pf_text("chown %s:%s", user, group);
-    for (; text && *names; names++) {
-        char *at = pf_text("%s/%s", place->at, *names), *path = NULL, *longer = NULL;
-        if (at && access(at, F_OK) == 0 && (path = pf_text("%s/%s", place->path, *names)))
-            longer = pf_doctor_command(text, path, "");
+    for (; *names; names++) {
+        char *at = pf_path_join(place->at, *names), *path = pf_path_join(place->path, *names);
+        /* -h: it may have become a link since. */
+        char *before = text ? text : pf_text("chown -h %s:%s", user, group);
+        if (at && path && before && is_somebody_elses(at))
+            text = pf_doctor_command(before, path, "");
+        if (before != text)
+            free(before);
         free(path);
         free(at);
-        if (longer) {
-            free(text);
-            text = longer;
-        }
     }
     return text;
 }

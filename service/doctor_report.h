@@ -78,7 +78,7 @@ struct pf_doctor_place {
 };
 typedef void pf_doctor_examine(struct pf_report *report, const struct pf_doctor_place *place);
 
-/* Gives this user what is there of these names. */
+/* Gives this user what is there of these names as files and directories of somebody else. NULL: nothing is. */
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names);
 
 /* Runs `examine` in a child, which is the service's user where the report is for that, and takes over its

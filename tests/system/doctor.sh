@@ -463,11 +463,37 @@ test_a_state_that_somebody_else_has_begun()
     chmod 600 "$open"/state/*
     as_somebody --outbox "$open/outbox" --state "$open/state"
     finds FAIL state 'lock belongs to somebody else' \
-        "chown nobody:nogroup '$open/state/lock' '$open/state/journal.sqlite'$"
-    eval "$(remedy_of state)"
+        "chown -h nobody:nogroup '$open/state/lock' '$open/state/journal.sqlite'$"
+    mend state
     as_somebody --outbox "$open/outbox" --state "$open/state"
     ! grep -q '^FAIL  state' out || fail "$(cat out)"
     [ "$(stat -c %U "$open/state/not-ours")" = root ] || fail 'it takes more than its own'
+}
+
+# Its user may put links there, to what is not to be his.
+test_links_in_a_state_are_given_to_nobody()
+{
+    local open
+    open_to_somebody
+    mkdir -m 777 "$open/state" "$open/outbox"
+    for name in one two three; do
+        echo secret >"$open/$name"
+        chmod 600 "$open/$name"
+    done
+    mkdir -m 700 "$open/closed"
+    touch "$open/state/journal.sqlite"
+    chmod 600 "$open/state/journal.sqlite"
+    ln -s "$open/one" "$open/state/lock"
+    ln -s "$open/closed" "$open/state/views"
+    ln "$open/two" "$open/state/journal.sqlite-wal"
+    as_somebody --outbox "$open/outbox" --state "$open/state"
+    finds FAIL state 'lock belongs to somebody else' "chown -h nobody:nogroup '$open/state/journal.sqlite'$"
+    # Nor what has become one since.
+    ln -sf "$open/three" "$open/state/journal.sqlite"
+    mend state
+    [ "$(stat -c %U "$open/one" "$open/two" "$open/three" "$open/closed" | sort -u)" = root ] || fail 'it is given away'
+    as_somebody --outbox "$open/outbox" --state "$open/state"
+    finds FAIL state 'lock cannot be written: Permission denied' "ls -ld '$open/state/lock'$"
 }
 
 test_a_clock_that_is_off()
