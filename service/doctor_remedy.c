@@ -94,8 +94,8 @@ char *pf_doctor_set(const struct pf_report *report, const char *key, const char 
         text = pf_text("--%s=%s", name, value);
     else if (name && there)
         before = pf_text("sed -i -E 's|^\\s*%s\\s*=.*|%s = %s|'", name, key, value);
-    else if (name)
-        before = pf_text("echo '%s = %s' >>", key, value);
+    else if (name) /* its last line may lack its end */
+        before = pf_text("printf '\\n%%s\\n' '%s = %s' >>", key, value);
     if (before)
         text = pf_doctor_command(before, file,
                                  report->service ? " && systemctl restart parfocal" : "");

@@ -186,6 +186,21 @@ test_low_watch_limits()
     finds warn source '61 folders, and this user may watch 100' 'fs.inotify.max_user_watches=1048576'
 }
 
+# A line is added to a configuration as one of its own, whatever the last one ends with.
+test_a_configuration_has_a_line_added()
+{
+    local end
+    for end in '' 'threads = 1' 'threads = 1\n' '# mine' '\n'; do
+        printf "$end" >mine.conf
+        cp mine.conf before.conf
+        staged : -c "$T/mine.conf" --sandbox=no
+        mend sandbox
+        "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "after '$end': $(cat checked mine.conf)"
+        grep -qx 'sandbox = yes' mine.conf || fail "after '$end': $(cat mine.conf)"
+        grep -v '^$' before.conf | diff - <(grep -vx -e 'sandbox = yes' -e '' mine.conf) || fail "after '$end' something else is changed"
+    done
+}
+
 test_a_network_mount_under_polling()
 {
     need bindfs
