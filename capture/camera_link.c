@@ -31,7 +31,7 @@ int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *d
     case GP_ERROR_IO_LOCK:
         if (is_usb &&
             (camera->holder_fd >= 0 ? pf_holder_ask(camera->holder_fd, path, holder, sizeof(holder))
-                                    : pf_holder_find(path, holder, sizeof(holder))))
+                                    : pf_holder_find(path, NULL, holder, sizeof(holder)) > 0))
             return pf_fail(err, EBUSY, "%s: the camera at %s is held by %s", doing, port, holder);
         return pf_fail(err, EBUSY,
                        "%s: the camera at %s is held by another program, which `sudo parfocal "

@@ -71,29 +71,47 @@ static void describe(const char *pid, char *ret, size_t size)
         snprintf(ret, size, "%s (process %s): end it, or take the camera from it", base, pid);
 }
 
-/* A process other than `self`. */
-static bool find(const char *path, pid_t self, char *ret, size_t size)
+/* By its program, which is not what it calls itself. */
+static bool is_ours(const char *pid)
+{
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
+    return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 &&
+           own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+/* A process other than `self`, of ours only if there is no other. */
+static pid_t find(const char *path, pid_t self, bool *ret_ours, char *ret, size_t size)
 {
     struct stat device;
     if (stat(path, &device) < 0)
-        return false;
+        return 0;
     DIR *stream = opendir("/proc");
     struct dirent *entry;
-    bool found = false;
-    while (stream && !found && (entry = readdir(stream)))
-        if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)self &&
-            holds(entry->d_name, path, &device)) {
-            describe(entry->d_name, ret, size);
-            found = true;
-        }
+    pid_t found = 0;
+    bool ours = true;
+    while (stream && ours && (entry = readdir(stream))) {
+        pid_t pid = atoi(entry->d_name);
+        if (!isdigit((unsigned char)entry->d_name[0]) || pid == self ||
+            !holds(entry->d_name, path, &device))
+            continue;
+        ours = is_ours(entry->d_name);
+        if (found && ours)
+            continue;
+        describe(entry->d_name, ret, size);
+        found = pid;
+    }
     if (stream)
         closedir(stream);
+    if (found && ret_ours)
+        *ret_ours = ours;
     return found;
 }
 
-bool pf_holder_find(const char *path, char *ret, size_t size)
+pid_t pf_holder_find(const char *path, bool *ret_ours, char *ret, size_t size)
 {
-    return find(path, getpid(), ret, size);
+    return find(path, getpid(), ret_ours, ret, size);
 }
 
 /* ---- for one that cannot see ---- */
@@ -112,7 +130,7 @@ static _Noreturn void answer(int fd, pid_t asker)
     while (recv(fd, device, sizeof(device), 0) == (ssize_t)sizeof(device)) {
         char path[ASKED_MAX], text[ANSWER_MAX] = "";
         snprintf(path, sizeof(path), DEVICE_FORMAT, device[0], device[1]);
-        find(path, asker, text, sizeof(text));
+        find(path, asker, NULL, text, sizeof(text));
         if (send(fd, text, strlen(text) + 1, MSG_NOSIGNAL) < 0)
             break;
     }

@@ -158,20 +158,18 @@ static void examine_node(struct pf_report *report, const struct pf_doctor_place 
 }
 
 /* What ends it. Of a desktop it is its user's own systemd that starts it again: root asks that one. */
-static void end_holder(const char *holder, char *ret, size_t size)
+static void end_holder(const char *holder, pid_t pid, char *ret, size_t size)
 {
     char path[64];
-    const char *process = strstr(holder, "(process ");
-    int pid = process ? atoi(process + strlen("(process ")) : 0;
     struct stat st;
-    snprintf(path, sizeof(path), "/proc/%d", pid);
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
     const struct passwd *user = geteuid() == 0 && stat(path, &st) == 0 ? getpwuid(st.st_uid) : NULL;
     if (strncmp(holder, "gvfs", 4) != 0)
-        snprintf(ret, size, "kill %d", pid);
+        snprintf(ret, size, "kill %d", (int)pid);
     else if (user && user->pw_uid)
         snprintf(ret, size,
                  "systemctl --user -M %s@ mask --now gvfs-gphoto2-volume-monitor; kill %d",
-                 user->pw_name, pid);
+                 user->pw_name, (int)pid);
     else
         snprintf(ret, size,
                  "systemctl --user mask --now gvfs-gphoto2-volume-monitor; gio mount -s gphoto2");
@@ -184,8 +182,13 @@ static void look_at_camera(struct pf_report *report, const char *device)
              number_of(device, "devnum", 10));
     snprintf(path, sizeof(path), "%s/product", device);
     pf_doctor_first_line(path, product, sizeof(product));
-    if (pf_holder_find(node, holder, sizeof(holder))) {
-        end_holder(holder, remedy, sizeof(remedy));
+    bool ours = false;
+    pid_t pid = pf_holder_find(node, &ours, holder, sizeof(holder));
+    if (ours)
+        pf_report_add(report, PF_FINDING_OK, "camera", NULL,
+                      "%s at %s is in use by parfocal (process %d)", product, node, (int)pid);
+    else if (pid) {
+        end_holder(holder, pid, remedy, sizeof(remedy));
         pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s at %s is held by %s", product,
                       node, holder);
     }

@@ -165,6 +165,30 @@ test_a_camera_held_by_gvfs()
     finds warn camera 'is held by darktable' "kill $(cat holder)"
     kill "$(cat holder)"
     ! grep -q -- '-> .*gvfs' out || fail 'gvfs is blamed'
+    # What it calls itself is no process's number.
+    staged "$camera; (exec -a 'x(process 1)' sleep 60 7<>/dev/bus/usb/001/007) & echo \$! >$T/holder; sleep 0.3"
+    finds warn camera 'is held by x.process 1. ' "kill $(cat holder)$"
+    kill "$(cat holder)"
+    rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
+}
+
+# As the service's capture process does.
+test_a_camera_that_parfocal_itself_uses()
+{
+    need sleep mkfifo
+    mkfifo never
+    local ours="'$PARFOCAL' config check -c '$T/never' 7<>/dev/bus/usb/001/007 & echo \$! >>$T/ours
+        until [ /proc/\$!/exe -ef '$PARFOCAL' ]; do sleep 0.05; done"
+    staged "$camera; $ours"
+    kill "$(cat ours)"
+    grep -Eq "^ok    camera .*001/007 is in use by parfocal .process $(cat ours)." out || fail "$(cat out)"
+    ! grep -q -- '-> .*kill' out || fail 'it is to be ended'
+    # Another program beside it is named.
+    rm ours
+    staged "$camera; $ours; sleep 60 7<>/dev/bus/usb/001/007 & echo \$! >$T/holder
+        until [ /proc/\$!/exe -ef $(command -v sleep) ]; do sleep 0.05; done; $ours"
+    kill $(cat holder ours)
+    finds warn camera 'is held by sleep' "kill $(cat holder)$"
     rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
 }
 

@@ -204,6 +204,7 @@ TEST(quirk_13_the_holder_of_a_device_is_named)
 {
     char path[2 * PATH_MAX], holder[256];
     int ends[2];
+    bool ours = false;
     CHECK(pf_holder_device("usb:001,004", path, sizeof(path)));
     CHECK_STR(path, "/dev/bus/usb/001/004");
     CHECK(!pf_holder_device("usb:", path, sizeof(path)));
@@ -212,7 +213,7 @@ TEST(quirk_13_the_holder_of_a_device_is_named)
     snprintf(path, sizeof(path), "%s/device", test_directory());
     int fd = open(path, O_CREAT | O_RDWR, 0600);
     CHECK(fd >= 0);
-    CHECK(!pf_holder_find(path, holder, sizeof(holder))); /* that is us */
+    CHECK_EQ(pf_holder_find(path, &ours, holder, sizeof(holder)), 0); /* that is us */
     CHECK_EQ(pipe(ends), 0);
     pid_t pid = fork();
     if (!pid) {
@@ -221,11 +222,31 @@ TEST(quirk_13_the_holder_of_a_device_is_named)
         _exit(read(ends[0], &byte, 1) != 0);
     }
     close(fd);
-    CHECK(pf_holder_find(path, holder, sizeof(holder)));
+    CHECK_EQ(pf_holder_find(path, &ours, holder, sizeof(holder)), pid);
+    CHECK(ours);
     char number[32];
     snprintf(number, sizeof(number), "process %d", (int)pid);
     CHECK(strstr(holder, number));
     CHECK(strstr(holder, "test_card"));
+    close(ends[1]);
+    waitpid(pid, NULL, 0);
+
+    /* Another program, whatever it calls itself. */
+    CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+    pid = fork();
+    if (!pid) {
+        if (dup2(ends[0], STDIN_FILENO) == 0 && open(path, O_RDWR) >= 0)
+            execlp("cat", "test_card (process 1)", NULL);
+        _exit(1);
+    }
+    close(ends[0]);
+    bool found = false;
+    for (int i = 0; i < 1000 && !(found && !ours); i++) {
+        found = pf_holder_find(path, &ours, holder, sizeof(holder)) == pid;
+        usleep(10000);
+    }
+    CHECK(found && !ours);
+    CHECK(!strncmp(holder, "test_card (process 1) (process ", 31));
     close(ends[1]);
     waitpid(pid, NULL, 0);
 }
