@@ -150,7 +150,8 @@ static void examine_node(struct pf_report *report, const struct pf_doctor_place 
         return;
     /* What the rule of udev (60-parfocal.rules) has given it to. */
     snprintf(remedy, sizeof(remedy),
-             "adduser %s plugdev && udevadm control --reload && udevadm trigger -c add%s",
+             "adduser %s plugdev && udevadm control --reload && "
+             "udevadm trigger --subsystem-match=usb --action=change%s",
              user ? user->pw_name : "USER",
              report->service ? " && systemctl restart parfocal" : " # and log in again");
     pf_report_add(report, PF_FINDING_WARN, "camera", remedy, "%s: %s may not use it", place->path,
