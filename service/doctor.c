@@ -103,13 +103,18 @@ static int print_report(const struct pf_report *report, bool as_json)
 struct subject {
     const char *file;                        /* NULL: options alone */
     const struct pf_doctor_service *service; /* NULL: it is not that one's */
-    char *real; /* behind `file`: the service's relative paths begin in its own directory */
+    char *real;         /* behind `file`: the service's relative paths begin in its own directory */
+    const char *closed; /* the installed one, which this user may not read; NULL: it may */
 };
 
 static void introduce(struct pf_report *report, const struct subject *subject)
 {
     const char *user = subject->service ? pf_doctor_service_user(subject->service) : NULL;
-    if (subject->service && !user)
+    if (subject->closed)
+        pf_report_add(report, PF_FINDING_WARN, "parfocal", "sudo parfocal doctor",
+                      "version %s, as this user and with the defaults, not as %s has it: %s",
+                      pf_version(), subject->closed, strerror(EACCES));
+    else if (subject->service && !user)
         pf_report_add(report, PF_FINDING_FAIL, "parfocal", "systemd-sysusers",
                       "version %s, the service of %s: its user is not there", pf_version(),
                       subject->file);
@@ -160,13 +165,19 @@ static int choose_subject(struct subject *ret, struct pf_settings *settings,
                           struct pf_error *err)
 {
     const char *installed = service ? pf_doctor_service_file(service) : INSTALLED;
-    if (bare && access(installed, F_OK) == 0) {
+    const char *closed = NULL;
+    if (bare && (access(installed, F_OK) == 0 || errno == EACCES)) {
         int r = pf_settings_read(settings, installed, err);
-        if (r < 0)
+        if (r == -EACCES && geteuid() != 0) {
+            pf_error_clear(err);
+            closed = installed;
+        } else if (r < 0)
             return r;
-        file = installed;
+        else
+            file = installed;
     }
-    *ret = (struct subject){.file = file, .real = file ? realpath(file, NULL) : NULL};
+    *ret = (struct subject){
+        .file = file, .real = file ? realpath(file, NULL) : NULL, .closed = closed};
     if (ret->real)
         ret->file = ret->real;
     if (service && file && is_same_file(file, installed))

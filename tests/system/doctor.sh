@@ -344,6 +344,23 @@ test_somebody_else_is_told_to_ask_as_root()
     finds warn parfocal 'as this user, and not as the service' 'sudo parfocal doctor'
 }
 
+# Nor need they be able to read what it is configured with.
+test_somebody_who_may_not_read_the_configuration()
+{
+    need setpriv
+    installed 'source = folder:/srv/in'
+    local somebody="cp -r $T/bin /srv; PATH=/srv/bin:\$PATH; set -- setpriv --reuid 65534 --regid 65534 --clear-groups \"\$@\""
+    chmod 640 etc/parfocal.conf
+    staged "$service; mkdir /srv/in; $somebody"
+    finds warn parfocal 'with the defaults, not as /etc/parfocal.conf has it: Permission denied' 'sudo parfocal doctor$'
+    grep -q '^ok    clock ' out || grep -q '^warn  clock ' out || fail "$(cat out)"
+    # Whoever names it is told.
+    status=0
+    unshare -m sh -c 'mount --bind "$0/etc" /etc; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$1" doctor -c /etc/parfocal.conf' \
+        "$T" "$PARFOCAL" >out 2>err || status=$?
+    [ $status -eq 2 ] && grep -q 'parfocal.conf: Permission denied' err || fail "status $status: $(cat err)"
+}
+
 test_what_the_unit_hides_is_named_with_what_opens_it()
 {
     local check
