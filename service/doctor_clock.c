@@ -44,18 +44,44 @@ static time_t recorded(const char *state)
 }
 
 struct keeper {
+    const char *unit;
     const char *process; /* as in /proc/PID/comm, which has 15 bytes of it */
     const char *ask;     /* what says how far it is */
 };
 
+/* The time-daemon packages of Debian: each takes the place of the one before. */
 static const struct keeper keepers[] = {
-    {"systemd-timesyncd", "timedatectl timesync-status"},
-    {"chronyd", "chronyc tracking"},
-    {"ntpd", "ntpq -p"},
+    {"systemd-timesyncd", "systemd-timesyncd", "timedatectl timesync-status"},
+    {"chrony", "chronyd", "chronyc tracking"},
+    {"openntpd", "ntpd", "ntpctl -s all"},
+    {"ntpsec", "ntpd", "ntpq -p"},
+    {"ntp", "ntpd", "ntpq -p"},
 };
+enum { KEEPERS = sizeof(keepers) / sizeof(*keepers) };
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static bool is_installed(const struct keeper *keeper)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/lib/systemd/system/%s.service", keeper->unit);
+    return is_there(path);
+}
+
+/* Running or not; NULL: none is. */
+static const struct keeper *find_installed(void)
+{
+    for (int i = 0; i < KEEPERS; i++)
+        if (is_installed(&keepers[i]))
+            return &keepers[i];
+    return NULL;
+}
 
 /* NULL: none runs. */
-static const struct keeper *find_keeper(void)
+static const struct keeper *find_running(void)
 {
     const struct keeper *found = NULL;
     DIR *stream = opendir("/proc");
@@ -66,7 +92,7 @@ static const struct keeper *find_keeper(void)
         if (!isdigit((unsigned char)entry->d_name[0]) ||
             !pf_doctor_first_line(path, name, sizeof(name)))
             continue;
-        for (size_t i = 0; i < sizeof(keepers) / sizeof(*keepers); i++)
+        for (int i = 0; i < KEEPERS && !(found && is_installed(found)); i++)
             if (strncmp(name, keepers[i].process, 15) == 0)
                 found = &keepers[i];
     }
@@ -75,23 +101,40 @@ static const struct keeper *find_keeper(void)
     return found;
 }
 
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
 /* Elsewhere the clock is that of the machine around the container, and what keeps it is not to be seen. */
 static bool is_ours_to_keep(void)
 {
     return is_there("/run/systemd/system") && !is_there("/run/systemd/container");
 }
 
-static bool has_battery(void)
+/* The machine has a clock of its own, which has run while it was off: one without a battery begins at some day in
+ * the past. It may have the time of the place. */
+static bool has_own_clock(time_t now)
 {
-    glob_t found = {0};
-    bool there = glob("/sys/class/rtc/rtc*", 0, NULL, &found) == 0;
-    globfree(&found);
-    return there;
+    glob_t clocks = {0};
+    bool found = false;
+    glob("/sys/class/rtc/rtc*/since_epoch", 0, NULL, &clocks);
+    for (size_t i = 0; !found && i < clocks.gl_pathc; i++) {
+        char line[32];
+        found = pf_doctor_first_line(clocks.gl_pathv[i], line, sizeof(line)) &&
+                llabs(atoll(line) - (long long)now) < SLACK_BUILT_S;
+    }
+    globfree(&clocks);
+    return found;
+}
+
+/* How far it is, or what starts the one that is there. Another one would take its place. */
+static void say_remedy(const struct keeper *running, char *ret, size_t size)
+{
+    const struct keeper *installed = find_installed();
+    if (running)
+        snprintf(ret, size, "%s", running->ask);
+    else if (installed)
+        snprintf(ret, size, "systemctl enable --now %s", installed->unit);
+    else
+        snprintf(ret, size,
+                 "apt-get install -y --no-remove systemd-timesyncd && "
+                 "timedatectl set-ntp true");
 }
 
 static void say_time(char *ret, size_t size, time_t when)
@@ -103,17 +146,13 @@ static void say_time(char *ret, size_t size, time_t when)
 
 static void examine_clock(struct pf_report *report, const struct pf_doctor_place *place)
 {
-    char text[64], other[64];
+    char text[64], other[64], remedy[128];
     struct timex state = {0};
     time_t now = time(NULL), newest = recorded(place->path);
-    const struct keeper *keeper = find_keeper();
+    const struct keeper *keeper = find_running();
     bool kept = (adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC)) ||
                 is_there("/run/systemd/timesync/synchronized");
-    const char *remedy = "apt-get install -y systemd-timesyncd && timedatectl set-ntp true";
-    if (keeper)
-        remedy = keeper->ask;
-    else if (is_there("/lib/systemd/systemd-timesyncd") || is_there("/usr/sbin/chronyd"))
-        remedy = "timedatectl set-ntp true";
+    say_remedy(keeper, remedy, sizeof(remedy));
     say_time(text, sizeof(text), now);
     if (now < built() - SLACK_BUILT_S || now > built() + FIFTY_YEARS_S) {
         say_time(other, sizeof(other), built());
@@ -131,11 +170,15 @@ static void examine_clock(struct pf_report *report, const struct pf_doctor_place
                       "%s; nothing in this system keeps it right: in a container that is for the "
                       "machine around it",
                       text);
+    else if (has_own_clock(now)) /* as without a network */
+        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s, by the machine's own clock%s%s%s",
+                      text, keeper ? "; " : "", keeper ? keeper->process : "",
+                      keeper ? " has not set it" : "");
     else
         pf_report_add(report, PF_FINDING_WARN, "clock", remedy, "%s; %s%s%s", text,
                       keeper ? keeper->process : "nothing in this system keeps it right",
                       keeper ? " runs, and has not set it" : "",
-                      has_battery() ? "" : ", and no other clock ran while the machine was off");
+                      ", and no other clock ran while the machine was off");
 }
 
 void pf_doctor_clock(struct pf_report *report, const struct pf_settings *settings)

@@ -561,12 +561,12 @@ test_a_clock_that_is_off()
     need faketime
     [ -z "$SAN" ] || skip 'faketime and sanitizers both want to be first'
     faketime '2001-01-01' "$PARFOCAL" doctor >out 2>&1 || true
-    finds warn clock "2001-01-01 .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
+    finds warn clock "2001-01-01 .* cannot be right: this program is of 20" 'systemd-timesyncd|systemctl enable --now|timedatectl|chronyc|ntpq|ntpctl'
     # By a few days as well.
     local day
     day=$(date -d "$(sed -n 's/.*this program is of \([-0-9]*\);.*/\1/p' out) 3 days ago" +%F)
     faketime "$day" "$PARFOCAL" doctor >out 2>&1 || true
-    finds warn clock "$day .* cannot be right: this program is of 20" 'timedatectl|chronyc|ntpq'
+    finds warn clock "$day .* cannot be right: this program is of 20" 'systemd-timesyncd|systemctl enable --now|timedatectl|chronyc|ntpq|ntpctl'
 }
 
 # Behind what was there before: a board without a battery, which goes on from when it was switched off.
@@ -575,7 +575,7 @@ test_a_clock_that_is_behind_the_journal()
     mkdir state
     touch -d '3 hours' state/journal.sqlite
     expect_status 0 "$PARFOCAL" doctor --state "$T/state"
-    finds warn clock ' cannot be right: parfocal has written its journal at 20' 'timedatectl|chronyc|ntpq'
+    finds warn clock ' cannot be right: parfocal has written its journal at 20' 'systemd-timesyncd|systemctl enable --now|timedatectl|chronyc|ntpq|ntpctl'
     touch -d '3 hours ago' state/journal.sqlite
     expect_status 0 "$PARFOCAL" doctor --state "$T/state"
     ! grep -a '^warn  clock .*cannot be right' out || fail 'it is taken for wrong'
@@ -584,14 +584,41 @@ test_a_clock_that_is_behind_the_journal()
 test_a_clock_that_nothing_keeps()
 {
     need sleep
-    local booted='mount -t tmpfs none /run; mkdir -p /run/systemd/system'
+    local booted='mount -t tmpfs none /run; mkdir -p /run/systemd/system
+        mount -t tmpfs none /lib/systemd/system; mount -t tmpfs none /sys/class' unit
     staged "$booted"
     ! grep -q '^ok    clock .*kept right by the network' out || skip 'this clock is kept'
-    finds warn clock 'nothing in this system keeps it right|has not set it' 'timedatectl|chronyc|ntpq'
+    ! grep -q '^warn  clock .*has not set it' out || skip 'something is at it here'
+    finds warn clock 'nothing in this system keeps it right, and no other clock ran' \
+        'apt-get install -y --no-remove systemd-timesyncd && timedatectl set-ntp true'
+    # One that is there is started, for another one would take its place.
+    for unit in systemd-timesyncd chrony openntpd ntpsec; do
+        staged "$booted; touch /lib/systemd/system/$unit.service"
+        finds warn clock 'nothing in this system keeps it right' "systemctl enable --now $unit$"
+    done
+    # A battery keeps one without a network, be it in the time of the place; an empty one does not.
+    local own='mkdir -p /sys/class/rtc/rtc0; echo $(($(date +%s) - 7200)) >/sys/class/rtc/rtc0/since_epoch'
+    staged "$booted; $own"
+    grep -q '^ok    clock .*by the machine.s own clock' out || fail "$(cat out)"
+    staged "$booted; $own; echo 0 >/sys/class/rtc/rtc0/since_epoch"
+    finds warn clock 'nothing in this system keeps it right, and no other clock ran' 'systemd-timesyncd'
     cp "$(command -v sleep)" chronyd
-    staged "$booted; $T/chronyd 60 & echo \$! >$T/keeper; sleep 0.3"
-    kill "$(cat keeper)"
+    start keeper ./chronyd 60
+    wait_for 10 grep -qx chronyd "/proc/$started/comm"
+    staged "$booted; $own"
+    grep -q '^ok    clock .*own clock; chronyd has not set it' out || fail "$(cat out)"
+    staged "$booted"
+    stop keeper
     finds warn clock 'chronyd runs, and has not set it' 'chronyc tracking'
+    # There are two of this name.
+    cp chronyd ntpd
+    start keeper ./ntpd 60
+    wait_for 10 grep -qx ntpd "/proc/$started/comm"
+    for unit in ntpsec openntpd; do
+        staged "$booted; touch /lib/systemd/system/$unit.service"
+        finds warn clock 'ntpd runs, and has not set it' "$([ $unit = ntpsec ] && echo 'ntpq -p' || echo 'ntpctl -s all')$"
+    done
+    stop keeper
     # What timesyncd leaves once it has set it.
     staged "$booted; mkdir /run/systemd/timesync; touch /run/systemd/timesync/synchronized"
     grep -q '^ok    clock .*kept right by the network' out || fail "$(cat out)"
