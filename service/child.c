@@ -186,6 +186,20 @@ int pf_child_add_argument(struct pf_child *child, const char *argument)
     return 0;
 }
 
+void pf_child_remove_argument(struct pf_child *child, const char *argument)
+{
+    size_t count = 0;
+    while (child->argv[count])
+        count++;
+    size_t last = count;
+    while (last && strcmp(child->argv[last - 1], argument) != 0)
+        last--;
+    if (!last)
+        return;
+    free(child->argv[last - 1]);
+    memmove(&child->argv[last - 1], &child->argv[last], (count - last + 1) * sizeof(*child->argv));
+}
+
 void pf_child_set_minor(struct pf_child *child)
 {
     child->minor = true;
@@ -297,6 +311,7 @@ void pf_child_start(struct pf_child *child)
     if (child->stopping || child->pid)
         return;
     event_del(child->retry);
+    child->by_signal = child->from_outside = false; /* one that cannot be started has none of it */
     if (spawn(child, &err) < 0)
         ended(child, err.text);
     else

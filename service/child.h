@@ -43,6 +43,8 @@ int pf_child_new(struct pf_child **ret, struct event_base *base, const char *con
 
 /* One argument more, from the next start on. -ENOMEM. */
 int pf_child_add_argument(struct pf_child *child, const char *argument);
+/* The last one that is equal goes again, from the next start on. */
+void pf_child_remove_argument(struct pf_child *child, const char *argument);
 
 /* It can be spared: it gives way to others (nice(2)), and goes before them when memory runs out. From the next
  * start on. */

@@ -94,12 +94,12 @@ struct pf_job {
     enum pf_job_stage stage;
     char *key;
     int openings;
-    int failures;          /* times the worker died or gave up in opening or finishing it */
-    int spared;            /* times that was taken for the GPU's doing */
-    bool no_gpu;           /* the GPU has no room for it: the processor does it */
-    bool no_room;          /* it waits until there is room for its pictures */
-    int64_t no_room_ms;    /* since when that is tried without success; 0 */
-    int64_t backoff_ms;    /* last pause after a failure */
+    int failures;       /* times the worker died or gave up in opening or finishing it */
+    int spared;         /* times that was taken for the GPU's doing */
+    bool no_gpu;        /* the processor does it: the GPU has no room for it, or is not to blame */
+    bool no_room;       /* it waits until there is room for its pictures */
+    int64_t no_room_ms; /* since when that is tried without success; 0 */
+    int64_t backoff_ms; /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
     bool preview_wanted, preview_asked;
     bool no_preview;      /* one took the worker down */

@@ -299,9 +299,9 @@ static void on_changed(void *context)
     scheduler->handlers.worker(scheduler->context);
 }
 
-static void on_ended(const char *why, bool on_gpu, void *context)
+static bool on_ended(const char *why, enum pf_worker_end end, void *context)
 {
-    pf_setback_died(context, why, on_gpu);
+    return pf_setback_died(context, why, end);
 }
 
 /* ---- for the owner ---- */

@@ -31,8 +31,8 @@ void pf_setback_over(struct pf_scheduler *scheduler, struct pf_job *job,
                      struct pf_job_frame *frame);
 /* The worker could not do something for the job: its `failed` event. */
 void pf_setback_failed(struct pf_scheduler *scheduler, struct pf_job *job, const json_t *event);
-/* The worker has died, or (why NULL) was ended by something that no job has to do with. on_gpu: its GPU
- * may be to blame. */
-void pf_setback_died(struct pf_scheduler *scheduler, const char *why, bool on_gpu);
+/* The worker has died, or (why NULL) was ended by something that no job has to do with. Returns as its
+ * handler `ended` does. */
+bool pf_setback_died(struct pf_scheduler *scheduler, const char *why, enum pf_worker_end end);
 
 #endif

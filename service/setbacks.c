@@ -205,10 +205,21 @@ static void be_careful(struct pf_scheduler *scheduler)
                                   job->frames[i].step != PF_STEP_WAITING;
 }
 
+/* A job for which the GPU was blamed takes the worker down without one as well: it is the job's doing. The
+ * processor does the rest of it, so that what the GPU may do next is not laid to it. */
+static void clear_gpu(struct pf_scheduler *scheduler, struct pf_job *job, enum pf_worker_end end)
+{
+    if (end != PF_END_WITHOUT_GPU || !job->spared)
+        return;
+    job->spared = SPARED_MAX;
+    job->no_gpu = true;
+    pf_worker_clear_gpu(scheduler->worker);
+}
+
 /* The one that the worker was at when it died is to blame. Where it was at several nobody is: to guess
  * would condemn frames that came while another burst was being finished. The replay tells. A GPU is to blame
  * first: if it goes on without, it was; with the same job again and again, it was not. */
-void pf_setback_died(struct pf_scheduler *scheduler, const char *why, bool on_gpu)
+bool pf_setback_died(struct pf_scheduler *scheduler, const char *why, enum pf_worker_end end)
 {
     char reason[200];
     struct pf_suspects suspects = pf_jobs_suspects(scheduler->jobs);
@@ -220,21 +231,26 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why, bool on_gp
     if (why)
         be_careful(scheduler);
     replay(scheduler, why != NULL);
-    if (!why)
-        return;
+    if (!why || !job)
+        return true;
     if (suspects.count > 1) {
         pf_log_warning("it was at %zu things: they are done again one by one, to find the one that "
                        "takes it down",
                        suspects.count);
-    } else if (job && on_gpu && job->spared < SPARED_MAX) {
+        return true;
+    }
+    if (end == PF_END_WITH_GPU && job->spared < SPARED_MAX) {
         job->spared++;
         pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
                      "burst %s: it is replayed, and not blamed for what the GPU may have done",
                      job->name);
-    } else if (suspects.frame) {
+        return true;
+    }
+    clear_gpu(scheduler, job, end);
+    if (suspects.frame) {
         snprintf(reason, sizeof(reason), "the worker died while decoding it: %s", why);
         blame(scheduler, job, suspects.frame, reason);
-    } else if (job && finishing) {
+    } else if (finishing) {
         snprintf(reason, sizeof(reason), "the worker died while finishing the stack: %s", why);
         count_failure(scheduler, job, reason);
     } else if (ahead) {
@@ -242,9 +258,10 @@ void pf_setback_died(struct pf_scheduler *scheduler, const char *why, bool on_gp
                      "burst %s: the worker died while writing it ahead: it is written when it is "
                      "complete",
                      job->name);
-    } else if (job) {
+    } else {
         job->no_preview = true;
         pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
                      "burst %s: the worker died at its preview: there will be no other", job->name);
     }
+    return false;
 }

@@ -279,6 +279,8 @@ static void on_worker(void *context)
             service->troubles, true, "gpu", NULL,
             "the GPU has failed: the processor does the work until the service is started "
             "anew");
+    else
+        pf_trouble_off(service->troubles, "gpu");
     pf_events_publish(service->events, "worker", json_pack("{s:o}", "worker", worker));
 }
 

@@ -12,7 +12,8 @@
 #include "service/child.h"
 #include "service/timer.h"
 
-#define LOSSES_MAX 2 /* times the GPU may fail before the processor takes over */
+#define LOSSES_MAX  2 /* times the GPU may fail before the processor takes over */
+#define WITHOUT_GPU "--device=cpu"
 
 struct pf_worker {
     const struct pf_settings *settings;
@@ -159,14 +160,21 @@ static void on_child_batch(void *context)
     worker->handlers.batch(worker->context);
 }
 
-/* A GPU that hangs says nothing, and neither does a driver that crashes; while it is looked for, either. */
-static bool may_be_the_gpus_doing(const struct pf_worker *worker, bool hung)
+/* A GPU that hangs says nothing, and neither does a driver that crashes; while it is looked for, either. Who
+ * kills a worker from outside (the kernel without memory, somebody by hand) is neither. */
+static enum pf_worker_end how_it_ended(const struct pf_worker *worker, bool hung)
 {
     const json_t *facts = worker->facts, *warming = worker->warming;
     const char *device = json_string_value(json_object_get(facts, "device"));
     bool had_one = facts ? device && !strcmp(device, "cuda")
                          : warming && !json_object_get(warming, "iteration");
-    return had_one && (hung || pf_child_ended_by_signal(worker->child));
+    bool crashed =
+        pf_child_ended_by_signal(worker->child) && !pf_child_ended_from_outside(worker->child);
+    if (worker->lost || worker->confined || (!hung && !crashed))
+        return PF_END_PLAIN;
+    if (had_one)
+        return PF_END_WITH_GPU;
+    return device && !strcmp(device, "cpu") ? PF_END_WITHOUT_GPU : PF_END_PLAIN;
 }
 
 /* After a second failure of the GPU the processor does it all. */
@@ -174,18 +182,29 @@ static void count_loss(struct pf_worker *worker)
 {
     if (++worker->losses != LOSSES_MAX)
         return;
-    worker->fell_back = pf_child_add_argument(worker->child, "--device=cpu") == 0;
+    worker->fell_back = pf_child_add_argument(worker->child, WITHOUT_GPU) == 0;
     if (worker->fell_back)
         pf_log_warning("the GPU has failed %d times without a stack between: the processor does "
                        "the work until the service is started anew",
                        LOSSES_MAX);
 }
 
+void pf_worker_clear_gpu(struct pf_worker *worker)
+{
+    worker->losses = 0;
+    if (!worker->fell_back)
+        return;
+    worker->fell_back = false;
+    pf_child_remove_argument(worker->child, WITHOUT_GPU);
+    pf_log_warning("the worker goes down at the same burst without the GPU as well: the GPU is "
+                   "used again");
+}
+
 static void on_child_ended(const char *why, int retry_ms, void *context)
 {
     struct pf_worker *worker = context;
     bool hung = worker->hung, blameless = worker->lost || worker->confined;
-    bool on_gpu = !blameless && may_be_the_gpus_doing(worker, hung);
+    enum pf_worker_end end = how_it_ended(worker, hung);
     worker->ready = worker->hung = false;
     event_del(worker->watchdog);
     if (hung)
@@ -194,16 +213,16 @@ static void on_child_ended(const char *why, int retry_ms, void *context)
     worker->ended = strdup(why);
     worker->retry_at_ms = retry_ms < 0 ? INT64_MAX : pf_monotonic_ms() + retry_ms;
     if (!worker->stopping) {
-        if (!worker->confined) {
+        if (!worker->confined)
             pf_log_error("the worker has ended: %s; a new one starts in %.1f s", why,
                          retry_ms / 1e3);
-            if (on_gpu)
-                pf_log_warning("it was at work with the GPU, which may have caused that: it counts "
-                               "as a failure of the GPU");
-            if (worker->lost || on_gpu)
-                count_loss(worker);
-        }
-        worker->handlers.ended(blameless ? NULL : why, on_gpu, worker->context);
+        bool counts = worker->handlers.ended(blameless ? NULL : why, end, worker->context) &&
+                      end == PF_END_WITH_GPU;
+        if (counts)
+            pf_log_warning("it was at work with the GPU, which may have caused that: it counts "
+                           "as a failure of the GPU");
+        if (counts || (worker->lost && !worker->confined))
+            count_loss(worker);
     }
     worker->lost = worker->confined = false;
     if (!worker->stopping)

@@ -3,8 +3,9 @@
  * Service process, event loop thread; used by the scheduler only, which decides what it is told. This
  * knows its life: what it warms up with, whether it is ready, that it hangs, why it ended, that its GPU
  * failed. A GPU that fails a second time without a stack between is given up: from then on each worker
- * is started without one. A worker that hangs or crashes with a GPU counts as such a failure. A worker that says nothing for `worker_timeout` plus a second for every
- * megapixel in hand while it has work is ended.
+ * is started without one. A worker that hangs or crashes with a GPU counts as such a failure, unless the
+ * scheduler knows better; that one may also take all of it back. A worker that says nothing for
+ * `worker_timeout` plus a second for every megapixel in hand while it has work is ended.
  *
  * It logs the life of the worker.
  */
@@ -19,15 +20,22 @@
 #include "config/base/error.h"
 #include "config/settings.h"
 
+/* What the end of a worker says of the GPU. */
+enum pf_worker_end {
+    PF_END_PLAIN,       /* nothing: it ended of itself, or was killed by another's hand */
+    PF_END_WITH_GPU,    /* it hung or crashed with one, which may be to blame */
+    PF_END_WITHOUT_GPU, /* it hung or crashed on the processor */
+};
+
 /* Handlers may tell it something; they must not free it. */
 struct pf_worker_handlers {
     void (*started)(void *context);                      /* each time */
     void (*message)(const json_t *event, void *context); /* of its work; borrowed */
     void (*batch)(void *context); /* all that is at hand has been delivered */
     /* All that was in it is lost. why: NULL when that is no fault of what it had in hand: its GPU
-     * failed, or it must be started anew to reach a directory. on_gpu: it hung or crashed with a GPU,
-     * which may be to blame as well. */
-    void (*ended)(const char *why, bool on_gpu, void *context);
+     * failed, or it must be started anew to reach a directory. Returns whether the GPU, where it may be
+     * to blame, is. */
+    bool (*ended)(const char *why, enum pf_worker_end end, void *context);
     void (*changed)(void *context); /* pf_worker_facts() */
 };
 
@@ -54,6 +62,10 @@ void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels);
 
 void pf_worker_healthy(struct pf_worker *worker); /* it has done a frame */
 void pf_worker_stacked(struct pf_worker *worker); /* it has done a stack: its GPU works */
+
+/* What has taken it down with a GPU does so without one as well, as its `ended` says: what counted as failures
+ * of the GPU is forgotten, and it is used again from the next start on. */
+void pf_worker_clear_gpu(struct pf_worker *worker);
 
 bool pf_worker_leave(struct pf_worker *worker); /* pf_child_leave() */
 bool pf_worker_running(const struct pf_worker *worker);

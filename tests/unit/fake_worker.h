@@ -12,6 +12,7 @@ struct pf_worker {
     void *context;
     json_t *told; /* array of all commands, in their order */
     size_t read;  /* how many of them the test has looked at */
+    int cleared;  /* how often it was told that its GPU is not to blame */
 };
 
 static struct pf_worker fake;
@@ -66,6 +67,11 @@ void pf_worker_healthy(struct pf_worker *worker)
 void pf_worker_stacked(struct pf_worker *worker)
 {
     (void)worker;
+}
+
+void pf_worker_clear_gpu(struct pf_worker *worker)
+{
+    worker->cleared++;
 }
 
 bool pf_worker_leave(struct pf_worker *worker)
@@ -129,17 +135,19 @@ static inline void fake_fail(const json_t *command, int code, const char *reason
                        "reason", reason));
 }
 
-static inline void fake_end(const char *why, bool on_gpu)
+/* Returns whether the GPU is to blame. */
+static inline bool fake_end(const char *why, enum pf_worker_end end)
 {
-    fake.handlers.ended(why, on_gpu, fake.context);
+    bool gpu = fake.handlers.ended(why, end, fake.context);
     fake.handlers.changed(fake.context);
     fake.handlers.started(fake.context);
     fake.handlers.batch(fake.context);
+    return gpu;
 }
 
 static inline void fake_die(const char *why)
 {
-    fake_end(why, false);
+    fake_end(why, PF_END_PLAIN);
 }
 
 #endif

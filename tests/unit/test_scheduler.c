@@ -255,11 +255,68 @@ TEST(a_frame_that_kills_the_worker_with_a_gpu_is_spared_twice)
         CHECK_STR(next(), "add 2");
         decoding();
         CHECK_STR(next(), death == 1 ? "add 3" : "");
-        fake_end("killed", true);
+        CHECK_EQ(fake_end("killed", PF_END_WITH_GPU), death <= 2);
         CHECK_EQ(attempts_of(find('A')), death <= 2 ? 0 : death - 2);
     }
     CHECK(find('A')->frames[1].excluded);
     CHECK(!find('A')->frames[0].excluded);
+    CHECK_EQ(fake.cleared, 0);
+    end();
+}
+
+/* The worker takes to the processor after the second death, and back to the GPU after the third. */
+TEST(a_frame_that_kills_the_worker_without_a_gpu_as_well_clears_the_gpu)
+{
+    static const enum pf_worker_end ends[] = {PF_END_WITH_GPU, PF_END_WITH_GPU, PF_END_WITHOUT_GPU,
+                                              PF_END_WITH_GPU};
+    begin();
+    settings.retries = 2;
+    job_of('A', 1, 2, false);
+    for (int death = 1; death <= 4; death++) {
+        CHECK_STR(next(), "open A");
+        CHECK_EQ(json_object_get(command, "device") != NULL, death == 4);
+        CHECK_STR(next(), "add 1");
+        decoding();
+        CHECK_STR(next(), death == 1 ? "add 2" : "");
+        CHECK_EQ(fake_end("killed", ends[death - 1]), death <= 2);
+        CHECK_EQ(find('A')->frames[0].attempts, death <= 2 ? 0 : death - 2);
+        CHECK_EQ(fake.cleared, death >= 3);
+    }
+    CHECK(find('A')->frames[0].excluded);
+    end();
+}
+
+/* It was not there when the GPU was blamed, or there was none. */
+TEST(a_frame_that_kills_the_worker_without_a_gpu_alone_clears_none)
+{
+    begin();
+    job_of('A', 1, 2, false);
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 1");
+    CHECK_STR(next(), "add 2");
+    CHECK(fake_end("killed", PF_END_WITH_GPU)); /* at nothing */
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 1");
+    decoding();
+    CHECK(!fake_end("killed", PF_END_WITHOUT_GPU));
+    CHECK_EQ(find('A')->frames[0].attempts, 1);
+    CHECK(fake.cleared == 0 && !find('A')->no_gpu);
+    end();
+}
+
+/* Whoever kills it in between says nothing of the GPU. */
+TEST(a_worker_that_is_killed_by_hand_clears_no_gpu)
+{
+    begin();
+    job_of('A', 1, 2, false);
+    for (int death = 1; death <= 2; death++) {
+        CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        decoding();
+        CHECK_STR(next(), death == 1 ? "add 2" : "");
+        fake_end("killed", death == 1 ? PF_END_WITH_GPU : PF_END_PLAIN);
+    }
+    CHECK(fake.cleared == 0 && !find('A')->no_gpu);
     end();
 }
 

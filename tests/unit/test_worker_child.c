@@ -11,8 +11,8 @@ struct pf_child {
     struct pf_child_handlers handlers;
     void *context;
     int killed;
-    bool by_signal;    /* its last end */
-    char argument[32]; /* that was added last */
+    bool by_signal, from_outside; /* its last end */
+    char argument[32];            /* that was added last */
 };
 
 static struct pf_child fake;
@@ -30,6 +30,12 @@ int pf_child_add_argument(struct pf_child *child, const char *argument)
 {
     snprintf(child->argument, sizeof(child->argument), "%s", argument);
     return 0;
+}
+
+void pf_child_remove_argument(struct pf_child *child, const char *argument)
+{
+    CHECK_STR(child->argument, argument);
+    child->argument[0] = '\0';
 }
 
 struct pf_child *pf_child_free(struct pf_child *child)
@@ -80,6 +86,11 @@ bool pf_child_ended_by_signal(const struct pf_child *child)
     return child->by_signal;
 }
 
+bool pf_child_ended_from_outside(const struct pf_child *child)
+{
+    return child->from_outside;
+}
+
 bool pf_child_leave(struct pf_child *child, const char *whose)
 {
     (void)child, (void)whose;
@@ -101,13 +112,18 @@ static void on_message(const json_t *event, void *context)
     (void)event, (void)context;
 }
 
-static bool blamed, with_gpu; /* what it had in hand, and its GPU */
+static bool blamed;                       /* what it had in hand */
+static enum pf_worker_end how;            /* it has ended */
+static bool not_the_gpu, without_as_well; /* what the owner says to that */
 
-static void on_ended(const char *why, bool on_gpu, void *context)
+static bool on_ended(const char *why, enum pf_worker_end end, void *context)
 {
     (void)context;
     blamed = why != NULL;
-    with_gpu = on_gpu;
+    how = end;
+    if (without_as_well)
+        pf_worker_clear_gpu(worker);
+    return !not_the_gpu;
 }
 
 /* `event` is consumed. */
@@ -223,10 +239,10 @@ TEST(a_worker_that_crashes_with_a_gpu_counts_as_its_failure)
     begin(&settings, 60);
     is_ready_with("cuda");
     ends(false); /* of itself: the GPU has nothing to do with it */
-    CHECK(blamed && !with_gpu);
+    CHECK(blamed && how == PF_END_PLAIN);
     is_ready_with("cuda");
     ends(true);
-    CHECK(blamed && with_gpu);
+    CHECK(blamed && how == PF_END_WITH_GPU);
     check_losses(1, false);
     is_ready_with("cuda");
     pf_worker_stacked(worker); /* it works */
@@ -236,12 +252,63 @@ TEST(a_worker_that_crashes_with_a_gpu_counts_as_its_failure)
     is_ready_with("cuda");
     says("lost");
     ends(false);
-    CHECK(!blamed && !with_gpu);
+    CHECK(!blamed && how == PF_END_PLAIN);
     check_losses(2, true);
     is_ready_with("cpu");
     ends(true);
-    CHECK(blamed && !with_gpu);
+    CHECK(blamed && how == PF_END_WITHOUT_GPU);
     check_losses(2, true);
+    end(&settings);
+}
+
+/* As the kernel does when no memory is left. */
+TEST(a_worker_that_is_killed_from_outside_is_not_the_gpus_doing)
+{
+    struct pf_settings settings;
+    begin(&settings, 60);
+    for (int i = 0; i < 3; i++) {
+        is_ready_with("cuda");
+        fake.from_outside = true;
+        ends(true);
+        CHECK(blamed && how == PF_END_PLAIN);
+    }
+    check_losses(0, false);
+    end(&settings);
+}
+
+TEST(a_crash_that_is_not_the_gpus_doing_does_not_count)
+{
+    struct pf_settings settings;
+    begin(&settings, 60);
+    not_the_gpu = true;
+    for (int i = 0; i < 3; i++) {
+        is_ready_with("cuda");
+        ends(true);
+        check_losses(0, false);
+    }
+    not_the_gpu = false;
+    end(&settings);
+}
+
+TEST(a_gpu_that_is_cleared_is_used_again)
+{
+    struct pf_settings settings;
+    begin(&settings, 60);
+    for (int i = 1; i <= 2; i++) {
+        is_ready_with("cuda");
+        ends(true);
+        check_losses(i, i == 2);
+    }
+    is_ready_with("cpu");
+    without_as_well = true;
+    ends(true);
+    without_as_well = false;
+    check_losses(0, false);
+    for (int i = 1; i <= 2; i++) { /* and has to fail as often as ever */
+        is_ready_with("cuda");
+        ends(true);
+        check_losses(i, i == 2);
+    }
     end(&settings);
 }
 
@@ -255,7 +322,7 @@ TEST(a_worker_that_hangs_with_a_gpu_counts_as_its_failure)
         while (fake.killed < i)
             let_pass(20);
         ends(true);
-        CHECK(with_gpu);
+        CHECK_EQ(how, PF_END_WITH_GPU);
         check_losses(i, i == 2);
         is_ready_with("cuda");
     }
@@ -268,10 +335,10 @@ TEST(a_worker_that_crashes_as_it_warms_up_elastix_is_not_the_gpus_doing)
     struct pf_settings settings;
     begin(&settings, 60);
     ends(true);
-    CHECK(!with_gpu);
+    CHECK_EQ(how, PF_END_PLAIN);
     says_that("warming", json_pack("{s:s, s:i, s:i}", "step", "bspline", "iteration", 3, "of", 9));
     ends(true);
-    CHECK(!with_gpu);
+    CHECK_EQ(how, PF_END_PLAIN);
     check_losses(0, false);
     end(&settings);
 }
