@@ -220,6 +220,7 @@ static void connect(struct pf_camera *camera)
     status_of_link(camera);
     announce(camera);
 }
+    pf_camera_trouble_without_pictures(camera);
 
 /* ---- what the camera says ---- */
 
@@ -328,6 +329,7 @@ static void check(struct pf_camera *camera)
     status_of_link(camera);
 }
 
+    pf_camera_trouble_without_pictures(camera);
 /* In a pause: opened anew, so that the card shows all that it has. */
 static void compare(struct pf_camera *camera)
 {

@@ -146,7 +146,7 @@ static void trouble(struct pf_camera *camera, struct pf_camera_file *file, const
     pf_camera_end_if_confined(camera);
 }
 
-static void trouble_is_over(struct pf_camera *camera)
+static void trouble_is_over(struct pf_camera *camera, const char *how)
 {
     if (camera->spool_trouble[0])
         pf_log_info("%s takes pictures again", camera->spool);
@@ -156,6 +156,12 @@ static void trouble_is_over(struct pf_camera *camera)
 
 static void reject(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
 {
+void pf_camera_trouble_without_pictures(struct pf_camera *camera)
+{
+    if (!pf_camera_next_wanted(camera))
+        trouble_is_over(camera, "has no picture to take any more");
+}
+
     pf_log_warning("%s/%s: rejected: %s; it stays on the card", file->folder, file->name, reason);
     report(camera, "rejected", file->path, reason, file->size_bytes);
     file->state = PF_CAMERA_REJECTED;
@@ -300,7 +306,7 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
             trouble(camera, file, strerror(err.code));
         return;
     }
-    trouble_is_over(camera);
+    trouble_is_over(camera, "takes pictures again");
     if (stat(file->path, &st) < 0) {
         trouble(camera, file, strerror(errno));
         return;
@@ -396,8 +402,10 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
 static bool has_room(const struct pf_camera *camera, const struct pf_camera_file *file)
 {
     struct statvfs fs;
-    return statvfs(camera->directory, &fs) < 0 || !fs.f_blocks ||
-           (uint64_t)(file->size_bytes - file->part_bytes) <= (uint64_t)fs.f_bavail * fs.f_frsize;
+    int64_t rest_bytes =
+        file->size_bytes - file->part_bytes; /* negative: more came than was said */
+    return rest_bytes <= 0 || statvfs(camera->directory, &fs) < 0 || !fs.f_blocks ||
+           (uint64_t)rest_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)

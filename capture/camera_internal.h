@@ -230,7 +230,9 @@ bool pf_camera_bracket_go(struct pf_camera *camera);
 /* camera_fetch.c */
 /* Fetches a wanted file that is due; what becomes of it is in its state. */
 void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file);
-/* Tells a file of the spool as a frame if it is one. */
+/* The spool's trouble is over when the pictures that it could not take are gone, or not wanted any more. */
+void pf_camera_trouble_without_pictures(struct pf_camera *camera);
+/* Tells a file of the spool as a frame if it is one; later, where that fails. */
 void pf_camera_tell(struct pf_camera *camera, const char *path);
 
 #endif

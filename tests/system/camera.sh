@@ -314,6 +314,29 @@ test_no_room_in_the_spool()
     wait_for 10 state_is_ok
 }
 
+# The trouble goes with the pictures that have no room: here another card is put in.
+test_no_room_for_what_is_gone()
+{
+    need mount
+    make_burst files --frames 2
+    camera body files
+    mkdir spool
+    mount -t tmpfs -o size=300k tmpfs spool 2>/dev/null || skip "no tmpfs can be mounted here"
+    capture
+    dd if=/dev/zero of=spool/filler bs=1k count=400 2>/dev/null || true
+    tell shoot
+    wait_for 10 capture_says "$T/spool: No space left on device"
+    tell unplug
+    tell format
+    tell plug
+    wait_for 20 capture_says 'has no picture to take any more'
+    state_is_ok()
+    {
+        [ "$(grep -a '"status"' capture.out | tail -1 | jq -r .state)" = ok ]
+    }
+    wait_for 20 state_is_ok
+}
+
 # A disk that fails for a moment, when the picture has its name already: it is not fetched again.
 test_a_spool_that_cannot_be_synced_for_a_moment()
 {
