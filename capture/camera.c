@@ -49,8 +49,11 @@ void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
 
 void pf_camera_end_if_confined(struct pf_camera *camera)
 {
+    const char *device = pf_confine_stale(camera->source);
     if (pf_sandbox_is_stale(camera->spool))
         pf_camera_fail(camera, ESTALE, camera->spool);
+    else if (device)
+        pf_camera_fail(camera, ESTALE, device);
 }
 
 void pf_camera_send(struct pf_camera *camera, json_t *report)

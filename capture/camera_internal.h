@@ -155,8 +155,8 @@ void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms);
 /* State as the service shows it; logged when it changes. */
 void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A spool that was made anew, or mounted over, since this process confined itself is beyond it: another
- * one can write there. */
+/* A spool that was made anew, or mounted over, since this process confined itself is beyond it, and so are
+ * USB's devices when they have gone all and come back: another one can use them. */
 void pf_camera_end_if_confined(struct pf_camera *camera);
 /* The link has failed: it is closed, and opened again after a while. */
 void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);

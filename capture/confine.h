@@ -11,4 +11,8 @@
  * camera. -ENODEV: not yet, for this machine has no USB, and so no camera. */
 int pf_confine_camera(const char *source, const char *const *own, struct pf_error *err);
 
+/* The device or the directory of them that is another one by now, and beyond this process; NULL: none.
+ * Borrowed from `source`. */
+const char *pf_confine_stale(const char *source);
+
 #endif

@@ -122,7 +122,10 @@ static int look(struct scout *scout, struct pf_error *err)
     json_t *found = json_object();
     const char *port;
     json_t *model;
-    int r = found ? confine(scout, err) : pf_fail(err, ENOMEM, "out of memory");
+    const char *stale = pf_confine_stale("");
+    int r = !found  ? pf_fail(err, ENOMEM, "out of memory")
+            : stale ? pf_fail_errno(err, ESTALE, "%s", stale)
+                    : confine(scout, err);
     if (r < 0) {
         json_decref(found);
         return r;

@@ -49,7 +49,7 @@ struct ruleset {
      ACCESS_FS_TRUNCATE)
 #define DEVICE (LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE | READING)
 
-/* What the directories were when the rules were made: whether they are the same is asked later. */
+/* What the directories and devices were when the rules were made: whether they are the same is asked later. */
 static struct {
     char path[512];
     dev_t dev;
@@ -151,9 +151,21 @@ static int allow_path(int ruleset, const char *path, uint64_t access)
     return r;
 }
 
+static void note_seen(const char *path, const struct stat *st)
+{
+    if (seen_count == PLACES_MAX)
+        return;
+    snprintf(seen[seen_count].path, sizeof(seen[0].path), "%s", path);
+    seen[seen_count].dev = st->st_dev;
+    seen[seen_count++].ino = st->st_ino;
+}
+
 /* By opendir(): what is opened by open() beneath /dev, umockdev takes for a device. */
 static int allow_device(int ruleset, const char *path, uint64_t access)
 {
+    struct stat st = {0};
+    if (stat(path, &st) == 0)
+        note_seen(path, &st);
     DIR *directory = opendir(path);
     if (!directory)
         return allow_path(ruleset, path, access);
@@ -174,26 +186,20 @@ static int allow_writable(int ruleset, const char *path, uint64_t access)
 {
     struct stat st = {0};
     int fd = open_patiently(path), r = 0;
-    if (seen_count < PLACES_MAX)
-        snprintf(seen[seen_count].path, sizeof(seen[0].path), "%s", path);
     if (fd >= 0 && fstat(fd, &st) == 0)
         r = allow(ruleset, fd, access);
-    if (seen_count < PLACES_MAX) {
-        seen[seen_count].dev = st.st_dev;
-        seen[seen_count++].ino = st.st_ino;
-    }
+    note_seen(path, &st);
     if (fd >= 0)
         close(fd);
     return r;
 }
 
-bool pf_sandbox_is_stale(const char *directory)
+bool pf_sandbox_is_stale(const char *path)
 {
     for (size_t i = 0; i < seen_count; i++) {
         size_t length = strlen(seen[i].path);
         struct stat st;
-        if (strncmp(directory, seen[i].path, length) != 0 ||
-            (directory[length] && directory[length] != '/'))
+        if (strncmp(path, seen[i].path, length) != 0 || (path[length] && path[length] != '/'))
             continue;
         return stat(seen[i].path, &st) == 0 &&
                (st.st_dev != seen[i].dev || st.st_ino != seen[i].ino);

@@ -370,28 +370,36 @@ TEST(root_keeps_what_reaches_files)
 TEST(a_directory_made_later_is_seen_to_be_new)
 {
     NEED_LANDLOCK(1);
-    char late[4200];
+    char late[4200], bus[4200], old[4200];
     make_places();
     snprintf(late, sizeof(late), "%s/late", test_directory());
+    snprintf(bus, sizeof(bus), "%s/bus", test_directory());
+    snprintf(old, sizeof(old), "%s/old", test_directory());
+    CHECK_EQ(mkdir(bus, 0755), 0);
     pid_t pid = fork();
     if (pid == 0) {
         const char *const writable[] = {late, inside, NULL};
-        struct pf_sandbox sandbox = {.role = PF_SANDBOX_WORKER, .writable = writable};
+        const char *const devices[] = {bus, NULL};
+        struct pf_sandbox sandbox = {
+            .role = PF_SANDBOX_WORKER, .writable = writable, .devices = devices};
         char beneath[4300];
         snprintf(beneath, sizeof(beneath), "%s/burst", late);
         bool ok = pf_sandbox_files(&sandbox, NULL) == 0 && !pf_sandbox_is_stale(beneath) &&
-                  !pf_sandbox_is_stale(inside) && !pf_sandbox_is_stale(outside);
+                  !pf_sandbox_is_stale(inside) && !pf_sandbox_is_stale(outside) &&
+                  !pf_sandbox_is_stale(bus);
         pid_t maker = getppid();
         (void)maker;
         /* The parent makes it meanwhile. */
         for (int i = 0; ok && access(late, F_OK) < 0 && i < 1000; i++)
             usleep(10000);
         _exit(ok && pf_sandbox_is_stale(beneath) && pf_sandbox_is_stale(late) &&
-                      !pf_sandbox_is_stale(inside)
+                      pf_sandbox_is_stale(bus) && !pf_sandbox_is_stale(inside)
                   ? 0
                   : 1);
     }
     usleep(200000);
+    CHECK_EQ(rename(bus, old), 0);
+    CHECK_EQ(mkdir(bus, 0755), 0);
     mkdir(late, 0755);
     int status = 1;
     waitpid(pid, &status, 0);
