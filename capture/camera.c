@@ -440,19 +440,22 @@ static volatile sig_atomic_t stop_asked;
 
 static void on_stop(int signal)
 {
-    (void)signal;
+    if (stop_asked)
+/* The second time at once: a call that hangs does not come back to end in order. */
+        _exit(128 + signal);
     stop_asked = 1;
 }
 
-/* No call of libgphoto2's is broken off: the words to stop are heard while the loop waits. */
-static void hold_stops(sigset_t *ret_before)
+/* No call of libgphoto2's is broken off: the words to stop are heard while the loop waits. By hand they are
+ * heard always, for nobody else ends what hangs. */
+static void hold_stops(bool by_hand, sigset_t *ret_before)
 {
-    struct sigaction action = {.sa_handler = on_stop};
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigset_t stops;
     sigemptyset(&stops);
     sigaddset(&stops, SIGTERM);
     sigaddset(&stops, SIGINT);
-    sigprocmask(SIG_BLOCK, &stops, ret_before);
+    sigprocmask(by_hand ? SIG_UNBLOCK : SIG_BLOCK, &stops, ret_before);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
 }
@@ -564,7 +567,8 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     bool has_input;
     int input_fd = -1;
     sigset_t heard;
-    hold_stops(&heard);
+    camera.started = camera.by_hand = pf_input_is_by_hand(&has_input);
+    hold_stops(camera.by_hand, &heard);
     setlocale(LC_MESSAGES, "C"); /* the words of settings are the camera's, not translations */
     int r = make_home(settings, source, err);
     if (r < 0)
@@ -579,7 +583,6 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
         goto out;
     if (settings->sandbox)
         camera.holder_fd = pf_holder_start();
-    camera.started = camera.by_hand = pf_input_is_by_hand(&has_input);
     if (has_input)
         r = input_fd = move_input(err);
     if (r >= 0)

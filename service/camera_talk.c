@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -17,6 +18,8 @@
 #include "config/base/time.h"
 #include "config/options.h"
 #include "service/control.h"
+
+enum { ENDING_MS = 10000 }; /* as the service gives it */
 
 const char *pf_talk_camera(const struct pf_settings *settings, struct pf_error *err, int *ret)
 {
@@ -196,6 +199,23 @@ static int listen_to(struct pf_talk *talk, int signals, struct pf_error *err)
     return r;
 }
 
+/* The end of its input ends the camera's process in order; one that hangs is killed after a while, or when
+ * the user says so. */
+static void end_child(const struct pf_talk *talk, int signals)
+{
+    int pidfd = pidfd_open(talk->child, 0);
+    struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    if (pidfd >= 0)
+        while (poll(fds, 2, ENDING_MS) < 0 && errno == EINTR)
+            ;
+    if (pidfd >= 0 && !fds[0].revents)
+        kill(talk->child, SIGKILL);
+    while (waitpid(talk->child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
 int pf_talk_hold(struct pf_talk *talk, struct pf_error *err)
 {
     sigset_t set;
@@ -213,10 +233,9 @@ int pf_talk_hold(struct pf_talk *talk, struct pf_error *err)
     if (!r)
         r = listen_to(talk, signals, err);
     if (talk->fd >= 0)
-        close(talk->fd); /* the end of its input ends the camera's process in order */
+        close(talk->fd);
     if (talk->child > 0)
-        while (waitpid(talk->child, NULL, 0) < 0 && errno == EINTR)
-            ;
+        end_child(talk, signals);
     if (signals >= 0)
         close(signals);
     return r;

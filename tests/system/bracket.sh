@@ -88,6 +88,23 @@ test_without_a_service()
     stop_service
 }
 
+# There is no watchdog then: the process of a camera that hangs is killed.
+test_without_a_service_what_hangs_is_ended()
+{
+    make_burst files --frames 30
+    camera body files --profile nikon --steps 10
+    start bracket "$PARFOCAL" bracket --source "camera:$camera_port" --outbox outbox --state state \
+        --spool spool --frames 30 --step 10 --settle 50
+    at_end cat bracket.err
+    wait_for 20 grep -q 'frame 3 of 30' bracket.err
+    tell hang 1
+    kill -INT "$(cat bracket.pid)"
+    wait_for 20 grep -q 'stopping' bracket.err
+    stop bracket INT
+    [ "$stopped" = 1 ] || fail "status $stopped"
+    grep -q interrupted bracket.err
+}
+
 test_dry_run_shoots_nothing()
 {
     make_burst files --frames 3
