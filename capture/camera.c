@@ -220,10 +220,10 @@ static void connect(struct pf_camera *camera)
     camera->compare_ms = PF_CAMERA_NEVER_MS;
     camera->quiet_since_ms = now_ms;
     pf_camera_bracket_link(camera);
+    pf_camera_trouble_without_pictures(camera);
     status_of_link(camera);
     announce(camera);
 }
-    pf_camera_trouble_without_pictures(camera);
 
 /* ---- what the camera says ---- */
 
@@ -329,10 +329,10 @@ static void check(struct pf_camera *camera)
     }
     if (camera->next_battery_ms <= now_ms)
         check_battery(camera);
+    pf_camera_trouble_without_pictures(camera);
     status_of_link(camera);
 }
 
-    pf_camera_trouble_without_pictures(camera);
 /* In a pause: opened anew, so that the card shows all that it has. */
 static void compare(struct pf_camera *camera)
 {
@@ -411,8 +411,11 @@ static void take_command(void *context, const char *name, const json_t *command)
         camera->untold = json_is_true(json_object_get(command, "untold"));
     } else if (!strcmp(name, "scan")) {
         camera->announced = false;
+        camera->late.try_ms = 0;
         if (camera->directory)
             pf_camera_scan_spool(camera);
+        else /* told by whoever has those cameras; here it counts whether the spool is there */
+            pf_camera_count_all(camera);
         announce(camera);
     } else if (!strcmp(name, "look")) {
         camera->resting = false;
@@ -438,10 +441,10 @@ static void take_command(void *context, const char *name, const json_t *command)
 
 static volatile sig_atomic_t stop_asked;
 
+/* The second time at once: a call that hangs does not come back to end in order. */
 static void on_stop(int signal)
 {
     if (stop_asked)
-/* The second time at once: a call that hangs does not come back to end in order. */
         _exit(128 + signal);
     stop_asked = 1;
 }
@@ -514,6 +517,8 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int in
             connect(camera);
         if (!camera->gp)
             pf_camera_bracket_unlinked(camera);
+        if (camera->late.count && camera->late.try_ms <= now_ms)
+            pf_camera_tell_late(camera);
         tell_pending(camera);
         wait_ms = camera->gp ? rest_ms(camera, now_ms) : ALIVE_MS;
         int64_t try_ms = camera->next_try_ms - pf_monotonic_ms();
@@ -602,6 +607,9 @@ out:
     free(camera.id);
     free(camera.directory);
     free(camera.memory_path);
+    while (camera.late.count)
+        free(camera.late.paths[--camera.late.count]);
+    free(camera.late.paths);
     free(camera.last_stem);
     return r;
 }

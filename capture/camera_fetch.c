@@ -10,6 +10,7 @@
 
 #include "capture/camera_internal.h"
 #include "capture/look.h"
+#include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
@@ -22,6 +23,7 @@ enum {
     AGAIN_MAX_MS = 5000,
     PATIENT_MS = 60000,  /* most, for a file at which the link breaks again and again */
     PATIENT_AFTER = 3,   /* attempts */
+    LATE_MS = 1000,      /* until what could not be told from the spool is tried again, doubling */
     UNCHANGED_MS = 1500, /* a size too small that no event corrects is asked for anew after this */
 };
 
@@ -149,19 +151,19 @@ static void trouble(struct pf_camera *camera, struct pf_camera_file *file, const
 static void trouble_is_over(struct pf_camera *camera, const char *how)
 {
     if (camera->spool_trouble[0])
-        pf_log_info("%s takes pictures again", camera->spool);
+        pf_log_info("%s %s", camera->spool, how);
     camera->spool_trouble[0] = '\0';
     camera->spool_try_ms = camera->spool_wait_ms = 0;
 }
 
-static void reject(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
-{
 void pf_camera_trouble_without_pictures(struct pf_camera *camera)
 {
     if (!pf_camera_next_wanted(camera))
         trouble_is_over(camera, "has no picture to take any more");
 }
 
+static void reject(struct pf_camera *camera, struct pf_camera_file *file, const char *reason)
+{
     pf_log_warning("%s/%s: rejected: %s; it stays on the card", file->folder, file->name, reason);
     report(camera, "rejected", file->path, reason, file->size_bytes);
     file->state = PF_CAMERA_REJECTED;
@@ -402,8 +404,7 @@ static bool failed(struct pf_camera *camera, struct pf_camera_file *file,
 static bool has_room(const struct pf_camera *camera, const struct pf_camera_file *file)
 {
     struct statvfs fs;
-    int64_t rest_bytes =
-        file->size_bytes - file->part_bytes; /* negative: more came than was said */
+    int64_t rest_bytes = file->size_bytes - file->part_bytes; /* < 0: more came than was said */
     return rest_bytes <= 0 || statvfs(camera->directory, &fs) < 0 || !fs.f_blocks ||
            (uint64_t)rest_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize;
 }
@@ -464,12 +465,34 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
     free(part);
 }
 
-void pf_camera_tell(struct pf_camera *camera, const char *path)
+/* Told when it can be read, and is durable. `again`: that was said before. */
+static void tell_later(struct pf_camera *camera, const char *path, const char *reason, bool again)
+{
+    struct pf_camera_late *late = &camera->late;
+    for (size_t i = 0; i < late->count; i++)
+        if (!strcmp(late->paths[i], path))
+            return;
+    pf_log(again ? PF_LOG_DEBUG : PF_LOG_WARNING, "%s: %s; it is tried again", path, reason);
+    char **paths = pf_with_room(late->paths, &late->capacity, late->count, 1, sizeof(*late->paths));
+    if (paths)
+        late->paths = paths;
+    if (!paths || !(paths[late->count] = strdup(path)))
+        pf_camera_fail(camera, ENOMEM, path);
+    else
+        late->count++;
+}
+
+static void tell(struct pf_camera *camera, const char *path, bool again)
 {
     struct pf_frame frame;
     struct pf_error err = {0};
     struct stat st;
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+    if (stat(path, &st) < 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            tell_later(camera, path, strerror(errno), again);
+        return;
+    }
+    if (!S_ISREG(st.st_mode))
         return;
     if (look_at(camera, path, path, &st, &frame, &err) < 0) {
         pf_camera_fail(camera, ENOMEM, err.text);
@@ -478,11 +501,33 @@ void pf_camera_tell(struct pf_camera *camera, const char *path)
     /* Who has put it there may have ended before its name was durable. */
     bool is_whole = frame.verdict == PF_FRAME_WHOLE;
     if (is_whole && (pf_sync_path(path, &err) < 0 || pf_sync_parent(path, &err) < 0)) {
-        pf_log_warning("%s; it is tried again", err.text);
+        tell_later(camera, path, err.text, again);
     } else if (is_whole) {
         if (pf_card_note(camera->card, path, st.st_size, false) < 0)
             pf_camera_fail(camera, ENOMEM, path);
         send_record(camera, frame.record, path, &st);
+    } else if (frame.verdict == PF_FRAME_TROUBLE) {
+        tell_later(camera, path, frame.reason.text, again);
     }
     pf_record_free(frame.record);
+}
+
+void pf_camera_tell(struct pf_camera *camera, const char *path)
+{
+    tell(camera, path, false);
+}
+
+void pf_camera_tell_late(struct pf_camera *camera)
+{
+    struct pf_camera_late *late = &camera->late, tried = *late;
+    late->paths = NULL;
+    late->count = late->capacity = 0;
+    for (size_t i = 0; i < tried.count; i++) {
+        if (!camera->failure && !pf_card_has(camera->card, tried.paths[i]))
+            tell(camera, tried.paths[i], true);
+        free(tried.paths[i]);
+    }
+    free(tried.paths);
+    late->wait_ms = late->count ? pf_back_off_ms(late->wait_ms, LATE_MS, PATIENT_MS) : 0;
+    late->try_ms = pf_monotonic_ms() + late->wait_ms;
 }

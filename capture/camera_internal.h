@@ -94,6 +94,13 @@ struct pf_camera_bracket {
     bool covered;    /* the word was: enough */
 };
 
+/* Pictures of the spool that could not be read, or made durable, when they were to be told. */
+struct pf_camera_late {
+    char **paths; /* owned */
+    size_t count, capacity;
+    int64_t try_ms, wait_ms; /* when they are tried again; the last pause */
+};
+
 struct pf_camera {
     const struct pf_settings *settings; /* borrowed */
     const char *source, *which;         /* borrowed; "" any, else port or serial number */
@@ -131,6 +138,7 @@ struct pf_camera {
     int64_t quiet_since_ms; /* the last event or fetch */
     bool announced;         /* `scanned` was told */
     bool untold;            /* what lies in the spool is to be told, when it is confined */
+    struct pf_camera_late late;
     int64_t spool_files;
     char spool_trouble[128];             /* why nothing can be written there; "": it can */
     int64_t spool_try_ms, spool_wait_ms; /* nothing is fetched before; the last pause */
@@ -200,6 +208,8 @@ void pf_camera_free_files(struct pf_camera *camera);
 /* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
+/* How many pictures all of it has, in spool_files. */
+void pf_camera_count_all(struct pf_camera *camera);
 /* Notes what its list of what was there before says; false when there is none yet. */
 bool pf_camera_read_before(struct pf_camera *camera, const char *path);
 /* A body without a serial number goes by where it is plugged in. When it is seen at another place, its
@@ -234,5 +244,6 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file);
 void pf_camera_trouble_without_pictures(struct pf_camera *camera);
 /* Tells a file of the spool as a frame if it is one; later, where that fails. */
 void pf_camera_tell(struct pf_camera *camera, const char *path);
+void pf_camera_tell_late(struct pf_camera *camera);
 
 #endif

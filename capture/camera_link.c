@@ -283,12 +283,15 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     camera->port[0] = '\0';
     if (r < 0)
         return pf_camera_explain(camera, r, "looking for cameras", err);
+    const char *why = camera->confined ? "(switched off, or the cable?)"
+                      : camera->untold
+                          ? "(this machine shows no USB; pictures that lie untold in the "
+                            "spool wait for it, too)"
+                          : "(this machine shows no USB)";
     if (first.code)
         *err = first;
-    else if (*which)
-        pf_fail(err, ENODEV, "no camera %s is there (switched off, or the cable?)", which);
     else
-        pf_fail(err, ENODEV, "no camera is there (switched off, or the cable?)");
+        pf_fail(err, ENODEV, "no camera %s%sis there %s", which, *which ? " " : "", why);
     return -err->code;
 }
 

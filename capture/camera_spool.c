@@ -123,11 +123,16 @@ static bool is_resumed(const struct pf_camera *camera, const char *part)
     return false;
 }
 
+static bool is_picture(const char *name)
+{
+    return pf_name_kind(name) == PF_NAME_IMAGE && strncmp(name, PF_CAMERA_PART, PART_LENGTH) != 0;
+}
+
 static void take_picture(struct pf_camera *camera, const char *path, const char *name,
                          void *context)
 {
     (void)context;
-    if (pf_name_kind(name) != PF_NAME_IMAGE || !strncmp(name, PF_CAMERA_PART, PART_LENGTH))
+    if (!is_picture(name))
         return;
     pf_camera_alive(camera, 0);
     camera->spool_files++;
@@ -159,4 +164,25 @@ void pf_camera_scan_all(struct pf_camera *camera)
 {
     camera->spool_files = 0;
     walk(camera, camera->spool, take_camera, NULL);
+}
+
+static void count_picture(struct pf_camera *camera, const char *path, const char *name,
+                          void *context)
+{
+    (void)path, (void)context;
+    camera->spool_files += is_picture(name);
+}
+
+static void count_camera(struct pf_camera *camera, const char *path, const char *name,
+                         void *context)
+{
+    (void)context;
+    if (name[0] != '.')
+        walk(camera, path, count_picture, NULL);
+}
+
+void pf_camera_count_all(struct pf_camera *camera)
+{
+    camera->spool_files = 0;
+    walk(camera, camera->spool, count_camera, NULL);
 }

@@ -388,6 +388,75 @@ test_what_lies_untold_in_the_spool_is_synced_first()
     await_frames 1 # the card has it
 }
 
+# What the service says to the process: write it to descriptor 8.
+heard_by_capture()
+{
+    mkfifo words
+    printf '#!/bin/sh\nexec "%s" "$@" <words\n' "${1:-$PARFOCAL}" >listening
+    chmod +x listening
+    exec 8<>words
+}
+
+# Its camera may be gone for good; the disk fails for a moment.
+test_what_lies_untold_in_the_spool_is_tried_again()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    make_burst files --frames 1
+    camera body files
+    capture
+    tell shoot
+    await_frames 1
+    stop capture
+    stop body
+    local path
+    path=$(find "$T/spool" -name '*.JPG')
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -P "%s" -e trace=fsync -e inject=fsync:error=EIO:when=1..2 "%s" "$@"\n' \
+        "$T/trace" "$path" "$PARFOCAL" >traced
+    chmod +x traced
+    heard_by_capture "$T/traced"
+    echo '{"cmd":"start","untold":true}' >&8
+    PARFOCAL=$T/listening capture
+    await_frames 1
+    [ "$(frames | jq -r .path)" = "$path" ] || fail "$(frames)"
+    [ "$(grep -c 'it is tried again' capture.err)" = 1 ] || fail "it is not said once"
+    exec 8>&-
+}
+
+# A spool that is not there has no files: what is missing there is not gone.
+test_a_spool_that_vanishes_without_a_camera()
+{
+    mkdir -p spool/Camera-1
+    echo picture >spool/Camera-1/IMG_1.JPG
+    heard_by_capture
+    echo '{"cmd":"start","untold":true}' >&8
+    camera_port=ptpip:127.0.0.1:1:1 PARFOCAL=$T/listening capture # nobody is there
+    scans_are()
+    {
+        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
+    }
+    scans_are '1 ' || fail "$(cat capture.out)"
+    echo '{"cmd":"scan"}' >&8
+    wait_for 10 scans_are '1 1 '
+    mv spool/Camera-1 elsewhere
+    echo '{"cmd":"scan"}' >&8
+    wait_for 10 scans_are '1 1 0 '
+    exec 8>&-
+}
+
+# Nobody else ends it: the first word may not be heard, the second is.
+test_by_hand_what_hangs_is_ended()
+{
+    make_burst files --frames 1
+    camera body files
+    capture
+    tell hang 1
+    sleep 0.5 # it is in a call of libgphoto2's by now
+    kill -INT "$(cat capture.pid)"
+    stop capture INT
+}
+
 test_a_corrupt_picture_is_rejected_and_named()
 {
     mkdir files
@@ -414,10 +483,7 @@ test_a_picture_that_ends_the_process_is_passed_over()
     stop capture
     path=$(frames | jq -r .path)
     rm "$path" # as if it had never come so far
-    mkfifo words
-    printf '#!/bin/sh\nexec "%s" "$@" <words\n' "$PARFOCAL" >listening
-    chmod +x listening
-    exec 8<>words
+    heard_by_capture
     printf '{"cmd":"blamed","path":"%s","pass":true}\n{"cmd":"start"}\n' "$path" >&8
     PARFOCAL=$T/listening capture --card all
     tell shoot
