@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/mount.h"
 
-#define NOTE_BYTES 16384
+#define NOTE_BYTES 32768
 
 /* Of the outbox, or of what of its path is there. False: not known. */
 static bool find_mount(const char *outbox, struct pf_mount *ret)
@@ -26,7 +27,7 @@ static bool find_mount(const char *outbox, struct pf_mount *ret)
         if (fd >= 0)
             close(fd);
         pf_error_clear(&err);
-        r = pf_mount_of(path, ret, &err);
+        r = pf_mount_begin(path, ret, &err);
         char *above = r == -ENOENT && strcmp(path, "/") != 0 ? pf_path_directory(path) : NULL;
         free(path);
         path = above;
@@ -35,11 +36,20 @@ static bool find_mount(const char *outbox, struct pf_mount *ret)
     return r == 0 && ret->point[0];
 }
 
-/* Where this outbox was mounted; heap, NULL: nothing is noted of it. */
-static char *noted_point(const char *outbox, const char *note)
+static bool take(const json_t *object, const char *key, char *to, size_t size)
+{
+    char *text = pf_json_bytes_value(json_object_get(object, key));
+    bool fits = text && (size_t)snprintf(to, size, "%s", text) < size;
+    free(text);
+    return fits;
+}
+
+/* False: nothing is noted of this outbox. */
+static bool read_note(const char *outbox, const char *note, struct pf_mount *ret)
 {
     char text[NOTE_BYTES];
     json_t *object = NULL;
+    struct pf_mount noted = {0};
     int fd = open(note, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
     if (fd >= 0)
@@ -47,47 +57,59 @@ static char *noted_point(const char *outbox, const char *note)
     if (size > 0)
         pf_json_parse(text, (size_t)size, 0, &object, NULL);
     char *of = pf_json_bytes_value(json_object_get(object, "outbox"));
-    char *point =
-        of && !strcmp(of, outbox) ? pf_json_bytes_value(json_object_get(object, "mount")) : NULL;
+    bool is_noted = of && !strcmp(of, outbox) &&
+                    take(object, "mount", noted.point, sizeof(noted.point)) &&
+                    take(object, "root", noted.root, sizeof(noted.root)) &&
+                    take(object, "type", noted.type, sizeof(noted.type)) &&
+                    take(object, "source", noted.source, sizeof(noted.source));
     free(of);
     json_decref(object);
-    return point;
+    if (is_noted)
+        *ret = noted;
+    return is_noted;
 }
 
-static bool lies_beneath(const char *point, const char *above)
+/* What was mounted further down is not there: and it is not seen from here as a part of this, as it is where only a
+ * unit's own mounts have gone. What is mounted at the same place is taken for it whatever it is: a disk's source changes
+ * its name. */
+static bool is_missing(const struct pf_mount *noted, const struct pf_mount *now)
 {
-    size_t length = strcmp(above, "/") != 0 ? strlen(above) : 0;
-    return strcmp(point, above) != 0 && !strncmp(point, above, length) && point[length] == '/';
+    return pf_mount_is_below(noted->point, now->point) && !pf_mount_is_part(noted, now);
 }
 
 int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err)
 {
-    struct pf_mount mount;
-    int r = 0;
-    char *point = note ? noted_point(outbox, note) : NULL;
-    if (point && find_mount(outbox, &mount) && lies_beneath(point, mount.point))
-        r = pf_fail(err, ENODEV,
-                    "%s: %s is not mounted, on which it was; if it is to be without that from now "
-                    "on, remove %s",
-                    outbox, point, note);
-    free(point);
-    return r;
+    struct pf_mount noted, now;
+    if (!note || !read_note(outbox, note, &noted) || !find_mount(outbox, &now) ||
+        !is_missing(&noted, &now))
+        return 0;
+    return pf_fail(err, ENODEV,
+                   "%s: %s is not mounted, on which it was (%s, %s); if it is to be without that "
+                   "from now on, remove %s",
+                   outbox, noted.point, noted.type, noted.source, note);
+}
+
+static bool is_same(const struct pf_mount *a, const struct pf_mount *b)
+{
+    return !strcmp(a->point, b->point) && !strcmp(a->root, b->root) && !strcmp(a->type, b->type) &&
+           !strcmp(a->source, b->source);
 }
 
 void pf_outbox_mount_keep(const char *outbox, const char *note)
 {
-    struct pf_mount mount;
-    if (!note || !find_mount(outbox, &mount))
+    struct pf_mount noted, now;
+    if (!note || !find_mount(outbox, &now))
         return;
-    char *point = noted_point(outbox, note);
-    bool is_news = !point || (strcmp(point, mount.point) != 0 && !lies_beneath(point, mount.point));
-    json_t *object = is_news ? json_pack("{s:o, s:o}", "outbox", pf_json_bytes(outbox), "mount",
-                                         pf_json_bytes(mount.point))
-                             : NULL;
+    /* It may have gone since the check. */
+    if (read_note(outbox, note, &noted) && (is_same(&noted, &now) || is_missing(&noted, &now)))
+        return;
+    json_t *object =
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "outbox", pf_json_bytes(outbox), "mount",
+                  pf_json_bytes(now.point), "root", pf_json_bytes(now.root), "type",
+                  pf_json_bytes(now.type), "source", pf_json_bytes(now.source));
     char *text = object ? pf_json_text(object, JSON_COMPACT) : NULL;
     if (text)
         pf_write_file_durable(note, text, strlen(text), NULL);
     free(text);
     json_decref(object);
-    free(point);
 }

@@ -1,9 +1,10 @@
 /* The mount that the outbox lies on: it is missed when it is not there.
  *
  * Below a mount point there is a directory as well. A share that is not there at boot must not leave stacks on the local
- * disk, hidden as soon as it is mounted, nor make those on it look as if they had not been published. So where the
- * outbox was mounted when it could be written last is kept in a file of the state directory; who removes that file
- * says that the outbox has moved.
+ * disk, hidden as soon as it is mounted, nor make those on it look as if they had not been published. So what the
+ * outbox lay on when it could be written last, and where that was mounted, is kept in a file of the state directory; who
+ * removes that file says that the outbox has moved. What a unit mounts onto its own place (ReadWritePaths=) is no mount
+ * of this kind: it is there without the share, too.
  *
  * Service process, the outbox's thread; touches the outbox, which may block.
  */

@@ -25,27 +25,98 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+static void take_field(char *field, char *to, size_t size)
+{
+    unescape(field);
+    snprintf(to, size, "%s", field);
+}
+
 /* "36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw" */
 static bool take_line(char *line, uint64_t id, struct pf_mount *mount)
 {
-    char *save = NULL, *field = strtok_r(line, " ", &save);
-    if (!field || strtoull(field, NULL, 10) != id)
-        return false;
-    for (int i = 1; field && i <= 4; i++)
-        field = strtok_r(NULL, " ", &save);
-    if (!field)
-        return false;
-    unescape(field);
-    snprintf(mount->point, sizeof(mount->point), "%s", field);
+    char *save = NULL, *fields[5];
+    for (int i = 0; i < 5; i++)
+        if (!(fields[i] = strtok_r(i ? NULL : line, " ", &save)) ||
+            (!i && strtoull(fields[i], NULL, 10) != id))
+            return false;
+    mount->id = id;
+    mount->above = strtoull(fields[1], NULL, 10);
+    take_field(fields[2], mount->device, sizeof(mount->device));
+    take_field(fields[3], mount->root, sizeof(mount->root));
+    take_field(fields[4], mount->point, sizeof(mount->point));
+    char *field = fields[4];
     while (field && strcmp(field, "-") != 0)
         field = strtok_r(NULL, " ", &save);
-    field = field ? strtok_r(NULL, " ", &save) : NULL;
-    if (field)
-        snprintf(mount->type, sizeof(mount->type), "%s", field);
+    if (field && (field = strtok_r(NULL, " ", &save)))
+        take_field(field, mount->type, sizeof(mount->type));
+    if (field && (field = strtok_r(NULL, " ", &save)))
+        take_field(field, mount->source, sizeof(mount->source));
     return true;
 }
 
-int pf_mount_of(const char *path, struct pf_mount *ret, struct pf_error *err)
+static bool find(const char *table, uint64_t id, struct pf_mount *mount)
+{
+    bool found = false;
+    while (!found && *table) {
+        size_t length = strcspn(table, "\n");
+        char *line = strndup(table, length);
+        found = line && take_line(line, id, mount);
+        free(line);
+        table += length + (table[length] == '\n');
+    }
+    return found;
+}
+
+bool pf_mount_is_below(const char *point, const char *above)
+{
+    size_t length = strcmp(above, "/") != 0 ? strlen(above) : 0;
+    return strcmp(point, above) != 0 && !strncmp(point, above, length) && point[length] == '/';
+}
+
+bool pf_mount_is_part(const struct pf_mount *mount, const struct pf_mount *above)
+{
+    bool is_below = pf_mount_is_below(mount->point, above->point);
+    const char *rest = is_below && strcmp(above->point, "/") != 0
+                           ? mount->point + strlen(above->point)
+                           : mount->point;
+    const char *root = strcmp(above->root, "/") != 0 ? above->root : "";
+    size_t length = strlen(root);
+    return is_below && !strcmp(mount->type, above->type) && !strcmp(mount->source, above->source) &&
+           !strncmp(mount->root, root, length) && !strcmp(mount->root + length, rest);
+}
+
+bool pf_mount_begin_in(const char *table, uint64_t id, struct pf_mount *ret)
+{
+    struct pf_mount mount = {.magic = ret->magic}, above = {0};
+    if (!find(table, id, &mount))
+        return false;
+    /* Of NFS "/" is all that is told. */
+    while (mount.above != mount.id && find(table, mount.above, &above) &&
+           !strcmp(mount.device, above.device) &&
+           (pf_mount_is_part(&mount, &above) || !strcmp(mount.root, above.root))) {
+        above.magic = mount.magic;
+        mount = above;
+    }
+    *ret = mount;
+    return true;
+}
+
+/* Heap; NULL: it cannot be read. */
+static char *read_table(void)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *table = NULL;
+    size_t capacity = 0;
+    ssize_t n = file ? getdelim(&table, &capacity, '\0', file) : -1;
+    if (file)
+        fclose(file);
+    if (n >= 0)
+        return table;
+    free(table);
+    return NULL;
+}
+
+static int look_up(const char *path, bool begin, struct pf_mount *ret, struct pf_error *err)
 {
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
@@ -62,15 +133,22 @@ int pf_mount_of(const char *path, struct pf_mount *ret, struct pf_error *err)
     if (r < 0)
         return r;
     mount.magic = (uint64_t)fs.f_type;
-    FILE *table = stx.stx_mask & STATX_MNT_ID ? fopen("/proc/self/mountinfo", "re") : NULL;
-    char *line = NULL;
-    size_t capacity = 0;
-    while (table && getline(&line, &capacity, table) > 0)
-        if (take_line(line, stx.stx_mnt_id, &mount))
-            break;
-    free(line);
-    if (table)
-        fclose(table);
+    char *table = stx.stx_mask & STATX_MNT_ID ? read_table() : NULL;
+    if (table && begin)
+        pf_mount_begin_in(table, stx.stx_mnt_id, &mount);
+    else if (table)
+        find(table, stx.stx_mnt_id, &mount);
+    free(table);
     *ret = mount;
     return 0;
+}
+
+int pf_mount_of(const char *path, struct pf_mount *ret, struct pf_error *err)
+{
+    return look_up(path, false, ret, err);
+}
+
+int pf_mount_begin(const char *path, struct pf_mount *ret, struct pf_error *err)
+{
+    return look_up(path, true, ret, err);
 }

@@ -142,3 +142,55 @@ TEST(mount_of_known_places)
     CHECK(!mount.type[0] == !mount.point[0]);
     CHECK_EQ(pf_mount_of(in_test("missing"), &mount, NULL), -ENOENT);
 }
+
+/* As a unit with ReadWritePaths= sees it, and what comes of mounts there. */
+TEST(mount_begins_above_binds_to_its_own_place)
+{
+    static const char table[] =
+        "20 1 8:2 / / ro,relatime master:1 - ext4 /dev/sda2 rw\n"
+        "21 20 8:2 /var/lib/parfocal /var/lib/parfocal rw master:1 - ext4 /dev/sda2 rw\n"
+        "22 21 8:2 /var/lib/parfocal/outbox /var/lib/parfocal/outbox rw - ext4 /dev/sda2 rw\n"
+        /* a share, and what is bound of it; one that has come beneath and above a bind */
+        "30 20 0:40 / /mnt/a\\040b rw master:7 - cifs //nas/stacks rw\n"
+        "31 30 0:40 /out /mnt/a\\040b/out rw master:7 - cifs //nas/stacks rw\n"
+        "32 20 0:41 / /mnt/late rw master:8 - cifs //nas/late rw\n"
+        "33 32 8:2 /mnt/late /mnt/late rw master:1 - ext4 /dev/sda2 rw\n"
+        "34 33 0:41 / /mnt/late rw master:8 - cifs //nas/late rw\n"
+        "35 20 0:42 / /mnt/nfs rw - nfs4 nas:/stacks rw\n"
+        "36 35 0:42 / /mnt/nfs/out rw - nfs4 nas:/stacks rw\n"
+        /* another directory of the same file system, another part of the same disk, another file system of the same name */
+        "40 20 8:2 /home/me/stacks /srv rw - ext4 /dev/sda2 rw\n"
+        "50 20 0:50 /@ /fs rw shared:3 - btrfs /dev/sdb1 rw\n"
+        "51 50 0:50 /@data /fs/data rw shared:4 - btrfs /dev/sdb1 rw\n"
+        "60 20 0:60 / /t rw - tmpfs tmpfs rw\n"
+        "61 60 0:61 / /t/t rw - tmpfs tmpfs rw\n"
+        "70 70 0:2 / / rw - rootfs rootfs rw";
+    static const struct {
+        uint64_t id;
+        const char *point, *root, *type, *source;
+    } cases[] = {
+        {20, "/", "/", "ext4", "/dev/sda2"},
+        {21, "/", "/", "ext4", "/dev/sda2"},
+        {22, "/", "/", "ext4", "/dev/sda2"},
+        {30, "/mnt/a b", "/", "cifs", "//nas/stacks"},
+        {31, "/mnt/a b", "/", "cifs", "//nas/stacks"},
+        {33, "/mnt/late", "/mnt/late", "ext4", "/dev/sda2"},
+        {34, "/mnt/late", "/", "cifs", "//nas/late"},
+        {36, "/mnt/nfs", "/", "nfs4", "nas:/stacks"},
+        {40, "/srv", "/home/me/stacks", "ext4", "/dev/sda2"},
+        {51, "/fs/data", "/@data", "btrfs", "/dev/sdb1"},
+        {61, "/t/t", "/", "tmpfs", "tmpfs"},
+        {70, "/", "/", "rootfs", "rootfs"},
+    };
+    struct pf_mount mount = {0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK(pf_mount_begin_in(table, cases[i].id, &mount));
+        CHECK_STR(mount.point, cases[i].point);
+        CHECK_STR(mount.root, cases[i].root);
+        CHECK_STR(mount.type, cases[i].type);
+        CHECK_STR(mount.source, cases[i].source);
+    }
+    CHECK(!pf_mount_begin_in(table, 2, &mount));
+    CHECK(!pf_mount_begin_in("", 20, &mount));
+    CHECK(!pf_mount_begin_in("20 1 8:2 /\n", 20, &mount));
+}
