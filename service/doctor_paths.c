@@ -323,8 +323,11 @@ static void examine_scratch(struct pf_report *report, const struct pf_doctor_pla
     struct pf_mount mount = {0};
     struct stat st;
     if (stat(place->at, &st) < 0 && errno == ENOENT) {
-        add_mended(report, PF_FINDING_WARN, place, pf_doctor_let_write(place->path, "", EACCES),
+        char *part = existing_part(place->at);
+        add_mended(report, PF_FINDING_WARN, place,
+                   part ? pf_doctor_let_write(place->path, part, EACCES) : NULL,
                    "is not there: bursts that need more memory than there is fail");
+        free(part);
         return;
     }
     pf_mount_of(place->at, &mount, NULL);

@@ -132,10 +132,14 @@ static char *closed_above(const char *path)
     return NULL;
 }
 
-/* Rights in a directory as an entry in its list: those of everybody else, and its owner, stay. */
+/* Rights in a directory as an entry in its list: those of everybody else, and its owner, stay. Where links lead
+ * to it, it is named as what it is, so that nobody opens unawares what somebody has put a link to. */
 static char *let_in(const char *path, const char *rights)
 {
-    char user[128], group[128], *quoted = pf_doctor_quoted(path), *text = NULL;
+    char user[128], group[128], *real = realpath(path, NULL), *text = NULL;
+    char *quoted = real ? pf_doctor_quoted(real) : NULL;
+    if (!real)
+        return pf_doctor_command("namei -l", path, "");
     own_names(user, group, sizeof(user));
     if (quoted)
         text = strcmp(rights, "x") == 0 /* of those above: nothing of what else is in them */
@@ -144,6 +148,25 @@ static char *let_in(const char *path, const char *rights)
                              strcmp(rights, "rX") == 0 ? "-R " : "", user, rights, user, rights,
                              quoted);
     free(quoted);
+    free(real);
+    return text;
+}
+
+/* Makes a directory; part: what exists of its path. */
+static char *make_own(const char *path, const char *part)
+{
+    char user[128], group[128], before[300], *real = realpath(part, NULL), *text = NULL;
+    size_t length = strlen(part);
+    const char *rest = strncmp(path, part, length) == 0 ? path + length : path;
+    char *whole = real ? pf_path_join(real, rest + strspn(rest, "/")) : NULL;
+    own_names(user, group, sizeof(user));
+    snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
+    if (!real)
+        text = pf_doctor_command("namei -l", path, "");
+    else if (whole)
+        text = pf_doctor_command(before, whole, "");
+    free(whole);
+    free(real);
     return text;
 }
 
@@ -172,7 +195,6 @@ char *pf_doctor_let_read(const char *path, int code)
 
 char *pf_doctor_let_write(const char *path, const char *part, int code)
 {
-    char user[128], group[128], before[300];
     struct pf_mount mount = {0};
     if (code == EROFS && pf_mount_of(part, &mount, NULL) == 0 && *mount.point)
         return pf_doctor_command("mount -o remount,rw", mount.point,
@@ -182,12 +204,10 @@ char *pf_doctor_let_write(const char *path, const char *part, int code)
     if (code != EACCES)
         return pf_doctor_command("ls -ld", part, "");
     char *closed = closed_above(part), *text;
-    own_names(user, group, sizeof(user));
-    snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
     if (closed)
         text = let_in(closed, "x");
     else if (strcmp(part, path) != 0)
-        text = pf_doctor_command(before, path, "");
+        text = make_own(path, part);
     else if (is_own(path))
         text = pf_doctor_command("chmod u+rwx", path, "");
     else
@@ -207,10 +227,10 @@ static bool is_somebody_elses(const char *path)
 
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names)
 {
-    char user[128], group[128], *text = NULL;
+    char user[128], group[128], *real = realpath(place->at, NULL), *text = NULL;
     own_names(user, group, sizeof(user));
-    for (; *names; names++) {
-        char *at = pf_path_join(place->at, *names), *path = pf_path_join(place->path, *names);
+    for (; real && *names; names++) {
+        char *at = pf_path_join(place->at, *names), *path = pf_path_join(real, *names);
         /* -h: it may have become a link since. */
         char *before = text ? text : pf_text("chown -h %s:%s", user, group);
         if (at && path && before && is_somebody_elses(at))
@@ -220,5 +240,6 @@ char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *name
         free(path);
         free(at);
     }
+    free(real);
     return text;
 }

@@ -302,6 +302,9 @@ test_the_installed_service_is_looked_at_as_its_user()
     # What is relative begins where the service does.
     grep -q '^ok    outbox  *outbox: writable' out || fail "$(cat out)"
     grep -q '^ok    state  */srv/parfocal/state: writable' out || fail "$(cat out)"
+    # Nor does it matter where its command is given.
+    staged "$service; mkdir -m 700 /srv/parfocal/outbox"
+    finds FAIL outbox 'outbox: Permission denied' "setfacl -m u:parfocal:rwx,d:u:parfocal:rwx '/srv/parfocal/outbox'$"
     # The same by name; other options are not the service's.
     staged "$service; mkdir -m 700 /srv/in" --config /etc/parfocal.conf
     finds FAIL source 'in: Permission denied' 'u:parfocal:rX'
@@ -489,6 +492,22 @@ test_wrong_permissions()
     finds FAIL source 'Permission denied' "chmod u.rx '$open/ownin'"
 }
 
+# What is opened is named as what it is: a link there may be of the service's own user.
+test_links_are_opened_by_no_other_name()
+{
+    local open
+    open_to_somebody
+    mkdir -m 755 "$open/above"
+    mkdir -m 700 "$open/closed" "$open/closed/deep"
+    ln -s closed "$open/out"
+    ln -s above "$open/link"
+    ln -s closed/deep "$open/in"
+    as_somebody --source "folder:$open/in" --outbox "$open/out" --state "$open/link/new/state"
+    finds FAIL outbox 'out: Permission denied' "setfacl -m u:nobody:rwx,d:u:nobody:rwx '$open/closed'$"
+    finds FAIL state 'Permission denied' "install -d -o nobody -g nogroup '$open/above/new/state'$"
+    finds FAIL source 'in: Permission denied' "namei -l '$open/in'$"
+}
+
 # What is said is done, and then it is well; frames and results that come later are reached too.
 test_what_is_said_of_permissions_mends_them()
 {
@@ -546,7 +565,8 @@ test_links_in_a_state_are_given_to_nobody()
     ln -s "$open/one" "$open/state/lock"
     ln -s "$open/closed" "$open/state/views"
     ln "$open/two" "$open/state/journal.sqlite-wal"
-    as_somebody --outbox "$open/outbox" --state "$open/state"
+    ln -s state "$open/mine"
+    as_somebody --outbox "$open/outbox" --state "$open/mine"
     finds FAIL state 'lock belongs to somebody else' "chown -h nobody:nogroup '$open/state/journal.sqlite'$"
     # Nor what has become one since.
     ln -sf "$open/three" "$open/state/journal.sqlite"
