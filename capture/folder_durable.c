@@ -20,7 +20,9 @@
 #include "config/base/time.h"
 
 enum {
-    MANY = 16,    /* files that wait for a sync */
+    MANY = 16, /* files that wait for a sync */
+    SYNC_MS =
+        600000, /* that one of a whole file system may take: all that others have written there, too */
     TICK_MS = 20, /* a second write within a tick of the clock may not show in a file's stamp */
 };
 
@@ -90,6 +92,13 @@ out:
     return r;
 }
 
+static void say_syncing(struct pf_folder *folder)
+{
+    if (!folder->by_hand)
+        pf_folder_send(folder,
+                       json_pack("{s:s, s:i}", "event", "alive", "patience_ms", (int)SYNC_MS));
+}
+
 /* All that was there before it began. False where it failed, or may not be all. */
 static bool sync_file_system(struct pf_folder *folder, int fd, dev_t device)
 {
@@ -97,6 +106,7 @@ static bool sync_file_system(struct pf_folder *folder, int fd, dev_t device)
     /* In user space (FUSE), for instance, it does not reach the disk. */
     if (folder->one_by_one || pf_mounts_blind(&folder->mounts, device, fd))
         return false;
+    say_syncing(folder);
     folder->one_by_one = syncfs(fd) < 0;
     if (folder->one_by_one)
         return false;

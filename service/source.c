@@ -53,6 +53,7 @@ struct pf_source {
     struct event *growing;   /* set while files of a folder are on their way */
     struct event *silence;   /* fires when it has said nothing for too long */
     int64_t silence_ms, patience_ms; /* as configured; as it has asked for last */
+    bool syncs;                      /* a folder's: makes all of a disk durable, which takes long */
     bool paused;                     /* it is not heard, and may wait in a write */
     char silent[96];                 /* a folder's: that it is so; "": it is not */
 };
@@ -241,7 +242,9 @@ static void on_message(const json_t *event, void *context)
     struct pf_error err = {0};
     if (!name)
         return;
-    watch_silence(source, json_integer_value(json_object_get(event, "patience_ms")));
+    int64_t patience_ms = json_integer_value(json_object_get(event, "patience_ms"));
+    watch_silence(source, patience_ms);
+    source->syncs = !source->is_camera && !strcmp(name, "alive") && patience_ms > 0;
     if (source->silent[0]) {
         source->silent[0] = '\0';
         pf_log_about(PF_LOG_INFO, PF_ABOUT_SOURCE(source), "source %s answers again", source->name);
@@ -312,7 +315,7 @@ static void on_ended(const char *why, int retry_ms, void *context)
     int64_t asked = source->asked;
     if (source->pending && event_pending(source->growing, EV_TIMEOUT, NULL))
         pf_timer_set(source->growing, RESTART_DELAY_MS);
-    source->present = source->pending = false;
+    source->present = source->pending = source->syncs = false;
     source->asked = 0;
     json_decref(source->doing);
     source->doing = NULL;
@@ -573,7 +576,7 @@ int64_t pf_source_delay_ms(const struct pf_source *source)
     /* What it is at may be a frame, which it makes durable: on a slow disk that takes its time. */
     bool is_at_one = !source->is_camera && source->blame.reading && !source->silent[0];
     int64_t look_ms = pf_source_look_ms(source);
-    if (is_growing(source))
+    if (is_growing(source) || (source->syncs && !source->silent[0]))
         return GROWING_DELAY_MS;
     return is_at_one && look_ms < SCAN_DELAY_MS ? SCAN_DELAY_MS : look_ms;
 }

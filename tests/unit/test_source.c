@@ -68,6 +68,18 @@ static void hang(const char *of, const char *name)
         usleep(10000);
 }
 
+/* Stands before that of the C library. */
+int syncfs(int fd)
+{
+    char link[64], path[4300];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    CHECK(n > 0);
+    path[n] = '\0';
+    hang(path, "hang-sync");
+    return 0;
+}
+
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
                   struct pf_frame *ret, struct pf_error *err)
 {
@@ -411,6 +423,28 @@ TEST(what_grows_where_nothing_answers_is_not_waited_for)
     UNTIL(delay_ms == GROWING_MS);
     put("grows.jpg", NULL);
     UNTIL(delay_ms < GROWING_MS);
+    end();
+}
+
+/* The disk may have gigabytes to write that others have left in memory. */
+TEST(a_disk_that_is_synced_is_waited_for)
+{
+    begin();
+    settings.folder_timeout = 1;
+    hanging("hang-sync", true);
+    for (int i = 0; i < 20; i++) {
+        char file[32];
+        snprintf(file, sizeof(file), "%02d.jpg", i);
+        put(file, NULL);
+    }
+    watch();
+    UNTIL(pf_source_delay_ms(source) == GROWING_MS);
+    run_for(1500);
+    CHECK_STR(pf_source_trouble(source), NULL);
+    CHECK_EQ(pf_source_delay_ms(source), GROWING_MS);
+    CHECK_EQ(delay_ms, GROWING_MS); /* and that was told */
+    hanging("hang-sync", false);
+    UNTIL(frames == 20 && delay_ms < GROWING_MS);
     end();
 }
 
