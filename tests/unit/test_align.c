@@ -1,4 +1,7 @@
-/* Alignment of large motions: found by features, and by features where correlation fails. */
+/* Alignment of large motions: found by features, and by features where correlation fails.
+ *
+ * time limit: 480
+ */
 #include <string.h>
 
 #include "process/features.h"
@@ -89,7 +92,7 @@ static struct pf_frame_result align_pair(enum pf_align align, const struct pf_im
     return result;
 }
 
-TEST(align_finds_large_motions_both_ways)
+static void check_large_motions(bool back_again)
 {
     static const struct {
         double degrees, zoom, right, down;
@@ -100,31 +103,38 @@ TEST(align_finds_large_motions_both_ways)
         motion_of(h, cases[i].degrees, cases[i].zoom, cases[i].right, cases[i].down);
         CHECK(pf_homography_invert(back, h));
         struct pf_image *a = sand(3, identity, 0, WIDTH), *b = sand(3, h, 0, WIDTH);
-        for (int way = 0; way < 2; way++) {
-            const struct pf_image *from = way ? b : a, *to = way ? a : b;
-            const double *truth = way ? back : h;
-            struct pf_frame_result ecc = align_pair(PF_ALIGN_ECC, from, to);
-            CHECK_EQ(ecc.verdict == PF_VERDICT_ASIDE, cases[i].ecc_refuses);
-            for (int m = 0; m < METHODS; m++) {
-                struct pf_frame_result result = align_pair(methods[m].align, from, to);
-                double error =
-                    pf_homography_corner_distance(result.transform, truth, WIDTH, HEIGHT);
-                if (result.verdict != PF_VERDICT_FUSED || !(error <= methods[m].sharp_px))
-                    FAIL("%s, motion %zu, way %d: %s, %.2f px of %.2f", methods[m].name, i, way,
-                         result.reason, error, methods[m].sharp_px);
-                enum pf_align by = methods[m].align;
-                if (by == PF_ALIGN_AUTO)
-                    by = cases[i].ecc_refuses ? PF_ALIGN_HYBRID : PF_ALIGN_ECC;
-                CHECK_EQ(result.aligned_by, by);
-            }
+        const struct pf_image *from = back_again ? b : a, *to = back_again ? a : b;
+        const double *truth = back_again ? back : h;
+        struct pf_frame_result ecc = align_pair(PF_ALIGN_ECC, from, to);
+        CHECK_EQ(ecc.verdict == PF_VERDICT_ASIDE, cases[i].ecc_refuses);
+        for (int m = 0; m < METHODS; m++) {
+            struct pf_frame_result result = align_pair(methods[m].align, from, to);
+            double error = pf_homography_corner_distance(result.transform, truth, WIDTH, HEIGHT);
+            if (result.verdict != PF_VERDICT_FUSED || !(error <= methods[m].sharp_px))
+                FAIL("%s, motion %zu, back %d: %s, %.2f px of %.2f", methods[m].name, i, back_again,
+                     result.reason, error, methods[m].sharp_px);
+            enum pf_align by = methods[m].align;
+            if (by == PF_ALIGN_AUTO)
+                by = cases[i].ecc_refuses ? PF_ALIGN_HYBRID : PF_ALIGN_ECC;
+            CHECK_EQ(result.aligned_by, by);
         }
         pf_image_free(a);
         pf_image_free(b);
     }
 }
 
-/* Frames sharp in parts, each far from the one before; forth and back. */
-TEST(align_chain_of_large_motions_does_not_drift)
+TEST(align_finds_large_motions)
+{
+    check_large_motions(false);
+}
+
+TEST(align_finds_large_motions_the_other_way)
+{
+    check_large_motions(true);
+}
+
+/* Frames sharp in parts, each far from the one before. */
+static void check_chain(bool back_again)
 {
     static const double share[] = {0, 1, 0.2, -0.7, 0.3};
     enum { FRAMES = sizeof(share) / sizeof(*share) };
@@ -134,26 +144,34 @@ TEST(align_chain_of_large_motions_does_not_drift)
         motion_of(truth[i], 20 * share[i], 1 + 0.01 * share[i], 0.1 * share[i], -0.1 * share[i]);
         frames[i] = sand(5, truth[i], i * WIDTH / FRAMES - 30, (i + 1) * WIDTH / FRAMES + 30);
     }
-    for (int order = 0; order < 2; order++)
-        for (int m = 0; m < METHODS; m++) {
-            struct pf_stack *stack = open_stack(methods[m].align);
-            int first = order ? FRAMES - 1 : 0;
-            for (int k = 0; k < FRAMES; k++) {
-                int i = order ? FRAMES - 1 - k : k;
-                double inverse[9], expected[9];
-                CHECK(pf_homography_invert(inverse, truth[first]));
-                pf_homography_compose(expected, truth[i], inverse);
-                struct pf_frame_result result = add(stack, frames[i]);
-                double error =
-                    pf_homography_corner_distance(result.transform, expected, WIDTH, HEIGHT);
-                if (result.verdict != PF_VERDICT_FUSED || !(error <= methods[m].burst_px))
-                    FAIL("%s, order %d, frame %d: %s, %.2f px of %.2f", methods[m].name, order, i,
-                         result.reason, error, methods[m].burst_px);
-            }
-            pf_stack_free(stack);
+    for (int m = 0; m < METHODS; m++) {
+        struct pf_stack *stack = open_stack(methods[m].align);
+        int first = back_again ? FRAMES - 1 : 0;
+        for (int k = 0; k < FRAMES; k++) {
+            int i = back_again ? FRAMES - 1 - k : k;
+            double inverse[9], expected[9];
+            CHECK(pf_homography_invert(inverse, truth[first]));
+            pf_homography_compose(expected, truth[i], inverse);
+            struct pf_frame_result result = add(stack, frames[i]);
+            double error = pf_homography_corner_distance(result.transform, expected, WIDTH, HEIGHT);
+            if (result.verdict != PF_VERDICT_FUSED || !(error <= methods[m].burst_px))
+                FAIL("%s, back %d, frame %d: %s, %.2f px of %.2f", methods[m].name, back_again, i,
+                     result.reason, error, methods[m].burst_px);
         }
+        pf_stack_free(stack);
+    }
     for (int i = 0; i < FRAMES; i++)
         pf_image_free(frames[i]);
+}
+
+TEST(align_chain_of_large_motions_does_not_drift)
+{
+    check_chain(false);
+}
+
+TEST(align_chain_of_large_motions_does_not_drift_backwards)
+{
+    check_chain(true);
 }
 
 TEST(align_strangers_and_noise_are_refused_by_every_method_and_the_burst_goes_on)
@@ -226,22 +244,25 @@ TEST(features_fit_each_motion_with_any_threads)
     };
     static const double most_px[] = {1.2, 0.5, 0.5};
     struct pf_image *a = sand(7, identity, 0, WIDTH);
+    struct pf_features *from[2][PF_FEATURES_SIFT + 1];
+    for (int kind = PF_FEATURES_ORB; kind <= PF_FEATURES_SIFT; kind++)
+        for (int run = 0; run < 2; run++)
+            from[run][kind] = features_of(kind, a, false, run ? 4 : 1);
     for (int motion = PF_MOTION_SHIFT; motion <= PF_MOTION_HOMOGRAPHY; motion++) {
         struct pf_image *b = sand(7, motions[motion], 0, WIDTH);
         for (int kind = PF_FEATURES_ORB; kind <= PF_FEATURES_SIFT; kind++) {
             double h[2][9];
             for (int run = 0; run < 2; run++) {
                 int threads = run ? 4 : 1;
-                struct pf_features *from = features_of(kind, a, false, threads);
                 struct pf_features *to = features_of(kind, b, false, threads);
                 struct pf_features_fit fit;
-                CHECK_EQ(pf_features_match(from, to, (enum pf_motion)motion, threads, h[run], &fit,
-                                           NULL),
+                CHECK_EQ(pf_features_match(from[run][kind], to, (enum pf_motion)motion, threads,
+                                           h[run], &fit, NULL),
                          0);
                 CHECK(pf_features_agree(&fit));
-                CHECK(pf_features_count(from) <= PF_FEATURES_MAX);
-                CHECK(fit.matches >= fit.inliers && fit.matches <= pf_features_count(from));
-                pf_features_free(from);
+                CHECK(pf_features_count(from[run][kind]) <= PF_FEATURES_MAX);
+                CHECK(fit.matches >= fit.inliers &&
+                      fit.matches <= pf_features_count(from[run][kind]));
                 pf_features_free(to);
             }
             CHECK(memcmp(h[0], h[1], sizeof(h[0])) == 0);
@@ -251,6 +272,9 @@ TEST(features_fit_each_motion_with_any_threads)
         }
         pf_image_free(b);
     }
+    for (int kind = PF_FEATURES_ORB; kind <= PF_FEATURES_SIFT; kind++)
+        for (int run = 0; run < 2; run++)
+            pf_features_free(from[run][kind]);
     pf_image_free(a);
 }
 
