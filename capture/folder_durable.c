@@ -20,10 +20,9 @@
 #include "config/base/time.h"
 
 enum {
-    MANY = 16, /* files that wait for a sync */
-    SYNC_MS =
-        600000, /* that one of a whole file system may take: all that others have written there, too */
-    TICK_MS = 20, /* a second write within a tick of the clock may not show in a file's stamp */
+    MANY = 16,        /* files that wait for a sync */
+    SYNC_MS = 600000, /* for a whole file system, with all that others have written there */
+    TICK_MS = 20,     /* a second write within a tick of the clock may not show in a file's stamp */
 };
 
 /* Whether the file system says that it cannot, rather than that it has failed. One that has shut itself

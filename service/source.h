@@ -70,8 +70,8 @@ bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int6
 /* How much later than it came a frame may be told now: by a first scan that has not ended, by the
  * pause between two looks of a source that is polled, by the camera that still has it, or because its
  * file is being written, or read and made durable, alone or with all that is on its disk; 0 when it is
- * told at once. What is being written counts as long as its folder answers, and where its process has ended until the next one has looked at
- * everything, for a while. */
+ * told at once. What is being written counts as long as its folder answers, and where its process has
+ * ended until the next one has looked at everything, for a while. */
 int64_t pf_source_delay_ms(const struct pf_source *source);
 /* The same but for files that are being written. */
 int64_t pf_source_look_ms(const struct pf_source *source);
