@@ -449,8 +449,8 @@ static void on_stop(int signal)
     stop_asked = 1;
 }
 
-/* No call of libgphoto2's is broken off: the words to stop are heard while the loop waits. By hand they are
- * heard always, for nobody else ends what hangs. */
+/* The words to stop are heard while the loop waits, so that no call of libgphoto2's is broken off. By hand they are
+ * heard always, for nobody else ends what hangs; a call over the network may end with them. */
 static void hold_stops(bool by_hand, sigset_t *ret_before)
 {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +158,9 @@ static char *make_own(const char *path, const char *part)
 {
     char user[128], group[128], before[300], *real = realpath(part, NULL), *text = NULL;
     size_t length = strlen(part);
-    const char *rest = strncmp(path, part, length) == 0 ? path + length : path;
+    bool is_within = strncmp(path, part, length) == 0 &&
+                     (!path[length] || path[length] == '/' || (length && part[length - 1] == '/'));
+    const char *rest = is_within ? path + length : path;
     char *whole = real ? pf_path_join(real, rest + strspn(rest, "/")) : NULL;
     own_names(user, group, sizeof(user));
     snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
@@ -225,9 +228,19 @@ static bool is_somebody_elses(const char *path)
            (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1));
 }
 
+/* Without links; what is open already has none, and need not be to be reached again. NULL: none. */
+static char *real_path(const char *at)
+{
+    char path[PATH_MAX] = "";
+    char *real = realpath(at, NULL);
+    if (real || strncmp(at, "/proc/self/fd/", 14) != 0 || readlink(at, path, sizeof(path) - 1) < 0)
+        return real;
+    return *path == '/' ? strdup(path) : NULL;
+}
+
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names)
 {
-    char user[128], group[128], *real = realpath(place->at, NULL), *text = NULL;
+    char user[128], group[128], *real = real_path(place->at), *text = NULL;
     own_names(user, group, sizeof(user));
     for (; real && *names; names++) {
         char *at = pf_path_join(place->at, *names), *path = pf_path_join(real, *names);

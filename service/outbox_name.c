@@ -140,16 +140,17 @@ int pf_outbox_name_take(struct pf_outbox_name **unsure, const char *partial, con
     struct pf_error why = {0};
     int seen = r < 0 ? pf_outbox_identify(path, &there, &why) : 0;
     if (r < 0 && (seen < 0 || !is_same(&there, sidecar))) {
-        bool is_strangers = r == -EEXIST && (seen == 0 || seen == -EACCES ||
-                                             (has_no_sidecar(seen) && !is_contradictory));
+        bool is_strangers = r == -EEXIST && !is_contradictory &&
+                            (seen == 0 || seen == -EACCES || has_no_sidecar(seen));
         if (!is_strangers)
             remember(unsure, path, sidecar);
-        if (!is_strangers && r == -EEXIST) {
-            r = seen;
-            if (err)
-                *err = why;
-        }
-        return r;
+        if (is_strangers || r != -EEXIST)
+            return r;
+        if (seen == 0) /* by now; the next attempt clears it, or knows whose it is */
+            return pf_fail(err, ESTALE, "%s: was not seen, and is there", path);
+        if (err)
+            *err = why;
+        return seen;
     }
     pf_error_clear(err);
     pf_outbox_name_forget(unsure, path);

@@ -85,15 +85,21 @@ bool pf_mount_is_part(const struct pf_mount *mount, const struct pf_mount *above
            !strncmp(mount->root, root, length) && !strcmp(mount->root + length, rest);
 }
 
+/* The same mounted once more at its own place, or a directory of it, of which NFS tells "/" alone. */
+static bool is_again(const struct pf_mount *mount, const struct pf_mount *above)
+{
+    bool is_nfs = !strncmp(mount->type, "nfs", 3) && !strcmp(mount->source, above->source);
+    return !strcmp(mount->root, above->root) && (is_nfs || !strcmp(mount->point, above->point));
+}
+
 bool pf_mount_begin_in(const char *table, uint64_t id, struct pf_mount *ret)
 {
     struct pf_mount mount = {.magic = ret->magic}, above = {0};
     if (!find(table, id, &mount))
         return false;
-    /* Of NFS "/" is all that is told. */
     while (mount.above != mount.id && find(table, mount.above, &above) &&
            !strcmp(mount.device, above.device) &&
-           (pf_mount_is_part(&mount, &above) || !strcmp(mount.root, above.root))) {
+           (pf_mount_is_part(&mount, &above) || is_again(&mount, &above))) {
         above.magic = mount.magic;
         mount = above;
     }

@@ -448,11 +448,11 @@ test_a_disk_that_is_read_only()
     grep -q '^ok    outbox ' out || fail "$(cat before out)"
 }
 
-# as_somebody OPTIONS...: the doctor as a user without any rights, in $open where that one can go
+# as_somebody OPTIONS...: the doctor as a user without any rights, from the directory $at
 as_somebody()
 {
     local status=0
-    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" doctor "$@" >out 2>&1 </dev/null || status=$?
+    setpriv --reuid 65534 --regid 65534 --clear-groups env -C "${at:-/}" "$PARFOCAL" doctor "$@" >out 2>&1 </dev/null || status=$?
     [ $status -ne 126 ] && [ $status -ne 127 ] || skip "nobody cannot run it here: $(head -n 1 out)"
     [ $status -le 1 ] || fail "status $status: $(cat out)"
 }
@@ -483,6 +483,8 @@ test_wrong_permissions()
     finds FAIL outbox 'cannot write in /: Permission denied' "install -d -o nobody -g nogroup '/parfocal-stacks/out'"
     finds FAIL state 'Permission denied' "setfacl -m u:nobody:x '$open/closed'"
     finds FAIL source 'Permission denied' "setfacl -m u:nobody:x '$open/closed'"
+    at=$open/above as_somebody --outbox .stacks/out
+    finds FAIL outbox 'Permission denied' "install -d -o nobody -g nogroup '$open/above/.stacks/out'"
     # One's own is mended without anybody's help.
     mkdir -m 500 "$open/own"
     mkdir -m 300 "$open/ownin"

@@ -164,6 +164,10 @@ TEST(mount_begins_above_binds_to_its_own_place)
         "51 50 0:50 /@data /fs/data rw shared:4 - btrfs /dev/sdb1 rw\n"
         "60 20 0:60 / /t rw - tmpfs tmpfs rw\n"
         "61 60 0:61 / /t/t rw - tmpfs tmpfs rw\n"
+        /* another directory of a share, and one disk at two places */
+        "37 35 0:42 / /mnt/nfs/vol rw - nfs4 nas:/stacks/vol rw\n"
+        "80 20 8:16 / /mnt/d rw - ext4 /dev/sdb rw\n"
+        "81 80 8:16 / /mnt/d/b rw - ext4 /dev/sdb rw\n"
         "70 70 0:2 / / rw - rootfs rootfs rw";
     static const struct {
         uint64_t id;
@@ -177,6 +181,8 @@ TEST(mount_begins_above_binds_to_its_own_place)
         {33, "/mnt/late", "/mnt/late", "ext4", "/dev/sda2"},
         {34, "/mnt/late", "/", "cifs", "//nas/late"},
         {36, "/mnt/nfs", "/", "nfs4", "nas:/stacks"},
+        {37, "/mnt/nfs/vol", "/", "nfs4", "nas:/stacks/vol"},
+        {81, "/mnt/d/b", "/", "ext4", "/dev/sdb"},
         {40, "/srv", "/home/me/stacks", "ext4", "/dev/sda2"},
         {51, "/fs/data", "/@data", "btrfs", "/dev/sdb1"},
         {61, "/t/t", "/", "tmpfs", "tmpfs"},

@@ -391,6 +391,7 @@ TEST(outbox_publishes_once_where_a_lost_answer_cannot_be_looked_after)
         {EIO, 1, -EIO},                       /* it cannot be read */
         {ESTALE, 1, -ESTALE},                 /* nor reached */
         {EACCES, 1, -EACCES}, {ENOENT, 2, 0}, /* what the client knew before holds once */
+        {ENOENT, 4, -ESTALE},                 /* until it is seen at last */
         {ENOENT, 5, -ENOENT},                 /* and until the next attempt */
         {0, 0, -EIO},                         /* the second fails */
     };
