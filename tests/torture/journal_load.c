@@ -275,6 +275,8 @@ static const struct {
     {"record a frame", record_one},
 };
 
+#define QUESTIONS (sizeof(questions) / sizeof(*questions))
+
 static double ms_of(clockid_t clock)
 {
     struct timespec now;
@@ -342,14 +344,9 @@ int main(int argc, char **argv)
     snprintf(note, sizeof(note), "%s/journal.sqlite.closed", argv[1]);
     must(unlink(note), note); /* as if it had not been closed in order */
     printf("opening, with its check: %.0f ms\n", opening_ms(argv[1]));
-    for (size_t q = 0; q < sizeof(questions) / sizeof(*questions); q++) {
-        double times[TIMES], walls[TIMES], cold = 0;
-        for (int n = 0; n < COLD_TIMES; n++) {
-            grow_cold(argv[1]);
-            double from = ms_of(CLOCK_MONOTONIC);
-            questions[q].ask(n * 7);
-            cold = greater(cold, ms_of(CLOCK_MONOTONIC) - from);
-        }
+    /* All of them before the first cold one, after which each would begin with little in memory. */
+    for (size_t q = 0; q < QUESTIONS; q++) {
+        double times[TIMES], walls[TIMES];
         for (int n = 0; n < TIMES; n++) {
             double from = cpu_ms(), wall_from = ms_of(CLOCK_MONOTONIC);
             questions[q].ask(n);
@@ -358,12 +355,21 @@ int main(int argc, char **argv)
         }
         qsort(times, TIMES, sizeof(*times), compare);
         qsort(walls, TIMES, sizeof(*walls), compare);
-        printf("%-22s %7.2f ms, at most %7.2f ms; by the clock %7.2f ms, at most %7.2f ms, cold at "
-               "most %7.2f ms\n",
+        printf("%-22s %7.2f ms, at most %7.2f ms; by the clock %7.2f ms, at most %7.2f ms\n",
                questions[q].name, times[TIMES / 2], times[TIMES - 1], walls[TIMES / 2],
-               walls[TIMES - 1], cold);
+               walls[TIMES - 1]);
         slowest = greater(slowest, times[TIMES / 2]);
         slowest_wall = greater(slowest_wall, walls[TIMES - 1]);
+    }
+    for (size_t q = 0; q < QUESTIONS; q++) {
+        double cold = 0;
+        for (int n = 0; n < COLD_TIMES; n++) {
+            grow_cold(argv[1]);
+            double from = ms_of(CLOCK_MONOTONIC);
+            questions[q].ask(n * 7);
+            cold = greater(cold, ms_of(CLOCK_MONOTONIC) - from);
+        }
+        printf("%-22s cold, by the clock, at most %7.2f ms\n", questions[q].name, cold);
         slowest_cold = greater(slowest_cold, cold);
     }
     pf_journal_close(journal);
