@@ -366,8 +366,8 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
     [ "$(cat "$left")" = 'half a picture' ] || fail "$left was overwritten"
 }
 
-# The process that has put it there may have been killed before its name was on the disk.
-test_what_lies_untold_in_the_spool_is_synced_first()
+# A picture that nobody was told of but by a process that has ended: $path, for strace to make its sync fail.
+one_is_left_in_the_spool()
 {
     need strace
     [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
@@ -378,8 +378,14 @@ test_what_lies_untold_in_the_spool_is_synced_first()
     tell shoot
     await_frames 1
     stop capture
-    local path
     path=$(find "$T/spool" -name '*.JPG')
+}
+
+# The process that has put it there may have been killed before its name was on the disk.
+test_what_lies_untold_in_the_spool_is_synced_first()
+{
+    local path
+    one_is_left_in_the_spool
     printf '#!/bin/sh\nexec strace -f -qq -o "%s" -P "%s" -e trace=fsync -e inject=fsync:error=EIO "%s" "$@"\n' \
         "$T/trace" "$path" "$PARFOCAL" >traced
     chmod +x traced
@@ -400,18 +406,9 @@ heard_by_capture()
 # Its camera may be gone for good; the disk fails for a moment.
 test_what_lies_untold_in_the_spool_is_tried_again()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
-    make_burst files --frames 1
-    camera body files
-    capture
-    tell shoot
-    await_frames 1
-    stop capture
-    stop body
     local path
-    path=$(find "$T/spool" -name '*.JPG')
+    one_is_left_in_the_spool
+    stop body
     printf '#!/bin/sh\nexec strace -f -qq -o "%s" -P "%s" -e trace=fsync -e inject=fsync:error=EIO:when=1..2 "%s" "$@"\n' \
         "$T/trace" "$path" "$PARFOCAL" >traced
     chmod +x traced
