@@ -25,6 +25,7 @@ struct connection {
     struct evbuffer_cb_entry *watch;
     struct pf_guard guard;
     int64_t head_since_ms; /* 0: no head is being read */
+    bool asked;            /* a request came whole, or its head */
     bool released, refused, ended;
     size_t heard_bytes;         /* since it was refused */
     bufferevent_event_cb event; /* evhttp's, as it was refused */
@@ -105,6 +106,7 @@ static bool is_replying(const struct connection *connection)
            all->has_request(connection->channel, all->context);
 }
 
+/* why: static text, or NULL: it is closed, and told nothing. */
 static void refuse(struct connection *connection, int status, const char *why)
 {
     bufferevent_data_cb read, written;
@@ -117,7 +119,7 @@ static void refuse(struct connection *connection, int status, const char *why)
                       connection);
     /* What we said would be taken for a part of the reply that is under way, and evhttp, whose turn comes with the rest
      * of it, would go on with the connection as if we had said nothing. */
-    if (is_replying(connection)) {
+    if (!why || is_replying(connection)) {
         end(connection, BEV_EVENT_EOF | BEV_EVENT_READING);
         return;
     }
@@ -152,9 +154,10 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         connection->guard.status = 400;
         connection->guard.why = "the request came in too many pieces";
     }
-    if (!connection->guard.in_head)
+    if (!connection->guard.in_head) {
+        connection->asked = true;
         connection->head_since_ms = 0;
-    else if (!connection->head_since_ms)
+    } else if (!connection->head_since_ms)
         connection->head_since_ms = pf_monotonic_ms();
     if (connection->guard.status)
         refuse(connection, connection->guard.status, connection->guard.why);
@@ -208,9 +211,12 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
         bool late = connection->head_since_ms && now_ms > connection->head_since_ms + HEAD_MS;
         if ((late || staying > all->most) && !connection->refused && !connection->released &&
             !is_left(connection)) {
+            /* Who was answered and asks nothing more takes a refusal for an answer to what it asks next;
+             * closed, the connection is made again. */
             refuse(connection, 503,
-                   late ? "the head of the request took too long"
-                        : "there are too many connections");
+                   late                ? "the head of the request took too long"
+                   : connection->asked ? NULL
+                                       : "there are too many connections");
             staying--;
         }
         if (!is_left(connection)) {

@@ -203,7 +203,7 @@ test_too_many_connections()
     printf "GET /healthz HTTP/1.1\r\n${H}Connection: close\r\n\r\n" >&"${fds[0]}"
     read -r -t 20 line <&"${fds[0]}" || fail 'all were refused'
     [ "$(cut -d' ' -f2 <<<"$line")" = 200 ] || fail "$line"
-    # One too many that is served already is closed, and told nothing in the midst of what it gets.
+    # One too many that is served already is closed, and told nothing in the midst of what it gets, or behind it.
     for n in {1..5}; do
         exec {fd}<>"/dev/tcp/127.0.0.1/$port"
         fds+=("$fd")
@@ -242,7 +242,7 @@ test_what_comes_behind_a_download()
     grown=$(($(resident) - before))
     exec 6>&-
     echo "memory grew by $grown kB"
-    [ $grown -lt 5000 ] || fail 'all of it was kept'
+    [ -n "$SAN" ] || [ $grown -lt 5000 ] || fail 'all of it was kept' # a sanitizer keeps what is freed
     wait_for 10 alive
     stop_service
 }
