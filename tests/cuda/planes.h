@@ -1,5 +1,5 @@
-/* For the tests of the fusing kernels (test_cuda_fuse.cu, test_cuda_weights.cu): planes and grids on both
- * sides, random contents, and comparisons. Included once by each. */
+/* For the tests of the fusing kernels: planes and grids on both sides, random contents, and
+ * comparisons. Included once by each. */
 #ifndef PF_TEST_CUDA_PLANES_H
 #define PF_TEST_CUDA_PLANES_H
 
@@ -108,6 +108,42 @@ static inline void check_plane(const struct plane *plane, int most, const char *
                      plane->size.height, got[at], x, y, plane->host[at]);
         }
     free(got);
+}
+
+/* A plane as it is decoded. */
+struct decoded {
+    struct pf_source_plane host, device;
+};
+
+static inline struct decoded new_decoded(int width, int height, int bits, bool chroma, float gain)
+{
+    struct decoded plane;
+    size_t stride = ((size_t)width * bits / 8 + 15) / 16 * 16;
+    uint8_t *bytes = (uint8_t *)malloc(stride * height);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            unsigned value = next_random() % 65536;
+            if (bits == 8)
+                bytes[y * stride + x] = (uint8_t)(value >> 8);
+            else
+                ((uint16_t *)(bytes + y * stride))[x] = (uint16_t)value;
+        }
+    plane.host.samples = bytes;
+    plane.host.stride_bytes = stride;
+    plane.host.width = width;
+    plane.host.height = height;
+    plane.host.bits = bits;
+    plane.host.scale = PF_WHITE / (bits == 8 ? 255.0f : 65535.0f) * gain;
+    plane.host.offset = chroma ? (bits == 8 ? 128.0f : 32768.0f) : 0;
+    plane.device = plane.host;
+    plane.device.samples = device_copy(bytes, stride * height);
+    return plane;
+}
+
+static inline void free_decoded(struct decoded *plane)
+{
+    GPU(cudaFree((void *)plane->device.samples));
+    free((void *)plane->host.samples);
 }
 
 static inline float *random_floats(size_t count, float low, float high)

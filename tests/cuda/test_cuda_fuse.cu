@@ -3,85 +3,6 @@
  * into an add and has other logarithms, and the tolerance says what that can come to. */
 #include "tests/cuda/planes.h"
 
-/* ---- decoded planes ---- */
-
-struct decoded {
-    struct pf_source_plane host, device;
-};
-
-static struct decoded new_decoded(int width, int height, int bits, bool chroma, float gain)
-{
-    struct decoded plane;
-    size_t stride = ((size_t)width * bits / 8 + 15) / 16 * 16;
-    uint8_t *bytes = (uint8_t *)malloc(stride * height);
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            unsigned value = next_random() % 65536;
-            if (bits == 8)
-                bytes[y * stride + x] = (uint8_t)(value >> 8);
-            else
-                ((uint16_t *)(bytes + y * stride))[x] = (uint16_t)value;
-        }
-    plane.host.samples = bytes;
-    plane.host.stride_bytes = stride;
-    plane.host.width = width;
-    plane.host.height = height;
-    plane.host.bits = bits;
-    plane.host.scale = PF_WHITE / (bits == 8 ? 255.0f : 65535.0f) * gain;
-    plane.host.offset = chroma ? (bits == 8 ? 128.0f : 32768.0f) : 0;
-    plane.device = plane.host;
-    plane.device.samples = device_copy(bytes, stride * height);
-    return plane;
-}
-
-static void free_decoded(struct decoded *plane)
-{
-    GPU(cudaFree((void *)plane->device.samples));
-    free((void *)plane->host.samples);
-}
-
-TEST(cuda_warp_is_the_cpus)
-{
-    /* A unit of the engine is a 128th of a grey level. The map is followed in float on both sides, and
-     * on random samples, the worst there are, a position off by 1e-5 is worth a few units. */
-    const double maps[][9] = {{1, 0, 0, 0, 1, 0, 0, 0, 1},
-                              {1, 0, 3.25, 0, 1, -1.625, 0, 0, 1},
-                              {0.97, 0.05, 2, -0.05, 0.97, 4, 0, 0, 1},
-                              {1.4, 0.3, -8, -0.2, 0.8, 5, 1e-4, -2e-4, 1},
-                              {1, 0, 5000, 0, 1, -3000, 0, 0, 1}};
-    for (int i = 0; i < SIZES; i++)
-        for (int order = 0; order < order_count(); order++)
-            for (int kind = 0; kind < 5; kind++) {
-                bool bicubic = kind == 4;
-                take_order(order);
-                struct pf_cuda *cuda = new_queue();
-                struct decoded source = new_decoded(sizes[i].width, sizes[i].height,
-                                                    kind & 1 ? 16 : 8, kind & 2, kind ? 1.1f : 1);
-                struct plane out = new_plane(sizes[i].width, sizes[i].height);
-                const struct pf_kernels *kernels = reference();
-                source.host.bicubic = bicubic;
-                const struct pf_resampling *table = &pf_resampling[bicubic];
-                for (int y = 0; y < out.size.height; y++)
-                    kernels->convert_row(out.host + (size_t)y * out.size.pitch, out.size.width, y,
-                                         &source.host);
-                pf_cuda_warp(cuda, &out.on_device, &source.device, NULL, table);
-                check_plane(&out, 1, "conversion");
-                for (size_t m = 0; m < sizeof(maps) / sizeof(maps[0]); m++) {
-                    for (int y = 0; y < out.size.height; y += PF_WARP_ROWS)
-                        kernels->warp_rows(out.host + (size_t)y * out.size.pitch,
-                                           (size_t)out.size.pitch, out.size.width, y,
-                                           std::min(PF_WARP_ROWS, out.size.height - y), maps[m],
-                                           &source.host);
-                    struct pf_cuda_map map = map_of(maps[m]);
-                    pf_cuda_warp(cuda, &out.on_device, &source.device, &map, table);
-                    check_plane(&out, m == 3 ? 40 : 12, "warp");
-                }
-                free_plane(&out);
-                free_decoded(&source);
-                finish(cuda);
-            }
-}
-
 static int cell_start(int cell, int cells, int length)
 {
     return (int)((int64_t)cell * length / cells);
@@ -202,46 +123,49 @@ TEST(cuda_colours_are_those_that_the_cpu_sees)
 
 TEST(cuda_light_is_the_cpus)
 {
-    for (int i = 0; i < SIZES; i++) {
-        struct pf_cuda *cuda = new_queue();
-        const struct pf_kernels *kernels = reference();
-        int width = sizes[i].width, height = sizes[i].height;
-        struct decoded luma = new_decoded(width, height, i & 1 ? 16 : 8, false, 1);
-        struct pf_cuda_grid fine = {half(width), half(height), half(width)};
-        struct pf_cuda_grid coarse = {half(fine.width), half(fine.height), half(fine.width)};
-        float *first = (float *)malloc(room(&fine) * sizeof(float));
-        float *second = (float *)malloc(room(&coarse) * sizeof(float));
-        float *device_first = device_copy<float>(NULL, room(&fine));
-        float *device_second = device_copy<float>(NULL, room(&coarse));
-        for (int y = 0; y < fine.height; y++)
-            kernels->halve_source_row(first + (size_t)y * fine.width, fine.width, y, &luma.host);
-        for (int y = 0; y < coarse.height; y++)
-            kernels->halve_row(second + (size_t)y * coarse.width, coarse.width,
-                               first + (size_t)(2 * y) * fine.width,
-                               first + (size_t)clamped(2 * y + 1, fine.height) * fine.width,
-                               fine.width);
-        pf_cuda_halve_source(cuda, device_first, &luma.device);
-        pf_cuda_halve(cuda, device_second, device_first, fine.width, fine.height);
-        check_floats(device_first, first, &fine, 2e-6f, "light of a frame");
-        check_floats(device_second, second, &coarse, 2e-6f, "halving");
-        struct plane samples = new_plane(width, height);
-        struct pf_cuda_grid dense = {width, height, width};
-        float *light = (float *)malloc(room(&dense) * sizeof(float));
-        float *device_light = device_copy<float>(NULL, room(&dense));
-        for (int y = 0; y < height; y++)
-            kernels->light_row(light + (size_t)y * width, row_of(&samples, y), width);
-        pf_cuda_light(cuda, device_light, samples.on_device.samples[0], &samples.size);
-        check_floats(device_light, light, &dense, 2e-6f, "light of the stack");
-        free_plane(&samples);
-        GPU(cudaFree(device_first));
-        GPU(cudaFree(device_second));
-        GPU(cudaFree(device_light));
-        free(first);
-        free(second);
-        free(light);
-        free_decoded(&luma);
-        finish(cuda);
-    }
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            const struct pf_kernels *kernels = reference();
+            int width = sizes[i].width, height = sizes[i].height;
+            struct decoded luma = new_decoded(width, height, i & 1 ? 16 : 8, false, 1);
+            struct pf_cuda_grid fine = {half(width), half(height), half(width)};
+            struct pf_cuda_grid coarse = {half(fine.width), half(fine.height), half(fine.width)};
+            float *first = (float *)malloc(room(&fine) * sizeof(float));
+            float *second = (float *)malloc(room(&coarse) * sizeof(float));
+            float *device_first = device_copy<float>(NULL, room(&fine));
+            float *device_second = device_copy<float>(NULL, room(&coarse));
+            for (int y = 0; y < fine.height; y++)
+                kernels->halve_source_row(first + (size_t)y * fine.width, fine.width, y,
+                                          &luma.host);
+            for (int y = 0; y < coarse.height; y++)
+                kernels->halve_row(second + (size_t)y * coarse.width, coarse.width,
+                                   first + (size_t)(2 * y) * fine.width,
+                                   first + (size_t)clamped(2 * y + 1, fine.height) * fine.width,
+                                   fine.width);
+            pf_cuda_halve_source(cuda, device_first, &luma.device);
+            pf_cuda_halve(cuda, device_second, device_first, fine.width, fine.height);
+            check_floats(device_first, first, &fine, 2e-6f, "light of a frame");
+            check_floats(device_second, second, &coarse, 2e-6f, "halving");
+            struct plane samples = new_plane(width, height);
+            struct pf_cuda_grid dense = {width, height, width};
+            float *light = (float *)malloc(room(&dense) * sizeof(float));
+            float *device_light = device_copy<float>(NULL, room(&dense));
+            for (int y = 0; y < height; y++)
+                kernels->light_row(light + (size_t)y * width, row_of(&samples, y), width);
+            pf_cuda_light(cuda, device_light, samples.on_device.samples[0], &samples.size);
+            check_floats(device_light, light, &dense, 2e-6f, "light of the stack");
+            free_plane(&samples);
+            GPU(cudaFree(device_first));
+            GPU(cudaFree(device_second));
+            GPU(cudaFree(device_light));
+            free(first);
+            free(second);
+            free(light);
+            free_decoded(&luma);
+            finish(cuda);
+        }
 }
 
 /* ---- pyramids ---- */
@@ -299,7 +223,9 @@ TEST(cuda_blends_are_the_cpus)
 {
     /* The mean is rounded to a unit: where it lies between two, either is right. */
     for (int i = 0; i < SIZES; i++)
-        for (int factor = 1; factor <= 2; factor++) {
+        for (int kind = 0; kind < 2 * order_count(); kind++) {
+            take_order(kind / 2);
+            int factor = 1 + kind % 2;
             struct pf_cuda *cuda = new_queue();
             const struct pf_kernels *kernels = reference();
             int width = sizes[i].width, height = sizes[i].height;
@@ -372,31 +298,33 @@ TEST(cuda_blends_are_the_cpus)
 
 TEST(cuda_collapse_is_the_cpus)
 {
-    for (int i = 0; i < SIZES; i++) {
-        struct pf_cuda *cuda = new_queue();
-        const struct pf_kernels *kernels = reference();
-        int width = sizes[i].width, height = sizes[i].height;
-        struct plane detail = new_plane(width, height),
-                     coarse = new_plane(half(width), half(height));
-        int32_t *expanded = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-        int32_t *scratch = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-        for (int y = 0; y < height; y++) {
-            const int16_t *rows[3];
-            for (int k = 0; k < 3; k++)
-                rows[k] = row_of(&coarse, clamped(y / 2 - 1 + k, coarse.size.height));
-            int16_t *row = detail.host + (size_t)y * detail.size.pitch;
-            kernels->expand_row(expanded, width, rows, coarse.size.width, y & 1, scratch);
-            kernels->collapse_row(row, row, expanded, width, 0, PF_WHITE);
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            const struct pf_kernels *kernels = reference();
+            int width = sizes[i].width, height = sizes[i].height;
+            struct plane detail = new_plane(width, height),
+                         coarse = new_plane(half(width), half(height));
+            int32_t *expanded = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
+            int32_t *scratch = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
+            for (int y = 0; y < height; y++) {
+                const int16_t *rows[3];
+                for (int k = 0; k < 3; k++)
+                    rows[k] = row_of(&coarse, clamped(y / 2 - 1 + k, coarse.size.height));
+                int16_t *row = detail.host + (size_t)y * detail.size.pitch;
+                kernels->expand_row(expanded, width, rows, coarse.size.width, y & 1, scratch);
+                kernels->collapse_row(row, row, expanded, width, 0, PF_WHITE);
+            }
+            pf_cuda_collapse(cuda, &detail.on_device, &detail.on_device, &coarse.on_device, 0,
+                             PF_WHITE);
+            check_plane(&detail, 0, "collapse");
+            free(expanded);
+            free(scratch);
+            free_plane(&detail);
+            free_plane(&coarse);
+            finish(cuda);
         }
-        pf_cuda_collapse(cuda, &detail.on_device, &detail.on_device, &coarse.on_device, 0,
-                         PF_WHITE);
-        check_plane(&detail, 0, "collapse");
-        free(expanded);
-        free(scratch);
-        free_plane(&detail);
-        free_plane(&coarse);
-        finish(cuda);
-    }
 }
 
 /* As export_row() of process/cpu/result.c. */

@@ -139,26 +139,29 @@ TEST(cuda_sums_over_levels_are_the_cpus)
 
 TEST(cuda_brightness_takes_what_the_cpus_does)
 {
-    for (int i = 0; i < SIZES; i++) {
-        struct pf_cuda *cuda = new_queue();
-        int width = sizes[i].width, height = sizes[i].height;
-        struct plane light = new_plane(width, height);
-        struct pf_cuda_grid cells = grid_of(width, height);
-        float *evidence = random_floats(room(&cells), 0, 8);
-        float *on_device = device_copy(evidence, room(&cells));
-        pf_cuda_spill(cuda, on_device, &cells, light.on_device.samples[0], light.size.pitch, 1.75f);
-        for (int y = 0; y < height; y++) {
-            const int16_t *rows[3];
-            for (int k = 0; k < 3; k++)
-                rows[k] = row_of(&light, clamped(y + k - 1, height));
-            reference()->spill_row(evidence + (size_t)y * cells.pitch, rows, width, 1.75f);
+    for (int i = 0; i < SIZES; i++)
+        for (int order = 0; order < order_count(); order++) {
+            take_order(order);
+            struct pf_cuda *cuda = new_queue();
+            int width = sizes[i].width, height = sizes[i].height;
+            struct plane light = new_plane(width, height);
+            struct pf_cuda_grid cells = grid_of(width, height);
+            float *evidence = random_floats(room(&cells), 0, 8);
+            float *on_device = device_copy(evidence, room(&cells));
+            pf_cuda_spill(cuda, on_device, &cells, light.on_device.samples[0], light.size.pitch,
+                          1.75f);
+            for (int y = 0; y < height; y++) {
+                const int16_t *rows[3];
+                for (int k = 0; k < 3; k++)
+                    rows[k] = row_of(&light, clamped(y + k - 1, height));
+                reference()->spill_row(evidence + (size_t)y * cells.pitch, rows, width, 1.75f);
+            }
+            check_floats(on_device, evidence, &cells, 1e-4f, "brightness around");
+            GPU(cudaFree(on_device));
+            free(evidence);
+            free_plane(&light);
+            finish(cuda);
         }
-        check_floats(on_device, evidence, &cells, 1e-4f, "brightness around");
-        GPU(cudaFree(on_device));
-        free(evidence);
-        free_plane(&light);
-        finish(cuda);
-    }
 }
 
 /* What shines from around, smoothed as the CPU's kernels do it. */
