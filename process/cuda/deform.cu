@@ -1,4 +1,4 @@
-/* Non-rigid alignment on the device: the dense flow, and the order of all; see deform.h. */
+/* Non-rigid alignment on the device: the order of all; see deform.h. */
 #include "process/cuda/deform.h"
 
 #include <errno.h>
@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "process/cpu/ecc_step.h"
-#include "process/cuda/deform_kernels.h"
+#include "process/cuda/deform_flow.h"
 #include "process/cuda/deform_syn.h"
 
 enum {
-    BLOCK = 128,
     FLOW_CELL = 4,    /* pixels of the level */
     FLOW_PASSES = 5,  /* over the pixels of a level */
     FLOW_SWEEPS = 20, /* over the cells after each */
@@ -23,85 +22,6 @@ enum {
 #define FOLDS 0.1 /* a field stretches by so much at the least */
 /* Displacements of neighbouring cells of the flow differ by about so much, in pixels of the level. */
 #define FLOW_ROUGHNESS 0.5f
-/* Forth and back may differ by so much, in pixels of the level, before the cell loses half its say. */
-#define FLOW_DISAGREEMENT 0.3f
-
-/* ---- flow ---------------------------------------------------------------------------------------- */
-
-/* Cells of one colour of a chessboard take what they and their neighbours, of the other colour, say. */
-static __global__ void relax(struct pf_deform_pass pass, float stiffness, int colour)
-{
-    int row = (int)(blockIdx.y * blockDim.y + threadIdx.y);
-    int column = 2 * (int)(blockIdx.x * blockDim.x + threadIdx.x) + ((row + colour) & 1);
-    int columns = pass.grid.columns, rows = pass.grid.rows;
-    if (pass.state->done || row >= rows || column >= columns)
-        return;
-    size_t k = (size_t)row * columns + column;
-    float2 *d = pass.displacement + k;
-    float x = 0, y = 0, count = 0;
-    if (column > 0)
-        x += d[-1].x, y += d[-1].y, count++;
-    if (column < columns - 1)
-        x += d[1].x, y += d[1].y, count++;
-    if (row > 0)
-        x += d[-columns].x, y += d[-columns].y, count++;
-    if (row < rows - 1)
-        x += d[columns].x, y += d[columns].y, count++;
-    const struct pf_cell *cell = &pass.cells[k];
-    float xx = cell->xx + stiffness * count, yy = cell->yy + stiffness * count, xy = cell->xy;
-    float rx = cell->x + stiffness * x, ry = cell->y + stiffness * y;
-    float determinant = xx * yy - xy * xy;
-    if (determinant > 0)
-        *d = make_float2((yy * rx - xy * ry) / determinant, (xx * ry - xy * rx) / determinant);
-}
-
-/* Displacements of a coarser level for a finer one, whose pixels are `zoom` times as many. */
-static __global__ void refine(float2 *out, struct pf_cells grid, const float2 *coarse,
-                              struct pf_cells coarse_grid, float zoom)
-{
-    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (k >= grid.columns * grid.rows)
-        return;
-    int row = k / grid.columns, column = k - row * grid.columns;
-    /* From corner to corner, pixels lie where they lie. */
-    float x = ((float)column + 0.5f) * grid.width / zoom - 0.5f;
-    float y = ((float)row + 0.5f) * grid.height / zoom - 0.5f;
-    float2 d = pf_displacement_at(coarse, coarse_grid, x, y);
-    out[k] = make_float2(zoom * d.x, zoom * d.y);
-}
-
-/* Where going forth and coming back ends elsewhere than it began, a cell has less to say. What it says
- * is then its displacement, with the information that it has and that its neighbours lent. */
-static __global__ void agree(struct pf_deform_pass forth, struct pf_deform_pass back,
-                             float stiffness)
-{
-    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (k >= forth.grid.columns * forth.grid.rows)
-        return;
-    int row = k / forth.grid.columns, column = k - row * forth.grid.columns;
-    float x = ((float)column + 0.5f) * forth.grid.width - 0.5f;
-    float y = ((float)row + 0.5f) * forth.grid.height - 0.5f;
-    float2 d = forth.displacement[k];
-    float dx, dy, bx, by;
-    pf_short_warp_at(forth.warp, x, y, &dx, &dy);
-    float there_x = x + dx + d.x, there_y = y + dy + d.y;
-    pf_short_warp_at(back.warp, there_x, there_y, &bx, &by);
-    float2 b = pf_displacement_at(back.displacement, back.grid, there_x, there_y);
-    float ex = there_x + bx + b.x - x, ey = there_y + by + b.y - y;
-    float apart = (ex * ex + ey * ey) / (FLOW_DISAGREEMENT * FLOW_DISAGREEMENT);
-    float trust = 1 / (1 + apart * apart);
-    struct pf_cell *cell = &forth.cells[k];
-    if (!(trust > 0.5f)) {
-        cell->xx = cell->xy = cell->yy = cell->x = cell->y = 0;
-        return;
-    }
-    atomicAdd(&forth.state->trusted, 1u);
-    cell->xx = trust * (cell->xx + 0.1f * stiffness);
-    cell->xy = trust * cell->xy;
-    cell->yy = trust * (cell->yy + 0.1f * stiffness);
-    cell->x = cell->xx * d.x + cell->xy * d.y;
-    cell->y = cell->xy * d.x + cell->yy * d.y;
-}
 
 /* ---- memory --------------------------------------------------------------------------------------- */
 
@@ -195,17 +115,6 @@ static int reserve(struct pf_cuda_deform *deform, const struct pf_cells *grid,
 }
 
 /* ---- the order of all ------------------------------------------------------------------------------ */
-
-#define LAUNCH(kernel, blocks, threads, what, ...)                                                 \
-    do {                                                                                           \
-        PF_LAUNCH(kernel, blocks, threads, 0, deform->cuda->lane[PF_CUDA_WORK], __VA_ARGS__);      \
-        pf_cuda_launched(deform->cuda, what);                                                      \
-    } while (0)
-
-static unsigned cell_blocks(const struct pf_cells *grid)
-{
-    return pf_pieces(grid->columns * grid->rows, BLOCK);
-}
 
 static struct pf_ecc_scale scale_of(const struct pf_ecc_level *level)
 {
@@ -339,20 +248,18 @@ static int flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *tar
             if (r < 0)
                 return r;
         } else {
-            LAUNCH(refine, dim3(cell_blocks(&grid)), dim3(BLOCK), "flow: a finer level",
-                   deform->spare, grid, deform->displacement[way], before, 2.0f);
+            pf_flow_refine(deform->cuda, deform->spare, &grid, deform->displacement[way], &before,
+                           2);
             float2 *swap = deform->spare;
             deform->spare = deform->displacement[way];
             deform->displacement[way] = swap;
         }
         pass = pass_of(deform, level, &image->levels.level[number], h, &grid, way);
         begin_pass(deform, pass);
-        dim3 threads(32, 4);
-        dim3 blocks(pf_pieces((grid.columns + 1) / 2, 32), pf_pieces(grid.rows, 4));
         for (int i = 0; i < FLOW_PASSES; i++) {
             look_at(deform, pass);
             for (int sweep = 0; sweep < 2 * FLOW_SWEEPS; sweep++)
-                LAUNCH(relax, blocks, threads, "flow: relaxing", pass, flow_stiffness(), sweep & 1);
+                pf_flow_relax(deform->cuda, &pass, flow_stiffness(), sweep & 1);
         }
     }
     look_at(deform, pass);
@@ -418,8 +325,7 @@ static int run_flow(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid 
         r = flow(deform, image, target, inverse, start->field, 1, &back, err);
     if (r < 0)
         return r;
-    LAUNCH(agree, dim3(cell_blocks(&grid)), dim3(BLOCK), "flow: forth and back", forth, back,
-           flow_stiffness());
+    pf_flow_agree(deform->cuda, &forth, &back, flow_stiffness());
     fit_nodes(deform, &grid, smoothness);
     *ret_grid = grid;
     return 0;
@@ -472,13 +378,6 @@ static int run_syn(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *
     return 0;
 }
 
-static __global__ void double_nodes(float2 *nodes, int count, float zoom)
-{
-    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (k < count)
-        nodes[k] = make_float2(zoom * nodes[k].x, zoom * nodes[k].y);
-}
-
 static int run_spline(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, const struct pf_warp *start,
                       double spacing_px, float smoothness, struct pf_cells *ret_grid,
@@ -503,8 +402,7 @@ static int run_spline(struct pf_cuda_deform *deform, const struct pf_cuda_pyrami
             if (r < 0)
                 return r;
         } else {
-            LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK),
-                   "spline: a finer level", deform->nodes, nodes, 2.0f);
+            pf_cuda_scale_nodes(deform->cuda, deform->nodes, nodes, 2);
             pf_cuda_begin_level(deform->cuda, &pass);
             pf_cuda_spread_nodes(deform->cuda, pass.displacement, deform->nodes, &grid, pass.state);
         }
@@ -534,13 +432,11 @@ static int judge(struct pf_cuda_deform *deform, const struct pf_cuda_pyramid *ta
     grid.width *= zoom;
     grid.height *= zoom;
     struct pf_deform_pass pass = pass_of(deform, level, &image->levels.level[number], h, &grid, 0);
-    LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK), "judging a field",
-           deform->nodes, nodes, zoom);
+    pf_cuda_scale_nodes(deform->cuda, deform->nodes, nodes, zoom);
     pf_cuda_begin_level(deform->cuda, &pass);
     pf_cuda_spread_nodes(deform->cuda, pass.displacement, deform->nodes, &grid, pass.state);
     look_at(deform, pass);
-    LAUNCH(double_nodes, dim3(pf_pieces(nodes, BLOCK)), dim3(BLOCK), "judging a field",
-           deform->nodes, nodes, 1 / zoom);
+    pf_cuda_scale_nodes(deform->cuda, deform->nodes, nodes, 1 / zoom);
     pf_cuda_download(deform->cuda, deform->here, deform->state, sizeof(*deform->here));
     return pf_cuda_wait(deform->cuda, err);
 }

@@ -1,5 +1,6 @@
 /* The kernels' side of non-rigid alignment, shared by deform_cells.cu (pixels to cells),
- * deform_nodes.cu (cells to nodes) and deform.cu (flow, and the order of all); see deform.h. */
+ * deform_nodes.cu (cells to nodes), deform_flow.cu, deform_syn.cu and deform.cu (the order of all);
+ * see deform.h. */
 #ifndef PF_CUDA_DEFORM_KERNELS_H
 #define PF_CUDA_DEFORM_KERNELS_H
 
@@ -83,6 +84,8 @@ enum { PF_CELLS_OF_ONE_BLOCK = 8192 };
 /* The spline at the middles of the cells; the largest change joins the state. */
 void pf_cuda_spread_nodes(struct pf_cuda *cuda, float2 *displacement, const float2 *nodes,
                           const struct pf_cells *grid, struct pf_deform_state *state);
+/* Nodes of another level, whose pixels are `zoom` times as many. */
+void pf_cuda_scale_nodes(struct pf_cuda *cuda, float2 *nodes, int count, float zoom);
 
 static inline int pf_node_columns(const struct pf_cells *grid)
 {

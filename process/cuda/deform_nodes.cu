@@ -394,6 +394,13 @@ static __global__ void spread(float2 *displacement, const float2 *nodes, struct 
     atomicMax(&state->moved_bits, __float_as_int(moved));
 }
 
+static __global__ void scale(float2 *nodes, int count, float zoom)
+{
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (k < count)
+        nodes[k] = make_float2(zoom * nodes[k].x, zoom * nodes[k].y);
+}
+
 static int nodes_of(const struct pf_cells *grid)
 {
     return pf_node_columns(grid) * pf_node_rows(grid);
@@ -456,4 +463,11 @@ void pf_cuda_spread_nodes(struct pf_cuda *cuda, float2 *displacement, const floa
     PF_LAUNCH(spread, dim3(pf_pieces(grid->columns * grid->rows, 128)), dim3(128), 0,
               cuda->lane[PF_CUDA_WORK], displacement, nodes, *grid, state);
     pf_cuda_launched(cuda, "spreading a field");
+}
+
+void pf_cuda_scale_nodes(struct pf_cuda *cuda, float2 *nodes, int count, float zoom)
+{
+    PF_LAUNCH(scale, dim3(pf_pieces(count, 128)), dim3(128), 0, cuda->lane[PF_CUDA_WORK], nodes,
+              count, zoom);
+    pf_cuda_launched(cuda, "a field of another level");
 }
