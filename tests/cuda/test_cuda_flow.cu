@@ -52,7 +52,7 @@ static void relax_as_a_plain_program(const struct pf_cells *grid, const struct p
         }
 }
 
-/* Solved in float: a determinant is a fifth of its products at the least, so that of displacements of 10 px at
+/* Solved in float: a determinant is a fifth of its products at the least, so that of displacements of 20 px at
  * most a few times 1e-6 is lost, and a second sweep takes that from the first. */
 TEST(cuda_relaxing_is_that_of_a_plain_program)
 {
