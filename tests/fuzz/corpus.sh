@@ -174,4 +174,13 @@ lines worker_events finish <<'END'
 {"event":"lost","reason":7}
 {"event":"warming","step":7,"iteration":9}
 END
+lines worker_events ahead <<'END'
+{"event":"frame","burst":"b.1","frame":"3333333333333333-33333333333333333333333333333333","verdict":"fused"}
+{"event":"frame","burst":"b.1","frame":"4444444444444444-44444444444444444444444444444444","verdict":"aside","reason":7}
+{"event":"frame","burst":"b.1","frame":"5555555555555555-55555555555555555555555555555555","verdict":"fused"}
+{"event":"prepared","burst":"b.1","files":[]}
+{"event":"failed","burst":"b.1","cmd":"finish","code":28,"reason":"No space left"}
+{"event":"prepared","burst":"b.1","files":[]}
+{"event":"finished","burst":"b.1","files":[],"fused":2}
+END
 du -sh "$to"

@@ -67,6 +67,9 @@ static void take(json_t *object, void *context)
         if (job->stage == PF_JOB_WAITING)
             job->stage = PF_JOB_ACTIVE;
         if (job->ahead == PF_AHEAD_NONE && !job->no_ahead) {
+            if (!job->ahead_dir)
+                job->ahead_dir = strdup(service.settings.outbox);
+            FUZZ_CHECK(job->ahead_dir);
             job->ahead = PF_AHEAD_WRITING;
             job->ahead_count = job->count;
         }
@@ -121,14 +124,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             job->complete = strdup("gap");
             job->version = 1;
         }
-        job->ahead_dir = strdup(service.settings.outbox);
-        FUZZ_CHECK(job->ahead_dir && asprintf(&job->key, "%s.1", name) > 0);
+        FUZZ_CHECK(asprintf(&job->key, "%s.1", name) > 0);
         job->next = scheduler->jobs;
         scheduler->jobs = job;
     }
     fuzz_lines(data, size, take, scheduler);
     pf_ledger_flush(service.ledger);
-    on_ended("killed", false, scheduler);
+    on_ended("killed", (enum pf_worker_end)(size % (PF_END_WITHOUT_GPU + 1)), scheduler);
     service.hooks = pf_hooks_free(service.hooks);
     service.ledger = pf_ledger_free(service.ledger);
     pf_scheduler_free(scheduler);
