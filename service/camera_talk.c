@@ -150,6 +150,7 @@ static bool interrupted(struct pf_talk *talk, int signals)
     static bool before;
     if (read(signals, &info, sizeof(info)) != sizeof(info))
         return false;
+    talk->at_once = before;
     if (before || !talk->is_bracket)
         return true;
     before = true;
@@ -206,7 +207,7 @@ static void end_child(const struct pf_talk *talk, int signals)
     int pidfd = pidfd_open(talk->child, 0);
     struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     if (pidfd >= 0)
-        while (poll(fds, 2, ENDING_MS) < 0 && errno == EINTR)
+        while (poll(fds, 2, talk->at_once ? 0 : ENDING_MS) < 0 && errno == EINTR)
             ;
     if (pidfd >= 0 && !fds[0].revents)
         kill(talk->child, SIGKILL);

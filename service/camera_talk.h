@@ -22,6 +22,7 @@ struct pf_talk {
     void (*answered)(struct pf_talk *talk, const json_t *answer); /* each, the last one too */
     struct pf_progress progress;
     bool is_bracket; /* the first Ctrl-C ends it in order */
+    bool at_once;    /* another one has come */
     int status;      /* for the exit */
 
     /* Without a service: whatever the camera's process says, and a second descriptor to listen to. */

@@ -56,8 +56,12 @@ static int add(struct pf_cameras *cameras, struct pf_error *err)
     service->sources = sources;
     int r = pf_source_new(&sources[service->source_count], service->base, service->journal,
                           &service->settings, ANY, &pf_intake_handlers, service, err);
-    service->source_count += r == 0;
-    return r;
+    if (r < 0)
+        return r;
+    if (service->blocked)
+        pf_source_pause(sources[service->source_count], true);
+    service->source_count++;
+    return 0;
 }
 
 static void say_rest(struct pf_cameras *cameras)
@@ -133,7 +137,8 @@ static void on_message(const json_t *event, void *context)
     const char *name = json_string_value(json_object_get(event, "event"));
     const json_t *found = json_object_get(event, "found");
     watch(cameras);
-    if (name && !strcmp(name, "cameras") && json_is_array(found)) {
+    /* Who is there when the service ends is nobody's any more. */
+    if (name && !strcmp(name, "cameras") && json_is_array(found) && !cameras->service->stopping) {
         pf_child_healthy(cameras->scout);
         on_found(cameras, found);
     }

@@ -82,7 +82,7 @@ static void deliver(struct pf_child *child, const void *bytes, size_t size_bytes
             return;
         if (r == -ENOMEM) { /* nothing may be passed over; a new one says again what counts */
             pf_log_error("%s: %s; it is ended", child->argv[1], err.text);
-            pf_child_kill(child);
+            pf_child_restart(child);
             return;
         }
         if (r < 0) {
@@ -418,6 +418,12 @@ void pf_child_kill(struct pf_child *child)
         child->killed = true;
         kill(child->pid, SIGKILL);
     }
+}
+
+void pf_child_restart(struct pf_child *child)
+{
+    if (child->pid)
+        kill(child->pid, SIGKILL);
 }
 
 void pf_child_stop(struct pf_child *child)

@@ -76,6 +76,8 @@ bool pf_child_ended_by_signal(
 bool pf_child_ended_from_outside(const struct pf_child *child);
 void pf_child_healthy(struct pf_child *child);
 void pf_child_kill(struct pf_child *child); /* SIGKILL; it is started again */
+/* The same for what is no fault of its own: its end counts as another's doing. */
+void pf_child_restart(struct pf_child *child);
 void pf_child_stop(
     struct pf_child *child); /* SIGTERM, SIGKILL after its grace; not started again */
 bool pf_child_running(const struct pf_child *child);

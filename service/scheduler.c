@@ -274,7 +274,10 @@ static void on_message(const json_t *event, void *context)
         job->failures = 0;
         job->alone = false;
         pf_setback_over(scheduler, job, NULL);
-        pf_worker_stacked(scheduler->worker);
+        if (job->no_gpu) /* which says nothing of one */
+            pf_worker_healthy(scheduler->worker);
+        else
+            pf_worker_stacked(scheduler->worker);
         scheduler->handlers.finished(job, event, scheduler->context);
     } else if (!strcmp(name, "failed")) {
         pf_setback_failed(scheduler, job, event);

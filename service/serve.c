@@ -154,6 +154,7 @@ static void on_committed(struct pf_entry *entry, void *context)
 static void on_blocked(bool blocked, void *context)
 {
     struct pf_service *service = context;
+    service->blocked = blocked;
     for (size_t i = 0; i < service->source_count; i++)
         pf_source_pause(service->sources[i], blocked);
     if (blocked)

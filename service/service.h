@@ -78,6 +78,7 @@ struct pf_service {
     struct event *grouper_timer, *outbox_timer, *stop_timer;
     int64_t grouper_backoff_ms; /* it has no memory; 0: it works */
     struct event *signals[6];
+    bool blocked;               /* the journal cannot be written */
     bool stopping, left_behind; /* a process that does not end */
     bool starts_elastix;        /* align was bspline when the worker was started */
     int64_t started_ms;         /* CLOCK_MONOTONIC */

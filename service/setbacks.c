@@ -218,7 +218,8 @@ static void clear_gpu(struct pf_scheduler *scheduler, struct pf_job *job, enum p
 
 /* The one that the worker was at when it died is to blame. Where it was at several nobody is: to guess
  * would condemn frames that came while another burst was being finished. The replay tells. A GPU is to blame
- * first: if it goes on without, it was; with the same job again and again, it was not. */
+ * first, but for what the processor did: if it goes on without, it was; with the same job again and again, it
+ * was not. */
 bool pf_setback_died(struct pf_scheduler *scheduler, const char *why, enum pf_worker_end end)
 {
     char reason[200];
@@ -239,7 +240,7 @@ bool pf_setback_died(struct pf_scheduler *scheduler, const char *why, enum pf_wo
                        suspects.count);
         return true;
     }
-    if (end == PF_END_WITH_GPU && job->spared < SPARED_MAX) {
+    if (end == PF_END_WITH_GPU && !job->no_gpu && job->spared < SPARED_MAX) {
         job->spared++;
         pf_log_about(PF_LOG_WARNING, &(struct pf_log_about){.burst = job->name},
                      "burst %s: it is replayed, and not blamed for what the GPU may have done",

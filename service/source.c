@@ -88,12 +88,17 @@ static int keep_known(void *context, const struct pf_journal_file *file)
     return 0;
 }
 
+/* How long it may say nothing. */
+static int64_t silence_of(const struct pf_source *source)
+{
+    return source->patience_ms > source->silence_ms ? source->patience_ms : source->silence_ms;
+}
+
 static void watch_silence(struct pf_source *source, int64_t patience_ms)
 {
     source->patience_ms = patience_ms;
     if (source->silence && !source->paused)
-        pf_timer_set(source->silence,
-                     patience_ms > source->silence_ms ? patience_ms : source->silence_ms);
+        pf_timer_set(source->silence, silence_of(source));
 }
 
 static void on_silence(evutil_socket_t fd, short what, void *context)
@@ -106,7 +111,8 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
         /* A call of the system that does not come back: there is nothing to kill, and nothing to be won
          * by another process. */
         snprintf(source->silent, sizeof(source->silent),
-                 "it has not answered for %.0f s: does its mount hang?", source->silence_ms / 1e3);
+                 "it has not answered for %.0f s: does its mount hang?",
+                 (double)silence_of(source) / 1e3);
         pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
                      source->silent);
         event_del(source->growing);
@@ -116,7 +122,7 @@ static void on_silence(evutil_socket_t fd, short what, void *context)
     }
     pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source),
                  "source %s has said nothing for %.0f s: libgphoto2 hangs, its process is ended",
-                 source->name, source->silence_ms / 1e3);
+                 source->name, (double)silence_of(source) / 1e3);
     pf_child_kill(source->child);
 }
 
@@ -162,7 +168,7 @@ static void feed(struct pf_source *source)
         pf_child_send(source->child, pf_blame_command(&source->blame, i));
     if (pf_child_send(source->child,
                       json_pack("{s:s, s:b}", "cmd", "start", "untold", source->is_camera)) < 0)
-        pf_child_kill(source->child);
+        pf_child_restart(source->child);
     source->started = true;
     forget_known(source);
 }
@@ -259,7 +265,7 @@ static void on_message(const json_t *event, void *context)
         else
             source->handlers.frame(record, source->context);
         if (r == -ENOMEM) /* no frame may be passed over; a new process tells it again */
-            pf_child_kill(source->child);
+            pf_child_restart(source->child);
     } else if (!strcmp(name, "looking")) {
         pf_blame_looking(&source->blame, event);
     } else if (!strcmp(name, "looked")) {

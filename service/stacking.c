@@ -301,11 +301,25 @@ void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
     pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 
+static bool lacks_disk(const struct pf_service *service, const struct pf_job_frame *frame,
+                       const char *path)
+{
+    return pf_sources_lack_disk(service, frame->record->source, path, frame->trouble_ms);
+}
+
+/* For one of its files: the others may be gone for good. */
 static bool waits_for_disk(const struct pf_service *service, const struct pf_job_frame *frame)
 {
-    return frame->trouble_ms && frame->step != PF_STEP_DONE &&
-           pf_sources_lack_disk(service, frame->record->source, pf_job_file(frame),
-                                frame->trouble_ms);
+    struct pf_journal_frames known = {0};
+    struct pf_error err = {0};
+    if (!frame->trouble_ms || frame->step == PF_STEP_DONE)
+        return false;
+    bool waits = lacks_disk(service, frame, pf_job_file(frame));
+    if (!waits && pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0)
+        for (size_t i = 0; i < known.items[0].path_count; i++)
+            waits |= lacks_disk(service, frame, known.items[0].paths[i]);
+    pf_journal_frames_free(&known);
+    return waits;
 }
 
 void pf_stacking_check_disks(struct pf_service *service)

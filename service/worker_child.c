@@ -42,7 +42,10 @@ bool pf_worker_tell(struct pf_worker *worker, json_t *command)
     int r = pf_child_send(worker->child, command);
     if (r == -ENOBUFS || r == -ENOMEM) {
         pf_log_error("the worker takes no commands (%s); it is ended", strerror(-r));
-        pf_child_kill(worker->child);
+        if (r == -ENOMEM)
+            pf_child_restart(worker->child);
+        else
+            pf_child_kill(worker->child);
     }
     return r == 0;
 }

@@ -100,9 +100,12 @@ test_without_a_service_what_hangs_is_ended()
     tell hang 1
     kill -INT "$(cat bracket.pid)"
     wait_for 20 grep -q 'stopping' bracket.err
+    # At once: what hangs is not waited for, which would take ten seconds.
+    local from=$SECONDS
     stop bracket INT
     [ "$stopped" = 1 ] || fail "status $stopped"
     grep -q interrupted bracket.err
+    [ $((SECONDS - from)) -lt 9 ] || fail "it took $((SECONDS - from)) s"
 }
 
 test_dry_run_shoots_nothing()

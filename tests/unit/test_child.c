@@ -1,4 +1,4 @@
-/* The command line of a child process. */
+/* The command line of a child process, and whose doing its end is. */
 #include "service/child.c" /* who holds it alone */
 
 #include "tests/unit/test.h"
@@ -30,5 +30,48 @@ TEST(an_argument_that_was_added_can_be_taken_back)
     pf_child_remove_argument(child, "--none");
     ARGUMENTS("process", "--device=cpu", "--threads=1");
     pf_child_free(child);
+    event_base_free(base);
+}
+
+static void on_started(void *context)
+{
+    (void)context;
+}
+
+static void on_batch(void *context)
+{
+    (void)context;
+}
+
+static void on_ended(const char *why, int retry_ms, void *context)
+{
+    CHECK(strstr(why, "signal 9"));
+    (void)retry_ms, (void)context;
+}
+
+/* One that hangs is killed for what it does; one that is started anew for our own lack of memory is not. */
+TEST(a_child_that_is_started_anew_has_done_nothing)
+{
+    static const char *const own[] = {"process", NULL};
+    static const struct pf_child_handlers handlers = {
+        .started = on_started, .batch = on_batch, .ended = on_ended};
+    struct event_base *base = event_base_new();
+    struct pf_error err = {0};
+    for (int anew = 0; anew < 2; anew++) {
+        struct pf_child *child = NULL;
+        CHECK_OK(pf_child_new(&child, base, own, &handlers, NULL, &err), &err);
+        child->pid = fork();
+        if (child->pid == 0)
+            for (;;)
+                pause();
+        CHECK(child->pid > 0);
+        (anew ? pf_child_restart : pf_child_kill)(child);
+        siginfo_t info;
+        CHECK_EQ(waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT), 0);
+        pf_child_reap(child);
+        CHECK(pf_child_ended_by_signal(child) && !pf_child_running(child));
+        CHECK_EQ(pf_child_ended_from_outside(child), anew);
+        pf_child_free(child);
+    }
     event_base_free(base);
 }

@@ -241,6 +241,13 @@ TEST(a_result_that_kills_the_worker_costs_no_other_burst_a_frame)
     end();
 }
 
+static void fail_on(const char *device)
+{
+    fake_say(command, "failed",
+             json_pack("{s:O, s:i, s:s, s:s}", "cmd", json_object_get(command, "cmd"), "code",
+                       ENOMEM, "reason", "no room", "device", device));
+}
+
 /* With a GPU that is to blame first; what takes the worker down all the same is found as without one. */
 TEST(a_frame_that_kills_the_worker_with_a_gpu_is_spared_twice)
 {
@@ -286,6 +293,30 @@ TEST(a_frame_that_kills_the_worker_without_a_gpu_as_well_clears_the_gpu)
     end();
 }
 
+/* What the processor does while a GPU is there is not the GPU's doing. */
+TEST(a_frame_that_kills_the_worker_where_the_gpu_had_no_room_is_to_blame)
+{
+    begin();
+    settings.retries = 2;
+    job_of('A', 1, 2, false);
+    CHECK_STR(next(), "open A");
+    CHECK_STR(next(), "add 1");
+    fail_on("cuda");
+    CHECK_STR(next(), "add 2");
+    for (int death = 1; death <= 2; death++) {
+        CHECK_STR(next(), death == 1 ? "drop A" : "open A");
+        if (death == 1)
+            CHECK_STR(next(), "open A");
+        CHECK_STR(next(), "add 1");
+        decoding();
+        CHECK_STR(next(), death == 1 ? "add 2" : "");
+        CHECK(!fake_end("killed", PF_END_WITH_GPU));
+        CHECK_EQ(find('A')->frames[0].attempts, death);
+    }
+    CHECK_EQ(fake.cleared, 0);
+    end();
+}
+
 /* It was not there when the GPU was blamed, or there was none. */
 TEST(a_frame_that_kills_the_worker_without_a_gpu_alone_clears_none)
 {
@@ -318,13 +349,6 @@ TEST(a_worker_that_is_killed_by_hand_clears_no_gpu)
     }
     CHECK(fake.cleared == 0 && !find('A')->no_gpu);
     end();
-}
-
-static void fail_on(const char *device)
-{
-    fake_say(command, "failed",
-             json_pack("{s:O, s:i, s:s, s:s}", "cmd", json_object_get(command, "cmd"), "code",
-                       ENOMEM, "reason", "no room", "device", device));
 }
 
 /* What is computed on the processor waits for memory as ever. */

@@ -71,6 +71,11 @@ void pf_child_kill(struct pf_child *child)
     child->killed++;
 }
 
+void pf_child_restart(struct pf_child *child)
+{
+    child->killed++;
+}
+
 void pf_child_stop(struct pf_child *child)
 {
     (void)child;
