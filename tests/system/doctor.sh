@@ -144,32 +144,45 @@ test_a_driver_without_its_part_for_computing()
     finds warn gpu 'driver 580.95.05 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0'
 }
 
+# Its directory of devices is one of its own, or that would stay on a machine that has no USB.
 camera='mount -t tmpfs none /sys/bus; mkdir -p /sys/bus/usb/devices/1-2 /sys/bus/usb/devices/1-2:1.0
     echo 1 >/sys/bus/usb/devices/1-2/busnum; echo 7 >/sys/bus/usb/devices/1-2/devnum
     echo "Fine Camera" >/sys/bus/usb/devices/1-2/product
     echo 06 >/sys/bus/usb/devices/1-2:1.0/bInterfaceClass; echo 01 >/sys/bus/usb/devices/1-2:1.0/bInterfaceSubClass
-    mount -t tmpfs none /dev/shm; mkdir -p /dev/bus/usb; mount -t tmpfs none /dev/bus/usb
-    mkdir /dev/bus/usb/001; touch /dev/bus/usb/001/007; chmod 600 /dev/bus/usb/001/007'
+    mount -t tmpfs none /mnt; mkdir -p /mnt/shm /mnt/bus/usb/001; touch /mnt/bus/usb/001/007; chmod 600 /mnt/bus/usb/001/007
+    for node in null zero random urandom; do touch /mnt/$node; mount --bind /dev/$node /mnt/$node; done
+    mount --rbind /mnt /dev'
+
+# Until what a script has begun last is that program, and has the camera open; its number is in the file $T/NAME.
+holds() # PROGRAM [NAME]
+{
+    echo "echo \$! >>'$T/${2:-holder}'; until [ /proc/\$!/exe -ef '$1' ]; do sleep 0.05; done"
+}
+
+end_holders()
+{
+    cat "$T"/{holder,ours} 2>/dev/null | xargs -r kill
+    rm -f "$T"/{holder,ours}
+}
 
 test_a_camera_held_by_gvfs()
 {
     need sleep
+    at_end end_holders
     cp "$(command -v sleep)" gvfsd-gphoto2
-    staged "$camera; $T/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & echo \$! >$T/holder; sleep 0.3"
+    staged "$camera; $T/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & $(holds "$T/gvfsd-gphoto2")"
     finds warn camera 'Fine Camera at /dev/bus/usb/001/007 is held by gvfsd-gphoto2' \
         'systemctl --user mask --now gvfs-gphoto2-volume-monitor'
     # Another program is named as well.
-    kill "$(cat holder)"
+    end_holders
     cp "$(command -v sleep)" darktable
-    staged "$camera; $T/darktable 60 7<>/dev/bus/usb/001/007 & echo \$! >$T/holder; sleep 0.3"
+    staged "$camera; $T/darktable 60 7<>/dev/bus/usb/001/007 & $(holds "$T/darktable")"
     finds warn camera 'is held by darktable' "kill $(cat holder)"
-    kill "$(cat holder)"
+    end_holders
     ! grep -q -- '-> .*gvfs' out || fail 'gvfs is blamed'
     # What it calls itself is no process's number.
-    staged "$camera; (exec -a 'x(process 1)' sleep 60 7<>/dev/bus/usb/001/007) & echo \$! >$T/holder; sleep 0.3"
+    staged "$camera; (exec -a 'x(process 1)' sleep 60 7<>/dev/bus/usb/001/007) & $(holds "$(command -v sleep)")"
     finds warn camera 'is held by x.process 1. ' "kill $(cat holder)$"
-    kill "$(cat holder)"
-    rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
 }
 
 # As the service's capture process does.
@@ -177,19 +190,15 @@ test_a_camera_that_parfocal_itself_uses()
 {
     need sleep mkfifo
     mkfifo never
-    local ours="'$PARFOCAL' config check -c '$T/never' 7<>/dev/bus/usb/001/007 & echo \$! >>$T/ours
-        until [ /proc/\$!/exe -ef '$PARFOCAL' ]; do sleep 0.05; done"
+    at_end end_holders
+    local ours="'$PARFOCAL' config check -c '$T/never' 7<>/dev/bus/usb/001/007 & $(holds "$PARFOCAL" ours)"
     staged "$camera; $ours"
-    kill "$(cat ours)"
     grep -Eq "^ok    camera .*001/007 is in use by parfocal .process $(cat ours)." out || fail "$(cat out)"
     ! grep -q -- '-> .*kill' out || fail 'it is to be ended'
     # Another program beside it is named.
-    rm ours
-    staged "$camera; $ours; sleep 60 7<>/dev/bus/usb/001/007 & echo \$! >$T/holder
-        until [ /proc/\$!/exe -ef $(command -v sleep) ]; do sleep 0.05; done; $ours"
-    kill $(cat holder ours)
+    end_holders
+    staged "$camera; $ours; sleep 60 7<>/dev/bus/usb/001/007 & $(holds "$(command -v sleep)"); $ours"
     finds warn camera 'is held by sleep' "kill $(cat holder)$"
-    rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
 }
 
 test_a_camera_that_this_user_may_not_use()
@@ -201,7 +210,6 @@ test_a_camera_that_this_user_may_not_use()
         "adduser nobody plugdev && udevadm control --reload && $again # and log in again"
     # As the package does when it is installed.
     grep -qF "$again" "$ROOT/packaging/debian/parfocal.postinst" || fail 'the package does otherwise'
-    rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
 }
 
 test_low_watch_limits()
@@ -400,10 +408,10 @@ test_the_service_has_a_camera_looked_for_by_root()
 {
     need sleep setpriv
     installed 'source = camera' 'spool = /srv/parfocal/spool' 'outbox = /srv/parfocal/outbox' 'state = /srv/parfocal/state'
+    at_end end_holders
     cp "$(command -v sleep)" gvfsd-gphoto2
     staged "$service; $camera; cp gvfsd-gphoto2 /srv
-        setpriv --reuid 65534 --clear-groups /srv/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & echo \$! >$T/holder; sleep 0.3"
-    kill "$(cat holder)"
+        setpriv --reuid 65534 --clear-groups /srv/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & $(holds /srv/gvfsd-gphoto2)"
     # It is somebody's desktop that would start it again.
     finds warn camera 'Fine Camera at /dev/bus/usb/001/007 is held by gvfsd-gphoto2' \
         "systemctl --user -M nobody@ mask --now gvfs-gphoto2-volume-monitor; kill $(cat holder)"
@@ -412,7 +420,6 @@ test_the_service_has_a_camera_looked_for_by_root()
     staged "$service; $camera; chown :plugdev /dev/bus/usb/001/007; chmod 660 /dev/bus/usb/001/007
         sed -i 's/^plugdev:.*/&parfocal/' /etc/group"
     ! grep -q 'may not use it' out || fail "$(cat out)"
-    rmdir /dev/bus/usb /dev/bus 2>/dev/null || true
 }
 
 test_elastix_missing()
