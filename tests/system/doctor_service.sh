@@ -1,0 +1,167 @@
+#!/bin/bash
+# What `parfocal doctor` finds of the installed service, as its user and within what its unit allows, each with the
+# command that mends it. Unit, configuration and directories are staged in a mount namespace of their own.
+# time limit: 480
+. "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/doctor.bash"
+
+# The installed service: its user, its configuration with the lines of `configuration`, and its unit as systemd tells
+# of it, with lines of `drop_in` last. Directories for it are in /srv and /home, which are the namespace's own.
+installed()
+{
+    mkdir bin
+    cat >bin/systemctl <<S
+#!/bin/sh
+[ "\$1" = show ] || exit 0 # daemon-reload, restart
+more=/etc/systemd/system/parfocal.service.d/paths.conf
+if grep -qs ^ProtectHome= \$more; then grep -v ^ProtectHome= "\${0%/*}/unit"; else cat "\${0%/*}/unit"; fi
+# As it says them: what is bound to itself, and without quotes; what stands for something in units.
+[ ! -e \$more ] || sed -E 's/%%/%/g; s/"//g; s/^(Bind.*)=(.*)/\1=\2:\2:rbind/; s/^ReadWritePaths=(.*)/ReadWritePaths="\1"/' \$more
+S
+    chmod +x bin/systemctl
+    cat >bin/unit <<S
+LoadState=loaded
+ExecStart={ path=/usr/bin/parfocal ; argv[]=/usr/bin/parfocal serve -c /etc/parfocal.conf ; ignore_errors=no ; pid=0 }
+User=parfocal
+SupplementaryGroups=
+WorkingDirectory=/srv/parfocal
+ProtectHome=yes
+ProtectSystem=strict
+PrivateTmp=yes
+ReadWritePaths=/srv/parfocal
+StateDirectory=parfocal parfocal/state
+BindReadOnlyPaths=
+S
+    printf '%s\n' "$@" >parfocal.conf
+    cp -a /etc etc
+    rm -rf etc/systemd/system/parfocal.service.d
+    printf 'parfocal:x:990:990::/srv/parfocal:/usr/sbin/nologin\n' >>etc/passwd
+    printf 'parfocal:x:990:\n' >>etc/group
+    cp parfocal.conf etc/parfocal.conf
+    export PATH=$T/bin:$PATH
+    bare=yes
+    service="mount --bind $T/etc /etc; mount -t tmpfs none /srv; mount -t tmpfs none /home
+        mkdir -m 750 /srv/parfocal; chown 990:990 /srv/parfocal"
+}
+
+test_the_installed_service_is_looked_at_as_its_user()
+{
+    installed 'source = folder:/srv/in' 'outbox = outbox' 'state = /srv/parfocal/state' 'sandbox = no'
+    staged "$service; mkdir -m 700 /srv/in"
+    finds warn sandbox 'sandbox = no' "sed -i .*sandbox = yes.* '/etc/parfocal.conf' && systemctl restart parfocal"
+    grep -Eq '^ok    parfocal  version .*, /etc/parfocal.conf: as the service.s user parfocal$' out || fail "$(head -n 3 out)"
+    finds FAIL source 'in: Permission denied' "setfacl -R -m u:parfocal:rX,d:u:parfocal:rX '/srv/in'"
+    # What is relative begins where the service does.
+    grep -q '^ok    outbox  *outbox: writable' out || fail "$(cat out)"
+    grep -q '^ok    state  */srv/parfocal/state: writable' out || fail "$(cat out)"
+    # Nor does it matter where its command is given.
+    staged "$service; mkdir -m 700 /srv/parfocal/outbox"
+    finds FAIL outbox 'outbox: Permission denied' "setfacl -m u:parfocal:rwx,d:u:parfocal:rwx '/srv/parfocal/outbox'$"
+    # The same by name; other options are not the service's.
+    staged "$service; mkdir -m 700 /srv/in" --config /etc/parfocal.conf
+    finds FAIL source 'in: Permission denied' 'u:parfocal:rX'
+    staged "$service; mkdir -m 700 /srv/in" --source folder:/srv/in
+    grep -q '^ok    source ' out || fail "$(cat out)"
+    need setfacl
+    mend=source staged "$service; mkdir -m 700 /srv/in"
+    grep -q '^ok    source .*/srv/in: readable' out || fail "$(cat before out)"
+    grep -qx 'apt-get install -y acl' asked-for || fail 'something was installed'
+}
+
+test_without_systemd_the_configuration_is_found_alone()
+{
+    installed 'source = folder:/srv/in' 'outbox = /srv/outbox' 'state = /srv/state'
+    printf '#!/bin/sh\necho "System has not been booted with systemd as init system" >&2\nexit 1\n' >bin/systemctl
+    staged "$service; mkdir -m 700 /srv/in"
+    grep -q '^ok    parfocal  version [^ ]*, /etc/parfocal.conf$' out || fail "$(head -n 3 out)"
+    grep -q '^ok    source .*/srv/in: readable' out || fail "$(cat out)"
+    # What is wrong in it is said as `serve` says it.
+    echo 'outbx = x' >>etc/parfocal.conf
+    status=0
+    unshare -m sh -c 'mount --bind "$0/etc" /etc; exec "$1" doctor' "$T" "$PARFOCAL" >out 2>err || status=$?
+    [ $status -eq 2 ] && grep -q 'parfocal.conf:4: .*outbx' err || fail "status $status: $(cat err)"
+}
+
+test_a_service_without_its_user()
+{
+    installed 'source = folder:/srv/in'
+    sed -i /^parfocal:/d etc/passwd
+    staged "$service; mkdir /srv/in"
+    finds FAIL parfocal 'its user is not there' 'systemd-sysusers'
+}
+
+# Members of the house see less than root, and are told so.
+test_somebody_else_is_told_to_ask_as_root()
+{
+    need setpriv
+    installed 'source = folder:/srv/in'
+    staged "$service; mkdir /srv/in; cp -r $T/bin /srv; PATH=/srv/bin:\$PATH; set -- setpriv --reuid 65534 --regid 65534 --clear-groups \"\$@\""
+    finds warn parfocal 'as this user, and not as the service' 'sudo parfocal doctor'
+}
+
+# Nor need they be able to read what it is configured with.
+test_somebody_who_may_not_read_the_configuration()
+{
+    need setpriv
+    installed 'source = folder:/srv/in'
+    local somebody="cp -r $T/bin /srv; PATH=/srv/bin:\$PATH; set -- setpriv --reuid 65534 --regid 65534 --clear-groups \"\$@\""
+    chmod 640 etc/parfocal.conf
+    staged "$service; mkdir /srv/in; $somebody"
+    finds warn parfocal 'with the defaults, not as /etc/parfocal.conf has it: Permission denied' 'sudo parfocal doctor$'
+    grep -q '^ok    clock ' out || grep -q '^warn  clock ' out || fail "$(cat out)"
+    # Whoever names it is told.
+    status=0
+    unshare -m sh -c 'mount --bind "$0/etc" /etc; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$1" doctor -c /etc/parfocal.conf' \
+        "$T" "$PARFOCAL" >out 2>err || status=$?
+    [ $status -eq 2 ] && grep -q 'parfocal.conf: Permission denied' err || fail "status $status: $(cat err)"
+}
+
+test_what_the_unit_hides_is_named_with_what_opens_it()
+{
+    local check
+    installed 'source = folder:/home/me/in box' 'outbox = /srv/out 100%' 'state = /srv/parfocal/state' \
+        'scratch = /var/tmp' 'on_burst = "/home/me/bin/hook" --quick'
+    mkdir -p etc/systemd/system
+    local house="$service; mkdir -p -m 755 '/home/me/in box' /home/me/bin; chmod 700 /home/me
+        cp /bin/true /home/me/bin/hook"
+    staged "$house"
+    finds FAIL source '/home/me/in box: the service.s unit may not look there' \
+        "printf .*'\[Service\]' ProtectHome=tmpfs 'BindReadOnlyPaths=\"/home/me/in box\"' >>/etc/systemd/system/parfocal.service.d/paths.conf"
+    finds FAIL outbox '/srv/out 100%: the service.s unit may read it and not write' \
+        "install -d -o parfocal -g 990 '/srv/out 100%' && .*'ReadWritePaths=\"/srv/out 100%%\"'"
+    finds FAIL on_burst '/home/me/bin/hook: the service.s unit may not look there' "'BindReadOnlyPaths=/home/me/bin/hook'"
+    grep -q '^ok    state .*/srv/parfocal/state: writable' out || fail "$(cat out)"
+    grep -Eq '^(ok  |warn)  scratch .*/var/tmp: ' out || fail "$(cat out)"
+    # What is printed opens it: a bound folder counts though the home around it is closed.
+    for check in source outbox on_burst; do
+        mend=$check staged "$house"
+        ! grep "^FAIL  *$check " out || fail "$(cat before out)"
+    done
+    # As it was when homes are to be read.
+    rm -r etc/systemd/system/parfocal.service.d
+    sed -i 's/^ProtectHome=.*/ProtectHome=read-only/' bin/unit
+    staged "$house"
+    ! grep '^FAIL  source .*the service.s unit' out || fail "$(cat out)"
+    finds FAIL source 'Permission denied' "setfacl -m u:parfocal:x '/home/me'"
+    sed -i 's/^source.*/source = folder:\/tmp/' etc/parfocal.conf
+    staged "$house"
+    finds FAIL source '/tmp: the service.s unit has an empty directory of its own there' 'BindReadOnlyPaths=/tmp'
+}
+
+test_the_service_has_a_camera_looked_for_by_root()
+{
+    need sleep setpriv
+    installed 'source = camera' 'spool = /srv/parfocal/spool' 'outbox = /srv/parfocal/outbox' 'state = /srv/parfocal/state'
+    at_end end_holders
+    cp "$(command -v sleep)" gvfsd-gphoto2
+    staged "$service; $camera; cp gvfsd-gphoto2 /srv
+        setpriv --reuid 65534 --clear-groups /srv/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & $(holds /srv/gvfsd-gphoto2)"
+    # It is somebody's desktop that would start it again.
+    finds warn camera 'Fine Camera at /dev/bus/usb/001/007 is held by gvfsd-gphoto2' \
+        "systemctl --user -M nobody@ mask --now gvfs-gphoto2-volume-monitor; kill $(cat holder)"
+    finds warn camera 'Fine Camera at /dev/bus/usb/001/007: parfocal may not use it' \
+        'adduser parfocal plugdev && .* && systemctl restart parfocal'
+    staged "$service; $camera; chown :plugdev /dev/bus/usb/001/007; chmod 660 /dev/bus/usb/001/007
+        sed -i 's/^plugdev:.*/&parfocal/' /etc/group"
+    ! grep -q 'may not use it' out || fail "$(cat out)"
+}
