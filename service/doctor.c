@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/base/exit.h"
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/text.h"
 #include "config/base/version.h"
@@ -131,19 +132,59 @@ static void introduce(struct pf_report *report, const struct subject *subject)
                       subject->file ? ", " : "", subject->file ? subject->file : "");
 }
 
-static int examine(const struct pf_settings *settings, const struct subject *subject, bool as_json)
+/* Takes the path; what is not had stays as it was. */
+static char *absolute(struct pf_report *report, char *path, const char *directory)
+{
+    char *whole =
+        directory && *path != '/' ? pf_path_join(directory, path) : pf_path_absolute(path);
+    report->lost |= !whole && errno == ENOMEM;
+    if (whole)
+        free(path);
+    return whole ? whole : path;
+}
+
+/* As `serve` does it: a remedy is given anywhere. directory: where they begin; NULL: here. */
+static void make_absolute(struct pf_report *report, struct pf_settings *settings,
+                          const char *directory)
+{
+    char **const paths[] = {&settings->outbox, &settings->state, &settings->spool,
+                            &settings->scratch, &settings->mqtt_password_file};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+        if (**paths[i])
+            *paths[i] = absolute(report, *paths[i], directory);
+    for (size_t i = 0; i < settings->source.count; i++) {
+        char **source = &settings->source.items[i];
+        const char *folder = pf_settings_folder(*source);
+        char *whole = folder ? strdup(folder) : NULL, *named = NULL;
+        if (whole)
+            whole = absolute(report, whole, directory);
+        if (whole)
+            named = pf_text("folder:%s", whole);
+        report->lost |= folder && !named;
+        free(whole);
+        if (named) {
+            free(*source);
+            *source = named;
+        }
+    }
+}
+
+static int examine(struct pf_settings *settings, const struct subject *subject, bool as_json)
 {
     const struct pf_doctor_service *service = subject->service;
     struct pf_report report = {.findings = json_array(), .file = subject->file};
     if (!report.findings)
         return -ENOMEM;
+    const char *directory = service ? pf_doctor_service_directory(service) : NULL;
     introduce(&report, subject);
-    if (service && geteuid() == 0 && pf_doctor_service_user(service)) {
+    if (service && geteuid() == 0 && pf_doctor_service_user(service))
         report.service = service;
-        if (chdir(pf_doctor_service_directory(service)) < 0)
-            pf_report_add(&report, PF_FINDING_WARN, "parfocal", "systemctl start parfocal",
-                          "%s: %s", pf_doctor_service_directory(service), strerror(errno));
-    }
+    if (directory && chdir(directory) == 0)
+        directory = NULL;
+    else if (report.service)
+        pf_report_add(&report, PF_FINDING_WARN, "parfocal", "systemctl start parfocal", "%s: %s",
+                      directory, strerror(errno));
+    make_absolute(&report, settings, directory);
     pf_doctor_machine(&report, settings);
     pf_doctor_paths(&report, settings);
     pf_doctor_reach(&report, settings);

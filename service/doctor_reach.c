@@ -95,13 +95,18 @@ static void examine_program(struct pf_report *report, const struct pf_doctor_pla
         return;
     }
     bool is_path = strchr(words[0], '/') != NULL;
+    char *whole = is_path ? pf_path_absolute(words[0]) : NULL;
+    if (whole) { /* a remedy is given anywhere */
+        free(words[0]);
+        words[0] = whole;
+    }
     found = find_program(is_path ? place->at : words[0]);
     if (!found && errno == EACCES) {
         remedy = pf_doctor_let_read(words[0], EACCES);
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
                       "%s cannot be reached by this user", words[0]);
     } else if (!found) {
-        remedy = strchr(words[0], '/')
+        remedy = is_path
                      ? pf_doctor_command("ls -l", words[0], "")
                      : pf_doctor_command("apt-get install", words[0], " # or name its whole path");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s is not there", words[0]);

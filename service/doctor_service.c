@@ -219,7 +219,7 @@ const char *pf_doctor_service_user(const struct pf_doctor_service *service)
 
 const char *pf_doctor_service_directory(const struct pf_doctor_service *service)
 {
-    return service->directory;
+    return *service->directory ? service->directory : "/";
 }
 
 bool pf_doctor_service_become(const struct pf_doctor_service *service)

@@ -52,7 +52,7 @@ test_the_installed_service_is_looked_at_as_its_user()
     grep -Eq '^ok    parfocal  version .*, /etc/parfocal.conf: as the service.s user parfocal$' out || fail "$(head -n 3 out)"
     finds FAIL source 'in: Permission denied' "setfacl -R -m u:parfocal:rX,d:u:parfocal:rX '/srv/in'"
     # What is relative begins where the service does.
-    grep -q '^ok    outbox  *outbox: writable' out || fail "$(cat out)"
+    grep -q '^ok    outbox  */srv/parfocal/outbox: writable' out || fail "$(cat out)"
     grep -q '^ok    state  */srv/parfocal/state: writable' out || fail "$(cat out)"
     # Nor does it matter where its command is given.
     staged "$service; mkdir -m 700 /srv/parfocal/outbox"
@@ -66,6 +66,30 @@ test_the_installed_service_is_looked_at_as_its_user()
     mend=source staged "$service; mkdir -m 700 /srv/in"
     grep -q '^ok    source .*/srv/in: readable' out || fail "$(cat before out)"
     grep -qx 'apt-get install -y acl' asked-for || fail 'something was installed'
+}
+
+test_what_is_relative_is_named_whole()
+{
+    installed 'source = folder:in' 'source = folder:./more' 'outbox = full' 'state = state' 'scratch = none' \
+        'on_burst = bin/hook --quick' 'on_stop = bin/gone'
+    local house="$service; mkdir /srv/parfocal/full /srv/parfocal/bin; mount -t tmpfs -o size=1m none /srv/parfocal/full
+        cp /bin/true /srv/parfocal/bin/hook; chmod 600 /srv/parfocal/bin/hook"
+    staged "$house"
+    finds FAIL source '/srv/parfocal/in: No such' "mkdir -p '/srv/parfocal/in'$"
+    finds FAIL source '/srv/parfocal/more: No such' "mkdir -p '/srv/parfocal/more'$"
+    finds FAIL outbox '/srv/parfocal/full: [01] MiB free' "du -xhd1 '/srv/parfocal/full' "
+    finds warn scratch '/srv/parfocal/none: is not there' "install -d -o parfocal -g parfocal '/srv/parfocal/none'$"
+    finds FAIL on_burst '/srv/parfocal/bin/hook cannot be run' "chmod a.rx '/srv/parfocal/bin/hook'$"
+    finds FAIL on_stop '/srv/parfocal/bin/gone is not there' "ls -l '/srv/parfocal/bin/gone'$"
+    # Where the directory itself is not there either; a unit that names none has the root.
+    staged "$house; umount /srv/parfocal/full; rm -r /srv/parfocal"
+    finds FAIL source '/srv/parfocal/in: No such' "mkdir -p '/srv/parfocal/in'$"
+    sed -i 's/^WorkingDirectory=.*/WorkingDirectory=/' bin/unit
+    staged "$service"
+    finds FAIL source ' /in: No such' "mkdir -p '/in'$"
+    # For whoever runs it, relative paths begin here.
+    expect_status 1 "$PARFOCAL" doctor --source folder:in
+    finds FAIL source "$T/in: No such" "mkdir -p '$T/in'$"
 }
 
 test_without_systemd_the_configuration_is_found_alone()
