@@ -201,8 +201,10 @@ static void run_timers(struct pf_folder *folder)
     if (folder->announce && !folder->awaited) {
         folder->announce = false;
         folder->announced = true;
-        pf_folder_send(folder, json_pack("{s:s, s:I, s:o}", "event", "scanned", "files",
-                                         (json_int_t)folder->seen, "away", pf_folder_away(folder)));
+        pf_folder_send(folder,
+                       json_pack("{s:s, s:I, s:o, s:o}", "event", "scanned", "files",
+                                 (json_int_t)folder->seen, "mounted", pf_folder_disks(folder, true),
+                                 "away", pf_folder_disks(folder, false)));
     }
 }
 

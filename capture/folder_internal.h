@@ -102,9 +102,9 @@ void pf_folder_alive(struct pf_folder *folder);
 /* folder_scan.c */
 void pf_folder_scan(struct pf_folder *folder); /* full */
 void pf_folder_scan_beneath(struct pf_folder *folder, const char *path);
-/* What was mounted beneath the root and is not there: files that are missing there are not gone. Array of paths;
- * NULL on out of memory. */
-json_t *pf_folder_away(const struct pf_folder *folder);
+/* Beneath the root, what is mounted there, or what was and is not: files that are missing then are not gone. Array of
+ * paths; NULL on out of memory. */
+json_t *pf_folder_disks(const struct pf_folder *folder, bool there);
 void pf_folder_poll_blind(struct pf_folder *folder);
 void pf_folder_check_root(struct pf_folder *folder);
 /* Sends a status where it is not as last reported. Not while a scan is under way. */

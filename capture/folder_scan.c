@@ -89,16 +89,16 @@ static void see_disk(struct pf_folder *folder, const char *path, dev_t device)
         pf_folder_fail(folder, ENOMEM, path);
 }
 
-json_t *pf_folder_away(const struct pf_folder *folder)
+json_t *pf_folder_disks(const struct pf_folder *folder, bool there)
 {
-    json_t *away = json_array();
+    json_t *disks = json_array();
     int failed = 0;
     for (size_t i = 0; i < folder->disk_count; i++)
-        if (!folder->disks[i].there)
-            failed |= json_array_append_new(away, pf_json_bytes(folder->disks[i].path));
+        if (folder->disks[i].there == there)
+            failed |= json_array_append_new(disks, pf_json_bytes(folder->disks[i].path));
     if (!failed)
-        return away;
-    json_decref(away);
+        return disks;
+    json_decref(disks);
     return NULL;
 }
 

@@ -54,8 +54,9 @@ static int add(struct pf_cameras *cameras, struct pf_error *err)
     if (!sources)
         return pf_fail(err, ENOMEM, "out of memory for a camera");
     service->sources = sources;
-    int r = pf_source_new(&sources[service->source_count], service->base, service->journal,
-                          &service->settings, ANY, &pf_intake_handlers, service, err);
+    int r =
+        pf_source_new(&sources[service->source_count], service->base, service->journal,
+                      service->disks, &service->settings, ANY, &pf_intake_handlers, service, err);
     if (r < 0)
         return r;
     if (service->blocked)

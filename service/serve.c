@@ -15,6 +15,7 @@
 #include "config/base/sandbox.h"
 #include "config/base/time.h"
 #include "config/base/version.h"
+#include "service/disks.h"
 #include "service/http/api.h"
 #include "service/service.h"
 #include "service/timer.h"
@@ -305,6 +306,14 @@ static int make_outbox(struct pf_service *service, struct pf_error *err)
     return r;
 }
 
+static int make_disks(struct pf_service *service, struct pf_error *err)
+{
+    char *path = pf_path_join(service->settings.state, "disks");
+    int r = path ? pf_disks_new(&service->disks, path, err) : pf_fail(err, ENOMEM, "out of memory");
+    free(path);
+    return r;
+}
+
 static int make_preview_directory(const struct pf_service *service, struct pf_error *err)
 {
     char *path = pf_path_join(service->settings.state, "preview");
@@ -354,6 +363,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r)
         r = pf_journal_open(&service->journal, settings->state, &busy, err);
     if (!r)
+        r = make_disks(service, err);
+    if (!r)
         r = make_preview_directory(service, err);
     if (!r)
         r = pf_thumbnails_new(&service->thumbnails, settings->state, "thumbnails",
@@ -400,8 +411,8 @@ static int build(struct pf_service *service, const struct pf_grouper_settings *g
     if (!r && !service->sources)
         r = pf_fail(err, ENOMEM, "out of memory for the sources");
     for (size_t i = 0; !r && i < settings->source.count; i++) {
-        r = pf_source_new(&service->sources[i], service->base, service->journal, settings,
-                          settings->source.items[i], &pf_intake_handlers, service, err);
+        r = pf_source_new(&service->sources[i], service->base, service->journal, service->disks,
+                          settings, settings->source.items[i], &pf_intake_handlers, service, err);
         service->source_count += r == 0;
     }
     if (!r)
@@ -437,6 +448,7 @@ static void take_down(struct pf_service *service)
     pf_pairs_free(service->pairs);
     pf_grouper_free(service->grouper);
     pf_journal_close(service->journal);
+    pf_disks_free(service->disks);
     pf_troubles_free(service->troubles);
     pf_events_stop(service->metrics_reader);
     pf_metrics_free(service->metrics);

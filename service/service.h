@@ -56,6 +56,7 @@ struct pf_service {
     struct pf_events *events;
     struct pf_troubles *troubles;
     struct pf_journal *journal;
+    struct pf_disks *disks;
     struct pf_ledger *ledger;
     struct pf_grouper *grouper;
     struct pf_scheduler *scheduler;

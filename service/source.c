@@ -13,6 +13,7 @@
 #include "config/options.h"
 #include "service/blame.h"
 #include "service/child.h"
+#include "service/disks.h"
 #include "service/timer.h"
 
 #define PF_ABOUT_SOURCE(source) (&(struct pf_log_about){.source = (source)->name})
@@ -32,6 +33,7 @@ struct known {
 struct pf_source {
     char *name;
     struct pf_journal *journal;
+    struct pf_disks *disks;
     struct pf_source_handlers handlers;
     void *context;
     struct pf_child *child;
@@ -41,9 +43,8 @@ struct pf_source {
     bool started; /* it has been told everything, and "start" */
     bool present;
     int64_t scanned_ms, scanned_files; /* the last scan: when it ended, what it saw */
-    json_t *away;          /* what was mounted in it and was not there then, NULL none */
-    bool scanned, polling; /* since the child began */
-    int64_t look_ms;       /* between two looks when polling, and until a file has settled */
+    bool scanned, polling;             /* since the child began */
+    int64_t look_ms; /* between two looks when polling, and until a file has settled */
 
     json_t *status;          /* what it said last of itself; NULL: nothing yet */
     char *ended;             /* why its process has ended; NULL: it runs */
@@ -279,8 +280,8 @@ static void on_message(const json_t *event, void *context)
     } else if (!strcmp(name, "scanned")) {
         source->scanned_ms = pf_monotonic_ms();
         source->scanned_files = json_integer_value(json_object_get(event, "files"));
-        json_decref(source->away);
-        source->away = json_deep_copy(json_object_get(event, "away"));
+        pf_disks_scanned(source->disks, source->name, json_object_get(event, "mounted"),
+                         json_object_get(event, "away"));
         pf_child_healthy(source->child);
         source->scanned = true;
     }
@@ -338,7 +339,7 @@ static void on_ended(const char *why, int retry_ms, void *context)
 }
 
 int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
-                  const struct pf_settings *settings, const char *name,
+                  struct pf_disks *disks, const struct pf_settings *settings, const char *name,
                   const struct pf_source_handlers *handlers, void *context, struct pf_error *err)
 {
     static const struct pf_child_handlers child_handlers = {
@@ -359,6 +360,7 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         return pf_fail(err, ENOMEM, "out of memory for source %s", name);
     }
     source->journal = journal;
+    source->disks = disks;
     source->look_ms = (int64_t)((settings->poll_interval + settings->settle) * 1000);
     source->handlers = *handlers;
     source->context = context;
@@ -410,7 +412,6 @@ struct pf_source *pf_source_free(struct pf_source *source)
         event_free(source->growing);
     json_decref(source->status);
     json_decref(source->doing);
-    json_decref(source->away);
     free(source->ended);
     free(source->name);
     free(source);
@@ -596,17 +597,7 @@ int64_t pf_source_look_ms(const struct pf_source *source)
 
 bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms)
 {
-    bool lacks = false;
-    size_t i;
-    const json_t *item;
-    json_array_foreach(source->away, i, item)
-    {
-        char *disk = pf_json_bytes_value(item);
-        size_t length = disk ? strlen(disk) : 0;
-        lacks |= length && !strncmp(path, disk, length) && path[length] == '/';
-        free(disk);
-    }
-    return lacks && source->scanned_ms >= since_ms;
+    return source->scanned_ms >= since_ms && pf_disks_lack(source->disks, source->name, path);
 }
 
 void pf_source_pause(struct pf_source *source, bool paused)

@@ -19,6 +19,7 @@
 #include "service/journal.h"
 
 struct pf_source;
+struct pf_disks;
 
 struct pf_source_handlers {
     /* A whole frame; the record is handed over. */
@@ -31,10 +32,10 @@ struct pf_source_handlers {
     void (*answer)(struct pf_source *source, int64_t id, const json_t *answer, void *context);
 };
 
-/* name: as configured, "folder:DIR" or "camera[:WHICH]". Borrowed and outliving it: base, journal, settings (outbox
+/* name: as configured, "folder:DIR" or "camera[:WHICH]". Borrowed and outliving it: base, journal, disks, settings (outbox
  * and state absolute), context. -ENOMEM. */
 int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_journal *journal,
-                  const struct pf_settings *settings, const char *name,
+                  struct pf_disks *disks, const struct pf_settings *settings, const char *name,
                   const struct pf_source_handlers *handlers, void *context, struct pf_error *err);
 struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, returns NULL */
 

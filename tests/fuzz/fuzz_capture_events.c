@@ -79,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     source.growing = base ? evtimer_new(base, on_grown, &source) : NULL;
     FUZZ_CHECK(source.growing &&
                pf_child_new(&source.child, base, arguments, &handlers, &source, &err) == 0);
+    FUZZ_CHECK(pf_disks_new(&source.disks, "/nowhere/disks", &err) ==
+               0); /* as if it could not be kept */
     FUZZ_CHECK(pf_grouper_new(&grouper, &settings, 1, &err) == 0);
     fuzz_lines(data, size, take, &source);
     struct pf_decision decision;
@@ -90,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (source.blame.count)
         json_decref(pf_blame_command(&source.blame, 0));
     pf_blame_free(&source.blame);
+    pf_disks_lack(source.disks, source.name, "/in/CARD/IMG.JPG");
+    pf_disks_free(source.disks);
     json_decref(source.status);
     pf_child_free(source.child);
     event_free(source.growing);

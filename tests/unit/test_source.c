@@ -8,6 +8,7 @@
 #include "capture/frame.h"
 #include "config/base/file.h"
 #include "config/base/time.h"
+#include "service/disks.h"
 #include "service/service.h"
 #include "tests/unit/journal_steps.h"
 #include "tests/unit/test.h"
@@ -112,6 +113,7 @@ static struct event_base *base;
 static struct event *reaper;
 static struct pf_settings settings;
 static struct pf_journal *journal;
+static struct pf_disks *disks;
 static struct pf_source *source, *second;
 static char in[4200], name[4300];
 
@@ -208,6 +210,7 @@ static void begin(void)
     settings.settle = 0.02;
     settings.sandbox = false;
     journal = open_in(state);
+    CHECK_OK(pf_disks_new(&disks, "disks", &err), &err);
     base = event_base_new();
     CHECK(base);
     reaper = evsignal_new(base, SIGCHLD, on_child, NULL);
@@ -217,7 +220,8 @@ static void begin(void)
 static void watch(void)
 {
     struct pf_error err = {0};
-    CHECK_OK(pf_source_new(&source, base, journal, &settings, name, &handlers, NULL, &err), &err);
+    CHECK_OK(pf_source_new(&source, base, journal, disks, &settings, name, &handlers, NULL, &err),
+             &err);
 }
 
 static void end(void)
@@ -227,6 +231,7 @@ static void end(void)
     event_free(reaper);
     event_base_free(base);
     pf_journal_close(journal);
+    pf_disks_free(disks);
     pf_settings_free(&settings);
 }
 
