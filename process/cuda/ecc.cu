@@ -471,7 +471,8 @@ static void judge_level(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *t
     pf_cuda_ecc_judge_now(cuda, &level, what);
 }
 
-static void align_level(struct pf_cuda *cuda, const struct level *level, bool search, bool is_judge)
+void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
+                             bool is_judge)
 {
     LAUNCH(sum_hessian, blocks_for(level), THREADS, "alignment: gradients", *level);
     if (search) {
@@ -531,7 +532,8 @@ int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
         if (!by_blocks || number == count - 1) {
             level.most_steps = number ? 30 : 10;
             level.tolerance_px = number ? 0.01 : 0.004;
-            align_level(ecc->cuda, &level, search && number == coarsest, number == judge);
+            pf_cuda_ecc_align_level(ecc->cuda, &level, search && number == coarsest,
+                                    number == judge);
         }
         if (!by_blocks)
             continue;

@@ -1,5 +1,5 @@
 /* What the kernels of alignment share: the state of a search on the device, and sums over all pixels of a
- * level; see ecc.h. For ecc.cu (correlation) and ecc_refine.cu (blocks) alone. */
+ * level; see ecc.h. For ecc.cu (correlation), ecc_refine.cu (blocks) and their tests alone. */
 #ifndef PF_CUDA_ECC_KERNELS_H
 #define PF_CUDA_ECC_KERNELS_H
 
@@ -51,11 +51,15 @@ struct level {
     struct state *state;
 };
 
-static __device__ void use_warp(struct state *state, const struct level &level)
+static __device__ inline void use_warp(struct state *state, const struct level &level)
 {
     state->now = pf_short_warp_of(state->warp, level.width, level.height);
 }
 
+/* ecc.cu: moves state->h to where correlation on a level is the highest, by level->most_steps steps at most;
+ * with `search`, from the best of many shifts. Only queued. */
+void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
+                             bool is_judge);
 /* ecc_refine.cu: moves state->h to where the blocks of a level want it; back when correlation speaks against
  * it. blocks: room on the device, pf_ecc_block_grid() of them. Only queued. */
 void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
