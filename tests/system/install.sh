@@ -45,7 +45,7 @@ test_zsh_finds_its_completion()
 }
 
 # The maintainer script of the package, with what it calls written down.
-test_udev_is_told_of_the_rule_once_the_group_is_there()
+test_udev_is_told_of_the_rule_once_the_user_is_made()
 {
     local control script=$ROOT/packaging/debian/parfocal.postinst
     [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
