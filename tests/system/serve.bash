@@ -162,6 +162,7 @@ no_swap()
 remove_group() # DIRECTORY
 {
     local tries
+    [ -e "$1" ] || return 0
     for ((tries = 0; tries < 100; tries++)); do
         grep -x '[1-9][0-9]*' "$1/cgroup.procs" 2>/dev/null | xargs -r kill -KILL 2>/dev/null
         rmdir "$1" 2>/dev/null && return
