@@ -33,12 +33,12 @@ test_each_row_is_of_the_run_that_made_it()
 {
     printf '%s\n' 'power 1' 'calls 1' 'hooks 1' 'silent 1' 'quiet 1' >tests
     # One has failed before it had a row, one with a row, one could not run, and of one there is no word.
-    printf '%s\n' 'FAIL power: not within 3 s: a | b' 'FAIL calls: 2 lost' 'skip hooks: no root' 'ok quiet' >results
+    printf '%s\n' 'FAIL power: not within 3 s: a | b' 'FAIL calls: 2 lost && \\& not \1' 'skip hooks: no root' 'ok quiet' >results
     printf 'calls\tcalls | 5 | 2 | 0 | 4 s\nquiet\tquiet (1) | 5 | 0 | 0 | 4 s\nquiet\tquiet (2) | 6 | 0 | 0 | 4 s\n' >rows
     table 1
     has 'Last run as a whole: bbb, 7 minutes. Passed: 1; FAILED: power, calls, silent; did not run: hooks.'
     has '| power | `power` | - | - | - | FAILED: not within 3 s: a / b | bbb |'
-    has '| calls | `calls` | 5 | 2 | 0 | FAILED: 2 lost | bbb |'
+    has '| calls | `calls` | 5 | 2 | 0 | FAILED: 2 lost && \\& not \1 | bbb |'
     has '| hooks | `hooks` | - | - | - | did not run: no root | bbb |'
     has '| silent | `silent` | - | - | - | FAILED: it has said nothing | bbb |'
     has '| quiet (1) | `quiet` | 5 | 0 | 0 | 4 s | bbb |'
@@ -116,4 +116,5 @@ test_a_memory_group_goes_with_all_that_is_in_it()
     )
     [ ! -e "$group" ] || fail 'the group is still there'
     ! kill -0 "$pid" 2>/dev/null || [ "$(ps -o stat= -p "$pid")" = Z ] || fail 'what was in it still runs'
+    [ -z "$(remove_group "$group")" ] || fail 'what has gone is to go once more'
 }

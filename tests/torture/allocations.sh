@@ -144,7 +144,7 @@ capture_all()
     : >out
     "$HUNGRY" capture "$@" <commands >out 2>err &
     exec 7>commands
-    echo '{"cmd": "start"}' >&7
+    (echo '{"cmd": "start"}' >&7) 2>/dev/null || true # it may have ended
     until [ "$(grep -c '"event":"frame"' out)" -ge "$frames" ] || ! kill -0 $! 2>/dev/null || [ $SECONDS -gt $end ]; do
         sleep 0.05
     done

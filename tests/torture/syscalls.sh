@@ -68,7 +68,7 @@ test_every_nth_system_call_fails()
         skip "strace cannot trace here"
     rounds 3 90
     at_end tail -n 30 "$T/service.err"
-    local round case inject injected before trace calls which
+    local round case inject injected before trace calls which all=0
     declare -A injected=()
     begin # makes the journal
     await_begin
@@ -110,7 +110,9 @@ test_every_nth_system_call_fails()
     finish_all
     for which in "${!injected[@]}"; do
         echo "injected: ${injected[$which]} of $which"
-        [ "${injected[$which]}" -gt 0 ] || fail "nothing was injected of $which"
+        [ "${injected[$which]}" -gt 0 ] || [ -z "$TORTURE" ] || fail "nothing was injected of $which"
+        all=$((all + ${injected[$which]}))
     done
+    [ $all -gt 0 ] || fail "nothing was injected"
     report "every n-th system call fails (EIO, ENOSPC, ENOMEM, EINTR)"
 }

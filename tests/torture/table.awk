@@ -73,7 +73,7 @@ function row(name, cells, of,    part)
     printf "| %s | `%s` | %s | %s | %s | %s | %s |\n", part[1], name, part[2], part[3], part[4], part[5], of
 }
 
-function finish(    i, j, name, how)
+function finish(    i, j, name, how, cells)
 {
     in_table = 0
     for (i = 1; i <= tests; i++) {
@@ -94,8 +94,8 @@ function finish(    i, j, name, how)
             if (!count[name])
                 fresh[name, ++count[name]] = (name in title ? title[name] : words(name)) " | - | - | - | -"
             for (j = 1; j <= count[name]; j++) {
-                sub(/\|[^|]*$/, "| " how, fresh[name, j])
-                row(name, fresh[name, j], about)
+                cells = fresh[name, j]
+                row(name, substr(cells, 1, match(cells, /\|[^|]*$/)) " " how, about)
             }
         }
     }
