@@ -97,7 +97,7 @@ test_the_workers_memory_is_limited_for_good()
     mkdir_inbox
     serve --worker-memory 4000
     await_log 'worker ready'
-    awk '/^Max address space/ { found = $4 >= 4000 * 1048576 && $4 == $5 } END { exit !found }' \
+    awk '/^Max address space/ { found = $4 ~ /^[0-9]+$/ && $4 >= 4000 * 1048576 && $4 == $5 } END { exit !found }' \
         "/proc/$(child_pid process)/limits" || fail "$(cat "/proc/$(child_pid process)/limits")"
     stop_service
 }
