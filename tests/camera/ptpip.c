@@ -141,6 +141,8 @@ static void operate(struct camera *camera, const unsigned char *packet, uint32_t
             camera->pending_parameters[2]);
     fflush(camera->log);
     if (camera->faults.hang) {
+        fprintf(camera->log, "%lld no answer\n", (long long)now_ms());
+        fflush(camera->log);
         camera->next_stale_ms = now_ms() + STALE_MS;
         return;
     }

@@ -266,7 +266,7 @@ test_a_bracket_leaves_what_others_wait_for()
     make_burst shot --frames 1 --start 2026-01-02T04:00:00 --name shot-%02d --format dng
     mkdir_inbox
     camera body files --profile nikon
-    serve_camera --gap 60 --hold 40 --source "folder:$T/inbox"
+    serve_camera --gap 60 --hold 60 --source "folder:$T/inbox"
     await_log 'inotify, ok'
     drop shot/*.dng
     await_log 'frame shot-01.dng: '

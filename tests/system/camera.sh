@@ -449,9 +449,14 @@ test_by_hand_what_hangs_is_ended()
     camera body files
     capture
     tell hang 1
-    sleep 0.5 # it is in a call of libgphoto2's by now
-    kill -INT "$(cat capture.pid)"
+    wait_for 10 grep -q 'no answer' body.log # it is in a call of libgphoto2's
+    has_gone()
+    {
+        ! kill -INT "$started" 2>/dev/null
+    }
+    wait_for 20 has_gone
     stop capture INT
+    [ "$stopped" = 130 ] || fail "status $stopped"
 }
 
 test_a_corrupt_picture_is_rejected_and_named()

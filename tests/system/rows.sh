@@ -55,7 +55,7 @@ test_row14_a_missing_mount_over_a_restart()
     drop "${files[@]:0:4}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
     stop service KILL
-    umount inbox # an empty directory now
+    umount -l inbox # an empty directory now
     serve --expected-frames 5 --rescan-interval 0.3 --gap 60
     await_log 'burst .* waits for it'
     sleep 2
@@ -91,7 +91,7 @@ test_row14_a_card_within_the_source_is_pulled()
     drop other/*.jpg
     drop_into=CARD drop "${files[@]:0:3}"
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 4 ]'
-    umount inbox/CARD
+    umount -l inbox/CARD
     kill -KILL "$(child_pid process)" # it needs all its frames anew
     await_log 'waits for .*CARD.*: what it lies on is not mounted' 30
     log_lacks 'set aside'

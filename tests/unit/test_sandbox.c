@@ -376,6 +376,9 @@ TEST(a_directory_made_later_is_seen_to_be_new)
     snprintf(bus, sizeof(bus), "%s/bus", test_directory());
     snprintf(old, sizeof(old), "%s/old", test_directory());
     CHECK_EQ(mkdir(bus, 0755), 0);
+    int within[2];
+    char word = 0;
+    CHECK_EQ(pipe(within), 0);
     pid_t pid = fork();
     if (pid == 0) {
         const char *const writable[] = {late, inside, NULL};
@@ -387,8 +390,7 @@ TEST(a_directory_made_later_is_seen_to_be_new)
         bool ok = pf_sandbox_files(&sandbox, NULL) == 0 && !pf_sandbox_is_stale(beneath) &&
                   !pf_sandbox_is_stale(inside) && !pf_sandbox_is_stale(outside) &&
                   !pf_sandbox_is_stale(bus);
-        pid_t maker = getppid();
-        (void)maker;
+        ok &= write(within[1], &word, 1) == 1;
         /* The parent makes it meanwhile. */
         for (int i = 0; ok && access(late, F_OK) < 0 && i < 1000; i++)
             usleep(10000);
@@ -397,7 +399,9 @@ TEST(a_directory_made_later_is_seen_to_be_new)
                   ? 0
                   : 1);
     }
-    usleep(200000);
+    close(within[1]);
+    CHECK_EQ(read(within[0], &word, 1), 1);
+    close(within[0]);
     CHECK_EQ(rename(bus, old), 0);
     CHECK_EQ(mkdir(bus, 0755), 0);
     mkdir(late, 0755);
