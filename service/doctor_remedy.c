@@ -157,11 +157,8 @@ static char *let_in(const char *path, const char *rights)
 static char *make_own(const char *path, const char *part)
 {
     char user[128], group[128], before[300], *real = realpath(part, NULL), *text = NULL;
-    size_t length = strlen(part);
-    bool is_within = strncmp(path, part, length) == 0 &&
-                     (!path[length] || path[length] == '/' || (length && part[length - 1] == '/'));
-    const char *rest = is_within ? path + length : path;
-    char *whole = real ? pf_path_join(real, rest + strspn(rest, "/")) : NULL;
+    const char *rest = pf_path_beneath(path, part);
+    char *whole = real ? pf_path_join(real, rest ? rest : path) : NULL;
     own_names(user, group, sizeof(user));
     snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
     if (!real)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/base/file.h"
 #include "config/base/text.h"
 #include "config/base/words.h"
 #include "service/doctor_report.h"
@@ -230,14 +231,6 @@ bool pf_doctor_service_become(const struct pf_doctor_service *service)
 
 /* ---- what the unit shows ---- */
 
-static bool covers(const char *above, const char *path)
-{
-    size_t length = strlen(above);
-    while (length && above[length - 1] == '/')
-        length--;
-    return !strncmp(above, path, length) && (!path[length] || path[length] == '/');
-}
-
 static bool is_bind(enum kind kind)
 {
     return kind == BOUND || kind == BOUND_READ_ONLY;
@@ -249,7 +242,7 @@ static const struct rule *rule_of(const struct pf_doctor_service *service, const
     const struct rule *plain = NULL, *bound = NULL, *hidden = NULL;
     for (size_t i = 0; i < service->rule_count; i++) {
         const struct rule *rule = &service->rules[i];
-        if (!covers(rule->path, path))
+        if (!pf_path_beneath(path, rule->path))
             continue;
         if (rule->kind == CLOSED || rule->kind == CLOSED_HOME)
             return rule;
@@ -285,7 +278,7 @@ bool pf_doctor_service_binds(const struct pf_doctor_service *service, const char
     bool binds = false;
     char *real = resolved(path);
     for (size_t i = 0; real && i < service->rule_count; i++)
-        binds |= is_bind(service->rules[i].kind) && covers(service->rules[i].path, real);
+        binds |= is_bind(service->rules[i].kind) && pf_path_beneath(real, service->rules[i].path);
     free(real);
     return binds;
 }

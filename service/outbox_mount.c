@@ -74,7 +74,8 @@ static bool read_note(const char *outbox, const char *note, struct pf_mount *ret
  * its name. */
 static bool is_missing(const struct pf_mount *noted, const struct pf_mount *now)
 {
-    return pf_mount_is_below(noted->point, now->point) && !pf_mount_is_part(noted, now);
+    const char *rest = pf_path_beneath(noted->point, now->point);
+    return rest && *rest && !pf_mount_is_part(noted, now);
 }
 
 int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err)

@@ -231,6 +231,17 @@ char *pf_path_directory(const char *path)
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
+const char *pf_path_beneath(const char *path, const char *above)
+{
+    size_t length = strlen(above);
+    if (!length)
+        return NULL;
+    while (length && above[length - 1] == '/')
+        length--;
+    const char *rest = !strncmp(path, above, length) ? path + length : NULL;
+    return rest && (*rest == '/' || (!*rest && length)) ? rest + strspn(rest, "/") : NULL;
+}
+
 const char *pf_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -55,6 +55,10 @@ char *pf_path_absolute(const char *path);
 /* The directory that holds `path`: "." when it names none. Heap; NULL on out of memory. */
 char *pf_path_directory(const char *path);
 
+/* What follows `above` in a path beneath it, without '/' before: "" where both are the same; NULL: it is not beneath.
+ * By name alone, and a final '/' counts for nothing; "" is above nothing. Borrowed from `path`. */
+const char *pf_path_beneath(const char *path, const char *above);
+
 /* What follows the last '/'; borrowed from `path`. */
 const char *pf_base_name(const char *path);
 

@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "config/base/file.h"
+
 /* Undoes the octal escapes of mountinfo (proc(5)): "\040" is a space. */
 static void unescape(char *text)
 {
@@ -67,29 +69,19 @@ static bool find(const char *table, uint64_t id, struct pf_mount *mount)
     return found;
 }
 
-bool pf_mount_is_below(const char *point, const char *above)
-{
-    size_t length = strcmp(above, "/") != 0 ? strlen(above) : 0;
-    return strcmp(point, above) != 0 && !strncmp(point, above, length) && point[length] == '/';
-}
-
 bool pf_mount_is_part(const struct pf_mount *mount, const struct pf_mount *above)
 {
-    bool is_below = pf_mount_is_below(mount->point, above->point);
-    const char *rest = is_below && strcmp(above->point, "/") != 0
-                           ? mount->point + strlen(above->point)
-                           : mount->point;
-    const char *root = strcmp(above->root, "/") != 0 ? above->root : "";
-    size_t length = strlen(root);
-    return is_below && !strcmp(mount->type, above->type) && !strcmp(mount->source, above->source) &&
-           !strncmp(mount->root, root, length) && !strcmp(mount->root + length, rest);
+    const char *place = pf_path_beneath(mount->point, above->point);
+    const char *part = pf_path_beneath(mount->root, above->root);
+    bool is_nfs = !strncmp(mount->type, "nfs", 3);
+    return place && *place && part && !strcmp(mount->type, above->type) &&
+           !strcmp(mount->source, above->source) && (!strcmp(part, place) || (is_nfs && !*part));
 }
 
-/* The same mounted once more at its own place, or a directory of it, of which NFS tells "/" alone. */
+/* The same mounted once more at its own place. */
 static bool is_again(const struct pf_mount *mount, const struct pf_mount *above)
 {
-    bool is_nfs = !strncmp(mount->type, "nfs", 3) && !strcmp(mount->source, above->source);
-    return !strcmp(mount->root, above->root) && (is_nfs || !strcmp(mount->point, above->point));
+    return !strcmp(mount->root, above->root) && !strcmp(mount->point, above->point);
 }
 
 bool pf_mount_begin_in(const char *table, uint64_t id, struct pf_mount *ret)

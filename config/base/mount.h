@@ -31,9 +31,8 @@ int pf_mount_begin(const char *path, struct pf_mount *ret, struct pf_error *err)
 /* That, for the mount of this number. table: as mountinfo. Pure; false: it is not in the table, or memory has run out. */
 bool pf_mount_begin_in(const char *table, uint64_t id, struct pf_mount *ret);
 
-/* point is a path below above. */
-bool pf_mount_is_below(const char *point, const char *above);
-/* The directory that is mounted here is seen there as well, at the same path. Device and numbers are not compared. */
+/* The directory that is mounted here is seen there as well, at the same path: of a directory of NFS,
+ * which tells "/" of each, that is taken for granted. Device and numbers are not compared. */
 bool pf_mount_is_part(const struct pf_mount *mount, const struct pf_mount *above);
 
 #endif

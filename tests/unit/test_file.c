@@ -113,6 +113,26 @@ TEST(tree_is_removed_and_links_are_not_followed)
     CHECK_OK(pf_remove_tree(in_test("tree"), &err), &err); /* missing is no error */
 }
 
+TEST(path_beneath_another)
+{
+    static const struct {
+        const char *path, *above, *rest;
+    } cases[] = {
+        {"/a/b/c", "/a/b", "c"}, {"/a/b/c", "/a/b/", "c"}, {"/a//b", "/a", "b"},
+        {"/a/b", "/a/b", ""},    {"/a/b", "/a/b/", ""},    {"/a/b/", "/a/b", ""},
+        {"/a/bc", "/a/b", NULL}, {"/a/bc", "/a/b/", NULL}, {"/a", "/a/b", NULL},
+        {"/b/a", "/a", NULL},    {"/a/b", "/", "a/b"},     {"/", "/", ""},
+        {"/a", "", NULL},        {"", "", NULL},           {"", "/", NULL},
+        {"a/b", "a", "b"},       {"a", "/", NULL},         {"", "/a", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *rest = pf_path_beneath(cases[i].path, cases[i].above);
+        CHECK(!rest == !cases[i].rest);
+        if (rest)
+            CHECK_STR(rest, cases[i].rest);
+    }
+}
+
 TEST(paths_join)
 {
     char *path = pf_path_join("a", "b");
@@ -198,5 +218,15 @@ TEST(mount_begins_above_binds_to_its_own_place)
     }
     CHECK(!pf_mount_begin_in(table, 2, &mount));
     CHECK(!pf_mount_begin_in("", 20, &mount));
+
+    /* Though a unit's own tmpfs lies between them. */
+    struct pf_mount share = {0}, bound = {0};
+    CHECK(pf_mount_begin_in(table, 35, &share));
+    bound = share;
+    snprintf(bound.point, sizeof(bound.point), "/mnt/nfs/deep/out");
+    CHECK(pf_mount_is_part(&bound, &share));
+    CHECK(!pf_mount_is_part(&share, &share));
+    snprintf(bound.source, sizeof(bound.source), "nas:/others");
+    CHECK(!pf_mount_is_part(&bound, &share));
     CHECK(!pf_mount_begin_in("20 1 8:2 /\n", 20, &mount));
 }
