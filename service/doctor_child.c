@@ -6,35 +6,51 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
+#include "config/base/text.h"
 #include "service/doctor_report.h"
 
 #define ANSWER_MS 5000
 
-/* In the child. What the unit hides need not be looked at: it is the first thing to be mended. What it binds
- * is reached by that way, whatever the directories above let its user do here. */
+/* What the unit binds is reached by that way, whatever the directories above let its user do here: what there is
+ * of it is open in this process. Heap; NULL: not had. */
+static char *way_to(const char *bound)
+{
+    char *part = pf_doctor_part(bound);
+    int fd = part ? open(part, O_PATH | O_CLOEXEC) : -1;
+    const char *rest = fd >= 0 ? pf_path_beneath(bound, part) : NULL;
+    char *way = rest ? pf_text("/proc/self/fd/%d%s%s", fd, *rest ? "/" : "", rest) : NULL;
+    free(part);
+    return way;
+}
+
+/* In the child. What the unit hides need not be looked at: it is the first thing to be mended. Before that, what
+ * is not there is to be made: nobody needs to be let through the directories above for it. */
 static void examine_as_service(struct pf_report *report, struct pf_doctor_place *place,
                                pf_doctor_examine *examine)
 {
     const struct pf_doctor_service *service = report->service;
-    char bound[32];
-    int fd = -1;
+    struct stat st;
     if (place->needs && pf_doctor_service_hides(report, place, place->at))
         return;
-    if (place->needs && pf_doctor_service_binds(service, place->at))
-        fd = open(place->at, O_PATH | O_CLOEXEC);
-    if (fd >= 0) {
-        snprintf(bound, sizeof(bound), "/proc/self/fd/%d", fd);
-        place->at = bound;
-    }
-    if (pf_doctor_service_become(service))
+    char *bound = place->needs ? pf_doctor_service_bound(service, place->at) : NULL;
+    char *way = bound ? way_to(bound) : NULL;
+    if (way)
+        place->at = way;
+    if (place->needs == PF_NEEDS_READ && stat(place->at, &st) < 0 && errno == ENOENT)
+        examine(report, place);
+    else if (pf_doctor_service_become(service))
         examine(report, place);
     else
         pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look as %s: %s",
                       place->path, pf_doctor_service_user(service), strerror(errno));
+    free(way);
+    free(bound);
 }
 
 void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,

@@ -26,24 +26,6 @@
 
 enum { COUNT_MS = 2000 };
 
-/* The path itself or, while it does not exist, the nearest directory above it that does. */
-static char *existing_part(const char *path)
-{
-    char *part = strdup(path);
-    struct stat st;
-    while (part && stat(part, &st) < 0 && errno == ENOENT) {
-        char *slash = strrchr(part, '/');
-        if (!slash) {
-            free(part);
-            return strdup(".");
-        }
-        slash[slash == part] = '\0';
-        if (slash == part)
-            break;
-    }
-    return part;
-}
-
 /* Takes the remedy. */
 static void add_mended(struct pf_report *report, enum pf_finding finding,
                        const struct pf_doctor_place *place, char *remedy, const char *trouble)
@@ -87,14 +69,14 @@ static char *remedy_of_space(const struct pf_report *report, const struct pf_doc
         free(thumbnails);
         return both;
     }
-    return pf_doctor_command("du -xhd1", part,
-                             strcmp(place->check, "outbox") == 0
-                                 ? " | sort -h # results that have been fetched may go: parfocal "
-                                   "removes none"
-                             : strcmp(place->check, "spool") == 0
-                                 ? " | sort -h # what has been copied from here may go: parfocal "
-                                   "removes nothing"
-                                 : " | sort -h # or name a directory with more room");
+    return pf_doctor_command_on("du -xhd1", part,
+                                strcmp(place->check, "outbox") == 0
+                                    ? " | sort -h # results that have been fetched may go: "
+                                      "parfocal removes none"
+                                : strcmp(place->check, "spool") == 0
+                                    ? " | sort -h # what has been copied from here may go: "
+                                      "parfocal removes nothing"
+                                    : " | sort -h # or name a directory with more room");
 }
 
 /* Of the state's files the first that may not be written, static, with errno; NULL: all may. */
@@ -120,10 +102,10 @@ static bool state_is_foreign(struct pf_report *report, const struct pf_doctor_pl
     if (!closed)
         return false;
     int code = errno;
-    char *remedy = pf_doctor_own(place, names), *path = pf_path_join(place->path, closed);
+    char *remedy = pf_doctor_own(place, names), *path = pf_path_join(place->at, closed);
     const char *trouble = remedy ? "belongs to somebody else" : "cannot be written";
     if (!remedy && path)
-        remedy = pf_doctor_command("ls -ld", path, "");
+        remedy = pf_doctor_command_on("ls -ld", path, "");
     pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s: %s %s: %s", place->path,
                   closed, trouble, strerror(code));
     free(path);
@@ -137,7 +119,7 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
     struct statvfs space;
     struct pf_mount mount = {0};
     struct stat st;
-    char *part = existing_part(place->at);
+    char *part = pf_doctor_part(place->at);
     if (!part) {
         report->lost = true;
         return;
@@ -148,11 +130,12 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
         strcmp(place->check, "scratch") == 0 ? PF_FINDING_WARN : PF_FINDING_FAIL;
     int r = stat(part, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? probe_writing(part) : -ENOTDIR;
     if (r < 0) {
-        char *remedy = r == -ENOSPC || r == -EDQUOT
-                           ? remedy_of_space(report, place, part, r)
-                           : pf_doctor_let_write(place->path, here ? place->path : part, -r);
+        char *remedy = r == -ENOSPC || r == -EDQUOT ? remedy_of_space(report, place, part, r)
+                                                    : pf_doctor_let_write(place, part, -r);
+        char *name = here ? strdup(place->path) : pf_doctor_name(part);
         pf_report_add(report, failing, place->check, remedy, "%s: cannot write in %s: %s",
-                      place->path, here ? place->path : part, strerror(-r));
+                      place->path, name ? name : part, strerror(-r));
+        free(name);
         free(remedy);
         free(part);
         return;
@@ -236,18 +219,18 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     struct pf_mount mount = {0};
     if (stat(place->at, &st) < 0) {
         int code = errno;
-        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(place, code), strerror(code));
         return;
     }
     if (!S_ISDIR(st.st_mode)) {
-        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_command("ls -ld", path, ""),
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_command_on("ls -ld", place->at, ""),
                    "is no folder");
         return;
     }
     int fd = open(place->at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || faccessat(AT_FDCWD, place->at, R_OK | X_OK, AT_EACCESS) < 0) {
         int code = errno;
-        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(path, code), strerror(code));
+        add_mended(report, PF_FINDING_FAIL, place, pf_doctor_let_read(place, code), strerror(code));
         if (fd >= 0)
             close(fd);
         return;
@@ -323,9 +306,9 @@ static void examine_scratch(struct pf_report *report, const struct pf_doctor_pla
     struct pf_mount mount = {0};
     struct stat st;
     if (stat(place->at, &st) < 0 && errno == ENOENT) {
-        char *part = existing_part(place->at);
+        char *part = pf_doctor_part(place->at);
         add_mended(report, PF_FINDING_WARN, place,
-                   part ? pf_doctor_let_write(place->path, part, EACCES) : NULL,
+                   part ? pf_doctor_let_write(place, part, EACCES) : NULL,
                    "is not there: bursts that need more memory than there is fail");
         free(part);
         return;

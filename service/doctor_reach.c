@@ -102,19 +102,18 @@ static void examine_program(struct pf_report *report, const struct pf_doctor_pla
     }
     found = find_program(is_path ? place->at : words[0]);
     if (!found && errno == EACCES) {
-        remedy = pf_doctor_let_read(words[0], EACCES);
+        remedy = pf_doctor_let_read(place, EACCES);
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
                       "%s cannot be reached by this user", words[0]);
     } else if (!found) {
         remedy = is_path
-                     ? pf_doctor_command("ls -l", words[0], "")
+                     ? pf_doctor_command_on("ls -l", place->at, "")
                      : pf_doctor_command("apt-get install", words[0], " # or name its whole path");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s is not there", words[0]);
     } else if (stat(found, &st) < 0 || !S_ISREG(st.st_mode) || access(found, X_OK) < 0) {
-        const char *name = is_path ? words[0] : found;
-        remedy = pf_doctor_command(S_ISREG(st.st_mode) ? "chmod a+rx" : "ls -ld", name, "");
+        remedy = pf_doctor_command_on(S_ISREG(st.st_mode) ? "chmod a+rx" : "ls -ld", found, "");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy,
-                      "%s cannot be run by this user", name);
+                      "%s cannot be run by this user", is_path ? words[0] : found);
     } else {
         pf_report_add(report, PF_FINDING_OK, place->check, NULL, "%s can be run",
                       is_path ? words[0] : found);
@@ -135,13 +134,16 @@ static void hooks(struct pf_report *report, const struct pf_settings *settings, 
             pf_report_add(report, PF_FINDING_OK, check, NULL, "%s: for the shell to say",
                           place.path);
         } else {
-            char **words = NULL;
+            char **words = NULL, *program = NULL;
             place.far = false;
-            if (pf_words(place.path, &words, NULL) == 0 && strchr(words[0], '/')) {
-                place.at = words[0];
+            if (pf_words(place.path, &words, NULL) == 0 && strchr(words[0], '/'))
+                program = pf_path_absolute(words[0]);
+            if (program) {
+                place.at = program;
                 place.needs = PF_NEEDS_READ;
             }
             pf_doctor_in_child(report, &place, examine_program);
+            free(program);
             pf_words_free(words);
         }
     }

@@ -19,6 +19,8 @@
 /* Debian has it not from the start. */
 #define SETFACL "apt-get install -y acl && setfacl"
 
+#define OPEN "/proc/self/fd/"
+
 /* 'it'\''s', or $'...' with control characters, which have no place on a terminal. */
 char *pf_doctor_quoted(const char *text)
 {
@@ -118,6 +120,53 @@ static void own_names(char *user, char *group, size_t size)
         snprintf(group, size, "%s", in->gr_name);
 }
 
+char *pf_doctor_part(const char *path)
+{
+    char *part = strdup(path);
+    struct stat st;
+    while (part && stat(part, &st) < 0 && errno == ENOENT) {
+        char *slash = strrchr(part, '/');
+        if (!slash) {
+            free(part);
+            return strdup(".");
+        }
+        slash[slash == part] = '\0';
+        if (slash == part)
+            break;
+    }
+    return part;
+}
+
+/* Without links; what is open already has none, and need not be to be reached again. NULL: none. */
+static char *real_path(const char *at)
+{
+    char path[PATH_MAX] = "";
+    char *real = realpath(at, NULL);
+    if (real || strncmp(at, OPEN, strlen(OPEN)) != 0 || readlink(at, path, sizeof(path) - 1) < 0)
+        return real;
+    return *path == '/' ? strdup(path) : NULL;
+}
+
+char *pf_doctor_name(const char *at)
+{
+    bool is_open = strncmp(at, OPEN, strlen(OPEN)) == 0;
+    const char *number = at + strlen(OPEN), *rest = is_open ? strchr(number, '/') : NULL;
+    char *opened = strndup(at, rest ? (size_t)(rest - at) : strlen(at));
+    char *real = opened && is_open ? real_path(opened) : NULL, *name = NULL;
+    if (real)
+        name = rest ? pf_path_join(real, rest + 1) : strdup(real);
+    free(real);
+    free(opened);
+    return name ? name : strdup(at);
+}
+
+char *pf_doctor_command_on(const char *before, const char *at, const char *after)
+{
+    char *name = pf_doctor_name(at), *text = name ? pf_doctor_command(before, name, after) : NULL;
+    free(name);
+    return text;
+}
+
 /* The first of the directories above it into which this user may not go, heap; NULL: there is none. */
 static char *closed_above(const char *path)
 {
@@ -137,10 +186,10 @@ static char *closed_above(const char *path)
  * to it, it is named as what it is, so that nobody opens unawares what somebody has put a link to. */
 static char *let_in(const char *path, const char *rights)
 {
-    char user[128], group[128], *real = realpath(path, NULL), *text = NULL;
+    char user[128], group[128], *real = real_path(path), *text = NULL;
     char *quoted = real ? pf_doctor_quoted(real) : NULL;
     if (!real)
-        return pf_doctor_command("namei -l", path, "");
+        return pf_doctor_command_on("namei -l", path, "");
     own_names(user, group, sizeof(user));
     if (quoted)
         text = strcmp(rights, "x") == 0 /* of those above: nothing of what else is in them */
@@ -156,13 +205,13 @@ static char *let_in(const char *path, const char *rights)
 /* Makes a directory; part: what exists of its path. */
 static char *make_own(const char *path, const char *part)
 {
-    char user[128], group[128], before[300], *real = realpath(part, NULL), *text = NULL;
+    char user[128], group[128], before[300], *real = real_path(part), *text = NULL;
     const char *rest = pf_path_beneath(path, part);
     char *whole = real ? pf_path_join(real, rest ? rest : path) : NULL;
     own_names(user, group, sizeof(user));
     snprintf(before, sizeof(before), "install -d -o %s -g %s", user, group);
     if (!real)
-        text = pf_doctor_command("namei -l", path, "");
+        text = pf_doctor_command_on("namei -l", path, "");
     else if (whole)
         text = pf_doctor_command(before, whole, "");
     free(whole);
@@ -176,42 +225,42 @@ static bool is_own(const char *path)
     return stat(path, &st) == 0 && st.st_uid == geteuid();
 }
 
-char *pf_doctor_let_read(const char *path, int code)
+char *pf_doctor_let_read(const struct pf_doctor_place *place, int code)
 {
     if (code == ENOENT)
-        return pf_doctor_command("mkdir -p", path, "");
+        return pf_doctor_command_on("mkdir -p", place->at, "");
     if (code != EACCES)
-        return pf_doctor_command("ls -ld", path, "");
-    char *closed = closed_above(path), *text;
+        return pf_doctor_command_on("ls -ld", place->at, "");
+    char *closed = closed_above(place->at), *text;
     if (closed)
         text = let_in(closed, "x");
-    else if (is_own(path))
-        text = pf_doctor_command("chmod u+rx", path, "");
+    else if (is_own(place->at))
+        text = pf_doctor_command_on("chmod u+rx", place->at, "");
     else
-        text = let_in(path, "rX");
+        text = let_in(place->at, "rX");
     free(closed);
     return text;
 }
 
-char *pf_doctor_let_write(const char *path, const char *part, int code)
+char *pf_doctor_let_write(const struct pf_doctor_place *place, const char *part, int code)
 {
     struct pf_mount mount = {0};
     if (code == EROFS && pf_mount_of(part, &mount, NULL) == 0 && *mount.point)
         return pf_doctor_command("mount -o remount,rw", mount.point,
                                  " # or name another directory");
     if (code == EPERM)
-        return pf_doctor_command("chattr -ia", part, "");
+        return pf_doctor_command_on("chattr -ia", part, "");
     if (code != EACCES)
-        return pf_doctor_command("ls -ld", part, "");
+        return pf_doctor_command_on("ls -ld", part, "");
     char *closed = closed_above(part), *text;
     if (closed)
         text = let_in(closed, "x");
-    else if (strcmp(part, path) != 0)
-        text = make_own(path, part);
-    else if (is_own(path))
-        text = pf_doctor_command("chmod u+rwx", path, "");
+    else if (strcmp(part, place->at) != 0)
+        text = make_own(place->at, part);
+    else if (is_own(part))
+        text = pf_doctor_command_on("chmod u+rwx", part, "");
     else
-        text = let_in(path, "rwx");
+        text = let_in(part, "rwx");
     free(closed);
     return text;
 }
@@ -223,16 +272,6 @@ static bool is_somebody_elses(const char *path)
     struct stat st;
     return lstat(path, &st) == 0 && st.st_uid != geteuid() &&
            (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1));
-}
-
-/* Without links; what is open already has none, and need not be to be reached again. NULL: none. */
-static char *real_path(const char *at)
-{
-    char path[PATH_MAX] = "";
-    char *real = realpath(at, NULL);
-    if (real || strncmp(at, "/proc/self/fd/", 14) != 0 || readlink(at, path, sizeof(path) - 1) < 0)
-        return real;
-    return *path == '/' ? strdup(path) : NULL;
 }
 
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names)

@@ -41,11 +41,6 @@ char *pf_doctor_command(const char *before, const char *path, const char *after)
  * was, the option. */
 char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value);
 
-/* Lets this user read a folder, or write in a directory of which `part` is what exists. code: why it
- * cannot, an errno. */
-char *pf_doctor_let_read(const char *path, int code);
-char *pf_doctor_let_write(const char *path, const char *part, int code);
-
 /* First line of a file, without its end; false when it cannot be read. */
 bool pf_doctor_first_line(const char *path, char *line, size_t size);
 
@@ -74,9 +69,20 @@ struct pf_doctor_place {
     bool far;
     enum pf_doctor_needs needs; /* of a path: what the service's unit must let it do there */
     bool as_caller;             /* examined by whoever runs the doctor, not as the service's user */
-    const char *at;             /* where it is found; NULL: at `path` */
+    const char *at; /* where it is found, /proc/self/fd/N[/REST] maybe; NULL: at `path` */
 };
 typedef void pf_doctor_examine(struct pf_report *report, const struct pf_doctor_place *place);
+
+/* What exists of a path: itself, or the nearest directory above it. */
+char *pf_doctor_part(const char *path);
+
+/* A place's `at`, or a part of it, by a name that others find it by. */
+char *pf_doctor_name(const char *at);
+char *pf_doctor_command_on(const char *before, const char *at, const char *after);
+
+/* Lets this user read a place, or write in one of which `part` is what exists. code: why it cannot, an errno. */
+char *pf_doctor_let_read(const struct pf_doctor_place *place, int code);
+char *pf_doctor_let_write(const struct pf_doctor_place *place, const char *part, int code);
 
 /* Gives this user what is there of these names as files and directories of somebody else. NULL: nothing is. */
 char *pf_doctor_own(const struct pf_doctor_place *place, const char *const *names);
@@ -102,8 +108,9 @@ const char *pf_doctor_service_user(const struct pf_doctor_service *service);
 /* This process is its user from now on. False: it cannot be. */
 bool pf_doctor_service_become(const struct pf_doctor_service *service);
 
-/* Whether the unit shows a path to it wherever that is: directories above do not count. */
-bool pf_doctor_service_binds(const struct pf_doctor_service *service, const char *path);
+/* Where that is which the unit shows it at a path whatever the directories above say, the caller's; NULL: it is
+ * where it is for everybody, or memory has run out. */
+char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path);
 
 /* Whether the unit keeps the report's service from what the place needs at a path, which is a finding. */
 bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_place *place,

@@ -32,6 +32,7 @@ enum kind {
 struct rule {
     enum kind kind;
     char *path;
+    char *from; /* what is bound there; NULL: the path itself */
 };
 
 struct pf_doctor_service {
@@ -45,13 +46,17 @@ struct pf_doctor_service {
     size_t rule_count;
 };
 
-static void add_rule(struct pf_doctor_service *service, enum kind kind, const char *prefix,
-                     const char *path)
+/* NULL: there are too many, or memory has run out. */
+static struct rule *add_rule(struct pf_doctor_service *service, enum kind kind, const char *prefix,
+                             const char *path)
 {
     size_t most = sizeof(service->rules) / sizeof(*service->rules);
     char *copy = service->rule_count < most ? pf_text("%s%s", prefix, path) : NULL;
-    if (copy)
-        service->rules[service->rule_count++] = (struct rule){kind, copy};
+    if (!copy)
+        return NULL;
+    struct rule *rule = &service->rules[service->rule_count++];
+    *rule = (struct rule){.kind = kind, .path = copy};
+    return rule;
 }
 
 static void take_paths(struct pf_doctor_service *service, enum kind kind, const char *prefix,
@@ -65,7 +70,7 @@ static void take_paths(struct pf_doctor_service *service, enum kind kind, const 
     pf_words_free(words);
 }
 
-/* "/path:options -/from:/to:options": the paths that the unit sees. systemd does not quote these. */
+/* "/path:options -/from:/to:options". systemd does not quote these. */
 static void take_mounts(struct pf_doctor_service *service, enum kind kind, const char *list)
 {
     char *copy = strdup(list), *next;
@@ -77,11 +82,17 @@ static void take_mounts(struct pf_doctor_service *service, enum kind kind, const
                 next = blank + 1;
                 break;
             }
-        char *colon = strchr(at, ':');
-        if (colon && colon[1] == '/')
+        char *colon = strchr(at, ':'), *from = NULL;
+        at += strspn(at, "-");
+        if (colon && colon[1] == '/') {
+            from = at;
+            *colon = '\0';
             at = colon + 1;
+        }
         at[strcspn(at, ":")] = '\0';
-        add_rule(service, kind, "", at + strspn(at, "-"));
+        struct rule *rule = add_rule(service, kind, "", at);
+        if (rule && from && strcmp(from, at))
+            rule->from = strdup(from);
     }
     free(copy);
 }
@@ -202,8 +213,10 @@ struct pf_doctor_service *pf_doctor_service_find(void)
 
 struct pf_doctor_service *pf_doctor_service_free(struct pf_doctor_service *service)
 {
-    for (size_t i = 0; service && i < service->rule_count; i++)
+    for (size_t i = 0; service && i < service->rule_count; i++) {
         free(service->rules[i].path);
+        free(service->rules[i].from);
+    }
     free(service);
     return NULL;
 }
@@ -273,14 +286,23 @@ static char *resolved(const char *path)
     return whole ? whole : strdup(path);
 }
 
-bool pf_doctor_service_binds(const struct pf_doctor_service *service, const char *path)
+char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path)
 {
-    bool binds = false;
-    char *real = resolved(path);
-    for (size_t i = 0; real && i < service->rule_count; i++)
-        binds |= is_bind(service->rules[i].kind) && pf_path_beneath(real, service->rules[i].path);
+    const struct rule *best = NULL;
+    char *real = resolved(path), *bound = NULL;
+    for (size_t i = 0; real && i < service->rule_count; i++) {
+        const struct rule *rule = &service->rules[i];
+        if (is_bind(rule->kind) && pf_path_beneath(real, rule->path) &&
+            (!best || strlen(rule->path) >= strlen(best->path)))
+            best = rule;
+    }
+    const char *rest = best ? pf_path_beneath(real, best->path) : NULL;
+    if (rest && best->from)
+        bound = *rest ? pf_path_join(best->from, rest) : strdup(best->from);
+    else if (rest)
+        bound = strdup(real);
     free(real);
-    return binds;
+    return bound;
 }
 
 /* As a word of a unit's list. */
@@ -355,7 +377,7 @@ bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_pl
         rule && (rule->kind == PRIVATE                                      ? !own
                  : rule->kind == READ_ONLY || rule->kind == BOUND_READ_ONLY ? write
                                                                             : rule->kind >= EMPTY);
-    /* What is not there is to be made first: the unit would not start with it. */
+    /* What is not there is to be made first, and looked for by who sees that: the unit would not start with it. */
     if (closed && !(missing && !write)) {
         char *remedy = drop_in(report->service, real, rule, write, missing && write);
         pf_report_add(report, own ? PF_FINDING_WARN : PF_FINDING_FAIL, place->check, remedy,

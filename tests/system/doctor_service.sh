@@ -172,6 +172,49 @@ test_what_the_unit_hides_is_named_with_what_opens_it()
     finds FAIL source '/tmp: the service.s unit has an empty directory of its own there' 'BindReadOnlyPaths=/tmp'
 }
 
+# Nobody needs to be let through the directories above what the unit binds, nor is what leads past them to be opened.
+test_what_the_unit_binds_is_mended_itself()
+{
+    local check house
+    need setfacl
+    installed 'source = folder:/home/me/inbox' 'outbox = /home/me/stacks' 'state = /home/me/state' 'spool = /home/me/more/spool' \
+        'source = camera' 'scratch = /srv/seen/scratch' 'on_burst = /home/me/hook'
+    sed -i 's/^ProtectHome=.*/ProtectHome=tmpfs/' bin/unit
+    printf '%s\n' 'BindReadOnlyPaths=/home/me/inbox:/home/me/inbox:rbind /home/me/hook' \
+        'BindPaths=/home/me/stacks /home/me/state -/home/me/more /home/me/kept/wide:/srv/seen:rbind' >>bin/unit
+    house="$service; mkdir -m 700 /home/me /home/me/inbox /home/me/stacks /home/me/state /home/me/kept
+        mkdir -m 755 /srv/seen /home/me/more /home/me/kept/wide; cp /bin/true /home/me/hook; chmod 700 /home/me/hook"
+    staged "$house"
+    finds FAIL source '/home/me/inbox: Permission denied' "setfacl -R -m u:parfocal:rX,d:u:parfocal:rX '/home/me/inbox'$"
+    finds FAIL outbox '/home/me/stacks: cannot write' "setfacl -m u:parfocal:rwx,d:u:parfocal:rwx '/home/me/stacks'$"
+    finds FAIL state '/home/me/state: cannot write' "setfacl -m u:parfocal:rwx,d:u:parfocal:rwx '/home/me/state'$"
+    finds FAIL spool 'cannot write in /home/me/more: ' "install -d -o parfocal -g parfocal '/home/me/more/spool'$"
+    finds FAIL on_burst '/home/me/hook cannot be run' "chmod a.rx '/home/me/hook'$"
+    # What is bound to another place is opened where it lies.
+    finds warn scratch 'is not there' "install -d -o parfocal -g parfocal '/home/me/kept/wide/scratch'$"
+    ! grep -E -- "-> .*('/home/me'|/proc/|'/srv/)" out || fail 'the home is opened'
+    for check in source outbox state spool on_burst; do
+        mend=$check staged "$house"
+        ! grep -E "^(FAIL|warn)  *$check " out || fail "$(cat before out)"
+    done
+    staged "$house; chown 990 /home/me/stacks; mount -t tmpfs -o size=1m,mode=755,uid=990 none /home/me/stacks
+        touch /home/me/state/lock; chmod 600 /home/me/state/lock; chmod 777 /home/me/state"
+    finds FAIL outbox '/home/me/stacks: [01] MiB free' "du -xhd1 '/home/me/stacks' "
+    finds FAIL state 'lock belongs to somebody else' "chown -h parfocal:parfocal '/home/me/state/lock'$"
+}
+
+# What is not there is made before the unit is to show it, and before anybody is let through to it.
+test_what_the_unit_would_hide_is_made_first()
+{
+    installed 'source = folder:/home/me/inbox' 'outbox = /srv/parfocal/outbox' 'state = /srv/parfocal/state' \
+        'on_burst = /home/me/hook'
+    staged "$service; mkdir -m 700 /home/me"
+    finds FAIL source '/home/me/inbox: No such file' "mkdir -p '/home/me/inbox'$"
+    finds FAIL on_burst '/home/me/hook is not there' "ls -l '/home/me/hook'$"
+    mend=source staged "$service; mkdir -m 700 /home/me"
+    finds FAIL source '/home/me/inbox: the service.s unit may not look there' 'ProtectHome=tmpfs .BindReadOnlyPaths=/home/me/inbox'
+}
+
 test_the_service_has_a_camera_looked_for_by_root()
 {
     need sleep setpriv
