@@ -23,6 +23,7 @@
 #include "config/base/time.h"
 #include "service/doctor_report.h"
 #include "service/journal.h"
+#include "service/outbox_mount.h"
 
 enum { COUNT_MS = 2000 };
 
@@ -168,6 +169,27 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
                       "%s: writable, %.1f GiB free (%s)%s", place->path, free_mib / 1024, type,
                       here ? "" : "; will be made");
     free(part);
+}
+
+/* As the service asks before it writes there, with root's eyes: its user may get there by the unit's binds alone. */
+static void examine_outbox_mount(struct pf_report *report, const struct pf_doctor_place *place)
+{
+    const struct pf_doctor_service *service = report->service;
+    const char *state = place->settings->state;
+    struct pf_mount missed;
+    struct pf_error err = {0};
+    if (service && pf_doctor_service_moves(service, place->path))
+        return; /* what that one sees mounted there is not what is mounted here */
+    char *bound = service ? pf_doctor_service_bound(service, state) : NULL;
+    char *note = pf_path_join(bound ? bound : state, "outbox-mount"), *remedy = NULL;
+    if (pf_outbox_mount_check(place->path, note, &err) < 0) {
+        if (pf_outbox_mount_missed(place->path, note, &missed))
+            remedy = pf_doctor_command("mount", missed.point, "");
+        pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s", err.text);
+    }
+    free(remedy);
+    free(note);
+    free(bound);
 }
 
 /* Folders under (and with) `path`, by the clock's leave: a large share is not worth the wait. */
@@ -383,7 +405,14 @@ void pf_doctor_paths(struct pf_report *report, const struct pf_settings *setting
         pf_report_add(report, PF_FINDING_OK, "source", NULL,
                       "none given here; `parfocal serve` wants --source folder:DIR "
                       "or --source camera");
-    target(report, settings, "outbox", settings->outbox);
+    size_t before = json_array_size(report->findings);
+    pf_doctor_in_child(
+        report,
+        &(struct pf_doctor_place){
+            .check = "outbox", .path = settings->outbox, .settings = settings, .as_caller = true},
+        examine_outbox_mount);
+    if (json_array_size(report->findings) == before) /* what lies below the mount point is not it */
+        target(report, settings, "outbox", settings->outbox);
     target(report, settings, "state", settings->state);
     if (*settings->scratch)
         target(report, settings, "scratch", settings->scratch);

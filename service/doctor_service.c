@@ -286,23 +286,39 @@ static char *resolved(const char *path)
     return whole ? whole : strdup(path);
 }
 
-char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path)
+/* NULL: nothing is bound there. */
+static const struct rule *bind_of(const struct pf_doctor_service *service, const char *real)
 {
     const struct rule *best = NULL;
-    char *real = resolved(path), *bound = NULL;
-    for (size_t i = 0; real && i < service->rule_count; i++) {
+    for (size_t i = 0; i < service->rule_count; i++) {
         const struct rule *rule = &service->rules[i];
         if (is_bind(rule->kind) && pf_path_beneath(real, rule->path) &&
             (!best || strlen(rule->path) >= strlen(best->path)))
             best = rule;
     }
-    const char *rest = best ? pf_path_beneath(real, best->path) : NULL;
-    if (rest && best->from)
-        bound = *rest ? pf_path_join(best->from, rest) : strdup(best->from);
+    return best;
+}
+
+char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path)
+{
+    char *real = resolved(path), *bound = NULL;
+    const struct rule *rule = real ? bind_of(service, real) : NULL;
+    const char *rest = rule ? pf_path_beneath(real, rule->path) : NULL;
+    if (rest && rule->from)
+        bound = *rest ? pf_path_join(rule->from, rest) : strdup(rule->from);
     else if (rest)
         bound = strdup(real);
     free(real);
     return bound;
+}
+
+bool pf_doctor_service_moves(const struct pf_doctor_service *service, const char *path)
+{
+    char *real = resolved(path);
+    const struct rule *rule = real ? bind_of(service, real) : NULL;
+    bool moves = rule && rule->from;
+    free(real);
+    return moves;
 }
 
 /* As a word of a unit's list. */

@@ -78,11 +78,20 @@ static bool is_missing(const struct pf_mount *noted, const struct pf_mount *now)
     return rest && *rest && !pf_mount_is_part(noted, now);
 }
 
-int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err)
+bool pf_outbox_mount_missed(const char *outbox, const char *note, struct pf_mount *ret)
 {
     struct pf_mount noted, now;
-    if (!note || !read_note(outbox, note, &noted) || !find_mount(outbox, &now) ||
-        !is_missing(&noted, &now))
+    bool missed = note && read_note(outbox, note, &noted) && find_mount(outbox, &now) &&
+                  is_missing(&noted, &now);
+    if (missed)
+        *ret = noted;
+    return missed;
+}
+
+int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err)
+{
+    struct pf_mount noted;
+    if (!pf_outbox_mount_missed(outbox, note, &noted))
         return 0;
     return pf_fail(err, ENODEV,
                    "%s: %s is not mounted, on which it was (%s, %s); if it is to be without that "

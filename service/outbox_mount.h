@@ -6,15 +6,20 @@
  * removes that file says that the outbox has moved. What a unit mounts onto its own place (ReadWritePaths=) is no mount
  * of this kind: it is there without the share, too.
  *
- * Service process, the outbox's thread; touches the outbox, which may block.
+ * Service process, the outbox's thread, and the doctor; touches the outbox, which may block.
  */
 #ifndef PF_OUTBOX_MOUNT_H
 #define PF_OUTBOX_MOUNT_H
 
+#include <stdbool.h>
+
 #include "config/base/error.h"
+#include "config/base/mount.h"
 
 /* note: that file, NULL: none is kept. Paths absolute. -ENODEV: what the outbox lay on is not mounted. What cannot be found out is no error. */
 int pf_outbox_mount_check(const char *outbox, const char *note, struct pf_error *err);
+/* Which one that is; false: none is missed. */
+bool pf_outbox_mount_missed(const char *outbox, const char *note, struct pf_mount *ret);
 /* The outbox can be written where it is now. That it cannot be noted is passed over: it is tried again. */
 void pf_outbox_mount_keep(const char *outbox, const char *note);
 

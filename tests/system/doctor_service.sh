@@ -203,6 +203,35 @@ test_what_the_unit_binds_is_mended_itself()
     finds FAIL state 'lock belongs to somebody else' "chown -h parfocal:parfocal '/home/me/state/lock'$"
 }
 
+# The service would refuse it. What lies below the mount point is neither looked at nor opened.
+test_an_outbox_whose_share_is_not_mounted()
+{
+    local noted='{"outbox":"/srv/nas/out","mount":"/srv/nas","root":"/","type":"nfs4","source":"house:/stacks"}' house
+    need setfacl
+    installed 'source = folder:/srv/in' 'outbox = /srv/nas/out/' 'state = /home/me/state'
+    printf '%s\n' 'ReadWritePaths=/srv/nas/out' 'BindPaths=/home/me/state' >>bin/unit
+    sed -i 's/^ProtectHome=.*/ProtectHome=tmpfs/' bin/unit
+    house="$service; mkdir -m 755 /srv/in; mkdir -m 700 /home/me /home/me/state; mkdir -p -m 700 /srv/nas/out
+        echo '$noted' >/home/me/state/outbox-mount; chown -R 990:990 /home/me/state"
+    staged "$house"
+    finds FAIL outbox '/srv/nas/out: /srv/nas is not mounted, on which it was .nfs4, house:/stacks.; .* remove /home/me/state/outbox-mount' \
+        "mount '/srv/nas'$"
+    [ "$(grep -c '^[a-zA-Z]*  *outbox ' out)" -eq 1 ] || fail "$(cat out)"
+    # What fstab has of it is mounted, and then that is looked at.
+    echo 'house:/stacks /srv/nas tmpfs noauto,mode=755 0 0' >>etc/fstab
+    mend=outbox staged "$house"
+    finds FAIL outbox 'cannot write in /srv/nas: Permission denied' "install -d -o parfocal -g parfocal '/srv/nas/out'$"
+    # What the unit puts there is not what is mounted here.
+    echo 'BindPaths=/home/me/stacks:/srv/nas/out:rbind' >>bin/unit
+    staged "$house; mkdir -m 755 /home/me/stacks; chown 990:990 /home/me/stacks"
+    grep -q '^ok    outbox ' out || fail "$(cat out)"
+    # For whoever runs it, it is the same.
+    mkdir -p state
+    echo "${noted/\/srv\/nas\/out/$T/share/out}" | sed "s|/srv/nas\"|$T/share\"|" >state/outbox-mount
+    expect_status 1 "$PARFOCAL" doctor --outbox share/out --state state
+    finds FAIL outbox "$T/share/out: $T/share is not mounted" "mount '$T/share'$"
+}
+
 # What is not there is made before the unit is to show it, and before anybody is let through to it.
 test_what_the_unit_would_hide_is_made_first()
 {
