@@ -36,7 +36,7 @@ struct rule {
 };
 
 struct pf_doctor_service {
-    char user[128], directory[4096], file[4096];
+    char user[128], group[128], directory[4096], file[4096]; /* group "": the user's own */
     uid_t uid;
     gid_t gid;
     bool is_there, has_user;
@@ -138,6 +138,8 @@ static void take_property(struct pf_doctor_service *service, const char *key, co
         service->is_there = !strcmp(value, "loaded");
     else if (!strcmp(key, "User"))
         snprintf(service->user, sizeof(service->user), "%s", value);
+    else if (!strcmp(key, "Group"))
+        snprintf(service->group, sizeof(service->group), "%s", value);
     else if (!strcmp(key, "SupplementaryGroups"))
         take_groups(service, value);
     else if (!strcmp(key, "WorkingDirectory"))
@@ -168,17 +170,19 @@ static void take_property(struct pf_doctor_service *service, const char *key, co
             take_paths(service, lists[i].kind, lists[i].prefix, value);
 }
 
-/* Whose groups it has, those of the unit before those of the user. */
+/* Whose groups it has, those of the unit before those of the user. The unit's group is in place of the user's own. */
 static void find_user(struct pf_doctor_service *service)
 {
     const struct passwd *is = *service->user ? getpwnam(service->user) : NULL;
+    const struct group *in = *service->group ? getgrnam(service->group) : NULL;
     int room = (int)(sizeof(service->groups) / sizeof(*service->groups)) - service->group_count;
     if (!is)
         return;
     service->uid = is->pw_uid;
-    service->gid = is->pw_gid;
+    service->gid = in ? in->gr_gid : is->pw_gid;
     service->has_user = true;
-    if (getgrouplist(service->user, is->pw_gid, service->groups + service->group_count, &room) >= 0)
+    if (getgrouplist(service->user, service->gid, service->groups + service->group_count, &room) >=
+        0)
         service->group_count += room;
 }
 
@@ -188,7 +192,8 @@ struct pf_doctor_service *pf_doctor_service_find(void)
         "systemctl",
         "show",
         "-p",
-        "LoadState,User,SupplementaryGroups,WorkingDirectory,ExecStart,ProtectHome,ProtectSystem,"
+        "LoadState,User,Group,SupplementaryGroups,WorkingDirectory,ExecStart,ProtectHome,"
+        "ProtectSystem,"
         "PrivateTmp,ReadWritePaths,ReadOnlyPaths,InaccessiblePaths,TemporaryFileSystem,BindPaths,"
         "BindReadOnlyPaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory",
         UNIT,

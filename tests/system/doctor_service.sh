@@ -23,6 +23,7 @@ S
 LoadState=loaded
 ExecStart={ path=/usr/bin/parfocal ; argv[]=/usr/bin/parfocal serve -c /etc/parfocal.conf ; ignore_errors=no ; pid=0 }
 User=parfocal
+Group=
 SupplementaryGroups=
 WorkingDirectory=/srv/parfocal
 ProtectHome=yes
@@ -112,6 +113,28 @@ test_a_service_without_its_user()
     sed -i /^parfocal:/d etc/passwd
     staged "$service; mkdir /srv/in"
     finds FAIL parfocal 'its user is not there' 'systemd-sysusers'
+}
+
+# As which it makes what it makes, and reads what is open to that one; the user's own it is not in then.
+test_the_group_of_the_unit()
+{
+    installed 'source = folder:/srv/photos' 'source = folder:/srv/own' 'outbox = /srv/stacks/out' 'state = /srv/parfocal/state'
+    echo 'photos:x:991:' >>etc/group
+    echo 'ReadWritePaths=/srv' >>bin/unit
+    local house="$service; mkdir -m 750 /srv/photos /srv/own /srv/stacks; chgrp 991 /srv/photos; chgrp 990 /srv/own; chmod 755 /srv/stacks"
+    staged "$house"
+    finds FAIL source '/srv/photos: Permission denied' 'setfacl -R -m u:parfocal:rX'
+    grep -q '^ok    source .*/srv/own: readable' out || fail "$(cat out)"
+    finds FAIL outbox 'Permission denied' "install -d -o parfocal -g parfocal '/srv/stacks/out'"
+    sed -i 's/^Group=.*/Group=photos/' bin/unit
+    staged "$house"
+    grep -q '^ok    source .*/srv/photos: readable' out || fail "$(cat out)"
+    finds FAIL source '/srv/own: Permission denied' 'setfacl -R -m u:parfocal:rX'
+    finds FAIL outbox 'Permission denied' "install -d -o parfocal -g photos '/srv/stacks/out'"
+    # As what the unit is yet to show.
+    sed -i '/^ReadWritePaths=.srv$/d' bin/unit
+    staged "$house"
+    finds FAIL outbox 'may read it and not write' "install -d -o parfocal -g 991 '/srv/stacks/out'"
 }
 
 # Members of the house see less than root, and are told so.
