@@ -61,11 +61,17 @@ static char *remedy_of_space(const struct pf_report *report, const struct pf_doc
         return pf_text("edquota -u %s", user ? user->pw_name : "parfocal");
     if (strcmp(place->check, "state") == 0 &&
         place->settings->views + place->settings->thumbnails > 64) {
-        char *views = pf_doctor_set(report, "views", "32"),
-             *thumbnails = pf_doctor_set(report, "thumbnails", "32"), *both = NULL;
+        /* What is off, or small, stays so. */
+        bool more_views = place->settings->views > 32,
+             more_thumbnails = place->settings->thumbnails > 32;
+        char *views = more_views ? pf_doctor_set(report, "views", "32") : strdup(""),
+             *thumbnails = more_thumbnails ? pf_doctor_set(report, "thumbnails", "32") : strdup(""),
+             *both = NULL;
+        const char *between = !more_views || !more_thumbnails ? "" : report->file ? " && " : " ";
         if (views && thumbnails)
-            both = pf_text("%s%s%s # MiB of previews and thumbnails", views,
-                           report->file ? " && " : " ", thumbnails);
+            both = pf_text("%s%s%s # MiB of %s%s%s", views, between, thumbnails,
+                           more_views ? "previews" : "", *between ? " and " : "",
+                           more_thumbnails ? "thumbnails" : "");
         free(views);
         free(thumbnails);
         return both;

@@ -194,7 +194,12 @@ test_a_full_disk()
     rmdir small
     staged "mkdir $T/small; mount -t tmpfs -o size=1m none $T/small
         head -c 2M /dev/zero >$T/small/all 2>/dev/null || true" --state "$T/small"
-    finds FAIL state 'small: (cannot write|0 MiB free)' '--views=32 --thumbnails=32 # MiB'
+    finds FAIL state 'small: (cannot write|0 MiB free)' '--views=32 --thumbnails=32 # MiB of previews and thumbnails$'
+    # What is off is not turned on.
+    staged "mount -t tmpfs -o size=1m none $T/small" --state "$T/small" --thumbnails 0 --views 256
+    finds FAIL state 'small: [01] MiB free' '--views=32 # MiB of previews$'
+    staged "mount -t tmpfs -o size=1m none $T/small" --state "$T/small" --thumbnails 256 --views 32
+    finds FAIL state 'small: [01] MiB free' '--thumbnails=32 # MiB of thumbnails$'
     # Where they have a bound already, something else fills it.
     staged "mount -t tmpfs -o size=1m none $T/small" --state "$T/small" --views 32 --thumbnails 32
     finds FAIL state 'small: [01] MiB free' "du -xhd1 '$T/small'"
