@@ -5,6 +5,7 @@
 
 #include "capture/folder_internal.h"
 #include "capture/scan.h"
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
@@ -15,12 +16,6 @@ enum {
     SCAN_SHARE = 4,         /* polling waits this many times as long as it takes */
     GONE_KEPT = 1000, /* vanished files remembered beyond the number of those that are there */
 };
-
-static bool is_beneath(const char *path, const char *root)
-{
-    size_t length = strlen(root);
-    return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
-}
 
 static void forget_excluded(struct pf_folder *folder)
 {
@@ -48,7 +43,7 @@ static bool is_excluded(struct pf_folder *folder, const struct stat *st)
 static void add_blind(struct pf_folder *folder, const char *path, const char *kind)
 {
     for (size_t i = 0; i < folder->blind_count; i++)
-        if (is_beneath(path, folder->blind[i]))
+        if (pf_path_beneath(path, folder->blind[i]))
             return;
     char **blind = realloc(folder->blind, (folder->blind_count + 1) * sizeof(*blind));
     if (blind)
@@ -74,7 +69,7 @@ static void see_disk(struct pf_folder *folder, const char *path, dev_t device)
     for (size_t i = 0; i < folder->disk_count; i++) {
         struct pf_folder_disk *disk = &folder->disks[i];
         bool same = !strcmp(path, disk->path);
-        if (!same && (disk->device != device || !is_beneath(path, disk->path)))
+        if (!same && (disk->device != device || !pf_path_beneath(path, disk->path)))
             continue;
         disk->device = device;
         disk->there = true;

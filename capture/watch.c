@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/base/array.h"
+#include "config/base/file.h"
 
 struct place {
     int wd;
@@ -114,20 +115,13 @@ int pf_watch_add(struct pf_watch *watch, const char *path, bool follow)
     return 0;
 }
 
-static bool is_beneath(const char *path, const char *root)
-{
-    size_t length = strlen(root);
-    return !strncmp(path, root, length) &&
-           (path[length] == '/' || path[length] == '\0' || !strcmp(root, "/"));
-}
-
 /* Removes the watches beneath `root`, or, without one, those that are not marked. */
 static void remove_places(struct pf_watch *watch, const char *root)
 {
     size_t kept = 0;
     for (size_t i = 0; i < watch->count; i++) {
         struct place *place = &watch->places[i];
-        if (root ? is_beneath(place->path, root) : !place->marked) {
+        if (root ? pf_path_beneath(place->path, root) != NULL : !place->marked) {
             inotify_rm_watch(watch->fd, place->wd);
             free(place->path);
         } else {

@@ -181,9 +181,8 @@ bool pf_disks_lack(const struct pf_disks *disks, const char *source, const char 
 {
     for (size_t i = 0; i < disks->count; i++) {
         const struct disk *disk = &disks->disk[i];
-        size_t length = strlen(disk->path);
-        if (!disk->there && is_of(disk, source) && length && !strncmp(path, disk->path, length) &&
-            path[length] == '/')
+        const char *rest = pf_path_beneath(path, disk->path);
+        if (!disk->there && is_of(disk, source) && rest && *rest)
             return true;
     }
     return false;

@@ -197,9 +197,8 @@ static int allow_writable(int ruleset, const char *path, uint64_t access)
 bool pf_sandbox_is_stale(const char *path)
 {
     for (size_t i = 0; i < seen_count; i++) {
-        size_t length = strlen(seen[i].path);
         struct stat st;
-        if (strncmp(path, seen[i].path, length) != 0 || (path[length] && path[length] != '/'))
+        if (!pf_path_beneath(path, seen[i].path))
             continue;
         return stat(seen[i].path, &st) == 0 &&
                (st.st_dev != seen[i].dev || st.st_ino != seen[i].ino);

@@ -32,8 +32,7 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, u
 
 static bool is_unseen(const char *path)
 {
-    size_t length = unseen && unseen_calls > 0 ? strlen(unseen) : 0;
-    if (!length || strncmp(path, unseen, length) != 0 || (path[length] && path[length] != '/'))
+    if (!unseen || unseen_calls <= 0 || !pf_path_beneath(path, unseen))
         return false;
     unseen_calls--;
     return errno = unseen_code, true;
