@@ -165,7 +165,7 @@ void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing)
 static void confine(struct pf_camera *camera)
 {
     struct pf_error err = {0};
-    const char *const own[] = {camera->spool, getenv("HOME"), NULL};
+    const char *const own[] = {camera->spool, getenv("HOME"), camera->cards, NULL};
     int r = camera->settings->sandbox ? pf_confine_camera(camera->source, own, &err) : 0;
     camera->confined = r == 0;
     if (r < 0 && r != -ENODEV && !camera->failure) {
@@ -543,15 +543,19 @@ static int move_input(struct pf_error *err)
     return fd;
 }
 
-/* libgphoto2 keeps who we are to a PTP/IP camera, and what its drivers were told, in HOME: a
- * directory of this source alone, so that it is the same at every start. */
-static int make_home(const struct pf_settings *settings, const char *source, struct pf_error *err)
+/* Of the state directory. libgphoto2 keeps who we are to a PTP/IP camera, and what its drivers were told, in
+ * HOME: a directory of this source alone, so that it is the same at every start. */
+static int make_directories(struct pf_camera *camera, struct pf_error *err)
 {
-    char *state = pf_path_absolute(settings->state);
+    char *state = pf_path_absolute(camera->settings->state);
     char *home = state ? pf_text("%s/gphoto/%016" PRIx64, state,
-                                 (uint64_t)XXH3_64bits(source, strlen(source)))
+                                 (uint64_t)XXH3_64bits(camera->source, strlen(camera->source)))
                        : NULL;
-    int r = home ? pf_make_directories(home, err) : pf_fail(err, ENOMEM, "out of memory");
+    camera->cards = state ? pf_path_join(state, PF_CAMERA_CARDS) : NULL;
+    int r = home && camera->cards ? pf_make_directories(home, err)
+                                  : pf_fail(err, ENOMEM, "out of memory");
+    if (!r)
+        r = pf_make_directories(camera->cards, err);
     if (!r && setenv("HOME", home, 1) < 0)
         r = pf_fail_errno(err, errno, "setting HOME");
     free(home);
@@ -575,9 +579,9 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
     camera.started = camera.by_hand = pf_input_is_by_hand(&has_input);
     hold_stops(camera.by_hand, &heard);
     setlocale(LC_MESSAGES, "C"); /* the words of settings are the camera's, not translations */
-    int r = make_home(settings, source, err);
+    int r = make_directories(&camera, err);
     if (r < 0)
-        return r;
+        goto out;
     camera.spool = pf_path_absolute(settings->spool);
     if (!camera.spool || pf_card_new(&camera.card) < 0 || pf_jsonl_reader_new(&reader) < 0) {
         r = pf_fail(err, ENOMEM, "out of memory");
@@ -604,6 +608,7 @@ out:
     pf_card_free(camera.card);
     pf_jsonl_reader_free(reader);
     free(camera.spool);
+    free(camera.cards);
     free(camera.id);
     free(camera.directory);
     free(camera.memory_path);

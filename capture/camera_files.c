@@ -303,25 +303,22 @@ static int list_folder(struct listing *listing, const char *folder, int depth)
 /* The first listing has ended: what it has found was there before, unless the camera is one that was met
  * at another place; then it is new. Kept, so that a later start knows it as well. */
 static int write_before(struct pf_camera *camera, struct listing *listing, const char *kin,
-                        size_t kin_size, const char *path)
+                        size_t kin_size)
 {
-    struct pf_error err = {0};
     size_t count = 0;
     if (fclose(listing->before) == EOF) {
-        pf_camera_fail(camera, ENOMEM, path);
+        pf_camera_fail(camera, ENOMEM, camera->directory);
         return GP_ERROR_NO_MEMORY;
     }
-    if (pf_write_file_durable(path, listing->met ? kin : listing->text,
-                              listing->met ? kin_size : listing->size, &err) < 0) {
-        pf_log_error("%s", err.text);
+    if (pf_camera_write_before(camera, listing->met ? kin : listing->text,
+                               listing->met ? kin_size : listing->size) < 0)
         return GP_ERROR_IO_WRITE;
-    }
     for (char *line = listing->text, *end; !listing->met && (end = strchr(line, '\n'));
          line = end + 1) {
         *end = '\0';
         count++;
         if (pf_card_note(camera->card, line, -1, false) < 0)
-            pf_camera_fail(camera, ENOMEM, path);
+            pf_camera_fail(camera, ENOMEM, line);
     }
     if (listing->met)
         pf_log_info("this camera was here before, at another place: its card tells");
@@ -372,17 +369,26 @@ static void forget_unlisted(struct pf_camera *camera)
     }
 }
 
+/* Whether the camera was seen before this, or it is all one. One of which the journal has pictures was, though
+ * nobody has noted what its card had then: all of it was taken. -errno. */
+static int is_seen(struct pf_camera *camera)
+{
+    if (camera->settings->card != PF_CARD_SETTING_NEW)
+        return 1;
+    int r = pf_camera_read_before(camera);
+    return r ? r : pf_card_has_camera(camera->card, camera->id);
+}
+
 int pf_camera_compare(struct pf_camera *camera)
 {
     struct listing listing = {.camera = camera};
     int64_t start_ms = pf_monotonic_ms();
-    char *kin = NULL, *path = pf_path_join(camera->directory, PF_CAMERA_BEFORE);
+    char *kin = NULL;
     size_t kin_size = 0;
-    if (!path) {
-        pf_camera_fail(camera, ENOMEM, camera->directory);
-        return GP_ERROR_NO_MEMORY;
-    }
-    if (camera->settings->card == PF_CARD_SETTING_NEW && !pf_camera_read_before(camera, path)) {
+    int seen = is_seen(camera);
+    if (seen < 0)
+        return GP_ERROR_IO_READ;
+    if (!seen) {
         kin = pf_camera_note_kin(camera, &kin_size);
         listing.has_kin = kin_size > 0;
         listing.before = open_memstream(&listing.text, &listing.size);
@@ -391,13 +397,12 @@ int pf_camera_compare(struct pf_camera *camera)
         camera->files[i]->listed = false;
     int r = list_folder(&listing, "/", 0);
     if (listing.before && r >= 0)
-        r = write_before(camera, &listing, kin, kin_size, path);
+        r = write_before(camera, &listing, kin, kin_size);
     else if (listing.before)
         fclose(listing.before);
     settle_first(camera, r >= 0 && listing.met);
     free(listing.text);
     free(kin);
-    free(path);
     if (r >= 0)
         forget_unlisted(camera);
     camera->explained_kb = 0;

@@ -27,6 +27,7 @@
 #define PF_CAMERA_PART     ".part-" /* what the name of a download begins with, in the spool */
 #define PF_CAMERA_BEFORE                                                                           \
     ".before" /* what was on the card when the camera was first seen, one a line */
+#define PF_CAMERA_CARDS "cards" /* the same of each camera, in the state directory */
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
@@ -115,6 +116,7 @@ struct pf_camera {
     char *directory; /* of this camera in the spool */
     char kin[256];   /* what the ids of bodies like it begin with; "": a serial number tells it */
     char *spool;     /* absolute */
+    char *cards;     /* what was on them before, where it outlives a spool; absolute */
     char last_serial[128]; /* of the camera that was here, to find it again on another port */
 
     struct pf_card *card;
@@ -210,8 +212,11 @@ void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
 /* How many pictures all of it has, in spool_files. */
 void pf_camera_count_all(struct pf_camera *camera);
-/* Notes what its list of what was there before says; false when there is none yet. */
-bool pf_camera_read_before(struct pf_camera *camera, const char *path);
+/* Notes what its list of what was there before says: 1, 0 there is none yet, -errno it cannot be read. There
+ * are two, in its folder and in the state directory, which a new spool has not; one that is missing is made
+ * anew. */
+int pf_camera_read_before(struct pf_camera *camera);
+int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size); /* -errno */
 /* A body without a serial number goes by where it is plugged in. When it is seen at another place, its
  * card tells that it is the same: what came from one like it, or was there before, is noted as there
  * before. Lines of such a list, heap; NULL: there is none like it, or no memory. */

@@ -8,6 +8,7 @@
 #include "capture/camera_internal.h"
 #include "capture/names.h"
 #include "config/base/file.h"
+#include "config/base/log.h"
 
 #define PART_LENGTH strlen(PF_CAMERA_PART)
 
@@ -24,26 +25,23 @@ static void note_as_own(struct pf_camera *camera, const char *name, FILE *lines)
     free(path);
 }
 
-/* Notes what .before says; false when there is none yet. kin: it is of another folder, and what it says
- * goes there. */
-static bool read_lines(struct pf_camera *camera, const char *path, FILE *kin)
+/* Notes what such a list says, in `lines` as well. 1, 0 when there is none yet, -errno. */
+static int read_lines(struct pf_camera *camera, const char *path, FILE *lines)
 {
     char *line = NULL;
     size_t size = 0;
     ssize_t length;
     FILE *file = fopen(path, "re");
     if (!file)
-        return false;
+        return errno == ENOENT ? 0 : -errno;
     while ((length = getline(&line, &size, file)) > 0) {
         line[length - 1] = '\0';
-        if (kin)
-            note_as_own(camera, pf_base_name(line), kin);
-        else if (pf_card_note(camera->card, line, -1, false) < 0)
-            pf_camera_fail(camera, ENOMEM, path);
+        note_as_own(camera, pf_base_name(line), lines);
     }
+    int r = ferror(file) ? -errno : 1;
     free(line);
     fclose(file);
-    return true;
+    return r;
 }
 
 /* Calls for each entry, in the order of names. */
@@ -90,9 +88,55 @@ static void take_kin(struct pf_camera *camera, const char *path, const char *nam
     walk(camera, path, take_kin_picture, context);
 }
 
-bool pf_camera_read_before(struct pf_camera *camera, const char *path)
+/* Its lists: in its folder of the spool, and where it outlives that. */
+static bool list_paths(struct pf_camera *camera, char *ret[2])
 {
-    return read_lines(camera, path, NULL);
+    ret[0] = pf_path_join(camera->directory, PF_CAMERA_BEFORE);
+    ret[1] = pf_path_join(camera->cards, camera->id);
+    if (!ret[0] || !ret[1])
+        pf_camera_fail(camera, ENOMEM, camera->directory);
+    return ret[0] && ret[1];
+}
+
+int pf_camera_read_before(struct pf_camera *camera)
+{
+    struct pf_error err = {0};
+    char *text = NULL, *paths[2];
+    size_t size = 0;
+    int there[2] = {0}, r = list_paths(camera, paths) ? 0 : -ENOMEM;
+    FILE *lines = r ? NULL : open_memstream(&text, &size);
+    if (!r && !lines)
+        r = -ENOMEM;
+    for (int i = 0; i < 2 && r >= 0; i++) {
+        r = there[i] = read_lines(camera, paths[i], lines);
+        if (r < 0)
+            pf_log_error("%s: %s", paths[i], strerror(-r));
+    }
+    if (lines && fclose(lines) == EOF)
+        r = -ENOMEM;
+    /* One will do where the other cannot be made. */
+    if (r >= 0 && there[0] != there[1] &&
+        pf_write_file_durable(paths[there[0]], text, size, &err) < 0)
+        pf_log_warning("%s", err.text);
+    free(text);
+    free(paths[0]);
+    free(paths[1]);
+    return r < 0 ? r : there[0] || there[1];
+}
+
+int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size)
+{
+    struct pf_error err = {0};
+    char *paths[2];
+    int r = list_paths(camera, paths) ? 0 : -ENOMEM;
+    for (int i = 2; !r && i-- > 0;) {
+        r = pf_write_file_durable(paths[i], lines, size, &err);
+        if (r < 0)
+            pf_log_error("%s", err.text);
+    }
+    free(paths[0]);
+    free(paths[1]);
+    return r;
 }
 
 char *pf_camera_note_kin(struct pf_camera *camera, size_t *ret_size)

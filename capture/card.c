@@ -23,6 +23,7 @@ enum {
 struct entry {
     struct entry *next;
     uint64_t key; /* camera, folder and stem */
+    uint64_t camera;
     int64_t time_s, size_bytes;
     bool recorded;
     char name[]; /* in the spool */
@@ -87,6 +88,7 @@ static bool parse(const char *path, struct entry *entry)
         rest + used != name + NAME_AT)
         return false;
     entry->time_s = timegm(&tm);
+    entry->camera = XXH3_64bits(camera, (size_t)(end - camera));
     entry->key =
         key_of(camera, (size_t)(end - camera), folder, name + NAME_AT, stem_length(name + NAME_AT));
     return true;
@@ -111,6 +113,7 @@ int pf_card_note(struct pf_card *card, const char *path, int64_t size_bytes, boo
         return -ENOMEM;
     *entry = (struct entry){.next = card->buckets[probe.key % BUCKETS],
                             .key = probe.key,
+                            .camera = probe.camera,
                             .time_s = probe.time_s,
                             .size_bytes = size_bytes,
                             .recorded = recorded};
@@ -137,6 +140,16 @@ bool pf_card_has(const struct pf_card *card, const char *path)
     for (const struct entry *entry = card->buckets[probe.key % BUCKETS]; entry; entry = entry->next)
         if (entry->key == probe.key && !strcmp(entry->name, pf_base_name(path)))
             return true;
+    return false;
+}
+
+bool pf_card_has_camera(const struct pf_card *card, const char *camera)
+{
+    uint64_t hash = XXH3_64bits(camera, strlen(camera));
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct entry *entry = card->buckets[i]; entry; entry = entry->next)
+            if (entry->camera == hash && entry->size_bytes >= 0)
+                return true;
     return false;
 }
 

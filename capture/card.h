@@ -42,6 +42,8 @@ int pf_card_note(struct pf_card *card, const char *path, int64_t size_bytes, boo
 void pf_card_record(struct pf_card *card, const char *path);
 /* Whether exactly this file of the spool is noted. */
 bool pf_card_has(const struct pf_card *card, const char *path);
+/* Whether anything that was fetched from it is noted; what was there before does not count. */
+bool pf_card_has_camera(const struct pf_card *card, const char *camera);
 
 /* A camera's times may differ by some seconds within a shot, and between its events and its lists. */
 #define PF_CARD_TIME_SLACK_S 10

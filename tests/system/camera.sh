@@ -209,6 +209,44 @@ test_the_card_is_compared_at_start()
     ! find spool -name '*0001.JPG' -o -name '*0002.JPG' | grep -q . || fail "what was there before was fetched"
 }
 
+# The spool was made anew: what was left alone is left alone, what was not is not.
+test_a_spool_that_is_emptied()
+{
+    make_burst files
+    camera body files
+    tell shoot 2 20
+    wait_for 5 none_left
+    capture
+    tell shoot
+    await_frames 1
+    stop capture
+    rm -r spool
+    tell shoot 2 20
+    capture
+    await_frames 3 # nobody tells it by hand that it has had the first
+    [ "$(find spool -name '*.JPG' | sed 's/.*-//' | sort | tr '\n' ' ')" = \
+        'TEST0003.JPG TEST0004.JPG TEST0005.JPG ' ] || fail "$(find spool)"
+}
+
+# Pictures that were all taken (card = all) are those of a camera that was seen before.
+test_a_camera_that_the_journal_knows()
+{
+    make_burst files --frames 3
+    camera body files
+    capture --card all
+    tell shoot
+    await_frames 1
+    stop capture
+    tell shoot 2 20
+    heard_by_capture
+    frames | jq -c '{cmd: "known", path, size_bytes}' >&8
+    echo '{"cmd":"start","untold":true}' >&8
+    PARFOCAL=$T/listening capture
+    await_frames 2
+    [ "$(tell downloads)" = 3 ] || fail "$(tell downloads) were fetched"
+    exec 8>&-
+}
+
 # A body that has no serial number goes by where it is plugged in. At another place its card tells that it
 # is the same; that of another body is one that was never seen.
 test_a_body_without_a_serial_number_at_another_place()
@@ -345,8 +383,8 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
     strace -o probe true 2>/dev/null || skip "strace cannot trace here"
     make_burst files --frames 2
     camera body files
-    # Two for the list of what was there before, one for the picture, and those of its directory.
-    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=4..5 "%s" "$@"\n' \
+    # Four for the lists of what was there before, one for the picture, and those of its directory.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=6..7 "%s" "$@"\n' \
         "$T/trace" "$PARFOCAL" >traced
     chmod +x traced
     PARFOCAL=$T/traced capture

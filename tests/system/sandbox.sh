@@ -90,6 +90,28 @@ test_a_spool_that_is_mounted_over_is_written_to()
     stop_service
 }
 
+# What it could not take is no less wanted by the process that comes then, though the list of what is to be left
+# alone lies in the old one.
+test_a_picture_that_a_stale_spool_did_not_take_is_fetched()
+{
+    need_landlock
+    [ "$(id -u)" -eq 0 ] || skip 'needs root to mount'
+    make_burst shots --frames 5
+    camera body shots --serial 0042
+    tell shoot 2 50
+    wait_for 5 none_left
+    serve_camera --expected-frames 3
+    await_log '2 pictures were on the card when it was first seen'
+    mount -t tmpfs -o size=64m none spool || skip 'no tmpfs can be mounted'
+    at_end umount "$T/spool"
+    tell shoot 3 100
+    await_stacks 1 60
+    stop_service
+    [ "$(find spool -name '*.JPG' | sed 's/.*-//' | sort | tr '\n' ' ')" = \
+        'TEST0003.JPG TEST0004.JPG TEST0005.JPG ' ] || fail "$(find spool)"
+    [ -s spool/*/.before ] || fail 'what was left alone is not noted in the new spool'
+}
+
 # A limit that the worker could raise itself would be none.
 test_the_workers_memory_is_limited_for_good()
 {

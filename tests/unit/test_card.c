@@ -101,6 +101,19 @@ TEST(what_was_there_before_has_any_size)
     pf_card_free(card);
 }
 
+TEST(a_camera_is_known_by_what_was_fetched_from_it)
+{
+    struct pf_card *card = new_card();
+    CHECK(!pf_card_has_camera(card, "Test-1"));
+    CHECK_EQ(pf_card_note(card, "/spool/Test-1/20260102-034405-1a2b3c4d-A.JPG", -1, false), 0);
+    CHECK(!pf_card_has_camera(card, "Test-1"));
+    keep(card, &shot, true);
+    CHECK(pf_card_has_camera(card, "Test-1"));
+    CHECK(!pf_card_has_camera(card, "Test-"));
+    CHECK(!pf_card_has_camera(card, ""));
+    pf_card_free(card);
+}
+
 TEST(raw_and_jpeg_of_a_shot_differ_in_their_extension_alone)
 {
     struct pf_card *card = new_card();
