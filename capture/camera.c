@@ -209,6 +209,7 @@ static void connect(struct pf_camera *camera)
     }
     if (r < 0) {
         pf_camera_lost(camera, r, "listing the card");
+        pf_camera_end_if_confined(camera); /* its lists of the spool cannot be read */
         return;
     }
     now_ms = pf_monotonic_ms();

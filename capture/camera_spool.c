@@ -116,8 +116,10 @@ int pf_camera_read_before(struct pf_camera *camera)
         r = -ENOMEM;
     /* One will do where the other cannot be made. */
     if (r >= 0 && there[0] != there[1] &&
-        pf_write_file_durable(paths[there[0]], text, size, &err) < 0)
+        pf_write_file_durable(paths[there[0]], text, size, &err) < 0) {
         pf_log_warning("%s", err.text);
+        pf_camera_end_if_confined(camera);
+    }
     free(text);
     free(paths[0]);
     free(paths[1]);

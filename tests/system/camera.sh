@@ -228,6 +228,29 @@ test_a_spool_that_is_emptied()
         'TEST0003.JPG TEST0004.JPG TEST0005.JPG ' ] || fail "$(find spool)"
 }
 
+# A list that cannot be read for a moment is not made anew with all that the card has by then.
+test_a_list_of_what_was_there_that_cannot_be_read()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    make_burst files --frames 2
+    camera body files
+    tell shoot
+    wait_for 5 none_left
+    capture
+    stop capture
+    tell shoot
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -P "%s" -e trace=openat -e inject=openat:error=EIO:when=1 "%s" "$@"\n' \
+        "$T/trace" "$(echo "$T"/spool/*/.before)" "$PARFOCAL" >traced
+    chmod +x traced
+    PARFOCAL=$T/traced capture
+    await_frames 1
+    frames | grep -q '0002.JPG' || fail "$(frames)"
+    capture_says 'before: Input/output error'
+    [ "$(tell downloads)" = 1 ] || fail "$(tell downloads) were fetched"
+}
+
 # Pictures that were all taken (card = all) are those of a camera that was seen before.
 test_a_camera_that_the_journal_knows()
 {

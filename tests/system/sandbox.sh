@@ -113,6 +113,29 @@ test_a_picture_that_a_stale_spool_did_not_take_is_fetched()
 }
 
 # A limit that the worker could raise itself would be none.
+# One that has the camera's folder, from another time: that is found when the card is compared.
+test_a_stale_spool_is_seen_when_the_link_is_opened_again()
+{
+    need_landlock
+    [ "$(id -u)" -eq 0 ] || skip 'needs root to mount'
+    make_burst shots --frames 3
+    camera body shots --serial 0042
+    serve_camera --expected-frames 3
+    local folder
+    wait_for 10 eval 'folder=$(ls -d "$T"/spool/*/)'
+    mount -t tmpfs -o size=64m none spool || skip 'no tmpfs can be mounted'
+    at_end umount "$T/spool"
+    mkdir "$folder"
+    echo "$folder/20260102-034405-1a2b3c4d-TEST9999.JPG" >"$folder/.before"
+    tell unplug
+    await_log 'the link is opened again'
+    tell plug
+    await_log 'spool: Stale file handle' 30
+    tell shoot 3 100
+    await_stacks 1 60
+    stop_service
+}
+
 test_the_workers_memory_is_limited_for_good()
 {
     [ -z "$SAN" ] || skip 'sanitizers reserve more address space than any limit'
