@@ -172,12 +172,14 @@ void pf_camera_end_if_confined(struct pf_camera *camera);
 void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
 
 /* camera_link.c */
-/* Finds and opens it; on success port, model, serial, id and directory are set. */
+/* Finds and opens it; on success port, model, serial, id and directory are set. -ENODEV: none is there; -EBUSY: nor
+ * else, but there is one that another process of ours has. */
 int pf_camera_open(struct pf_camera *camera, struct pf_error *err);
 void pf_camera_close(struct pf_camera *camera);
 /* Gives descriptor 0 back what libgphoto2 has closed, before anything else gets that number. */
 void pf_camera_fill_stdin(void);
-/* Describes an error of libgphoto2, with what can be done about it. Returns a negative errno. */
+/* Describes an error of libgphoto2, with what can be done about it. Returns a negative errno: -EBUSY where another
+ * program holds the camera, -EALREADY where another process of this one does. */
 int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *doing,
                       struct pf_error *err);
 /* The value of a setting of the camera as text, or false. */

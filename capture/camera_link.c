@@ -20,19 +20,27 @@ static void on_gp_error(GPContext *context, const char *text, void *data)
     snprintf(camera->gp_error, sizeof(camera->gp_error), "%s", text);
 }
 
+/* Who holds it: "NAME (process PID): what ends it". */
+static bool is_held(const struct pf_camera *camera, const char *path, bool *ret_ours, char *ret,
+                    size_t size)
+{
+    if (camera->holder_fd >= 0)
+        return pf_holder_ask(camera->holder_fd, path, ret_ours, ret, size);
+    return pf_holder_find(path, ret_ours, ret, size) > 0;
+}
+
 int pf_camera_explain(const struct pf_camera *camera, int gp_code, const char *doing,
                       struct pf_error *err)
 {
     const char *port = camera->port[0] ? camera->port : camera->which;
     char holder[256], path[64];
-    bool is_usb = pf_holder_device(port, path, sizeof(path));
+    bool is_usb = pf_holder_device(port, path, sizeof(path)), ours = false;
     switch (gp_code) {
     case GP_ERROR_IO_USB_CLAIM:
     case GP_ERROR_IO_LOCK:
-        if (is_usb &&
-            (camera->holder_fd >= 0 ? pf_holder_ask(camera->holder_fd, path, holder, sizeof(holder))
-                                    : pf_holder_find(path, NULL, holder, sizeof(holder)) > 0))
-            return pf_fail(err, EBUSY, "%s: the camera at %s is held by %s", doing, port, holder);
+        if (is_usb && is_held(camera, path, &ours, holder, sizeof(holder)))
+            return pf_fail(err, ours ? EALREADY : EBUSY, "%s: the camera at %s is held by %s",
+                           doing, port, holder);
         return pf_fail(err, EBUSY,
                        "%s: the camera at %s is held by another program, which `sudo parfocal "
                        "doctor` names (on a desktop often gvfs-gphoto2-volume-monitor: systemctl "
@@ -251,6 +259,7 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     camera->port[0] = '\0';
     int r = candidates(camera, list), code = -ENODEV;
     struct pf_error first = {0};
+    bool is_ours = false;
     for (int i = 0; r >= 0 && i < gp_list_count(list); i++) {
         const char *model, *port;
         struct pf_error problem = {0};
@@ -271,7 +280,9 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
         }
         if (!code)
             break;
-        if (!first.code)
+        if (code == -EALREADY && !is_port)
+            is_ours = true; /* another source's, or looked at to learn whose it is */
+        else if (!first.code)
             first = problem;
     }
     gp_list_free(list);
@@ -283,7 +294,8 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     camera->port[0] = '\0';
     if (r < 0)
         return pf_camera_explain(camera, r, "looking for cameras", err);
-    const char *why = camera->confined ? "(switched off, or the cable?)"
+    const char *why = is_ours ? "(switched off, the cable, or in use by another parfocal?)"
+                      : camera->confined ? "(switched off, or the cable?)"
                       : camera->untold
                           ? "(this machine shows no USB; pictures that lie untold in the "
                             "spool wait for it, too)"
@@ -291,7 +303,8 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     if (first.code)
         *err = first;
     else
-        pf_fail(err, ENODEV, "no camera %s%sis there %s", which, *which ? " " : "", why);
+        pf_fail(err, is_ours ? EBUSY : ENODEV, "no camera %s%sis there %s", which,
+                *which ? " " : "", why);
     return -err->code;
 }
 

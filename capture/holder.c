@@ -116,10 +116,15 @@ pid_t pf_holder_find(const char *path, bool *ret_ours, char *ret, size_t size)
 
 /* ---- for one that cannot see ---- */
 
-enum { ASKED_MAX = 64, ANSWER_MAX = 256 };
+enum { ASKED_MAX = 64 };
+
+struct answer {
+    bool ours;
+    char text[256]; /* "": nobody */
+};
 
 /* What is asked may come from a process that a camera has taken over: a number of a device, nothing else. */
-static _Noreturn void answer(int fd, pid_t asker)
+static _Noreturn void answer_all(int fd, pid_t asker)
 {
     static const struct pf_sandbox sandbox = {.role = PF_SANDBOX_HOLDER};
     unsigned device[2];
@@ -128,10 +133,11 @@ static _Noreturn void answer(int fd, pid_t asker)
         pf_sandbox_files(&sandbox, NULL) < 0 || pf_sandbox_calls(&sandbox, NULL) < 0)
         _exit(1);
     while (recv(fd, device, sizeof(device), 0) == (ssize_t)sizeof(device)) {
-        char path[ASKED_MAX], text[ANSWER_MAX] = "";
+        char path[ASKED_MAX];
+        struct answer answer = {0};
         snprintf(path, sizeof(path), DEVICE_FORMAT, device[0], device[1]);
-        find(path, asker, NULL, text, sizeof(text));
-        if (send(fd, text, strlen(text) + 1, MSG_NOSIGNAL) < 0)
+        find(path, asker, &answer.ours, answer.text, sizeof(answer.text));
+        if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) < 0)
             break;
     }
     _exit(0);
@@ -145,7 +151,7 @@ int pf_holder_start(void)
     pid_t asker = getpid(), pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        answer(ends[1], asker);
+        answer_all(ends[1], asker);
     }
     int code = errno;
     close(ends[1]);
@@ -156,13 +162,16 @@ int pf_holder_start(void)
     return ends[0];
 }
 
-bool pf_holder_ask(int fd, const char *path, char *ret, size_t size)
+bool pf_holder_ask(int fd, const char *path, bool *ret_ours, char *ret, size_t size)
 {
     unsigned device[2];
+    struct answer answer;
     if (sscanf(path, "/dev/bus/usb/%3u/%3u", &device[0], &device[1]) != 2 ||
         send(fd, device, sizeof(device), MSG_NOSIGNAL) < 0)
         return false;
-    ssize_t length = recv(fd, ret, size - 1, 0);
-    ret[length > 0 ? length : 0] = '\0';
-    return *ret;
+    if (recv(fd, &answer, sizeof(answer), 0) != (ssize_t)sizeof(answer) || !answer.text[0])
+        return false;
+    *ret_ours = answer.ours;
+    snprintf(ret, size, "%s", answer.text);
+    return true;
 }

@@ -21,6 +21,6 @@ pid_t pf_holder_find(const char *path, bool *ret_ours, char *ret, size_t size);
 /* In a sandbox that confines files, nothing of other processes is seen. A process of its own looks instead,
  * started before: its descriptor, which is the caller's; it ends when that is closed. -errno. */
 int pf_holder_start(void);
-bool pf_holder_ask(int fd, const char *path, char *ret, size_t size);
+bool pf_holder_ask(int fd, const char *path, bool *ret_ours, char *ret, size_t size);
 
 #endif

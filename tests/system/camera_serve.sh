@@ -298,7 +298,21 @@ test_row25_quirk_13_a_camera_that_another_program_holds()
     hotplug "$PARFOCAL" serve --source camera --spool "$T/spool" --state "$T/state" --outbox "$T/outbox"
     wait_for 20 hotplug_says 'capture camera: no camera is there'
     say plug 4
-    say hold 4 "$T/gvfs-gphoto2-volume-monitor"
+    say hold 4 "$T/gvfs-gphoto2-volume-monitor" 1000
     wait_for 40 hotplug_says 'the camera at usb:001,004 is held by gvfs-gphoto2-volume-monitor \(process [0-9]+\): systemctl --user stop gvfs-gphoto2-volume-monitor'
     end_hotplug
+}
+
+# What another source of parfocal has is no trouble of this one's, and nobody is told to end it.
+test_a_camera_that_another_source_has()
+{
+    # Something of this program that has it open: in a service each looks at each to learn its serial number.
+    hotplug "$PARFOCAL" capture camera:4012345 --spool "$T/spool" --state "$T/state"
+    wait_for 20 hotplug_says 'no camera 4012345 is there'
+    say plug 4
+    say hold 4 "$PARFOCAL" serve --source "folder:$T" --outbox "$T/outbox" --state "$T/other" --http off
+    wait_for 20 hotplug_says 'service: worker ready'
+    wait_for 20 hotplug_says 'no camera 4012345 is there \(switched off.* in use by another parfocal'
+    end_hotplug
+    ! hotplug_says 'is held by parfocal' || fail "$(grep -a 'is held by' hotplug.err)"
 }

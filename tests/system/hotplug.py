@@ -2,8 +2,8 @@
 
     umockdev-wrapper python3 hotplug.py COMMAND...
 
-Standard input: `plug N`, `unplug N`; `hold N PROGRAM`: the program has the camera at N open. The end of the
-input ends all.
+Standard input: `plug N`, `unplug N`; `hold N PROGRAM [WORD...]`: the program has the camera at N open, as its standard
+input. The end of the input ends all.
 
 No camera can be talked to: whoever claims one is told that another program has it. A camera is told by udev's database
 (ID_GPHOTO2), as libgphoto2's rules do it, and by its descriptors: a Canon EOS R5's.
@@ -99,9 +99,9 @@ def unplug(number):
     umockdev.umockdev_testbed_remove_device(bed, path(number).encode())
 
 
-def hold(number, program):
+def hold(number, *program):
     with open(name(number)) as device:
-        holders.append(subprocess.Popen([program, "1000"], stdin=device))
+        holders.append(subprocess.Popen(program, stdin=device))
 
 
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
