@@ -132,11 +132,12 @@ static void status_of_link(struct pf_camera *camera)
                          camera->port);
 }
 
+/* Of all the spool, for what is asked is whether it is there: other cameras' pictures as well. */
 static void announce(struct pf_camera *camera)
 {
     if (!camera->announced)
         pf_camera_send(camera, json_pack("{s:s, s:I}", "event", "scanned", "files",
-                                         (json_int_t)camera->spool_files));
+                                         (json_int_t)pf_camera_count_all(camera)));
     camera->announced = true;
 }
 
@@ -413,10 +414,8 @@ static void take_command(void *context, const char *name, const json_t *command)
     } else if (!strcmp(name, "scan")) {
         camera->announced = false;
         camera->late.try_ms = 0;
-        if (camera->directory)
+        if (camera->gp) /* the camera that was here may be another process's by now */
             pf_camera_scan_spool(camera);
-        else /* told by whoever has those cameras; here it counts whether the spool is there */
-            pf_camera_count_all(camera);
         announce(camera);
     } else if (!strcmp(name, "look")) {
         camera->resting = false;

@@ -321,7 +321,6 @@ static void keep(struct pf_camera *camera, struct pf_camera_file *file, const ch
         return;
     }
     pf_log_debug("%s/%s is here as %s", file->folder, file->name, file->path);
-    camera->spool_files += !verified;
     file->state = PF_CAMERA_SENT;
     file->verify = file->placed = false;
     record->bracket = file->bracket;

@@ -141,7 +141,6 @@ struct pf_camera {
     bool announced;         /* `scanned` was told */
     bool untold;            /* what lies in the spool is to be told, when it is confined */
     struct pf_camera_late late;
-    int64_t spool_files;
     char spool_trouble[128];             /* why nothing can be written there; "": it can */
     int64_t spool_try_ms, spool_wait_ms; /* nothing is fetched before; the last pause */
     int shots_seen;                      /* pictures, RAW and JPEG of a shot counted once */
@@ -212,8 +211,8 @@ void pf_camera_free_files(struct pf_camera *camera);
 /* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
-/* How many pictures all of it has, in spool_files. */
-void pf_camera_count_all(struct pf_camera *camera);
+/* How many pictures all of it has. */
+int64_t pf_camera_count_all(struct pf_camera *camera);
 /* Notes what its list of what was there before says: 1, 0 there is none yet, -errno it cannot be read. There
  * are two, in its folder and in the state directory, which a new spool has not; one that is missing is made
  * anew. */

@@ -181,7 +181,6 @@ static void take_picture(struct pf_camera *camera, const char *path, const char 
     if (!is_picture(name))
         return;
     pf_camera_alive(camera, 0);
-    camera->spool_files++;
     if (!pf_card_has(camera->card, path))
         pf_camera_tell(camera, path);
 }
@@ -202,33 +201,32 @@ static void take_camera(struct pf_camera *camera, const char *path, const char *
 
 void pf_camera_scan_spool(struct pf_camera *camera)
 {
-    camera->spool_files = 0;
     walk(camera, camera->directory, take_own, NULL);
 }
 
 void pf_camera_scan_all(struct pf_camera *camera)
 {
-    camera->spool_files = 0;
     walk(camera, camera->spool, take_camera, NULL);
 }
 
 static void count_picture(struct pf_camera *camera, const char *path, const char *name,
                           void *context)
 {
-    (void)path, (void)context;
-    camera->spool_files += is_picture(name);
+    int64_t *count = context;
+    (void)camera, (void)path;
+    *count += is_picture(name);
 }
 
 static void count_camera(struct pf_camera *camera, const char *path, const char *name,
                          void *context)
 {
-    (void)context;
     if (name[0] != '.')
-        walk(camera, path, count_picture, NULL);
+        walk(camera, path, count_picture, context);
 }
 
-void pf_camera_count_all(struct pf_camera *camera)
+int64_t pf_camera_count_all(struct pf_camera *camera)
 {
-    camera->spool_files = 0;
-    walk(camera, camera->spool, count_camera, NULL);
+    int64_t count = 0;
+    walk(camera, camera->spool, count_camera, &count);
+    return count;
 }

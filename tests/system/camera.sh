@@ -503,6 +503,35 @@ test_a_spool_that_vanishes_without_a_camera()
     exec 8>&-
 }
 
+# A camera that is gone may be another process's by now: what lies half done in its folder, too. And a picture of
+# another camera is there as well.
+test_a_scan_without_the_camera()
+{
+    local folder
+    make_burst files --frames 1
+    camera body files
+    heard_by_capture
+    echo '{"cmd":"start","untold":true}' >&8
+    PARFOCAL=$T/listening capture
+    scanned_at_last()
+    {
+        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
+    }
+    scanned_at_last '0 '
+    mkdir spool/Camera-1
+    echo picture >spool/Camera-1/IMG_1.JPG
+    echo '{"cmd":"scan"}' >&8
+    wait_for 10 scanned_at_last '0 1 '
+    tell unplug
+    wait_for 10 capture_says 'it is looked for again'
+    folder=$(ls -d spool/Test*)
+    echo half >"$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG"
+    echo '{"cmd":"scan"}' >&8
+    wait_for 10 scanned_at_last '0 1 1 '
+    [ -e "$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG" ] || fail "another process's download is gone"
+    exec 8>&-
+}
+
 # Nobody else ends it: the first word may not be heard, the second is.
 test_by_hand_what_hangs_is_ended()
 {
