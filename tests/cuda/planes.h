@@ -117,7 +117,7 @@ struct decoded {
 
 static inline struct decoded new_decoded(int width, int height, int bits, bool chroma, float gain)
 {
-    struct decoded plane;
+    struct decoded plane = {};
     size_t stride = ((size_t)width * bits / 8 + 15) / 16 * 16;
     uint8_t *bytes = (uint8_t *)malloc(stride * height);
     for (int y = 0; y < height; y++)
