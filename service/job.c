@@ -219,7 +219,7 @@ const char *pf_job_file(const struct pf_job_frame *frame)
     return frame->path ? frame->path : frame->record->path;
 }
 
-void pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count)
+bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count)
 {
     const char *other = NULL;
     for (size_t i = 0; i < count; i++)
@@ -230,6 +230,7 @@ void pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size
         free(frame->path);
         frame->path = path;
     }
+    return path;
 }
 
 bool pf_job_regroup(struct pf_job *job)

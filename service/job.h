@@ -196,8 +196,8 @@ const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_
 
 /* The file that the frame is read from. */
 const char *pf_job_file(const struct pf_job_frame *frame);
-/* Another file with the same content serves as well; the newest (last) of these is the best. */
-void pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count);
+/* Another file with the same content serves as well; the newest (last) of these is the best. Whether there is one. */
+bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count);
 
 /* All frames are done: true when the burst is to be stacked again, without the frames whose group
  * pf_stray_is_out() then. Those that had been left out and are not any more come back with this. */

@@ -17,6 +17,7 @@
 #include "service/describe.h"
 #include "service/hook_event.h"
 #include "service/service.h"
+#include "service/timer.h"
 
 #define OUTSIDE_FRAMES 5 /* after these the begin of a bracket is what it is */
 
@@ -347,8 +348,14 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
                      reason, job->name);
     snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
     if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0) {
-        pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count);
         replaced = known.items[0].path_count == 0;
+        if (pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count)) {
+            /* What takes the name that it had takes its place no more. */
+            if (pf_grouper_rename(service->grouper, &frame->record->id, pf_job_file(frame), &err) <
+                0)
+                pf_log_error("%s", err.text);
+            pf_timer_set(service->grouper_timer, 0);
+        }
     }
     pf_journal_frames_free(&known);
     if (!frame->trouble_ms) {

@@ -148,11 +148,11 @@ kept()
 # Each picture is kept under a name of its own, which is told before the next one is written, or after.
 test_frames_of_one_file_are_kept_under_other_names()
 {
-    local files i
+    local files i source
     make_burst burst --format png --no-exif
     mkdir_inbox
     files=(burst/*.png)
-    serve --expected-frames 5 --gap 30
+    serve --expected-frames 5 --gap 60
     for i in 0 1 2; do
         latest "${files[i]}" $((i + 1))
         kept "${files[i]}" $((i + 1))
@@ -160,9 +160,20 @@ test_frames_of_one_file_are_kept_under_other_names()
     wait_for 20 eval '[ "$(grep -c scored service.err)" -eq 3 ]'
     log_lacks 'set aside'
     stop_service
-    serve --expected-frames 5 --gap 30
+    serve --expected-frames 5 --gap 60
     await_log 'burst .* goes on: open, 3 frames'
-    latest "${files[3]}" 1
+    # The worker finds another picture where the third was before the source has told of it.
+    await_log 'inotify, ok'
+    await_log 'worker ready'
+    source=$(child_pid capture)
+    kill -STOP "$source"
+    at_end kill -CONT "$source"
+    cp "${files[3]}" inbox/.latest
+    mv inbox/.latest inbox/latest.png
+    kill -KILL "$(child_pid process)" # it needs all its frames anew
+    await_log 'latest.png: the file holds another picture .* waits for it'
+    kill -CONT "$source"
+    await_log 'frame latest.png: .* MB'
     latest "${files[4]}" 2
     await_log 'latest.png set aside: its file has been replaced by another one'
     kept "${files[3]}" 1
