@@ -170,130 +170,202 @@ TEST(cuda_light_is_the_cpus)
 
 /* ---- pyramids ---- */
 
+static void reduce_cpu(struct plane *coarse, const struct plane *fine)
+{
+    int32_t *scratch = (int32_t *)malloc(((size_t)fine->size.width + 8) * sizeof(int32_t));
+    for (int y = 0; y < coarse->size.height; y++) {
+        const int16_t *rows[5];
+        for (int k = 0; k < 5; k++)
+            rows[k] = row_of(fine, 2 * y - 2 + k);
+        reference()->reduce_row(coarse->host + (size_t)y * coarse->size.pitch, coarse->size.width,
+                                rows, fine->size.width, scratch);
+    }
+    free(scratch);
+}
+
+/* Both planes of colour. */
+static struct pf_cuda_planes pair_of(const struct plane *first, const struct plane *second)
+{
+    struct pf_cuda_planes pair = first->on_device;
+    pair.count = 2;
+    pair.samples[1] = second->on_device.samples[0];
+    return pair;
+}
+
 TEST(cuda_reduce_and_modified_laplacian_are_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)
         for (int order = 0; order < order_count(); order++) {
             take_order(order);
             struct pf_cuda *cuda = new_queue();
-            const struct pf_kernels *kernels = reference();
-            struct plane fine = new_plane(sizes[i].width, sizes[i].height);
-            struct plane coarse = new_plane(half(sizes[i].width), half(sizes[i].height));
+            int width = sizes[i].width, height = sizes[i].height;
+            struct plane fine = new_plane(width, height), more = new_plane(width, height);
+            struct plane coarse = new_plane(half(width), half(height));
+            struct plane other = new_plane(half(width), half(height));
             float *energy = random_floats(room(&coarse.size), 0, 1);
             float *device_energy = device_copy(energy, room(&coarse.size));
-            int32_t *scratch = (int32_t *)malloc(((size_t)fine.size.width + 8) * sizeof(int32_t));
             for (int y = 0; y < coarse.size.height; y++) {
-                const int16_t *rows[5], *around[4];
-                for (int k = 0; k < 5; k++)
-                    rows[k] = row_of(&fine, 2 * y - 2 + k);
+                const int16_t *around[4];
                 for (int k = 0; k < 4; k++)
                     around[k] = row_of(&fine, 2 * y - 1 + k);
-                kernels->reduce_row(coarse.host + (size_t)y * coarse.size.pitch, coarse.size.width,
-                                    rows, fine.size.width, scratch);
-                kernels->modified_laplacian_row(energy + (size_t)y * coarse.size.pitch,
-                                                coarse.size.width, around, fine.size.width);
+                reference()->modified_laplacian_row(energy + (size_t)y * coarse.size.pitch,
+                                                    coarse.size.width, around, fine.size.width);
             }
             pf_cuda_reduce(cuda, &fine.on_device, &coarse.on_device, device_energy);
+            reduce_cpu(&coarse, &fine);
             check_plane(&coarse, 0, "reduce");
             check_floats(device_energy, energy, &coarse.size, 0, "modified Laplacian");
+            struct pf_cuda_planes from = pair_of(&more, &fine), to = pair_of(&coarse, &other);
+            pf_cuda_reduce(cuda, &from, &to, NULL);
+            reduce_cpu(&coarse, &more);
+            reduce_cpu(&other, &fine);
+            check_plane(&coarse, 0, "reduce of the first of two");
+            check_plane(&other, 0, "reduce of the second of two");
             GPU(cudaFree(device_energy));
-            free(scratch);
             free(energy);
-            free_plane(&fine);
-            free_plane(&coarse);
+            struct plane *all[] = {&fine, &more, &coarse, &other};
+            for (int k = 0; k < 4; k++)
+                free_plane(all[k]);
             finish(cuda);
         }
 }
 
+/* How many samples of a plane share a cell, of a row and of a column. */
+struct factors {
+    int x, y;
+};
+
 /* Row y's shares at the samples of a plane, as pf_weights_row() has them. */
 static void shares_at(float *out, const float *shares, const struct pf_cuda_grid *cells, int count,
-                      int y, int factor)
+                      int y, struct factors factors)
 {
-    int upper = factor == 2 ? (y & 1 ? y / 2 : y / 2 - 1) : y, lower = factor == 2 ? upper + 1 : y;
+    int upper = factors.y == 2 ? (y & 1 ? y / 2 : y / 2 - 1) : y;
+    int lower = factors.y == 2 ? upper + 1 : y;
     reference()->alpha_row(out, count,
                            shares + (size_t)clamped(upper, cells->height) * cells->pitch,
                            shares + (size_t)clamped(lower, cells->height) * cells->pitch,
-                           factor == 1 ? 0
-                           : y & 1     ? 0.25f
-                                       : 0.75f,
-                           cells->width, factor);
+                           factors.y == 1 ? 0
+                           : y & 1        ? 0.25f
+                                          : 0.75f,
+                           cells->width, factors.x);
+}
+
+/* Row y of a coarser level, as it is expanded; scratch holds as much as `out`. */
+static void expand_cpu(int32_t *out, int count, const struct plane *coarse, int y, int32_t *scratch)
+{
+    const int16_t *rows[3];
+    for (int k = 0; k < 3; k++)
+        rows[k] = row_of(coarse, clamped(y / 2 - 1 + k, coarse->size.height));
+    reference()->expand_row(out, count, rows, coarse->size.width, y & 1, scratch);
+}
+
+/* coarse: NULL where the samples themselves are blended. */
+static void blend_cpu(struct plane *average, const struct plane *fine, const struct plane *coarse,
+                      const float *shares, const struct pf_cuda_grid *cells, struct factors factors)
+{
+    int width = fine->size.width;
+    float *alpha = (float *)malloc((size_t)width * sizeof(float));
+    int32_t *expanded = (int32_t *)malloc(2 * ((size_t)width + 16) * sizeof(int32_t));
+    for (int y = 0; y < fine->size.height; y++) {
+        int16_t *row = average->host + (size_t)y * average->size.pitch;
+        shares_at(alpha, shares, cells, width, y, factors);
+        if (coarse) {
+            expand_cpu(expanded, width, coarse, y, expanded + width + 16);
+            reference()->blend_laplacian_row(row, row_of(fine, y), expanded, alpha, width);
+        } else {
+            reference()->blend_row(row, row_of(fine, y), alpha, width);
+        }
+    }
+    free(alpha);
+    free(expanded);
+}
+
+/* The device begins where the host is. */
+static void bring(const struct plane *plane)
+{
+    GPU(cudaMemcpy(plane->on_device.samples[0], plane->host, room(&plane->size) * sizeof(int16_t),
+                   cudaMemcpyHostToDevice));
+    GPU(cudaDeviceSynchronize()); /* as device_copy() */
 }
 
 TEST(cuda_blends_are_the_cpus)
 {
     /* The mean is rounded to a unit: where it lies between two, either is right. */
+    static const struct factors all_factors[] = {{1, 1}, {2, 2}, {1, 2}, {2, 1}};
     for (int i = 0; i < SIZES; i++)
-        for (int kind = 0; kind < 2 * order_count(); kind++) {
-            take_order(kind / 2);
-            int factor = 1 + kind % 2;
+        for (int kind = 0; kind < 4 * order_count(); kind++) {
+            take_order(kind / 4);
+            struct factors factors = all_factors[kind % 4];
             struct pf_cuda *cuda = new_queue();
-            const struct pf_kernels *kernels = reference();
             int width = sizes[i].width, height = sizes[i].height;
-            struct plane fine = new_plane(width, height), average = new_plane(width, height);
+            struct plane fine = new_plane(width, height), more = new_plane(width, height);
+            struct plane average = new_plane(width, height), other = new_plane(width, height);
             struct plane coarse = new_plane(half(width), half(height));
-            struct pf_cuda_grid cells =
-                factor == 2 ? grid_of(half(width), half(height)) : grid_of(width, height);
+            struct plane beside = new_plane(half(width), half(height));
+            struct pf_cuda_grid cells = grid_of(factors.x == 2 ? half(width) : width,
+                                                factors.y == 2 ? half(height) : height);
             float *shares = random_floats(room(&cells), 0, 1);
             float *device_shares = device_copy(shares, room(&cells));
-            float *alpha = (float *)malloc((size_t)width * sizeof(float));
-            int32_t *expanded = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-            int32_t *scratch = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-            for (int y = 0; y < height; y++) {
-                const int16_t *rows[3];
-                for (int k = 0; k < 3; k++)
-                    rows[k] = row_of(&coarse, clamped(y / 2 - 1 + k, coarse.size.height));
-                shares_at(alpha, shares, &cells, width, y, factor);
-                kernels->expand_row(expanded, width, rows, coarse.size.width, y & 1, scratch);
-                kernels->blend_laplacian_row(average.host + (size_t)y * average.size.pitch,
-                                             row_of(&fine, y), expanded, alpha, width);
-            }
             pf_cuda_blend_laplacian(cuda, &average.on_device, &fine.on_device, &coarse.on_device,
-                                    device_shares, &cells, factor, factor);
+                                    device_shares, &cells, factors.x, factors.y);
+            blend_cpu(&average, &fine, &coarse, shares, &cells, factors);
             check_plane(&average, 1, "blend of a Laplacian level");
-            GPU(cudaMemcpy(average.on_device.samples[0], average.host,
-                           room(&average.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
-            GPU(cudaDeviceSynchronize()); /* as device_copy() */
-            for (int y = 0; y < height; y++) {
-                shares_at(alpha, shares, &cells, width, y, factor);
-                kernels->blend_row(average.host + (size_t)y * average.size.pitch, row_of(&fine, y),
-                                   alpha, width);
-            }
-            pf_cuda_blend(cuda, &average.on_device, &fine.on_device, device_shares, &cells, factor,
-                          factor);
+            bring(&average);
+            pf_cuda_blend(cuda, &average.on_device, &fine.on_device, device_shares, &cells,
+                          factors.x, factors.y);
+            blend_cpu(&average, &fine, NULL, shares, &cells, factors);
             check_plane(&average, 1, "blend");
+            /* Two planes at once, of the same shares. */
+            struct pf_cuda_planes to = pair_of(&average, &other), from = pair_of(&more, &fine);
+            struct pf_cuda_planes less = pair_of(&coarse, &beside);
+            bring(&average);
+            pf_cuda_blend_laplacian(cuda, &to, &from, &less, device_shares, &cells, factors.x,
+                                    factors.y);
+            blend_cpu(&average, &more, &coarse, shares, &cells, factors);
+            blend_cpu(&other, &fine, &beside, shares, &cells, factors);
+            check_plane(&average, 1, "blend of the first of two Laplacian levels");
+            check_plane(&other, 1, "blend of the second of two Laplacian levels");
+            bring(&average);
+            bring(&other);
+            pf_cuda_blend(cuda, &to, &from, device_shares, &cells, factors.x, factors.y);
+            blend_cpu(&average, &more, NULL, shares, &cells, factors);
+            blend_cpu(&other, &fine, NULL, shares, &cells, factors);
+            check_plane(&average, 1, "blend of the first of two planes");
+            check_plane(&other, 1, "blend of the second of two planes");
             /* Two stacks at once, each with its own shares. */
-            struct plane other = new_plane(width, height);
-            float *more = random_floats(room(&cells), 0, 1);
-            float *device_more = device_copy(more, room(&cells));
-            GPU(cudaMemcpy(average.on_device.samples[0], average.host,
-                           room(&average.size) * sizeof(int16_t), cudaMemcpyHostToDevice));
-            GPU(cudaDeviceSynchronize());
-            for (int y = 0; y < height; y++) {
-                shares_at(alpha, shares, &cells, width, y, factor);
-                kernels->blend_row(average.host + (size_t)y * average.size.pitch, row_of(&fine, y),
-                                   alpha, width);
-                shares_at(alpha, more, &cells, width, y, factor);
-                kernels->blend_row(other.host + (size_t)y * other.size.pitch, row_of(&fine, y),
-                                   alpha, width);
-            }
+            float *others = random_floats(room(&cells), 0, 1);
+            float *device_others = device_copy(others, room(&cells));
+            bring(&average);
+            bring(&other);
             const struct pf_cuda_planes both[2] = {average.on_device, other.on_device};
-            const float *const both_shares[2] = {device_shares, device_more};
-            pf_cuda_blend_both(cuda, both, &fine.on_device, both_shares, &cells, factor, factor);
-            check_plane(&average, 1, "blend of the first");
-            check_plane(&other, 1, "blend of the second");
-            free_plane(&other);
-            free(more);
-            GPU(cudaFree(device_more));
+            const float *const both_shares[2] = {device_shares, device_others};
+            pf_cuda_blend_both(cuda, both, &fine.on_device, both_shares, &cells, factors.x,
+                               factors.y);
+            blend_cpu(&average, &fine, NULL, shares, &cells, factors);
+            blend_cpu(&other, &fine, NULL, others, &cells, factors);
+            check_plane(&average, 1, "blend of the first stack");
+            check_plane(&other, 1, "blend of the second stack");
+            GPU(cudaFree(device_others));
             GPU(cudaFree(device_shares));
+            free(others);
             free(shares);
-            free(alpha);
-            free(expanded);
-            free(scratch);
-            free_plane(&fine);
-            free_plane(&average);
-            free_plane(&coarse);
+            struct plane *all[] = {&fine, &more, &average, &other, &coarse, &beside};
+            for (int k = 0; k < 6; k++)
+                free_plane(all[k]);
             finish(cuda);
         }
+}
+
+static void collapse_cpu(struct plane *detail, const struct plane *coarse, int low, int high)
+{
+    int width = detail->size.width;
+    int32_t *expanded = (int32_t *)malloc(2 * ((size_t)width + 16) * sizeof(int32_t));
+    for (int y = 0; y < detail->size.height; y++) {
+        int16_t *row = detail->host + (size_t)y * detail->size.pitch;
+        expand_cpu(expanded, width, coarse, y, expanded + width + 16);
+        reference()->collapse_row(row, row, expanded, width, low, high);
+    }
+    free(expanded);
 }
 
 TEST(cuda_collapse_is_the_cpus)
@@ -302,27 +374,24 @@ TEST(cuda_collapse_is_the_cpus)
         for (int order = 0; order < order_count(); order++) {
             take_order(order);
             struct pf_cuda *cuda = new_queue();
-            const struct pf_kernels *kernels = reference();
             int width = sizes[i].width, height = sizes[i].height;
-            struct plane detail = new_plane(width, height),
-                         coarse = new_plane(half(width), half(height));
-            int32_t *expanded = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-            int32_t *scratch = (int32_t *)malloc(((size_t)width + 16) * sizeof(int32_t));
-            for (int y = 0; y < height; y++) {
-                const int16_t *rows[3];
-                for (int k = 0; k < 3; k++)
-                    rows[k] = row_of(&coarse, clamped(y / 2 - 1 + k, coarse.size.height));
-                int16_t *row = detail.host + (size_t)y * detail.size.pitch;
-                kernels->expand_row(expanded, width, rows, coarse.size.width, y & 1, scratch);
-                kernels->collapse_row(row, row, expanded, width, 0, PF_WHITE);
-            }
+            struct plane detail = new_plane(width, height), more = new_plane(width, height);
+            struct plane coarse = new_plane(half(width), half(height));
+            struct plane beside = new_plane(half(width), half(height));
             pf_cuda_collapse(cuda, &detail.on_device, &detail.on_device, &coarse.on_device, 0,
                              PF_WHITE);
+            collapse_cpu(&detail, &coarse, 0, PF_WHITE);
             check_plane(&detail, 0, "collapse");
-            free(expanded);
-            free(scratch);
-            free_plane(&detail);
-            free_plane(&coarse);
+            bring(&detail);
+            struct pf_cuda_planes both = pair_of(&detail, &more), from = pair_of(&beside, &coarse);
+            pf_cuda_collapse(cuda, &both, &both, &from, -PF_WHITE / 2, PF_WHITE / 2);
+            collapse_cpu(&detail, &beside, -PF_WHITE / 2, PF_WHITE / 2);
+            collapse_cpu(&more, &coarse, -PF_WHITE / 2, PF_WHITE / 2);
+            check_plane(&detail, 0, "collapse of the first of two");
+            check_plane(&more, 0, "collapse of the second of two");
+            struct plane *all[] = {&detail, &more, &coarse, &beside};
+            for (int k = 0; k < 4; k++)
+                free_plane(all[k]);
             finish(cuda);
         }
 }
@@ -376,13 +445,32 @@ static void average(float *mean, float *deviations, uint16_t *frames, float samp
     *deviations += before * (sample - *mean);
 }
 
-/* Frames that are moved have no picture at the edge; one of a clipped mean is an outlier here and there. */
+/* A tenth of a frame's pixels show nothing, or not all of it. */
+static void new_cover(uint8_t *cover, size_t count)
+{
+    for (size_t k = 0; k < count; k++)
+        cover[k] = (uint8_t)(next_random() % 10 ? 255 : 254 * (next_random() % 2));
+}
+
+/* As look_at_cover(), for one sample of a frame whose pixels lie (1.5, -0.25) aside. */
+static bool is_shown(const uint8_t *cover, int width, int height, int x, int y)
+{
+    for (int corner = 0; corner < 4; corner++) {
+        int column = clamped(x + 1 + corner % 2, width), row = clamped(y - 1 + corner / 2, height);
+        if (cover[row * width + column] != 255)
+            return false;
+    }
+    return true;
+}
+
+/* Frames that are moved have no picture at the edge, and some have holes; one of a clipped mean is an outlier here
+ * and there. */
 TEST(cuda_mean_is_the_cpus)
 {
     enum { FRAMES = 6 };
     for (int i = 0; i < SIZES; i++)
-        for (int kind = 0; kind < 4 * order_count(); kind++) {
-            take_order(kind / 4);
+        for (int kind = 0; kind < 8 * order_count(); kind++) {
+            take_order(kind / 8);
             struct pf_cuda *cuda = new_queue();
             struct pf_cuda_mean job = {};
             bool moved = kind & 1;
@@ -392,6 +480,14 @@ TEST(cuda_mean_is_the_cpus)
             job.size = out.size;
             job.covered = !moved;
             job.map = map_of(shift);
+            const double aside[9] = {1, 0, 1.5, 0, 1, -0.25, 0, 0, 1};
+            job.pixels = map_of(aside);
+            job.frame_width = out.size.width + 1;
+            job.frame_height = out.size.height + 2;
+            size_t pixels = (size_t)job.frame_width * (size_t)job.frame_height;
+            uint8_t *cover = (uint8_t *)malloc(pixels);
+            uint8_t *device_cover = device_copy<uint8_t>(NULL, pixels);
+            job.cover = kind & 4 ? device_cover : NULL;
             job.clip = kind & 2 ? 2.0f : 0;
             job.least_deviation = 16;
             job.seed_frames = 3;
@@ -406,15 +502,20 @@ TEST(cuda_mean_is_the_cpus)
                 for (size_t at = 0; at < count; at++) /* far from where rounding would decide */
                     frame.host[at] =
                         (int16_t)(12000 + next_random() % 17 + (next_random() % 10 ? 0 : 2000));
-                GPU(cudaMemcpy(frame.on_device.samples[0], frame.host, count * sizeof(int16_t),
-                               cudaMemcpyHostToDevice));
+                bring(&frame);
+                new_cover(cover, pixels);
+                GPU(cudaMemcpy(device_cover, cover, pixels, cudaMemcpyHostToDevice));
                 GPU(cudaDeviceSynchronize());
                 pf_cuda_mean_join(cuda, &job, frame.on_device.samples[0]);
                 for (int y = 0; y < out.size.height; y++)
                     for (int x = 0; x < out.size.width; x++) {
                         size_t at = (size_t)y * out.size.pitch + x;
                         bool there = x + 2.5 <= out.size.width - 1 && y - 1.5 >= 0;
-                        if (!moved || there)
+                        if (moved && !there)
+                            continue;
+                        if (job.cover && !is_shown(cover, job.frame_width, job.frame_height, x, y))
+                            mean[at] = frames[at] ? mean[at] : frame.host[at];
+                        else
                             average(&mean[at], &deviations[at], &frames[at], frame.host[at],
                                     job.clip);
                     }
@@ -429,6 +530,8 @@ TEST(cuda_mean_is_the_cpus)
             GPU(cudaFree(job.mean));
             GPU(cudaFree(job.deviations));
             GPU(cudaFree(job.frames));
+            GPU(cudaFree(device_cover));
+            free(cover);
             free(mean);
             free(deviations);
             free(frames);
