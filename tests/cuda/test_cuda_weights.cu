@@ -2,12 +2,17 @@
  * takes from it, and shares. */
 #include "tests/cuda/planes.h"
 
+extern "C" {
+#include "process/warp.h"
+}
+
 /* Logarithms are good to 2e-6 on the CPU; sums over levels and the power of 12 make 1e-4 of it. */
 TEST(cuda_evidence_is_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)
-        for (int order = 0; order < order_count(); order++) {
-            take_order(order);
+        for (int kind = 0; kind < 2 * order_count(); kind++) {
+            take_order(kind / 2);
+            bool has_noise = kind % 2;
             struct pf_cuda *cuda = new_queue();
             const struct pf_kernels *kernels = reference();
             struct pf_cuda_evidence job = {};
@@ -28,7 +33,7 @@ TEST(cuda_evidence_is_the_cpus)
             float *evidence = (float *)malloc(count * sizeof(float));
             struct pf_cuda_noise noise = {1.7f, 1.1f};
             job.raw = device_copy(raw, count);
-            job.noise = device_copy(&noise, 1);
+            job.noise = has_noise ? device_copy(&noise, 1) : NULL;
             job.evidence = device_copy<float>(NULL, count);
             pf_cuda_evidence(cuda, &job);
 
@@ -45,8 +50,9 @@ TEST(cuda_evidence_is_the_cpus)
                     padded[width - 1 + k] = padded[width - 1];
                 }
                 kernels->filter_row(evidence + at, padded, job.taps, 2 * job.reach + 1, width);
-                kernels->evidence_row(evidence + at, width, job.noise_share * noise.frame,
-                                      job.least_share * noise.reference, job.floor, job.counts);
+                kernels->evidence_row(
+                    evidence + at, width, has_noise ? job.noise_share * noise.frame : 0,
+                    has_noise ? job.least_share * noise.reference : 0, job.floor, job.counts);
             }
             check_floats(job.evidence, evidence, &job.cells, 1e-5f, "evidence");
             GPU(cudaFree((void *)job.raw));
@@ -72,8 +78,9 @@ static void gather_cpu(float *row, const struct pf_cuda_grid *cells, const float
 TEST(cuda_sums_over_levels_are_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)
-        for (int order = 0; order < order_count(); order++) {
-            take_order(order);
+        for (int kind = 0; kind < 2 * order_count(); kind++) {
+            take_order(kind / 2);
+            bool has_coarse = kind % 2;
             struct pf_cuda *cuda = new_queue();
             const struct pf_kernels *kernels = reference();
             struct pf_cuda_sums job = {};
@@ -88,7 +95,8 @@ TEST(cuda_sums_over_levels_are_the_cpus)
             float *halved = (float *)calloc(count, sizeof(float));
             float *spread = (float *)calloc(count, sizeof(float));
             job.finest = device_copy(finest, room(&job.fine_cells));
-            job.coarse = device_copy(coarse, room(&job.coarse_cells));
+            float *coarse_there = device_copy(coarse, room(&job.coarse_cells));
+            job.coarse = has_coarse ? coarse_there : NULL;
             job.evidence = device_copy(evidence, count);
             struct plane light = new_plane(width, height);
             int16_t *most_light = (int16_t *)calloc(count, sizeof(int16_t));
@@ -96,12 +104,17 @@ TEST(cuda_sums_over_levels_are_the_cpus)
                                                device_copy(most_light, count)};
             float *device_halved = device_copy<float>(NULL, count);
             float *device_spread = device_copy<float>(NULL, count);
+            float *device_twice = device_copy<float>(NULL, count);
+            float *twice = (float *)calloc(count, sizeof(float));
             pf_cuda_see_most(cuda, &device_most, job.evidence, job.finest, &job.fine_cells,
                              light.on_device.samples[0], light.size.pitch);
             pf_cuda_sums(cuda, &job);
             pf_cuda_halve_cells(cuda, device_halved, &job.cells, job.finest, &job.fine_cells);
-            pf_cuda_gather(cuda, device_spread, NULL, &job.cells, job.coarse, &job.coarse_cells,
+            pf_cuda_gather(cuda, device_spread, NULL, &job.cells, coarse_there, &job.coarse_cells,
                            0.3f);
+            /* And on top of what is there. */
+            pf_cuda_gather(cuda, device_twice, device_spread, &job.cells, coarse_there,
+                           &job.coarse_cells, 0.5f);
 
             for (int y = 0; y < height; y++) {
                 size_t at = (size_t)y * job.cells.pitch;
@@ -115,7 +128,9 @@ TEST(cuda_sums_over_levels_are_the_cpus)
                         most_light[at + x] = row_of(&light, y)[x];
                     most[at + x] = fmaxf(most[at + x], evidence[at + x]);
                 }
-                gather_cpu(evidence + at, &job.cells, coarse, &job.coarse_cells, 1, y);
+                if (has_coarse)
+                    gather_cpu(evidence + at, &job.cells, coarse, &job.coarse_cells, 1, y);
+                gather_cpu(twice + at, &job.cells, coarse, &job.coarse_cells, 0.8f, y);
                 gather_cpu(spread + at, &job.cells, coarse, &job.coarse_cells, 0.3f, y);
             }
             check_floats(job.evidence, evidence, &job.cells, 1e-5f, "sum of all levels");
@@ -125,12 +140,13 @@ TEST(cuda_sums_over_levels_are_the_cpus)
             check_plane(&lit, 0, "luma where that is");
             check_floats(device_halved, halved, &job.cells, 1e-5f, "means of cells");
             check_floats(device_spread, spread, &job.cells, 1e-5f, "cells laid over");
-            void *all[] = {(void *)job.finest, (void *)job.coarse, job.evidence, device_most.said,
-                           device_most.light,  device_halved,      device_spread};
+            check_floats(device_twice, twice, &job.cells, 1e-5f, "cells laid over others");
+            void *all[] = {(void *)job.finest, coarse_there,  job.evidence,  device_most.said,
+                           device_most.light,  device_halved, device_spread, device_twice};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
             free_plane(&light);
-            void *mine[] = {finest, evidence, most, most_light, coarse, halved, spread};
+            void *mine[] = {finest, evidence, most, most_light, coarse, halved, spread, twice};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
             finish(cuda);
@@ -239,14 +255,17 @@ static float near_of(const struct plane *light, const struct pf_cuda_lamps *lamp
 TEST(cuda_clipped_light_eases_what_is_sharp)
 {
     for (int i = 0; i < SIZES; i++)
-        for (int order = 0; order < order_count(); order++) {
-            take_order(order);
+        for (int kind = 0; kind < 3 * order_count(); kind++) {
+            take_order(kind / 3);
+            /* Of as many samples as a block has threads, of fewer, and of more. */
+            int level = 1 + 2 * (kind % 3), side = 1 << level;
             struct pf_cuda *cuda = new_queue();
             struct plane light = new_plane(sizes[i].width, sizes[i].height);
             struct pf_cuda_grid cells = grid_of(half(sizes[i].width), half(sizes[i].height));
             struct pf_cuda_lamps lamps = {};
-            lamps.level = 3;
-            lamps.cells = grid_of((light.size.width + 7) / 8, (light.size.height + 7) / 8);
+            lamps.level = level;
+            lamps.cells = grid_of((light.size.width + side - 1) / side,
+                                  (light.size.height + side - 1) / side);
             float *near = (float *)calloc(room(&lamps.cells), sizeof(float));
             lamps.near = device_copy(near, room(&lamps.cells));
             pf_cuda_see_lamps(cuda, &lamps, light.on_device.samples[0], &light.size, 2e-4f);
@@ -265,8 +284,9 @@ TEST(cuda_clipped_light_eases_what_is_sharp)
             pf_cuda_sharp(cuda, sharp, &device_most, &nothing, bounds, near_bounds, &lamps);
             for (int y = 0; y < cells.height; y++)
                 for (int x = 0; x < cells.width; x++) {
-                    /* A cell of these is 2 samples wide, a lamp cell 8. */
-                    double px = (x + 0.5) / 4 - 0.5, py = (y + 0.5) / 4 - 0.5, sum = 0;
+                    /* A cell of these is 2 samples wide, a lamp cell `side`. */
+                    double px = (2 * x + 1.0) / side - 0.5, py = (2 * y + 1.0) / side - 0.5;
+                    double sum = 0;
                     for (int corner = 0; corner < 4; corner++) {
                         int u = (int)floor(px) + (corner & 1), v = (int)floor(py) + corner / 2;
                         double share = (1 - fabs(px - u)) * (1 - fabs(py - v));
@@ -297,11 +317,14 @@ TEST(cuda_clipped_light_eases_what_is_sharp)
         }
 }
 
+/* A frame that lies aside, so that some cells have no picture; one that has a picture everywhere; one that a field
+ * bends much; and the first again, where nobody asks who wins. */
 TEST(cuda_shares_are_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)
-        for (int order = 0; order < order_count(); order++) {
-            take_order(order);
+        for (int kind = 0; kind < 4 * order_count(); kind++) {
+            take_order(kind / 4);
+            bool bent = kind % 4 == 2, asked = kind % 4 != 3;
             struct pf_cuda *cuda = new_queue();
             const struct pf_kernels *kernels = reference();
             struct pf_cuda_weigh job = {};
@@ -317,11 +340,30 @@ TEST(cuda_shares_are_the_cpus)
             uint16_t *winner = (uint16_t *)calloc(count, sizeof(uint16_t));
             job.share = device_copy(share, count);
             job.log_total = device_copy(total, count);
-            job.best = device_copy(best, count);
-            job.winner = device_copy(winner, count);
-            /* The frame lies aside: some cells have no picture. */
+            job.best = asked ? device_copy(best, count) : NULL;
+            job.winner = asked ? device_copy(winner, count) : NULL;
+            job.covered = kind % 4 == 1;
             const double h[9] = {1, 0.02, 3, -0.02, 1, 1, 0, 0, 1};
             job.map = map_of(h);
+            struct pf_warp warp = {};
+            memcpy(warp.h, h, sizeof(warp.h));
+            float *nodes = NULL;
+            if (bent) {
+                struct pf_error err = {};
+                CHECK_OK(pf_field_new(&warp.field, 4 * width, 4 * height, 16, &err), &err);
+                size_t all_nodes = 2 * (size_t)warp.field->columns * (size_t)warp.field->rows;
+                float *values = random_floats(all_nodes, -60, 60);
+                memcpy(warp.field->nodes, values, all_nodes * sizeof(float));
+                nodes = device_copy(values, all_nodes);
+                free(values);
+                job.map.nodes = nodes;
+                job.map.columns = warp.field->columns;
+                job.map.rows = warp.field->rows;
+                job.map.origin_x = warp.field->origin_x;
+                job.map.origin_y = warp.field->origin_y;
+                job.map.spacing_x = warp.field->spacing_x;
+                job.map.spacing_y = warp.field->spacing_y;
+            }
             job.scale = 2;
             job.right = 4 * width - 2;
             job.bottom = 4 * height - 2;
@@ -331,29 +373,31 @@ TEST(cuda_shares_are_the_cpus)
             for (int y = 0; y < height; y++) {
                 size_t at = (size_t)y * job.cells.pitch;
                 for (int x = 0; x < width; x++) {
-                    double u = 2 * (2 * x + 0.5), v = 2 * (2 * y + 0.5);
-                    double px = h[0] * u + h[1] * v + h[2], py = h[3] * u + h[4] * v + h[5];
-                    penalty[x] = px >= 2 && py >= 2 && px <= job.right - 2 && py <= job.bottom - 2
-                                     ? 0
-                                     : job.no_cover;
+                    double px, py;
+                    pf_warp_apply(&warp, 2 * (2 * x + 0.5), 2 * (2 * y + 0.5), &px, &py);
+                    bool inside = px >= 2 && py >= 2 && px <= job.right - 2 && py <= job.bottom - 2;
+                    penalty[x] = inside || job.covered ? 0 : job.no_cover;
                 }
                 kernels->winner_row(share + at, best + at, winner + at, width, job.power,
                                     job.behind, penalty, job.index);
                 kernels->softmax_row(share + at, total + at, width, job.power, job.behind, penalty);
             }
             check_floats(job.log_total, total, &job.cells, 1e-4f, "sum of weights");
-            check_floats(job.best, best, &job.cells, 1e-4f, "best");
+            if (asked)
+                check_floats(job.best, best, &job.cells, 1e-4f, "best");
             check_floats(job.share, share, &job.cells, 1e-4f, "share");
             uint16_t *device_winner = (uint16_t *)malloc(count * sizeof(uint16_t));
-            GPU(cudaMemcpy(device_winner, job.winner, count * sizeof(uint16_t),
-                           cudaMemcpyDeviceToHost));
-            for (int y = 0; y < height; y++)
+            if (asked)
+                GPU(cudaMemcpy(device_winner, job.winner, count * sizeof(uint16_t),
+                               cudaMemcpyDeviceToHost));
+            for (int y = 0; y < height && asked; y++)
                 for (int x = 0; x < width; x++)
                     CHECK_EQ(device_winner[y * job.cells.pitch + x],
                              winner[y * job.cells.pitch + x]);
-            void *all[] = {job.share, job.log_total, job.best, job.winner};
+            void *all[] = {job.share, job.log_total, job.best, job.winner, nodes};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
+            pf_field_free(warp.field);
             void *mine[] = {share, total, best, winner, penalty, device_winner};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
