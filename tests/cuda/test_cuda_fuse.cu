@@ -8,13 +8,16 @@ static int cell_start(int cell, int cells, int length)
     return (int)((int64_t)cell * length / cells);
 }
 
+/* Cells of more columns than partial sums, of more rows than a warp has, and those of the other sizes. */
 TEST(cuda_focus_measure_is_the_cpus)
 {
-    for (int i = 0; i < SIZES; i++)
+    static const struct size more[] = {{641, 135}, {70, 300}};
+    for (int i = 0; i < SIZES + 2; i++)
         for (int order = 0; order < order_count(); order++) {
             take_order(order);
             struct pf_cuda *cuda = new_queue();
-            int width = sizes[i].width, height = sizes[i].height;
+            struct size size = i < SIZES ? sizes[i] : more[i - SIZES];
+            int width = size.width, height = size.height;
             struct decoded luma = new_decoded(width, height, i & 1 ? 16 : 8, false, 1);
             const size_t count = PF_CUDA_CELLS * PF_CUDA_CELLS;
             struct pf_cuda_cell *got = (struct pf_cuda_cell *)malloc(count * sizeof(*got));
