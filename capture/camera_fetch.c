@@ -408,6 +408,19 @@ static bool has_room(const struct pf_camera *camera, const struct pf_camera_file
            (uint64_t)rest_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
+/* Its folder was there when the link was opened; somebody may have emptied the spool since. */
+static int open_part(const struct pf_camera *camera, const char *part, int flags)
+{
+    struct pf_error ignored = {0};
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (pf_make_directories(camera->directory, &ignored) == 0)
+        return open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
+    errno = ENOENT;
+    return -1;
+}
+
 void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
 {
     struct stat st;
@@ -437,7 +450,7 @@ void pf_camera_fetch(struct pf_camera *camera, struct pf_camera_file *file)
     }
     if (stat(part, &st) < 0 || st.st_size < file->part_bytes)
         download.done_bytes = file->part_bytes = 0; /* what was there is gone */
-    download.fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | (file->part_bytes ? 0 : O_TRUNC), 0666);
+    download.fd = open_part(camera, part, file->part_bytes ? 0 : O_TRUNC);
     if (download.fd < 0) {
         trouble(camera, file, strerror(errno));
         free(part);

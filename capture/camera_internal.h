@@ -164,7 +164,7 @@ void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms);
 /* State as the service shows it; logged when it changes. */
 void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A spool that was made anew, or mounted over, since this process confined itself is beyond it, and so are
+/* A spool that was removed, made anew, mounted over or mounted again since this process confined itself is beyond it, and so are
  * USB's devices when they have gone all and come back: another one can use them. */
 void pf_camera_end_if_confined(struct pf_camera *camera);
 /* The link has failed: it is closed, and opened again after a while. */

@@ -54,6 +54,7 @@ static struct {
     char path[512];
     dev_t dev;
     ino_t ino;
+    bool is_device;
 } seen[PLACES_MAX];
 static size_t seen_count;
 
@@ -151,11 +152,12 @@ static int allow_path(int ruleset, const char *path, uint64_t access)
     return r;
 }
 
-static void note_seen(const char *path, const struct stat *st)
+static void note_seen(const char *path, const struct stat *st, bool is_device)
 {
     if (seen_count == PLACES_MAX)
         return;
     snprintf(seen[seen_count].path, sizeof(seen[0].path), "%s", path);
+    seen[seen_count].is_device = is_device;
     seen[seen_count].dev = st->st_dev;
     seen[seen_count++].ino = st->st_ino;
 }
@@ -165,7 +167,7 @@ static int allow_device(int ruleset, const char *path, uint64_t access)
 {
     struct stat st = {0};
     if (stat(path, &st) == 0)
-        note_seen(path, &st);
+        note_seen(path, &st, true);
     DIR *directory = opendir(path);
     if (!directory)
         return allow_path(ruleset, path, access);
@@ -188,10 +190,37 @@ static int allow_writable(int ruleset, const char *path, uint64_t access)
     int fd = open_patiently(path), r = 0;
     if (fd >= 0 && fstat(fd, &st) == 0)
         r = allow(ruleset, fd, access);
-    note_seen(path, &st);
+    note_seen(path, &st, false);
     if (fd >= 0)
         close(fd);
     return r;
+}
+
+/* Of a directory that is not there: it was removed, and not its whole disk. What is nearest above it is on that
+ * disk. */
+static bool is_removed(const char *path, dev_t dev)
+{
+    char above[sizeof(seen[0].path)], *slash;
+    struct stat st;
+    snprintf(above, sizeof(above), "%.*s", (int)sizeof(above) - 1, path);
+    while ((slash = strrchr(above, '/')) && above[1]) {
+        slash[slash == above] = '\0';
+        if (stat(above, &st) == 0)
+            return st.st_dev == dev;
+        if (errno != ENOENT)
+            return false;
+    }
+    return false;
+}
+
+/* The same directory of the same disk, which was mounted again: rules end with the mount. All beneath is refused
+ * then, whatever the permissions say; seen by who may read by rules alone. */
+static bool is_refused(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno == EACCES && access(path, R_OK) == 0;
 }
 
 bool pf_sandbox_is_stale(const char *path)
@@ -200,8 +229,10 @@ bool pf_sandbox_is_stale(const char *path)
         struct stat st;
         if (!pf_path_beneath(path, seen[i].path))
             continue;
-        return stat(seen[i].path, &st) == 0 &&
-               (st.st_dev != seen[i].dev || st.st_ino != seen[i].ino);
+        if (stat(seen[i].path, &st) < 0)
+            return errno == ENOENT && !seen[i].is_device && is_removed(seen[i].path, seen[i].dev);
+        return st.st_dev != seen[i].dev || st.st_ino != seen[i].ino ||
+               (!seen[i].is_device && is_refused(seen[i].path));
     }
     return false;
 }

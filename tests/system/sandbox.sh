@@ -136,6 +136,51 @@ test_a_stale_spool_is_seen_when_the_link_is_opened_again()
     stop_service
 }
 
+# One that was removed is made anew, by the process that comes then; a folder in it by the same.
+test_a_spool_that_is_removed()
+{
+    local before
+    need_landlock
+    make_burst shots --frames 3
+    camera body shots --serial 0042
+    serve_camera --expected-frames 3 --gap 60
+    tell shoot
+    await_log 'frame .*TEST0001.JPG'
+    before=$(child_pid capture)
+    rm -r spool/*
+    tell shoot
+    await_log 'frame .*TEST0002.JPG'
+    [ "$(child_pid capture)" = "$before" ] || fail 'it was begun anew'
+    rm -r spool
+    tell shoot
+    await_log 'frame .*TEST0003.JPG' 30
+    [ "$(child_pid capture)" != "$before" ] || fail 'it was not begun anew'
+    stop_service
+}
+
+# The same disk, mounted again: the same directory, but the sandbox's rule has gone with the mount.
+test_a_spool_whose_disk_is_mounted_again()
+{
+    need mkfs.ext4
+    need_landlock
+    make_burst shots --frames 2
+    camera body shots --serial 0042
+    truncate -s 16M disk
+    mkfs.ext4 -q disk
+    mkdir mounted
+    mount -o loop disk mounted 2>/dev/null || skip 'no disk can be mounted here'
+    serve_camera --expected-frames 2 --gap 60 --spool "$T/mounted/spool"
+    tell shoot
+    await_log 'frame .*TEST0001.JPG'
+    wait_for 20 umount mounted
+    tell shoot
+    await_log 'TEST0002.JPG: No such file or directory; it is tried again'
+    [ -z "$(ls mounted)" ] || fail 'it is written below the mount point'
+    mount -o loop disk mounted
+    await_log 'frame .*TEST0002.JPG' 60
+    stop_service
+}
+
 test_the_workers_memory_is_limited_for_good()
 {
     [ -z "$SAN" ] || skip 'sanitizers reserve more address space than any limit'
