@@ -27,7 +27,8 @@
 #define PF_CAMERA_PART     ".part-" /* what the name of a download begins with, in the spool */
 #define PF_CAMERA_BEFORE                                                                           \
     ".before" /* what was on the card when the camera was first seen, one a line */
-#define PF_CAMERA_CARDS "cards" /* the same of each camera, in the state directory */
+#define PF_CAMERA_SOURCE ".source" /* which source has had the camera last */
+#define PF_CAMERA_CARDS  "cards"   /* the same of each camera, in the state directory */
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
@@ -208,9 +209,12 @@ bool pf_camera_delete_one(struct pf_camera *camera);
 void pf_camera_free_files(struct pf_camera *camera);
 
 /* camera_spool.c */
-/* Tells what was never told, after a crash: of this camera, and of all that the spool has. */
+/* Tells what was never told, after a crash: of this camera, and of all that this source has had. What no source
+ * of the configuration has had is told by the first. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
+/* Notes in the camera's folder that this source has it. */
+void pf_camera_note_source(struct pf_camera *camera);
 /* How many pictures all of it has. */
 int64_t pf_camera_count_all(struct pf_camera *camera);
 /* Notes what its list of what was there before says: 1, 0 there is none yet, -errno it cannot be read. There

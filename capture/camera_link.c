@@ -289,6 +289,7 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     if (camera->gp) {
         snprintf(camera->last_serial, sizeof(camera->last_serial), "%s", camera->serial);
         set_capture_target(camera);
+        pf_camera_note_source(camera);
         return 0;
     }
     camera->port[0] = '\0';

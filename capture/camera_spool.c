@@ -12,6 +12,8 @@
 
 #define PART_LENGTH strlen(PF_CAMERA_PART)
 
+enum { SOURCE_MAX = 512 };
+
 /* ---- what was on the card before ---- */
 
 /* As if it had been there before, in its own folder. */
@@ -193,9 +195,59 @@ static void take_own(struct pf_camera *camera, const char *path, const char *nam
     take_picture(camera, path, name, context);
 }
 
+/* What a folder of the spool says whose it is; "": nothing. */
+static void read_source(const char *folder, char *ret, size_t size)
+{
+    char *path = pf_path_join(folder, PF_CAMERA_SOURCE);
+    FILE *file = path ? fopen(path, "re") : NULL;
+    size_t length = file ? fread(ret, 1, size - 1, file) : 0;
+    ret[length] = '\0';
+    if (file)
+        fclose(file);
+    free(path);
+}
+
+void pf_camera_note_source(struct pf_camera *camera)
+{
+    char noted[SOURCE_MAX];
+    struct pf_error err = {0};
+    read_source(camera->directory, noted, sizeof(noted));
+    if (!strcmp(noted, camera->source))
+        return;
+    char *path = pf_path_join(camera->directory, PF_CAMERA_SOURCE);
+    if (!path)
+        pf_camera_fail(camera, ENOMEM, camera->directory);
+    else if (pf_write_file_durable(path, camera->source, strlen(camera->source), &err) < 0)
+        pf_log_debug("%s", err.text); /* what can do no more than this fails with more to say */
+    free(path);
+}
+
+/* Whether it is for this process to tell what that source has had. What none has is for the first; one over a
+ * network before those that may have to wait for USB. */
+static bool tells_for(const struct pf_camera *camera, const char *source)
+{
+    const char *first = NULL;
+    if (!strcmp(source, camera->source))
+        return true;
+    for (size_t i = 0; i < camera->settings->source.count; i++) {
+        const char *other = camera->settings->source.items[i];
+        if (!pf_settings_camera(other))
+            continue;
+        if (!strcmp(source, other))
+            return false;
+        if (!first || (strstr(other, "ptpip:") && !strstr(first, "ptpip:")))
+            first = other;
+    }
+    return !first || !strcmp(first, camera->source);
+}
+
 static void take_camera(struct pf_camera *camera, const char *path, const char *name, void *context)
 {
-    if (name[0] != '.')
+    char source[SOURCE_MAX];
+    if (name[0] == '.')
+        return;
+    read_source(path, source, sizeof(source));
+    if (tells_for(camera, source))
         walk(camera, path, take_picture, context);
 }
 

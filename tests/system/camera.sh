@@ -406,8 +406,8 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
     strace -o probe true 2>/dev/null || skip "strace cannot trace here"
     make_burst files --frames 2
     camera body files
-    # Four for the lists of what was there before, one for the picture, and those of its directory.
-    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=6..7 "%s" "$@"\n' \
+    # Two for the name of its source, four for the lists of what was there before, one for the picture, and those of its directory.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=8..9 "%s" "$@"\n' \
         "$T/trace" "$PARFOCAL" >traced
     chmod +x traced
     PARFOCAL=$T/traced capture

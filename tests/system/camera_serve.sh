@@ -167,6 +167,33 @@ test_what_lies_in_the_spool_needs_no_camera()
     [ "$(grep -c 'the same content is known' service.err)" = 0 ] || fail "it was read again"
 }
 
+# Each source tells what its camera has brought, and one of them what none has.
+test_what_lies_in_the_spool_is_told_by_one()
+{
+    need sqlite3
+    local first=camera:ptpip:127.0.0.1:1:1 second by
+    make_burst files --frames 3
+    camera body files
+    capture
+    tell shoot 3 50
+    await_frames 3
+    stop capture
+    stop body
+    at_end tail -n 30 "$T/service.err"
+    for second in "camera:$camera_port" camera:ptpip:127.0.0.1:2:2; do
+        rm -rf outbox state
+        start service "$PARFOCAL" serve --source camera:OTHER --source "$first" --source "$second" \
+            --outbox "$T/outbox" --state "$T/state" --spool "$T/spool" --expected-frames 3 --http off
+        await_stacks 1 40
+        await_log "capture $first: .*it is looked for again"
+        await_log "capture $second: .*it is looked for again"
+        stop_service
+        by=$(sqlite3 -readonly "$T/state/journal.sqlite" 'SELECT DISTINCT source FROM files')
+        [ "$by" = "${second/#*:2:2/$first}" ] || fail "it was told by $by"
+        log_lacks 'the same content is known'
+    done
+}
+
 # Faults at random, as a long tether on a bad day has them: busy, lost events, short sizes, links that
 # drop. The whole of it, about a minute a seed:
 #     FAULT_SEEDS="$(seq -s' ' 20)" FAULT_FRAMES=100 FAULT_MS=200 tests/system/camera_serve.sh faults
