@@ -21,7 +21,7 @@
 
 enum {
     MANY = 16,        /* files that wait for a sync */
-    SYNC_MS = 600000, /* for a whole file system, with all that others have written there */
+    SYNC_MS = 600000, /* for a disk, with all that others have written there */
     TICK_MS = 20,     /* a second write within a tick of the clock may not show in a file's stamp */
 };
 
@@ -45,10 +45,23 @@ static bool cannot_sync(int fd, int code)
     }
 }
 
+/* Once for a file, before the first sync of a disk of this machine: also that of one file may wait for all that
+ * others have written. A share's server answers, or it hangs. */
+static void say_syncing(struct pf_folder *folder, int fd)
+{
+    struct stat st;
+    if (folder->by_hand || folder->said_syncing || fstat(fd, &st) < 0 ||
+        pf_mounts_blind(&folder->mounts, st.st_dev, fd))
+        return;
+    folder->said_syncing = true;
+    pf_folder_send(folder, json_pack("{s:s, s:i}", "event", "alive", "patience_ms", (int)SYNC_MS));
+}
+
 /* 0 or -errno. */
-static int sync_fd(int fd)
+static int sync_fd(struct pf_folder *folder, int fd)
 {
     int r;
+    say_syncing(folder, fd);
     do
         r = fsync(fd);
     while (r < 0 && errno == EINTR);
@@ -56,12 +69,12 @@ static int sync_fd(int fd)
 }
 
 /* 0, or -errno as well of opening it. */
-static int sync_folder(const char *path)
+static int sync_folder(struct pf_folder *folder, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) /* one that may be entered but not listed: so it has been found by its name */
         return errno == EACCES ? 0 : -errno;
-    int r = sync_fd(fd);
+    int r = sync_fd(folder, fd);
     close(fd);
     return r;
 }
@@ -75,7 +88,7 @@ static int sync_names(struct pf_folder *folder, const struct pf_file *file)
     /* Its name was there when they were last synced, for another one. */
     if (!r && folder->named && !strcmp(folder->named, path) && file->changed_ms < folder->named_ms)
         goto out;
-    while (!r && !(r = sync_folder(at)) && strlen(at) > strlen(folder->root)) {
+    while (!r && !(r = sync_folder(folder, at)) && strlen(at) > strlen(folder->root)) {
         char *slash = strrchr(at, '/');
         slash[slash == at] = '\0';
     }
@@ -91,13 +104,6 @@ out:
     return r;
 }
 
-static void say_syncing(struct pf_folder *folder)
-{
-    if (!folder->by_hand)
-        pf_folder_send(folder,
-                       json_pack("{s:s, s:i}", "event", "alive", "patience_ms", (int)SYNC_MS));
-}
-
 /* All that was there before it began. False where it failed, or may not be all. */
 static bool sync_file_system(struct pf_folder *folder, int fd, dev_t device)
 {
@@ -105,7 +111,7 @@ static bool sync_file_system(struct pf_folder *folder, int fd, dev_t device)
     /* In user space (FUSE), for instance, it does not reach the disk. */
     if (folder->one_by_one || pf_mounts_blind(&folder->mounts, device, fd))
         return false;
-    say_syncing(folder);
+    say_syncing(folder, fd);
     folder->one_by_one = syncfs(fd) < 0;
     if (folder->one_by_one)
         return false;
@@ -134,7 +140,7 @@ static int sync_file(struct pf_folder *folder, const struct pf_file *file, bool 
     if (!r && *ret_same && !is_synced(folder, file, st.st_dev)) {
         bool many = pf_files_due(folder->files, folder->synced_ms, MANY) >= MANY;
         if (!many || !sync_file_system(folder, fd, st.st_dev))
-            r = sync_fd(fd);
+            r = sync_fd(folder, fd);
         if (r <
             0) /* the kernel keeps what it could not write, and takes it for written from now on */
             posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -148,6 +154,7 @@ void pf_folder_make_durable(struct pf_folder *folder, const struct pf_file *file
 {
     bool same = true;
     const char *doing = "fsync";
+    folder->said_syncing = false;
     int r = sync_file(folder, file, &same);
     if (!r && same) {
         doing = "fsync of its folder";

@@ -87,7 +87,8 @@ struct pf_folder {
     int64_t
         synced_ms; /* when the last sync of a whole file system began: files seen before are durable */
     dev_t synced_device;
-    bool one_by_one; /* that has failed */
+    bool one_by_one;   /* that has failed */
+    bool said_syncing; /* that the file at hand is made durable */
     char *named; /* the folder whose names, and its own above it, were made durable last; owned */
     int64_t named_ms; /* when that began: names that were seen before then are durable */
 

@@ -37,12 +37,17 @@ static char synced[1024];
 static const char *unsynced; /* what cannot be, by the same */
 static int unsynced_code;
 static bool mounted_read_only;
-static bool patience_is_asked; /* when all is synced: that takes long */
+static bool patience_is_asked; /* by then: it takes long */
 static int dropped;            /* files whose pages the kernel was told to forget */
+
+static json_t *said(const char *event, const char *path);
 
 static int note_sync(const char *what)
 {
     size_t used = strlen(synced);
+    json_t *alive = said("alive", NULL);
+    patience_is_asked = json_integer_value(json_object_get(alive, "patience_ms")) >= 600000;
+    json_decref(alive);
     snprintf(synced + used, sizeof(synced) - used, "%s%s", used ? " " : "", what);
     errno = unsynced_code;
     return unsynced && !strcmp(unsynced, what) ? -1 : 0;
@@ -58,14 +63,9 @@ int fsync(int fd)
     return note_sync(pf_base_name(path));
 }
 
-static json_t *said(const char *event, const char *path);
-
 int syncfs(int fd)
 {
     (void)fd;
-    json_t *alive = said("alive", NULL);
-    patience_is_asked = json_integer_value(json_object_get(alive, "patience_ms")) >= 600000;
-    json_decref(alive);
     return note_sync("all");
 }
 
@@ -541,6 +541,26 @@ TEST(many_frames_share_a_sync)
     check_look(see_new("MANY_30.JPG"), PF_FILE_SENT, "MANY_30.JPG in");
     files[31]->changed_ms = folder.synced_ms - 1;
     check_look(files[31], PF_FILE_SENT, "MANY_31.JPG");
+    end();
+}
+
+/* Its data may lie behind what others write. A server that does not answer is another matter. */
+TEST(a_sync_of_one_file_may_take_long)
+{
+    struct stat st;
+    begin_to_grow();
+    folder.by_hand = false;
+    CHECK_EQ(stat(folder.root, &st), 0);
+    folder.mounts.count = 1;
+    folder.mounts.known[0].device = st.st_dev;
+    folder.mounts.known[0].blind = "NFS";
+    put_picture("IMG_1.JPG");
+    check_look(see_new("IMG_1.JPG"), PF_FILE_SENT, "IMG_1.JPG in");
+    CHECK(!patience_is_asked);
+    folder.mounts.known[0].blind = NULL;
+    put_picture("IMG_2.JPG");
+    check_look(see_new("IMG_2.JPG"), PF_FILE_SENT, "IMG_2.JPG in");
+    CHECK(patience_is_asked);
     end();
 }
 
