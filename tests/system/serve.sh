@@ -136,7 +136,10 @@ HOOK
     await_log 'frame IMG_0005.jpg'
     sleep 0.5
     kill -CONT "$worker"
-    await_stacks 2 60
+    await_stacks 1
+    await_log 'IMG_0005.jpg scored'
+    kill -USR1 "$started" # it would wait three times as long for another late one
+    await_stacks 2
     wait_for 20 grep -q '^2 ' told
     stop_service
     grep -a 'stack published' service.err

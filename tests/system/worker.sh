@@ -302,9 +302,8 @@ test_ends_when_nobody_reads()
     mapfile -t files < <(ls "$T"/in/*.jpg)
     {
         say open b
-        for i in $(seq 200); do
-            add b "f$i" "${files[$((i % 3))]}"
-        done
+        jq -nc 'range(200) as $i | {cmd: "add", burst: "b", frame: "f\($i)", path: $ARGS.positional[$i % 3]}' \
+            --args "${files[@]}"
     } >commands
     timeout 60 "$PARFOCAL" process <commands 2>log | head -n 3 >events
     [ "${PIPESTATUS[0]}" -ne 124 ] || fail "still running"
