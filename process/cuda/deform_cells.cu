@@ -111,7 +111,7 @@ static __global__ void __launch_bounds__(BLOCK) look_wide(struct pf_deform_pass 
     int columns = max(pixels.right - pixels.left, 0), rows = max(pixels.bottom - pixels.top, 0);
     for (int i = thread; i < columns * rows; i += BLOCK)
         look_at(pass, pixels.left + i % columns, pixels.top + i / columns, &sum);
-    const float all[SUMS] = {sum.xx,    sum.xy, sum.yy, sum.x,  sum.y,  sum.say, sum.remains,
+    const float all[SUMS] = {sum.xx,    sum.xy, sum.yy, sum.x,  sum.y,  sum.remains,
                              sum.count, sum.t,  sum.i,  sum.tt, sum.ii, sum.ti};
 #pragma unroll
     for (int m = 0; m < SUMS; m++)

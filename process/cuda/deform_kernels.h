@@ -13,7 +13,7 @@ enum { PF_CELLS_PER_NODE = 4 }; /* in one direction, between two nodes */
 struct pf_cell {
     float xx, xy, yy;              /* information */
     float x, y;                    /* pull */
-    float say, remains;            /* of its pixels, and the squared differences that they leave */
+    float remains;                 /* of the squared differences of its pixels */
     float count, t, i, tt, ii, ti; /* sums of the fit, of values less `mean` */
 };
 

@@ -61,7 +61,6 @@ static void look_at(struct sum cell[SUMS], const struct pf_deform_pass *pass, co
                                 gy * gy / noise,
                                 gx * pull / noise,
                                 gy * pull / noise,
-                                0, /* is not asked for */
                                 error * error,
                                 1,
                                 b,
