@@ -69,9 +69,10 @@ static void ended(struct pf_child *child, const char *why)
 static void deliver(struct pf_child *child, const void *bytes, size_t size_bytes)
 {
     struct pf_error err = {0};
-    if (pf_jsonl_reader_feed(child->reader, bytes, size_bytes, &err) < 0) {
+    int fed = pf_jsonl_reader_feed(child->reader, bytes, size_bytes, &err);
+    if (fed < 0) {
         pf_log_error("%s: %s; it is ended", child->argv[1], err.text);
-        pf_child_kill(child);
+        (fed == -ENOMEM ? pf_child_restart : pf_child_kill)(child);
         return;
     }
     for (;;) {

@@ -10,7 +10,7 @@
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 
-#define DISKS_MAX 1024 /* more are not kept */
+#define DISKS_MAX 1024 /* of more the oldest that are not there are forgotten */
 
 struct disk {
     char *source, *path;
@@ -36,12 +36,31 @@ static struct disk *find(const struct pf_disks *disks, const char *source, const
     return NULL;
 }
 
+static void forget(struct pf_disks *disks, size_t i)
+{
+    free(disks->disk[i].source);
+    free(disks->disk[i].path);
+    disks->count--;
+    memmove(&disks->disk[i], &disks->disk[i + 1], (disks->count - i) * sizeof(disks->disk[0]));
+}
+
+static void forget_oldest(struct pf_disks *disks)
+{
+    size_t i = 0;
+    while (i < disks->count && disks->disk[i].there)
+        i++;
+    if (i < disks->count)
+        forget(disks, i);
+}
+
 /* source and path are consumed. 1: it was not known. */
 static int add(struct pf_disks *disks, char *source, char *path, bool there)
 {
     struct disk *known = source && path ? find(disks, source, path) : NULL;
     struct disk *more = NULL;
     int r = source && path ? 0 : -ENOMEM;
+    if (!known && disks->count == DISKS_MAX)
+        forget_oldest(disks);
     if (known) {
         known->there = there;
     } else if (r == 0 && disks->count < DISKS_MAX) {
@@ -177,13 +196,28 @@ void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *
         write_file(disks);
 }
 
+/* Whether path lies where something was mounted that is not there now. */
+static bool is_away(const struct disk *disk, const char *source, const char *path)
+{
+    const char *rest =
+        disk->there || !is_of(disk, source) ? NULL : pf_path_beneath(path, disk->path);
+    return rest && *rest;
+}
+
+void pf_disks_used(struct pf_disks *disks, const char *source, const char *path)
+{
+    size_t before = disks->count;
+    for (size_t i = disks->count; i-- > 0;)
+        if (is_away(&disks->disk[i], source, path))
+            forget(disks, i);
+    if (disks->count < before)
+        write_file(disks);
+}
+
 bool pf_disks_lack(const struct pf_disks *disks, const char *source, const char *path)
 {
-    for (size_t i = 0; i < disks->count; i++) {
-        const struct disk *disk = &disks->disk[i];
-        const char *rest = pf_path_beneath(path, disk->path);
-        if (!disk->there && is_of(disk, source) && rest && *rest)
+    for (size_t i = 0; i < disks->count; i++)
+        if (is_away(&disks->disk[i], source, path))
             return true;
-    }
     return false;
 }

@@ -2,8 +2,8 @@
  *
  * A file that is missing is gone, unless what it lay on is not mounted. A capture process tells what it sees mounted
  * beneath its root; that something was mounted there before, neither it nor a service that has begun anew can know. So
- * it is kept in a file of the state directory, from process to process and from start to start. Who gives up a disk for
- * good takes it out there, or discards the frames that wait for it.
+ * it is kept in a file of the state directory, from process to process and from start to start. It is forgotten when a
+ * frame comes from there while nothing is mounted: that is an ordinary folder now.
  *
  * Service process, event loop thread. Paths are absolute.
  */
@@ -25,6 +25,9 @@ struct pf_disks *pf_disks_free(struct pf_disks *disks); /* NULL-safe, returns NU
  * borrowed, and NULL when memory ran out there. Kept durably where it is new; that it cannot be is logged. */
 void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *mounted,
                       const json_t *away);
+
+/* `source` has a frame of this path. */
+void pf_disks_used(struct pf_disks *disks, const char *source, const char *path);
 
 /* Whether path, of `source`, lies where something was mounted that is not there now. */
 bool pf_disks_lack(const struct pf_disks *disks, const char *source, const char *path);

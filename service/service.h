@@ -122,11 +122,10 @@ struct pf_source *pf_sources_next(const struct pf_service *service, const char *
 /* The most that any of them says, as a frame does not tell which of them it comes from. */
 int64_t pf_sources_delay_ms(const struct pf_service *service, const char *name);
 int64_t pf_sources_look_ms(const struct pf_service *service, const char *name);
-void pf_sources_scan(const struct pf_service *service, const char *name);
+void pf_sources_scan(const struct pf_service *service, const char *name); /* NULL: all */
 /* Any of them has (pf_source_has_files()). */
 bool pf_sources_have_files(const struct pf_service *service, const char *name, int64_t since_ms);
-bool pf_sources_lack_disk(const struct pf_service *service, const char *name, const char *path,
-                          int64_t since_ms);
+bool pf_sources_lack_disk(const struct pf_service *service, const char *path, int64_t since_ms);
 
 /* pairing.c */
 struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,

@@ -242,6 +242,12 @@ static void on_answer(struct pf_source *source, const json_t *event)
     source->handlers.answer(source, id, event, source->context);
 }
 
+static void take_frame(struct pf_source *source, struct pf_record *record)
+{
+    pf_disks_used(source->disks, source->name, record->path);
+    source->handlers.frame(record, source->context);
+}
+
 static void on_message(const json_t *event, void *context)
 {
     struct pf_source *source = context;
@@ -264,7 +270,7 @@ static void on_message(const json_t *event, void *context)
             pf_log_about(PF_LOG_ERROR, PF_ABOUT_SOURCE(source), "source %s: %s", source->name,
                          err.text);
         else
-            source->handlers.frame(record, source->context);
+            take_frame(source, record);
         if (r == -ENOMEM) /* no frame may be passed over; a new process tells it again */
             pf_child_restart(source->child);
     } else if (!strcmp(name, "looking")) {

@@ -36,8 +36,9 @@ int64_t pf_sources_look_ms(const struct pf_service *service, const char *name)
 
 void pf_sources_scan(const struct pf_service *service, const char *name)
 {
-    for (struct pf_source *source = NULL; (source = pf_sources_next(service, name, source));)
-        pf_source_scan(source);
+    for (size_t i = 0; i < service->source_count; i++)
+        if (!name || !strcmp(pf_source_name(service->sources[i]), name))
+            pf_source_scan(service->sources[i]);
 }
 
 bool pf_sources_have_files(const struct pf_service *service, const char *name, int64_t since_ms)
@@ -48,11 +49,10 @@ bool pf_sources_have_files(const struct pf_service *service, const char *name, i
     return false;
 }
 
-bool pf_sources_lack_disk(const struct pf_service *service, const char *name, const char *path,
-                          int64_t since_ms)
+bool pf_sources_lack_disk(const struct pf_service *service, const char *path, int64_t since_ms)
 {
-    for (struct pf_source *source = NULL; (source = pf_sources_next(service, name, source));)
-        if (pf_source_lacks_disk(source, path, since_ms))
+    for (size_t i = 0; i < service->source_count; i++)
+        if (pf_source_lacks_disk(service->sources[i], path, since_ms))
             return true;
     return false;
 }

@@ -302,23 +302,27 @@ void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
     pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 
-static bool lacks_disk(const struct pf_service *service, const struct pf_job_frame *frame,
-                       const char *path)
+/* One of its files that lies on a disk which is not there: the others may be gone for good. NULL: there is none.
+ * Borrowed from the frame, or from `known`, the same in the journal. */
+static const char *away_file(const struct pf_service *service, const struct pf_job_frame *frame,
+                             const struct pf_journal_frames *known)
 {
-    return pf_sources_lack_disk(service, frame->record->source, path, frame->trouble_ms);
+    if (pf_sources_lack_disk(service, pf_job_file(frame), frame->trouble_ms))
+        return pf_job_file(frame);
+    for (size_t i = 0; known->count && i < known->items[0].path_count; i++)
+        if (pf_sources_lack_disk(service, known->items[0].paths[i], frame->trouble_ms))
+            return known->items[0].paths[i];
+    return NULL;
 }
 
-/* For one of its files: the others may be gone for good. */
 static bool waits_for_disk(const struct pf_service *service, const struct pf_job_frame *frame)
 {
     struct pf_journal_frames known = {0};
     struct pf_error err = {0};
     if (!frame->trouble_ms || frame->step == PF_STEP_DONE)
         return false;
-    bool waits = lacks_disk(service, frame, pf_job_file(frame));
-    if (!waits && pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0)
-        for (size_t i = 0; i < known.items[0].path_count; i++)
-            waits |= lacks_disk(service, frame, known.items[0].paths[i]);
+    pf_journal_frame(service->journal, &frame->record->id, &known, &err);
+    bool waits = away_file(service, frame, &known);
     pf_journal_frames_free(&known);
     return waits;
 }
@@ -333,6 +337,18 @@ void pf_stacking_check_disks(struct pf_service *service)
                 return;
     service->disk_told = false;
     pf_trouble_off(service->troubles, "disk");
+}
+
+static void tell_disk(struct pf_service *service, const struct pf_job *job, const char *path)
+{
+    if (!service->disk_told)
+        pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
+                     "burst %s waits for %s: what it lies on is not mounted (parfocal discard goes "
+                     "on without it)",
+                     job->name, path);
+    service->disk_told = true;
+    pf_trouble_on(service->troubles, true, "disk", NULL,
+                  "burst %s waits for %s: what it lies on is not mounted", job->name, path);
 }
 
 /* A frame is lost when its file is gone and others are there: a missing mount is waited for. */
@@ -357,24 +373,20 @@ static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int co
             pf_timer_set(service->grouper_timer, 0);
         }
     }
-    pf_journal_frames_free(&known);
+    const char *away = gone && frame->trouble_ms ? away_file(service, frame, &known) : NULL;
     if (!frame->trouble_ms) {
         frame->trouble_ms = pf_monotonic_ms();
-        pf_sources_scan(service, frame->record->source);
-    } else if (gone && waits_for_disk(service, frame)) {
-        if (!service->disk_told)
-            pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
-                         "burst %s waits for %s: what it lies on is not mounted", job->name,
-                         pf_job_file(frame));
-        service->disk_told = true;
-        pf_trouble_on(service->troubles, true, "disk", NULL,
-                      "burst %s waits for %s: what it lies on is not mounted", job->name,
-                      pf_job_file(frame));
+        /* Several files may lie in several sources. */
+        bool several = known.count && known.items[0].path_count > 1;
+        pf_sources_scan(service, several ? NULL : frame->record->source);
+    } else if (away) {
+        tell_disk(service, job, away);
     } else if (gone && pf_sources_have_files(service, frame->record->source, frame->trouble_ms)) {
         pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }
     if (replaced)
         pf_stacking_replaced(service, job, frame);
+    pf_journal_frames_free(&known);
 }
 
 /* ---- room ---- */

@@ -103,3 +103,39 @@ TEST(a_damaged_file_is_begun_anew)
         pf_disks_free(disks);
     }
 }
+
+/* A frame from there is no disk's. */
+TEST(what_is_an_ordinary_folder_now_is_forgotten)
+{
+    struct pf_disks *disks = begin();
+    scanned(disks, "folder:/in", "/in/CARD /in/NAS", "");
+    pf_disks_used(disks, "folder:/in", "/in/NAS/a.jpg");
+    scanned(disks, "folder:/in", "", "");
+    pf_disks_used(disks, "folder:/in", "/in/CARDS/a.jpg");
+    pf_disks_used(disks, "folder:/other", "/in/CARD/a.jpg");
+    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/b.jpg"));
+    CHECK(pf_disks_lack(disks, "folder:/in", "/in/NAS/b.jpg"));
+    pf_disks_used(disks, "folder:/in", "/in/NAS/a.jpg");
+    pf_disks_free(disks);
+    disks = begin();
+    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/b.jpg"));
+    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/NAS/b.jpg"));
+    pf_disks_free(disks);
+}
+
+TEST(of_too_many_the_oldest_that_are_away_are_forgotten)
+{
+    struct pf_disks *disks = begin();
+    json_t *away = json_array(), *mounted = json_pack("[s]", "/in/NEW");
+    for (int i = 0; i < 1024; i++)
+        json_array_append_new(away, json_sprintf("/in/%d", i));
+    pf_disks_scanned(disks, "folder:/in", NULL, away);
+    pf_disks_scanned(disks, "folder:/in", mounted, NULL);
+    pf_disks_scanned(disks, "folder:/in", NULL, mounted);
+    CHECK(pf_disks_lack(disks, "folder:/in", "/in/NEW/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/0/a.jpg"));
+    CHECK(pf_disks_lack(disks, "folder:/in", "/in/1/a.jpg"));
+    json_decref(away);
+    json_decref(mounted);
+    pf_disks_free(disks);
+}
