@@ -39,6 +39,7 @@ enum {
     UNEXPLAINED_KB = 16, /* less is the camera's own book-keeping */
     RETURN_MS = 60000,   /* bursts wait for a link that was lost no longer than this */
     FINISH_MS = 8000,    /* in order; the service ends this process 2 s later */
+    LAST_MS = 1000,      /* of what the camera says then, without a picture */
 };
 
 void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
@@ -479,16 +480,25 @@ static void finish(struct pf_camera *camera)
 {
     int64_t until_ms = pf_monotonic_ms() + FINISH_MS;
     bool awaits = camera->bracket.state == PF_BRACKET_WAIT;
-    int before = camera->bracket.shots_before;
+    int before = camera->bracket.shots_before, seen = camera->shots_seen;
+    int64_t seen_ms = pf_monotonic_ms();
     pf_camera_bracket_cancel(camera, camera->bracket.id);
     while (camera->gp && !camera->failure && pf_monotonic_ms() < until_ms) {
         int64_t now_ms = pf_monotonic_ms();
-        if (camera->bracket.state != PF_BRACKET_NONE)
+        bool is_over = camera->bracket.state == PF_BRACKET_NONE, heard = false;
+        if (is_over)
+            heard = take_event(camera);
+        else
             work(camera);
-        else if (!take_event(camera) && !(awaits && camera->shots_seen == before))
+        if (!is_over || camera->shots_seen != seen)
+            seen_ms = now_ms;
+        seen = camera->shots_seen;
+        /* Some say without pause what has changed of their settings. */
+        if (is_over && !(awaits && seen == before) && (!heard || now_ms - seen_ms >= LAST_MS))
             return;
         pf_camera_alive(camera, 0);
-        wait_for_input(-1, rest_ms(camera, now_ms), NULL);
+        if (!heard) /* what is due is not fetched any more, once the bracket is over */
+            wait_for_input(-1, is_over ? EVENT_MS : rest_ms(camera, now_ms), NULL);
     }
 }
 

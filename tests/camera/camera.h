@@ -93,6 +93,7 @@ struct camera {
     int64_t clock_s;  /* the camera's own; one second per shot */
     bool full;
     unsigned battery;
+    bool chatters;
     int focus;          /* position, in driven steps */
     int steps_per_file; /* 0: pictures come in order; else the focus chooses */
     int drives;         /* how often it was driven */

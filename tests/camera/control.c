@@ -20,6 +20,7 @@ static void answer(struct camera *camera, const char *text)
  *   faults PERCENT SEED            busy, lose, short and drop at random
  *   full 0|1           the card
  *   battery PERCENT
+ *   chatter 0|1        says without pause that a property has changed
  *   unplug | plug      nobody answers any more, until it does
  *   format             the card is emptied
  *   rewind             the counter of names begins again
@@ -68,6 +69,8 @@ static void obey(struct camera *camera, char *line)
         camera->full = a;
     } else if (!strcmp(word, "battery")) {
         camera->battery = (unsigned)a;
+    } else if (!strcmp(word, "chatter")) {
+        camera->chatters = a;
     } else if (!strcmp(word, "unplug")) {
         camera->unplugged = true;
         ptpip_hang_up(camera);

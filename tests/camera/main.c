@@ -18,7 +18,12 @@
 
 #include "tests/camera/camera.h"
 
-enum { STALE_MS = 300 };
+enum {
+    STALE_MS = 300,
+    CHATTER_MS = 2,
+    EVENT_PROPERTY_CHANGED = 0x4006,
+    PROPERTY_BATTERY = 0x5001,
+};
 
 void die(const char *what)
 {
@@ -149,6 +154,8 @@ static void loop(struct camera *camera)
             next_ms = camera->command.held_until_ms;
         if (camera->faults.hang && at_ms + STALE_MS < next_ms)
             next_ms = at_ms + STALE_MS;
+        if (camera->chatters && at_ms + CHATTER_MS < next_ms)
+            next_ms = at_ms + CHATTER_MS;
         for (int i = 0; i < 3; i++) {
             fds[i] = (struct pollfd){.fd = links[i]->fd, .events = wants(links[i])};
             fds[3 + i] = (struct pollfd){.fd = listeners[i], .events = POLLIN};
@@ -163,6 +170,8 @@ static void loop(struct camera *camera)
                 accept_on(camera, listeners[i], links[i]);
         card_tick(camera);
         stale(camera);
+        if (camera->chatters && !camera->event.out.size)
+            ptpip_event(camera, EVENT_PROPERTY_CHANGED, PROPERTY_BATTERY);
         for (int i = 0; i < 3; i++)
             serve(camera, links[i], 0);
     }

@@ -532,6 +532,25 @@ test_a_scan_without_the_camera()
     exec 8>&-
 }
 
+# One that says without pause what has changed keeps nobody from going.
+test_a_camera_that_never_is_silent()
+{
+    local begun ms
+    make_burst files --frames 1
+    camera body files
+    heard_by_capture
+    echo '{"cmd":"start"}' >&8
+    PARFOCAL=$T/listening capture
+    tell chatter 1
+    sleep 0.3
+    begun=$(date +%s%N)
+    stop capture # heard between two calls of libgphoto2's, since it is not run by hand
+    exec 8>&-
+    [ "$stopped" = 0 ] || fail "it ended with status $stopped"
+    ms=$((($(date +%s%N) - begun) / 1000000))
+    [ $ms -lt 6000 ] || fail "it took $ms ms" # eight seconds are what there is
+}
+
 # Nobody else ends it: the first word may not be heard, the second is.
 test_by_hand_what_hangs_is_ended()
 {
