@@ -1,4 +1,3 @@
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -165,13 +164,6 @@ static int set_up(struct pf_camera *camera, const char *model, const char *port)
     return r;
 }
 
-static void tame(char *text)
-{
-    for (char *at = text; *at; at++)
-        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
-            *at = '_';
-}
-
 /* Name of the camera's directory in the spool: by its serial number, or else by where it is plugged in. */
 static int identify(struct pf_camera *camera, struct pf_error *err)
 {
@@ -187,10 +179,10 @@ static int identify(struct pf_camera *camera, struct pf_error *err)
     if (!pf_usb_port(PF_USB_DEVICES, camera->port, place, sizeof(place)))
         snprintf(place, sizeof(place), "%s", camera->port);
     snprintf(text, sizeof(text), "%s-%s", model, camera->serial[0] ? camera->serial : place);
-    tame(text);
+    pf_card_tame(text);
     snprintf(camera->kin, sizeof(camera->kin), "%s-%.*s", model,
              camera->serial[0] ? 0 : (int)strcspn(camera->port, ":"), camera->port);
-    tame(camera->kin);
+    pf_card_tame(camera->kin);
     if (camera->serial[0])
         camera->kin[0] = '\0';
     free(camera->id);

@@ -71,7 +71,7 @@ static void take_kin_picture(struct pf_camera *camera, const char *path, const c
                              void *context)
 {
     (void)path;
-    if (pf_name_kind(name) == PF_NAME_IMAGE && name[0] != '.')
+    if (pf_name_kind(name) == PF_NAME_IMAGE)
         note_as_own(camera, name, context);
 }
 
@@ -171,16 +171,11 @@ static bool is_resumed(const struct pf_camera *camera, const char *part)
     return false;
 }
 
-static bool is_picture(const char *name)
-{
-    return pf_name_kind(name) == PF_NAME_IMAGE && strncmp(name, PF_CAMERA_PART, PART_LENGTH) != 0;
-}
-
 static void take_picture(struct pf_camera *camera, const char *path, const char *name,
                          void *context)
 {
     (void)context;
-    if (!is_picture(name))
+    if (pf_name_kind(name) != PF_NAME_IMAGE)
         return;
     pf_camera_alive(camera, 0);
     if (!pf_card_has(camera->card, path))
@@ -266,7 +261,7 @@ static void count_picture(struct pf_camera *camera, const char *path, const char
 {
     int64_t *count = context;
     (void)camera, (void)path;
-    *count += is_picture(name);
+    *count += pf_name_kind(name) == PF_NAME_IMAGE;
 }
 
 static void count_camera(struct pf_camera *camera, const char *path, const char *name,

@@ -63,13 +63,18 @@ static uint64_t key_of(const char *camera, size_t camera_length, uint32_t folder
     return XXH3_64bits_withSeed(stem, stem_length, key);
 }
 
-/* The camera's name as it may stand in a file name of ours. */
+void pf_card_tame(char *name)
+{
+    for (char *at = name; *at; at++)
+        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
+            *at = '_';
+}
+
 static char *tame(const char *name)
 {
     char *tamed = strdup(name);
-    for (char *at = tamed; at && *at; at++)
-        if (!isalnum((unsigned char)*at) && !strchr("._-", *at))
-            *at = '_';
+    if (tamed)
+        pf_card_tame(tamed);
     return tamed;
 }
 

@@ -54,6 +54,9 @@ enum pf_card_answer pf_card_knows(const struct pf_card *card, const struct pf_ca
 const char *pf_card_match(const struct pf_card *card, const struct pf_card_file *file,
                           size_t number);
 
+/* A name that a camera has given, as it may stand in one of ours. */
+void pf_card_tame(char *name);
+
 /* A name for it that no noted file has; heap, NULL on out of memory. */
 char *pf_card_name(const struct pf_card *card, const struct pf_card_file *file);
 
