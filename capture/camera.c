@@ -32,14 +32,9 @@ enum {
     BUSY_TRIES = 20, /* in a row */
     SCAN_MS = 5000,  /* to look for a camera that is not there */
     ALIVE_MS = 1000,
-    QUIET_MS = 1000, /* without an event, before a card is compared for what may have been lost */
-    COMPARE_SHARE = 20, /* comparing may take this part of the time */
-    BATTERY_MS = 60000,
-    BATTERY_LOW_PERCENT = 10,
-    UNEXPLAINED_KB = 16, /* less is the camera's own book-keeping */
-    RETURN_MS = 60000,   /* bursts wait for a link that was lost no longer than this */
-    FINISH_MS = 8000,    /* in order; the service ends this process 2 s later */
-    LAST_MS = 1000,      /* of what the camera says then, without a picture */
+    RETURN_MS = 60000, /* bursts wait for a link that was lost no longer than this */
+    FINISH_MS = 8000,  /* in order; the service ends this process 2 s later */
+    LAST_MS = 1000,    /* of what the camera says then, without a picture */
 };
 
 void pf_camera_fail(struct pf_camera *camera, int code, const char *what)
@@ -115,22 +110,6 @@ void pf_camera_status(struct pf_camera *camera, const char *state, const char *f
     memcpy(camera->reason, reason, sizeof(reason));
     pf_log(strcmp(state, "ok") ? PF_LOG_WARNING : PF_LOG_INFO, "%s", reason);
     send_status(camera);
-}
-
-static void status_of_link(struct pf_camera *camera)
-{
-    const char *named = camera->serial[0] ? ", serial number " : "";
-    if (camera->spool_trouble[0])
-        pf_camera_status(camera, "degraded", "%s: %s", camera->spool, camera->spool_trouble);
-    else if (camera->card_full)
-        pf_camera_status(camera, "degraded", "%s%s%s: the card is full", camera->model, named,
-                         camera->serial);
-    else if (camera->battery_percent >= 0 && camera->battery_percent <= BATTERY_LOW_PERCENT)
-        pf_camera_status(camera, "degraded", "%s%s%s: battery at %d %%", camera->model, named,
-                         camera->serial, camera->battery_percent);
-    else
-        pf_camera_status(camera, "ok", "%s%s%s at %s", camera->model, named, camera->serial,
-                         camera->port);
 }
 
 /* Of all the spool, for what is asked is whether it is there: other cameras' pictures as well. */
@@ -224,7 +203,7 @@ static void connect(struct pf_camera *camera)
     camera->quiet_since_ms = now_ms;
     pf_camera_bracket_link(camera);
     pf_camera_trouble_without_pictures(camera);
-    status_of_link(camera);
+    pf_camera_status_of_link(camera);
     announce(camera);
 }
 
@@ -241,7 +220,7 @@ static bool take_event(struct pf_camera *camera)
     if (r == GP_ERROR_CAMERA_BUSY) {
         /* What it was about is never said again: the card is to be compared. */
         pf_log_info("the camera was busy when it had something to say; its card is compared");
-        camera->compare_ms = start_ms + QUIET_MS;
+        camera->compare_ms = start_ms + PF_CAMERA_QUIET_MS;
         camera->quiet_since_ms = start_ms;
         free(data);
         return false;
@@ -280,67 +259,11 @@ static int rest_ms(struct pf_camera *camera, int64_t since_ms)
     return left_ms > 0 ? (int)left_ms : 0;
 }
 
-static void check_battery(struct pf_camera *camera)
-{
-    char text[64];
-    camera->next_battery_ms = pf_monotonic_ms() + BATTERY_MS;
-    camera->battery_percent = -1;
-    if (pf_camera_text(camera, "batterylevel", text, sizeof(text)) && strchr(text, '%'))
-        camera->battery_percent = atoi(text);
-}
-
-/* The card's free space: whether more is gone than was announced, and whether any is left. */
-static int check_space(struct pf_camera *camera)
-{
-    CameraStorageInformation *stores = NULL;
-    int count = 0;
-    int64_t free_kb = 0, free_images = 1, explained_kb = camera->explained_kb;
-    int r = gp_camera_get_storageinfo(camera->gp, &stores, &count, camera->context);
-    if (r == GP_ERROR_NOT_SUPPORTED && camera->compare_ms == PF_CAMERA_NEVER_MS) {
-        int64_t wait_ms = (int64_t)(camera->settings->rescan_interval * 1000);
-        int64_t share_ms = camera->compare_took_ms * COMPARE_SHARE;
-        camera->compare_ms = pf_monotonic_ms() + (share_ms > wait_ms ? share_ms : wait_ms);
-    }
-    if (r < 0)
-        return r == GP_ERROR_NOT_SUPPORTED ? GP_OK : r;
-    for (int i = 0; i < count; i++) {
-        if (stores[i].fields & GP_STORAGEINFO_FREESPACEKBYTES)
-            free_kb += (int64_t)stores[i].freekbytes;
-        if (stores[i].fields & GP_STORAGEINFO_FREESPACEIMAGES)
-            free_images = (int64_t)stores[i].freeimages;
-    }
-    free(stores);
-    camera->explained_kb = 0;
-    camera->card_full = count && (!free_images || !free_kb);
-    if (camera->free_kb >= 0 && camera->free_kb - free_kb > explained_kb + UNEXPLAINED_KB &&
-        camera->compare_ms == PF_CAMERA_NEVER_MS) {
-        pf_log_info("the card holds more than the camera has announced; it is compared");
-        camera->compare_ms = pf_monotonic_ms() + QUIET_MS;
-    }
-    camera->free_kb = free_kb;
-    return GP_OK;
-}
-
-static void check(struct pf_camera *camera)
-{
-    int64_t now_ms = pf_monotonic_ms();
-    camera->next_check_ms = now_ms + (int64_t)(camera->settings->poll_interval * 1000);
-    int r = check_space(camera);
-    if (r < 0 && r != GP_ERROR_CAMERA_BUSY) {
-        pf_camera_lost(camera, r, "asking for its free space");
-        return;
-    }
-    if (camera->next_battery_ms <= now_ms)
-        check_battery(camera);
-    pf_camera_trouble_without_pictures(camera);
-    status_of_link(camera);
-}
-
 /* In a pause: opened anew, so that the card shows all that it has. */
 static void compare(struct pf_camera *camera)
 {
     int64_t now_ms = pf_monotonic_ms();
-    if (now_ms - camera->quiet_since_ms < QUIET_MS)
+    if (now_ms - camera->quiet_since_ms < PF_CAMERA_QUIET_MS)
         return;
     for (size_t i = 0; i < camera->file_count; i++)
         if (!strcmp(camera->files[i]->folder, "/"))
@@ -363,7 +286,7 @@ static void work(struct pf_camera *camera)
     if (file && file->due_ms <= now_ms && camera->spool_try_ms <= now_ms)
         pf_camera_fetch(camera, file);
     else if (!events && camera->next_check_ms <= now_ms)
-        check(camera);
+        pf_camera_check(camera);
     else if (!events && camera->compare_ms <= now_ms)
         compare(camera);
     else if (!events && camera->settings->delete_from_card)

@@ -1,6 +1,7 @@
 /* The state of a camera source, shared by capture/camera*.c only. One thread.
  *
  *   camera.c         the loop: input, timers, events, status
+ *   camera_check.c   what it is asked now and then: its card's room, its battery
  *   camera_link.c    finding, opening and closing the camera; what its errors mean
  *   camera_files.c   files on the card: wanted, compared, deleted
  *   camera_spool.c   its folder, and those of others
@@ -24,7 +25,9 @@
 #include "config/settings.h"
 
 #define PF_CAMERA_NEVER_MS INT64_MAX
-#define PF_CAMERA_PART     ".part-" /* what the name of a download begins with, in the spool */
+#define PF_CAMERA_QUIET_MS                                                                         \
+    1000 /* without an event, before a card is compared for what may have been lost */
+#define PF_CAMERA_PART ".part-" /* what the name of a download begins with, in the spool */
 #define PF_CAMERA_BEFORE                                                                           \
     ".before" /* what was on the card when the camera was first seen, one a line */
 #define PF_CAMERA_SOURCE ".source" /* which source has had the camera last */
@@ -170,6 +173,11 @@ void pf_camera_status(struct pf_camera *camera, const char *state, const char *f
 void pf_camera_end_if_confined(struct pf_camera *camera);
 /* The link has failed: it is closed, and opened again after a while. */
 void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
+
+/* camera_check.c */
+/* A connected camera's state: its own, or what the spool lacks. */
+void pf_camera_status_of_link(struct pf_camera *camera);
+void pf_camera_check(struct pf_camera *camera);
 
 /* camera_link.c */
 /* Finds and opens it; on success port, model, serial, id and directory are set. -ENODEV: none is there; -EBUSY: nor
