@@ -177,7 +177,8 @@ static void examine_target(struct pf_report *report, const struct pf_doctor_plac
     free(part);
 }
 
-/* As the service asks before it writes there, with root's eyes: its user may get there by the unit's binds alone. */
+/* As the service asks before it writes there, with root's eyes: its user may get there by the unit's binds alone. What
+ * that one sees mounted by its unit is not what is mounted here. */
 static void examine_outbox_mount(struct pf_report *report, const struct pf_doctor_place *place)
 {
     const struct pf_doctor_service *service = report->service;
@@ -185,12 +186,13 @@ static void examine_outbox_mount(struct pf_report *report, const struct pf_docto
     struct pf_mount missed;
     struct pf_error err = {0};
     if (service && pf_doctor_service_moves(service, place->path))
-        return; /* what that one sees mounted there is not what is mounted here */
+        return;
     char *bound = service ? pf_doctor_service_bound(service, state) : NULL;
     char *note = pf_path_join(bound ? bound : state, "outbox-mount"), *remedy = NULL;
-    if (pf_outbox_mount_check(place->path, note, &err) < 0) {
-        if (pf_outbox_mount_missed(place->path, note, &missed))
-            remedy = pf_doctor_command("mount", missed.point, "");
+    if (pf_outbox_mount_missed(place->path, note, &missed) &&
+        !(service && pf_doctor_service_moves(service, missed.point)) &&
+        pf_outbox_mount_check(place->path, note, &err) < 0) {
+        remedy = pf_doctor_command("mount", missed.point, "");
         pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s", err.text);
     }
     free(remedy);

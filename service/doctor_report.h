@@ -111,7 +111,7 @@ bool pf_doctor_service_become(const struct pf_doctor_service *service);
 /* Where that is which the unit shows it at a path whatever the directories above say, the caller's; NULL: it is
  * where it is for everybody, or memory has run out. */
 char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path);
-/* Whether that is another place than the machine's of that name. */
+/* Whether it sees another place there than the machine's of that name: something bound, or an empty directory. */
 bool pf_doctor_service_moves(const struct pf_doctor_service *service, const char *path);
 
 /* Whether the unit keeps the report's service from what the place needs at a path, which is a finding. */

@@ -320,8 +320,9 @@ char *pf_doctor_service_bound(const struct pf_doctor_service *service, const cha
 bool pf_doctor_service_moves(const struct pf_doctor_service *service, const char *path)
 {
     char *real = resolved(path);
-    const struct rule *rule = real ? bind_of(service, real) : NULL;
-    bool moves = rule && rule->from;
+    const struct rule *bound = real ? bind_of(service, real) : NULL,
+                      *rule = real ? rule_of(service, real) : NULL;
+    bool moves = (bound && bound->from) || (rule && (rule->kind == PRIVATE || rule->kind == EMPTY));
     free(real);
     return moves;
 }

@@ -248,6 +248,20 @@ test_an_outbox_whose_share_is_not_mounted()
     echo 'BindPaths=/home/me/stacks:/srv/nas/out:rbind' >>bin/unit
     staged "$house; mkdir -m 755 /home/me/stacks; chown 990:990 /home/me/stacks"
     grep -q '^ok    outbox ' out || fail "$(cat out)"
+    sed -i '/^BindPaths=.*:/d' bin/unit
+    # Nor is an empty directory of the unit's own, which the service has noted as a mount.
+    sed -i 's/^outbox = .*/outbox = \/var\/tmp\/parfocal-out/' etc/parfocal.conf
+    staged "$house
+        echo '{\"outbox\":\"/var/tmp/parfocal-out\",\"mount\":\"/var/tmp\",\"root\":\"/var/tmp/systemd-private-1/tmp\",\"type\":\"ext4\",\"source\":\"/dev/sda2\"}' >/home/me/state/outbox-mount"
+    finds FAIL outbox '/var/tmp/parfocal-out: the service.s unit has an empty directory of its own there' "BindPaths=/var/tmp/parfocal-out"
+    # That it was mounted is of no interest once the machine's is shown there.
+    sed -i 's/^outbox = .*/outbox = \/srv\/own\/out/' etc/parfocal.conf
+    echo 'TemporaryFileSystem=/srv/own:mode=755' >>bin/unit
+    mkdir -p etc/systemd/system
+    mend=outbox staged "$house
+        echo '{\"outbox\":\"/srv/own/out\",\"mount\":\"/srv/own\",\"root\":\"/\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}' >/home/me/state/outbox-mount"
+    grep -q '^FAIL  outbox .*/srv/own/out: the service.s unit has an empty directory there' before || fail "$(cat before)"
+    grep -q '^ok    outbox .*/srv/own/out: writable' out || fail "$(cat before out)"
     # For whoever runs it, it is the same.
     mkdir -p state
     echo "${noted/\/srv\/nas\/out/$T/share/out}" | sed "s|/srv/nas\"|$T/share\"|" >state/outbox-mount
