@@ -17,31 +17,37 @@
 
 #define ANSWER_MS 5000
 
-/* What the unit binds is reached by that way, whatever the directories above let its user do here: what there is
- * of it is open in this process. Heap; NULL: not had. */
-static char *way_to(const char *bound)
+/* What the unit binds is reached by that way, whatever the directories above let its user do here: it is open in this
+ * process, and what lies beneath is gone through. Heap; NULL: not had. */
+static char *way_to(const char *bound, const char *source)
 {
-    char *part = pf_doctor_part(bound);
-    int fd = part ? open(part, O_PATH | O_CLOEXEC) : -1;
-    const char *rest = fd >= 0 ? pf_path_beneath(bound, part) : NULL;
-    char *way = rest ? pf_text("/proc/self/fd/%d%s%s", fd, *rest ? "/" : "", rest) : NULL;
-    free(part);
-    return way;
+    const char *rest = pf_path_beneath(bound, source);
+    int fd = rest ? open(source, O_PATH | O_CLOEXEC) : -1;
+    return fd >= 0 ? pf_text("/proc/self/fd/%d%s%s", fd, *rest ? "/" : "", rest) : NULL;
 }
 
-/* In the child. What the unit hides need not be looked at: it is the first thing to be mended. Before that, what
- * is not there is to be made: nobody needs to be let through the directories above for it. */
-static void examine_as_service(struct pf_report *report, struct pf_doctor_place *place,
-                               pf_doctor_examine *examine)
+/* As root sees it: what the unit binds for writing is not there, without which it does not start. */
+static bool lacks_source(struct pf_report *report, const struct pf_doctor_place *place,
+                         const char *source)
+{
+    struct stat st;
+    if (place->needs != PF_NEEDS_WRITE || stat(source, &st) == 0 || errno != ENOENT)
+        return false;
+    char *remedy =
+        pf_doctor_service_make(report->service, source, " && systemctl restart parfocal");
+    pf_report_add(report, !strcmp(place->check, "scratch") ? PF_FINDING_WARN : PF_FINDING_FAIL,
+                  place->check, remedy, "%s: the service's unit binds %s, which is not there",
+                  place->path, source);
+    free(remedy);
+    return true;
+}
+
+/* What is not there is to be made first: nobody needs to be let through the directories above for it. */
+static void look(struct pf_report *report, const struct pf_doctor_place *place,
+                 pf_doctor_examine *examine)
 {
     const struct pf_doctor_service *service = report->service;
     struct stat st;
-    if (place->needs && pf_doctor_service_hides(report, place, place->at))
-        return;
-    char *bound = place->needs ? pf_doctor_service_bound(service, place->at) : NULL;
-    char *way = bound ? way_to(bound) : NULL;
-    if (way)
-        place->at = way;
     if (place->needs == PF_NEEDS_READ && stat(place->at, &st) < 0 && errno == ENOENT)
         examine(report, place);
     else if (pf_doctor_service_become(service))
@@ -49,8 +55,26 @@ static void examine_as_service(struct pf_report *report, struct pf_doctor_place 
     else
         pf_report_add(report, PF_FINDING_FAIL, place->check, NULL, "%s: cannot look as %s: %s",
                       place->path, pf_doctor_service_user(service), strerror(errno));
+}
+
+/* In the child. What the unit hides need not be looked at: it is the first thing to be mended. */
+static void examine_as_service(struct pf_report *report, struct pf_doctor_place *place,
+                               pf_doctor_examine *examine)
+{
+    char *source = NULL, *bound = NULL, *way = NULL;
+    if (place->needs && pf_doctor_service_hides(report, place, place->at))
+        return;
+    if (place->needs)
+        bound = pf_doctor_service_bound(report->service, place->at, &source);
+    if (bound) {
+        way = way_to(bound, source);
+        place->at = way ? way : bound;
+    }
+    if (!bound || !lacks_source(report, place, source))
+        look(report, place, examine);
     free(way);
     free(bound);
+    free(source);
 }
 
 void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *place,

@@ -187,7 +187,7 @@ static void examine_outbox_mount(struct pf_report *report, const struct pf_docto
     struct pf_error err = {0};
     if (service && pf_doctor_service_moves(service, place->path))
         return;
-    char *bound = service ? pf_doctor_service_bound(service, state) : NULL;
+    char *bound = service ? pf_doctor_service_bound(service, state, NULL) : NULL;
     char *note = pf_path_join(bound ? bound : state, "outbox-mount"), *remedy = NULL;
     if (pf_outbox_mount_missed(place->path, note, &missed) &&
         !(service && pf_doctor_service_moves(service, missed.point)) &&

@@ -2,6 +2,7 @@
  * it is to serve, and whose name they hold. None of them takes a directory away from whom it belongs to. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -137,14 +138,18 @@ char *pf_doctor_part(const char *path)
     return part;
 }
 
-/* Without links; what is open already has none, and need not be to be reached again. NULL: none. */
+/* Without links. Behind what is open already, the directories above that need not be gone through. NULL: none. */
 static char *real_path(const char *at)
 {
-    char path[PATH_MAX] = "";
+    char path[PATH_MAX] = "", link[64];
     char *real = realpath(at, NULL);
-    if (real || strncmp(at, OPEN, strlen(OPEN)) != 0 || readlink(at, path, sizeof(path) - 1) < 0)
+    int fd = real ? -1 : open(at, O_PATH | O_CLOEXEC);
+    if (fd < 0)
         return real;
-    return *path == '/' ? strdup(path) : NULL;
+    snprintf(link, sizeof(link), OPEN "%d", fd);
+    ssize_t length = readlink(link, path, sizeof(path) - 1);
+    close(fd);
+    return length > 0 && *path == '/' ? strdup(path) : NULL;
 }
 
 char *pf_doctor_name(const char *at)

@@ -109,10 +109,16 @@ const char *pf_doctor_service_user(const struct pf_doctor_service *service);
 bool pf_doctor_service_become(const struct pf_doctor_service *service);
 
 /* Where that is which the unit shows it at a path whatever the directories above say, the caller's; NULL: it is
- * where it is for everybody, or memory has run out. */
-char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path);
+ * where it is for everybody, or memory has run out. ret_source: which of the directories above, or itself, is what
+ * is bound, the caller's, set on success alone; NULL: of no interest. */
+char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path,
+                              char **ret_source);
 /* Whether it sees another place there than the machine's of that name: something bound, or an empty directory. */
 bool pf_doctor_service_moves(const struct pf_doctor_service *service, const char *path);
+
+/* The command that makes a directory of its user's; the caller's, NULL on out of memory. */
+char *pf_doctor_service_make(const struct pf_doctor_service *service, const char *path,
+                             const char *after);
 
 /* Whether the unit keeps the report's service from what the place needs at a path, which is a finding. */
 bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_place *place,

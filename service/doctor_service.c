@@ -304,17 +304,31 @@ static const struct rule *bind_of(const struct pf_doctor_service *service, const
     return best;
 }
 
-char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path)
+char *pf_doctor_service_bound(const struct pf_doctor_service *service, const char *path,
+                              char **ret_source)
 {
-    char *real = resolved(path), *bound = NULL;
+    char *real = resolved(path), *bound = NULL, *source = NULL;
     const struct rule *rule = real ? bind_of(service, real) : NULL;
     const char *rest = rule ? pf_path_beneath(real, rule->path) : NULL;
-    if (rest && rule->from)
-        bound = *rest ? pf_path_join(rule->from, rest) : strdup(rule->from);
-    else if (rest)
-        bound = strdup(real);
+    if (rest) {
+        source = strdup(rule->from ? rule->from : rule->path);
+        bound = source && *rest ? pf_path_join(source, rest) : source ? strdup(source) : NULL;
+    }
     free(real);
+    if (bound && ret_source)
+        *ret_source = source;
+    else
+        free(source);
     return bound;
+}
+
+char *pf_doctor_service_make(const struct pf_doctor_service *service, const char *path,
+                             const char *after)
+{
+    char *before = pf_text("install -d -o %s -g %u", service->user, (unsigned)service->gid);
+    char *make = before ? pf_doctor_command(before, path, after) : NULL;
+    free(before);
+    return make;
 }
 
 bool pf_doctor_service_moves(const struct pf_doctor_service *service, const char *path)
@@ -362,11 +376,8 @@ static char *drop_in(const struct pf_doctor_service *service, const char *path,
                        word);
     if (line)
         quoted = pf_doctor_quoted(line);
-    if (missing) {
-        char *before = pf_text("install -d -o %s -g %u", service->user, (unsigned)service->gid);
-        make = before ? pf_doctor_command(before, path, " && ") : NULL;
-        free(before);
-    }
+    if (missing)
+        make = pf_doctor_service_make(service, path, " && ");
     if (quoted)
         text = pf_text("%smkdir -p " DROP_IN " && printf '%%s\\n' '[Service]' %s%s >>" DROP_IN
                        "/paths.conf && systemctl daemon-reload && systemctl restart parfocal",

@@ -226,6 +226,56 @@ test_what_the_unit_binds_is_mended_itself()
     finds FAIL state 'lock belongs to somebody else' "chown -h parfocal:parfocal '/home/me/state/lock'$"
 }
 
+# What lies between what is bound and the place is still to be gone through.
+test_a_directory_beneath_what_is_bound_that_is_closed()
+{
+    local house check
+    need setfacl
+    installed 'source = folder:/home/me/photos/more/in' 'outbox = /home/me/parfocal/outbox' 'state = /srv/seen/deep/state' \
+        'on_burst = /home/me/photos/hook'
+    sed -i 's/^ProtectHome=.*/ProtectHome=tmpfs/' bin/unit
+    printf '%s\n' 'BindReadOnlyPaths=/home/me/photos' 'BindPaths=/home/me/parfocal /home/me/kept:/srv/seen:rbind' >>bin/unit
+    house="$service; mkdir -m 700 /home/me /home/me/parfocal; mkdir -m 711 /home/me/kept /home/me/photos
+        mkdir -m 700 /home/me/kept/deep /home/me/photos/more; cp /bin/true /home/me/photos/hook
+        mkdir -m 755 /home/me/parfocal/outbox /home/me/kept/deep/state /home/me/photos/more/in
+        chown 990:990 /home/me/parfocal/outbox /home/me/kept/deep/state"
+    staged "$house"
+    finds FAIL source '/home/me/photos/more/in: Permission denied' "setfacl -m u:parfocal:x '/home/me/photos/more'$"
+    finds FAIL outbox '/home/me/parfocal/outbox: cannot write' "setfacl -m u:parfocal:x '/home/me/parfocal'$"
+    finds FAIL state '/srv/seen/deep/state: cannot write' "setfacl -m u:parfocal:x '/home/me/kept/deep'$"
+    grep -q '^ok    on_burst .*/home/me/photos/hook can be run' out || fail "$(cat out)"
+    for check in source outbox state; do
+        mend=$check staged "$house"
+        ! grep -E "^(FAIL|warn)  *$check " out || fail "$(cat before out)"
+    done
+    # A link there is its maker's, and leads to what is not to be opened.
+    staged "$house; rm -r /home/me/kept/deep; mkdir -m 700 /home/me/secret; ln -s /home/me/secret /home/me/kept/deep"
+    ! grep -E -- "-> .*'/home/me(/secret)?'" out || fail 'the home is opened'
+}
+
+# The unit does not start without it.
+test_what_is_bound_and_is_not_there_is_made()
+{
+    local house check
+    installed 'source = folder:/home/me/photos' 'source = camera' 'outbox = /home/me/stacks' 'state = /srv/seen/state' 'spool = /home/me/new/spool' \
+        'scratch = /home/me/scratch'
+    sed -i 's/^ProtectHome=.*/ProtectHome=tmpfs/' bin/unit
+    printf '%s\n' 'BindReadOnlyPaths=/home/me/photos' \
+        'BindPaths=/home/me/stacks /home/me/kept:/srv/seen:rbind /home/me/new -/home/me/scratch' >>bin/unit
+    house="$service; mkdir -m 700 /home/me"
+    staged "$house"
+    finds FAIL source '/home/me/photos: No such' "mkdir -p '/home/me/photos'$"
+    finds FAIL outbox '/home/me/stacks: the service.s unit binds /home/me/stacks, which is not there' \
+        "install -d -o parfocal -g 990 '/home/me/stacks' && systemctl restart parfocal$"
+    finds FAIL state '/srv/seen/state: the service.s unit binds /home/me/kept, ' "install -d -o parfocal -g 990 '/home/me/kept' && "
+    finds FAIL spool '/home/me/new/spool: the service.s unit binds /home/me/new, ' "install -d -o parfocal -g 990 '/home/me/new' && "
+    finds warn scratch '/home/me/scratch: the service.s unit binds /home/me/scratch, ' "install -d -o parfocal -g 990 '/home/me/scratch' && "
+    for check in outbox state spool scratch; do
+        mend=$check staged "$house"
+        ! grep -E "^(FAIL|warn)  *$check .* is not there" out || fail "$(cat before out)"
+    done
+}
+
 # The service would refuse it. What lies below the mount point is neither looked at nor opened.
 test_an_outbox_whose_share_is_not_mounted()
 {
