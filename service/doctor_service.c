@@ -363,21 +363,23 @@ static char *unit_word(const char *path, bool bind)
     return word;
 }
 
-static char *drop_in(const struct pf_doctor_service *service, const char *path,
+/* What opens it. at: where it lies in the machine; missing: it is to be made there. */
+static char *drop_in(const struct pf_doctor_service *service, const char *path, const char *at,
                      const struct rule *rule, bool write, bool missing)
 {
-    bool bind = rule->kind != READ_ONLY;
-    char *word = unit_word(path, bind), *line = NULL, *quoted = NULL, *make = NULL, *text = NULL;
-    if (word)
-        line = pf_text("%s=%s",
+    bool bind = rule->kind != READ_ONLY, moved = bind && strcmp(at, path) != 0;
+    char *word = unit_word(path, bind), *from = unit_word(moved ? at : "", bind), *line = NULL,
+         *quoted = NULL, *make = NULL, *text = NULL;
+    if (word && from)
+        line = pf_text("%s=%s%s%s",
                        !bind   ? "ReadWritePaths"
                        : write ? "BindPaths"
                                : "BindReadOnlyPaths",
-                       word);
+                       from, moved ? ":" : "", word);
     if (line)
         quoted = pf_doctor_quoted(line);
     if (missing)
-        make = pf_doctor_service_make(service, path, " && ");
+        make = pf_doctor_service_make(service, at, " && ");
     if (quoted)
         text = pf_text("%smkdir -p " DROP_IN " && printf '%%s\\n' '[Service]' %s%s >>" DROP_IN
                        "/paths.conf && systemctl daemon-reload && systemctl restart parfocal",
@@ -386,6 +388,7 @@ static char *drop_in(const struct pf_doctor_service *service, const char *path,
     free(make);
     free(quoted);
     free(line);
+    free(from);
     free(word);
     return text;
 }
@@ -402,23 +405,26 @@ bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_pl
         [CLOSED_HOME] = "may not look there (ProtectHome)",
     };
     bool write = place->needs == PF_NEEDS_WRITE, own = !strcmp(place->check, "scratch");
-    char *real = resolved(path);
+    char *real = resolved(path),
+         *bound = real ? pf_doctor_service_bound(report->service, real, NULL) : NULL;
+    const char *at = bound ? bound : real;
     const struct rule *rule = real ? rule_of(report->service, real) : NULL;
     struct stat st;
-    bool missing = real && lstat(real, &st) < 0 && errno == ENOENT;
+    bool missing = at && lstat(at, &st) < 0 && errno == ENOENT;
     bool closed =
         rule && (rule->kind == PRIVATE                                      ? !own
                  : rule->kind == READ_ONLY || rule->kind == BOUND_READ_ONLY ? write
                                                                             : rule->kind >= EMPTY);
     /* What is not there is to be made first, and looked for by who sees that: the unit would not start with it. */
     if (closed && !(missing && !write)) {
-        char *remedy = drop_in(report->service, real, rule, write, missing && write);
+        char *remedy = drop_in(report->service, real, at, rule, write, missing && write);
         pf_report_add(report, own ? PF_FINDING_WARN : PF_FINDING_FAIL, place->check, remedy,
                       "%s: the service's unit %s", path, words[rule->kind]);
         free(remedy);
     } else {
         closed = false;
     }
+    free(bound);
     free(real);
     return closed;
 }

@@ -16,7 +16,7 @@ installed()
 more=/etc/systemd/system/parfocal.service.d/paths.conf
 if grep -qs ^ProtectHome= \$more; then grep -v ^ProtectHome= "\${0%/*}/unit"; else cat "\${0%/*}/unit"; fi
 # As it says them: what is bound to itself, and without quotes; what stands for something in units.
-[ ! -e \$more ] || sed -E 's/%%/%/g; s/"//g; s/^(Bind.*)=(.*)/\1=\2:\2:rbind/; s/^ReadWritePaths=(.*)/ReadWritePaths="\1"/' \$more
+[ ! -e \$more ] || sed -E 's/%%/%/g; s/"//g; s/^(Bind[^=]*)=([^:]*)$/\1=\2:\2/; s/^Bind.*/&:rbind/; s/^ReadWritePaths=(.*)/ReadWritePaths="\1"/' \$more
 S
     chmod +x bin/systemctl
     cat >bin/unit <<S
@@ -251,6 +251,28 @@ test_a_directory_beneath_what_is_bound_that_is_closed()
     # A link there is its maker's, and leads to what is not to be opened.
     staged "$house; rm -r /home/me/kept/deep; mkdir -m 700 /home/me/secret; ln -s /home/me/secret /home/me/kept/deep"
     ! grep -E -- "-> .*'/home/me(/secret)?'" out || fail 'the home is opened'
+}
+
+# It is another place of the machine that is to be written: nothing is made at the name that the service has for it.
+test_what_is_bound_from_elsewhere_is_bound_from_there_again()
+{
+    local house check
+    installed 'source = folder:/srv/in' 'outbox = /srv/seen/out' 'state = /srv/seen/own/my state' 'scratch = /srv/seen/fixed/tmp'
+    printf '%s\n' 'BindReadOnlyPaths=/srv/data:/srv/seen:rbind' 'TemporaryFileSystem=/srv/seen/own' 'BindPaths=/srv/wide:/srv/seen/fixed:rbind' \
+        'ReadOnlyPaths=/srv/seen/fixed/tmp' >>bin/unit
+    mkdir -p etc/systemd/system
+    house="$service; mkdir -m 755 /srv/in /srv/data /srv/seen /srv/wide /srv/seen/out"
+    staged "$house"
+    finds FAIL outbox '/srv/seen/out: the service.s unit may read it and not write' \
+        "install -d -o parfocal -g 990 '/srv/data/out' && .* 'BindPaths=/srv/data/out:/srv/seen/out' "
+    finds FAIL state '/srv/seen/own/my state: the service.s unit has an empty directory there' \
+        "install -d -o parfocal -g 990 '/srv/data/own/my state' && .* 'BindPaths=\"/srv/data/own/my state\":\"/srv/seen/own/my state\"' "
+    finds warn scratch '/srv/seen/fixed/tmp: the service.s unit may read it' \
+        "install -d -o parfocal -g 990 '/srv/wide/tmp' && .* 'ReadWritePaths=/srv/seen/fixed/tmp' "
+    for check in outbox state; do
+        mend=$check staged "$house"
+        grep -q "^ok    $check " out || fail "$(cat before out)"
+    done
 }
 
 # The unit does not start without it.
