@@ -1,5 +1,6 @@
 #include "service/doctor.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,9 +109,23 @@ struct subject {
     const char *closed; /* the installed one, which this user may not read; NULL: it may */
 };
 
+/* The unit does not start with it. */
+static void add_absent_group(struct pf_report *report, const char *file, const char *group)
+{
+    char *remedy =
+        isdigit((unsigned char)*group)
+            ? strdup("systemctl edit parfocal # give it a group that is there")
+            : pf_doctor_command("groupadd --system", group, " && systemctl restart parfocal");
+    pf_report_add(report, PF_FINDING_FAIL, "parfocal", remedy,
+                  "version %s, the service of %s: its group %s is not there", pf_version(), file,
+                  group);
+    free(remedy);
+}
+
 static void introduce(struct pf_report *report, const struct subject *subject)
 {
-    const char *user = subject->service ? pf_doctor_service_user(subject->service) : NULL;
+    const char *user = subject->service ? pf_doctor_service_user(subject->service) : NULL,
+               *absent = subject->service ? pf_doctor_service_absent_group(subject->service) : NULL;
     if (subject->closed)
         pf_report_add(report, PF_FINDING_WARN, "parfocal", "sudo parfocal doctor",
                       "version %s, as this user and with the defaults, not as %s has it: %s",
@@ -119,6 +134,8 @@ static void introduce(struct pf_report *report, const struct subject *subject)
         pf_report_add(report, PF_FINDING_FAIL, "parfocal", "systemd-sysusers",
                       "version %s, the service of %s: its user is not there", pf_version(),
                       subject->file);
+    else if (absent)
+        add_absent_group(report, subject->file, absent);
     else if (subject->service && geteuid() != 0)
         pf_report_add(report, PF_FINDING_WARN, "parfocal", "sudo parfocal doctor",
                       "version %s, %s: as this user, and not as the service's, %s", pf_version(),
@@ -177,7 +194,8 @@ static int examine(struct pf_settings *settings, const struct subject *subject, 
         return -ENOMEM;
     const char *directory = service ? pf_doctor_service_directory(service) : NULL;
     introduce(&report, subject);
-    if (service && geteuid() == 0 && pf_doctor_service_user(service))
+    if (service && geteuid() == 0 && pf_doctor_service_user(service) &&
+        !pf_doctor_service_absent_group(service))
         report.service = service;
     if (directory && chdir(directory) == 0)
         directory = NULL;

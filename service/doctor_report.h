@@ -100,10 +100,12 @@ struct pf_doctor_service;
 struct pf_doctor_service *pf_doctor_service_find(void);
 struct pf_doctor_service *pf_doctor_service_free(struct pf_doctor_service *service);
 
-/* Borrowed: its configuration; its working directory; its user's name, NULL where there is no such user. */
+/* Borrowed: its configuration; its working directory; its user's name, NULL where there is no such user; a group of its
+ * unit that there is not, NULL where all are there. */
 const char *pf_doctor_service_file(const struct pf_doctor_service *service);
 const char *pf_doctor_service_directory(const struct pf_doctor_service *service);
 const char *pf_doctor_service_user(const struct pf_doctor_service *service);
+const char *pf_doctor_service_absent_group(const struct pf_doctor_service *service);
 
 /* This process is its user from now on. False: it cannot be. */
 bool pf_doctor_service_become(const struct pf_doctor_service *service);

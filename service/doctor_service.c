@@ -1,8 +1,10 @@
 /* The installed service as the doctor sees it: as whom it runs, and which paths its unit shows it. systemd is
  * asked, which knows the drop-ins; where it does not answer, there is no service. */
+#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,7 @@ struct rule {
 
 struct pf_doctor_service {
     char user[128], group[128], directory[4096], file[4096]; /* group "": the user's own */
+    char absent[128]; /* the first of its groups that nothing knows */
     uid_t uid;
     gid_t gid;
     bool is_there, has_user;
@@ -103,13 +106,32 @@ static void take_each(struct pf_doctor_service *service, enum kind kind, const c
         add_rule(service, kind, "", *paths);
 }
 
+/* A user or a group is named by its number as well; source: systemd.exec(5). */
+static bool is_number(const char *name, unsigned *ret)
+{
+    char *end;
+    unsigned long number = strtoul(name, &end, 10);
+    *ret = (unsigned)number;
+    return isdigit((unsigned char)*name) && !*end && number < UINT32_MAX;
+}
+
+/* NULL: there is none, and the unit does not start. */
+static const struct group *group_of(struct pf_doctor_service *service, const char *name)
+{
+    unsigned number;
+    const struct group *group = is_number(name, &number) ? getgrgid(number) : getgrnam(name);
+    if (!group && !*service->absent)
+        snprintf(service->absent, sizeof(service->absent), "%s", name);
+    return group;
+}
+
 static void take_groups(struct pf_doctor_service *service, const char *list)
 {
     char **words = NULL;
     if (pf_words(list, &words, NULL) < 0)
         return;
     for (char **word = words; *word && service->group_count < 16; word++) {
-        const struct group *group = getgrnam(*word);
+        const struct group *group = group_of(service, *word);
         if (group)
             service->groups[service->group_count++] = group->gr_gid;
     }
@@ -173,11 +195,15 @@ static void take_property(struct pf_doctor_service *service, const char *key, co
 /* Whose groups it has, those of the unit before those of the user. The unit's group is in place of the user's own. */
 static void find_user(struct pf_doctor_service *service)
 {
-    const struct passwd *is = *service->user ? getpwnam(service->user) : NULL;
-    const struct group *in = *service->group ? getgrnam(service->group) : NULL;
+    unsigned number;
+    const struct passwd *is = !*service->user                     ? NULL
+                              : is_number(service->user, &number) ? getpwuid(number)
+                                                                  : getpwnam(service->user);
+    const struct group *in = *service->group ? group_of(service, service->group) : NULL;
     int room = (int)(sizeof(service->groups) / sizeof(*service->groups)) - service->group_count;
     if (!is)
         return;
+    snprintf(service->user, sizeof(service->user), "%s", is->pw_name);
     service->uid = is->pw_uid;
     service->gid = in ? in->gr_gid : is->pw_gid;
     service->has_user = true;
@@ -234,6 +260,11 @@ const char *pf_doctor_service_file(const struct pf_doctor_service *service)
 const char *pf_doctor_service_user(const struct pf_doctor_service *service)
 {
     return service->has_user ? service->user : NULL;
+}
+
+const char *pf_doctor_service_absent_group(const struct pf_doctor_service *service)
+{
+    return *service->absent ? service->absent : NULL;
 }
 
 const char *pf_doctor_service_directory(const struct pf_doctor_service *service)

@@ -36,6 +36,7 @@ S
     printf '%s\n' "$@" >parfocal.conf
     cp -a /etc etc
     rm -rf etc/systemd/system/parfocal.service.d
+    sed -i '/^[^:]*:[^:]*:99[01]:/d' etc/passwd etc/group # its own numbers here
     printf 'parfocal:x:990:990::/srv/parfocal:/usr/sbin/nologin\n' >>etc/passwd
     printf 'parfocal:x:990:\n' >>etc/group
     cp parfocal.conf etc/parfocal.conf
@@ -131,6 +132,25 @@ test_the_group_of_the_unit()
     grep -q '^ok    source .*/srv/photos: readable' out || fail "$(cat out)"
     finds FAIL source '/srv/own: Permission denied' 'setfacl -R -m u:parfocal:rX'
     finds FAIL outbox 'Permission denied' "install -d -o parfocal -g photos '/srv/stacks/out'"
+    # All of that may be given by number, and another group beside the user's own.
+    sed -i 's/^Group=.*/Group=991/; s/^User=.*/User=990/' bin/unit
+    staged "$house"
+    grep -q '^ok    parfocal .* as the service.s user parfocal$' out || fail "$(cat out)"
+    grep -q '^ok    source .*/srv/photos: readable' out || fail "$(cat out)"
+    finds FAIL outbox 'Permission denied' "install -d -o parfocal -g photos '/srv/stacks/out'"
+    sed -i 's/^Group=.*/Group=/; s/^SupplementaryGroups=.*/SupplementaryGroups=991/' bin/unit
+    staged "$house"
+    grep -q '^ok    source .*/srv/photos: readable' out || fail "$(cat out)"
+    grep -q '^ok    source .*/srv/own: readable' out || fail "$(cat out)"
+    # Without one of them it does not start.
+    sed -i 's/^SupplementaryGroups=.*/SupplementaryGroups=photos 3999999991/' bin/unit
+    staged "$house"
+    finds FAIL parfocal 'the service of /etc/parfocal.conf: its group 3999999991 is not there' 'systemctl edit parfocal '
+    sed -i 's/^Group=.*/Group=pictures/; s/^SupplementaryGroups=.*/SupplementaryGroups=/' bin/unit
+    staged "$house"
+    finds FAIL parfocal 'the service of /etc/parfocal.conf: its group pictures is not there' \
+        "groupadd --system 'pictures' && systemctl restart parfocal$"
+    sed -i 's/^Group=.*/Group=photos/' bin/unit
     # As what the unit is yet to show.
     sed -i '/^ReadWritePaths=.srv$/d' bin/unit
     staged "$house"
