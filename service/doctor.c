@@ -149,32 +149,42 @@ static void introduce(struct pf_report *report, const struct subject *subject)
                       subject->file ? ", " : "", subject->file ? subject->file : "");
 }
 
-/* Takes the path; what is not had stays as it was. */
-static char *absolute(struct pf_report *report, char *path, const char *directory)
+char *pf_doctor_absolute(const struct pf_report *report, const char *path)
 {
-    char *whole =
-        directory && *path != '/' ? pf_path_join(directory, path) : pf_path_absolute(path);
+    if (!report->directory || *path == '/')
+        return pf_path_absolute(path);
+    while (!strncmp(path, "./", 2))
+        path += 2;
+    char *joined = pf_path_join(report->directory, strcmp(path, ".") ? path : "");
+    char *whole = joined ? pf_path_absolute(joined) : NULL;
+    free(joined);
+    return whole;
+}
+
+/* Takes the path; what is not had stays as it was. */
+static char *absolute(struct pf_report *report, char *path)
+{
+    char *whole = pf_doctor_absolute(report, path);
     report->lost |= !whole && errno == ENOMEM;
     if (whole)
         free(path);
     return whole ? whole : path;
 }
 
-/* As `serve` does it: a remedy is given anywhere. directory: where they begin; NULL: here. */
-static void make_absolute(struct pf_report *report, struct pf_settings *settings,
-                          const char *directory)
+/* As `serve` does it. */
+static void make_absolute(struct pf_report *report, struct pf_settings *settings)
 {
     char **const paths[] = {&settings->outbox, &settings->state, &settings->spool,
                             &settings->scratch, &settings->mqtt_password_file};
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
         if (**paths[i])
-            *paths[i] = absolute(report, *paths[i], directory);
+            *paths[i] = absolute(report, *paths[i]);
     for (size_t i = 0; i < settings->source.count; i++) {
         char **source = &settings->source.items[i];
         const char *folder = pf_settings_folder(*source);
         char *whole = folder ? strdup(folder) : NULL, *named = NULL;
         if (whole)
-            whole = absolute(report, whole, directory);
+            whole = absolute(report, whole);
         if (whole)
             named = pf_text("folder:%s", whole);
         report->lost |= folder && !named;
@@ -197,12 +207,12 @@ static int examine(struct pf_settings *settings, const struct subject *subject, 
     if (service && geteuid() == 0 && pf_doctor_service_user(service) &&
         !pf_doctor_service_absent_group(service))
         report.service = service;
-    if (directory && chdir(directory) == 0)
-        directory = NULL;
-    else if (report.service)
+    if (directory && chdir(directory) < 0)
+        report.directory = directory;
+    if (report.directory && report.service)
         pf_report_add(&report, PF_FINDING_WARN, "parfocal", "systemctl start parfocal", "%s: %s",
                       directory, strerror(errno));
-    make_absolute(&report, settings, directory);
+    make_absolute(&report, settings);
     pf_doctor_machine(&report, settings);
     pf_doctor_paths(&report, settings);
     pf_doctor_reach(&report, settings);

@@ -89,8 +89,10 @@ void pf_doctor_in_child(struct pf_report *report, const struct pf_doctor_place *
         return;
     }
     if (pid == 0) {
-        struct pf_report own = {
-            .findings = json_array(), .file = report->file, .service = report->service};
+        struct pf_report own = {.findings = json_array(),
+                                .file = report->file,
+                                .directory = report->directory,
+                                .service = report->service};
         struct pf_doctor_place own_place = *place;
         json_t *line = json_object();
         if (!own.findings || !line)

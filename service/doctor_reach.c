@@ -95,8 +95,8 @@ static void examine_program(struct pf_report *report, const struct pf_doctor_pla
         return;
     }
     bool is_path = strchr(words[0], '/') != NULL;
-    char *whole = is_path ? pf_path_absolute(words[0]) : NULL;
-    if (whole) { /* a remedy is given anywhere */
+    char *whole = is_path ? pf_doctor_absolute(report, words[0]) : NULL;
+    if (whole) {
         free(words[0]);
         words[0] = whole;
     }
@@ -137,7 +137,7 @@ static void hooks(struct pf_report *report, const struct pf_settings *settings, 
             char **words = NULL, *program = NULL;
             place.far = false;
             if (pf_words(place.path, &words, NULL) == 0 && strchr(words[0], '/'))
-                program = pf_path_absolute(words[0]);
+                program = pf_doctor_absolute(report, words[0]);
             if (program) {
                 place.at = program;
                 place.needs = PF_NEEDS_READ;

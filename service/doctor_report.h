@@ -17,9 +17,10 @@ enum pf_finding {
 };
 
 struct pf_report {
-    json_t *findings; /* array of {check, finding, text, remedy} in the order they were made */
-    bool lost;        /* out of memory: a finding is missing */
-    const char *file; /* the configuration that was read, borrowed; NULL: none */
+    json_t *findings;      /* array of {check, finding, text, remedy} in the order they were made */
+    bool lost;             /* out of memory: a finding is missing */
+    const char *file;      /* the configuration that was read, borrowed; NULL: none */
+    const char *directory; /* where relative paths begin, borrowed; NULL: here */
     /* For whom it is: the installed service, borrowed; NULL: for whoever runs the doctor. */
     const struct pf_doctor_service *service;
 };
@@ -40,6 +41,9 @@ char *pf_doctor_command(const char *before, const char *path, const char *after)
 /* Gives a key another value in the configuration that was read, and has the service read it; where none
  * was, the option. */
 char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value);
+
+/* A path as it is named wherever a remedy is given; the caller's, NULL with errno set. */
+char *pf_doctor_absolute(const struct pf_report *report, const char *path);
 
 /* First line of a file, without its end; false when it cannot be read. */
 bool pf_doctor_first_line(const char *path, char *line, size_t size);

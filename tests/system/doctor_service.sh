@@ -86,6 +86,8 @@ test_what_is_relative_is_named_whole()
     # Where the directory itself is not there either; a unit that names none has the root.
     staged "$house; umount /srv/parfocal/full; rm -r /srv/parfocal"
     finds FAIL source '/srv/parfocal/in: No such' "mkdir -p '/srv/parfocal/in'$"
+    finds FAIL source '/srv/parfocal/more: No such' "mkdir -p '/srv/parfocal/more'$"
+    finds FAIL on_burst '/srv/parfocal/bin/hook is not there' "ls -l '/srv/parfocal/bin/hook'$"
     sed -i 's/^WorkingDirectory=.*/WorkingDirectory=/' bin/unit
     staged "$service"
     finds FAIL source ' /in: No such' "mkdir -p '/in'$"
