@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,9 +55,11 @@ static struct {
     char path[512];
     dev_t dev;
     ino_t ino;
-    bool is_device;
+    int watch; /* of inotify(7), -1 none */
+    bool is_device, is_gone;
 } seen[PLACES_MAX];
 static size_t seen_count;
+static int watches_fd = -1;
 
 static int landlock_version(void)
 {
@@ -152,14 +155,41 @@ static int allow_path(int ruleset, const char *path, uint64_t access)
     return r;
 }
 
-static void note_seen(const char *path, const struct stat *st, bool is_device)
+static void note_seen(const char *path, const struct stat *st, bool is_device, int watch)
 {
     if (seen_count == PLACES_MAX)
         return;
     snprintf(seen[seen_count].path, sizeof(seen[0].path), "%s", path);
     seen[seen_count].is_device = is_device;
+    seen[seen_count].watch = watch;
     seen[seen_count].dev = st->st_dev;
     seen[seen_count++].ino = st->st_ino;
+}
+
+/* A rule ends with the mount of what it is for, and so does a watch, which tells of it: a disk or share that is mounted
+ * again has the same numbers. Neither keeps it from being unmounted. */
+static int watch(int fd)
+{
+    char path[32];
+    if (watches_fd < 0)
+        watches_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return watches_fd < 0 ? -1 : inotify_add_watch(watches_fd, path, IN_DELETE_SELF);
+}
+
+static void take_watches(void)
+{
+    union {
+        struct inotify_event event;
+        char bytes[4096];
+    } got;
+    for (ssize_t size; watches_fd >= 0 && (size = read(watches_fd, &got, sizeof(got))) > 0;)
+        for (ssize_t at = 0; at < size;) {
+            const struct inotify_event *event = (const struct inotify_event *)(got.bytes + at);
+            for (size_t i = 0; i < seen_count; i++)
+                seen[i].is_gone |= seen[i].watch == event->wd;
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
 }
 
 /* By opendir(): what is opened by open() beneath /dev, umockdev takes for a device. */
@@ -167,7 +197,7 @@ static int allow_device(int ruleset, const char *path, uint64_t access)
 {
     struct stat st = {0};
     if (stat(path, &st) == 0)
-        note_seen(path, &st, true);
+        note_seen(path, &st, true, -1);
     DIR *directory = opendir(path);
     if (!directory)
         return allow_path(ruleset, path, access);
@@ -190,7 +220,7 @@ static int allow_writable(int ruleset, const char *path, uint64_t access)
     int fd = open_patiently(path), r = 0;
     if (fd >= 0 && fstat(fd, &st) == 0)
         r = allow(ruleset, fd, access);
-    note_seen(path, &st, false);
+    note_seen(path, &st, false, fd >= 0 ? watch(fd) : -1);
     if (fd >= 0)
         close(fd);
     return r;
@@ -213,26 +243,16 @@ static bool is_removed(const char *path, dev_t dev)
     return false;
 }
 
-/* The same directory of the same disk, which was mounted again: rules end with the mount. All beneath is refused
- * then, whatever the permissions say; seen by who may read by rules alone. */
-static bool is_refused(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 && errno == EACCES && access(path, R_OK) == 0;
-}
-
 bool pf_sandbox_is_stale(const char *path)
 {
+    take_watches();
     for (size_t i = 0; i < seen_count; i++) {
         struct stat st;
         if (!pf_path_beneath(path, seen[i].path))
             continue;
         if (stat(seen[i].path, &st) < 0)
             return errno == ENOENT && !seen[i].is_device && is_removed(seen[i].path, seen[i].dev);
-        return st.st_dev != seen[i].dev || st.st_ino != seen[i].ino ||
-               (!seen[i].is_device && is_refused(seen[i].path));
+        return seen[i].is_gone || st.st_dev != seen[i].dev || st.st_ino != seen[i].ino;
     }
     return false;
 }

@@ -61,10 +61,10 @@ int pf_sandbox_files(const struct pf_sandbox *sandbox, struct pf_error *err);
 /* 0 also where the kernel has no seccomp; -EFAULT and the like from libseccomp otherwise. */
 int pf_sandbox_calls(const struct pf_sandbox *sandbox, struct pf_error *err);
 
-/* Whether a directory of `writable` is another one by now than pf_sandbox_files() has seen (made
- * since, or mounted over), was removed, or lies on a disk that was mounted again (seen only where `readable` is
- * given); or whether one of `devices` is another one (the kernel makes /dev/bus/usb anew when the last USB
- * controller has gone and one comes): the process must be started again to use it. */
+/* Whether a directory of `writable` is another one by now than pf_sandbox_files() has seen (made since, or
+ * mounted over), was removed, or lies on what was unmounted and mounted again; or whether one of `devices` is another
+ * one (the kernel makes /dev/bus/usb anew when the last USB controller has gone and one comes): the process must be
+ * started again to use it. */
 bool pf_sandbox_is_stale(const char *path);
 
 #endif

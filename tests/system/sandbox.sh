@@ -112,7 +112,6 @@ test_a_picture_that_a_stale_spool_did_not_take_is_fetched()
     [ -s spool/*/.before ] || fail 'what was left alone is not noted in the new spool'
 }
 
-# A limit that the worker could raise itself would be none.
 # One that has the camera's folder, from another time: that is found when the card is compared.
 test_a_stale_spool_is_seen_when_the_link_is_opened_again()
 {
@@ -181,6 +180,7 @@ test_a_spool_whose_disk_is_mounted_again()
     stop_service
 }
 
+# A limit that the worker could raise itself would be none.
 test_the_workers_memory_is_limited_for_good()
 {
     [ -z "$SAN" ] || skip 'sanitizers reserve more address space than any limit'
@@ -225,6 +225,34 @@ test_an_outbox_that_is_mounted_over_is_written_to()
     stop_service
     umount outbox
     await_stacks 1
+}
+
+# The same disk, mounted again: it has the same numbers, but the worker's rule for it has gone.
+test_an_outbox_whose_disk_is_mounted_again()
+{
+    need mkfs.ext4
+    need_landlock
+    [ "$(id -u)" -eq 0 ] || skip 'needs root to mount'
+    make_burst first
+    make_burst second --seed 5 --start 2026-01-02T04:00:00 --name second-%02d
+    mkdir_inbox
+    mkdir outbox
+    truncate -s 32M disk
+    mkfs.ext4 -q disk
+    mount -o loop disk outbox 2>/dev/null || skip 'no disk can be mounted here'
+    at_end umount -l "$T/outbox"
+    local numbers
+    numbers=$(stat -c '%d %i' outbox)
+    serve --expected-frames 5
+    drop first/*.jpg
+    await_stacks 1
+    wait_for 20 umount outbox
+    mount -o loop disk outbox
+    [ "$(stat -c '%d %i' outbox)" = "$numbers" ] || echo 'it has other numbers this time'
+    drop second/*.jpg
+    await_stacks 2 60
+    stop_service
+    log_lacks 'Permission denied|the worker has ended'
 }
 
 test_the_outbox_is_made_before_the_worker()
