@@ -1,5 +1,3 @@
-#include "service/source.h"
-
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,15 +9,12 @@
 #include "config/base/log.h"
 #include "config/base/time.h"
 #include "config/options.h"
-#include "service/blame.h"
-#include "service/child.h"
 #include "service/disks.h"
+#include "service/source_internal.h"
 #include "service/timer.h"
 
 #define PF_ABOUT_SOURCE(source) (&(struct pf_log_about){.source = (source)->name})
 #define FEED_BYTES              (1u << 20) /* known files queued at a time */
-#define SCAN_DELAY_MS           5000 /* to the next frame of a first scan, a camera, or a file at hand */
-#define GROWING_DELAY_MS        600000 /* that a file of a folder may take which is on its way */
 #define RESTART_DELAY_MS        120000 /* that its process may be silent before it says again what grows */
 
 #define CAMERA_GRACE_MS 10000 /* to end a bracket; pf_camera_run() takes 8 s for it */
@@ -28,35 +23,6 @@ struct known {
     char *path;
     int64_t size_bytes, mtime_ns, ctime_ns;
     uint64_t inode;
-};
-
-struct pf_source {
-    char *name;
-    struct pf_journal *journal;
-    struct pf_disks *disks;
-    struct pf_source_handlers handlers;
-    void *context;
-    struct pf_child *child;
-    struct pf_blame blame; /* for the ends of its process */
-    struct known *known;
-    size_t known_count, known_capacity, known_told;
-    bool started; /* it has been told everything, and "start" */
-    bool present;
-    int64_t scanned_ms, scanned_files; /* the last scan: when it ended, what it saw */
-    bool scanned, polling;             /* since the child began */
-    int64_t look_ms; /* between two looks when polling, and until a file has settled */
-
-    json_t *status;          /* what it said last of itself; NULL: nothing yet */
-    char *ended;             /* why its process has ended; NULL: it runs */
-    json_t *doing;           /* what it was asked, with how far it is; NULL nothing */
-    bool is_camera, pending; /* frames are on their way */
-    int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */
-    struct event *growing;   /* set while files of a folder are on their way */
-    struct event *silence;   /* fires when it has said nothing for too long */
-    int64_t silence_ms, patience_ms; /* as configured; as it has asked for last */
-    bool syncs;                      /* a folder's: makes all of a disk durable, which takes long */
-    bool paused;                     /* it is not heard, and may wait in a write */
-    char silent[96];                 /* a folder's: that it is so; "": it is not */
 };
 
 static void forget_known(struct pf_source *source)
@@ -424,21 +390,11 @@ struct pf_source *pf_source_free(struct pf_source *source)
     return NULL;
 }
 
-const char *pf_source_name(const struct pf_source *source)
-{
-    return source->name;
-}
-
 void pf_source_recorded(struct pf_source *source, const char *path)
 {
     if (source->is_camera && source->started)
         pf_child_send(source->child,
                       json_pack("{s:s, s:o}", "cmd", "recorded", "path", pf_json_bytes(path)));
-}
-
-bool pf_source_is_camera(const struct pf_source *source)
-{
-    return source->is_camera;
 }
 
 int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask)
@@ -461,57 +417,6 @@ int pf_source_ask(struct pf_source *source, int64_t id, json_t *ask)
     return 0;
 }
 
-int64_t pf_source_asked(const struct pf_source *source)
-{
-    return source->asked;
-}
-
-const char *pf_source_trouble(const struct pf_source *source)
-{
-    const char *state = json_string_value(json_object_get(source->status, "state"));
-    const char *reason = json_string_value(json_object_get(source->status, "reason"));
-    if (source->ended)
-        return source->ended;
-    if (source->silent[0])
-        return source->silent;
-    if (!state || !strcmp(state, "ok"))
-        return NULL;
-    return reason && *reason ? reason : state;
-}
-
-json_t *pf_source_json(const struct pf_source *source)
-{
-    static const char *const keys[] = {"mode",  "reason", "watches", "pending",
-                                       "model", "serial", "port"};
-    const json_t *state = json_object_get(source->status, "state");
-    json_t *object = json_object();
-    json_object_set_new(object, "name", pf_json_bytes(source->name));
-    json_object_set_new(object, "kind", json_string(source->is_camera ? "camera" : "folder"));
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        json_t *value = json_object_get(source->status, keys[i]);
-        const char *text = json_string_value(value);
-        json_object_set(object, keys[i], value && !(text && !*text) ? value : json_null());
-    }
-    if (source->ended) {
-        json_object_set_new(object, "state", json_string("ended"));
-        json_object_set_new(object, "reason", pf_json_bytes(source->ended));
-    } else if (source->silent[0]) {
-        json_object_set_new(object, "state", json_string("degraded"));
-        json_object_set_new(object, "reason", json_string(source->silent));
-    } else {
-        json_object_set_new(object, "state",
-                            state ? json_deep_copy(state) : json_string("starting"));
-    }
-    json_object_set_new(object, "scanned_ms",
-                        source->scanned_ms
-                            ? json_integer(source->scanned_ms + pf_wall_ms() - pf_monotonic_ms())
-                            : json_null());
-    json_object_set_new(object, "files",
-                        source->scanned ? json_integer(source->scanned_files) : json_null());
-    json_object_set_new(object, "ask", source->doing ? json_deep_copy(source->doing) : json_null());
-    return object;
-}
-
 void pf_source_cancel(struct pf_source *source, int64_t id)
 {
     if (source->asked == id)
@@ -527,83 +432,10 @@ void pf_source_say(struct pf_source *source, json_t *command)
         json_decref(command);
 }
 
-static const char *of_status(const struct pf_source *source, const char *key)
-{
-    const char *text = json_string_value(json_object_get(source->status, key));
-    return text && *text ? text : NULL;
-}
-
-bool pf_source_is(const struct pf_source *source, const char *called)
-{
-    const char *serial = of_status(source, "serial"), *port = of_status(source, "port");
-    const char *which = pf_settings_camera(called);
-    if (!strcmp(called, source->name))
-        return true;
-    which = which ? which : called;
-    return source->is_camera && *which &&
-           ((serial && !strcmp(which, serial)) || (port && !strcmp(which, port)));
-}
-
-bool pf_source_has_camera(const struct pf_source *source)
-{
-    const char *state = of_status(source, "state");
-    return source->is_camera && !source->ended && state && strcmp(state, "missing") != 0 &&
-           of_status(source, "port");
-}
-
-const char *pf_source_called(const struct pf_source *source, char *ret, size_t size)
-{
-    const char *serial = of_status(source, "serial"), *port = of_status(source, "port");
-    const char *which = serial ? serial : port;
-    if (source->is_camera && which && !*pf_settings_camera(source->name))
-        snprintf(ret, size, "camera:%s", which);
-    else
-        snprintf(ret, size, "%s", source->name);
-    return ret;
-}
-
 void pf_source_scan(struct pf_source *source)
 {
     if (source->started)
         pf_child_send(source->child, json_pack("{s:s}", "cmd", "scan"));
-}
-
-bool pf_source_has_files(const struct pf_source *source, int64_t since_ms)
-{
-    return source->present && source->scanned_files > 0 && source->scanned_ms >= since_ms;
-}
-
-static bool is_growing(const struct pf_source *source)
-{
-    return event_pending(source->growing, EV_TIMEOUT, NULL);
-}
-
-bool pf_source_is_pending(const struct pf_source *source)
-{
-    bool fetches = source->is_camera && source->pending;
-    return is_growing(source) || (source->present && (fetches || !source->scanned));
-}
-
-int64_t pf_source_delay_ms(const struct pf_source *source)
-{
-    /* What it is at may be a frame, which it makes durable: on a slow disk that takes its time. */
-    bool is_at_one = !source->is_camera && source->blame.reading && !source->silent[0];
-    int64_t look_ms = pf_source_look_ms(source);
-    if (is_growing(source) || (source->syncs && !source->silent[0]))
-        return GROWING_DELAY_MS;
-    return is_at_one && look_ms < SCAN_DELAY_MS ? SCAN_DELAY_MS : look_ms;
-}
-
-int64_t pf_source_look_ms(const struct pf_source *source)
-{
-    if (pf_source_is_pending(source))
-        return SCAN_DELAY_MS;
-    return source->present && source->polling ? source->look_ms : 0;
-}
-
-bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms)
-{
-    return source->scanned_ms >= since_ms && pf_disks_lack(source->disks, source->name, path);
 }
 
 void pf_source_pause(struct pf_source *source, bool paused)
@@ -626,11 +458,6 @@ void pf_source_stop(struct pf_source *source)
     if (source->silence)
         event_del(source->silence);
     pf_child_stop(source->child);
-}
-
-bool pf_source_stopped(const struct pf_source *source)
-{
-    return !pf_child_running(source->child);
 }
 
 bool pf_source_leave(struct pf_source *source)
