@@ -407,12 +407,13 @@ static void finish(struct pf_camera *camera)
     int64_t seen_ms = pf_monotonic_ms();
     pf_camera_bracket_cancel(camera, camera->bracket.id);
     while (camera->gp && !camera->failure && pf_monotonic_ms() < until_ms) {
-        int64_t now_ms = pf_monotonic_ms();
+        int64_t begun_ms = pf_monotonic_ms();
         bool is_over = camera->bracket.state == PF_BRACKET_NONE, heard = false;
         if (is_over)
             heard = take_event(camera);
         else
             work(camera);
+        int64_t now_ms = pf_monotonic_ms(); /* a picture that was heard of has taken its time */
         if (!is_over || camera->shots_seen != seen)
             seen_ms = now_ms;
         seen = camera->shots_seen;
@@ -421,7 +422,7 @@ static void finish(struct pf_camera *camera)
             return;
         pf_camera_alive(camera, 0);
         if (!heard) /* what is due is not fetched any more, once the bracket is over */
-            wait_for_input(-1, is_over ? EVENT_MS : rest_ms(camera, now_ms), NULL);
+            wait_for_input(-1, is_over ? EVENT_MS : rest_ms(camera, begun_ms), NULL);
     }
 }
 

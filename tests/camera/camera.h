@@ -61,6 +61,11 @@ struct object {
     bool in_memory, deleted;
 };
 
+enum {
+    EVENT_PROPERTY_CHANGED = 0x4006, /* of PTP */
+    PROPERTY_BATTERY = 0x5001,
+};
+
 struct event {
     unsigned code;
     uint32_t parameter;
@@ -94,6 +99,7 @@ struct camera {
     bool full;
     unsigned battery;
     bool chatters;
+    int64_t expose_ms;  /* from the word to the picture, where a Nikon is told to shoot */
     int focus;          /* position, in driven steps */
     int steps_per_file; /* 0: pictures come in order; else the focus chooses */
     int drives;         /* how often it was driven */
@@ -134,6 +140,7 @@ void die(const char *what) __attribute__((noreturn));
 /* card.c */
 void card_begin(struct camera *camera, const char *directory);
 void card_shoot(struct camera *camera);       /* one shot now */
+void card_expose(struct camera *camera);      /* one after expose_ms */
 void card_tick(struct camera *camera);        /* shots that are due, sizes that settle */
 int64_t card_deadline(struct camera *camera); /* INT64_MAX none */
 struct object *card_object(struct camera *camera, uint32_t handle); /* NULL: not there */

@@ -156,6 +156,8 @@ void card_shoot(struct camera *camera)
     if (card_chance(camera) && !camera->faults.busy)
         camera->faults.busy = 1;
     for (int i = 0; i < (camera->pairs ? 2 : 1); i++) {
+        if (i && camera->chatters)
+            tell(camera, EVENT_PROPERTY_CHANGED, PROPERTY_BATTERY);
         size_t index = camera->steps_per_file ? focused(camera) : camera->next_file++;
         if (index < camera->file_count)
             add_file(camera, camera->files[index], lost);
@@ -164,12 +166,24 @@ void card_shoot(struct camera *camera)
         tell(camera, EVENT_CAPTURE_COMPLETE, 0);
 }
 
+void card_expose(struct camera *camera)
+{
+    if (!camera->expose_ms) {
+        card_shoot(camera);
+        camera->to_memory = false;
+        return;
+    }
+    camera->shots_due++;
+    camera->next_shot_ms = now_ms() + camera->expose_ms;
+}
+
 void card_tick(struct camera *camera)
 {
     while (camera->shots_due > 0 && camera->next_shot_ms <= now_ms()) {
         camera->shots_due--;
         camera->next_shot_ms += camera->shot_every_ms;
         card_shoot(camera);
+        camera->to_memory = false;
     }
     for (size_t i = 0; i < camera->object_count; i++) {
         struct object *object = &camera->objects[i];

@@ -21,8 +21,6 @@
 enum {
     STALE_MS = 300,
     CHATTER_MS = 2,
-    EVENT_PROPERTY_CHANGED = 0x4006,
-    PROPERTY_BATTERY = 0x5001,
 };
 
 void die(const char *what)

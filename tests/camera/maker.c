@@ -130,8 +130,7 @@ static bool nikon_answer(struct camera *camera, unsigned code, uint32_t tid,
         camera->to_memory = parameters[1];
         answer = camera->full && !camera->to_memory ? STORE_FULL : OK;
         if (answer == OK)
-            card_shoot(camera);
-        camera->to_memory = false;
+            card_expose(camera);
         break;
     case NIKON_CHANGE_MODE:
         break;

@@ -551,6 +551,31 @@ test_a_camera_that_never_is_silent()
     [ $ms -lt 6000 ] || fail "it took $ms ms" # eight seconds are what there is
 }
 
+# RAW and JPEG that are in the camera's memory alone; it says something else between them, and the first takes a while.
+test_the_second_file_of_the_last_shot()
+{
+    make_burst files --frames 1
+    make_burst files --frames 1 --format dng
+    camera body files --profile nikon
+    tell pairs 1
+    tell chatter 1
+    tell expose 1500
+    tell stall 1 1000 1500
+    heard_by_capture
+    echo '{"cmd":"start"}' >&8
+    PARFOCAL=$T/listening capture --capture-target memory
+    echo '{"cmd":"ask","id":1,"do":"bracket","frames":2,"step":10,"settle_ms":0}' >&8
+    is_exposing()
+    {
+        [ "$(tell count 9207)" = 1 ]
+    }
+    wait_for 10 is_exposing
+    stop capture
+    exec 8>&-
+    [ "$stopped" = 0 ] || fail "it ended with status $stopped"
+    [ "$(find spool -name '*capt*' | wc -l)" = 2 ] || fail "$(find spool)"
+}
+
 # Nobody else ends it: the first word may not be heard, the second is.
 test_by_hand_what_hangs_is_ended()
 {
