@@ -240,9 +240,18 @@ struct listing {
     FILE *before; /* names of what is there the first time; NULL: it is not the first time */
     char *text;
     size_t size;
+    bool journal;     /* nothing is noted of it, but something was fetched from it: */
+    int64_t newest_s; /* when the newest of that was shot, 0 unknown; what is newer is taken */
     bool has_kin,
         met; /* bodies like it are known; something that came from this camera before, at another place */
 };
+
+/* Than all that was fetched: so it was shot since. */
+static bool is_newer(const struct listing *listing, const struct pf_camera_file *file)
+{
+    return listing->newest_s && file->time_s &&
+           file->time_s + PF_CARD_TIME_SLACK_S >= listing->newest_s;
+}
 
 static int take_listed(struct listing *listing, const char *folder, const char *name)
 {
@@ -263,7 +272,7 @@ static int take_listed(struct listing *listing, const char *folder, const char *
         return r;
     struct pf_card_file of = pf_camera_card_file(camera, file);
     enum pf_card_answer answer = pf_card_knows(camera->card, &of);
-    file->first = listing->before && answer == PF_CARD_NEW && is_new;
+    file->first = listing->before && answer == PF_CARD_NEW && is_new && !is_newer(listing, file);
     listing->met |= listing->has_kin && answer == PF_CARD_BEFORE;
     if (file->first)
         fprintf(listing->before, "%s\n", file->path);
@@ -322,6 +331,11 @@ static int write_before(struct pf_camera *camera, struct listing *listing, const
     }
     if (listing->met)
         pf_log_info("this camera was here before, at another place: its card tells");
+    else if (count && listing->journal)
+        pf_log_warning("nobody has noted what was on the card when it was first seen: %zu pictures "
+                       "that are not newer than what came from it are left alone (card = all takes "
+                       "them)",
+                       count);
     else if (count)
         pf_log_info("%zu pictures were on the card when it was first seen; they are left alone "
                     "(card = all takes them)",
@@ -369,14 +383,10 @@ static void forget_unlisted(struct pf_camera *camera)
     }
 }
 
-/* Whether the camera was seen before this, or it is all one. One of which the journal has pictures was, though
- * nobody has noted what its card had then: all of it was taken. -errno. */
+/* Whether what its card had before is noted, or it is all one. -errno. */
 static int is_seen(struct pf_camera *camera)
 {
-    if (camera->settings->card != PF_CARD_SETTING_NEW)
-        return 1;
-    int r = pf_camera_read_before(camera);
-    return r ? r : pf_card_has_camera(camera->card, camera->id);
+    return camera->settings->card == PF_CARD_SETTING_NEW ? pf_camera_read_before(camera) : 1;
 }
 
 int pf_camera_compare(struct pf_camera *camera)
@@ -389,7 +399,11 @@ int pf_camera_compare(struct pf_camera *camera)
     if (seen < 0)
         return GP_ERROR_IO_READ;
     if (!seen) {
-        kin = pf_camera_note_kin(camera, &kin_size);
+        /* Of one that something came from, old pictures may have been left alone, all may have been taken, and it may be
+         * another body at the same socket. What is left alone is not lost. */
+        listing.journal = pf_card_has_camera(camera->card, camera->id);
+        listing.newest_s = pf_card_newest(camera->card, camera->id);
+        kin = listing.journal ? NULL : pf_camera_note_kin(camera, &kin_size);
         listing.has_kin = kin_size > 0;
         listing.before = open_memstream(&listing.text, &listing.size);
     }

@@ -25,7 +25,7 @@ struct entry {
     uint64_t key; /* camera, folder and stem */
     uint64_t camera;
     int64_t time_s, size_bytes;
-    bool recorded;
+    bool recorded, in_memory;
     char name[]; /* in the spool */
 };
 
@@ -78,6 +78,11 @@ static char *tame(const char *name)
     return tamed;
 }
 
+static uint32_t folder_hash(const char *folder)
+{
+    return XXH32(folder, strlen(folder), 0);
+}
+
 static bool parse(const char *path, struct entry *entry)
 {
     const char *name = pf_base_name(path), *end = name - 1, *camera = end;
@@ -93,6 +98,7 @@ static bool parse(const char *path, struct entry *entry)
         rest + used != name + NAME_AT)
         return false;
     entry->time_s = timegm(&tm);
+    entry->in_memory = folder == folder_hash("/");
     entry->camera = XXH3_64bits(camera, (size_t)(end - camera));
     entry->key =
         key_of(camera, (size_t)(end - camera), folder, name + NAME_AT, stem_length(name + NAME_AT));
@@ -121,7 +127,8 @@ int pf_card_note(struct pf_card *card, const char *path, int64_t size_bytes, boo
                             .camera = probe.camera,
                             .time_s = probe.time_s,
                             .size_bytes = size_bytes,
-                            .recorded = recorded};
+                            .recorded = recorded,
+                            .in_memory = probe.in_memory};
     strcpy(entry->name, name);
     card->buckets[probe.key % BUCKETS] = entry;
     return 0;
@@ -158,9 +165,16 @@ bool pf_card_has_camera(const struct pf_card *card, const char *camera)
     return false;
 }
 
-static uint32_t folder_hash(const char *folder)
+int64_t pf_card_newest(const struct pf_card *card, const char *camera)
 {
-    return XXH32(folder, strlen(folder), 0);
+    uint64_t hash = XXH3_64bits(camera, strlen(camera));
+    int64_t newest_s = 0;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct entry *entry = card->buckets[i]; entry; entry = entry->next)
+            if (entry->camera == hash && entry->size_bytes >= 0 && !entry->in_memory &&
+                entry->time_s > newest_s)
+                newest_s = entry->time_s;
+    return newest_s;
 }
 
 /* The entries of the file's shot, one after the other; `name` is the file's, tamed. */

@@ -45,6 +45,10 @@ bool pf_card_has(const struct pf_card *card, const char *path);
 /* Whether anything that was fetched from it is noted; what was there before does not count. */
 bool pf_card_has_camera(const struct pf_card *card, const char *camera);
 
+/* When the newest was shot that was fetched from its card, by the camera's clock; 0 unknown. What was in its memory
+ * alone has the time of this machine, and does not count. */
+int64_t pf_card_newest(const struct pf_card *card, const char *camera);
+
 /* A camera's times may differ by some seconds within a shot, and between its events and its lists. */
 #define PF_CARD_TIME_SLACK_S 10
 enum pf_card_answer pf_card_knows(const struct pf_card *card, const struct pf_card_file *file);

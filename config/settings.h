@@ -85,7 +85,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "directory for what cameras have shot, one folder per camera; nothing is ever removed there") \
     CHOICE(card, "new", 0, 0, "new|all", "capture", \
            "of a camera seen for the first time: take what is shot from now on, or all pictures that are " \
-           "on its card as well") \
+           "on its card as well; what is newer than all that came from it is taken in any case") \
     BOOL(delete_from_card, false, 0, 0, "", "capture", \
          "delete a picture from the camera's card after it is recorded here") \
     CHOICE(capture_target, "card", 0, 0, "card|memory|leave", "capture", \

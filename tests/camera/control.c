@@ -22,6 +22,7 @@ static void answer(struct camera *camera, const char *text)
  *   battery PERCENT
  *   chatter 0|1        says without pause that a property has changed
  *   expose MS          a Nikon that is told to shoot has its picture so much later
+ *   later SECONDS      its clock goes on
  *   unplug | plug      nobody answers any more, until it does
  *   format             the card is emptied
  *   rewind             the counter of names begins again
@@ -72,6 +73,8 @@ static void obey(struct camera *camera, char *line)
         camera->battery = (unsigned)a;
     } else if (!strcmp(word, "chatter")) {
         camera->chatters = a;
+    } else if (!strcmp(word, "later")) {
+        camera->clock_s += a;
     } else if (!strcmp(word, "expose")) {
         camera->expose_ms = a;
     } else if (!strcmp(word, "unplug")) {

@@ -251,15 +251,20 @@ test_a_list_of_what_was_there_that_cannot_be_read()
     [ "$(tell downloads)" = 1 ] || fail "$(tell downloads) were fetched"
 }
 
-# Pictures that were all taken (card = all) are those of a camera that was seen before.
+# Nobody has noted what the card had: what is newer than all that came from it is taken, what is older is left alone.
 test_a_camera_that_the_journal_knows()
 {
-    make_burst files --frames 3
+    make_burst files
     camera body files
-    capture --card all
+    tell shoot 2 20
+    wait_for 5 none_left
+    tell later 60
+    capture
     tell shoot
     await_frames 1
     stop capture
+    rm -r spool/*/.before state/cards
+    tell later 60
     tell shoot 2 20
     heard_by_capture
     frames | jq -c '{cmd: "known", path, size_bytes}' >&8
@@ -267,6 +272,8 @@ test_a_camera_that_the_journal_knows()
     PARFOCAL=$T/listening capture
     await_frames 2
     [ "$(tell downloads)" = 3 ] || fail "$(tell downloads) were fetched"
+    capture_says '2 pictures that are not newer'
+    [ "$(sed 's/.*-//' state/cards/* | sort | tr '\n' ' ')" = 'TEST0001.JPG TEST0002.JPG ' ] || fail "$(cat state/cards/*)"
     exec 8>&-
 }
 

@@ -114,6 +114,23 @@ TEST(a_camera_is_known_by_what_was_fetched_from_it)
     pf_card_free(card);
 }
 
+TEST(the_newest_that_was_fetched_from_a_card)
+{
+    struct pf_card *card = new_card();
+    struct pf_card_file file = shot;
+    CHECK_EQ(pf_card_newest(card, shot.camera), 0);
+    keep(card, &shot, true);
+    file.time_s -= 100;
+    keep(card, &file, false);
+    file.folder = "/"; /* in its memory */
+    file.time_s += 10000;
+    keep(card, &file, false);
+    CHECK_EQ(pf_card_note(card, "/spool/Test-1/20300102-034405-1a2b3c4d-A.JPG", -1, false), 0);
+    CHECK_EQ(pf_card_note(card, "/spool/Test-2/20300102-034405-1a2b3c4d-A.JPG", 10, false), 0);
+    CHECK_EQ(pf_card_newest(card, shot.camera), shot.time_s);
+    pf_card_free(card);
+}
+
 TEST(raw_and_jpeg_of_a_shot_differ_in_their_extension_alone)
 {
     struct pf_card *card = new_card();
