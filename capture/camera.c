@@ -48,6 +48,8 @@ void pf_camera_end_if_confined(struct pf_camera *camera)
     const char *device = pf_confine_stale(camera->source);
     if (pf_sandbox_is_stale(camera->spool))
         pf_camera_fail(camera, ESTALE, camera->spool);
+    else if (pf_sandbox_is_stale(camera->cards))
+        pf_camera_fail(camera, ESTALE, camera->cards);
     else if (device)
         pf_camera_fail(camera, ESTALE, device);
 }
@@ -543,6 +545,8 @@ out:
     pf_jsonl_reader_free(reader);
     free(camera.spool);
     free(camera.cards);
+    free(camera.unwritten.id);
+    free(camera.unwritten.lines);
     free(camera.id);
     free(camera.directory);
     free(camera.memory_path);

@@ -319,16 +319,17 @@ static int write_before(struct pf_camera *camera, struct listing *listing, const
         pf_camera_fail(camera, ENOMEM, camera->directory);
         return GP_ERROR_NO_MEMORY;
     }
-    if (pf_camera_write_before(camera, listing->met ? kin : listing->text,
-                               listing->met ? kin_size : listing->size) < 0)
-        return GP_ERROR_IO_WRITE;
     for (char *line = listing->text, *end; !listing->met && (end = strchr(line, '\n'));
          line = end + 1) {
         *end = '\0';
         count++;
         if (pf_card_note(camera->card, line, -1, false) < 0)
             pf_camera_fail(camera, ENOMEM, line);
+        *end = '\n';
     }
+    if (pf_camera_write_before(camera, listing->met ? kin : listing->text,
+                               listing->met ? kin_size : listing->size) < 0)
+        return GP_ERROR_IO_WRITE;
     if (listing->met)
         pf_log_info("this camera was here before, at another place: its card tells");
     else if (count && listing->journal)

@@ -106,6 +106,13 @@ struct pf_camera_late {
     int64_t try_ms, wait_ms; /* when they are tried again; the last pause */
 };
 
+/* What the first listing of a card has found, for as long as it is written nowhere: what is shot meanwhile is
+ * none of it. */
+struct pf_camera_unwritten {
+    char *id, *lines; /* of which camera; owned */
+    size_t size;
+};
+
 struct pf_camera {
     const struct pf_settings *settings; /* borrowed */
     const char *source, *which;         /* borrowed; "" any, else port or serial number */
@@ -124,6 +131,7 @@ struct pf_camera {
     char last_serial[128]; /* of the camera that was here, to find it again on another port */
 
     struct pf_card *card;
+    struct pf_camera_unwritten unwritten;
     struct pf_camera_file **files;
     size_t file_count, file_capacity;
 
@@ -168,7 +176,7 @@ void pf_camera_alive(struct pf_camera *camera, int64_t patience_ms);
 /* State as the service shows it; logged when it changes. */
 void pf_camera_status(struct pf_camera *camera, const char *state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A spool that was removed, made anew, mounted over or mounted again since this process confined itself is beyond it, and so are
+/* A spool or a directory of lists that was removed, made anew, mounted over or mounted again since this process confined itself is beyond it, and so are
  * USB's devices when they have gone all and come back: another one can use them. */
 void pf_camera_end_if_confined(struct pf_camera *camera);
 /* The link has failed: it is closed, and opened again after a while. */
@@ -229,7 +237,8 @@ int64_t pf_camera_count_all(struct pf_camera *camera);
  * are two, in its folder and in the state directory, which a new spool has not; one that is missing is made
  * anew. */
 int pf_camera_read_before(struct pf_camera *camera);
-int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size); /* -errno */
+/* One that is written will do. -errno: neither is, and pf_camera_read_before() tries again. */
+int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size);
 /* A body without a serial number goes by where it is plugged in. When it is seen at another place, its
  * card tells that it is the same: what came from one like it, or was there before, is noted as there
  * before. Lines of such a list, heap; NULL: there is none like it, or no memory. */

@@ -9,6 +9,7 @@
 #include "capture/names.h"
 #include "config/base/file.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 
 #define PART_LENGTH strlen(PF_CAMERA_PART)
 
@@ -100,6 +101,33 @@ static bool list_paths(struct pf_camera *camera, char *ret[2])
     return ret[0] && ret[1];
 }
 
+/* How many of the two were written, or -errno when none was. */
+static int write_lists(struct pf_camera *camera, const char *lines, size_t size)
+{
+    char *paths[2];
+    int written = 0, r = list_paths(camera, paths) ? 0 : -ENOMEM;
+    for (int i = 2; r != -ENOMEM && i-- > 0;) {
+        struct pf_error err = {0};
+        r = pf_write_file_durable(paths[i], lines, size, &err);
+        if (r < 0)
+            pf_log_error("%s", err.text);
+        else
+            written++;
+    }
+    free(paths[0]);
+    free(paths[1]);
+    if (written < 2)
+        pf_camera_end_if_confined(camera);
+    return written ? written : r;
+}
+
+static void forget_unwritten(struct pf_camera_unwritten *unwritten)
+{
+    free(unwritten->id);
+    free(unwritten->lines);
+    *unwritten = (struct pf_camera_unwritten){0};
+}
+
 int pf_camera_read_before(struct pf_camera *camera)
 {
     struct pf_error err = {0};
@@ -125,21 +153,28 @@ int pf_camera_read_before(struct pf_camera *camera)
     free(text);
     free(paths[0]);
     free(paths[1]);
+    struct pf_camera_unwritten *unwritten = &camera->unwritten;
+    if (r >= 0 && !there[0] && !there[1] && unwritten->id && !strcmp(unwritten->id, camera->id)) {
+        r = write_lists(camera, unwritten->lines, unwritten->size);
+        there[0] = r > 0;
+    }
+    if (r >= 0 && (there[0] || there[1]))
+        forget_unwritten(unwritten);
     return r < 0 ? r : there[0] || there[1];
 }
 
 int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size)
 {
-    struct pf_error err = {0};
-    char *paths[2];
-    int r = list_paths(camera, paths) ? 0 : -ENOMEM;
-    for (int i = 2; !r && i-- > 0;) {
-        r = pf_write_file_durable(paths[i], lines, size, &err);
-        if (r < 0)
-            pf_log_error("%s", err.text);
-    }
-    free(paths[0]);
-    free(paths[1]);
+    struct pf_camera_unwritten *unwritten = &camera->unwritten;
+    int r = write_lists(camera, lines, size);
+    if (r >= 0)
+        return 0;
+    forget_unwritten(unwritten);
+    unwritten->id = strdup(camera->id);
+    unwritten->lines = pf_text("%.*s", (int)size, lines);
+    unwritten->size = size;
+    if (!unwritten->id || !unwritten->lines)
+        pf_camera_fail(camera, ENOMEM, camera->directory);
     return r;
 }
 

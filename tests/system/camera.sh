@@ -251,6 +251,33 @@ test_a_list_of_what_was_there_that_cannot_be_read()
     [ "$(tell downloads)" = 1 ] || fail "$(tell downloads) were fetched"
 }
 
+# What is shot until a list can be written at last is none of it.
+test_a_list_of_what_was_there_that_cannot_be_written()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    make_burst files --frames 2
+    camera body files
+    tell shoot
+    wait_for 5 none_left
+    # Two for the name of its source, then two for each list, which is not renamed when the first fails.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=3..6 "%s" "$@"\n' \
+        "$T/trace" "$PARFOCAL" >traced
+    chmod +x traced
+    shoot_meanwhile()
+    {
+        wait_for 20 capture_says 'cards/.*Input/output error'
+        tell shoot
+    }
+    shoot_meanwhile &
+    PARFOCAL=$T/traced capture
+    await_frames 1
+    frames | grep -q '0002.JPG' || fail "$(frames)"
+    [ "$(tell downloads)" = 1 ] || fail "$(tell downloads) were fetched"
+    [ "$(sed 's/.*-//' state/cards/* spool/*/.before | tr '\n' ' ')" = 'TEST0001.JPG TEST0001.JPG ' ] || fail "$(cat state/cards/*)"
+}
+
 # Nobody has noted what the card had: what is newer than all that came from it is taken, what is older is left alone.
 test_a_camera_that_the_journal_knows()
 {

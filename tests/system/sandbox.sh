@@ -157,6 +157,26 @@ test_a_spool_that_is_removed()
     stop_service
 }
 
+# The lists of what was on cards before lie in the state directory as well.
+test_lists_of_cards_that_are_removed()
+{
+    need_landlock
+    make_burst shots --frames 3
+    camera body shots --serial 0042
+    tell unplug
+    start service "$PARFOCAL" serve --source "camera:$camera_port" --outbox "$T/outbox" --state "$T/state" \
+        --spool "$T/spool" --gap 2 --hold 0.3 --poll-interval 0.3 --http off
+    at_end tail -n 60 "$T/service.err"
+    await_log 'it is looked for again'
+    rm -r state/cards
+    tell plug
+    wait_for 30 eval '[ -e "$(echo state/cards/*)" ]'
+    tell shoot 3 20
+    await_stacks 1 40
+    stop_service
+    [ "$stopped" = 0 ] || fail "it ended with status $stopped"
+}
+
 # The same disk, mounted again: the same directory, but the sandbox's rule has gone with the mount.
 test_a_spool_whose_disk_is_mounted_again()
 {
