@@ -337,6 +337,7 @@ static void take_command(void *context, const char *name, const json_t *command)
     } else if (!strcmp(name, "start")) {
         camera->started = true;
         camera->untold = json_is_true(json_object_get(command, "untold"));
+        camera->has_journal = camera->untold;
     } else if (!strcmp(name, "scan")) {
         camera->announced = false;
         camera->late.try_ms = 0;

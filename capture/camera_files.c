@@ -332,6 +332,11 @@ static int write_before(struct pf_camera *camera, struct listing *listing, const
         return GP_ERROR_IO_WRITE;
     if (listing->met)
         pf_log_info("this camera was here before, at another place: its card tells");
+    else if (count && camera->unwritten.is_fleeting)
+        pf_log_warning(
+            "the spool is a new one, and without a service nobody tells which of the %zu "
+            "pictures on the card were fetched before: they are left alone",
+            count);
     else if (count && listing->journal)
         pf_log_warning("nobody has noted what was on the card when it was first seen: %zu pictures "
                        "that are not newer than what came from it are left alone (card = all takes "
@@ -404,7 +409,9 @@ int pf_camera_compare(struct pf_camera *camera)
          * another body at the same socket. What is left alone is not lost. */
         listing.journal = pf_card_has_camera(camera->card, camera->id);
         listing.newest_s = pf_card_newest(camera->card, camera->id);
-        kin = listing.journal ? NULL : pf_camera_note_kin(camera, &kin_size);
+        kin = listing.journal || camera->unwritten.is_fleeting
+                  ? NULL
+                  : pf_camera_note_kin(camera, &kin_size);
         listing.has_kin = kin_size > 0;
         listing.before = open_memstream(&listing.text, &listing.size);
     }

@@ -111,6 +111,7 @@ struct pf_camera_late {
 struct pf_camera_unwritten {
     char *id, *lines; /* of which camera; owned */
     size_t size;
+    bool is_fleeting; /* the next one is not to be written: see pf_camera_read_before() */
 };
 
 struct pf_camera {
@@ -136,6 +137,7 @@ struct pf_camera {
     size_t file_count, file_capacity;
 
     bool started, by_hand;
+    bool has_journal;                    /* the service has told what it has */
     bool confined;                       /* or not to be: from then on cameras are looked for */
     int holder_fd;                       /* see pf_holder_start(); -1 none */
     int64_t next_try_ms, try_wait_ms;    /* to connect */
@@ -235,7 +237,8 @@ void pf_camera_note_source(struct pf_camera *camera);
 int64_t pf_camera_count_all(struct pf_camera *camera);
 /* Notes what its list of what was there before says: 1, 0 there is none yet, -errno it cannot be read. There
  * are two, in its folder and in the state directory, which a new spool has not; one that is missing is made
- * anew. */
+ * anew. Where no service tells what was fetched before, a new spool is one for which there is none yet: what is on
+ * the card then is left alone by this process, and nothing is written. */
 int pf_camera_read_before(struct pf_camera *camera);
 /* One that is written will do. -errno: neither is, and pf_camera_read_before() tries again. */
 int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size);

@@ -144,21 +144,25 @@ int pf_camera_read_before(struct pf_camera *camera)
     }
     if (lines && fclose(lines) == EOF)
         r = -ENOMEM;
+    struct pf_camera_unwritten *unwritten = &camera->unwritten;
+    bool is_kept = unwritten->id && !strcmp(unwritten->id, camera->id);
+    unwritten->is_fleeting = !camera->has_journal && !there[0] && there[1];
     /* One will do where the other cannot be made. */
-    if (r >= 0 && there[0] != there[1] &&
+    if (r >= 0 && there[0] != there[1] && !unwritten->is_fleeting &&
         pf_write_file_durable(paths[there[0]], text, size, &err) < 0) {
         pf_log_warning("%s", err.text);
         pf_camera_end_if_confined(camera);
     }
+    if (unwritten->is_fleeting)
+        there[1] = is_kept;
     free(text);
     free(paths[0]);
     free(paths[1]);
-    struct pf_camera_unwritten *unwritten = &camera->unwritten;
-    if (r >= 0 && !there[0] && !there[1] && unwritten->id && !strcmp(unwritten->id, camera->id)) {
+    if (r >= 0 && !there[0] && !there[1] && is_kept) {
         r = write_lists(camera, unwritten->lines, unwritten->size);
         there[0] = r > 0;
     }
-    if (r >= 0 && (there[0] || there[1]))
+    if (r >= 0 && (there[0] || there[1]) && !unwritten->is_fleeting)
         forget_unwritten(unwritten);
     return r < 0 ? r : there[0] || there[1];
 }
@@ -166,10 +170,12 @@ int pf_camera_read_before(struct pf_camera *camera)
 int pf_camera_write_before(struct pf_camera *camera, const char *lines, size_t size)
 {
     struct pf_camera_unwritten *unwritten = &camera->unwritten;
-    int r = write_lists(camera, lines, size);
-    if (r >= 0)
+    bool is_fleeting = unwritten->is_fleeting;
+    int r = is_fleeting ? 0 : write_lists(camera, lines, size);
+    if (r > 0)
         return 0;
     forget_unwritten(unwritten);
+    unwritten->is_fleeting = is_fleeting;
     unwritten->id = strdup(camera->id);
     unwritten->lines = pf_text("%.*s", (int)size, lines);
     unwritten->size = size;

@@ -209,23 +209,45 @@ test_the_card_is_compared_at_start()
     ! find spool -name '*0001.JPG' -o -name '*0002.JPG' | grep -q . || fail "what was there before was fetched"
 }
 
-# The spool was made anew: what was left alone is left alone, what was not is not.
+# The spool was made anew: what was left alone is left alone, what was not is not. By hand nobody tells what was fetched
+# before: then all that is older than what the spool has.
 test_a_spool_that_is_emptied()
 {
-    make_burst files
+    make_burst files --frames 9
     camera body files
     tell shoot 2 20
     wait_for 5 none_left
     capture
     tell shoot
     await_frames 1
+    frames | jq -c '{cmd: "known", path, size_bytes}' >known
     stop capture
     rm -r spool
     tell shoot 2 20
+    wait_for 5 none_left
     capture
-    await_frames 3 # nobody tells it by hand that it has had the first
+    capture_says 'which of the 3 pictures on the card'
+    tell unplug
+    wait_for 10 capture_says 'it is looked for again'
+    tell later 60
+    tell shoot # while the link is lost
+    tell plug
+    await_frames 1 30
+    stop capture
+    tell shoot
+    capture
+    await_frames 2
+    [ "$(tell downloads)" = 3 ] || fail "$(tell downloads) were fetched"
+    stop capture
+    heard_by_capture
+    cat known >&8
+    frames | jq -c '{cmd: "known", path, size_bytes}' >&8
+    echo '{"cmd":"start","untold":true}' >&8
+    PARFOCAL=$T/listening capture
+    await_frames 2
+    exec 8>&-
     [ "$(find spool -name '*.JPG' | sed 's/.*-//' | sort | tr '\n' ' ')" = \
-        'TEST0003.JPG TEST0004.JPG TEST0005.JPG ' ] || fail "$(find spool)"
+        'TEST0004.JPG TEST0005.JPG TEST0006.JPG TEST0007.JPG ' ] || fail "$(find spool)"
 }
 
 # A list that cannot be read for a moment is not made anew with all that the card has by then.
