@@ -524,7 +524,7 @@ int pf_camera_run(const struct pf_settings *settings, const char *source, struct
         r = pf_fail(err, ENOMEM, "out of memory");
         goto out;
     }
-    r = pf_make_directories(camera.spool, err);
+    r = pf_camera_make_spool(&camera, err);
     if (r < 0)
         goto out;
     if (settings->sandbox)

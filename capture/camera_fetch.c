@@ -409,13 +409,13 @@ static bool has_room(const struct pf_camera *camera, const struct pf_camera_file
 }
 
 /* Its folder was there when the link was opened; somebody may have emptied the spool since. */
-static int open_part(const struct pf_camera *camera, const char *part, int flags)
+static int open_part(struct pf_camera *camera, const char *part, int flags)
 {
     struct pf_error ignored = {0};
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (pf_make_directories(camera->directory, &ignored) == 0)
+    if (pf_camera_make_folder(camera, &ignored) == 0)
         return open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
     errno = ENOENT;
     return -1;

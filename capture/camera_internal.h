@@ -19,6 +19,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "capture/card.h"
 #include "config/base/error.h"
@@ -128,6 +129,7 @@ struct pf_camera {
     char *directory; /* of this camera in the spool */
     char kin[256];   /* what the ids of bodies like it begin with; "": a serial number tells it */
     char *spool;     /* absolute */
+    dev_t spool_dev; /* of the disk that it is on */
     char *cards;     /* what was on them before, where it outlives a spool; absolute */
     char last_serial[128]; /* of the camera that was here, to find it again on another port */
 
@@ -231,6 +233,10 @@ void pf_camera_free_files(struct pf_camera *camera);
  * of the configuration has had is told by the first. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
+/* The spool, at the start; later the camera's folder in it, though somebody may have removed the spool: but not below
+ * the mount point of a disk that is gone. -errno */
+int pf_camera_make_spool(struct pf_camera *camera, struct pf_error *err);
+int pf_camera_make_folder(struct pf_camera *camera, struct pf_error *err);
 /* Notes in the camera's folder that this source has it. */
 void pf_camera_note_source(struct pf_camera *camera);
 /* How many pictures all of it has. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "capture/camera_internal.h"
@@ -14,6 +15,52 @@
 #define PART_LENGTH strlen(PF_CAMERA_PART)
 
 enum { SOURCE_MAX = 512 };
+
+/* ---- directories ---- */
+
+static int note_disk(struct pf_camera *camera, struct pf_error *err)
+{
+    struct stat st;
+    if (stat(camera->spool, &st) < 0)
+        return pf_fail_errno(err, errno, "%s", camera->spool);
+    camera->spool_dev = st.st_dev;
+    return 0;
+}
+
+int pf_camera_make_spool(struct pf_camera *camera, struct pf_error *err)
+{
+    int r = pf_make_directories(camera->spool, err);
+    return r ? r : note_disk(camera, err);
+}
+
+/* What is left of the spool's path is on another disk, or it was a mount point and is none any more. */
+static bool is_disk_gone(const struct pf_camera *camera)
+{
+    struct stat st, up;
+    char *above = pf_text("%s/..", camera->spool), *slash;
+    int r = above ? stat(camera->spool, &st) : -1;
+    if (!r) {
+        bool is_mount = stat(above, &up) < 0 || up.st_dev != st.st_dev;
+        free(above);
+        return st.st_dev != camera->spool_dev && !is_mount;
+    }
+    if (above)
+        above[strlen(above) - strlen("/..")] = '\0';
+    while (above && r < 0 && errno == ENOENT && (slash = strrchr(above, '/')) && above[1]) {
+        slash[slash == above] = '\0';
+        r = stat(above, &st);
+    }
+    free(above);
+    return r < 0 || st.st_dev != camera->spool_dev;
+}
+
+int pf_camera_make_folder(struct pf_camera *camera, struct pf_error *err)
+{
+    if (is_disk_gone(camera))
+        return pf_fail(err, ENOENT, "the disk of %s is not there", camera->spool);
+    int r = pf_make_directories(camera->directory, err);
+    return r ? r : note_disk(camera, err);
+}
 
 /* ---- what was on the card before ---- */
 

@@ -177,6 +177,42 @@ test_lists_of_cards_that_are_removed()
     [ "$stopped" = 0 ] || fail "it ended with status $stopped"
 }
 
+# A spool that was removed is made again, but not below the mount point of a disk that is gone.
+test_without_it_a_spool_that_is_gone()
+{
+    need mkfs.ext4
+    make_burst shots --frames 4
+    camera body shots
+    truncate -s 16M disk
+    mkfs.ext4 -q disk
+    mkdir mounted
+    mount -o loop disk mounted 2>/dev/null || skip 'no disk can be mounted here'
+    capture --no-sandbox --spool "$T/mounted/spool"
+    tell shoot
+    await_frames 1
+    rm -r mounted/spool
+    tell shoot
+    await_frames 2
+    goes_and_comes()
+    {
+        wait_for 20 umount mounted
+        tell shoot
+        wait_for 20 capture_says "TEST000$1.JPG: No such file or directory; it is tried again"
+        tell unplug
+        tell plug
+        wait_for 20 capture_says 'the disk of .* is not there'
+        [ -z "$(ls mounted)" ] || fail 'it is made below the mount point'
+        mount -o loop disk mounted
+        await_frames "$2" 60
+    }
+    goes_and_comes 3 3
+    [ "$(find mounted -name '*.JPG' | wc -l)" = 2 ] || fail "$(find mounted)"
+    stop capture
+    capture --no-sandbox --spool "$T/mounted"
+    goes_and_comes 4 1
+    [ "$(find mounted -name '*.JPG' | wc -l)" = 3 ] || fail "$(find mounted)"
+}
+
 # The same disk, mounted again: the same directory, but the sandbox's rule has gone with the mount.
 test_a_spool_whose_disk_is_mounted_again()
 {
