@@ -192,8 +192,8 @@ void pf_camera_status_of_link(struct pf_camera *camera);
 void pf_camera_check(struct pf_camera *camera);
 
 /* camera_link.c */
-/* Finds and opens it; on success port, model, serial, id and directory are set. -ENODEV: none is there; -EBUSY: nor
- * else, but there is one that another process of ours has. */
+/* Finds and opens it; on success port, model, serial, id and directory are set. -ENODEV: none is there,
+ * or only what other processes of ours have. */
 int pf_camera_open(struct pf_camera *camera, struct pf_error *err);
 void pf_camera_close(struct pf_camera *camera);
 /* Gives descriptor 0 back what libgphoto2 has closed, before anything else gets that number. */

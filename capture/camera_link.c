@@ -296,8 +296,7 @@ int pf_camera_open(struct pf_camera *camera, struct pf_error *err)
     if (first.code)
         *err = first;
     else
-        pf_fail(err, is_ours ? EBUSY : ENODEV, "no camera %s%sis there %s", which,
-                *which ? " " : "", why);
+        pf_fail(err, ENODEV, "no camera %s%sis there %s", which, *which ? " " : "", why);
     return -err->code;
 }
 
