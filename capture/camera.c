@@ -149,6 +149,9 @@ static void confine(struct pf_camera *camera)
 {
     struct pf_error err = {0};
     const char *const own[] = {camera->spool, getenv("HOME"), camera->cards, NULL};
+    if (camera->settings->sandbox)
+        pf_camera_make_folder(camera, camera->spool, &err); /* its removal is seen from here on */
+    pf_error_clear(&err);
     int r = camera->settings->sandbox ? pf_confine_camera(camera->source, own, &err) : 0;
     camera->confined = r == 0;
     if (r < 0 && r != -ENODEV && !camera->failure) {

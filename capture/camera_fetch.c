@@ -415,7 +415,7 @@ static int open_part(struct pf_camera *camera, const char *part, int flags)
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (pf_camera_make_folder(camera, &ignored) == 0)
+    if (pf_camera_make_folder(camera, camera->directory, &ignored) == 0)
         return open(part, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
     errno = ENOENT;
     return -1;

@@ -233,10 +233,10 @@ void pf_camera_free_files(struct pf_camera *camera);
  * of the configuration has had is told by the first. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
-/* The spool, at the start; later the camera's folder in it, though somebody may have removed the spool: but not below
+/* The spool, at the start; later it and a folder in it, though somebody may have removed the spool: but not below
  * the mount point of a disk that is gone. -errno */
 int pf_camera_make_spool(struct pf_camera *camera, struct pf_error *err);
-int pf_camera_make_folder(struct pf_camera *camera, struct pf_error *err);
+int pf_camera_make_folder(struct pf_camera *camera, const char *path, struct pf_error *err);
 /* Notes in the camera's folder that this source has it. */
 void pf_camera_note_source(struct pf_camera *camera);
 /* How many pictures all of it has. */

@@ -191,7 +191,7 @@ static int identify(struct pf_camera *camera, struct pf_error *err)
     camera->directory = camera->id ? pf_path_join(camera->spool, camera->id) : NULL;
     if (!camera->directory)
         return pf_fail(err, ENOMEM, "out of memory");
-    return pf_camera_make_folder(camera, err);
+    return pf_camera_make_folder(camera, camera->directory, err);
 }
 
 static bool is_serial(const struct pf_camera *camera, const char *wanted)

@@ -54,11 +54,11 @@ static bool is_disk_gone(const struct pf_camera *camera)
     return r < 0 || st.st_dev != camera->spool_dev;
 }
 
-int pf_camera_make_folder(struct pf_camera *camera, struct pf_error *err)
+int pf_camera_make_folder(struct pf_camera *camera, const char *path, struct pf_error *err)
 {
     if (is_disk_gone(camera))
         return pf_fail(err, ENOENT, "the disk of %s is not there", camera->spool);
-    int r = pf_make_directories(camera->directory, err);
+    int r = pf_make_directories(path, err);
     return r ? r : note_disk(camera, err);
 }
 

@@ -157,6 +157,16 @@ test_a_spool_that_is_removed()
     stop_service
 }
 
+# As long as the machine shows no device, the process is not confined: it is to be there when it is.
+test_a_spool_that_is_removed_before_there_is_a_device()
+{
+    camera_port=disk:$T/later capture
+    capture_says 'shows no USB'
+    rm -r spool
+    mkdir later
+    wait_for 20 [ -d spool ]
+}
+
 # The lists of what was on cards before lie in the state directory as well.
 test_lists_of_cards_that_are_removed()
 {
