@@ -31,8 +31,8 @@
 #define PF_CAMERA_PART ".part-" /* what the name of a download begins with, in the spool */
 #define PF_CAMERA_BEFORE                                                                           \
     ".before" /* what was on the card when the camera was first seen, one a line */
-#define PF_CAMERA_SOURCE ".source" /* which source has had the camera last */
 #define PF_CAMERA_CARDS  "cards"   /* the same of each camera, in the state directory */
+#define PF_CAMERA_SOURCE ".source" /* which source has had the camera last */
 
 enum pf_camera_file_state {
     PF_CAMERA_WANTED,
@@ -230,7 +230,7 @@ void pf_camera_free_files(struct pf_camera *camera);
 
 /* camera_spool.c */
 /* Tells what was never told, after a crash: of this camera, and of all that this source has had. What no source
- * of the configuration has had is told by the first. */
+ * of the configuration has had is told by the first. Where a source has several processes, each of them does. */
 void pf_camera_scan_spool(struct pf_camera *camera);
 void pf_camera_scan_all(struct pf_camera *camera);
 /* The spool, at the start; later it and a folder in it, though somebody may have removed the spool: but not below
