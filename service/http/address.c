@@ -14,6 +14,7 @@
 #include "service/http/server.h"
 
 #define BACKLOG 512
+#define NEW     ".new" /* behind a socket's name, as long as nobody listens at it */
 
 static int parse_unix(struct pf_address *address, const char *path, struct pf_error *err)
 {
@@ -115,7 +116,7 @@ static int unix_name(const struct pf_address *address, struct sockaddr_un *ret,
     *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
     int length = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%.64s", fd,
                           pf_base_name(address->path));
-    if (length >= (int)sizeof(ret->sun_path) || strlen(pf_base_name(address->path)) > 64) {
+    if (length + sizeof(NEW) > sizeof(ret->sun_path) || strlen(pf_base_name(address->path)) > 64) {
         close(fd);
         return pf_fail(err, ENAMETOOLONG, "%s", address->path);
     }
@@ -146,25 +147,30 @@ int pf_address_connect(const struct pf_address *address, struct pf_error *err)
     return connect_to(address, err);
 }
 
-static int bind_unix(const struct pf_address *address, int fd, struct pf_error *err)
+/* Under another name until it listens: who sees a socket may connect to it. */
+static int listen_unix(const struct pf_address *address, int fd, struct pf_error *err)
 {
-    struct sockaddr_un name;
+    struct sockaddr_un name, made;
     struct stat st;
     int directory = unix_name(address, &name, err), r = 0;
     if (directory < 0)
         return directory;
+    made = name;
+    strcat(made.sun_path, NEW);
     if (lstat(name.sun_path, &st) == 0) {
         int other = S_ISSOCK(st.st_mode) && !address->is_inside ? connect_to(address, NULL) : -1;
         if (other >= 0)
             close(other);
         if (other >= 0 || !S_ISSOCK(st.st_mode))
             r = pf_fail_errno(err, EADDRINUSE, "%s", address->path);
-        else
-            unlink(name.sun_path);
     }
+    if (lstat(made.sun_path, &st) == 0 &&
+        S_ISSOCK(st.st_mode)) /* of one that ended before it listened */
+        unlink(made.sun_path);
     /* The one of the state directory is for this user; another one for its group as well. */
     mode_t mask = umask(address->is_inside ? 077 : 007);
-    if (!r && bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+    if (!r && (bind(fd, (struct sockaddr *)&made, sizeof(made)) < 0 || listen(fd, BACKLOG) < 0 ||
+               rename(made.sun_path, name.sun_path) < 0))
         r = pf_fail_errno(err, errno, "%s", address->path);
     umask(mask);
     close(directory);
@@ -179,17 +185,16 @@ int pf_address_listen(struct pf_address *address, struct pf_error *err)
     if (fd < 0)
         return pf_fail_errno(err, errno, "%s", pf_address_describe(address));
     if (address->is_unix) {
-        r = bind_unix(address, fd, err);
+        r = listen_unix(address, fd, err);
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* those accepted have it, too */
-        if (bind(fd, (struct sockaddr *)&address->name, address->name_bytes) < 0)
+        if (bind(fd, (struct sockaddr *)&address->name, address->name_bytes) < 0 ||
+            listen(fd, BACKLOG) < 0)
             r = pf_fail_errno(err, errno, "%s", pf_address_describe(address));
         else
             getsockname(fd, (struct sockaddr *)&address->name, &address->name_bytes);
     }
-    if (!r && listen(fd, BACKLOG) < 0)
-        r = pf_fail_errno(err, errno, "%s", pf_address_describe(address));
     if (r < 0)
         close(fd);
     return r < 0 ? r : fd;
