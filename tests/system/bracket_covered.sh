@@ -1,5 +1,6 @@
 #!/bin/bash
 # Focus brackets that go on until the subject is covered.
+# not under a sanitizer: brackets and what is covered are each tested elsewhere
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
 . "${BASH_SOURCE%/*}/camera.bash"

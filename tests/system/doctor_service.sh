@@ -2,6 +2,7 @@
 # What `parfocal doctor` finds of the installed service, as its user and within what its unit allows, each with the
 # command that mends it. Unit, configuration and directories are staged in a mount namespace of their own.
 # time limit: 480
+# not under a sanitizer: the doctor is the same in doctor.sh
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/doctor.bash"
 

@@ -2,6 +2,7 @@
 # The page in a real browser: what a photographer sees and does while a burst is being shot.
 # time limit: 400
 # SHOTS=DIR keeps a picture of each view, to be looked at.
+# not under a sanitizer: what it asks of the program the tests of http do, too
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
 . "${BASH_SOURCE%/*}/camera.bash"

@@ -3,12 +3,12 @@
 # The picture itself, against the generator's truth: floors found on 2 MP bursts of ten frames, a
 # little below what was measured (tests/bench/RESULTS.md has the measurements and the peers'), so
 # that a change that costs quality shows. And the real brackets, where they are there.
+# not under a sanitizer: the engine is the same in other tests
 . "${BASH_SOURCE%/*}/lib.sh"
 
 # scene, least PSNR (dB), least SSIM, most corner error first to last (px)
 quality_of()
 {
-    [ -z "$SAN" ] || skip "too slow under a sanitizer; the same code runs in other tests there"
     "$GENERATE" --scene "$1" --megapixels 2 --frames 10 --seed 1 --out burst
     "$PARFOCAL" stack burst/*.jpg -o stack.tif --json >stack.json
     jq -e '[.frames[].verdict] | length == 10 and all(. == "fused")' stack.json >/dev/null ||
@@ -50,7 +50,6 @@ test_quality_glare()
 # Beside the steps of a board, the more is right the nearer the preferred side is to the truth.
 test_quality_front_is_opaque()
 {
-    [ -z "$SAN" ] || skip "too slow under a sanitizer; the same code runs in other tests there"
     local order
     "$GENERATE" --scene board --megapixels 1 --frames 10 --seed 1 --out burst
     for order in near-to-far any far-to-near; do
