@@ -253,9 +253,7 @@ test_a_spool_that_is_emptied()
 # A list that cannot be read for a moment is not made anew with all that the card has by then.
 test_a_list_of_what_was_there_that_cannot_be_read()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    need_strace
     make_burst files --frames 2
     camera body files
     tell shoot
@@ -276,9 +274,7 @@ test_a_list_of_what_was_there_that_cannot_be_read()
 # What is shot until a list can be written at last is none of it.
 test_a_list_of_what_was_there_that_cannot_be_written()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    need_strace
     make_burst files --frames 2
     camera body files
     tell shoot
@@ -457,9 +453,7 @@ test_no_room_for_what_is_gone()
 # A disk that fails for a moment, when the picture has its name already: it is not fetched again.
 test_a_spool_that_cannot_be_synced_for_a_moment()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    need_strace
     make_burst files --frames 2
     camera body files
     # Two for the name of its source, four for the lists of what was there before, one for the picture, and those of its directory.
@@ -486,9 +480,7 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
 # A picture that nobody was told of but by a process that has ended: $path, for strace to make its sync fail.
 one_is_left_in_the_spool()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip "strace cannot trace here"
+    need_strace
     make_burst files --frames 1
     camera body files
     capture

@@ -11,6 +11,7 @@
 #   fail "why"            the test has failed (works in subshells and pipelines too)
 #   skip "why"            the test cannot run here
 #   need COMMAND...       skip unless all are installed
+#   need_strace           skip unless strace can trace the programs
 #   wait_for SECONDS COMMAND...   until the command succeeds; fails after SECONDS (x3 with SAN)
 #   expect_status N COMMAND...    runs it, output to $T/out and $T/err; fails unless it exits with N
 #   start NAME COMMAND...         in the background, output to $T/NAME.out and .err, process id in
@@ -50,6 +51,14 @@ need()
     for command in "$@"; do
         command -v "$command" >/dev/null || skip "$command is not installed"
     done
+}
+
+# strace, where it can trace a program of this build.
+need_strace()
+{
+    need strace
+    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    strace -o "$T/probe" true 2>/dev/null || skip 'strace cannot trace here'
 }
 
 wait_for()

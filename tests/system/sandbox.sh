@@ -55,10 +55,9 @@ test_children_of_the_service_are_confined()
 # What a camera gives is looked at as a folder's files are: within memory and time.
 test_a_cameras_process_is_confined()
 {
-    need jq strace
+    need jq
     need_landlock
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
-    strace -o probe true 2>/dev/null || skip 'strace cannot trace here'
+    need_strace
     make_burst shots --frames 2
     camera body shots --model canon --serial 0042
     printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=landlock_restrict_self,prlimit64 "%s" "$@"\n' \

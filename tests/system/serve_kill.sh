@@ -103,8 +103,7 @@ test_row22_kill_at_any_moment()
 # outbox, in turn.
 test_row22_kill_at_every_commit()
 {
-    need strace
-    [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
+    need_strace
     make_burst burst --width 160 --height 120
     mkdir_inbox
     serve # makes the journal
