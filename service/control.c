@@ -4,16 +4,12 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "config/base/jsonl.h"
+#include "config/base/local_socket.h"
 #include "config/base/log.h"
 #include "config/base/text.h"
 #include "service/asking.h"
@@ -36,17 +32,6 @@ struct pf_control {
     size_t client_count;
     char *path;
 };
-
-/* A path of any length fits: it is given by the descriptor of its directory. */
-static int address_in(const char *state, struct sockaddr_un *ret, struct pf_error *err)
-{
-    int fd = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return pf_fail_errno(err, errno, "state directory %s", state);
-    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" PF_CONTROL_NAME, fd);
-    return fd;
-}
 
 static void free_client(struct client *client)
 {
@@ -198,32 +183,19 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 int pf_control_new(struct pf_control **ret, struct event_base *base, const char *state,
                    struct pf_service *service, struct pf_error *err)
 {
-    struct sockaddr_un address;
-    int directory = address_in(state, &address, err), fd = -1, r = 0;
-    if (directory < 0)
-        return directory;
     struct pf_control *control = calloc(1, sizeof(*control));
+    int fd = -1;
     if (!control || !(control->path = pf_text("%s/" PF_CONTROL_NAME, state))) {
-        r = pf_fail(err, ENOMEM, "out of memory for the control socket");
-        goto out;
+        pf_control_free(control);
+        return pf_fail(err, ENOMEM, "out of memory for the control socket");
     }
     control->service = service;
-    unlink(address.sun_path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    mode_t mask = umask(077);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(fd, CLIENTS_MAX) < 0)
-        r = pf_fail_errno(err, errno, "control socket %s", control->path);
-    umask(mask);
-    if (!r) {
+    fd = pf_local_listen(control->path, PF_LOCAL_OURS, CLIENTS_MAX, err);
+    if (fd >= 0)
         control->listener =
             evconnlistener_new(base, on_accept, control, LEV_OPT_CLOSE_ON_FREE, 0, fd);
-        if (!control->listener)
-            r = pf_fail(err, ENOMEM, "out of memory for the control socket");
-    }
-out:
-    close(directory);
-    if (r < 0) {
+    if (!control->listener) {
+        int r = fd < 0 ? fd : pf_fail(err, ENOMEM, "out of memory for the control socket");
         if (fd >= 0)
             close(fd);
         pf_control_free(control);
@@ -250,18 +222,8 @@ struct pf_control *pf_control_free(struct pf_control *control)
 
 int pf_control_connect(const char *state, struct pf_error *err)
 {
-    struct sockaddr_un address;
-    int directory = address_in(state, &address, err);
-    if (directory < 0)
-        return directory;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-        close(directory);
-        return fd;
-    }
-    int code = errno;
-    close(directory);
-    if (fd >= 0)
-        close(fd);
-    return pf_fail_errno(err, code, "%s/" PF_CONTROL_NAME, state);
+    char *path = pf_text("%s/" PF_CONTROL_NAME, state);
+    int r = path ? pf_local_connect(path, err) : pf_fail(err, ENOMEM, "out of memory");
+    free(path);
+    return r;
 }

@@ -23,8 +23,8 @@ struct pf_control;
 
 struct pf_service;
 
-/* -EADDRINUSE never: what an earlier service left is replaced (the journal's lock keeps others out).
- * base and service are borrowed. errno of socket(2), bind(2). */
+/* What an earlier service left is replaced (the journal's lock keeps others out).
+ * base and service are borrowed. Errors: those of pf_local_listen(). */
 int pf_control_new(struct pf_control **ret, struct event_base *base, const char *state,
                    struct pf_service *service, struct pf_error *err);
 struct pf_control *pf_control_free(struct pf_control *control); /* NULL-safe, returns NULL */

@@ -2,19 +2,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/base/file.h"
+#include "config/base/local_socket.h"
 #include "service/http/server.h"
 
 #define BACKLOG 512
-#define NEW     ".new" /* behind a socket's name, as long as nobody listens at it */
 
 static int parse_unix(struct pf_address *address, const char *path, struct pf_error *err)
 {
@@ -104,97 +101,22 @@ int pf_address_inside(struct pf_address *ret, const char *state, struct pf_error
     return 0;
 }
 
-/* A path of any length fits: it is given by the descriptor of its directory, which is returned. */
-static int unix_name(const struct pf_address *address, struct sockaddr_un *ret,
-                     struct pf_error *err)
-{
-    char *directory = pf_path_directory(address->path);
-    int fd = directory ? open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(directory);
-    if (fd < 0)
-        return pf_fail_errno(err, errno, "%s", address->path);
-    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int length = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%.64s", fd,
-                          pf_base_name(address->path));
-    if (length + sizeof(NEW) > sizeof(ret->sun_path) || strlen(pf_base_name(address->path)) > 64) {
-        close(fd);
-        return pf_fail(err, ENAMETOOLONG, "%s", address->path);
-    }
-    return fd;
-}
-
-static int connect_to(const struct pf_address *address, struct pf_error *err)
-{
-    struct sockaddr_un name;
-    int directory = -1, r = 0;
-    if (address->is_unix && (directory = unix_name(address, &name, err)) < 0)
-        return directory;
-    int family = address->is_unix ? AF_UNIX : address->name.ss_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || (address->is_unix ? connect(fd, (const struct sockaddr *)&name, sizeof(name))
-                                    : connect(fd, (const struct sockaddr *)&address->name,
-                                              address->name_bytes)) < 0)
-        r = pf_fail_errno(err, errno, "%s", pf_address_describe(address));
-    if (directory >= 0)
-        close(directory);
-    if (r < 0 && fd >= 0)
-        close(fd);
-    return r < 0 ? r : fd;
-}
-
-int pf_address_connect(const struct pf_address *address, struct pf_error *err)
-{
-    return connect_to(address, err);
-}
-
-/* Under another name until it listens: who sees a socket may connect to it. */
-static int listen_unix(const struct pf_address *address, int fd, struct pf_error *err)
-{
-    struct sockaddr_un name, made;
-    struct stat st;
-    int directory = unix_name(address, &name, err), r = 0;
-    if (directory < 0)
-        return directory;
-    made = name;
-    strcat(made.sun_path, NEW);
-    if (lstat(name.sun_path, &st) == 0) {
-        int other = S_ISSOCK(st.st_mode) && !address->is_inside ? connect_to(address, NULL) : -1;
-        if (other >= 0)
-            close(other);
-        if (other >= 0 || !S_ISSOCK(st.st_mode))
-            r = pf_fail_errno(err, EADDRINUSE, "%s", address->path);
-    }
-    if (lstat(made.sun_path, &st) == 0 &&
-        S_ISSOCK(st.st_mode)) /* of one that ended before it listened */
-        unlink(made.sun_path);
-    /* The one of the state directory is for this user; another one for its group as well. */
-    mode_t mask = umask(address->is_inside ? 077 : 007);
-    if (!r && (bind(fd, (struct sockaddr *)&made, sizeof(made)) < 0 || listen(fd, BACKLOG) < 0 ||
-               rename(made.sun_path, name.sun_path) < 0))
-        r = pf_fail_errno(err, errno, "%s", address->path);
-    umask(mask);
-    close(directory);
-    return r;
-}
-
 int pf_address_listen(struct pf_address *address, struct pf_error *err)
 {
     int on = 1, r = 0;
-    int fd = socket(address->is_unix ? AF_UNIX : address->name.ss_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (address->is_unix)
+        return pf_local_listen(address->path, address->is_inside ? PF_LOCAL_OURS : PF_LOCAL_SHARED,
+                               BACKLOG, err);
+    int fd = socket(address->name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return pf_fail_errno(err, errno, "%s", pf_address_describe(address));
-    if (address->is_unix) {
-        r = listen_unix(address, fd, err);
-    } else {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* those accepted have it, too */
-        if (bind(fd, (struct sockaddr *)&address->name, address->name_bytes) < 0 ||
-            listen(fd, BACKLOG) < 0)
-            r = pf_fail_errno(err, errno, "%s", pf_address_describe(address));
-        else
-            getsockname(fd, (struct sockaddr *)&address->name, &address->name_bytes);
-    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* those accepted have it, too */
+    if (bind(fd, (struct sockaddr *)&address->name, address->name_bytes) < 0 ||
+        listen(fd, BACKLOG) < 0)
+        r = pf_fail_errno(err, errno, "%s", pf_address_describe(address));
+    else
+        getsockname(fd, (struct sockaddr *)&address->name, &address->name_bytes);
     if (r < 0)
         close(fd);
     return r < 0 ? r : fd;

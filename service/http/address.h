@@ -1,13 +1,12 @@
 /* Addresses of the HTTP interface: ADDRESS:PORT, [ADDRESS]:PORT, unix:PATH.
  *
- * Any process; used by the server and by the commands that ask it.
+ * Service process.
  */
 #ifndef PF_HTTP_ADDRESS_H
 #define PF_HTTP_ADDRESS_H
 
 #include <stdbool.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "config/base/error.h"
 
@@ -29,10 +28,8 @@ int pf_address_parse(struct pf_address *ret, const char *text, struct pf_error *
 int pf_address_inside(struct pf_address *ret, const char *state, struct pf_error *err);
 
 /* A listening, non-blocking socket; a port of 0 becomes the real one in `address`. A Unix socket that
- * nobody listens to is replaced. errno of socket(2), bind(2), listen(2). */
+ * nobody listens to is replaced. errno of socket(2), bind(2), listen(2); of a Unix socket those of pf_local_listen(). */
 int pf_address_listen(struct pf_address *address, struct pf_error *err);
-/* A connected, blocking socket. errno of connect(2). */
-int pf_address_connect(const struct pf_address *address, struct pf_error *err);
 /* Removes what a Unix socket has left in the file system. */
 void pf_address_forget(const struct pf_address *address);
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/base/local_socket.h"
 #include "service/acting.c"
 #include "service/http/address.h"
 #include "service/http/connection.c"
@@ -87,7 +88,7 @@ static void talk(const uint8_t *data, size_t size, char *to, size_t room)
     char bytes[4096];
     size_t said = 0, heard = 0;
     ssize_t n;
-    int fd = pf_address_connect(&inside, &err);
+    int fd = pf_local_connect(inside.path, &err);
     FUZZ_CHECK(fd >= 0);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     for (int idle = 0; idle < 4;) {
