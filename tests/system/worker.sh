@@ -305,8 +305,13 @@ test_ends_when_nobody_reads()
         jq -nc 'range(200) as $i | {cmd: "add", burst: "b", frame: "f\($i)", path: $ARGS.positional[$i % 3]}' \
             --args "${files[@]}"
     } >commands
-    timeout 60 "$PARFOCAL" process <commands 2>log | head -n 3 >events
+    # What it is told has no end, so that it can end for nothing else.
+    mkfifo orders
+    exec 8<>orders
+    cat commands >&8
+    timeout 60 "$PARFOCAL" process <orders 2>log | head -n 3 >events
     [ "${PIPESTATUS[0]}" -ne 124 ] || fail "still running"
+    exec 8>&-
     [ "$(wc -l <events)" = 3 ] || fail "events"
 }
 
