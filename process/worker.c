@@ -30,7 +30,7 @@
 /* ---- events ---- */
 
 /* `event` is consumed; its "event" and "burst" (borrowed, may be NULL) are added here. */
-void pf_process_send(struct worker *worker, const char *name, const json_t *command, json_t *event)
+void pf_process_send(const char *name, const json_t *command, json_t *event)
 {
     struct pf_error err = {0};
     const char *burst = json_string_value(json_object_get(command, "burst"));
@@ -42,19 +42,19 @@ void pf_process_send(struct worker *worker, const char *name, const json_t *comm
         json_object_set_new(event, "burst", json_string(burst));
     if (pf_jsonl_send(STDOUT_FILENO, event, &err) == 0)
         return;
-    if (!atomic_exchange(&worker->gone, true))
-        pf_log_error("%s", err.text[0] ? err.text : "an event could not be sent");
-    if (worker->pipeline)
-        pf_pipeline_stop(worker->pipeline);
+    /* Whoever waits for it must not wait longer, and input may never end. What was being made is made
+     * anew, as after any other death. */
+    pf_log_error("%s", err.text[0] ? err.text : "an event could not be sent");
+    _exit(PF_EXIT_FAILURE);
 }
 
 /* A directory that was made, or mounted over, since the worker confined itself is beyond it: another
  * worker can write there. Nothing is to blame. */
-void pf_process_end_if_confined(struct worker *worker, const char *dir)
+void pf_process_end_if_confined(const char *dir)
 {
     if (!pf_sandbox_is_stale(dir))
         return;
-    pf_process_send(worker, "confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
+    pf_process_send("confined", NULL, json_pack("{s:o}", "path", pf_json_bytes(dir)));
     pf_log_info("%s is another directory than when the worker began; it begins anew", dir);
     _exit(PF_EXIT_OK);
 }
@@ -64,7 +64,7 @@ static void send_failed(struct worker *worker, const json_t *command, const char
                         const struct pf_error *err)
 {
     if (r == -ENOBUFS)
-        pf_process_end_if_confined(worker, worker->settings.scratch);
+        pf_process_end_if_confined(worker->settings.scratch);
     const char *cmd = json_string_value(json_object_get(command, "cmd"));
     const char *frame = json_string_value(json_object_get(command, "frame"));
     json_t *event = json_pack("{s:s, s:i, s:o}", "cmd", cmd ? cmd : "", "code", -r, "reason",
@@ -75,7 +75,7 @@ static void send_failed(struct worker *worker, const json_t *command, const char
         json_object_set_new(event, "device", json_string(device));
     if (event && json_object_get(command, "view"))
         json_object_set(event, "view", json_object_get(command, "view"));
-    pf_process_send(worker, "failed", command, event);
+    pf_process_send("failed", command, event);
 }
 
 /* A device that has failed takes the process with it: what it still does cannot be relied on. The
@@ -84,7 +84,7 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
 {
     if (r != -EREMOTEIO)
         return;
-    pf_process_send(worker, "lost", NULL,
+    pf_process_send("lost", NULL,
                     json_pack("{s:s, s:o}", "device", worker->device.backend->name, "reason",
                               pf_json_bytes(err->text)));
     pf_log_error("%s", err->text);
@@ -93,8 +93,8 @@ static void end_if_device_is_lost(struct worker *worker, int r, const struct pf_
 
 static void on_device_step(const char *step, void *context)
 {
-    struct worker *worker = context;
-    pf_process_send(worker, "warming", NULL, json_pack("{s:s}", "step", step));
+    (void)context;
+    pf_process_send("warming", NULL, json_pack("{s:s}", "step", step));
 }
 
 /* ---- views (engine thread) ---- */
@@ -115,7 +115,7 @@ static int do_view(struct worker *worker, const json_t *command, struct pf_error
         r = pf_view_make(worker->views, command, &facts, err);
     if (r == 0) {
         json_object_set(facts, "view", json_object_get(command, "view"));
-        pf_process_send(worker, "view", NULL, facts);
+        pf_process_send("view", NULL, facts);
     }
     return r;
 }
@@ -152,7 +152,7 @@ static void tell_thumbnail(struct worker *worker, const json_t *command, int r, 
 {
     const char *frame = json_string_value(json_object_get(command, "frame"));
     if (r > 0 && json_object_set_new(facts, "frame", json_string(frame)) == 0)
-        pf_process_send(worker, "thumbnail", command, facts);
+        pf_process_send("thumbnail", command, facts);
     else if ((r == -ENOSPC || r == -EROFS || r == -EACCES || r == -ENOENT) &&
              !atomic_exchange(&worker->thumbless, true))
         pf_log_warning("no thumbnails: %s", err->text);
@@ -162,7 +162,7 @@ static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct worker *worker = context;
     json_t *frame = json_object_get(tag, "frame");
-    pf_process_send(worker, "decoding", tag, json_pack("{s:O}", "frame", frame));
+    pf_process_send("decoding", tag, json_pack("{s:O}", "frame", frame));
     pf_confine_renew(&worker->confine);
     return check_identity(tag, err);
 }
@@ -231,7 +231,7 @@ static void on_frame(void *context, void *tag, const struct pf_image *image, str
     end_if_device_is_lost(worker, r, &err);
     if (r == 0) {
         json_object_set(facts, "frame", frame);
-        pf_process_send(worker, "frame", command, facts);
+        pf_process_send("frame", command, facts);
     } else {
         const char *device = open && image ? pf_burst_device(open->burst) : NULL;
         /* The protocol's word: after a failed add the stack is gone and will be replayed. */
@@ -341,7 +341,7 @@ static int read_commands(struct worker *worker)
         pf_log_error("out of memory for the command reader");
         return r;
     }
-    while (!atomic_load(&worker->gone)) {
+    for (;;) {
         struct pf_error err = {0};
         json_t *command = NULL;
         r = pf_jsonl_read(reader, STDIN_FILENO, &command, &err);
@@ -393,7 +393,7 @@ static void on_warming(void *context, const struct pf_iteration *iteration)
     if (now_ms < worker->told_ms + WARMING_MS)
         return;
     worker->told_ms = now_ms;
-    pf_process_send(worker, "warming", NULL,
+    pf_process_send("warming", NULL,
                     json_pack("{s:s, s:i, s:i}", "step", iteration->step, "iteration",
                               iteration->done, "of", iteration->of));
 }
@@ -461,7 +461,7 @@ static int run(struct worker *worker, struct pf_error *err)
         return r;
     worker->confine.threads = pf_pool_threads(worker->pool);
     warm_up(worker);
-    pf_process_send(worker, "ready", NULL,
+    pf_process_send("ready", NULL,
                     json_pack("{s:s, s:s, s:s, s:o, s:i, s:s}", "device",
                               worker->device.backend->name, "device_name", worker->device.name,
                               "decoder", worker->device.decoder, "reason",

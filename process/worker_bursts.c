@@ -50,7 +50,7 @@ static void on_iteration(void *context, const struct pf_iteration *iteration)
     if (!worker->in_hand || now_ms < worker->told_ms + PROGRESS_MS)
         return;
     worker->told_ms = now_ms;
-    pf_process_send(worker, "progress", worker->in_hand,
+    pf_process_send("progress", worker->in_hand,
                     json_pack("{s:O, s:s, s:i, s:i, s:f, s:f}", "frame",
                               json_object_get(worker->in_hand, "frame"), "step", iteration->step,
                               "iteration", iteration->done, "of", iteration->of, "metric",
@@ -111,7 +111,7 @@ int pf_process_preview(struct worker *worker, const json_t *command, struct pf_e
         r = pf_burst_preview(open->burst, (int)max_width, path, &width, &height, err);
     free(path);
     if (r == 0)
-        pf_process_send(worker, "preview", command,
+        pf_process_send("preview", command,
                         json_pack("{s:O, s:i, s:i}", "path", json_object_get(command, "path"),
                                   "width", width, "height", height));
     return r;
@@ -159,12 +159,12 @@ int pf_process_finish(struct worker *worker, const json_t *command, bool ahead,
     if (r == 0)
         r = write_results(worker, open, command, ahead, dir, &settings, &event, err);
     if (dir && (r == -EACCES || r == -EPERM || r == -EROFS || r == -EXDEV))
-        pf_process_end_if_confined(worker, dir);
+        pf_process_end_if_confined(dir);
     if (json_is_string(json_object_get(event, "note")))
         pf_log_warning("burst %s: %s", json_string_value(json_object_get(command, "burst")),
                        json_string_value(json_object_get(event, "note")));
     if (r == 0)
-        pf_process_send(worker, ahead ? "prepared" : "finished", command, json_incref(event));
+        pf_process_send(ahead ? "prepared" : "finished", command, json_incref(event));
     json_decref(event);
     free(dir);
     pf_settings_free(&settings);

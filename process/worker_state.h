@@ -35,15 +35,15 @@ struct worker {
     struct open_burst *bursts; /* engine thread only */
     const json_t *in_hand;     /* engine thread: the `add` whose frame it is at; NULL none */
     double begin_ms, told_ms;  /* engine thread: since when, and when its progress was told last */
-    atomic_bool gone;          /* nobody reads our events any more */
     struct pf_confine confine;
     atomic_bool thumbless; /* trouble with thumbnails has been told */
 };
 
-/* Any thread. `event` is consumed; its "event" and "burst" are added; command: borrowed, may be NULL. */
-void pf_process_send(struct worker *worker, const char *name, const json_t *command, json_t *event);
+/* Any thread. `event` is consumed; its "event" and "burst" are added; command: borrowed, may be NULL. Where it cannot be
+ * said, the process ends. */
+void pf_process_send(const char *name, const json_t *command, json_t *event);
 /* Does not return where the directory is beyond the worker by now. */
-void pf_process_end_if_confined(struct worker *worker, const char *dir);
+void pf_process_end_if_confined(const char *dir);
 
 /* The following: engine thread, or the last one that there is. Where in the list the command's burst is; *NULL: it is not open. */
 struct open_burst **pf_process_find(struct worker *worker, const json_t *command);
