@@ -209,18 +209,21 @@ test_what_tests_need_is_installed_without_its_daemons()
     mkdir bin sbin units
     printf '[Service]\n[Install]\nWantedBy=multi-user.target\n' >units/broker.service
     printf '[Service]\n' >units/helper.service
-    # What dpkg and apt do, with their words in $T/done; a daemon asks whether it may start.
+    # What dpkg and apt do, with their words in $T/done; a daemon asks whether it may start, and one of
+    # another installation as well.
     cat >bin/tool <<S
 #!/bin/sh
 tool=\${0##*/}
 case \$tool in
-dpkg-query) exit 1 ;;
+dpkg-query) cat $T/known 2>/dev/null ;;
 dpkg) printf '%s\n' /lib/systemd/system/broker.service /lib/systemd/system/helper.service /etc/init.d/broker ;;
 apt-get)
     case "\$*" in *\ install\ *) ;; *) exit 0 ;; esac
     echo "apt-get \${*##*-recommends }" >>$T/done
     /usr/sbin/policy-rc.d broker start
     echo "policy \$?" >>$T/done
+    env -u PARFOCAL_INSTALLS /usr/sbin/policy-rc.d broker start
+    echo "policy of others \$?" >>$T/done
     exit \$(cat $T/answer)
     ;;
 *) echo "\$tool \$*" >>$T/done ;;
@@ -237,9 +240,18 @@ S
     }
     echo 0 >answer
     install_packages 0
-    printf '%s\n' 'apt-get one' 'policy 101' 'systemctl --quiet disable broker.service' 'update-rc.d broker disable' |
+    printf '%s\n' 'apt-get one' 'policy 101' 'policy of others 0' \
+        'systemctl --quiet disable broker.service' 'update-rc.d broker disable' |
         diff - done || fail 'a daemon may start, or something else was done'
     [ -z "$(ls sbin)" ] || fail 'the policy stayed'
+    # One that is there already, held at its version, is not missing; one that is half there is its owner's.
+    echo 'hi one' >known
+    install_packages 0
+    [ ! -e done ] || fail "what is held was missing: $(cat done)"
+    echo 'iF one' >known
+    install_packages 0
+    printf '%s\n' 'apt-get one' 'policy 101' 'policy of others 0' | diff - done || fail 'a daemon that was there'
+    rm known
     # Also when nothing could be installed, and over what was left by a crash.
     echo 100 >answer
     install_packages 1
@@ -247,6 +259,12 @@ S
     printf '#!/bin/sh\n# parfocal, packaging/need-packages.sh: while it installs\nexit 101\n' >sbin/policy-rc.d
     install_packages 1
     [ -z "$(ls sbin)" ] || fail 'a policy that was left over stayed'
+    printf '#!/bin/sh\n# parfocal, packaging/need-packages.sh: while it installs\nexit 101\n' >sbin/policy-rc.d
+    echo 'ii one' >known
+    install_packages 0
+    [ -z "$(ls sbin)" ] || fail 'a policy that was left over stayed, with nothing to install'
+    [ ! -e done ] || fail "$(cat done)"
+    rm known
     # Somebody's own policy is kept.
     printf '#!/bin/sh\nexit 104\n' >sbin/policy-rc.d
     chmod +x sbin/policy-rc.d
