@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/base/exit.h"
@@ -314,14 +315,15 @@ static int make_disks(struct pf_service *service, struct pf_error *err)
     return r;
 }
 
+/* After the journal has made the state directory. Nothing in it is kept, so that its name need not be either. */
 static int make_preview_directory(const struct pf_service *service, struct pf_error *err)
 {
     char *path = pf_path_join(service->settings.state, "preview");
     if (!path)
         return pf_fail(err, ENOMEM, "out of memory");
     int r = pf_remove_tree(path, err);
-    if (!r)
-        r = pf_make_directories(path, err);
+    if (!r && mkdir(path, 0777) < 0)
+        r = pf_fail_errno(err, errno, "creating directory %s", path);
     free(path);
     return r;
 }

@@ -61,21 +61,37 @@ out:
     return r;
 }
 
+/* Whoever cannot list the directory that holds it cannot sync that: all others can, or it is told. */
+static int sync_name(const char *path, struct pf_error *err)
+{
+    struct pf_error why = {0};
+    int r = pf_sync_parent(path, &why);
+    return r == 0 || r == -EACCES ? 0 : pf_fail(err, why.code, "%s", why.text);
+}
+
+/* Without a name that may not last: a directory that is there is not synced again. */
+static int make_directory(const char *path, struct pf_error *err)
+{
+    if (mkdir(path, 0777) < 0)
+        return errno == EEXIST ? 0 : pf_fail_errno(err, errno, "creating directory %s", path);
+    int r = sync_name(path, err);
+    if (r < 0)
+        rmdir(path);
+    return r;
+}
+
 int pf_make_directories(const char *path, struct pf_error *err)
 {
     char *partial = strdup(path);
     if (!partial)
         return pf_fail(err, ENOMEM, "out of memory");
     int r = 0;
-    for (char *at = partial + 1;; at++) {
+    for (char *at = partial + 1; !r; at++) {
         if (*at && *at != '/')
             continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir(partial, 0777) < 0 && errno != EEXIST) {
-            r = pf_fail_errno(err, errno, "creating directory %s", partial);
-            break;
-        }
+        r = make_directory(partial, err);
         *at = kept;
         if (!kept)
             break;

@@ -23,7 +23,10 @@ struct pf_identity {
 int pf_identity_of_fd(int fd, struct pf_identity *ret, struct pf_error *err);
 struct pf_identity pf_identity_of_memory(const void *bytes, size_t size_bytes);
 
-/* mkdir -p. -ENOTDIR, -EACCES, ... */
+/* mkdir -p. The name of each directory that it makes is durable, as what will be in it is promised to stay: one whose
+ * name cannot be synced is taken away again, and that is an error (but not where nobody may, as in pf_sync_path(), or
+ * where the directory above it may be written and not listed). One that is there costs no sync.
+ * -ENOTDIR, -EACCES, ... */
 int pf_make_directories(const char *path, struct pf_error *err);
 
 /* fsync of a directory or file by path; network file systems that cannot (EINVAL) are accepted. */

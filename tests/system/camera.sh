@@ -279,8 +279,8 @@ test_a_list_of_what_was_there_that_cannot_be_written()
     camera body files
     tell shoot
     wait_for 5 none_left
-    # Two for the name of its source, then two for each list, which is not renamed when the first fails.
-    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=3..6 "%s" "$@"\n' \
+    # Six for directories, two for the name of its source, then two for each list, which is not renamed when the first fails.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=9..12 "%s" "$@"\n' \
         "$T/trace" "$PARFOCAL" >traced
     chmod +x traced
     shoot_meanwhile()
@@ -456,8 +456,9 @@ test_a_spool_that_cannot_be_synced_for_a_moment()
     need_strace
     make_burst files --frames 2
     camera body files
-    # Two for the name of its source, four for the lists of what was there before, one for the picture, and those of its directory.
-    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=8..9 "%s" "$@"\n' \
+    # Six for directories, two for the name of its source, four for the lists of what was there before, one for the
+    # picture, and those of its directory.
+    printf '#!/bin/sh\nexec strace -f -qq -o "%s" -e trace=fsync -e inject=fsync:error=EIO:when=14..15 "%s" "$@"\n' \
         "$T/trace" "$PARFOCAL" >traced
     chmod +x traced
     PARFOCAL=$T/traced capture

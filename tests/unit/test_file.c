@@ -34,6 +34,25 @@ static void expect_text(const char *path, const char *expected)
     CHECK_STR(text, expected);
 }
 
+/* What was synced since this was emptied, by the last part of its name, and what cannot be. */
+static char synced[256];
+static const char *unsynced;
+static int unsynced_code;
+
+int fsync(int fd)
+{
+    char link[64], path[4300];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    CHECK(n > 0);
+    path[n] = '\0';
+    const char *name = pf_base_name(path);
+    size_t used = strlen(synced);
+    snprintf(synced + used, sizeof(synced) - used, "%s ", name);
+    errno = unsynced_code;
+    return unsynced && !strcmp(name, unsynced) ? -1 : 0;
+}
+
 TEST(identity_is_of_the_content)
 {
     /* XXH3-128 of nothing, as xxhsum -H2 prints it. */
@@ -70,6 +89,47 @@ TEST(directories_are_made)
     write_text(in_test("a/file"), "x");
     CHECK(pf_make_directories(in_test("a/file/d"), NULL) < 0);
     CHECK_EQ(pf_make_directories(in_test("a/file"), NULL), -ENOTDIR);
+}
+
+/* The name of each that is made, and of none that was there. */
+TEST(directories_that_are_made_are_durable)
+{
+    struct stat st;
+    CHECK_OK(pf_make_directories(in_test("a"), &err), &err);
+    *synced = '\0';
+    CHECK_OK(pf_make_directories(in_test("a/b//c/d/"), &err), &err);
+    CHECK_STR(synced, "a b c ");
+    *synced = '\0';
+    CHECK_OK(pf_make_directories(in_test("a/b/c/d"), &err), &err);
+    CHECK_STR(synced, "");
+    /* One that is not durable is not there: else the next attempt would take it for one that is. */
+    unsynced = "c";
+    unsynced_code = EIO;
+    CHECK_EQ(pf_make_directories(in_test("a/b/c/e/f"), &err), -EIO);
+    CHECK(strstr(err.text, "a/b/c: Input/output error"));
+    CHECK(stat(in_test("a/b/c/e"), &st) < 0 && errno == ENOENT);
+    CHECK_EQ(pf_make_directories(in_test("a/b/c/e/f"), NULL), -EIO);
+    unsynced_code = EINVAL; /* a file system that cannot */
+    pf_error_clear(&err);
+    CHECK_OK(pf_make_directories(in_test("a/b/c/e/f"), &err), &err);
+    unsynced = NULL;
+    CHECK_EQ(chdir(test_directory()), 0);
+    *synced = '\0';
+    CHECK_OK(pf_make_directories("a/g/h", &err), &err);
+    CHECK_STR(synced, "a g ");
+}
+
+/* Nobody can sync what he cannot list. */
+TEST(directory_in_one_that_is_not_listed)
+{
+    CHECK_EQ(chdir(test_directory()), 0);
+    CHECK_EQ(mkdir("a", 0700), 0);
+    if (geteuid() == 0)
+        CHECK(chown(".", 65534, 65534) == 0 && chown("a", 65534, 65534) == 0 &&
+              setgid(65534) == 0 && setuid(65534) == 0);
+    CHECK_EQ(chmod("a", 0300), 0);
+    CHECK_OK(pf_make_directories("a/b/c", &err), &err);
+    CHECK_EQ(chmod("a", 0700), 0);
 }
 
 TEST(durable_write_replaces_and_leaves_nothing_behind)
