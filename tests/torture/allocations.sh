@@ -202,7 +202,7 @@ ask() # WHAT [OPTIONS OF CURL]
 # What a page and a hook's owner would ask, and tell it to do, while it goes badly.
 ask_around()
 {
-    local what burst frame
+    local what burst frame asked
     while :; do
         for what in status bursts frames sources settings deliveries openapi.json \
             'bursts?camera=x&state=published' nothing; do
@@ -214,7 +214,10 @@ ask_around()
             "frames/$frame" "frames/$frame/thumbnail.jpg" "bursts/$burst/versions/1/stack.json"; do
             ask "$what" >/dev/null || true
         done
-        for what in scan finish retry "bursts/$burst/finish" "bursts/$burst/retry" sources/0/camera; do
+        # What is finished by hand has its five frames: what comes behind is another burst's, and alone no stack.
+        asked=(scan retry "bursts/$burst/retry" sources/0/camera)
+        [ "$(ask "bursts/$burst" | jq '.items | length' 2>/dev/null)" != 5 ] || asked+=(finish "bursts/$burst/finish")
+        for what in "${asked[@]}"; do
             ask "$what" -X POST -H 'Content-Type: application/json' -d '{"get": "iso"}' >/dev/null || true
         done
         ask settings -X PATCH -H 'Content-Type: application/json' -d '{"jpeg_quality": 91}' >/dev/null || true
