@@ -361,6 +361,7 @@ static void look(struct pf_camera *camera, struct pf_camera_file *file, const ch
     case PF_FRAME_WHOLE:
         keep(camera, file, part, frame.record);
         break;
+    case PF_FRAME_RESULT:
     case PF_FRAME_NEVER:
     case PF_FRAME_FOREIGN:
         reject(camera, file, frame.reason.text);

@@ -14,7 +14,7 @@ enum {
 };
 
 /* What a made block carries, in ascending order as TIFF wants it; all that metadata.c asks for. */
-static const uint16_t wanted_first[] = {0x0017, 0x0037, 0x010f, 0x0110, 0x0112, TAG_EXIF};
+static const uint16_t wanted_first[] = {0x0017, 0x0037, 0x010f, 0x0110, 0x0112, 0x0131, TAG_EXIF};
 static const uint16_t wanted_exif[] = {0x829a, 0x829d, 0x8827, 0x8832, 0x9003, 0x9004, 0x9011,
                                        0x9012, 0x920a, 0x9291, 0x9292, 0xa431, 0xa434};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

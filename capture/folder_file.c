@@ -305,6 +305,18 @@ static int64_t waits_until_ms(const struct pf_folder *folder, const struct pf_fi
     return wait_ms && pf_monotonic_ms() < until_ms ? until_ms : 0;
 }
 
+/* A stack that came back would join the burst that it was made of. Said once of a directory. */
+static void leave_result(struct pf_folder *folder, struct pf_file *file)
+{
+    size_t length = (size_t)(pf_base_name(file->path) - file->path);
+    uint64_t hash = XXH3_64bits(file->path, length) | 1;
+    if (hash != folder->results_hash)
+        pf_log_info("%.*s: results of parfocal are left alone", (int)length, file->path);
+    folder->results_hash = hash;
+    file->state = PF_FILE_LEFT;
+    file->sent_hash = 0;
+}
+
 static void decide(struct pf_folder *folder, struct pf_file *file, const struct pf_frame *frame)
 {
     /* Without an image's name only content that claims to be one is worth a word. */
@@ -314,6 +326,9 @@ static void decide(struct pf_folder *folder, struct pf_file *file, const struct 
     switch (frame->verdict) {
     case PF_FRAME_WHOLE:
         send_frame(folder, file, frame->record);
+        break;
+    case PF_FRAME_RESULT:
+        leave_result(folder, file);
         break;
     case PF_FRAME_NOT_YET:
         deadline_ms += (int64_t)(folder->settings->incomplete_after * 1000);

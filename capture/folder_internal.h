@@ -78,7 +78,8 @@ struct pf_folder {
     size_t growing; /* pictures that are on their way: being written, or not whole yet */
     size_t unseen;  /* those that have not been looked at since they changed */
     bool told_growing;
-    bool by_hand; /* nobody wants to know what is being looked at, nor that we live */
+    uint64_t results_hash; /* of the directory last said to hold results, 0 none */
+    bool by_hand;          /* nobody wants to know what is being looked at, nor that we live */
     int64_t alive_ms, alive_every_ms; /* when `alive` was told last, and how often it is */
     bool scan_requested;
     int64_t next_scan_ms, next_root_ms, next_poll_ms;

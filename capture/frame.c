@@ -48,7 +48,8 @@ static int look_open(int fd, const char *path, const char *source,
     record->height = whole.height;
     record->counter = pf_record_counter(path);
     r = pf_metadata_read(bytes, &whole, record, &ret->reason);
-    if (!r)
+    bool is_frame = !record->made_here;
+    if (!r && is_frame)
         r = pf_identity_of_fd(fd, &record->id, &ret->reason);
     if (r) {
         pf_record_free(record);
@@ -56,7 +57,9 @@ static int look_open(int fd, const char *path, const char *source,
         return r == -ENOMEM ? pf_fail(err, ENOMEM, "%s", ret->reason.text) : 0;
     }
     ret->record = record;
-    ret->verdict = PF_FRAME_WHOLE;
+    ret->verdict = is_frame ? PF_FRAME_WHOLE : PF_FRAME_RESULT;
+    if (!is_frame)
+        pf_fail(&ret->reason, EINVAL, "a result of parfocal");
     return 0;
 }
 

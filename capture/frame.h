@@ -13,6 +13,7 @@
 
 enum pf_frame_verdict {
     PF_FRAME_WHOLE,
+    PF_FRAME_RESULT, /* whole, but parfocal has made it: stacks and maps are no frames */
     PF_FRAME_NOT_YET,
     PF_FRAME_NEVER,   /* an image that cannot be a frame as it stands */
     PF_FRAME_FOREIGN, /* no image that we know */
@@ -23,10 +24,10 @@ enum pf_frame_verdict {
 
 struct pf_frame {
     enum pf_frame_verdict verdict;
-    struct pf_error reason;       /* for NOT_YET, NEVER, FOREIGN, TROUBLE */
+    struct pf_error reason;       /* for RESULT, NOT_YET, NEVER, FOREIGN, TROUBLE */
     const char *format;           /* what it claims to be: static, NULL nothing that we know */
     bool trailer_missing, hollow; /* see pf_whole */
-    struct pf_record *record;     /* for WHOLE: the caller's, without arrival_ms */
+    struct pf_record *record;     /* for WHOLE: the caller's, without arrival_ms; RESULT: nor id */
 };
 
 /* 0 with *ret filled, or -ENOMEM. `path` is absolute. */

@@ -10,6 +10,7 @@
 
 #include "capture/exif_block.h"
 #include "capture/makernote.h"
+#include "config/base/version.h"
 
 enum {
     TAG_RW2_ISO = 0x0017,      /* in the first directory of an RW2, and in the next what */
@@ -17,6 +18,7 @@ enum {
     TAG_MAKE = 0x010f,
     TAG_MODEL = 0x0110,
     TAG_ORIENTATION = 0x0112,
+    TAG_SOFTWARE = 0x0131,
     TAG_EXPOSURE_TIME = 0x829a,
     TAG_F_NUMBER = 0x829d,
     TAG_ISO = 0x8827,
@@ -189,6 +191,8 @@ static int take_exif(ExifData *data, struct pf_record *record, struct pf_error *
         {TAG_BODY_SERIAL, offsetof(struct pf_record, serial)},
         {TAG_LENS_MODEL, offsetof(struct pf_record, lens)},
     };
+    char software[TEXT_MAX];
+    record->made_here = text_of(data, TAG_SOFTWARE, software) && !strcmp(software, PF_SOFTWARE);
     take_time(data, record);
     double number;
     if (number_of(data, TAG_ORIENTATION, &number) && number >= 1 && number <= 8)
@@ -223,7 +227,7 @@ static void reset(struct pf_record *record)
     }
     record->orientation = 1;
     record->capture_ms = record->sequence = -1;
-    record->has_subsec = record->has_offset = false;
+    record->has_subsec = record->has_offset = record->made_here = false;
     record->focal_mm = record->f_number = record->exposure_s = 0;
     record->iso = 0;
 }

@@ -16,8 +16,8 @@
 #include "capture/whole.h"
 #include "config/base/error.h"
 
-/* Sets orientation, capture time, camera, lens, exposure and sequence of `record`, all of them,
- * whatever they held (texts are freed first). -ENOMEM, or errno of pread(2). */
+/* Sets orientation, capture time, camera, lens, exposure, sequence and made_here of `record`, all of
+ * them, whatever they held (texts are freed first). -ENOMEM, or errno of pread(2). */
 int pf_metadata_read(struct pf_bytes *bytes, const struct pf_whole *whole, struct pf_record *record,
                      struct pf_error *err);
 

@@ -39,6 +39,7 @@ struct pf_record {
     int64_t bracket; /* number of the driven bracket that it was shot in, 0 none; and then */
     double focus_at; /* its place in the order of depth, in steps from the bracket's start */
     int64_t counter; /* last run of digits in the file's stem (IMG_0042 -> 42), -1 none */
+    bool made_here;  /* a result of parfocal, by its Software: never sent, nor kept */
 };
 
 /* New JSON object {"event":"frame", ...}, owned by the caller; NULL on out of memory. */

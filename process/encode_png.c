@@ -14,6 +14,7 @@
 #include <png.h>
 #include <zlib.h>
 
+#include "config/base/version.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 
@@ -202,7 +203,7 @@ static void write_picture(struct writer *writer)
     png_structp png = writer->png;
     png_text software = {.compression = PNG_TEXT_COMPRESSION_NONE,
                          .key = (char *)"Software",
-                         .text = (char *)"parfocal"};
+                         .text = (char *)PF_SOFTWARE};
 
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
     png_set_IHDR(png, writer->info, (png_uint_32)image->width, (png_uint_32)image->height,

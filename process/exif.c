@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/base/version.h"
 #include "process/exif_entry.h"
 
 static const char header[6] = {'E', 'x', 'i', 'f', 0, 0};
@@ -194,7 +195,7 @@ static void remove_layout(ExifData *data)
 int pf_exif_for_output(const struct pf_blob *exif, int width, int height, struct pf_blob *ret,
                        struct pf_error *err)
 {
-    static const char software[] = "parfocal";
+    static const char software[] = PF_SOFTWARE;
     ExifData *data = pf_exif_parse(exif);
     if (!data)
         return pf_fail(err, ENOMEM, "out of memory for an EXIF block");

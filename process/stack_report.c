@@ -25,8 +25,9 @@ void pf_stack_file_identify(struct pf_stack_file *file)
     if (pf_frame_look(file->path, "", &stamp, &seen, &ignored) == 0 && seen.record) {
         file->record = seen.record;
         file->identity = seen.record->id;
-        return;
     }
+    if (file->identity.text[0])
+        return;
     int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return;

@@ -8,4 +8,7 @@
 
 const char *pf_version(void);
 
+/* What the pictures that are made here name as their Software (EXIF, TIFF, PNG). */
+#define PF_SOFTWARE "parfocal"
+
 #endif

@@ -354,6 +354,25 @@ test_own_folders_are_not_fed_back()
     grep -q outbox err || fail "$(cat err)"
 }
 
+# Nothing but the Software that they name tells them from a camera's pictures.
+test_results_are_left_alone()
+{
+    inbox
+    mkdir "$IN/kept"
+    local name
+    for name in stack.jpg stack.png stack.tif; do
+        "$PARFOCAL" stack made/*.jpg -o "$IN/kept/$name" --depth-map "$IN/kept/$name.depth.png" \
+            --frame-map "$IN/kept/$name.frames.png" --confidence-map "$IN/kept/$name.confidence.png" >out 2>&1 ||
+            fail "$(cat out)"
+    done
+    capture
+    cp made/IMG_0001.jpg "$IN"
+    expect_frames 1
+    [ "$(ls "$IN/kept" | wc -l)" -eq 12 ] || fail "$(ls "$IN/kept")"
+    [ "$(grep -c 'left alone' capture.err)" -eq 1 ] || fail "$(cat capture.err)"
+    expect_count 0 rejected
+}
+
 test_command_line()
 {
     expect_status 2 "$PARFOCAL" capture

@@ -262,3 +262,34 @@ test_a_file_that_grows_elsewhere_holds_no_burst()
     stop growing
     stop_service
 }
+
+# Results that are moved into the source are no frames: the burst that they were made of stays as it is.
+test_results_in_a_source_are_no_frames()
+{
+    need exiftool sqlite3
+    make_burst burst
+    make_burst other --serial 2 --seed 9
+    mkdir_inbox
+    serve --format tiff --confidence-map --frame-map
+    drop burst/*.jpg
+    await_stacks 1
+    mkdir inbox/kept
+    mv "$(published)" inbox/kept/
+    await_log 'inbox/kept/[^/]*/: results of parfocal are left alone'
+    exiftool -q -overwrite_original -Software='Firmware 1.0' other/*.jpg
+    drop_into=other drop other/*.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .version == 1'
+    # Nor after a restart, when all is looked at once more.
+    stop_service
+    mv "$(published)" inbox/kept/
+    serve --format jpeg
+    drop_into=more drop burst/*.jpg # nothing new; the scan is through when they are told
+    await_log 'the same content is known already'
+    stop_service
+    [ "$(sqlite3 -readonly state/journal.sqlite 'SELECT count(*) FROM frames')" -eq 10 ] ||
+        fail "$(sqlite3 -readonly state/journal.sqlite 'SELECT path FROM files')"
+    [ "$(sqlite3 -readonly state/journal.sqlite 'SELECT count(*) FROM bursts')" -eq 2 ] || fail "a burst of results"
+    [ "$(grep -ac 'results of parfocal are left alone' service.err)" -eq 2 ] ||
+        fail "$(grep -a 'left alone' service.err)"
+}

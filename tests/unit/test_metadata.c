@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/base/version.h"
 #include "tests/unit/picture.h"
 
 static void put(ExifData *data, ExifIfd ifd, int tag, ExifFormat format, const void *bytes,
@@ -142,6 +143,27 @@ TEST(metadata_of_jpeg_and_png)
     }
 }
 
+static bool made_here(const char *software)
+{
+    ExifData *data = usual_exif(EXIF_BYTE_ORDER_INTEL);
+    put_text(data, EXIF_IFD_0, 0x0131, software);
+    struct pf_record *record = read_in_jpeg(block_of(data));
+    bool is = record->made_here;
+    check_usual(record);
+    pf_record_free(record);
+    return is;
+}
+
+TEST(results_are_told_by_their_software)
+{
+    static const char *const others[] = {"Firmware 1.0", "parfocal 2", "Parfocal", "not parfocal",
+                                         ""};
+    CHECK(made_here(PF_SOFTWARE));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (made_here(others[i]))
+            FAIL("\"%s\"", others[i]);
+}
+
 static void write_tiff(const char *path, const char *mode, int size)
 {
     TIFF *tiff = TIFFOpen(path, mode);
@@ -152,6 +174,7 @@ static void write_tiff(const char *path, const char *mode, int size)
     TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
     TIFFSetField(tiff, TIFFTAG_MAKE, "Maker Inc.  ");
     TIFFSetField(tiff, TIFFTAG_MODEL, "Model X");
+    TIFFSetField(tiff, TIFFTAG_SOFTWARE, PF_SOFTWARE);
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, 8);
     uint8_t *row = calloc(1, (size_t)size);
     CHECK(row);
@@ -192,6 +215,7 @@ TEST(metadata_of_tiff)
             struct picture tiff = picture_read(path);
             struct pf_record *record = read_picture(tiff);
             check_usual(record);
+            CHECK(record->made_here);
             pf_record_free(record);
             free(tiff.bytes);
         }
