@@ -61,6 +61,7 @@ int pf_act_finish(struct pf_service *service, int64_t burst, size_t *ret_count,
     if (r < 0)
         return r;
     *ret_count = pf_intake_finish_burst(service, burst);
+    pf_ledger_flush(service->ledger);
     return 0;
 }
 
@@ -75,6 +76,8 @@ int pf_act_retry(struct pf_service *service, int64_t burst, size_t *ret_count, s
         r = not_in(bursts.items[0].state, "retried", err);
     for (size_t i = 0; !r && i < bursts.count; i++)
         pf_ledger_add(service->ledger, PF_ENTRY_RETRY)->burst = bursts.items[i].number;
+    if (!r)
+        pf_ledger_flush(service->ledger);
     *ret_count = bursts.count;
     pf_journal_bursts_free(&bursts);
     return r;
@@ -239,29 +242,10 @@ int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *sett
     return r;
 }
 
-static int discard_in_job(struct pf_service *service, struct pf_job *job,
-                          struct pf_job_frame *frame, bool discard, struct pf_error *err)
+/* Writes that the frame is out, or back. */
+static void write_discarded(struct pf_service *service, int64_t burst,
+                            const struct pf_journal_frame *frame, bool discard)
 {
-    if (job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING)
-        return pf_fail(err, EBUSY, "its result is being written; try again when it is out");
-    if (frame->discarded == discard)
-        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
-    if (discard) {
-        frame->discarded = true;
-        pf_scheduler_exclude(service->scheduler, job, frame, "discarded by hand");
-    } else {
-        pf_scheduler_include(service->scheduler, job, frame);
-    }
-    return 0;
-}
-
-/* Writes that the frame of a burst which nobody is at work on is out, or back. */
-static int discard_in_journal(struct pf_service *service, int64_t burst,
-                              const struct pf_journal_frame *frame, bool discard,
-                              struct pf_error *err)
-{
-    if (json_is_true(json_object_get(frame->scores, "discarded")) == discard)
-        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESULT);
     entry->burst = burst;
     entry->frame = frame->record->id;
@@ -273,6 +257,35 @@ static int discard_in_journal(struct pf_service *service, int64_t burst,
         json_object_set_new(entry->scores, "excluded", json_true());
         json_object_set_new(entry->scores, "discarded", json_true());
     }
+}
+
+static int discard_in_job(struct pf_service *service, struct pf_job *job,
+                          struct pf_job_frame *frame, const struct pf_journal_frame *known,
+                          bool discard, struct pf_error *err)
+{
+    if (job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING)
+        return pf_fail(err, EBUSY, "its result is being written; try again when it is out");
+    if (frame->discarded == discard)
+        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
+    if (discard) {
+        frame->discarded = true;
+        pf_scheduler_exclude(service->scheduler, job, frame, "discarded by hand");
+    } else {
+        pf_scheduler_include(service->scheduler, job, frame);
+        write_discarded(service, job->burst, known, false);
+    }
+    pf_ledger_flush(service->ledger);
+    return 0;
+}
+
+/* Of a burst which nobody is at work on. */
+static int discard_in_journal(struct pf_service *service, int64_t burst,
+                              const struct pf_journal_frame *frame, bool discard,
+                              struct pf_error *err)
+{
+    if (json_is_true(json_object_get(frame->scores, "discarded")) == discard)
+        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
+    write_discarded(service, burst, frame, discard);
     return 0;
 }
 
@@ -295,7 +308,7 @@ int pf_act_discard(struct pf_service *service, int64_t burst, const char *identi
         r = pf_fail(err, ENOENT, "the frame is not one of this burst");
     } else if (job) {
         snprintf(name, sizeof(name), "%s", job->name);
-        r = frame ? discard_in_job(service, job, frame, discard, err)
+        r = frame ? discard_in_job(service, job, frame, &frames.items[0], discard, err)
                   : pf_fail(err, ENOENT, "the frame is not one of this burst");
     } else {
         enum pf_burst_state state;

@@ -118,18 +118,20 @@ static struct pf_record *take_held(struct pf_service *service, const struct pf_i
     return NULL;
 }
 
-/* Returns how many there were. */
+/* Returns how many bursts have ended with them. */
 static size_t take_decisions(struct pf_service *service)
 {
     struct pf_decision decision;
-    size_t count = 0;
-    for (; pf_grouper_next(service->grouper, &decision); count++) {
+    size_t ended = 0;
+    while (pf_grouper_next(service->grouper, &decision)) {
         struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_DECISION);
         entry->decision = decision;
         if (decision.kind == PF_DECISION_JOINED)
             entry->record = take_held(service, &decision.frame);
+        else
+            ended++;
     }
-    return count;
+    return ended;
 }
 
 void pf_intake_advance(struct pf_service *service)
@@ -334,7 +336,7 @@ static struct pf_job *job_of_burst(struct pf_service *service, const struct pf_e
         struct pf_journal_bursts bursts = {0};
         if (pf_journal_burst(service->journal, entry->decision.burst, &bursts, err) < 0)
             return NULL;
-        int r = pf_restore_job(service, &bursts.items[0], false, &job, err);
+        int r = pf_restore_job(service, &bursts.items[0], &job, err);
         pf_journal_bursts_free(&bursts);
         if (r < 0)
             return NULL;

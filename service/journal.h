@@ -204,10 +204,12 @@ int pf_journal_not_a_stack(struct pf_journal *journal, int64_t burst, const char
 int pf_journal_published(struct pf_journal *journal, int64_t burst, int version,
                          const char *directory, struct pf_error *err);
 
-/* The version could not be made: complete -> failed (a burst that is open again stays open). */
+/* The version could not be made: complete -> failed. -EEXIST when the burst is open again, or another version
+ * is wanted since: nothing changes. */
 int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, const char *reason,
                       struct pf_error *err);
-/* failed -> complete, same version. -EINVAL unless failed. */
+/* failed -> complete, same version. -EINVAL unless failed. Of its frames those that the service has excluded,
+ * and nobody has discarded, are to be tried again (`excluded` of their scores is gone); so in the next one. */
 int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err);
 
 /* published or failed -> complete, with these settings (NULL: those it has) in place of the ones in

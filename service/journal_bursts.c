@@ -222,7 +222,10 @@ int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, co
     if (r < 0)
         return r;
     r = standing_of(journal, burst, &now, err);
-    if (!r && now.state == PF_BURST_STATE_COMPLETE && now.wanted == version)
+    if (!r && (now.state != PF_BURST_STATE_COMPLETE || now.wanted != version))
+        r = pf_fail(err, EEXIST, "burst %lld is %s and not to be version %d any more",
+                    (long long)burst, pf_burst_state_name(now.state), version);
+    if (!r)
         r = pf_journal_run(journal, PF_QUERY_SET_BURST, err, "iiti", burst,
                            (int64_t)PF_BURST_STATE_FAILED, reason, pf_wall_ms());
     return pf_journal_leave(journal, r, err);
@@ -240,6 +243,8 @@ int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error 
     if (!r)
         r = pf_journal_run(journal, PF_QUERY_SET_BURST, err, "iiti", burst,
                            (int64_t)PF_BURST_STATE_COMPLETE, (const char *)NULL, pf_wall_ms());
+    if (!r)
+        r = pf_journal_run(journal, PF_QUERY_FORGIVE_FRAMES, err, "i", burst);
     return pf_journal_leave(journal, r, err);
 }
 
@@ -261,6 +266,8 @@ int pf_journal_restack(struct pf_journal *journal, int64_t burst, const json_t *
     if (!r)
         r = pf_journal_run(journal, PF_QUERY_RESTACK_BURST, err, "iiit", burst, (int64_t)version,
                            pf_wall_ms(), (const char *)text);
+    if (!r)
+        r = pf_journal_run(journal, PF_QUERY_FORGIVE_FRAMES, err, "i", burst);
     free(text);
     r = pf_journal_leave(journal, r, err);
     if (!r)

@@ -37,6 +37,10 @@
     X(COUNT_ATTEMPT, "UPDATE frames SET attempts = attempts + 1 WHERE id = ?1 RETURNING attempts") \
     X(FRAME_RESULT,                                                                                \
       "UPDATE frames SET state = ?3, reason = ?4, scores = ?5 WHERE id = ?1 AND burst = ?2")       \
+    X(FORGIVE_FRAMES,                                                                              \
+      "UPDATE frames SET scores = json_remove(scores, '$.excluded') WHERE burst = ?1 AND"          \
+      " CASE WHEN json_valid(scores) THEN json_extract(scores, '$.excluded') IS NOT NULL"          \
+      " AND json_extract(scores, '$.discarded') IS NULL END")                                      \
     X(JOIN_FRAME,                                                                                  \
       "UPDATE frames SET state = 1, burst = ?2, late = ?3, place ="                                \
       " (SELECT coalesce(max(place), 0) + 1 FROM frames WHERE burst = ?2) WHERE id = ?1")          \

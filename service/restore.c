@@ -8,8 +8,7 @@
 #include "service/service.h"
 
 /* A frame of the journal as a frame of the job: with its file, verdict and attempts. */
-static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, bool anew,
-                     struct pf_error *err)
+static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, struct pf_error *err)
 {
     struct pf_record *record = pf_record_copy(known->record);
     if (!record)
@@ -27,7 +26,7 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, b
     frame->replaced = json_is_true(json_object_get(known->scores, "replaced"));
     bool back = frame->replaced && (same || (record->capture_ms < 0 && file));
     bool excluded = json_is_true(json_object_get(known->scores, "excluded")) && !back;
-    if (frame->discarded || (!anew && excluded)) {
+    if (frame->discarded || excluded) {
         frame->excluded = true;
         pf_job_set_step(job, frame, PF_STEP_DONE);
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
@@ -71,14 +70,14 @@ static const struct pf_record **ordered(const struct pf_journal_frames *frames)
 
 static int job_of_frames(const struct pf_journal_burst *burst,
                          const struct pf_journal_frames *frames, const struct pf_record **order,
-                         bool anew, struct pf_job **ret, struct pf_error *err)
+                         struct pf_job **ret, struct pf_error *err)
 {
     struct pf_job *job = NULL;
     int r = pf_job_new(&job, burst->number, burst->id, err);
     if (!r)
         job->settings = json_incref(burst->settings);
     for (size_t i = 0; r >= 0 && i < frames->count; i++)
-        r = add_frame(job, frame_of(frames, order[i]), anew, err);
+        r = add_frame(job, frame_of(frames, order[i]), err);
     if (r >= 0 && burst->state == PF_BURST_STATE_COMPLETE) {
         job->complete = strdup(burst->reason ? burst->reason : "");
         job->version = burst->wanted;
@@ -94,7 +93,7 @@ static int job_of_frames(const struct pf_journal_burst *burst,
     return 0;
 }
 
-int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst, bool anew,
+int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst,
                    struct pf_job **ret, struct pf_error *err)
 {
     struct pf_journal_frames frames = {0};
@@ -102,7 +101,7 @@ int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *bu
     if (r < 0)
         return r;
     const struct pf_record **order = ordered(&frames);
-    r = order ? job_of_frames(burst, &frames, order, anew, ret, err)
+    r = order ? job_of_frames(burst, &frames, order, ret, err)
               : pf_fail(err, ENOMEM, "out of memory for a burst");
     free(order);
     pf_journal_frames_free(&frames);
@@ -148,7 +147,7 @@ static int restore_burst(struct pf_service *service, const struct pf_journal_bur
         goto out;
     for (size_t i = 0; open && i < frames.count; i++)
         pf_pairs_restore(service->pairs, order[i]);
-    r = job_of_frames(burst, &frames, order, false, &job, err);
+    r = job_of_frames(burst, &frames, order, &job, err);
     if (r < 0)
         goto out;
     /* Its directory may have got its name just before the last run ended. */

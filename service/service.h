@@ -112,7 +112,7 @@ int pf_intake_grouper_settings(const struct pf_settings *settings, struct pf_gro
 /* Someone says that the open bursts are finished. */
 void pf_intake_finish(struct pf_service *service);
 /* The same of this burst (0: all, with what waits for its partner); what has arrived must be in the journal. Returns
- * how many there were. */
+ * how many have ended. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 
 /* sources.c: those of one name, as all are that take any camera */
@@ -183,9 +183,8 @@ void pf_publishing_find_again(struct pf_service *service);
 /* restore.c */
 /* Everything that is not finished. Errors of the journal; the service cannot start then. */
 int pf_restore(struct pf_service *service, struct pf_error *err);
-/* A job with all frames of a burst, not yet in the scheduler. anew: frames that the service has
- * excluded are tried again. */
-int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst, bool anew,
+/* A job with all frames of a burst, not yet in the scheduler. */
+int pf_restore_job(struct pf_service *service, const struct pf_journal_burst *burst,
                    struct pf_job **ret, struct pf_error *err);
 
 #endif

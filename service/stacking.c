@@ -527,7 +527,7 @@ static void retry_burst(struct pf_service *service, int64_t burst)
     struct pf_job *job = NULL;
     int r = pf_journal_burst(service->journal, burst, &bursts, &err);
     if (!r)
-        r = pf_restore_job(service, &bursts.items[0], true, &job, &err);
+        r = pf_restore_job(service, &bursts.items[0], &job, &err);
     pf_journal_bursts_free(&bursts);
     if (r < 0) {
         pf_log_error("burst %lld: %s; it waits for the next start", (long long)burst, err.text);

@@ -236,6 +236,62 @@ test_what_was_restacked_when_the_service_was_killed_is_made()
         fail "not with its settings"
 }
 
+# Between the reply and the worker's next frame: killed with it stopped, and started again.
+kill_service()
+{
+    local worker
+    worker=$(child_pid process)
+    stop service KILL
+    kill -KILL "$worker"
+}
+
+test_a_frame_that_was_taken_back_when_the_service_was_killed_is_there()
+{
+    need curl jq
+    serve_http --gap 60
+    make_burst shot
+    drop "$T"/shot/*.jpg
+    wait_for 20 all_scored 5
+    local id frame
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    frame=$(get "/bursts/$id" | jq -r '.items[1].frame')
+    expect_reply 202 POST "/bursts/$id/frames/$frame/discard"
+    kill -STOP "$(child_pid process)"
+    expect_reply 202 POST "/bursts/$id/frames/$frame/restore"
+    kill_service
+    serve_http --gap 60
+    wait_for 20 all_scored 5
+    expect_reply 202 POST "/bursts/$id/finish"
+    [ "$(jq .bursts reply)" = 1 ] || fail "not one burst: $(cat reply)"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5'
+}
+
+test_what_was_lost_and_restacked_when_the_service_was_killed_is_there()
+{
+    need curl jq
+    serve_http --gap 60
+    make_burst shot
+    local files=(shot/*.jpg) id
+    drop "${files[@]}"
+    wait_for 20 all_scored 5
+    rm "inbox/${files[1]##*/}"
+    kill -KILL "$(child_pid process)"
+    await_log "${files[1]##*/} set aside: " 30
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    expect_reply 202 POST "/bursts/$id/finish"
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 4'
+    wait_for 10 state_is "$id" published
+    drop "${files[1]}"
+    kill -STOP "$(child_pid process)"
+    expect_reply 202 POST "/bursts/$id/restack"
+    kill_service
+    serve_http --gap 60
+    await_stacks 2
+    check "$(published | tail -n 1)/stack.json" '.fused == 5 and .version == 2'
+}
+
 test_a_failure_is_seen_and_retried()
 {
     need curl jq

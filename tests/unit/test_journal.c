@@ -220,11 +220,61 @@ TEST(journal_failure_and_retry)
 
     /* A late frame meanwhile: the failure of the old version is no failure of the burst. */
     join(journal, 1, 2, true);
-    CHECK_OK(pf_journal_failed(journal, 1, 1, "too late", &err), &err);
+    CHECK_EQ(pf_journal_failed(journal, 1, 1, "too late", NULL), -EEXIST);
     CHECK_STR(burst_text(journal, 1), "open 1/0 2 [gap] [] []");
     CHECK_OK(pf_journal_not_a_stack(journal, 1, "gap", "2 frames, fewer than 3", &err), &err);
     CHECK_STR(burst_text(journal, 1), "not a stack 1/0 2 [gap] [2 frames, fewer than 3] []");
     CHECK_EQ(pf_journal_failed(journal, 9, 1, "?", &err), -ENOENT);
+    pf_journal_close(journal);
+}
+
+static void set_aside(struct pf_journal *journal, int n, const char *scores)
+{
+    struct pf_error err = {0};
+    struct pf_identity id = id_of(n);
+    json_t *object = json_loads(scores, 0, NULL);
+    CHECK_OK(pf_journal_frame_result(journal, 1, &id, false, "lost", object, &err), &err);
+    json_decref(object);
+}
+
+/* "excluded discarded" of the scores of a frame. */
+static const char *flags(struct pf_journal *journal, int n)
+{
+    static char text[16];
+    struct pf_error err = {0};
+    struct pf_identity id = id_of(n);
+    struct pf_journal_frames frames = {0};
+    CHECK_OK(pf_journal_frame(journal, &id, &frames, &err), &err);
+    const json_t *scores = frames.items[0].scores;
+    snprintf(text, sizeof(text), "%d %d", json_is_true(json_object_get(scores, "excluded")),
+             json_is_true(json_object_get(scores, "discarded")));
+    CHECK_EQ(json_integer_value(json_object_get(scores, "width")), n);
+    pf_journal_frames_free(&frames);
+    return text;
+}
+
+/* What a person asks for holds from then on: a restart at once does not take it back. */
+TEST(journal_tries_all_frames_again_but_those_that_were_discarded)
+{
+    struct pf_error err = {0};
+    struct pf_journal *journal = open_in(test_directory());
+    int version;
+    for (int n = 1; n <= 3; n++)
+        join(journal, 1, n, false);
+    CHECK_OK(pf_journal_complete(journal, 1, "gap", NULL, &err), &err);
+    for (int again = 0; again < 2; again++) {
+        set_aside(journal, 1, "{\"width\":1,\"excluded\":true}");
+        set_aside(journal, 2, "{\"width\":2,\"excluded\":true,\"discarded\":true}");
+        set_aside(journal, 3, "{\"width\":3}");
+        CHECK_OK(pf_journal_failed(journal, 1, 1, "nothing could be fused", &err), &err);
+        CHECK_STR(flags(journal, 1), "1 0");
+        CHECK_OK(again ? pf_journal_restack(journal, 1, NULL, &version, &err)
+                       : pf_journal_retry(journal, 1, &err),
+                 &err);
+        CHECK_STR(flags(journal, 1), "0 0");
+        CHECK_STR(flags(journal, 2), "1 1");
+        CHECK_STR(flags(journal, 3), "0 0");
+    }
     pf_journal_close(journal);
 }
 
