@@ -1,4 +1,4 @@
-/* Runs a fuzz target over its corpus, and over changes of it, as a unit test: no libFuzzer needed.
+/* Runs a fuzz target over its corpus, over changes of it, and over what was learnt, as a unit test: no libFuzzer needed.
  * The target is told by the program's name, test_fuzz_X. The changes are the same every time;
  * $FUZZ_SEED and $FUZZ_CHANGES (of each seed) make others. */
 #include <dirent.h>
@@ -7,6 +7,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/test.h"
 
+#define SEEDS          "tests/fuzz/corpus"
 #define SIZE_MAX_BYTES (64u << 10)
 
 static uint64_t state;
@@ -22,13 +23,18 @@ static int is_seed(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-/* Calls `use` for each file of the corpus; how many there are. */
-static int each(void (*use)(const char *name, const uint8_t *data, size_t size))
+static const char *target(void)
 {
-    char directory[256], path[1024];
+    return program_invocation_short_name + strlen("test_fuzz_");
+}
+
+/* Calls `use` for each file below `corpora` that is of this target. */
+static void each(const char *corpora,
+                 void (*use)(const char *name, const uint8_t *data, size_t size))
+{
+    char directory[512], path[1024];
     struct dirent **entries = NULL;
-    snprintf(directory, sizeof(directory), "tests/fuzz/corpus/%s",
-             program_invocation_short_name + strlen("test_fuzz_"));
+    snprintf(directory, sizeof(directory), "%s/%s", corpora, target());
     int count = scandir(directory, &entries, is_seed, alphasort);
     if (count <= 0)
         FAIL("no corpus in %s", directory);
@@ -46,7 +52,6 @@ static int each(void (*use)(const char *name, const uint8_t *data, size_t size))
         free(entries[i]);
     }
     free(entries);
-    return count;
 }
 
 static void use_it(const char *name, const uint8_t *data, size_t size)
@@ -58,7 +63,7 @@ static void use_it(const char *name, const uint8_t *data, size_t size)
 TEST(corpus)
 {
     LLVMFuzzerTestOneInput((const uint8_t *)"", 0);
-    each(use_it);
+    each(SEEDS, use_it);
 }
 
 static void change(const char *name, const uint8_t *data, size_t size)
@@ -89,5 +94,19 @@ TEST(changed_corpus)
 {
     const char *seed = getenv("FUZZ_SEED");
     state = seed ? strtoull(seed, NULL, 0) : 1;
-    each(change);
+    each(SEEDS, change);
+}
+
+/* What libFuzzer has learnt: of all that it ran, the least set of inputs that gets everywhere. */
+TEST(learnt)
+{
+    char command[8192];
+    snprintf(command, sizeof(command), "tar -tf tests/fuzz/learnt.tar.xz | grep -q '^%s/'",
+             target());
+    if (system(command) != 0)
+        SKIP("nothing has been learnt of %s", target());
+    snprintf(command, sizeof(command), "tar -xf tests/fuzz/learnt.tar.xz -C '%s' '%s'",
+             test_directory(), target());
+    CHECK_EQ(system(command), 0);
+    each(test_directory(), use_it);
 }
