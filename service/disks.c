@@ -1,6 +1,7 @@
 #include "service/disks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@ struct pf_disks {
     char *file;
     struct disk *disk;
     size_t count, capacity;
+    bool unwritten; /* the file lacks something: the next scan writes it */
+    bool said;      /* that it cannot be written */
 };
 
 static bool is_of(const struct disk *disk, const char *source)
@@ -79,16 +82,35 @@ static int add(struct pf_disks *disks, char *source, char *path, bool there)
 
 /* ---- the file ---- */
 
+/* Whole or not at all. -ENOENT, -ENOMEM, or why else it cannot be read, with its words in `where`. */
+static int load(const char *path, json_t **ret, json_error_t *where)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "re");
+    ssize_t length = file ? getdelim(&text, &size, '\0', file) : -1;
+    int r = file && (length >= 0 || feof(file)) ? 0 : -errno;
+    if (r == 0)
+        r = pf_json_parse(text ? text : "", length > 0 ? (size_t)length : 0, 0, ret, where);
+    else
+        snprintf(where->text, sizeof(where->text), "%s", strerror(-r));
+    if (file)
+        fclose(file);
+    free(text);
+    return r;
+}
+
 static int read_file(struct pf_disks *disks, struct pf_error *err)
 {
     json_error_t where;
-    json_t *all = json_load_file(disks->file, 0, &where);
+    json_t *all = NULL;
     const json_t *item;
     size_t i;
-    int r = 0;
-    if (!all && access(disks->file, F_OK) == 0)
+    int r = load(disks->file, &all, &where);
+    if (r < 0 && r != -ENOENT && r != -ENOMEM)
         pf_log_warning("%s: %s; which disks lay within the sources is found out anew", disks->file,
                        where.text);
+    r = r == -ENOMEM ? r : 0;
     json_array_foreach(all, i, item)
     {
         const json_t *source = json_object_get(item, "source"), *path;
@@ -106,13 +128,18 @@ static int read_file(struct pf_disks *disks, struct pf_error *err)
 static json_t *of_source(const struct pf_disks *disks, const char *source)
 {
     json_t *paths = json_array();
+    int failed = 0;
     for (size_t i = 0; i < disks->count; i++)
         if (is_of(&disks->disk[i], source))
-            json_array_append_new(paths, pf_json_bytes(disks->disk[i].path));
+            failed |= json_array_append_new(paths, pf_json_bytes(disks->disk[i].path));
+    if (failed) {
+        json_decref(paths);
+        return NULL;
+    }
     return json_pack("{s:o, s:o}", "source", pf_json_bytes(source), "disks", paths);
 }
 
-static void write_file(const struct pf_disks *disks)
+static void write_file(struct pf_disks *disks)
 {
     struct pf_error err = {0};
     json_t *all = json_array();
@@ -128,8 +155,9 @@ static void write_file(const struct pf_disks *disks)
     char *text = failed ? NULL : pf_json_text(all, JSON_INDENT(1));
     int r = text ? pf_write_file_durable(disks->file, text, strlen(text), &err)
                  : pf_fail(&err, ENOMEM, "%s: out of memory", disks->file);
-    if (r < 0)
+    if (r < 0 && !disks->said)
         pf_log_warning("%s; a disk that is pulled is not waited for after a restart", err.text);
+    disks->said = disks->unwritten = r < 0;
     free(text);
     json_decref(all);
 }
@@ -165,9 +193,10 @@ struct pf_disks *pf_disks_free(struct pf_disks *disks)
     return NULL;
 }
 
+/* Also what comes after one that there is no memory for. -ENOMEM. */
 static int take(struct pf_disks *disks, const char *source, const json_t *paths, bool there)
 {
-    bool is_new = false;
+    int failure = 0;
     const json_t *path;
     size_t i;
     json_array_foreach(paths, i, path)
@@ -176,10 +205,10 @@ static int take(struct pf_disks *disks, const char *source, const json_t *paths,
             continue;
         int r = add(disks, strdup(source), pf_json_bytes_value(path), there);
         if (r < 0)
-            return r;
-        is_new |= r > 0;
+            failure = r;
+        disks->unwritten |= r > 0;
     }
-    return is_new;
+    return failure;
 }
 
 void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *mounted,
@@ -192,7 +221,7 @@ void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *
     int gone = take(disks, source, away, false), there = take(disks, source, mounted, true);
     if (gone < 0 || there < 0)
         pf_log_error("source %s: out of memory for its disks", source);
-    if (gone > 0 || there > 0)
+    if (disks->unwritten)
         write_file(disks);
 }
 

@@ -22,7 +22,8 @@ int pf_disks_new(struct pf_disks **ret, const char *file, struct pf_error *err);
 struct pf_disks *pf_disks_free(struct pf_disks *disks); /* NULL-safe, returns NULL */
 
 /* What a full scan of `source` has found: arrays of paths, of what is mounted, and of what was mounted before and is not;
- * borrowed, and NULL when memory ran out there. Kept durably where it is new; that it cannot be is logged. */
+ * borrowed, and NULL when memory ran out there. Kept durably where it is new; that it cannot be is logged, and tried
+ * again with the next scan. */
 void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *mounted,
                       const json_t *away);
 
