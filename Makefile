@@ -370,7 +370,7 @@ $(BUILD)/made/parfocal.1: SAYS = manual page
 $(BUILD)/made/parfocal.conf.5: SAYS = manual conf
 $(BUILD)/made/parfocal.bash: SAYS = manual bash
 $(BUILD)/made/_parfocal: SAYS = manual zsh
-$(BUILD)/made/parfocal.conf: SAYS = config show $(INSTALLED)
+$(BUILD)/made/parfocal.conf: SAYS = config show -c /dev/null $(INSTALLED)
 $(filter-out %.service,$(MADE)): $(BUILD)/parfocal
 	@mkdir -p $(@D)
 	$(RUN) $(BUILD)/parfocal $(SAYS) >$@

@@ -16,9 +16,8 @@
 #include "config/base/version.h"
 #include "config/settings_table.h"
 #include "service/doctor_report.h"
-
-/* Of a package, where systemd does not say which the service reads. */
-#define INSTALLED "/etc/parfocal.conf"
+#include "service/installed.h"
+#include "service/serve.h"
 
 static const char *const finding_names[] = {"ok", "warn", "fail"};
 
@@ -174,8 +173,13 @@ static char *absolute(struct pf_report *report, char *path)
 /* As `serve` does it. */
 static void make_absolute(struct pf_report *report, struct pf_settings *settings)
 {
-    char **const paths[] = {&settings->outbox, &settings->state, &settings->spool,
-                            &settings->scratch, &settings->mqtt_password_file};
+    char **const paths[] = {&settings->outbox,
+                            &settings->state,
+                            &settings->spool,
+                            &settings->scratch,
+                            &settings->mqtt_password_file,
+                            &settings->mqtt_ca_file,
+                            &settings->hook_secret_file};
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
         if (**paths[i])
             *paths[i] = absolute(report, *paths[i]);
@@ -196,6 +200,18 @@ static void make_absolute(struct pf_report *report, struct pf_settings *settings
     }
 }
 
+/* What the service refuses to start with; that a source is to be given is said beside the others. */
+static void examine_settings(struct pf_report *report, const struct pf_doctor_place *place)
+{
+    struct pf_error err = {0};
+    if (!place->settings->source.count || pf_serve_check(place->settings, &err) == 0)
+        return;
+    char *remedy = report->file ? pf_text("mend it in %s", report->file)
+                                : pf_text("give another option, or mend the file");
+    pf_report_add(report, PF_FINDING_FAIL, place->check, remedy, "%s", err.text);
+    free(remedy);
+}
+
 static int examine(struct pf_settings *settings, const struct subject *subject, bool as_json)
 {
     const struct pf_doctor_service *service = subject->service;
@@ -213,6 +229,8 @@ static int examine(struct pf_settings *settings, const struct subject *subject, 
         pf_report_add(&report, PF_FINDING_WARN, "parfocal", "systemctl start parfocal", "%s: %s",
                       directory, strerror(errno));
     make_absolute(&report, settings);
+    pf_doctor_in_child(&report, &(struct pf_doctor_place){"settings", "settings", settings},
+                       examine_settings);
     pf_doctor_machine(&report, settings);
     pf_doctor_paths(&report, settings);
     pf_doctor_reach(&report, settings);
@@ -233,7 +251,7 @@ static int choose_subject(struct subject *ret, struct pf_settings *settings,
                           const struct pf_doctor_service *service, const char *file, bool bare,
                           struct pf_error *err)
 {
-    const char *installed = service ? pf_doctor_service_file(service) : INSTALLED;
+    const char *installed = service ? pf_doctor_service_file(service) : PF_INSTALLED_FILE;
     const char *closed = NULL;
     if (bare && (access(installed, F_OK) == 0 || errno == EACCES)) {
         int r = pf_settings_read(settings, installed, err);

@@ -324,6 +324,21 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 
 /* ---- for the owner ---- */
 
+static int take_secret(const struct pf_settings *settings, struct pf_secret *ret,
+                       struct pf_error *err)
+{
+    return *settings->hook_secret_file ? pf_secret_of_file(settings->hook_secret_file, ret, err)
+                                       : 0;
+}
+
+int pf_hooks_check(const struct pf_settings *settings, struct pf_error *err)
+{
+    struct pf_secret secret;
+    int r = take_secret(settings, &secret, err);
+    explicit_bzero(&secret, sizeof(secret));
+    return r;
+}
+
 int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,
                  struct pf_journal *journal, struct pf_ledger *ledger, struct pf_events *events,
                  struct pf_troubles *troubles, struct pf_error *err)
@@ -345,8 +360,8 @@ int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf
         r = pf_fail(err, ENOMEM, "out of memory for hooks");
     for (size_t i = 0; !r && i < hooks->slots; i++)
         hooks->running[i].hooks = hooks;
-    if (!r && *settings->hook_secret_file)
-        r = pf_secret_of_file(settings->hook_secret_file, &hooks->secret, err);
+    if (!r)
+        r = take_secret(settings, &hooks->secret, err);
     if (!r)
         r = pf_hook_poster_new(&hooks->poster, base, settings->hook_ca_file, &hooks->secret, err);
     if (r < 0) {

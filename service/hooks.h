@@ -24,6 +24,9 @@
 
 struct pf_hooks;
 
+/* Whether the secret can be had: errors as pf_secret_of_file(). Any process. */
+int pf_hooks_check(const struct pf_settings *settings, struct pf_error *err);
+
 /* All borrowed and outliving it; events and troubles may be NULL. Reads the secret; what an earlier run has left due
  * is tried at once, and what is due to a hook that is no longer configured is given up. */
 int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf_settings *settings,

@@ -10,12 +10,12 @@
 #include "capture/capture.h"
 #include "config/base/exit.h"
 #include "config/base/version.h"
-#include "config/config_command.h"
 #include "config/settings_table.h"
 #include "process/stack_command.h"
 #include "process/worker.h"
 #include "service/api_command.h"
 #include "service/camera_command.h"
+#include "service/config_command.h"
 #include "service/doctor.h"
 #include "service/help.h"
 #include "service/manual.h"
@@ -124,8 +124,10 @@ const struct pf_command pf_commands[] = {
      "capture service", pf_doctor_main},
     {"config", "check | show [-c FILE] [OPTIONS]",
      "check or print the configuration",
-     "  check                read the file and the options; say what is wrong, file and line\n"
-     "  show                 print a commented configuration with the values in force\n",
+     "  check                read the file and the options; say what is wrong, file and line, and what\n"
+     "                       `parfocal serve` would refuse\n"
+     "  show                 print a commented configuration with the values in force\n"
+     "Without a file it is /etc/parfocal.conf, where that is.\n",
      "capture bursts engine output maps service http hooks mqtt", pf_config_main},
     {"capture", "folder:DIR|camera[:PORT|:SERIAL] [OPTIONS]",
      "the role that sees frames: prints frame records",

@@ -84,48 +84,92 @@ static void on_link(const char *trouble, void *context)
     }
 }
 
-static int connect_link(struct pf_mqtt *mqtt, const char *host, int port, struct pf_error *err)
+/* To the broker. */
+struct way {
+    struct pf_mqtt_options options; /* borrows from the others */
+    char host[256], password[PF_SECRET_FILE_BYTES + 1];
+    char *client, *alive;
+};
+
+static void end_way(struct way *way)
 {
-    const struct pf_settings *settings = &mqtt->service->settings;
-    char password[PF_SECRET_FILE_BYTES + 1] = "", *client = NULL, *alive = NULL;
-    int r = 0;
+    explicit_bzero(way->password, sizeof(way->password));
+    free(way->client);
+    free(way->alive);
+}
+
+/* On failure, too, the way is to be ended. */
+static int find_way(struct way *way, const struct pf_settings *settings,
+                    const struct pf_mqtt_topics *topics, struct pf_error *err)
+{
+    int port, r = 0;
+    *way = (struct way){0};
+    if (pf_mqtt_address(settings->mqtt, settings->mqtt_tls ? PORT_TLS : PORT, way->host,
+                        sizeof(way->host), &port) < 0)
+        return pf_fail(err, EINVAL, "mqtt = %s: must be HOST or HOST:PORT", settings->mqtt);
     if (*settings->mqtt_password_file)
-        r = pf_secret_text_of_file(settings->mqtt_password_file, password, err);
-    if (!r) {
-        client = pf_text("parfocal-%s", mqtt->topics.name);
-        alive = pf_text("%s/availability", mqtt->topics.base);
-        r = client && alive ? 0 : pf_fail(err, ENOMEM, "out of memory for MQTT");
-    }
-    if (!r) {
-        const struct pf_mqtt_options options = {
-            .host = host,
-            .port = port,
-            .client = client,
-            .user = or_null(settings->mqtt_user),
-            .password = or_null(password),
-            .tls = settings->mqtt_tls,
-            .ca_file = or_null(settings->mqtt_ca_file),
-            .alive = alive,
-        };
-        r = pf_mqtt_link_new(&mqtt->link, mqtt->service->base, &options, on_link, mqtt, err);
-    }
-    explicit_bzero(password, sizeof(password));
-    free(client);
-    free(alive);
+        r = pf_secret_text_of_file(settings->mqtt_password_file, way->password, err);
+    if (r < 0)
+        return r;
+    way->client = pf_text("parfocal-%s", topics->name);
+    way->alive = pf_text("%s/availability", topics->base);
+    if (!way->client || !way->alive)
+        return pf_fail(err, ENOMEM, "out of memory for MQTT");
+    way->options = (struct pf_mqtt_options){
+        .host = way->host,
+        .port = port,
+        .client = way->client,
+        .user = or_null(settings->mqtt_user),
+        .password = or_null(way->password),
+        .tls = settings->mqtt_tls,
+        .ca_file = or_null(settings->mqtt_ca_file),
+        .alive = way->alive,
+    };
+    return 0;
+}
+
+static int name_topics(struct pf_mqtt_topics *topics, const struct pf_settings *settings,
+                       void *context, struct pf_error *err)
+{
+    char name[256] = "";
+    gethostname(name, sizeof(name) - 1);
+    return pf_mqtt_topics_init(topics, settings->mqtt_prefix,
+                               *settings->mqtt_name ? settings->mqtt_name : name, set, context,
+                               err);
+}
+
+static int connect_link(struct pf_mqtt *mqtt, struct pf_error *err)
+{
+    struct way way;
+    int r = find_way(&way, &mqtt->service->settings, &mqtt->topics, err);
+    if (!r)
+        r = pf_mqtt_link_new(&mqtt->link, mqtt->service->base, &way.options, on_link, mqtt, err);
+    end_way(&way);
+    return r;
+}
+
+int pf_mqtt_check(const struct pf_settings *settings, struct pf_error *err)
+{
+    struct pf_mqtt_topics topics;
+    struct way way;
+    if (!*settings->mqtt)
+        return 0;
+    int r = name_topics(&topics, settings, NULL, err);
+    if (r < 0)
+        return r;
+    r = find_way(&way, settings, &topics, err);
+    if (!r)
+        r = pf_mqtt_link_check(&way.options, err);
+    end_way(&way);
+    pf_mqtt_topics_free(&topics);
     return r;
 }
 
 int pf_mqtt_new(struct pf_mqtt **ret, struct pf_service *service, struct pf_error *err)
 {
     const struct pf_settings *settings = &service->settings;
-    char host[256], name[256] = "";
-    int port;
     if (!*settings->mqtt)
         return 0;
-    if (pf_mqtt_address(settings->mqtt, settings->mqtt_tls ? PORT_TLS : PORT, host, sizeof(host),
-                        &port) < 0)
-        return pf_fail(err, EINVAL, "mqtt = %s: must be HOST or HOST:PORT", settings->mqtt);
-    gethostname(name, sizeof(name) - 1);
     struct pf_mqtt *mqtt = calloc(1, sizeof(*mqtt));
     if (!mqtt)
         return pf_fail(err, ENOMEM, "out of memory for MQTT");
@@ -134,10 +178,9 @@ int pf_mqtt_new(struct pf_mqtt **ret, struct pf_service *service, struct pf_erro
     mqtt->count_timer = evtimer_new(service->base, on_count, mqtt);
     int r = mqtt->address && mqtt->count_timer ? 0 : pf_fail(err, ENOMEM, "out of memory for MQTT");
     if (!r)
-        r = pf_mqtt_topics_init(&mqtt->topics, settings->mqtt_prefix,
-                                *settings->mqtt_name ? settings->mqtt_name : name, set, mqtt, err);
+        r = name_topics(&mqtt->topics, settings, mqtt, err);
     if (!r)
-        r = connect_link(mqtt, host, port, err);
+        r = connect_link(mqtt, err);
     if (!r) {
         mqtt->reader = pf_events_read(service->events, on_event, mqtt);
         r = mqtt->reader ? 0 : pf_fail(err, ENOMEM, "out of memory for MQTT");

@@ -10,7 +10,11 @@
 #include "config/base/error.h"
 
 struct pf_mqtt;
+struct pf_settings;
 struct pf_service;
+
+/* Whether these settings can be worked with: errors as below. Any process, before anything of MQTT is there. */
+int pf_mqtt_check(const struct pf_settings *settings, struct pf_error *err);
 
 /* NULL in *ret where no broker is configured. The service is borrowed; its events, troubles and base
  * are there. -EINVAL: an address or a file that is no good; -ENOMEM. */

@@ -248,11 +248,10 @@ static void on_told(evutil_socket_t fd, short what, void *context)
         link->told(up ? NULL : trouble, link->context);
 }
 
-static int set_options(struct pf_mqtt_link *link, const struct pf_mqtt_options *options,
+static int set_options(struct mosquitto *mosquitto, const struct pf_mqtt_options *options,
                        struct pf_error *err)
 {
-    struct mosquitto *mosquitto = link->mosquitto;
-    int r = mosquitto_will_set(mosquitto, link->alive, 7, "offline", 0, true);
+    int r = mosquitto_will_set(mosquitto, options->alive, 7, "offline", 0, true);
     if (!r && options->user)
         r = mosquitto_username_pw_set(mosquitto, options->user, options->password);
     if (!r && options->tls)
@@ -286,6 +285,17 @@ static void dispose(struct pf_mqtt_link *link)
     free(link);
 }
 
+int pf_mqtt_link_check(const struct pf_mqtt_options *options, struct pf_error *err)
+{
+    mosquitto_lib_init();
+    struct mosquitto *mosquitto = mosquitto_new(options->client, true, NULL);
+    int r = mosquitto ? set_options(mosquitto, options, err)
+                      : pf_fail(err, ENOMEM, "out of memory for MQTT");
+    mosquitto_destroy(mosquitto);
+    mosquitto_lib_cleanup();
+    return r;
+}
+
 int pf_mqtt_link_new(struct pf_mqtt_link **ret, struct event_base *base,
                      const struct pf_mqtt_options *options,
                      void (*told)(const char *trouble, void *context), void *context,
@@ -308,7 +318,7 @@ int pf_mqtt_link_new(struct pf_mqtt_link **ret, struct event_base *base,
     if (!link->host || !link->alive || link->wake_fd < 0 || link->told_fd < 0 || !link->mosquitto)
         r = pf_fail(err, ENOMEM, "out of memory for MQTT");
     if (!r)
-        r = set_options(link, options, err);
+        r = set_options(link->mosquitto, options, err);
     if (!r) {
         link->told_event = event_new(base, link->told_fd, EV_READ | EV_PERSIST, on_told, link);
         if (!link->told_event || event_add(link->told_event, NULL) < 0)

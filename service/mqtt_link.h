@@ -35,6 +35,8 @@ int pf_mqtt_link_new(struct pf_mqtt_link **ret, struct event_base *base,
                      const struct pf_mqtt_options *options,
                      void (*told)(const char *trouble, void *context), void *context,
                      struct pf_error *err);
+/* Whether it takes these options: errors as above. Any process, before there is a link. */
+int pf_mqtt_link_check(const struct pf_mqtt_options *options, struct pf_error *err);
 /* Says "offline" and disconnects; waits 2 s for that at the most, and leaves a thread that hangs behind.
  * NULL-safe, returns NULL. */
 struct pf_mqtt_link *pf_mqtt_link_free(struct pf_mqtt_link *link);

@@ -201,6 +201,19 @@ static int check_sources(const struct pf_settings *settings, struct pf_error *er
     return 0;
 }
 
+int pf_serve_check(const struct pf_settings *settings, struct pf_error *err)
+{
+    struct pf_grouper_settings grouper;
+    int r = check_sources(settings, err);
+    if (!r)
+        r = pf_intake_grouper_settings(settings, &grouper, err);
+    if (!r)
+        r = pf_http_check(settings, err);
+    if (!r)
+        r = pf_hooks_check(settings, err);
+    return r < 0 ? r : pf_mqtt_check(settings, err);
+}
+
 static int take_arguments(struct pf_service *service, struct pf_grouper_settings *grouper, int argc,
                           char **argv, struct pf_error *err)
 {
@@ -213,12 +226,9 @@ static int take_arguments(struct pf_service *service, struct pf_grouper_settings
     if (argc > 1)
         return pf_fail(err, EINVAL, "unexpected argument %s (a source is given with --source)",
                        argv[1]);
-    r = check_sources(settings, err);
-    if (r < 0)
-        return r;
-    r = pf_intake_grouper_settings(settings, grouper, err);
+    r = pf_serve_check(settings, err);
     if (!r)
-        r = pf_http_check(settings, err);
+        r = pf_intake_grouper_settings(settings, grouper, err);
     if (r < 0)
         return r;
     r = make_absolute(&settings->outbox, err);

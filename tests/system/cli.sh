@@ -100,6 +100,78 @@ test_config_check()
     grep -q 'bad.conf:1: min_frames' err
 }
 
+# refuses WORDS LINE...: with these lines the check and the start agree, and nothing is begun
+refuses()
+{
+    local words=$1 command
+    shift
+    printf '%s\n' "$@" >bad.conf
+    for command in 'config check' serve; do
+        # shellcheck disable=SC2086 # a command is words
+        expect_status 2 timeout 20 "$PARFOCAL" $command -c bad.conf --outbox "$T/outbox" --state "$T/state"
+        grep -q -- "$words" err || fail "$command, $*: $(cat err)"
+    done
+    [ ! -e state ] && [ ! -e outbox ] || fail "$*: something was begun"
+}
+
+test_what_keeps_the_service_down_fails_the_check()
+{
+    local source="source = folder:$T/in"
+    mkdir in
+    echo short >short
+    echo 0123456789abcdef >open
+    chmod 640 short
+    chmod 644 open
+    refuses 'no source of frames is given' 'gap = rail'
+    refuses 'is given twice' "$source" "$source"
+    refuses 'http_token must be set' "$source" 'http = 0.0.0.0:8420'
+    refuses 'http = nowhere' "$source" 'http = nowhere'
+    refuses 'http_token: a token has at least' "$source" "http_token = $T/short"
+    refuses 'token file .*/none: No such file' "$source" "http_token = $T/none"
+    expect_status 1 "$PARFOCAL" doctor -c bad.conf
+    grep -q '^FAIL  settings  token file .*/none: No such file' out || fail "the doctor: $(cat out)"
+    refuses 'http_read_token is of use beside' "$source" 'http_read_token = 0123456789abcdef'
+    refuses 'mqtt = broker.lan:mqtt: must be HOST' "$source" 'mqtt = broker.lan:mqtt'
+    refuses 'secret .*/none: No such file' "$source" 'mqtt = broker.lan' "mqtt_password_file = $T/none"
+    refuses 'MQTT: .*/none' "$source" 'mqtt = broker.lan' 'mqtt_tls = yes' "mqtt_ca_file = $T/none"
+    refuses 'MQTT: Invalid' "$source" 'mqtt = broker.lan' 'mqtt_prefix = a/#'
+    refuses 'secret .*/none: No such file' "$source" "hook_secret_file = $T/none"
+    refuses 'secret .*/short: the secret is shorter' "$source" "hook_secret_file = $T/short"
+    refuses 'secret .*/open can be read by everybody' "$source" "hook_secret_file = $T/open"
+}
+
+# as_installed LINE...: the words behind `in_it` run where this is the installed configuration
+as_installed()
+{
+    [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
+    [ -d etc ] || cp -a /etc etc
+    printf '%s\n' "$@" >etc/parfocal.conf
+}
+
+in_it()
+{
+    unshare -m sh -c 'mount --make-rprivate / && mount --bind "$0/etc" /etc && exec "$@"' "$T" "$@"
+}
+
+test_without_a_file_the_installed_configuration_is_checked()
+{
+    as_installed "source = folder:$T/in" 'gap = 7' 'http_read_token = 0123456789abcdef'
+    expect_status 2 in_it "$PARFOCAL" config check
+    grep -q 'http_read_token is of use beside' err || fail "$(cat err)"
+    expect_status 0 in_it "$PARFOCAL" config show
+    grep -qx 'gap = 7' out || fail 'another one is shown'
+    as_installed "source = folder:$T/in" 'gapp = 7'
+    expect_status 2 in_it "$PARFOCAL" config check
+    grep -q '/etc/parfocal.conf:2: unknown setting gapp' err || fail "$(cat err)"
+    as_installed "source = folder:$T/in"
+    expect_status 0 in_it "$PARFOCAL" config check
+    grep -qx '/etc/parfocal.conf: the configuration is well' out || fail "$(cat out)"
+    # One that is named counts.
+    echo 'gap = 7' >mine.conf
+    expect_status 2 in_it "$PARFOCAL" config check -c mine.conf
+    grep -q 'no source' err || fail "$(cat err)"
+}
+
 test_config_show_reads_back()
 {
     printf 'source = folder:/a;b\nsource = folder:/d \xe9\noutbox = " x"\npoll_interval = 0.3\ndepth_map = no\n' >in.conf
@@ -110,9 +182,9 @@ test_config_show_reads_back()
     grep -qxF 'source = folder:/a;b' out
     grep -qxF 'outbox = " x"' out
     # What is installed as the default configuration is one.
-    expect_status 0 "$PARFOCAL" config show
+    expect_status 0 "$PARFOCAL" config show -c /dev/null
     cp out default.conf
-    expect_status 0 "$PARFOCAL" config check -c default.conf
+    expect_status 0 "$PARFOCAL" config check -c default.conf --source folder:in
 }
 
 test_full_output_is_an_error()

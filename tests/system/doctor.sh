@@ -150,7 +150,7 @@ test_a_configuration_has_a_line_added()
         cp mine.conf before.conf
         staged : -c "$T/mine.conf" --sandbox=no
         mend sandbox
-        "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "after '$end': $(cat checked mine.conf)"
+        "$PARFOCAL" config check -c mine.conf --source folder:in >checked 2>&1 || fail "after '$end': $(cat checked mine.conf)"
         grep -qx 'sandbox = yes' mine.conf || fail "after '$end': $(cat mine.conf)"
         grep -v '^$' before.conf | diff - <(grep -vx -e 'sandbox = yes' -e '' mine.conf) || fail "after '$end' something else is changed"
     done

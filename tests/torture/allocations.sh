@@ -67,7 +67,7 @@ test_commands_without_memory()
     local starved=0 round
     make_burst burst --width 96 --height 64
     starve none config show
-    starve none config check
+    starve none config check --source folder:in
     starve stack.tif stack burst/IMG_000[123].jpg -o stack.tif --threads 1
     add_line "allocations of commands (config, stack) fail" $starved - - -
 }

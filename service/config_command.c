@@ -1,4 +1,4 @@
-#include "config/config_command.h"
+#include "service/config_command.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,9 +6,12 @@
 
 #include "config/base/exit.h"
 #include "config/settings.h"
+#include "service/installed.h"
+#include "service/serve.h"
 
-static int check_or_show(const struct pf_settings *settings, int argc, char **argv,
-                         struct pf_error *err)
+/* file: what was read; NULL: options alone. */
+static int check_or_show(const struct pf_settings *settings, const char *file, int argc,
+                         char **argv, struct pf_error *err)
 {
     for (int i = 1; i < argc; i++)
         if (argv[i][0] == '-') {
@@ -23,7 +26,9 @@ static int check_or_show(const struct pf_settings *settings, int argc, char **ar
         return PF_EXIT_USAGE;
     }
     if (check) {
-        puts("the configuration is well");
+        if (pf_serve_check(settings, err) < 0)
+            return err->code == ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
+        printf("%s%sthe configuration is well\n", file ? file : "", file ? ": " : "");
         return PF_EXIT_OK;
     }
     int r = pf_settings_print(settings, stdout);
@@ -38,11 +43,12 @@ int pf_config_main(int argc, char **argv)
 {
     struct pf_error err = {0};
     struct pf_settings settings;
+    const char *file = NULL;
     int status = PF_EXIT_FAILURE;
     if (pf_settings_init(&settings, &err) == 0) {
         status = PF_EXIT_USAGE;
-        if (pf_settings_take_options(&settings, &argc, argv, &err) == 0)
-            status = check_or_show(&settings, argc, argv, &err);
+        if (pf_installed_take_options(&settings, &argc, argv, &file, &err) == 0)
+            status = check_or_show(&settings, file, argc, argv, &err);
         pf_settings_free(&settings);
     }
     if (status != PF_EXIT_OK)
