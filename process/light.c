@@ -9,8 +9,6 @@
 #include "process/median.h"
 
 #define CELLS (PF_LIGHT_GRID * PF_LIGHT_GRID)
-/* Of encoded values to light; near enough to the sRGB curve for factors near 1. */
-#define GAMMA 2.2
 /* Cells further from the middle one than this many deviations have seen defocus, not drift. */
 #define MOST_DEVIATIONS 3.0
 /* A drift of white balance is believed when it is as many standard errors, and as large, as this:
@@ -204,13 +202,13 @@ int pf_light_compare(const struct pf_light_grid *reference, const struct pf_ligh
     if (count < LEAST_CELLS)
         count = pairs_of(reference, frame, h, width, height, kinds, true, pairs);
     if (count)
-        ret->gain = exp(ratio_of(pairs, count, samples, spare) / GAMMA);
+        ret->gain = exp(ratio_of(pairs, count, samples, spare) / PF_LIGHT_GAMMA);
     if (count && colours) {
         double drift[3] = {0}, most = 0;
         for (int c = 0; c < 3; c += 2) {
             double error;
-            drift[c] = beside_green(pairs, count, PF_LIGHT_RED + c, samples, spare, &error) / GAMMA;
-            most = fmax(most, fabs(drift[c]) / fmax(CERTAIN_ERRORS * error / GAMMA, LEAST_DRIFT));
+            drift[c] = beside_green(pairs, count, PF_LIGHT_RED + c, samples, spare, &error) / PF_LIGHT_GAMMA;
+            most = fmax(most, fabs(drift[c]) / fmax(CERTAIN_ERRORS * error / PF_LIGHT_GAMMA, LEAST_DRIFT));
         }
         /* From nothing at the bound of what is certain to all of it at twice that: no step. */
         double share = fmin(fmax(most - 1, 0), 1);

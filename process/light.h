@@ -16,6 +16,8 @@
 #include "process/image.h"
 
 #define PF_LIGHT_GRID 64
+/* Of encoded values to light; near enough to the sRGB curve for factors near 1. */
+#define PF_LIGHT_GAMMA 2.2
 
 enum { PF_LIGHT_LUMA, PF_LIGHT_RED, PF_LIGHT_GREEN, PF_LIGHT_BLUE, PF_LIGHT_KINDS };
 

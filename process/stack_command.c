@@ -344,7 +344,9 @@ static int fuse_pass(struct command *command, struct pf_error *err)
 static void leave_out(struct command *command, struct pf_stack_file *file)
 {
     char reason[128];
-    snprintf(reason, sizeof(reason), PF_STRAY_REASON, command->stray.others);
+    if (json_is_null(json_object_get(file->facts, "gain")))
+        return;
+    pf_stray_reason(&command->stray, file->group, file->facts, reason, sizeof(reason));
     pf_stray_strike(file->facts);
     json_object_set_new(file->facts, "reason", json_string(reason));
     pf_progress_say(&command->progress, "parfocal stack: set aside: %s: %s", file->path, reason);
@@ -354,9 +356,12 @@ static void leave_out(struct command *command, struct pf_stack_file *file)
  * there is something to fuse again. */
 static bool drop_strays(struct command *command)
 {
-    for (int i = 0; i < command->count; i++)
-        pf_stray_see(&command->stray, &command->files[i].group, command->files[i].facts);
-    if (!pf_stray_again(&command->stray))
+    struct pf_stray_frame *frames = calloc((size_t)command->count + 1, sizeof(*frames));
+    for (int i = 0; frames && i < command->count; i++)
+        frames[i] = (struct pf_stray_frame){&command->files[i].group, command->files[i].facts};
+    bool again = frames && pf_stray_again(&command->stray, frames, (size_t)command->count);
+    free(frames);
+    if (!again)
         return false;
     command->progress.done = 0;
     for (int i = 0; i < command->count; i++) {

@@ -235,10 +235,14 @@ bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size
 
 bool pf_job_regroup(struct pf_job *job)
 {
-    for (size_t i = 0; i < job->count; i++)
-        if (!job->frames[i].excluded)
-            pf_stray_see(&job->stray, &job->frames[i].group, job->frames[i].result);
-    if (!pf_stray_again(&job->stray))
+    struct pf_stray_frame *frames = calloc(job->count + 1, sizeof(*frames));
+    for (size_t i = 0; frames && i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        frames[i] = (struct pf_stray_frame){&frame->group, frame->excluded ? NULL : frame->result};
+    }
+    bool again = frames && pf_stray_again(&job->stray, frames, job->count);
+    free(frames);
+    if (!again)
         return false;
     for (size_t i = 0; i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];

@@ -35,7 +35,7 @@ struct pf_job_frame {
     bool excluded;  /* set aside by the service: not sent again */
     bool discarded; /* excluded by hand */
     bool replaced;  /* excluded because another one has its file; it comes back with the content */
-    bool stray;     /* excluded because it is of a smaller group (process/stray.h) */
+    bool stray;     /* excluded because process/stray.h says so */
     bool no_room;   /* the worker had no room for it last time */
     int group;
     char reason[256];    /* why it is excluded, or what the trouble with it was last time */
@@ -200,7 +200,8 @@ const char *pf_job_file(const struct pf_job_frame *frame);
 bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count);
 
 /* All frames are done: true when the burst is to be stacked again, without the frames whose group
- * pf_stray_is_out() then. Those that had been left out and are not any more come back with this. */
+ * pf_stray_is_out() then. Those that had been left out and are not any more come back with this.
+ * False on out of memory, too. */
 bool pf_job_regroup(struct pf_job *job);
 
 #endif

@@ -443,11 +443,11 @@ static void fail_unfused(struct pf_service *service, struct pf_job *job, size_t 
 static void leave_strays_out(struct pf_service *service, struct pf_job *job)
 {
     char reason[128];
-    snprintf(reason, sizeof(reason), PF_STRAY_REASON, job->stray.others);
     for (size_t i = 0; i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];
         if (frame->excluded || !pf_stray_is_out(&job->stray, frame->group))
             continue;
+        pf_stray_reason(&job->stray, frame->group, frame->result, reason, sizeof(reason));
         frame->stray = true;
         pf_scheduler_exclude(service->scheduler, job, frame, reason);
     }

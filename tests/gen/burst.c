@@ -18,6 +18,7 @@ struct pf_gen_options pf_gen_options_usual(void)
                                    .rotation_deg = 0.15,
                                    .noise = 1,
                                    .flicker = 0.01,
+                                   .misfire = 1,
                                    .blur_px = -1,
                                    .focus_to = 1};
 }
@@ -62,7 +63,8 @@ struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options)
         shot->focus = options->focus_from + t * (options->focus_to - options->focus_from);
         shot->deform = pf_gen_deform_new(options->width, options->height, options->deform_px * t,
                                          options->seed);
-        shot->exposure = pow(1 + flicker, 2.2);
+        double brightness = i ? (1 + flicker) * pow(1 + options->drift, i) : options->misfire;
+        shot->exposure = pow(brightness, 2.2);
         for (int c = 0; c < 3; c += 2)
             shot->colour[c] =
                 i ? pow(1 + pf_gen_uniform(&white, -options->white_drift, options->white_drift),

@@ -19,6 +19,8 @@ struct pf_gen_options {
     double rotation_deg; /* the same for the angle */
     double noise;        /* see struct pf_gen_shot */
     double flicker;      /* greatest change of brightness, as coded: 0.01 is one percent */
+    double misfire;      /* brightness of the first frame, as coded, beside what it should be: 1 */
+    double drift;        /* change of brightness from frame to frame, as coded */
     double white_drift;  /* the same of red and of blue beside green */
     double deform_px;    /* reach of the last frame's deformation, growing from 0 */
     double blur_px;      /* see pf_gen_scene_new; < 0 what suits the scene */
@@ -31,7 +33,8 @@ struct pf_gen_options pf_gen_options_usual(void);
 void pf_gen_options_settle(struct pf_gen_options *options);
 
 struct pf_gen_scene *pf_gen_burst_scene(const struct pf_gen_options *options);
-/* The shots, `frames` of them; the caller frees. The first one is the reference: identity, 1. */
+/* The shots, `frames` of them; the caller frees. The first one is the reference: identity, and
+ * of the light of 1 unless it misfires. */
 struct pf_gen_shot *pf_gen_burst_shots(const struct pf_gen_options *options);
 
 /* Truth about a shot as JSON: file, transform, focus, gain as the engine defines them, and of a

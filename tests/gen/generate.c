@@ -36,6 +36,8 @@ static void usage(FILE *to)
           "scene)\n"
           "camera:   --breathing R  --shift PX  --rotation DEG  --blur PX  --noise SIGMA  "
           "--flicker R\n"
+          "          --misfire R (brightness of the first frame)  --drift R (of brightness, from "
+          "frame to frame)\n"
           "          --white-drift R (red and blue beside green, from frame to frame)\n"
           "          --deform PX (smooth, growing to the last frame)\n"
           "files:    --format jpeg|tiff|png|dng|nef|arw|ldng|orf|cr2|rw2|cr3|raf  --bits 8|16\n"
@@ -92,6 +94,8 @@ enum key {
     BLUR,
     NOISE,
     FLICKER,
+    MISFIRE,
+    DRIFT,
     WHITE_DRIFT,
     DEFORM,
     PACE,
@@ -139,6 +143,8 @@ static const struct option options[] = {
     {"blur", 1, NULL, BLUR},
     {"noise", 1, NULL, NOISE},
     {"flicker", 1, NULL, FLICKER},
+    {"misfire", 1, NULL, MISFIRE},
+    {"drift", 1, NULL, DRIFT},
     {"deform", 1, NULL, DEFORM},
     {"white-drift", 1, NULL, WHITE_DRIFT},
     {"pace", 1, NULL, PACE},
@@ -282,6 +288,10 @@ static bool take(struct command *command, int key, const char *value)
         return number(value, 0, 50, &burst->noise);
     case FLICKER:
         return number(value, 0, 0.5, &burst->flicker);
+    case MISFIRE:
+        return number(value, 0.01, 10, &burst->misfire);
+    case DRIFT:
+        return number(value, -0.5, 0.5, &burst->drift);
     case WHITE_DRIFT:
         return number(value, 0, 0.5, &burst->white_drift);
     case DEFORM:

@@ -214,6 +214,33 @@ test_first_frame_of_another_picture_is_left_out()
     cmp out.png alone.png && cmp depth.png alone-depth.png || fail "they have left a trace"
 }
 
+# A flash that was not charged, or too much light, lends the stack nothing; light that drifts or flickers
+# is matched.
+test_first_frame_of_another_exposure_is_left_out()
+{
+    need jq
+    local brightness files
+    for brightness in 0.5 1.8; do
+        frames in$brightness --frames 6 --misfire $brightness
+        files=(in$brightness/*.jpg)
+        expect_status 0 "$PARFOCAL" stack "${files[@]:1}" -o alone.png --depth-map alone-depth.png
+        expect_status 0 "$PARFOCAL" stack "${files[@]}" -o out.png --depth-map depth.png --json
+        jq -e '.fused == 5 and .aside == 1 and .frames[1].reference and
+            (.frames[0] | .verdict == "aside" and .cause == "unlike" and .reference == false and
+                (.reason | startswith("exposed unlike the others")))' out >/dev/null ||
+            fail "$brightness: $(jq -c '.frames[] | [.verdict, .reason, .gain]' out)"
+        cmp out.png alone.png && cmp depth.png alone-depth.png || fail "$brightness has left a trace"
+    done
+    for brightness in '--drift 0.05' '--drift -0.05' '--flicker 0.15'; do
+        rm -rf in
+        # shellcheck disable=SC2086
+        frames in --frames 20 $brightness
+        expect_status 0 "$PARFOCAL" stack in/*.jpg -o out.png --json
+        jq -e '.fused == 20 and .frames[0].reference' out >/dev/null ||
+            fail "$brightness: $(jq -c '.frames[] | [.verdict, .reason, .gain]' out)"
+    done
+}
+
 # numbers BYTES NUMBER...: little endian
 numbers()
 {

@@ -1,8 +1,12 @@
 /* Which frames of a burst are the stack when some of them are another picture. */
 #include "process/stray.h"
 
+#include <math.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "process/light.h"
+#include "tests/gen/noise.h"
 #include "tests/unit/test.h"
 
 #define MOST 32
@@ -16,9 +20,12 @@ static int play(const char *frames, char kept[MOST])
     int group[MOST] = {0}, rounds = 0;
     for (bool again = true; again; rounds++) {
         char reference = 0, *end = kept;
+        struct pf_stray_frame list[MOST] = {{0}};
+        size_t count = strlen(frames);
         CHECK(rounds <= PF_STRAY_GROUPS);
-        for (size_t i = 0; frames[i]; i++) {
+        for (size_t i = 0; i < count; i++) {
             bool readable = frames[i] != '.';
+            list[i].group = &group[i];
             if (pf_stray_is_out(&stray, group[i]))
                 continue;
             if (readable && !reference)
@@ -28,13 +35,14 @@ static int play(const char *frames, char kept[MOST])
                                       fused      ? NULL
                                       : readable ? "unlike"
                                                  : "unreadable");
-            pf_stray_see(&stray, &group[i], facts);
-            json_decref(facts);
+            list[i].facts = facts;
             if (fused)
                 *end++ = frames[i];
         }
         *end = '\0';
-        again = pf_stray_again(&stray);
+        again = pf_stray_again(&stray, list, count);
+        for (size_t i = 0; i < count; i++)
+            json_decref((json_t *)(uintptr_t)list[i].facts);
     }
     return rounds;
 }
@@ -61,4 +69,101 @@ TEST(stray_the_larger_group_is_the_stack)
         if (strcmp(kept, cases[i].kept) != 0 || rounds != cases[i].rounds)
             FAIL("%s: kept %s after %d rounds", cases[i].frames, kept, rounds);
     }
+}
+
+/* ---- exposures ---- */
+
+/* Stacks frames of so many stops until nothing changes: each is matched to the first one that takes part,
+ * within what the engine takes for the same picture. out[i]: it was left out; reason: of the last. */
+static int expose(const double *stops, size_t count, bool *out, char *reason, size_t size)
+{
+    struct pf_stray stray = {0};
+    int group[MOST] = {0}, rounds = 0;
+    reason[0] = '\0';
+    memset(out, 0, count * sizeof(*out));
+    for (bool again = true; again; rounds++) {
+        struct pf_stray_frame list[MOST] = {{0}};
+        size_t reference = count;
+        CHECK(rounds <= 2 * PF_STRAY_GROUPS);
+        for (size_t i = 0; i < count; i++) {
+            list[i].group = &group[i];
+            if (out[i])
+                continue;
+            reference = reference == count ? i : reference;
+            double gain = exp2((stops[reference] - stops[i]) / PF_LIGHT_GAMMA);
+            bool fused = gain < 3 && gain > 1.0 / 3;
+            list[i].facts = json_pack("{s:s, s:s?, s:b, s:o}", "verdict", fused ? "fused" : "aside",
+                                      "cause", fused ? NULL : "unlike", "reference", i == reference,
+                                      "gain", fused ? json_real(gain) : json_null());
+        }
+        again = pf_stray_again(&stray, list, count);
+        for (size_t i = 0; i < count; i++) {
+            bool now = pf_stray_is_out(&stray, group[i]);
+            if (now && !out[i])
+                pf_stray_reason(&stray, group[i], list[i].facts, reason, size);
+            out[i] = now;
+            json_decref((json_t *)(uintptr_t)list[i].facts);
+        }
+    }
+    return rounds;
+}
+
+TEST(stray_frames_exposed_unlike_the_others_are_left_out)
+{
+    static const struct {
+        const char *name;
+        double stops[MOST];
+        const char *out; /* '-' stays, 'x' goes */
+        const char *reason;
+    } cases[] = {
+        {"first weak", {-2.2}, "x-----------", "2.2 stops darker"},
+        {"first weak, three others", {-2.2}, "x---", "2.2 stops darker"},
+        {"first weak, two others: nobody knows", {-2.2}, "---", ""},
+        {"first bright", {1.8}, "x-------", "1.8 stops brighter"},
+        {"first a little dark", {-0.6}, "x-------", "0.6 stops darker"},
+        {"a third of a stop is matched", {-0.34}, "--------", ""},
+        {"two weak ones first", {-2.2, -2}, "xx----------", "2.0 stops darker"},
+        {"in the middle", {0, 0, 0, 0, -1.5}, "----x-------", "1.5 stops darker"},
+        {"in the middle, not by much", {0, 0, 0, 0, -0.9}, "------------", ""},
+        {"two in the middle", {0, 0, 0, 0, -1.5, -2}, "----xx------", "2.0 stops darker"},
+        {"first and last", {-2, 0, 0, 0, 0, 0, 0, 0, 0, 1.2}, "x--------x", "1.2 stops brighter"},
+        {"a cloud", {0, 0, 0, 0, 0, 0, -1.5, -1.5, -1.5, -1.5, -1.5, -1.5}, "------------", ""},
+        {"every third", {0, 0, -1.2, 0, 0, -1.2, 0, 0, -1.2, 0, 0, -1.2}, "------------", ""},
+        {"too dark for most to fit", {-3.4, 0, 0.3, 0, 0.3, 0, 0.3, 0}, "x-------", "stops darker"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char reason[128], got[MOST] = "";
+        bool out[MOST];
+        size_t count = strlen(cases[i].out);
+        expose(cases[i].stops, count, out, reason, sizeof(reason));
+        for (size_t k = 0; k < count; k++)
+            got[k] = out[k] ? 'x' : '-';
+        if (strcmp(got, cases[i].out) != 0 || !strstr(reason, cases[i].reason))
+            FAIL("%s: %s, %s", cases[i].name, got, reason);
+    }
+}
+
+TEST(stray_light_that_drifts_or_flickers_is_matched)
+{
+    char reason[128];
+    bool out[MOST];
+    double stops[MOST];
+    for (int way = -1; way <= 1; way += 2) {
+        for (int i = 0; i < 20; i++)
+            stops[i] = way * i * PF_LIGHT_GAMMA * log2(1.05);
+        CHECK_EQ(expose(stops, 20, out, reason, sizeof(reason)), 1);
+    }
+    /* By 15 % up and down, at any phase: of light, and of encoded values, where it is more than twice that. */
+    struct pf_gen_random random = {7};
+    int again = 0, bursts = 2000;
+    for (int burst = 0; burst < 2 * bursts; burst++) {
+        double phase = pf_gen_uniform(&random, 0, 6.283), step = pf_gen_uniform(&random, 0.5, 3.1);
+        bool encoded = burst >= bursts;
+        for (int i = 0; i < 20; i++)
+            stops[i] = (encoded ? PF_LIGHT_GAMMA : 1) * log2(1 + 0.15 * sin(phase + step * i));
+        bool anew = expose(stops, 20, out, reason, sizeof(reason)) > 1;
+        CHECK(encoded || !anew);
+        again += anew;
+    }
+    printf("encoded flicker begins anew: %d of %d\n", again, bursts);
 }
