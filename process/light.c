@@ -207,8 +207,10 @@ int pf_light_compare(const struct pf_light_grid *reference, const struct pf_ligh
         double drift[3] = {0}, most = 0;
         for (int c = 0; c < 3; c += 2) {
             double error;
-            drift[c] = beside_green(pairs, count, PF_LIGHT_RED + c, samples, spare, &error) / PF_LIGHT_GAMMA;
-            most = fmax(most, fabs(drift[c]) / fmax(CERTAIN_ERRORS * error / PF_LIGHT_GAMMA, LEAST_DRIFT));
+            drift[c] = beside_green(pairs, count, PF_LIGHT_RED + c, samples, spare, &error) /
+                       PF_LIGHT_GAMMA;
+            most = fmax(most, fabs(drift[c]) /
+                                  fmax(CERTAIN_ERRORS * error / PF_LIGHT_GAMMA, LEAST_DRIFT));
         }
         /* From nothing at the bound of what is certain to all of it at twice that: no step. */
         double share = fmin(fmax(most - 1, 0), 1);
