@@ -231,21 +231,18 @@ static const char *stage_of(const struct pf_job *job)
                                                                                : NULL;
 }
 
-static json_t *camera_of(const struct pf_record *record)
+static void set_shot(json_t *object, const char *key, const struct pf_journal_shot *shot)
 {
-    json_t *camera = json_object();
-    set_text(camera, "make", record->make);
-    set_text(camera, "model", record->model);
-    set_text(camera, "serial", record->serial);
-    set_text(camera, "lens", record->lens);
-    return camera;
+    char captured[PF_RECORD_CAPTURED_CHARS];
+    const struct pf_record record = {.capture_ms = shot->capture_ms,
+                                     .has_offset = shot->has_offset};
+    set_text_or_null(object, key, pf_record_captured(&record, captured));
 }
 
 json_t *pf_describe_burst(struct pf_service *service, const struct pf_journal_burst *burst)
 {
     struct pf_journal_facts facts = {0};
     struct pf_error err = {0};
-    char first[PF_RECORD_CAPTURED_CHARS], last[PF_RECORD_CAPTURED_CHARS];
     const struct pf_job *job = pf_scheduler_find(service->scheduler, burst->number);
     if (pf_journal_burst_facts(service->journal, burst->number, &facts, &err) < 0) {
         pf_log_error("%s", err.text);
@@ -263,9 +260,9 @@ json_t *pf_describe_burst(struct pf_service *service, const struct pf_journal_bu
         (json_int_t)burst->changed_wall_ms);
     set_text_or_null(object, "complete", burst->reason);
     set_text_or_null(object, "detail", burst->detail);
-    json_object_set_new(object, "camera", facts.first ? camera_of(facts.first) : json_object());
-    set_text_or_null(object, "first", facts.first ? pf_record_captured(facts.first, first) : NULL);
-    set_text_or_null(object, "last", facts.last ? pf_record_captured(facts.last, last) : NULL);
+    json_object_set_new(object, "camera", facts.camera ? json_incref(facts.camera) : json_object());
+    set_shot(object, "first", &facts.first);
+    set_shot(object, "last", &facts.last);
     json_object_set_new(object, "deadline_ms",
                         burst->state == PF_BURST_STATE_OPEN
                             ? pf_describe_deadline(service, burst->number)

@@ -245,9 +245,16 @@ struct pf_journal_search {
 int pf_journal_search_bursts(struct pf_journal *journal, const struct pf_journal_search *search,
                              struct pf_journal_bursts *ret, struct pf_error *err);
 
+struct pf_journal_shot {
+    int64_t capture_ms; /* as in a record; -1 also without frames */
+    bool has_offset;
+};
+
 struct pf_journal_facts {
     size_t fused, aside;
-    struct pf_record *first, *last;     /* in capture time; NULL without frames */
+    struct pf_journal_shot first, last; /* in capture time */
+    json_t *
+        camera; /* make, model, serial and lens of the first one, those it has; NULL without frames */
     char middle[PF_IDENTITY_CHARS + 1]; /* a fused frame about the middle, "" none */
 };
 void pf_journal_facts_free(struct pf_journal_facts *facts);

@@ -85,15 +85,22 @@
       " OR number IN (SELECT burst FROM frames WHERE place = 1 AND shot_ms BETWEEN ?3 AND ?4"      \
       " AND (?5 IS NULL OR instr(camera, lower(?5)) > 0)))"                                        \
       " AND (?6 < 0 OR ?6 = EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"              \
-      " AND +state = 3)) ORDER BY number DESC LIMIT ?7")                                           \
+      " AND state = 3)) ORDER BY number DESC LIMIT ?7")                                            \
     X(BURST_FACTS,                                                                                 \
-      "SELECT coalesce(sum(state = 2), 0), coalesce(sum(state = 3), 0),"                           \
-      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY shot_ms, place LIMIT 1),"             \
-      " (SELECT record FROM frames WHERE burst = ?1 ORDER BY shot_ms"                              \
-      " DESC, place DESC LIMIT 1),"                                                                \
-      " (SELECT id FROM frames WHERE burst = ?1 ORDER BY state = 2 DESC,"                          \
-      " abs(place - (SELECT count(*) FROM frames WHERE burst = ?1) / 2) LIMIT 1)"                  \
-      " FROM frames WHERE burst = ?1")                                                             \
+      "SELECT (SELECT count(*) FROM frames WHERE burst = ?1 AND state = 2),"                       \
+      " (SELECT count(*) FROM frames WHERE burst = ?1 AND state = 3),"                             \
+      " json_patch('{}', json_object('make', json_extract(first.record, '$.make'),"                \
+      " 'model', json_extract(first.record, '$.model'),"                                           \
+      " 'serial', json_extract(first.record, '$.serial'),"                                         \
+      " 'lens', json_extract(first.record, '$.lens'))),"                                           \
+      " json_extract(first.record, '$.capture_ms'), json_extract(first.record, '$.has_offset'),"   \
+      " json_extract(last.record, '$.capture_ms'), json_extract(last.record, '$.has_offset'),"     \
+      " (SELECT id FROM frames WHERE number = (SELECT number FROM frames WHERE burst = ?1"         \
+      " ORDER BY state = 2 DESC, abs(place - (SELECT count(*) FROM frames WHERE burst = ?1) / 2)," \
+      " place LIMIT 1)) FROM frames AS first JOIN frames AS last ON first.number ="                \
+      " (SELECT number FROM frames WHERE burst = ?1 ORDER BY shot_ms, place LIMIT 1)"              \
+      " AND last.number ="                                                                         \
+      " (SELECT number FROM frames WHERE burst = ?1 ORDER BY shot_ms DESC, place DESC LIMIT 1)")   \
     X(RESTACK_BURST,                                                                               \
       "UPDATE bursts SET state = 1, wanted = ?2, detail = NULL, changed_wall_ms = ?3,"             \
       " settings = coalesce(?4, settings) WHERE number = ?1")                                      \

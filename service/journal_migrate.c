@@ -93,6 +93,11 @@ static const char *const steps[] = {
 
     /* The few that were set aside, among all others. */
     "CREATE INDEX frames_by_state ON frames (state, number);",
+
+    /* Whether frames of a burst were set aside, and what a list says of it, without a look at its
+     * frames: each is a page and more of the file, as its scores are long. */
+    "CREATE INDEX frames_aside ON frames (burst, state) WHERE state = 3;"
+    "CREATE INDEX frames_by_shot ON frames (burst, shot_ms, place, state) WHERE burst IS NOT NULL;",
 };
 
 int pf_journal_newest(void)

@@ -32,32 +32,41 @@ int pf_journal_search_bursts(struct pf_journal *journal, const struct pf_journal
 
 void pf_journal_facts_free(struct pf_journal_facts *facts)
 {
-    pf_record_free(facts->first);
-    pf_record_free(facts->last);
+    json_decref(facts->camera);
     *facts = (struct pf_journal_facts){0};
+}
+
+/* Two columns, this one and the one behind it. */
+static struct pf_journal_shot read_shot(sqlite3_stmt *row, int column)
+{
+    bool known = sqlite3_column_type(row, column) == SQLITE_INTEGER;
+    return (struct pf_journal_shot){known ? sqlite3_column_int64(row, column) : -1,
+                                    sqlite3_column_int(row, column + 1)};
 }
 
 int pf_journal_burst_facts(struct pf_journal *journal, int64_t burst, struct pf_journal_facts *ret,
                            struct pf_error *err)
 {
     sqlite3_stmt *row = NULL;
-    struct pf_journal_facts facts = {0};
+    struct pf_journal_facts facts = {.first.capture_ms = -1, .last.capture_ms = -1};
+    const char *middle = NULL;
     int r = pf_journal_bind(journal, &row, PF_QUERY_BURST_FACTS, err, "i", burst);
     if (!r)
         r = pf_journal_step(journal, row, err);
     if (r < 0)
         return r;
-    facts.fused = (size_t)sqlite3_column_int64(row, 0);
-    facts.aside = (size_t)sqlite3_column_int64(row, 1);
-    const char *middle;
-    r = pf_journal_column(journal, row, 4, &middle, err);
-    if (!r && middle && strlen(middle) == PF_IDENTITY_CHARS)
-        memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
-    if (!r)
-        r = pf_journal_record(journal, row, 2, &facts.first, err);
-    if (!r)
-        r = pf_journal_record(journal, row, 3, &facts.last, err);
-    pf_journal_done(row);
+    if (r == 1) { /* else it has no frames */
+        facts.fused = (size_t)sqlite3_column_int64(row, 0);
+        facts.aside = (size_t)sqlite3_column_int64(row, 1);
+        facts.first = read_shot(row, 3);
+        facts.last = read_shot(row, 5);
+        r = pf_journal_json(journal, row, 2, &facts.camera, err);
+        if (!r)
+            r = pf_journal_column(journal, row, 7, &middle, err);
+        if (!r && middle && strlen(middle) == PF_IDENTITY_CHARS)
+            memcpy(facts.middle, middle, PF_IDENTITY_CHARS + 1);
+        pf_journal_done(row);
+    }
     if (r < 0)
         pf_journal_facts_free(&facts);
     else

@@ -221,6 +221,32 @@ TEST(journal_of_version_1_is_brought_up_to_date)
     pf_journal_close(journal);
 }
 
+/* Those of every version since, too; what they hold is found by what has come with each. */
+TEST(journal_of_every_version_is_brought_up_to_date)
+{
+    char fresh[4200], name[64];
+    snprintf(fresh, sizeof(fresh), "%s/fresh", test_directory());
+    pf_journal_close(open_in(fresh));
+    char *made = schema_of(fresh);
+    for (int version = 1; version < pf_journal_newest(); version++) {
+        struct pf_error err = {0};
+        struct pf_journal_facts facts = {0};
+        snprintf(name, sizeof(name), "journal_v%d.sql", version);
+        restore_fixture(name);
+        struct pf_journal *journal = open_in(test_directory());
+        CHECK_OK(pf_journal_burst_facts(journal, 1, &facts, &err), &err);
+        CHECK(facts.fused + facts.aside && facts.camera && facts.first.capture_ms > 0);
+        pf_journal_facts_free(&facts);
+        pf_journal_close(journal);
+        char *brought = schema_of(test_directory());
+        CHECK_STR(brought, made);
+        free(brought);
+        snprintf(fresh, sizeof(fresh), "%s/journal.sqlite", test_directory());
+        CHECK_EQ(unlink(fresh), 0);
+    }
+    free(made);
+}
+
 /* A step that fails leaves the journal as it was, and says so. */
 TEST(journal_migration_is_all_or_nothing)
 {

@@ -6,7 +6,7 @@
 
 #include "config/base/file.h"
 #include "service/deliveries.h"
-#include "service/journal_db.h" /* the queries, whose plans are checked */
+#include "service/journal_db.h"
 #include "tests/unit/journal_steps.h"
 
 TEST(journal_second_service_is_refused)
@@ -374,36 +374,6 @@ TEST(journal_rows_that_nobody_wrote_are_refused)
     pf_error_clear(&err);
     CHECK_OK(read_all(journal, &err), &err);
     pf_journal_close(journal);
-}
-
-TEST(journal_queries_use_indices)
-{
-    static const struct {
-        const char *name, *text;
-    } all[] = {
-#define QUERY(name, text) {#name, text},
-        PF_JOURNAL_QUERIES(QUERY)
-#undef QUERY
-    };
-    pf_journal_close(open_in(test_directory()));
-    sqlite3 *db = NULL;
-    CHECK_EQ(sqlite3_open(database_path(), &db), SQLITE_OK);
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", all[i].text);
-        sqlite3_stmt *plan = NULL;
-        CHECK_EQ(sqlite3_prepare_v2(db, sql, -1, &plan, NULL), SQLITE_OK);
-        while (sqlite3_step(plan) == SQLITE_ROW) {
-            const char *step = (const char *)sqlite3_column_text(plan, 3);
-            /* In the order of an index with a limit, or of all loose frames: no search in vain. */
-            bool scan = strstr(step, "SCAN") && !strstr(step, "USING INDEX bursts_by_change") &&
-                        !strstr(step, "USING INDEX frames_loose");
-            if (scan || strstr(step, "AUTOMATIC"))
-                FAIL("%s: %s", all[i].name, step);
-        }
-        sqlite3_finalize(plan);
-        sqlite3_free(sql);
-    }
-    sqlite3_close(db);
 }
 
 /* ---- kill -9 ---- */
