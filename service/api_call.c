@@ -6,6 +6,7 @@
 
 #include "config/base/exit.h"
 #include "service/http/client.h"
+#include "service/installed.h"
 
 /* Takes an option of ours out of argv. */
 static bool take_flag(int *argc, char **argv, const char *flag)
@@ -28,6 +29,10 @@ int pf_call_begin(struct pf_call *command, int argc, char **argv, int least, int
     command->json = take_flag(&argc, argv, "--json");
     command->undo = !strcmp(command->name, "discard") && take_flag(&argc, argv, "--undo");
     command->all = !strcmp(command->name, "settings") && take_flag(&argc, argv, "--all");
+    command->installed = pf_installed_is_meant(argc, argv);
+    if (command->installed &&
+        pf_settings_read(&command->settings, PF_INSTALLED_FILE, &command->err) < 0)
+        return PF_EXIT_USAGE;
     if (pf_settings_take_options(&command->settings, &argc, argv, &command->err) < 0)
         return PF_EXIT_USAGE;
     for (int i = 1; i < argc; i++)
@@ -49,6 +54,8 @@ int pf_call_begin(struct pf_call *command, int argc, char **argv, int least, int
 
 int pf_call_end(struct pf_call *command, int status)
 {
+    if (command->installed)
+        pf_installed_advise(command->name, &command->err);
     if (status != PF_EXIT_OK)
         fprintf(stderr, "parfocal %s: %s\n", command->name, command->err.text);
     pf_client_free(command->client);

@@ -18,7 +18,8 @@ struct pf_call {
     struct pf_settings settings;
     struct pf_client *client;
     bool json, undo, all;
-    int argc; /* operands */
+    bool installed; /* the installed service is asked, since nothing says which one */
+    int argc;       /* operands */
     char **argv;
     struct pf_error err;
 };

@@ -18,6 +18,7 @@
 #include "config/base/time.h"
 #include "config/options.h"
 #include "service/control.h"
+#include "service/installed.h"
 
 enum { ENDING_MS = 10000 }; /* as the service gives it */
 
@@ -251,9 +252,46 @@ int pf_talk_end(struct pf_talk *talk, struct pf_settings *settings, int r, struc
     return r == -EINVAL ? PF_EXIT_USAGE : r < 0 ? PF_EXIT_FAILURE : talk->status;
 }
 
+static bool has_cameras(const struct pf_settings *settings)
+{
+    for (size_t i = 0; i < settings->source.count; i++)
+        if (pf_settings_camera(settings->source.items[i]))
+            return true;
+    return false;
+}
+
+/* 1: it has cameras, and answers; 0: it has none, or does not run. */
+static int ask_installed(struct pf_error *err)
+{
+    struct pf_settings installed;
+    int r = pf_settings_init(&installed, err);
+    if (r < 0)
+        return r;
+    r = pf_settings_read(&installed, PF_INSTALLED_FILE, err);
+    if (!r && has_cameras(&installed)) {
+        r = pf_control_connect(installed.state, err);
+        if (r >= 0)
+            close(r);
+        if (r != -EACCES) {
+            r = r >= 0;
+            pf_error_clear(err);
+        }
+    }
+    pf_settings_free(&installed);
+    return r;
+}
+
 int pf_talk_settings(struct pf_settings *settings, int *argc, char **argv, struct pf_error *err)
 {
-    int r = pf_settings_init(settings, err);
+    int r = pf_settings_init(settings, err), asks = 0;
+    if (!r && pf_installed_is_meant(*argc, argv)) {
+        asks = ask_installed(err);
+        if (asks < 0)
+            pf_installed_advise(argv[0], err);
+        r = asks < 0 ? asks : 0;
+    }
+    if (!r && asks)
+        r = pf_settings_read(settings, PF_INSTALLED_FILE, err);
     if (!r && pf_settings_take_options(settings, argc, argv, err) < 0)
         r = err->code == ENOMEM ? -ENOMEM : -EINVAL;
     return r;

@@ -40,6 +40,9 @@ struct pf_talk {
 
 /* The camera among the settings' sources; NULL: none is given, or *ret is an error. */
 const char *pf_talk_camera(const struct pf_settings *settings, struct pf_error *err, int *ret);
+
+/* The settings, of which the options are taken out of argv. Where nothing says which service is meant, it is the
+ * installed one if it has cameras and runs; -EACCES: it is not for this user. */
 int pf_talk_settings(struct pf_settings *settings, int *argc, char **argv, struct pf_error *err);
 
 /* Starts a role of this program with its input and output at *ret_fd. The process id, or -errno. */

@@ -2,14 +2,25 @@
 
 #include <string.h>
 
+#include "config/base/exit.h"
 #include "config/settings.h"
 
-static const char exits[] =
-    "\nexit status:\n"
-    "  0  done\n"
-    "  1  it could not be done; the reason is on standard error\n"
-    "  2  wrong options, operands or configuration; nothing was begun\n"
-    "  3  the GPU has failed; the reason is on standard error, --device cpu helps\n";
+const char *const pf_exit_words[] = {
+    [PF_EXIT_OK] = "done",
+    [PF_EXIT_FAILURE] = "it could not be done; the reason is on standard error",
+    [PF_EXIT_USAGE] = "wrong options, operands or configuration; nothing was begun",
+    [PF_EXIT_DEVICE] = "the GPU has failed; the reason is on standard error, --device cpu helps",
+    [PF_EXIT_LEFT] =
+        "the service has stopped; a process that waits for a dead disk or mount is left",
+    NULL,
+};
+
+static void print_exits(FILE *to)
+{
+    fputs("\nexit status:\n", to);
+    for (int i = 0; pf_exit_words[i]; i++)
+        fprintf(to, "  %d  %s\n", i, pf_exit_words[i]);
+}
 
 void pf_help_program(FILE *to)
 {
@@ -24,7 +35,7 @@ void pf_help_program(FILE *to)
           "  -c, --config FILE   read settings from FILE; options win over it\n"
           "  --KEY VALUE         any key of the configuration (`parfocal config show`)\n",
           to);
-    fputs(exits, to);
+    print_exits(to);
     fputs("\nBegin with:  parfocal serve --source folder:inbox --outbox outbox\n", to);
 }
 
@@ -38,5 +49,5 @@ void pf_help_command(FILE *to, const struct pf_command *command)
         fputs("\nsettings (options; also keys of the file given with -c FILE) [default]\n", to);
         pf_settings_print_help(to, command->sections);
     }
-    fputs(exits, to);
+    print_exits(to);
 }

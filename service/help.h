@@ -19,6 +19,9 @@ struct pf_command {
 /* The commands, in the order of the help; ends with a NULL name. */
 extern const struct pf_command pf_commands[];
 
+/* What each exit status means, by its number (config/base/exit.h); ends with NULL. */
+extern const char *const pf_exit_words[];
+
 void pf_help_program(FILE *to);
 void pf_help_command(FILE *to, const struct pf_command *command);
 

@@ -20,4 +20,11 @@ bool pf_installed_is_there(void);
 int pf_installed_take_options(struct pf_settings *settings, int *argc, char **argv,
                               const char **ret_file, struct pf_error *err);
 
+/* Whether a command that asks a service means that one: neither a file nor --state nor --http says another, no state
+ * directory is here, and the configuration is there. */
+bool pf_installed_is_meant(int argc, char **argv);
+
+/* Adds to an error of asking it what is to be done. */
+void pf_installed_advise(const char *command, struct pf_error *err);
+
 #endif

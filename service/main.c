@@ -23,7 +23,14 @@
 
 static int help_main(int argc, char **argv);
 
-#define WHICH "  --state DIR, -c FILE, --http ADDRESS:PORT, --http-token TOKEN   which service\n"
+#define WHICH                                                                                      \
+    "  --state DIR, -c FILE, --http ADDRESS:PORT, --http-token TOKEN   which service\n"            \
+    "Without any of these it is that of ./state, and where that is not the one of "                \
+    "/etc/parfocal.conf.\n"
+
+#define INSTALLED                                                                                  \
+    "Without --state, -c and ./state it is the service of /etc/parfocal.conf, where that runs "    \
+    "and has a camera.\n"
 
 /* clang-format off */
 const struct pf_command pf_commands[] = {
@@ -60,7 +67,8 @@ const struct pf_command pf_commands[] = {
      "                       1 to 2); positive is towards far, negative towards near\n"
      "  --settle MS          wait after each step [500]\n"
      "  --dry-run            say what would be done, shoot nothing\n"
-     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
+     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n"
+     INSTALLED,
      "", pf_bracket_main},
     {"camera", "list | get NAME | set NAME VALUE | trigger | stop [OPTIONS]",
      "a camera's own settings, and one shot",
@@ -70,7 +78,8 @@ const struct pf_command pf_commands[] = {
      "  trigger              takes a picture\n"
      "  stop                 ends the bracket that the service has begun there, in order\n"
      "A running service on the same state directory is asked, since it owns the camera.\n"
-     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n",
+     "  --state DIR, --source camera:..., -c FILE   as for serve: which service, and which of its cameras\n"
+     INSTALLED,
      "", pf_camera_main},
     {"status", "[--json] [OPTIONS]", "say how a running service is",
      "Worker, sources, space on disks, bursts that are open, and what is wrong.\n"

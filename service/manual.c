@@ -201,13 +201,15 @@ static void put_program_page(FILE *to)
           "Reads settings from a file; options win over it.\n"
           ".TP\n.BI \\-\\- KEY \" VALUE\"\nAny key of\n.BR parfocal.conf (5),\n"
           "with \\- for _; of a switch\n.BI \\-\\- KEY\nand\n.BI \\-\\-no\\- KEY .\n"
-          ".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\n"
-          "It could not be done; the reason is on standard error.\n.TP\n.B 2\n"
-          "Wrong options, operands or configuration; nothing was begun.\n.TP\n.B 3\n"
-          "The GPU has failed;\n.B \\-\\-device cpu\nhelps.\n.TP\n.B 4\n"
-          "The service has stopped, but a process of its own waits for a disk or a mount that\n"
-          "does not answer, and was left behind.\n"
-          ".SH FILES\n.TP\n.I /etc/parfocal.conf\nThe configuration of the system's service.\n"
+          ".SH EXIT STATUS\n",
+          to);
+    for (int i = 0; pf_exit_words[i]; i++) {
+        fprintf(to, ".TP\n.B %d\n%c", i, toupper((unsigned char)*pf_exit_words[i]));
+        put_text(to, pf_exit_words[i] + 1);
+        fputs(".\n", to);
+    }
+    fputs(".SH FILES\n.TP\n.I /etc/parfocal.conf\nThe configuration of the system's service,\n"
+          "which commands ask where nothing says another.\n"
           ".TP\n.I /var/lib/parfocal\nIts journal, and inbox, outbox and spool where they are not "
           "set "
           "otherwise.\n"

@@ -55,11 +55,16 @@ static int choose(struct pf_client *client, const struct pf_settings *settings,
     client->directory = open(settings->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
     /* By the descriptor of its directory a path of any length fits. */
     snprintf(path, sizeof(path), "/proc/self/fd/%d/" PF_HTTP_SOCKET, client->directory);
-    if (client->directory >= 0 && access(path, F_OK) == 0) {
+    bool open_to_us = client->directory >= 0 && access(path, W_OK) == 0;
+    bool closed = !open_to_us && errno == EACCES;
+    if (open_to_us) {
         curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, path);
         return 0;
     }
     sscanf(settings->http, "%511[^, ]", first);
+    if ((!*first || !strcmp(first, "off")) && closed)
+        return pf_fail_errno(err, EACCES, "the socket in the state directory %s, and http is off",
+                             settings->state);
     if (!*first || !strcmp(first, "off"))
         return pf_fail(err, ENOENT, "no service runs on the state directory %s, and http is off",
                        settings->state);

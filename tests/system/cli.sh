@@ -172,6 +172,53 @@ test_without_a_file_the_installed_configuration_is_checked()
     grep -q 'no source' err || fail "$(cat err)"
 }
 
+test_commands_find_the_installed_service()
+{
+    need setpriv
+    mkdir in there elsewhere
+    as_installed "source = folder:$T/in" "outbox = $T/there/out" "state = $T/there/state" 'http = off' \
+        'http_token = 0123456789abcdef'
+    start service "$PARFOCAL" serve -c etc/parfocal.conf
+    wait_for 20 test -S there/state/http
+    wait_for 20 test -S there/state/control
+    expect_status 0 in_it "$PARFOCAL" status --json
+    grep -q "$T/there/out" out || fail "$(cat out)"
+    # Whatever is said otherwise, and a state directory here, comes first.
+    expect_status 1 in_it "$PARFOCAL" status --state "$T/elsewhere" --http off
+    expect_status 1 in_it "$PARFOCAL" status --http 127.0.0.1:1
+    mkdir state
+    in_it "$PARFOCAL" status --json >out 2>err || true # of whatever has the usual port
+    ! grep -q "$T/there/out" out || fail "$(cat out)"
+    rmdir state
+    # Who may not ask it is told what to do.
+    chmod 755 "$T" there
+    chmod 700 there/state
+    expect_status 1 in_it setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" status
+    grep -q 'Permission denied: sudo parfocal status asks the service of /etc/parfocal.conf' err || fail "$(cat err)"
+    # A service without cameras is not asked for one.
+    expect_status 1 in_it "$PARFOCAL" camera stop
+    grep -q 'no service is there' err || fail "$(cat err)"
+    echo 'source = camera:12345' >>etc/parfocal.conf
+    expect_status 1 in_it "$PARFOCAL" camera stop
+    ! grep -q 'no service is there' err || fail "$(cat err)"
+    expect_status 1 in_it setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" camera stop
+    grep -q 'Permission denied: sudo parfocal camera asks' err || fail "$(cat err)"
+    stop service
+    expect_status 1 in_it "$PARFOCAL" status
+    grep -q 'that is the service of /etc/parfocal.conf' err || fail "$(cat err)"
+    expect_status 1 in_it "$PARFOCAL" camera stop
+    grep -q 'no service is there' err || fail "$(cat err)"
+}
+
+test_exit_statuses_are_the_same_everywhere()
+{
+    "$PARFOCAL" --help | sed -n '/^exit status:/,$s/^  \([0-9]\)  .*/\1/p' >help
+    printf '%s\n' 0 1 2 3 4 | diff - help || fail 'the help'
+    "$PARFOCAL" manual page | sed -n '/^.SH EXIT STATUS/,/^.SH FILES/s/^.B \([0-9]\)$/\1/p' | diff help - ||
+        fail 'the manual page'
+    sed -n '/Exit status:/,/^$/p' "$ROOT/README.md" | grep -o '\*\*[0-9]\*\*' | tr -d '*' | diff help - || fail 'README.md'
+}
+
 test_config_show_reads_back()
 {
     printf 'source = folder:/a;b\nsource = folder:/d \xe9\noutbox = " x"\npoll_interval = 0.3\ndepth_map = no\n' >in.conf
