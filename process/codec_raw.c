@@ -23,7 +23,7 @@
 #include "process/exif.h"
 #include "process/exif_entry.h"
 #include "process/profile.h"
-#include "process/raw_names.h"
+#include "process/raw_guard.h"
 
 /* GCC's OpenMP, which LibRaw is built with; no header of it where the compiler is another. */
 int omp_get_max_threads(void);
@@ -45,7 +45,7 @@ struct reader {
     struct pf_error *err;
     struct pf_image *image;
     uint16_t *encoded;      /* by light */
-    bool name_too_long;     /* pf_raw_names() */
+    const char *impossible; /* pf_raw_guard() */
     bool damaged;           /* LibRaw met data that cannot be, and would go on */
     uint8_t *memory;        /* the file, of a CR3; else NULL */
     struct pf_bytes *bytes; /* through which it is looked at before */
@@ -107,7 +107,7 @@ static void set_up(struct reader *reader)
     int64_t memory_mb = (reader->source->limits->max_pixels >> 20) * RAW_BYTES + OVERHEAD_MB;
     libraw_set_dataerror_handler(reader->raw, on_damage, reader);
     libraw_set_memerror_handler(reader->raw, on_no_memory, reader);
-    libraw_set_exifparser_handler(reader->raw, pf_raw_names, &reader->name_too_long);
+    libraw_set_exifparser_handler(reader->raw, pf_raw_guard, &reader->impossible);
     params->max_raw_memory_mb = (unsigned)(memory_mb < INT32_MAX ? memory_mb : INT32_MAX);
     params->use_camera_wb = 1;
     params->output_color = COLOUR_SRGB;
@@ -346,9 +346,8 @@ static int open_raw(struct reader *reader)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", source->fd);
     int code = is_cr3 ? libraw_open_buffer(reader->raw, reader->memory, (size_t)source->size_bytes)
                       : libraw_open_file(reader->raw, path);
-    if (reader->name_too_long)
-        return pf_fail(reader->err, EBADMSG, "%s: the name of its camera is longer than any is",
-                       source->path);
+    if (reader->impossible)
+        return pf_fail(reader->err, EBADMSG, "%s: %s", source->path, reader->impossible);
     return code == LIBRAW_SUCCESS ? 0 : describe(reader, code);
 }
 

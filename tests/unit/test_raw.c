@@ -232,6 +232,23 @@ TEST(raw_hostile)
     free(raster.samples);
 }
 
+/* What ended LibRaw, each found by a fuzzer. */
+TEST(raw_of_no_camera)
+{
+    static const struct {
+        const char *name, *said;
+    } files[] = {{"hasselblad", "the name of its camera is longer than any is"},
+                 {"slices", "its picture lies in slices of no width"}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct pf_error err = {0};
+        char path[64];
+        snprintf(path, sizeof(path), "tests/fuzz/corpus/raw/%s", files[i].name);
+        CHECK(refused(path, &err));
+        if (!strstr(err.text, files[i].said))
+            FAIL("%s: %s", files[i].name, err.text);
+    }
+}
+
 TEST(raw_of_other_makers_is_told_by_its_content)
 {
     static const struct {
