@@ -1,5 +1,6 @@
-# Every n-th system call of the service's processes fails, kind by kind: what it has promised holds, it
-# never takes for published what is not whole, and undisturbed it ends all its work.
+# Every n-th system call of the service's processes fails, kind by kind, while photographs come, a hook is told of
+# each stack and a browser asks and hears of all events: what it has promised holds, it never takes for published
+# what is not whole, and undisturbed it ends all its work and tells all of it.
 # time limit: 480, with TORTURE 6000
 . "${BASH_SOURCE%/*}/../system/lib.sh"
 . "${BASH_SOURCE%/*}/../system/serve.bash"
@@ -23,6 +24,7 @@ CASES=(
     "read,pread64,recvfrom,recvmsg EIO 2+9 ready"
     "read,readv,recvfrom,pread64,write,writev,sendto,pwrite64,openat,fsync,fdatasync EINTR 1+3 ready"
     "epoll_wait,poll,ppoll,wait4 EINTR 2+4 ready"
+    "accept,accept4,readv,writev,sendmsg,recvmsg,getsockopt EIO 1+3 ready"
     "socketpair,fork,clone,clone3,pipe2,eventfd2,memfd_create ENOMEM 3+2 start"
 )
 
@@ -62,14 +64,15 @@ check_syncs()
 
 test_every_nth_system_call_fails()
 {
-    need strace sqlite3 jq
+    need strace sqlite3 jq curl
     [ -z "$SAN" ] || skip "the sanitizers' own threads do not like strace"
     strace -o probe -e trace=write -e inject=write:error=EIO:when=1000 true 2>/dev/null ||
         skip "strace cannot trace here"
-    rounds 3 90
+    rounds 3 96
     at_end tail -n 30 "$T/service.err"
     local round case inject injected before trace calls which all=0
     declare -A injected=()
+    tell_of_stacks
     begin # makes the journal
     await_begin
     stop service
@@ -92,14 +95,24 @@ test_every_nth_system_call_fails()
             "${trace[@]}" -p "$started" -p "$(child_pid capture)" -p "$(child_pid process)" 2>strace.err &
             wait_for 10 eval "[ -e trace ]"
         fi
+        touch go
+        browse &
+        browser=$!
+        before=$(wc -l <told)
         drop_burst
-        before=$(now_ms)
+        at=$(now_ms)
         # It may do its work or not; it may end, or not even begin.
-        until [ $(($(now_ms) - before)) -ge 6000 ] || grep -qa 'stack published' service.err ||
+        until [ $(($(now_ms) - at)) -ge 6000 ] || grep -qa 'stack published' service.err ||
             ! kill -0 "$started" 2>/dev/null; do
             sleep 0.05
         done
+        at=$(now_ms)
+        until [ $(($(now_ms) - at)) -ge 1000 ] || more_than "$before" wc -l <told; do
+            sleep 0.05
+        done
         end_at_once
+        rm go
+        wait $browser || true
         # A round of a short run may have met none; in a long one no case may be without.
         injected[$case]=$((${injected[$case]:-0} + $(grep -ac INJECTED trace || true)))
         echo "round $round: $inject: $(grep -ac INJECTED trace || true) injected," \
@@ -108,6 +121,11 @@ test_every_nth_system_call_fails()
         end_round $round
     done
     finish_all
+    begin
+    wait_for 60 all_are_told
+    stop service
+    echo "$(sort -u told | wc -l) stacks told to the hook, $(wc -l <heard) events heard, $(grep -c 200 asked) answers"
+    [ -s heard ] && grep -q 200 asked || fail 'nothing was heard or answered'
     for which in "${!injected[@]}"; do
         echo "injected: ${injected[$which]} of $which"
         [ "${injected[$which]}" -gt 0 ] || [ -z "$TORTURE" ] || fail "nothing was injected of $which"

@@ -6,7 +6,8 @@
 # (printed).
 #
 #   rounds SHORT LONG            sets ROUNDS; ROUNDS=N of the environment wins
-#   begin [OPTIONS]              the service on $T/inbox, $DISK/outbox and $DISK/state
+#   begin [OPTIONS]              the service on $T/inbox, $DISK/outbox and $DISK/state, always with $ALWAYS
+#   tell_of_stacks               a hook in $ALWAYS that is told of each stack
 #   await_begin                  until it takes frames; how long that took goes to $T/recovery
 #   drop_burst                   makes a burst of 5 small frames and drops them
 #   start_photographing          drops bursts one after the other, until end_photographing
@@ -43,9 +44,40 @@ begin()
     begun_ms=$(now_ms)
     start service "${UNDER[@]}" "$PARFOCAL" serve --source "folder:$T/inbox" --outbox "$DISK/outbox" \
         --state "$DISK/state" --settle 0.02 --gap 3 --hold 0.2 --rescan-interval 0.5 --retries 100 \
-        --expected-frames 5 --format jpeg --no-depth-map --threads 1 --thumbnails 0 "$@"
+        --expected-frames 5 --format jpeg --no-depth-map --threads 1 --thumbnails 0 "${ALWAYS[@]}" "$@"
 }
 UNDER=()
+ALWAYS=()
+
+# A hook that notes of each stack where it is: each line of `told`.
+tell_of_stacks()
+{
+    printf '#!/bin/sh\necho "$PARFOCAL_DIRECTORY" >>"%s"\n' "$T/told" >hook
+    chmod +x hook
+    : >told
+    ALWAYS=(--on-burst "$T/hook" --hook-retries 1000 --hook-backoff 0.2)
+}
+
+all_are_told()
+{
+    [ -z "$(find "$DISK/outbox" -mindepth 1 -maxdepth 1 -name '[!.]*' | sort | comm -23 - <(sort -u told))" ]
+}
+
+# Is asked for, as a browser does, as long as `go` is there; the answers are in `asked`.
+browse()
+{
+    while [ -e go ]; do
+        curl -sN --max-time 30 --unix-socket state/http http://localhost/api/v1/events || true
+        sleep 0.2
+    done | { grep --line-buffered '^event:' || true; } >>heard &
+    while [ -e go ]; do
+        for path in / /api/v1/status /api/v1/bursts /metrics; do
+            curl -s -o /dev/null -w '%{http_code}\n' --max-time 30 --unix-socket state/http "http://localhost$path" || true
+        done | sed '/^000/d' >>asked
+        sleep "0.$((RANDOM % 9))"
+    done
+    wait
+}
 
 await_begin()
 {
@@ -116,7 +148,7 @@ end_photographing()
 note_promises()
 {
     [ -e "$T/service.err" ] || return 0
-    sed -nE 's/.* frame (B[0-9_]+\.jpg): .*/\1/p' "$T/service.err" >>"$T/promised.frames"
+    sed -nE 's/.* frame ([^ ]*-)?((B|TEST)[0-9_]+\.(jpg|JPG)): .*/\2/p' "$T/service.err" >>"$T/promised.frames"
     sed -nE 's/.*stack (published|found): (.*) \([0-9]+ frames.*/\2/p' "$T/service.err" >>"$T/promised.outputs"
     sort -u -o "$T/promised.frames" "$T/promised.frames"
     sort -u -o "$T/promised.outputs" "$T/promised.outputs"
@@ -167,7 +199,7 @@ check_promises()
     local missing dir
     note_promises
     if [ -s "$T/promised.frames" ]; then
-        ask_journal "SELECT CAST(path AS TEXT) FROM files WHERE frame IS NOT NULL" | sed 's,.*/,,' |
+        ask_journal "SELECT CAST(path AS TEXT) FROM files WHERE frame IS NOT NULL" | sed 's,.*[/-],,' |
             sort -u >"$T/known.frames" || true
         missing=$(comm -23 "$T/promised.frames" "$T/known.frames")
         if [ -n "$missing" ]; then
@@ -231,10 +263,11 @@ count_stacked()
     twice=$((twice + $(wc -l <"$T/twice")))
 }
 
-# Of the worker or capture neither. MORE: another pattern that must not be in the log.
+# Of the worker or capture neither. (A hook's shell is not ours.) MORE: another pattern that must not be in the log.
 has_not_crashed() # [MORE]
 {
-    ! grep -aE "signal (11|6|7|8|4)( |$|:)|Sanitizer|Assertion|stack smashing|corrupted|double free${1:+|$1}" "$T/service.err" ||
+    ! grep -av "$T/hook failed: " "$T/service.err" |
+        grep -aE "signal (11|6|7|8|4)( |$|:)|Sanitizer|Assertion|stack smashing|corrupted|double free${1:+|$1}" ||
         fail "it has crashed"
 }
 
