@@ -243,7 +243,18 @@ int pf_journal_exec(struct pf_journal *journal, const char *sql, const char *wha
  * the batch must then not be committed one by one. */
 static bool batch_is_lost(const struct pf_journal *journal)
 {
-    return journal->in_batch && sqlite3_get_autocommit(journal->db);
+    return journal->in_batch && (journal->spoilt || sqlite3_get_autocommit(journal->db));
+}
+
+/* To roll back needs memory, too: what could not be undone at its time is undone before anything else is done. */
+static int undo_what_is_left(struct pf_journal *journal, struct pf_error *err)
+{
+    if (journal->in_batch || journal->in_step)
+        return 0;
+    journal->spoilt = false;
+    return sqlite3_get_autocommit(journal->db)
+               ? 0
+               : pf_journal_exec(journal, "ROLLBACK", "undoing", err);
 }
 
 int pf_journal_enter(struct pf_journal *journal, struct pf_error *err)
@@ -251,19 +262,29 @@ int pf_journal_enter(struct pf_journal *journal, struct pf_error *err)
     if (batch_is_lost(journal))
         return pf_fail(err, journal->lost.code ? journal->lost.code : EIO, "%s",
                        journal->lost.text);
-    return pf_journal_exec(journal, "SAVEPOINT step", "beginning", err);
+    int r = undo_what_is_left(journal, err);
+    if (!r)
+        r = pf_journal_exec(journal, "SAVEPOINT step", "beginning", err);
+    journal->in_step = !r;
+    return r;
 }
 
 int pf_journal_leave(struct pf_journal *journal, int r, struct pf_error *err)
 {
-    struct pf_error problem = {0};
+    struct pf_error problem = {0}, undoing = {0};
     if (!r)
         r = pf_journal_exec(journal, "RELEASE step", "committing", &problem);
     if (problem.code)
         pf_fail(err, problem.code, "%s", problem.text);
+    journal->in_step = false;
     if (r < 0 && !sqlite3_get_autocommit(journal->db)) {
-        sqlite3_exec(journal->db, "ROLLBACK TO step", NULL, NULL, NULL);
-        sqlite3_exec(journal->db, "RELEASE step", NULL, NULL, NULL);
+        if ((pf_journal_exec(journal, "ROLLBACK TO step", "undoing", &undoing) < 0 ||
+             pf_journal_exec(journal, "RELEASE step", "undoing", &undoing) < 0) &&
+            journal->in_batch) {
+            journal->spoilt = true;
+            journal->lost = undoing;
+            r = -undoing.code;
+        }
         if (!journal->in_batch && !sqlite3_get_autocommit(journal->db))
             sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
     }
@@ -276,7 +297,9 @@ int pf_journal_begin(struct pf_journal *journal, struct pf_error *err)
 {
     if (journal->in_batch)
         return pf_fail(err, EBUSY, "journal %s: a batch is open already", journal->path);
-    int r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
+    int r = undo_what_is_left(journal, err);
+    if (!r)
+        r = pf_journal_exec(journal, "BEGIN IMMEDIATE", "beginning", err);
     if (r < 0)
         return r;
     journal->in_batch = true;
