@@ -247,16 +247,15 @@ static void write_discarded(struct pf_service *service, int64_t burst,
                             const struct pf_journal_frame *frame, bool discard)
 {
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESULT);
-    entry->burst = burst;
-    entry->frame = frame->record->id;
-    entry->reason = strdup(discard ? "discarded by hand" : "taken back; not stacked yet");
-    entry->scores = frame->scores ? json_deep_copy(frame->scores) : json_object();
+    entry->scores = pf_ledger_json(frame->scores ? json_deep_copy(frame->scores) : json_object());
     json_object_del(entry->scores, "excluded");
     json_object_del(entry->scores, "discarded");
-    if (discard) {
-        json_object_set_new(entry->scores, "excluded", json_true());
-        json_object_set_new(entry->scores, "discarded", json_true());
-    }
+    if (discard && (json_object_set_new(entry->scores, "excluded", json_true()) < 0 ||
+                    json_object_set_new(entry->scores, "discarded", json_true()) < 0))
+        pf_ledger_json(NULL);
+    entry->burst = burst;
+    entry->frame = frame->record->id;
+    entry->reason = pf_ledger_text(discard ? "discarded by hand" : "taken back; not stacked yet");
 }
 
 static int discard_in_job(struct pf_service *service, struct pf_job *job,

@@ -112,12 +112,13 @@ static void take(struct pf_alarms *alarms, bool on, json_t *trouble)
     if (!id || !json_is_true(json_object_get(trouble, "degrades")))
         return;
     struct alarm *alarm = find(alarms, id);
-    if (!alarm) {
+    json_t *copy = alarm ? json_deep_copy(trouble) : NULL;
+    if (!copy) {
         pf_log_error("out of memory: a trouble is not told to on_failure");
         return;
     }
     json_decref(alarm->trouble);
-    alarm->trouble = json_deep_copy(trouble);
+    alarm->trouble = copy;
     if (on && !alarm->on) {
         if (alarm->ended_ms && now_ms - alarm->ended_ms > pause_ms(alarms))
             alarm->times = 0;

@@ -412,7 +412,7 @@ void pf_hooks_order(const struct pf_hooks *hooks, struct pf_entry *entry, const 
     entry->targets = !strcmp(setting, "on_burst")     ? &settings->on_burst
                      : !strcmp(setting, "on_failure") ? &settings->on_failure
                                                       : &settings->on_stop;
-    entry->event = event;
+    entry->event = entry->targets->count ? pf_ledger_json(event) : event;
 }
 
 void pf_hooks_committed(struct pf_hooks *hooks, const struct pf_entry *entry)

@@ -33,9 +33,9 @@ static void on_rejected(const char *source, const char *path, int64_t size_bytes
 {
     struct pf_service *service = context;
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_REJECT);
-    entry->source = strdup(source);
-    entry->path = strdup(path);
-    entry->reason = strdup(reason);
+    entry->source = pf_ledger_text(source);
+    entry->path = pf_ledger_text(path);
+    entry->reason = pf_ledger_text(reason);
     entry->size_bytes = size_bytes;
     entry->mtime_ns = mtime_ns;
 }

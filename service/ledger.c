@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/base/log.h"
 #include "config/base/time.h"
@@ -60,9 +61,7 @@ static int tell(struct pf_journal *journal, const struct pf_entry *entry, struct
 {
     int r = 0;
     for (size_t i = 0; !r && entry->targets && i < entry->targets->count; i++)
-        r = entry->event ? pf_journal_deliver(journal, entry->hook, entry->targets->items[i],
-                                              entry->event, err)
-                         : pf_fail(err, ENOMEM, "out of memory for a hook");
+        r = pf_journal_deliver(journal, entry->hook, entry->targets->items[i], entry->event, err);
     return r;
 }
 
@@ -229,13 +228,28 @@ struct pf_ledger *pf_ledger_free(struct pf_ledger *ledger)
     return NULL;
 }
 
+/* The journal is then the better place to go on from. */
+static void *or_end(void *made)
+{
+    if (made)
+        return made;
+    pf_log_error("out of memory: the service ends here and goes on from its journal");
+    exit(1);
+}
+
+char *pf_ledger_text(const char *text)
+{
+    return or_end(strdup(text));
+}
+
+json_t *pf_ledger_json(json_t *value)
+{
+    return or_end(value);
+}
+
 struct pf_entry *pf_ledger_add(struct pf_ledger *ledger, enum pf_entry_kind kind)
 {
-    struct pf_entry *entry = calloc(1, sizeof(*entry));
-    if (!entry) {
-        pf_log_error("out of memory: the service ends here and goes on from its journal");
-        exit(1);
-    }
+    struct pf_entry *entry = or_end(calloc(1, sizeof(*entry)));
     entry->kind = kind;
     *ledger->end = entry;
     ledger->end = &entry->next;

@@ -74,6 +74,11 @@ struct pf_ledger *pf_ledger_free(struct pf_ledger *ledger); /* NULL-safe, return
  * message, since the journal is then the better place to go on from. */
 struct pf_entry *pf_ledger_add(struct pf_ledger *ledger, enum pf_entry_kind kind);
 
+/* What an entry owns: a copy of text, and JSON that was just made (consumed and returned). Never NULL, for the same
+ * reason: what an entry lacked would be lacking for good. */
+char *pf_ledger_text(const char *text);
+json_t *pf_ledger_json(json_t *value);
+
 /* Entries that wait. */
 size_t pf_ledger_count(const struct pf_ledger *ledger);
 

@@ -279,7 +279,7 @@ void pf_publishing_answer(const struct pf_outbox_answer *answer, void *context)
         struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_PUBLISHED);
         entry->burst = answer->burst;
         entry->version = answer->version;
-        entry->path = strdup(answer->path);
+        entry->path = pf_ledger_text(answer->path);
         entry->adopted = answer->request == PF_OUTBOX_FIND;
         if (job && entry->adopted) { /* of an earlier run */
             job->out_fused = answer->fused;

@@ -31,6 +31,8 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, s
         pf_job_set_step(job, frame, PF_STEP_DONE);
         snprintf(frame->reason, sizeof(frame->reason), "%s", known->reason ? known->reason : "");
         frame->result = json_deep_copy(known->scores); /* for the sidecar */
+        if (known->scores && !frame->result)
+            return pf_fail(err, ENOMEM, "out of memory for a frame");
         json_object_del(frame->result, "excluded");
         json_object_del(frame->result, "discarded");
         json_object_del(frame->result, "replaced");

@@ -218,7 +218,8 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
     frame->reason[0] = '\0';
     pf_setback_over(scheduler, job, frame);
     json_decref(frame->result);
-    frame->result = json_deep_copy(event);
+    frame->result =
+        json_incref((json_t *)event); /* nobody needs it as it was, and a copy needs memory */
     json_object_del(frame->result, "event");
     json_object_del(frame->result, "burst");
     json_object_del(frame->result, "frame");

@@ -175,18 +175,21 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
                         const struct pf_job_frame *frame)
 {
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESULT);
+    int failed = 0;
+    entry->scores = pf_ledger_json(frame->result ? json_deep_copy(frame->result) : json_object());
+    /* By the service: it is not to be tried again after a restart. Groups are found anew then. */
+    if (frame->excluded && !frame->stray)
+        failed |= json_object_set_new(entry->scores, "excluded", json_true());
+    if (frame->discarded)
+        failed |= json_object_set_new(entry->scores, "discarded", json_true());
+    if (frame->replaced)
+        failed |= json_object_set_new(entry->scores, "replaced", json_true());
+    if (failed)
+        pf_ledger_json(NULL);
     entry->burst = job->burst;
     entry->frame = frame->record->id;
     entry->fused = pf_job_fused(frame);
-    entry->reason = entry->fused ? NULL : strdup(pf_job_reason(frame));
-    entry->scores = frame->result ? json_deep_copy(frame->result) : json_object();
-    /* By the service: it is not to be tried again after a restart. Groups are found anew then. */
-    if (frame->excluded && !frame->stray)
-        json_object_set_new(entry->scores, "excluded", json_true());
-    if (frame->discarded)
-        json_object_set_new(entry->scores, "discarded", json_true());
-    if (frame->replaced)
-        json_object_set_new(entry->scores, "replaced", json_true());
+    entry->reason = entry->fused ? NULL : pf_ledger_text(pf_job_reason(frame));
 }
 
 static void on_frame(struct pf_job *job, struct pf_job_frame *frame, void *context)
@@ -416,7 +419,7 @@ static void fail_job(struct pf_service *service, struct pf_job *job, const char 
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_FAILED);
     entry->burst = job->burst;
     entry->version = job->version;
-    entry->reason = strdup(reason);
+    entry->reason = pf_ledger_text(reason);
     pf_hooks_order(service->hooks, entry, "on_failure",
                    pf_hook_event_failed(job, job->version, reason));
     job->out = PF_OUT_FAILED;

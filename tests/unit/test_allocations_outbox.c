@@ -48,7 +48,7 @@ static void fill(void)
 {
     long left = allocations_hold();
     json_t *sidecar = json_pack("{s:s, s:i, s:i, s:i, s:[{s:s}]}", "burst", "b", "version", 1,
-                                "fused", 1, "aside", 0, "frames", "identity", "f1");
+                                "fused", 1, "aside", 0, "frames", "identity", "f19");
     char path[4500];
     snprintf(path, sizeof(path), "%s/stack.json", answer.path);
     CHECK_EQ(json_dump_file(sidecar, path, 0), 0);
@@ -90,13 +90,17 @@ static int run_outbox(struct pf_error *err)
     char directory[4300];
     snprintf(directory, sizeof(directory), "%s/outbox", test_directory());
     long left = allocations_hold();
-    json_t *identities = json_pack("[s]", "f1");
+    /* More than an array has room for at first: without one of them the same stack would be published once more. */
+    json_t *identities = json_array();
+    for (int n = 0; n < 20; n++)
+        json_array_append_new(identities, json_sprintf("f%d", n));
     CHECK_EQ(pf_remove_tree(directory, NULL), 0);
     allocations_go_on(left);
     int r = pf_outbox_new(&outbox, base, directory, "tag", "former", NULL, on_answer, NULL, err);
     if (!r) {
         ask(outbox, PF_OUTBOX_CHECK, NULL);
         bool was_published = publish(outbox, identities) == 0;
+        CHECK(!was_published || ask(outbox, PF_OUTBOX_FIND, identities) != -ENOENT);
         left = allocations_hold();
         if (was_published) {
             CHECK_EQ(ask(outbox, PF_OUTBOX_FIND, identities), 0);

@@ -1,46 +1,11 @@
 /* What is told of an outbox: one that answers as the test says, in place of service/outbox.c. */
 #include "config/base/time.h"
 #include "service/service.h"
+#include "tests/unit/fake_outbox.h"
 #include "tests/unit/fake_worker.h"
 #include "tests/unit/journal_steps.h"
 
 static struct pf_service service;
-static int asked;                       /* checks */
-static int prepared, number, published; /* directories asked for, the last one's number, stacks */
-
-int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
-                  const char *tag, const char *former_tag, const char *mount_note,
-                  void (*handler)(const struct pf_outbox_answer *answer, void *context),
-                  void *context, struct pf_error *err)
-{
-    (void)ret, (void)base, (void)directory, (void)tag, (void)former_tag, (void)mount_note;
-    (void)handler, (void)context, (void)err;
-    return 0;
-}
-
-struct pf_outbox *pf_outbox_free(struct pf_outbox *outbox)
-{
-    (void)outbox;
-    return NULL;
-}
-
-int pf_outbox_ask(struct pf_outbox *outbox, enum pf_outbox_request request, int64_t burst,
-                  const char *name, int version, const json_t *identities)
-{
-    (void)outbox, (void)burst, (void)name, (void)identities;
-    asked += request == PF_OUTBOX_CHECK;
-    prepared += request == PF_OUTBOX_PREPARE;
-    published += request == PF_OUTBOX_PUBLISH;
-    if (request == PF_OUTBOX_PREPARE_AHEAD)
-        number = version;
-    return 0;
-}
-
-void pf_outbox_await(const struct pf_outbox *outbox, int ms)
-{
-    (void)outbox, (void)ms;
-}
-
 static void answers(enum pf_outbox_request request, int code)
 {
     const struct pf_outbox_answer answer = {
@@ -156,7 +121,7 @@ static struct pf_job *settled_job(void)
 {
     struct pf_job *job = NULL;
     begin();
-    number = prepared = published = 0;
+    ahead_number = prepared = published = 0;
     CHECK_EQ(pf_job_new(&job, 7, "b", NULL), 0);
     CHECK_EQ(pf_job_add(job, record_of(1), NULL), 1);
     job->key = copy("b.1");
@@ -185,16 +150,16 @@ TEST(an_answer_to_an_older_question_begins_nothing)
 {
     struct pf_job *job = settled_job();
     ask_ahead(job);
-    int first = number;
+    int first = ahead_number;
     pf_job_forget_stack(job);
     job->stage = PF_JOB_ACTIVE;
     pf_job_set_step(job, &job->frames[0], PF_STEP_DONE);
     ask_ahead(job);
-    CHECK(number != first);
+    CHECK(ahead_number != first);
     prepared_ahead(job, first, 0);
     CHECK_STR(told(), "");
     CHECK_EQ(job->ahead, PF_AHEAD_ASKED);
-    prepared_ahead(job, number, 0);
+    prepared_ahead(job, ahead_number, 0);
     CHECK_STR(told(), "prepare");
     CHECK_EQ(job->ahead, PF_AHEAD_WRITING);
     end();
@@ -204,7 +169,7 @@ TEST(an_outbox_that_takes_nothing_ahead_is_no_trouble_yet)
 {
     struct pf_job *job = settled_job();
     ask_ahead(job);
-    prepared_ahead(job, number, EROFS);
+    prepared_ahead(job, ahead_number, EROFS);
     CHECK(!is_told("outbox") && job->no_ahead && job->ahead == PF_AHEAD_NONE);
     CHECK_STR(told(), "");
     end();
@@ -216,14 +181,14 @@ TEST(a_directory_that_is_made_too_late_is_not_written_into)
     struct pf_job *job = settled_job();
     ask_ahead(job);
     CHECK_EQ(pf_job_add(job, record_of(2), NULL), 1);
-    prepared_ahead(job, number, 0);
+    prepared_ahead(job, ahead_number, 0);
     CHECK_STR(told(), "");
     pf_job_set_step(job, &job->frames[1], PF_STEP_DONE);
     ask_ahead(job);
     job->complete = copy("gap");
     pf_publishing_begin(&service, job);
     CHECK(job->out == PF_OUT_PREPARING && prepared == 1);
-    prepared_ahead(job, number, 0);
+    prepared_ahead(job, ahead_number, 0);
     CHECK_STR(told(), "");
     end();
 }
@@ -235,7 +200,7 @@ TEST(a_directory_that_has_gone_is_made_anew)
     struct pf_error err = {0};
     CHECK_OK(pf_journal_open(&service.journal, test_directory(), NULL, &err), &err);
     ask_ahead(job);
-    prepared_ahead(job, number, 0);
+    prepared_ahead(job, ahead_number, 0);
     CHECK_STR(told(), "prepare");
     job->ahead = PF_AHEAD_WRITTEN;
     job->complete = copy("gap");
