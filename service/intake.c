@@ -190,13 +190,11 @@ size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst)
 void pf_intake_feed(struct pf_service *service, struct pf_record *record)
 {
     struct pf_error err = {0};
-    int r = hold(service, record);
-    if (r < 0) {
-        pf_record_free(record);
-        pf_log_error("out of memory: a recorded frame waits for the next start");
-        return;
-    }
-    r = pf_grouper_feed(service->grouper, record, pf_monotonic_ms(), &err);
+    if (hold(service, record) < 0)
+        pf_ledger_end();
+    int r = pf_grouper_feed(service->grouper, record, pf_monotonic_ms(), &err);
+    if (r == -ENOMEM)
+        pf_ledger_end();
     if (r < 0) {
         if (r != -EEXIST)
             pf_log_about(PF_LOG_ERROR, PF_ABOUT_RECORD(record),
@@ -405,6 +403,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
 void pf_intake_committed(struct pf_service *service, struct pf_entry *entry)
 {
     struct pf_error err = {0};
+    int r = 0;
     if (entry->refused)
         return; /* nothing was written, so that nothing follows */
     if (entry->kind == PF_ENTRY_RECORD)
@@ -415,7 +414,9 @@ void pf_intake_committed(struct pf_service *service, struct pf_entry *entry)
             json_pack("{s:o, s:o, s:o, s:o}", "name", pf_json_bytes(pf_base_name(entry->path)),
                       "path", pf_json_bytes(entry->path), "source", pf_json_bytes(entry->source),
                       "reason", pf_json_bytes(entry->reason)));
-    else if (entry->kind == PF_ENTRY_DECISION && act(service, entry, &err) < 0)
+    else if (entry->kind == PF_ENTRY_DECISION && (r = act(service, entry, &err)) < 0)
         pf_log_error("burst %lld: %s; it waits for the next start",
                      (long long)entry->decision.burst, err.text);
+    if (r == -ENOMEM) /* else its stack would come out without the frame */
+        pf_ledger_end();
 }

@@ -139,8 +139,9 @@ struct pf_journal {
     int lock_fd;
     const struct pf_journal_busy *busy; /* while it is opened; borrowed, NULL: nobody */
     bool in_batch, in_step;
-    bool spoilt;          /* part of a step that failed is still in the batch */
-    struct pf_error lost; /* why the batch was given up, by SQLite or as it is spoilt; unset when it was not */
+    bool spoilt; /* part of a step that failed is still in the batch */
+    struct pf_error
+        lost; /* why the batch was given up, by SQLite or as it is spoilt; unset when it was not */
     /* When all of it was found well last; 0: it was not, or something damaged has been read since. */
     int64_t checked_wall_ms;
     sqlite3_stmt *statements[PF_QUERY_COUNT];

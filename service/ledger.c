@@ -228,13 +228,17 @@ struct pf_ledger *pf_ledger_free(struct pf_ledger *ledger)
     return NULL;
 }
 
-/* The journal is then the better place to go on from. */
-static void *or_end(void *made)
+void pf_ledger_end(void)
 {
-    if (made)
-        return made;
     pf_log_error("out of memory: the service ends here and goes on from its journal");
     exit(1);
+}
+
+static void *or_end(void *made)
+{
+    if (!made)
+        pf_ledger_end();
+    return made;
 }
 
 char *pf_ledger_text(const char *text)

@@ -69,13 +69,16 @@ int pf_ledger_new(struct pf_ledger **ret, struct event_base *base, struct pf_jou
                   struct pf_error *err);
 struct pf_ledger *pf_ledger_free(struct pf_ledger *ledger); /* NULL-safe, returns NULL */
 
+/* There is no memory to do what the journal says: it is the better place to go on from. Ends the process with a
+ * message. */
+_Noreturn void pf_ledger_end(void);
+
 /* A new entry of the kind, appended; it is written in this or the next turn of the loop, not before
- * the caller returns to the loop. Never NULL: a ledger without memory ends the process with a
- * message, since the journal is then the better place to go on from. */
+ * the caller returns to the loop. Never NULL, but pf_ledger_end(). */
 struct pf_entry *pf_ledger_add(struct pf_ledger *ledger, enum pf_entry_kind kind);
 
-/* What an entry owns: a copy of text, and JSON that was just made (consumed and returned). Never NULL, for the same
- * reason: what an entry lacked would be lacking for good. */
+/* What an entry owns: a copy of text, and JSON that was just made (consumed and returned). Never NULL, but
+ * pf_ledger_end(): what an entry lacked would be lacking for good. */
 char *pf_ledger_text(const char *text);
 json_t *pf_ledger_json(json_t *value);
 

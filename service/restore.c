@@ -201,6 +201,8 @@ static int restore_loose_frames(struct pf_service *service, struct pf_error *err
         struct pf_record *record = pf_record_copy(frames.items[i].record);
         if (record)
             pf_pairing_feed(service, record);
+        else
+            r = pf_fail(err, ENOMEM, "out of memory for a frame");
     }
     if (r >= 0)
         r = rename_frames(service, &frames, err);

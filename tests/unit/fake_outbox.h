@@ -6,8 +6,9 @@
 
 #include "service/outbox.h"
 
-static int asked;                       /* checks */
-static int prepared, ahead_number, published; /* directories asked for, the last one's number, stacks */
+static int asked; /* checks */
+static int prepared, ahead_number,
+    published; /* directories asked for, the last one's number, stacks */
 
 int pf_outbox_new(struct pf_outbox **ret, struct event_base *base, const char *directory,
                   const char *tag, const char *former_tag, const char *mount_note,
