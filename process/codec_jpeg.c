@@ -16,6 +16,7 @@
 #define BUFFER_BYTES     65536
 #define SCANS_MAX        200 /* a progressive file needs about 10; each costs a pass over the picture */
 #define SMALL_FILE_BYTES (1 << 20)
+#define PADDING_BYTES    1024 /* at most, before the end marker */
 #define EOF_TEXT         "the file ends early (truncated)"
 
 struct reader {
@@ -28,6 +29,7 @@ struct reader {
     struct pf_error *err;
     int result;                     /* negative errno once failed */
     bool head_only;                 /* the picture is not read */
+    bool many_scans;                /* all of it is read before any row comes out */
     int least_side;                 /* it is reduced, but not below this; 0: it is not */
     struct pf_image *image, *coded; /* coded: what stays so, and `image` is its reduced picture */
     JSAMPLE *scratch; /* a row for what lies below the picture, or one converted row */
@@ -52,12 +54,32 @@ static _Noreturn void on_error(j_common_ptr info)
     leave(reader, info->err->msg_code == JERR_OUT_OF_MEMORY ? ENOMEM : EBADMSG, text);
 }
 
+/* Some cameras pad the picture, which is complete, before its end marker; libjpeg is at the end of the padding,
+ * or one byte further if it had to ask for more. What damage leaves over there is hardly one byte again and
+ * again. */
+static bool is_padding(const struct reader *reader, int64_t count, int marker)
+{
+    const struct jpeg_decompress_struct *info = &reader->info;
+    uint8_t room[PADDING_BYTES + 1], *bytes = room + 1;
+    struct pf_source source = *reader->source;
+    source.offset -= (int64_t)reader->manager.bytes_in_buffer + count + 1;
+    if (marker != JPEG_EOI || count < 1 || count > PADDING_BYTES || source.offset < 0 ||
+        (info->output_scanline < info->output_height && !reader->many_scans) ||
+        pf_source_read(&source, room, (size_t)count + 1) < (size_t)count + 1)
+        return false;
+    if (room[count] == 0xff)
+        bytes = room;
+    return bytes[0] != 0xff && memcmp(bytes, bytes + 1, (size_t)count - 1) == 0;
+}
+
 /* A warning means that libjpeg invented pixels: such a frame must not enter a stack. Excepted are
- * remarks on metadata that touch no pixel. */
+ * remarks on metadata that touch no pixel, and on what follows the last one. */
 static void on_message(j_common_ptr info, int level)
 {
-    if (level >= 0 || info->err->msg_code == JWRN_JFIF_MAJOR ||
-        info->err->msg_code == JWRN_BOGUS_ICC)
+    const struct jpeg_error_mgr *errors = info->err;
+    if (level >= 0 || errors->msg_code == JWRN_JFIF_MAJOR || errors->msg_code == JWRN_BOGUS_ICC ||
+        (errors->msg_code == JWRN_EXTRANEOUS_DATA &&
+         is_padding(info->client_data, errors->msg_parm.i[0], errors->msg_parm.i[1])))
         return;
     on_error(info);
 }
@@ -163,6 +185,8 @@ static int planar_shifts(const struct jpeg_decompress_struct *info, int *ret_x, 
         return -1;
     if (info->num_components == 1)
         return 0;
+    if (info->num_components != 3)
+        return -1;
     const jpeg_component_info *cb = &info->comp_info[1], *cr = &info->comp_info[2];
     if (cb->h_samp_factor != cr->h_samp_factor || cb->v_samp_factor != cr->v_samp_factor)
         return -1;
@@ -381,6 +405,7 @@ static void read_picture(struct reader *reader)
     if (reader->result < 0)
         longjmp(reader->jump, 1);
 
+    reader->many_scans = jpeg_has_multiple_scans(info);
     if (reader->head_only) {
         read_head(reader);
         return;
@@ -463,7 +488,7 @@ static int run_reader(struct reader *reader, struct pf_image **ret, struct pf_jp
     if (r == 0 && ret_head)
         *ret_head = (struct pf_jpeg_head){.width = (int)reader->info.image_width,
                                           .height = (int)reader->info.image_height,
-                                          .many_scans = jpeg_has_multiple_scans(&reader->info)};
+                                          .many_scans = reader->many_scans};
     pf_image_free(reader->image);
     pf_image_free(reader->coded);
     free(reader->scratch);

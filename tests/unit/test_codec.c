@@ -183,6 +183,80 @@ TEST(jpeg_that_libjpeg_would_repair_is_refused)
     free(copy.data);
 }
 
+/* Such a file: `comment` bytes of a comment before all that it had, and `padding` before its end marker; of a
+ * value < 0 it is no padding. */
+static void write_padded(const char *path, struct bytes whole, size_t comment, size_t padding,
+                         int value)
+{
+    size_t size = whole.size + comment + padding, at = 2;
+    uint8_t *copy = calloc(1, size);
+    memcpy(copy, whole.data, 2);
+    if (comment) {
+        const uint8_t head[4] = {0xff, 0xfe, (uint8_t)((comment - 2) >> 8), (uint8_t)(comment - 2)};
+        memcpy(copy + at, head, sizeof(head));
+        at += comment;
+    }
+    memcpy(copy + at, whole.data + 2, whole.size - 4);
+    at += whole.size - 4;
+    for (size_t i = 0; i < padding; i++)
+        copy[at++] = value < 0 ? (uint8_t)(i % 7) : (uint8_t)value;
+    memcpy(copy + at, "\xff\xd9", 2);
+    spit(path, copy, size);
+    free(copy);
+}
+
+static bool same_samples(const struct pf_image *a, const struct pf_image *b)
+{
+    bool same = true;
+    for (int plane = 0; plane < a->planes; plane++)
+        for (int y = 0; y < pf_image_plane_height(a, plane); y++)
+            same =
+                same && memcmp((const char *)a->plane[plane] + (size_t)y * a->stride_bytes[plane],
+                               (const char *)b->plane[plane] + (size_t)y * b->stride_bytes[plane],
+                               (size_t)pf_image_plane_width(a, plane)) == 0;
+    return same;
+}
+
+/* Some cameras pad their pictures, to a multiple of something, before the end marker. */
+TEST(jpeg_padded_before_its_end_is_read)
+{
+    static const struct {
+        size_t bytes;
+        int value;
+        bool good;
+    } cases[] = {{1, 0, true},     {101, 0, true},    {1024, 0, true}, {101, 'a', true},
+                 {1100, 0, false}, {70000, 0, false}, {101, -1, false}};
+    struct raster raster = noise_raster(160, 120, 3, 8);
+    struct pf_error err = {0};
+    const char *path = file_name("a.jpg");
+    for (int progressive = 0; progressive < 2; progressive++) {
+        struct jpeg_kind kind = {.h = 2, .v = 2, .progressive = progressive};
+        write_jpeg(path, &raster, &kind);
+        struct bytes whole = slurp(path);
+        struct pf_image *plain = decode(path);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            write_padded(path, whole, 0, cases[i].bytes, cases[i].value);
+            if (!cases[i].good) {
+                CHECK_EQ(refused(path, &err), EBADMSG);
+                continue;
+            }
+            struct pf_image *image = decode(path);
+            CHECK(same_samples(image, plain));
+            pf_image_free(image);
+        }
+        /* Wherever what is read at a time ends: before, within and behind the end marker. */
+        for (size_t end = 65534; end <= 65540; end++) {
+            write_padded(path, whole, end - whole.size - 101, 101, 0);
+            struct pf_image *image = decode(path);
+            CHECK(same_samples(image, plain));
+            pf_image_free(image);
+        }
+        pf_image_free(plain);
+        free(whole.data);
+    }
+    free(raster.samples);
+}
+
 /* Random damage must not crash, hang or leak, whatever it does to the pixels. */
 TEST(damaged_files_do_no_harm)
 {
