@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "config/base/time.h"
 #include "process/stack.h"
@@ -66,6 +67,17 @@ static void begin_beside(struct pf_pipeline *pipeline, struct job *job)
     pthread_mutex_unlock(&pipeline->lock);
 }
 
+/* A file that takes another's name meanwhile, or is written to, is not what decoding() has been asked about.
+ * One that is gone has been read. */
+static bool has_changed(const char *path, const struct stat *before)
+{
+    struct stat now;
+    return stat(path, &now) == 0 &&
+           (now.st_dev != before->st_dev || now.st_ino != before->st_ino ||
+            now.st_size != before->st_size || now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+            now.st_mtim.tv_nsec != before->st_mtim.tv_nsec);
+}
+
 /* The lock is held on entry and on return. */
 static void decode_job(struct pf_pipeline *pipeline, struct job *job)
 {
@@ -81,6 +93,8 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
     pthread_mutex_unlock(&pipeline->lock);
 
     double begin_ms = pf_now_ms();
+    struct stat before;
+    bool known = stat(job->path, &before) == 0; /* else decoding it says why not */
     int r = 0;
     if (pipeline->calls.decoding)
         r = pipeline->calls.decoding(pipeline->calls.context, job->tag, &job->error);
@@ -88,6 +102,11 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
         begin_beside(pipeline, job);
     if (r == 0)
         r = pf_image_decode(&job->image, job->path, &limits, &job->error);
+    if (known && has_changed(job->path, &before)) {
+        job->image = pf_image_free(job->image);
+        pf_error_clear(&job->error);
+        r = pf_fail(&job->error, ESTALE, "%s: the file has changed while it was read", job->path);
+    }
     if (r < 0 && !job->error.code)
         pf_fail_errno(&job->error, -r, "decoding %s", job->path);
     job->decode_ms = pf_now_ms() - begin_ms;

@@ -24,6 +24,8 @@ struct probe {
     const char *refusals; /* by turn: 'r' a coded frame is refused; NULL: none is */
     char coded[100];      /* by turn: 'c' it came as such, else '-' */
     int given_up;         /* after how many frames; -1 never */
+    const char *rename_from,
+        *rename_to; /* while the first frame is in hand; NULL: nothing is renamed */
     int done_count, images, looks, failures, last_error, stop_after;
     int released[JOBS_MAX];                  /* engine thread */
     int meanwhile[JOBS_MAX], seen[JOBS_MAX]; /* side thread */
@@ -36,6 +38,8 @@ static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct probe *probe = context;
     (void)tag, (void)err;
+    if (probe->rename_from && atomic_load(&probe->decoding) == 0)
+        CHECK_EQ(rename(probe->rename_from, probe->rename_to), 0);
     int ahead = atomic_fetch_add(&probe->decoding, 1) + 1 - atomic_load(&probe->framed);
     if (ahead > atomic_load(&probe->ahead_max))
         atomic_store(&probe->ahead_max, ahead);
@@ -182,6 +186,28 @@ TEST(jobs_keep_their_order_and_failures_go_on)
     }
     CHECK(atomic_load(&probe->ahead_max) <= 2);
     free(probe);
+}
+
+/* Between the question whether it is still the one that was recorded and the answer. */
+TEST(file_that_is_replaced_while_it_is_read_is_refused)
+{
+    char *path = strdup(make_picture()), *other = strdup(file_name("b.jpg"));
+    struct bytes content = slurp(path);
+    spit(other, content.data, content.size);
+    free(content.data);
+    struct probe *probe = start_probe();
+    probe->rename_from = other;
+    probe->rename_to = path;
+    add(probe, 0, path);
+    add(probe, 1, path);
+    pf_pipeline_free(probe->pipeline);
+    CHECK_EQ(probe->last_error, ESTALE);
+    CHECK_EQ(probe->images, 1);
+    CHECK_EQ(probe->seen[0], 0);
+    CHECK_EQ(probe->seen[1], 40);
+    free(probe);
+    free(path);
+    free(other);
 }
 
 TEST(next_frame_is_decoded_while_the_engine_works_and_no_further)
