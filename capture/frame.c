@@ -9,12 +9,15 @@
 #include "capture/metadata.h"
 #include "config/base/file.h"
 
+#define HEAD_BYTES 16 /* tell what it claims to be */
+
 static int look_open(int fd, const char *path, const char *source,
-                     const struct pf_file_stamp *stamp, struct pf_bytes *bytes,
+                     const struct pf_file_stamp *stamp, int64_t most_bytes, struct pf_bytes *bytes,
                      struct pf_frame *ret, struct pf_error *err)
 {
     struct pf_whole whole;
-    pf_bytes_of_file(bytes, fd, stamp->size_bytes);
+    bool too_large = most_bytes && stamp->size_bytes > most_bytes;
+    pf_bytes_of_file(bytes, fd, too_large ? HEAD_BYTES : stamp->size_bytes);
     int r = pf_whole_check(bytes, &whole);
     if (r == -ENOMEM)
         return pf_fail(err, ENOMEM, "out of memory for %s", path);
@@ -24,6 +27,12 @@ static int look_open(int fd, const char *path, const char *source,
         return 0;
     }
     ret->format = whole.format;
+    if (too_large) {
+        ret->verdict = whole.format ? PF_FRAME_NEVER : PF_FRAME_FOREIGN;
+        pf_fail(&ret->reason, EFBIG, "%.1f GB are more than any picture of max_megapixels takes",
+                (double)stamp->size_bytes / 1e9);
+        return 0;
+    }
     ret->trailer_missing = whole.trailer_missing;
     ret->hollow = whole.hollow;
     if (whole.state != PF_WHOLE_YES) {
@@ -78,7 +87,7 @@ static bool is_same(int fd, const struct pf_file_stamp *stamp, struct pf_frame *
 }
 
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                  struct pf_frame *ret, struct pf_error *err)
+                  int64_t most_bytes, struct pf_frame *ret, struct pf_error *err)
 {
     *ret = (struct pf_frame){.verdict = PF_FRAME_GONE};
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -94,7 +103,7 @@ int pf_frame_look(const char *path, const char *source, const struct pf_file_sta
     if (!is_same(fd, stamp, ret))
         goto out;
     bytes = malloc(sizeof(*bytes));
-    r = bytes ? look_open(fd, path, source, stamp, bytes, ret, err)
+    r = bytes ? look_open(fd, path, source, stamp, most_bytes, bytes, ret, err)
               : pf_fail(err, ENOMEM, "out of memory for %s", path);
     if (!r && ret->verdict != PF_FRAME_TROUBLE) {
         enum pf_frame_verdict verdict = ret->verdict;

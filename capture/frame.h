@@ -30,8 +30,9 @@ struct pf_frame {
     struct pf_record *record;     /* for WHOLE: the caller's, without arrival_ms; RESULT: nor id */
 };
 
-/* 0 with *ret filled, or -ENOMEM. `path` is absolute. */
+/* 0 with *ret filled, or -ENOMEM. `path` is absolute. What is larger than most_bytes (0: whatever it is) is no
+ * picture, and no more of it is read than its beginning. */
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                  struct pf_frame *ret, struct pf_error *err);
+                  int64_t most_bytes, struct pf_frame *ret, struct pf_error *err);
 
 #endif

@@ -22,7 +22,7 @@ void pf_stack_file_identify(struct pf_stack_file *file)
     if (file->identity.text[0] || stat(file->path, &st) < 0 || !S_ISREG(st.st_mode))
         return;
     struct pf_file_stamp stamp = pf_file_stamp_of(&st);
-    if (pf_frame_look(file->path, "", &stamp, &seen, &ignored) == 0 && seen.record) {
+    if (pf_frame_look(file->path, "", &stamp, 0, &seen, &ignored) == 0 && seen.record) {
         file->record = seen.record;
         file->identity = seen.record->id;
     }

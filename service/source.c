@@ -354,8 +354,8 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
     if (!r && source->is_camera) /* one that takes any leaves those that are named */
         r = pf_options_add_list(&options, settings, "source", err);
     if (!r)
-        r = pf_options_add_keys(&options, settings, "outbox state sandbox log_format log_level",
-                                err);
+        r = pf_options_add_keys(&options, settings,
+                                "outbox state sandbox max_megapixels log_format log_level", err);
     if (!r)
         r = pf_child_new(&source->child, base, (const char *const *)options.items, &child_handlers,
                          source, err);

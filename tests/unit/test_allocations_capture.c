@@ -103,7 +103,7 @@ static int run_frame(struct pf_error *err)
         free(here);
         CHECK(stat(path, &st) == 0);
         struct pf_file_stamp stamp = pf_file_stamp_of(&st);
-        r = pf_frame_look(path, "folder:/in", &stamp, &frame, err);
+        r = pf_frame_look(path, "folder:/in", &stamp, 0, &frame, err);
         /* It is never taken for what is no frame. */
         if (!r)
             CHECK_EQ(frame.verdict, PF_FRAME_WHOLE);

@@ -84,7 +84,7 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice)
 }
 
 int real_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                    struct pf_frame *ret, struct pf_error *err);
+                    int64_t most_bytes, struct pf_frame *ret, struct pf_error *err);
 #define pf_frame_look real_frame_look
 #include "capture/frame.c"
 #undef pf_frame_look
@@ -92,10 +92,10 @@ int real_frame_look(const char *path, const char *source, const struct pf_file_s
 static bool locked; /* who writes a file lets nobody read it */
 
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                  struct pf_frame *ret, struct pf_error *err)
+                  int64_t most_bytes, struct pf_frame *ret, struct pf_error *err)
 {
     if (!locked)
-        return real_frame_look(path, source, stamp, ret, err);
+        return real_frame_look(path, source, stamp, most_bytes, ret, err);
     *ret = (struct pf_frame){.verdict = PF_FRAME_TROUBLE};
     pf_fail_errno(&ret->reason, EACCES, "opening");
     return 0;
@@ -236,6 +236,34 @@ TEST(a_file_with_a_hole_is_waited_for)
     json_t *frame = said("frame", path);
     CHECK(frame);
     json_decref(frame);
+    end();
+}
+
+/* A hundred gigabytes of zeros behind the beginning of a picture are not read; a film is not even told. */
+TEST(a_file_larger_than_any_picture_is_not_read)
+{
+    begin();
+    char path[4300], film[4300];
+    put_picture("IMG_1.JPG");
+    snprintf(path, sizeof(path), "%s/IMG_1.JPG", folder.root);
+    snprintf(film, sizeof(film), "%s/film", folder.root);
+    int fd = open(film, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    CHECK(fd >= 0 && write(fd, "film", 4) == 4);
+    close(fd);
+    if (truncate(path, (off_t)100 << 30) < 0 || truncate(film, (off_t)100 << 30) < 0)
+        SKIP("no such file fits here: %s", strerror(errno));
+    int64_t begin_ms = pf_monotonic_ms();
+    pf_folder_scan(&folder);
+    for (struct pf_file *file = pf_files_first(folder.files); file;
+         file = pf_files_first(folder.files))
+        pf_folder_look(&folder, file);
+    CHECK(pf_monotonic_ms() - begin_ms < 10000);
+    json_t *rejected = said("rejected", path);
+    CHECK(rejected);
+    CHECK(strstr(json_string_value(json_object_get(rejected, "reason")), "max_megapixels"));
+    json_decref(rejected);
+    CHECK(!said("rejected", film));
+    CHECK_EQ(access(path, F_OK), 0);
     end();
 }
 

@@ -16,7 +16,7 @@
 /* ---- the capture process ---- */
 
 int real_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                    struct pf_frame *ret, struct pf_error *err);
+                    int64_t most_bytes, struct pf_frame *ret, struct pf_error *err);
 #define pf_frame_look real_frame_look
 #include "capture/frame.c"
 #undef pf_frame_look
@@ -82,7 +82,7 @@ int syncfs(int fd)
 }
 
 int pf_frame_look(const char *path, const char *source, const struct pf_file_stamp *stamp,
-                  struct pf_frame *ret, struct pf_error *err)
+                  int64_t most_bytes, struct pf_frame *ret, struct pf_error *err)
 {
     char head[sizeof(POISON) - 1] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -95,7 +95,7 @@ int pf_frame_look(const char *path, const char *source, const struct pf_file_sta
         shoot(path);
     if (n == sizeof(head) && !memcmp(head, HANG, sizeof(head)))
         hang(path, "hang");
-    return real_frame_look(path, source, stamp, ret, err);
+    return real_frame_look(path, source, stamp, most_bytes, ret, err);
 }
 
 __attribute__((constructor)) static void be_capture(int argc, char **argv)
