@@ -38,12 +38,31 @@ static void check_battery(struct pf_camera *camera)
         camera->battery_percent = atoi(text);
 }
 
-/* The card's free space: whether more is gone than was announced, and whether any is left. */
+struct pf_camera_room pf_camera_room_of(const CameraStorageInformation *stores, int count)
+{
+    struct pf_camera_room room = {0};
+    bool any_kb = false, any_images = false;
+    int64_t images = 0;
+    for (int i = 0; i < count; i++) {
+        if (stores[i].fields & GP_STORAGEINFO_FREESPACEKBYTES) {
+            any_kb = true;
+            room.free_kb += (int64_t)stores[i].freekbytes;
+        }
+        if (stores[i].fields & GP_STORAGEINFO_FREESPACEIMAGES) {
+            any_images = true;
+            images += (int64_t)stores[i].freeimages;
+        }
+    }
+    room.full = (any_kb && !room.free_kb) || (any_images && !images);
+    return room;
+}
+
+/* The cards' free space: whether more is gone than was announced, and whether any is left. */
 static int check_space(struct pf_camera *camera)
 {
     CameraStorageInformation *stores = NULL;
     int count = 0;
-    int64_t free_kb = 0, free_images = 1, explained_kb = camera->explained_kb;
+    int64_t explained_kb = camera->explained_kb;
     int r = gp_camera_get_storageinfo(camera->gp, &stores, &count, camera->context);
     if (r == GP_ERROR_NOT_SUPPORTED && camera->compare_ms == PF_CAMERA_NEVER_MS) {
         int64_t wait_ms = (int64_t)(camera->settings->rescan_interval * 1000);
@@ -52,21 +71,16 @@ static int check_space(struct pf_camera *camera)
     }
     if (r < 0)
         return r == GP_ERROR_NOT_SUPPORTED ? GP_OK : r;
-    for (int i = 0; i < count; i++) {
-        if (stores[i].fields & GP_STORAGEINFO_FREESPACEKBYTES)
-            free_kb += (int64_t)stores[i].freekbytes;
-        if (stores[i].fields & GP_STORAGEINFO_FREESPACEIMAGES)
-            free_images = (int64_t)stores[i].freeimages;
-    }
+    struct pf_camera_room room = pf_camera_room_of(stores, count);
     free(stores);
     camera->explained_kb = 0;
-    camera->card_full = count && (!free_images || !free_kb);
-    if (camera->free_kb >= 0 && camera->free_kb - free_kb > explained_kb + UNEXPLAINED_KB &&
+    camera->card_full = room.full;
+    if (camera->free_kb >= 0 && camera->free_kb - room.free_kb > explained_kb + UNEXPLAINED_KB &&
         camera->compare_ms == PF_CAMERA_NEVER_MS) {
         pf_log_info("the card holds more than the camera has announced; it is compared");
         camera->compare_ms = pf_monotonic_ms() + PF_CAMERA_QUIET_MS;
     }
-    camera->free_kb = free_kb;
+    camera->free_kb = room.free_kb;
     return GP_OK;
 }
 

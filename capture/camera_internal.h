@@ -190,6 +190,12 @@ void pf_camera_lost(struct pf_camera *camera, int gp_code, const char *doing);
 /* A connected camera's state: its own, or what the spool lacks. */
 void pf_camera_status_of_link(struct pf_camera *camera);
 void pf_camera_check(struct pf_camera *camera);
+/* Of all stores together; `full` where they say so. */
+struct pf_camera_room {
+    int64_t free_kb;
+    bool full;
+};
+struct pf_camera_room pf_camera_room_of(const CameraStorageInformation *stores, int count);
 
 /* camera_link.c */
 /* Finds and opens it; on success port, model, serial, id and directory are set. -ENODEV: none is there,

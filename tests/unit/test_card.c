@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "capture/camera_internal.h"
 #include "capture/holder.h"
 #include "capture/usb_port.h"
 #include "config/settings.h"
@@ -279,4 +280,38 @@ TEST(quirk_13_the_holder_of_a_device_is_named)
     CHECK(!strncmp(holder, "test_card (process 1) (process ", 31));
     close(ends[1]);
     waitpid(pid, NULL, 0);
+}
+
+#define KB     GP_STORAGEINFO_FREESPACEKBYTES
+#define IMAGES GP_STORAGEINFO_FREESPACEIMAGES
+
+TEST(a_camera_is_full_when_all_its_cards_are)
+{
+    static const struct {
+        CameraStorageInformation stores[2];
+        int count;
+        int64_t free_kb;
+        bool full;
+    } cases[] = {
+        {{{.fields = KB | IMAGES, .freekbytes = 5000, .freeimages = 100}, {.fields = KB | IMAGES}},
+         2,
+         5000,
+         false},
+        {{{.fields = KB | IMAGES}, {.fields = KB | IMAGES, .freekbytes = 5000, .freeimages = 100}},
+         2,
+         5000,
+         false},
+        {{{.fields = KB | IMAGES}, {.fields = KB | IMAGES}}, 2, 0, true},
+        {{{.fields = KB | IMAGES, .freekbytes = 900}}, 1, 900, true}, /* too little for one */
+        {{{.fields = IMAGES, .freeimages = 7}}, 1, 0, false},
+        {{{.fields = KB, .freekbytes = 7}}, 1, 7, false},
+        {{{.fields = KB}, {.fields = 0}}, 2, 0, true},
+        {{{.fields = 0}}, 1, 0, false},
+        {{{.fields = 0}}, 0, 0, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pf_camera_room room = pf_camera_room_of(cases[i].stores, cases[i].count);
+        CHECK_EQ(room.free_kb, cases[i].free_kb);
+        CHECK_EQ(room.full, cases[i].full);
+    }
 }
