@@ -5,7 +5,38 @@
 #include <string.h>
 
 #include "config/base/array.h"
+#include "config/base/file.h"
 #include "config/base/text.h"
+#include "config/settings.h"
+
+/* What a camera calls a folder that holds pictures (DCF: three digits and five others). It goes on in the next
+ * one when that is full. */
+static bool is_dcf(const char *name, size_t length)
+{
+    return length == 8 && name[0] >= '1' && name[0] <= '9' && strspn(name, "0123456789") >= 3;
+}
+
+/* Of two bodies of one model that tell no serial numbers each puts its pictures into a folder of its own in the
+ * source: that one's name, or nothing. *ret is borrowed from the record. -ENOMEM. */
+static int find_own_folder(const struct pf_record *record, const char **ret, int *ret_bytes)
+{
+    const char *source = record->source ? pf_settings_folder(record->source) : NULL;
+    *ret = "";
+    *ret_bytes = 0;
+    if (!source || pf_record_has_serial(record))
+        return 0;
+    char *root = pf_path_absolute(source);
+    if (!root)
+        return -ENOMEM;
+    const char *name = pf_path_beneath(record->path, root);
+    free(root);
+    const char *end = name ? strchr(name, '/') : NULL;
+    if (end && !is_dcf(name, (size_t)(end - name))) {
+        *ret = name;
+        *ret_bytes = (int)(end - name);
+    }
+    return 0;
+}
 
 char *pf_stream_key(const struct pf_record *record)
 {
@@ -16,9 +47,13 @@ char *pf_stream_key(const struct pf_record *record)
     size_t camera_bytes = pf_record_camera_bytes(record);
     const char *body = has_serial ? record->serial : camera_bytes ? record->path : record->source;
     int body_bytes = has_serial || !camera_bytes ? (int)strlen(body) : (int)camera_bytes;
-    return pf_text("%s\n%s\n%.*s\n%dx%d %s\n%.*s", record->make ? record->make : "",
-                   record->model ? record->model : "", body_bytes, body, record->width,
-                   record->height,
+    const char *own;
+    int own_bytes;
+    if (find_own_folder(record, &own, &own_bytes) < 0)
+        return NULL;
+    return pf_text("%s\n%s\n%.*s\n%.*s\n%dx%d %s\n%.*s", record->make ? record->make : "",
+                   record->model ? record->model : "", body_bytes, body, own_bytes, own,
+                   record->width, record->height,
                    !has_time            ? "arrival"
                    : record->has_offset ? "utc"
                                         : "local",
