@@ -271,6 +271,10 @@ int pf_settings_set(struct pf_settings *settings, const char *key, const char *v
  * and the settings are then half read. -ENOENT when the file is missing. */
 int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err);
 
+/* The line of such a file that sets a key, of a list the last one, from 1. 0: none does, or it cannot be read
+ * so far. */
+int pf_settings_line(const char *path, const char *key);
+
 /* Takes --key VALUE, --key=VALUE, --key / --no-key (BOOL) out of argv; what remains (operands,
  * options that are no keys, and "--") is left in argv[1..*argc-1], argv[*argc] is NULL.
  * -c FILE / --config FILE is read first, wherever it stands. */

@@ -103,17 +103,14 @@ static int take_line(void *context, const char *section, const char *name, const
     return 1;
 }
 
-int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err)
+/* set_line: of each row, all 0 before. */
+static int read_file(struct pf_settings *settings, const char *path, int *set_line,
+                     struct pf_error *err)
 {
-    struct parse parse = {.settings = settings, .path = path, .err = err};
+    struct parse parse = {.settings = settings, .path = path, .set_line = set_line, .err = err};
     parse.file = fopen(path, "re");
     if (!parse.file)
         return pf_fail_errno(err, errno, "configuration %s", path);
-    parse.set_line = calloc(pf_setting_count, sizeof(*parse.set_line));
-    if (!parse.set_line) {
-        fclose(parse.file);
-        return pf_fail(err, ENOMEM, "out of memory for the configuration");
-    }
     /* Debian's inih has its options as variables. A ';' inside a value belongs to it, and an
      * indented line is a line like any other. */
     ini_use_stack = false;
@@ -131,9 +128,33 @@ int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_e
                           path, r);
     else if (parse.r == 0 && r < 0)
         parse.r = pf_fail(err, ENOMEM, "out of memory for the configuration");
-    free(parse.set_line);
     fclose(parse.file);
     return parse.r;
+}
+
+int pf_settings_read(struct pf_settings *settings, const char *path, struct pf_error *err)
+{
+    int *set_line = calloc(pf_setting_count, sizeof(*set_line));
+    int r = set_line ? read_file(settings, path, set_line, err)
+                     : pf_fail(err, ENOMEM, "out of memory for the configuration");
+    free(set_line);
+    return r;
+}
+
+int pf_settings_line(const char *path, const char *key)
+{
+    struct pf_settings settings;
+    struct pf_error ignored = {0};
+    const struct pf_setting *row = pf_setting_find(key, strlen(key));
+    int *set_line = calloc(pf_setting_count, sizeof(*set_line)), line = 0;
+    if (row && set_line && pf_settings_init(&settings, &ignored) == 0) {
+        read_file(&settings, path, set_line, &ignored);
+        line = set_line[row - pf_setting_rows];
+        pf_settings_free(&settings);
+    }
+    pf_error_clear(&ignored);
+    free(set_line);
+    return line;
 }
 
 /* Help as comment lines of at most about 100 columns. */

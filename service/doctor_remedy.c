@@ -54,26 +54,6 @@ char *pf_doctor_command(const char *before, const char *path, const char *after)
     return text;
 }
 
-/* Whether a line of the configuration gives the key, which may be written with - as well. */
-static bool file_has(const char *file, const char *key)
-{
-    FILE *stream = fopen(file, "re");
-    char *line = NULL;
-    size_t capacity = 0;
-    bool found = false;
-    while (stream && !found && getline(&line, &capacity, stream) > 0) {
-        const char *at = line + strspn(line, " \t"), *wanted = key;
-        for (; *wanted && (*at == *wanted || (*at == '-' && *wanted == '_')); at++)
-            wanted++;
-        at += strspn(at, " \t");
-        found = !*wanted && *at == '=';
-    }
-    free(line);
-    if (stream)
-        fclose(stream);
-    return found;
-}
-
 /* The key with something else for each '_'; heap. */
 static char *spelt(const char *key, const char *underscore)
 {
@@ -92,12 +72,13 @@ static char *spelt(const char *key, const char *underscore)
 char *pf_doctor_set(const struct pf_report *report, const char *key, const char *value)
 {
     const char *file = report->file;
-    bool there = file && file_has(file, key);
+    bool there = file && pf_settings_line(file, key) > 0;
     char *name = spelt(key, there ? "[-_]" : file ? "_" : "-"), *before = NULL, *text = NULL;
     if (name && !file)
         text = pf_text("--%s=%s", name, value);
-    else if (name && there)
-        before = pf_text("sed -i -E 's|^\\s*%s\\s*=.*|%s = %s|'", name, key, value);
+    else if (name && there) /* as our reader takes it: a mark of UTF-8 before it, ':' for '=' */
+        before =
+            pf_text("sed -i -E 's|^(\\xef\\xbb\\xbf)?\\s*%s\\s*[=:].*|%s = %s|'", name, key, value);
     else if (name) /* its last line may lack its end */
         before = pf_text("printf '\\n%%s\\n' '%s = %s' >>", key, value);
     if (before)

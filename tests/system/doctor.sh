@@ -156,6 +156,33 @@ test_a_configuration_has_a_line_added()
     done
 }
 
+# One that is there is changed, however it is written: a second one of a key is none that is read.
+test_a_configuration_has_a_line_changed()
+{
+    local line locale
+    for line in 'sandbox = no' 'sandbox=no' 'sandbox: no' 'sandbox : "no"' ' \t sandbox = no' '\fsandbox=no' \
+        '\357\273\277sandbox: no' '\357\273\277  sandbox = no' '; sandbox = no\n[service]\nsandbox: no' \
+        'threads = 1\r\nsandbox: no\r'; do
+        for locale in C C.UTF-8; do
+            [ $locale = C ] || [[ $line == *357* ]] || continue
+            printf "$line\non_stop = echo sandbox: no\n" >mine.conf
+            cp mine.conf before.conf
+            LC_ALL=$locale staged : -c "$T/mine.conf"
+            LC_ALL=$locale mend sandbox
+            "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "of '$line': $(cat checked mine.conf)"
+            [ "$("$PARFOCAL" config show -c mine.conf | grep '^sandbox')" = 'sandbox = yes' ] || fail "of '$line': $(cat mine.conf)"
+            [ "$(wc -l <mine.conf)" -eq "$(wc -l <before.conf)" ] || fail "of '$line': $(cat mine.conf)"
+        done
+    done
+    # What only looks like it is left alone.
+    printf '%s\n' '# sandbox = no' ';sandbox: no' 'on_stop = sandbox = no' >mine.conf
+    cp mine.conf before.conf
+    staged : -c "$T/mine.conf" --sandbox=no
+    mend sandbox
+    "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "$(cat checked mine.conf)"
+    diff before.conf <(grep -vx -e 'sandbox = yes' -e '' mine.conf) || fail 'a comment is changed'
+}
+
 test_a_network_mount_under_polling()
 {
     need bindfs

@@ -224,6 +224,20 @@ TEST(file_errors_name_the_line)
     expect_line("# old line ends\rgap = 3\r", 1, "carriage return");
 }
 
+/* Who changes a file is told where a key is set, as it is read. */
+TEST(line_of_a_key)
+{
+    static const char text[] = "\xef\xbb\xbfgap: 3\n# sandbox = no\n[a]\n  open-stacks=1\non_stop "
+                               "= a\non_stop = sandbox = no\n";
+    const char *path = write_file(text, strlen(text));
+    CHECK_EQ(pf_settings_line(path, "gap"), 1);
+    CHECK_EQ(pf_settings_line(path, "sandbox"), 0);
+    CHECK_EQ(pf_settings_line(path, "open_stacks"), 4);
+    CHECK_EQ(pf_settings_line(path, "on_stop"), 6);
+    CHECK_EQ(pf_settings_line(path, "no_key"), 0);
+    CHECK_EQ(pf_settings_line("/nonexistent/parfocal.conf", "gap"), 0);
+}
+
 TEST(file_lines_too_long_or_binary)
 {
     struct pf_settings settings = fresh();
