@@ -42,7 +42,7 @@ MAKEFLAGS += --no-builtin-rules $(JOBS)
 
 # ---- Debian packages ------------------------------------------------------------------------
 DEB_BUILD := gcc g++ libc6-dev pkg-config libevent-dev libexif-dev libsqlite3-dev \
-             libjpeg62-turbo-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
+             libjpeg-dev libtiff-dev libpng-dev zlib1g-dev libjansson-dev libinih-dev \
              libxxhash-dev libraw-dev liblcms2-dev libopencv-core-dev libopencv-imgproc-dev \
              libopencv-features2d-dev libopencv-calib3d-dev libopencv-video-dev libgphoto2-dev \
              libseccomp-dev libcurl4-openssl-dev libssl-dev libmosquitto-dev libudev-dev

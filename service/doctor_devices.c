@@ -11,8 +11,24 @@
 #include "process/device.h"
 #include "service/doctor_report.h"
 
-/* The driver in Debian 12's own archive. */
+/* The driver in Debian 12's own archive, in parts of it that are not enabled from the start; NVIDIA's own needs
+ * `contrib` as well. It is built for the kernel that runs after the next start, whose headers it needs. */
 #define DRIVER_OF_DEBIAN 535
+#define ENABLE                                                                                     \
+    "grep -qx VERSION_CODENAME=bookworm /etc/os-release && "                                       \
+    "echo 'deb http://deb.debian.org/debian bookworm contrib non-free non-free-firmware' "         \
+    ">/etc/apt/sources.list.d/parfocal-driver.list && apt-get update && "
+#define KERNEL    "linux-image-$(dpkg --print-architecture) linux-headers-$(dpkg --print-architecture)"
+#define KEYRING   "cuda-keyring_1.1-1_all.deb"
+#define DOWNLOADS "/var/cache/apt/archives"
+static const char debians_driver[] =
+    ENABLE "apt-get install -y " KERNEL " nvidia-driver libcuda1 && reboot";
+static const char nvidias_driver[] =
+    ENABLE "apt-get install -y wget " KERNEL " && wget -P " DOWNLOADS
+           " https://developer.download.nvidia.com/compute/cuda/repos/debian12/x86_64/" KEYRING
+           " && dpkg -i " DOWNLOADS "/" KEYRING
+           " && apt-get update && apt-get install -y cuda-drivers && reboot"
+           " # Debian 12's own is too old";
 
 #define USB_DEVICES "/sys/bus/usb/devices"
 
@@ -67,10 +83,7 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
     static const char load_uvm[] = "nvidia-modprobe -u -c 0";
     const char *least = pf_device_driver_least();
     const char *get_driver =
-        least && atoi(least) > DRIVER_OF_DEBIAN
-            ? "apt-get install cuda-drivers && reboot # from NVIDIA's archive, "
-              "https://developer.download.nvidia.com/compute/cuda/repos: Debian 12's is too old"
-            : "apt-get install nvidia-driver && reboot";
+        least && atoi(least) > DRIVER_OF_DEBIAN ? nvidias_driver : debians_driver;
     char driver[64] = "";
     struct pf_device device;
     bool wanted = settings->device == PF_DEVICE_CUDA;

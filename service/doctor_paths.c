@@ -288,8 +288,8 @@ static void examine_source(struct pf_report *report, const struct pf_doctor_plac
     long most = limit_of_inotify("max_user_watches");
     if (most >= 0 && folders > most / 2)
         pf_report_add(report, PF_FINDING_WARN, place->check,
-                      "echo fs.inotify.max_user_watches=1048576 >/etc/sysctl.d/60-parfocal.conf && "
-                      "sysctl --system",
+                      "echo fs.inotify.max_user_watches=1048576 "
+                      ">/etc/sysctl.d/61-parfocal-watches.conf && sysctl --system",
                       "%s: %d%s folders, and this user may watch %ld; beyond that it polls", path,
                       folders, whole ? "" : " or more", most);
     else if (blind) {
@@ -354,6 +354,7 @@ static void examine_scratch(struct pf_report *report, const struct pf_doctor_pla
         examine_target(report, place);
 }
 
+/* What a source asks for lies in a file of its own, which is read later. */
 static void watch_limits(struct pf_report *report)
 {
     long instances = limit_of_inotify("max_user_instances"),
@@ -367,7 +368,8 @@ static void watch_limits(struct pf_report *report)
     } else if (watches < 8192 || instances < 16)
         pf_report_add(
             report, PF_FINDING_WARN, "inotify",
-            "sysctl -w fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128",
+            "printf '%s\\n' fs.inotify.max_user_watches=65536 fs.inotify.max_user_instances=128 "
+            ">/etc/sysctl.d/60-parfocal.conf && sysctl --system",
             "low limits: %ld watches, %ld instances, %ld queued events", watches, instances,
             events);
     else

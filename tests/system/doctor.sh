@@ -54,9 +54,42 @@ test_a_card_without_a_driver()
     no_gpu_here
     with_kernels
     staged "$card"
-    finds warn gpu 'an NVIDIA card, but no driver' 'apt-get install cuda-drivers'
+    finds warn gpu 'an NVIDIA card, but no driver' 'apt-get install -y cuda-drivers'
     staged "$card" --device cuda
-    finds FAIL gpu 'an NVIDIA card, but no driver' 'apt-get install cuda-drivers'
+    finds FAIL gpu 'an NVIDIA card, but no driver' 'apt-get install -y cuda-drivers'
+}
+
+# The archives that have it are none that Debian comes with.
+test_what_gets_a_driver_is_had()
+{
+    no_gpu_here
+    with_kernels
+    local program
+    staged "$card"
+    remedy_of gpu >get
+    for program in wget dpkg reboot; do
+        printf '#!/bin/sh\n[ "$1" != --print-architecture ] || exec echo amd64\necho "%s $*" >>%s/asked-for\n' \
+            $program "$T" >no-packages/$program
+        chmod +x no-packages/$program
+    done
+    get_driver() # CODENAME
+    {
+        echo "VERSION_CODENAME=$1" >os-release
+        rm -f asked-for list
+        unshare -m bash -c "mount --make-rprivate / && mount --bind $T/os-release /etc/os-release &&
+            mount -t tmpfs none /etc/apt/sources.list.d && PATH=$T/no-packages:\$PATH || exit
+            [ \$(command -v reboot) = $T/no-packages/reboot ] || exit
+            . $T/get; cp /etc/apt/sources.list.d/* $T/list"
+    }
+    get_driver bookworm
+    grep -qx 'deb http://deb.debian.org/debian bookworm contrib non-free non-free-firmware' list || fail "$(cat list)"
+    printf '%s\n' 'apt-get update' 'apt-get install -y wget linux-image-amd64 linux-headers-amd64' \
+        'wget -P /var/cache/apt/archives https://developer.download.nvidia.com/compute/cuda/repos/debian12/x86_64/cuda-keyring_1.1-1_all.deb' \
+        'dpkg -i /var/cache/apt/archives/cuda-keyring_1.1-1_all.deb' 'apt-get update' 'apt-get install -y cuda-drivers' \
+        'reboot ' | diff - asked-for || fail 'something else is done'
+    # Another system gets nothing of Debian's.
+    ! get_driver jammy 2>err || fail 'it is well'
+    [ ! -e list ] && [ ! -e asked-for ] || fail "$(cat list asked-for)"
 }
 
 test_a_driver_that_is_too_old()
@@ -65,9 +98,9 @@ test_a_driver_that_is_too_old()
     with_kernels
     # What is too old depends on the toolkit that has built the kernels.
     staged "$(driver 535.183.01)"
-    finds warn gpu 'driver 535.183.01 is too old, 580.65.06 or later' 'apt-get install cuda-drivers'
+    finds warn gpu 'driver 535.183.01 is too old, 580.65.06 or later' 'apt-get install -y cuda-drivers'
     staged "$(driver 580.57.08)"
-    finds warn gpu 'driver 580.57.08 is too old, 580.65.06 or later' 'apt-get install cuda-drivers'
+    finds warn gpu 'driver 580.57.08 is too old, 580.65.06 or later' 'apt-get install -y cuda-drivers'
     # One that is new enough, and has made no device files.
     staged "$(driver 580.95.05)"
     finds warn gpu 'driver 580.95.05 without device nodes' 'nvidia-modprobe'
@@ -133,12 +166,30 @@ test_a_camera_that_this_user_may_not_use()
 
 test_low_watch_limits()
 {
-    [ -e /proc/sys/fs/inotify/max_user_watches ] || skip 'no inotify in this kernel'
-    echo 100 >few
+    local limits=/proc/sys/fs/inotify
+    [ -e $limits/max_user_watches ] || skip 'no inotify in this kernel'
+    echo 100 >watches
+    echo 10 >instances
     mkdir -p in/{1..60}
-    staged "mount --bind $T/few /proc/sys/fs/inotify/max_user_watches" --source "folder:$T/in"
-    finds warn inotify 'low limits: 100 watches' 'sysctl -w fs.inotify.max_user_watches'
+    local few="for name in watches instances; do mount --bind $T/\$name $limits/max_user_\$name; done"
+    staged "$few" --source "folder:$T/in"
+    finds warn inotify 'low limits: 100 watches, 10 instances' '/etc/sysctl.d/60-parfocal.conf && sysctl --system'
     finds warn source '61 folders, and this user may watch 100' 'fs.inotify.max_user_watches=1048576'
+    # They last: what is said is written where the system reads it at its start, and neither undoes the other.
+    cat >no-packages/sysctl <<'S'
+#!/bin/bash
+[ "$*" = --system ] || exit 1
+cat /etc/sysctl.d/*.conf | while IFS== read -r name value; do
+    echo "$value" >"/proc/sys/${name//./\/}"
+done
+S
+    chmod +x no-packages/sysctl
+    remedy_of inotify >mend-inotify
+    remedy_of source >mend-source
+    staged "$few; mount -t tmpfs none /etc/sysctl.d; PATH=$T/no-packages:\$PATH; . $T/mend-source; . $T/mend-inotify" \
+        --source "folder:$T/in"
+    grep -Eq '^ok    inotify .*1048576 watches, 128 instances' out || fail "$(cat out)"
+    grep -Eq '^ok    source ' out || fail "$(cat out)"
 }
 
 # A line is added to a configuration as one of its own, whatever the last one ends with.
