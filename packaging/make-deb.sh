@@ -33,7 +33,8 @@ mv "$tree/packaging/debian" "$tree/debian"
 printf -v needs ' %s,\n' "$@"
 needs=${needs# }
 needs=${needs%,$'\n'}
-awk -v needs="${needs//$'\n'/\\n}" '{ gsub(/@BUILD@/, needs) } 1' "$tree/debian/control" >"$dir/control"
+awk -v needs="${needs//$'\n'/\\n}" -v libevent="$(packaging/warn-libevent.sh --least)" \
+    '{ gsub(/@BUILD@/, needs); gsub(/@LIBEVENT@/, libevent) } 1' "$tree/debian/control" >"$dir/control"
 mv "$dir/control" "$tree/debian/control"
 cp packaging/parfocal.sysusers "$tree/debian/"
 {

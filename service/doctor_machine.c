@@ -127,17 +127,21 @@ static void programs(struct pf_report *report, const struct pf_settings *setting
 
 static void libraries(struct pf_report *report)
 {
-    /* Bookworm's first libevent lacks fixes that its security update has. */
-    const char *fixed = "2.1.12-stable-8+deb12u1";
+    /* The first libevent of Debian 12 and of Ubuntu 22.04 lacks fixes that the security update has
+     * (packaging/warn-libevent.sh); its HTTP server is in -extra. */
+    static const char debian[] = "2.1.12-stable-8+deb12u1", ubuntu[] = "2.1.12-stable-1ubuntu0.2";
     char version[128] = "";
-    const char *const query[] = {"dpkg-query",          "-W", "-f", "${Version}",
-                                 "libevent-core-2.1-7", NULL};
+    const char *const query[] = {"dpkg-query",           "-W", "-f", "${Version}",
+                                 "libevent-extra-2.1-7", NULL};
+    bool known = pf_doctor_run(query, version, sizeof(version)) == 0;
+    const char *fixed = strstr(version, "ubuntu") || strstr(version, "build") ? ubuntu : debian;
     const char *const older[] = {"dpkg", "--compare-versions", version, "lt", fixed, NULL};
-    if (pf_doctor_run(query, version, sizeof(version)) != 0)
+    if (!known)
         pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", event_get_version());
     else if (pf_doctor_run(older, NULL, 0) == 0)
         pf_report_add(report, PF_FINDING_WARN, "libevent",
-                      "apt-get update && apt-get install --only-upgrade libevent-core-2.1-7",
+                      "apt-get update && apt-get install --only-upgrade libevent-core-2.1-7 "
+                      "libevent-extra-2.1-7 libevent-pthreads-2.1-7",
                       "%s is older than %s, which has fixes", version, fixed);
     else
         pf_report_add(report, PF_FINDING_OK, "libevent", NULL, "%s", version);

@@ -16,6 +16,11 @@
 
 #include "config/base/sandbox.h"
 
+/* Of headers later than Ubuntu 22.04's. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* LeakSanitizer stops its own threads with ptrace */
 #else

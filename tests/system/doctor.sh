@@ -499,18 +499,29 @@ test_a_clock_that_nothing_keeps()
 
 test_an_old_libevent()
 {
+    local versions old least
     mkdir bin
-    # Where dpkg tells of the older one.
+    command -v dpkg >/dev/null || skip 'no dpkg here'
+    # Where dpkg tells of that version: Debian's, and Ubuntu's, which has another one with these fixes.
     cat >bin/dpkg-query <<'S'
 #!/bin/sh
-printf 2.1.12-stable-8
+printf %s "$VERSION"
 S
     chmod +x bin/dpkg-query
-    command -v dpkg >/dev/null || skip 'no dpkg here'
-    PATH=$T/bin:$PATH expect_status 0 "$PARFOCAL" doctor
-    PATH=$T/bin:$PATH "$ROOT/packaging/warn-libevent.sh" 2>warned
-    grep -q 'warning: libevent 2.1.12-stable-8 is older than 2.1.12-stable-8+deb12u1' warned || fail 'make does not warn'
-    finds warn libevent '2.1.12-stable-8 is older than 2.1.12-stable-8\+deb12u1' 'apt-get install --only-upgrade libevent'
+    for versions in '2.1.12-stable-8 2.1.12-stable-8+deb12u1' '2.1.12-stable-1build3 2.1.12-stable-1ubuntu0.2' \
+        '2.1.12-stable-1ubuntu0.1 2.1.12-stable-1ubuntu0.2'; do
+        read -r old least <<<"$versions"
+        VERSION=$old PATH=$T/bin:$PATH expect_status 0 "$PARFOCAL" doctor
+        finds warn libevent "$old is older than ${least/+/.}" 'apt-get install --only-upgrade libevent.*libevent-extra-2.1-7'
+        VERSION=$old PATH=$T/bin:$PATH "$ROOT/packaging/warn-libevent.sh" 2>warned
+        grep -q "warning: libevent $old is older than $least" warned || fail 'make does not warn'
+        # What the package asks for where it is built.
+        [ "$(VERSION=$old PATH=$T/bin:$PATH "$ROOT/packaging/warn-libevent.sh" --least)" = "$least" ] || fail 'another one is asked for'
+        VERSION=$least PATH=$T/bin:$PATH expect_status 0 "$PARFOCAL" doctor
+        grep -q "^ok    libevent .*$least" out || fail "$(cat out)"
+        VERSION=$least PATH=$T/bin:$PATH "$ROOT/packaging/warn-libevent.sh" 2>warned
+        [ ! -s warned ] || fail "$(cat warned)"
+    done
 }
 
 test_scratch_that_cannot_be_used()
