@@ -155,6 +155,20 @@ static void ask_card(struct pf_camera *camera, struct pf_camera_file *file)
         file->state = PF_CAMERA_SENT;
 }
 
+/* Not in the libgphoto2 of Ubuntu 22.04. */
+__attribute__((weak)) int gp_filesystem_set_info_dirty(CameraFilesystem *fs, const char *folder,
+                                                       const char *file, GPContext *context);
+
+/* What libgphoto2 keeps of the file is asked for anew. */
+static void forget_info(struct pf_camera *camera, struct pf_camera_file *file)
+{
+    CameraFilesystem *fs = camera->gp->fs;
+    if (gp_filesystem_set_info_dirty)
+        gp_filesystem_set_info_dirty(fs, file->folder, file->name, camera->context);
+    else if (gp_filesystem_delete_file_noop(fs, file->folder, file->name, camera->context) == GP_OK)
+        gp_filesystem_append(fs, file->folder, file->name, camera->context);
+}
+
 int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file)
 {
     CameraFileInfo info = {0};
@@ -165,7 +179,7 @@ int pf_camera_refresh(struct pf_camera *camera, struct pf_camera_file *file)
             file->time_s = camera_clock(time(NULL));
     } else {
         /* With an event comes the time of its arrival; the camera is asked for the file's own. */
-        gp_filesystem_set_info_dirty(camera->gp->fs, file->folder, file->name, camera->context);
+        forget_info(camera, file);
         r = gp_camera_file_get_info(camera->gp, file->folder, file->name, &info, camera->context);
         if (r < 0)
             return r;

@@ -1,17 +1,15 @@
 /* TIFF, read by libtiff: grey or RGB of 8 or 16 bits, strips or tiles, any compression it knows. */
 #include <endian.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <tiffio.h>
 
 #include "process/alpha.h"
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
+#include "process/libtiff.h"
 #include "process/profile.h"
 
 #define SAMPLES_MAX 8
@@ -19,6 +17,7 @@
 #define RAW         1     /* in place of 0: not for libtiff */
 
 struct reader {
+    const struct pf_libtiff_calls *calls;
     TIFF *tiff;
     struct pf_source *source;
     struct pf_error *err;
@@ -34,21 +33,16 @@ struct reader {
     bool associated;
 };
 
-static int on_error(TIFF *tiff, void *context, const char *module, const char *format, va_list args)
+static void on_error(thandle_t handle, const char *format, va_list args)
 {
-    struct reader *reader = context;
-    (void)tiff;
-    (void)module;
+    struct reader *reader = handle;
     if (!reader->text[0])
         vsnprintf(reader->text, sizeof(reader->text), format, args);
-    return 1;
 }
 
-static int on_warning(TIFF *tiff, void *context, const char *module, const char *format,
-                      va_list args)
+static void on_warning(thandle_t handle, const char *module, const char *format, va_list args)
 {
-    struct reader *reader = context;
-    (void)tiff;
+    struct reader *reader = handle;
     if (strstr(format, "IO error during reading"))
         reader->cut = true;
     /* libtiff warns of every private tag; only its decompressors' warnings are about pixels. */
@@ -57,7 +51,6 @@ static int on_warning(TIFF *tiff, void *context, const char *module, const char 
         if (!reader->text[0])
             vsnprintf(reader->text, sizeof(reader->text), format, args);
     }
-    return 1;
 }
 
 static tmsize_t on_read(thandle_t handle, void *bytes, tmsize_t size)
@@ -378,18 +371,13 @@ static int read_picture(struct reader *reader)
 
 int pf_decode_tiff(struct pf_image **ret, struct pf_source *source, struct pf_error *err)
 {
-    struct reader reader = {.source = source, .err = err};
-    TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
-    if (!options)
-        return pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
+    static const struct pf_libtiff_calls calls = {on_read, on_write, on_seek,   on_close,
+                                                  on_size, on_error, on_warning};
+    struct reader reader = {.calls = &calls, .source = source, .err = err};
     int64_t largest = source->limits->max_pixels * 2 * SAMPLES_MAX + (64 << 20);
-    TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)largest);
-    TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &reader);
-    TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &reader);
     /* "m": no memory mapping; a file that shrinks under a mapping would kill the process. */
-    reader.tiff = TIFFClientOpenExt(source->path, "rm", &reader, on_read, on_write, on_seek,
-                                    on_close, on_size, NULL, NULL, options);
-    TIFFOpenOptionsFree(options);
+    if (pf_libtiff_open(&reader.tiff, source->path, "rm", &reader, largest) < 0)
+        return pf_fail(err, ENOMEM, "%s: out of memory for decoding", source->path);
 
     int r = reader.tiff ? read_picture(&reader) : describe(&reader);
     if (r == 0) {

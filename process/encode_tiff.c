@@ -1,17 +1,15 @@
 /* TIFF, written by libtiff: uncompressed strips (latency), rows converted on all threads. */
 #include <errno.h>
 #include <libexif/exif-utils.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <tiffio.h>
 #include <unistd.h>
 
 #include "process/codec_format.h"
 #include "process/convert.h"
 #include "process/exif.h"
+#include "process/libtiff.h"
 
 #define STRIP_BYTES (1 << 20)
 #define SHORTS_MAX  64                     /* of one entry; EXIF's longest has four */
@@ -19,6 +17,7 @@
 #define CLASSIC_MAX (UINT64_C(4000) << 20) /* the rest to 4 GiB is for directories and tables */
 
 struct writer {
+    const struct pf_libtiff_calls *calls;
     TIFF *tiff;
     const struct pf_encode_job *job;
     char text[300];
@@ -28,25 +27,19 @@ struct writer {
     int band_begin;
 };
 
-static int on_error(TIFF *tiff, void *context, const char *module, const char *format, va_list args)
+static void on_error(thandle_t handle, const char *format, va_list args)
 {
-    struct writer *writer = context;
-    (void)tiff;
-    (void)module;
+    struct writer *writer = handle;
     if (!writer->text[0])
         vsnprintf(writer->text, sizeof(writer->text), format, args);
-    return 1;
 }
 
-static int on_warning(TIFF *tiff, void *context, const char *module, const char *format,
-                      va_list args)
+static void on_warning(thandle_t handle, const char *module, const char *format, va_list args)
 {
-    (void)tiff;
-    (void)context;
+    (void)handle;
     (void)module;
     (void)format;
     (void)args;
-    return 1;
 }
 
 static tmsize_t on_read(thandle_t handle, void *bytes, tmsize_t size)
@@ -185,7 +178,7 @@ static void put_entry(TIFF *tiff, const ExifEntry *entry, ExifByteOrder order)
                 narrow[i] = (float)wide[i];
             }
             TIFFSetField(tiff, entry->tag,
-                         TIFFFieldSetGetSize(field) == 8 ? (void *)wide : (void *)narrow);
+                         pf_libtiff_is_wide(field) ? (void *)wide : (void *)narrow);
         }
         break;
     default:
@@ -308,18 +301,14 @@ bool pf_encode_tiff_is_big(const struct pf_encode_job *job)
 
 int pf_encode_tiff(const struct pf_encode_job *job, struct pf_error *err)
 {
-    struct writer writer = {.job = job};
+    static const struct pf_libtiff_calls calls = {on_read, on_write, on_seek,   on_close,
+                                                  on_size, on_error, on_warning};
+    struct writer writer = {.calls = &calls, .job = job};
     writer.row_bytes =
         (size_t)job->image->width * (size_t)job->image->planes * (size_t)(job->options->bits / 8);
-    TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
-    if (!options)
+    if (pf_libtiff_open(&writer.tiff, job->sink->path, pf_encode_tiff_is_big(job) ? "w8m" : "wm",
+                        &writer, 0) < 0)
         return pf_fail(err, ENOMEM, "%s: out of memory for encoding", job->sink->path);
-    TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &writer);
-    TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &writer);
-    writer.tiff =
-        TIFFClientOpenExt(job->sink->path, pf_encode_tiff_is_big(job) ? "w8m" : "wm", &writer,
-                          on_read, on_write, on_seek, on_close, on_size, NULL, NULL, options);
-    TIFFOpenOptionsFree(options);
 
     int r = writer.tiff ? write_directory(&writer, err)
                         : pf_fail(err, ENOTSUP, "%s: %s", job->sink->path, writer.text);

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,7 +209,7 @@ int pf_program_run(const char *const argv[], double limit_s,
         return r;
     }
     running = (sig_atomic_t)run.pid;
-    run.pidfd = pidfd_open(run.pid, 0);
+    run.pidfd = (int)syscall(SYS_pidfd_open, run.pid, 0);
     int ended = run.pidfd < 0 ? -errno : attend(&run), status = 0;
     running = 0;
     kill(-run.pid, SIGKILL); /* it, when it still runs, and what it has started */

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,7 +205,7 @@ static int listen_to(struct pf_talk *talk, int signals, struct pf_error *err)
  * the user says so. */
 static void end_child(const struct pf_talk *talk, int signals)
 {
-    int pidfd = pidfd_open(talk->child, 0);
+    int pidfd = (int)syscall(SYS_pidfd_open, talk->child, 0);
     struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     if (pidfd >= 0)
         while (poll(fds, 2, talk->at_once ? 0 : ENDING_MS) < 0 && errno == EINTR)

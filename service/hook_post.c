@@ -226,11 +226,17 @@ static bool set_up(struct pf_hook_post *post, const char *url, int64_t limit_ms)
     char agent[128];
     snprintf(agent, sizeof(agent), "parfocal/%s", pf_version());
     CURLcode r = curl_easy_setopt(easy, CURLOPT_URL, url);
+#if LIBCURL_VERSION_NUM >= 0x075500
     r |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    r |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
     r |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Who is ended while its name is looked up does not wait for the resolver's thread, which a dead name
-     * server keeps for half a minute: the thread ends by itself. */
+     * server keeps for half a minute: the thread ends by itself. Before 7.87 he waits. */
+#if LIBCURL_VERSION_NUM >= 0x075700
     r |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
     r |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)limit_ms);
     r |= curl_easy_setopt(easy, CURLOPT_USERAGENT, agent);
     r |= curl_easy_setopt(easy, CURLOPT_POST, 1L);

@@ -24,6 +24,7 @@
 #define MAGIC_VBOXSF 0x786f4256
 #define MAGIC_VMHGFS 0xbacbacbc
 #define MAGIC_FUSE   0x65735546
+#define MAGIC_CEPH   0x00c36400 /* in no header of Ubuntu 22.04 */
 
 const char *pf_journal_refuses(uint64_t statfs_type, const char *mount_type)
 {
@@ -36,7 +37,7 @@ const char *pf_journal_refuses(uint64_t statfs_type, const char *mount_type)
         {MAGIC_CIFS, "CIFS"},
         {MAGIC_SMB2, "SMB"},
         {V9FS_MAGIC, "9p"},
-        {CEPH_SUPER_MAGIC, "Ceph"},
+        {MAGIC_CEPH, "Ceph"},
         {AFS_SUPER_MAGIC, "AFS"},
         {AFS_FS_MAGIC, "AFS"},
         {CODA_SUPER_MAGIC, "Coda"},

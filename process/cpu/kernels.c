@@ -113,8 +113,8 @@ static void fit_resampling(struct pf_resampling *ret, double (*weight)(double x)
     }
 }
 
-/* clang 14 knows no levels, but what sets this one apart. */
-#if defined(__clang__)
+/* clang 14 and gcc 11 know no levels, but what sets this one apart. */
+#if defined(__clang__) || __GNUC__ < 12
 #define HAS_V3                                                                                     \
     (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&                           \
      __builtin_cpu_supports("fma"))
