@@ -123,6 +123,73 @@ test_the_units_sandbox_is_strict()
     ! grep -i 'unknown\|ignoring' report || fail 'systemd does not understand it'
 }
 
+# Each line by itself: the sum above stays below its limit without many of them. That no device beside these can be
+# opened in such a unit is systemd's and the kernel's to see to, and is not tried here.
+test_the_unit_has_each_line_of_its_sandbox()
+{
+    local line unit=root/usr/lib/systemd/system/parfocal.service
+    installed
+    cat >wanted <<'U'
+DevicePolicy=closed
+DeviceAllow=char-usb_device rw
+DeviceAllow=char-nvidia* rw
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+RemoveIPC=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+ProtectProc=invisible
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+LimitCORE=0
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+PrivateUsers=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
+SystemCallFilter=~@privileged @resources @mount @swap @reboot @raw-io @obsolete @debug @cpu-emulation @clock @module
+SystemCallFilter=sched_setaffinity sched_setscheduler setpriority set_mempolicy mbind
+SystemCallErrorNumber=EPERM
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+IPAddressDeny=any
+IPAddressAllow=localhost link-local 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7
+User=parfocal
+Group=parfocal
+UMask=0027
+StateDirectoryMode=0750
+CacheDirectoryMode=0750
+WatchdogSec=60
+Restart=always
+RestartPreventExitStatus=2
+KillMode=mixed
+OOMPolicy=continue
+U
+    # All lines of these names, so that none takes another one back; and nothing else that opens something.
+    is_as_wanted() # UNIT
+    {
+        grep -E "^($(sed 's/=.*//' wanted | sort -u | paste -sd '|')|ReadWritePaths|Bind.*|.*Capabilit.*|PermissionsStartOnly)=" "$1" |
+            sort | diff <(sort wanted) - >differs
+    }
+    is_as_wanted $unit || fail "$(cat differs)"
+    # It would be seen if one went.
+    while read -r line; do
+        grep -vxF "$line" $unit >without
+        ! is_as_wanted without || fail "nobody misses $line"
+    done <wanted
+    printf '%s\n' 'ProtectHome=no' >>without
+    ! is_as_wanted without || fail 'a second line that opens what the first has closed is not seen'
+}
+
 test_manual_pages_are_well_formed()
 {
     local page
