@@ -220,7 +220,7 @@ test_a_configuration_has_a_line_changed()
             cp mine.conf before.conf
             LC_ALL=$locale staged : -c "$T/mine.conf"
             LC_ALL=$locale mend sandbox
-            "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "of '$line': $(cat checked mine.conf)"
+            "$PARFOCAL" config check -c mine.conf --source folder:in >checked 2>&1 || fail "of '$line': $(cat checked mine.conf)"
             [ "$("$PARFOCAL" config show -c mine.conf | grep '^sandbox')" = 'sandbox = yes' ] || fail "of '$line': $(cat mine.conf)"
             [ "$(wc -l <mine.conf)" -eq "$(wc -l <before.conf)" ] || fail "of '$line': $(cat mine.conf)"
         done
@@ -230,7 +230,7 @@ test_a_configuration_has_a_line_changed()
     cp mine.conf before.conf
     staged : -c "$T/mine.conf" --sandbox=no
     mend sandbox
-    "$PARFOCAL" config check -c mine.conf >checked 2>&1 || fail "$(cat checked mine.conf)"
+    "$PARFOCAL" config check -c mine.conf --source folder:in >checked 2>&1 || fail "$(cat checked mine.conf)"
     diff before.conf <(grep -vx -e 'sandbox = yes' -e '' mine.conf) || fail 'a comment is changed'
 }
 
