@@ -201,7 +201,9 @@ static int set_up(struct pf_journal *journal, struct pf_error *err)
         r = configure(journal,
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                       "PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864;"
-                      /* The kernel has its pages as well: 512 KiB here are enough. */
+                      /* The kernel has its pages as well: 512 KiB here are enough, more makes no
+                       * question faster. No mmap_size: it does not either, and a disk's error would
+                       * be a signal. */
                       "PRAGMA cache_size = -512; PRAGMA cell_size_check = ON",
                       err);
     return r < 0 ? r : pf_journal_migrate(journal, version, err);

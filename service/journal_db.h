@@ -81,14 +81,12 @@
     X(BURST_BY_ID, PF_JOURNAL_BURST " WHERE id = ?1")                                              \
     X(SEARCH_BURSTS, PF_JOURNAL_BURST                                                              \
       " WHERE number < ?1 AND (?2 < 0 OR state = ?2)"                                              \
-      " AND (?3 = -9223372036854775808 AND ?4 = 9223372036854775807 AND ?5 IS NULL"                \
-      " OR number IN (SELECT burst FROM frames WHERE place = 1 AND shot_ms BETWEEN ?3 AND ?4"      \
-      " AND (?5 IS NULL OR instr(camera, lower(?5)) > 0)))"                                        \
-      " AND (?6 < 0 OR ?6 = EXISTS (SELECT 1 FROM frames WHERE burst = bursts.number"              \
-      " AND state = 3)) ORDER BY number DESC LIMIT ?7")                                            \
+      " AND (?3 = -9223372036854775808 AND ?4 = 9223372036854775807 OR shot_ms BETWEEN ?3 AND ?4)" \
+      " AND (?5 IS NULL OR instr(camera, lower(?5)) > 0) AND (?6 < 0 OR ?6 = (aside > 0))"         \
+      " ORDER BY number DESC LIMIT ?7")                                                            \
     X(BURST_FACTS,                                                                                 \
       "SELECT (SELECT count(*) FROM frames WHERE burst = ?1 AND state = 2),"                       \
-      " (SELECT count(*) FROM frames WHERE burst = ?1 AND state = 3),"                             \
+      " (SELECT aside FROM bursts WHERE number = ?1),"                                             \
       " json_patch('{}', json_object('make', json_extract(first.record, '$.make'),"                \
       " 'model', json_extract(first.record, '$.model'),"                                           \
       " 'serial', json_extract(first.record, '$.serial'),"                                         \

@@ -94,10 +94,23 @@ static const char *const steps[] = {
     /* The few that were set aside, among all others. */
     "CREATE INDEX frames_by_state ON frames (state, number);",
 
-    /* Whether frames of a burst were set aside, and what a list says of it, without a look at its
-     * frames: each is a page and more of the file, as its scores are long. */
-    "CREATE INDEX frames_aside ON frames (burst, state) WHERE state = 3;"
-    "CREATE INDEX frames_by_shot ON frames (burst, shot_ms, place, state) WHERE burst IS NOT NULL;",
+    /* What bursts are searched by, in their own rows: a search that finds little goes through all of
+     * them. And what a list says of one, without a look at its frames: each is a page and more of the
+     * file, as its scores are long. */
+    "ALTER TABLE bursts ADD COLUMN shot_ms INTEGER;" /* of its first frame, as camera; NULL without one */
+    "ALTER TABLE bursts ADD COLUMN camera TEXT;"
+    "ALTER TABLE bursts ADD COLUMN aside INTEGER NOT NULL DEFAULT 0;" /* frames that were set aside */
+    "CREATE INDEX frames_by_shot ON frames (burst, shot_ms, place, state) WHERE burst IS NOT NULL;"
+    "UPDATE bursts SET (shot_ms, camera) ="
+    "  (SELECT shot_ms, camera FROM frames WHERE burst = bursts.number AND place = 1),"
+    "  aside = (SELECT count(*) FROM frames WHERE burst = bursts.number AND +state = 3);"
+    "CREATE TRIGGER first_joined AFTER UPDATE OF place ON frames WHEN new.place = 1 BEGIN"
+    "  UPDATE bursts SET shot_ms = new.shot_ms, camera = new.camera WHERE number = new.burst; END;"
+    "CREATE TRIGGER set_aside AFTER UPDATE OF state ON frames"
+    "  WHEN new.burst = old.burst AND (new.state = 3) <> (old.state = 3) BEGIN"
+    "  UPDATE bursts SET aside = aside + (new.state = 3) - (old.state = 3)"
+    "  WHERE number = new.burst; END;"
+    "DROP INDEX frames_first;",
 };
 
 int pf_journal_newest(void)

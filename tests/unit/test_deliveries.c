@@ -237,6 +237,17 @@ TEST(journal_of_every_version_is_brought_up_to_date)
         CHECK_OK(pf_journal_burst_facts(journal, 1, &facts, &err), &err);
         CHECK(facts.fused + facts.aside && facts.camera && facts.first.capture_ms > 0);
         pf_journal_facts_free(&facts);
+        struct pf_journal_bursts bursts = {0};
+        struct pf_journal_search search = {.before = INT64_MAX,
+                                           .state = -1,
+                                           .from_ms = INT64_C(1767323045000),
+                                           .to_ms = INT64_MAX,
+                                           .camera = "234",
+                                           .aside = 1,
+                                           .limit = 9};
+        CHECK_OK(pf_journal_search_bursts(journal, &search, &bursts, &err), &err);
+        CHECK_EQ(bursts.count, 1);
+        pf_journal_bursts_free(&bursts);
         pf_journal_close(journal);
         char *brought = schema_of(test_directory());
         CHECK_STR(brought, made);
