@@ -71,40 +71,61 @@ test_load_100000_frames_at_start()
         1 "recorded in $((took / 1000)).$((took % 1000 / 100)) s; started again with a new burst: stack after $((again / 1000)).$((again % 1000 / 100)) s"
 }
 
-# Pages of bursts, from the newest on and by a search: "median MS, at most MS".
+# What the page and programs ask, each question from the newest page on: "95TH-PERCENTILE MEDIAN QUESTION" in
+# milliseconds of processor time of the service's loop, which is what a request costs whatever else the
+# machine does; it is what stands still meanwhile. By the clock: to the file `walls`.
 ask_pages()
 {
-    local what next= i
-    for what in 'limit=50' 'limit=50&camera=z+8' 'limit=50&state=published'; do
+    local what next before after pid i
+    pid=$(cat service.pid)
+    for what in '' 'verdict=aside' 'verdict=fused' 'state=published' 'state=failed' 'camera=z+8' 'camera=nobody' \
+        'from=2018-01-01' 'to=2017-08-01' 'verdict=aside&camera=canon&state=published' \
+        'verdict=fused&camera=canon&from=2017-08-01&to=2018-01-01' 'verdict=aside&camera=105&state=failed'; do
         next=
-        for ((i = 0; i < 20; i++)); do
+        : >times
+        for ((i = 0; i < 40; i++)); do
+            read -r before _ <"/proc/$pid/task/$pid/schedstat"
             curl -sS -f -o page.json -w '%{time_total}\n' --unix-socket state/http \
-                "http://localhost/api/v1/bursts?$what${next:+&before=$next}" >>times
+                "http://localhost/api/v1/bursts?$what${next:+&before=$next}" >>walls
+            read -r after _ <"/proc/$pid/task/$pid/schedstat"
+            echo $((after - before)) >>times
             next=$(jq -r '.next // empty' page.json)
-            [ -n "$next" ] || break
         done
+        sort -n times | awk -v what="bursts?$what" \
+            '{ v[NR] = $1 / 1e6 } END { printf "%.1f %.1f %s\n", v[int(NR * 0.95)], v[int((NR + 1) / 2)], what }'
     done
-    sort -n times | awk '{ v[NR] = $1 * 1000 } END { printf "median %.1f ms, at most %.1f ms", v[int((NR + 1) / 2)], v[NR] }'
 }
 
+load_says() # NAME: of the last lines of journal_load
+{
+    sed -n "s/^$1 //p" load.out
+}
+
+# A short run fails by none of the times: that no question looks at more than it has to is counted in
+# tests/unit/test_journal_questions.c, which is the same on every machine.
 test_load_10000_bursts_in_the_journal()
 {
-    local count slowest asked
+    local count slowest asked p95 median what wall
     need curl jq
     count=$(size 300 10000)
     "$BUILD/tests/torture/journal_load" state "$count" >load.out || fail "$(cat load.out)"
-    cat load.out
-    slowest=$(sed -n 's/^slowest //p' load.out)
-    # Of processor time, so that it matters little what else runs; no test in a short run.
-    [ -z "$TORTURE" ] || awk -v s="$slowest" 'BEGIN { exit s >= 10 }' || fail "a question takes $slowest ms"
+    grep -v '^search' load.out
+    slowest=$(load_says slowest)
+    [ -z "$TORTURE" ] || awk -v s="$slowest" 'BEGIN { exit s >= 10 }' ||
+        fail "$(load_says 'slowest is') takes $slowest ms of processor time (95th percentile)"
     # The same through a service, page after page, as the browser goes through them.
     mkdir_inbox
     serve_load --http off
     wait_for 30 [ -S state/http ]
+    [ -r "/proc/$(cat service.pid)/task/$(cat service.pid)/schedstat" ] || skip 'the kernel counts no processor time of threads'
     asked=$(ask_pages)
-    echo "asked of the service: $asked"
+    echo "$asked"
     stop_service
-    add_line "load: $count bursts of 10 frames in the journal (slowest question: $slowest ms of processor time, $(sed -n 's/^median by the clock //p' load.out) ms by the clock, medians; at most $(sed -n 's/^worst by the clock //p' load.out) ms, with nothing in the page cache $(sed -n 's/^worst cold //p' load.out) ms; /api/v1/bursts $asked)" \
+    read -r p95 median what < <(sort -n <<<"$asked" | tail -n 1)
+    wall=$(sort -n walls | awk '{ v[NR] = $1 * 1000 } END { printf "median %.1f ms, at most %.1f ms", v[int((NR + 1) / 2)], v[NR] }')
+    [ -z "$TORTURE" ] || awk -v s="$p95" 'BEGIN { exit s >= 10 }' ||
+        fail "a page of $what takes $p95 ms of the service's processor time (95th percentile)"
+    add_line "load: $count bursts of 10 frames in the journal ($(load_says questions) questions, of processor time the slowest $(load_says 'slowest median') ms, 95th percentile $slowest ms; by the clock $(load_says 'median by the clock') ms, with nothing in the page cache at most $(load_says 'worst cold') ms; a page of 50 of /api/v1/bursts, the slowest question: $median ms of processor time, 95th percentile $p95 ms; by the clock of all $wall)" \
         1 - - "$(sed -n 's/^opening: //p' load.out) to open, $(sed -n 's/^opening, with its check: //p' load.out) with its check"
 }
 
