@@ -167,14 +167,14 @@ test_load_four_sources_at_once()
         "all out after $((took / 1000)).$((took % 1000 / 100)) s"
 }
 
-# The processor time that a burst of N frames takes: service, capture, worker.
+# The processor time that a burst of N frames takes, aligned and judged as by default: service, capture, worker.
 long_burst() # N
 {
     rm -rf inbox outbox state long
     mkdir_inbox
     mkdir long
     "$BUILD/tests/torture/many" long "$1" 1 "$T/template/IMG_0001.jpg"
-    serve_load --gap 20 --expected-frames "$1" --align none --no-judge
+    serve_load --gap 20 --expected-frames "$1"
     await_log 'worker ready'
     mv long inbox/
     await_stacks 1 $((60 + $1 / 4))
@@ -205,6 +205,6 @@ test_load_a_burst_of_2000_frames()
             if (y[i] > 1 && y[i] > 8 * x[i] + 0.5)
                 exit 1
     }' || fail "more than in proportion: $first, then $cpu"
-    report "load: a burst of $many frames (processor, service/capture/worker: $(echo $cpu | tr ' ' /) s; of a quarter of it $(echo $first | tr ' ' /) s; peak $(echo $peaks | tr ' ' /) MB service/worker)" \
+    report "load: a burst of $many frames, aligned and judged as by default (processor, service/capture/worker: $(echo $cpu | tr ' ' /) s; of a quarter of it $(echo $first | tr ' ' /) s; peak $(echo $peaks | tr ' ' /) MB service/worker)" \
         1 -
 }
