@@ -83,7 +83,7 @@ ask_pages()
         'verdict=fused&camera=canon&from=2017-08-01&to=2018-01-01' 'verdict=aside&camera=105&state=failed'; do
         next=
         : >times
-        for ((i = 0; i < 40; i++)); do
+        for ((i = 0; i < $(size 5 40); i++)); do
             read -r before _ <"/proc/$pid/task/$pid/schedstat"
             curl -sS -f -o page.json -w '%{time_total}\n' --unix-socket state/http \
                 "http://localhost/api/v1/bursts?$what${next:+&before=$next}" >>walls
@@ -92,7 +92,7 @@ ask_pages()
             next=$(jq -r '.next // empty' page.json)
         done
         sort -n times | awk -v what="bursts?$what" \
-            '{ v[NR] = $1 / 1e6 } END { printf "%.1f %.1f %s\n", v[int(NR * 0.95)], v[int((NR + 1) / 2)], what }'
+            '{ v[NR] = $1 / 1e6 } END { printf "%.1f %.1f %s\n", v[int(NR * 0.95 + 0.5)], v[int((NR + 1) / 2)], what }'
     done
 }
 
