@@ -225,28 +225,30 @@ void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *
         write_file(disks);
 }
 
-/* Whether path lies where something was mounted that is not there now. */
-static bool is_away(const struct disk *disk, const char *source, const char *path)
+/* Whether path lies where something was mounted that none of the sources sees now. */
+static bool is_away(const struct pf_disks *disks, const struct disk *disk, const char *path)
 {
-    const char *rest =
-        disk->there || !is_of(disk, source) ? NULL : pf_path_beneath(path, disk->path);
+    const char *rest = pf_path_beneath(path, disk->path);
+    for (size_t i = 0; rest && i < disks->count; i++)
+        if (disks->disk[i].there && !strcmp(disks->disk[i].path, disk->path))
+            return false;
     return rest && *rest;
 }
 
-void pf_disks_used(struct pf_disks *disks, const char *source, const char *path)
+void pf_disks_used(struct pf_disks *disks, const char *path)
 {
     size_t before = disks->count;
     for (size_t i = disks->count; i-- > 0;)
-        if (is_away(&disks->disk[i], source, path))
+        if (is_away(disks, &disks->disk[i], path))
             forget(disks, i);
     if (disks->count < before)
         write_file(disks);
 }
 
-bool pf_disks_lack(const struct pf_disks *disks, const char *source, const char *path)
+bool pf_disks_lack(const struct pf_disks *disks, const char *path)
 {
     for (size_t i = 0; i < disks->count; i++)
-        if (is_away(&disks->disk[i], source, path))
+        if (is_away(disks, &disks->disk[i], path))
             return true;
     return false;
 }

@@ -27,10 +27,11 @@ struct pf_disks *pf_disks_free(struct pf_disks *disks); /* NULL-safe, returns NU
 void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *mounted,
                       const json_t *away);
 
-/* `source` has a frame of this path. */
-void pf_disks_used(struct pf_disks *disks, const char *source, const char *path);
+/* A source has a frame of this path. */
+void pf_disks_used(struct pf_disks *disks, const char *path);
 
-/* Whether path, of `source`, lies where something was mounted that is not there now. */
-bool pf_disks_lack(const struct pf_disks *disks, const char *source, const char *path);
+/* Whether path lies where something was mounted that is not there now: as far as any source has told, the same under
+ * another name, too. */
+bool pf_disks_lack(const struct pf_disks *disks, const char *path);
 
 #endif

@@ -222,8 +222,7 @@ static char *file_of(struct pf_service *service, const struct pf_identity *frame
     return copy;
 }
 
-/* Takes `file` over. */
-static void go_by(struct pf_service *service, struct pf_job_frame *frame, char *file)
+void pf_intake_go_by(struct pf_service *service, struct pf_job_frame *frame, char *file)
 {
     struct pf_error err = {0};
     if (pf_grouper_rename(service->grouper, &frame->record->id, file, &err) < 0)
@@ -238,7 +237,7 @@ static bool goes_on(struct pf_service *service, struct pf_job_frame *frame)
     bool known;
     char *file = file_of(service, &frame->record->id, &known);
     if (file)
-        go_by(service, frame, file);
+        pf_intake_go_by(service, frame, file);
     return file || !known; /* the worker will find out */
 }
 
@@ -282,6 +281,7 @@ static void renamed(struct pf_service *service, const struct pf_record *record)
     }
     free(frame->path);
     frame->path = file;
+    frame->files_known = 0; /* another round */
     if (frame->replaced && !frame->discarded) {
         pf_log_about(PF_LOG_INFO, PF_ABOUT_FRAME(job, frame), "%s is taken back: it is in %s",
                      pf_base_name(frame->record->path), file);
@@ -380,7 +380,7 @@ static int act(struct pf_service *service, struct pf_entry *entry, struct pf_err
                          pf_base_name(record->path));
         free(job->complete);
         job->complete = NULL;
-        job->version = 0;
+        job->version = job->stays = 0;
         struct pf_identity id = record->id;
         if (pf_job_add(job, record, err) < 0)
             return -err->code;

@@ -219,18 +219,20 @@ const char *pf_job_file(const struct pf_job_frame *frame)
     return frame->path ? frame->path : frame->record->path;
 }
 
-bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count)
+const char *pf_job_other_file(struct pf_job_frame *frame, char *const *paths, size_t count,
+                              bool gone)
 {
-    const char *other = NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(paths[i], pf_job_file(frame)) != 0)
-            other = paths[i];
-    char *path = other ? strdup(other) : NULL;
-    if (path) {
-        free(frame->path);
-        frame->path = path;
+    size_t at = 0;
+    while (at < count && strcmp(paths[at], pf_job_file(frame)) != 0)
+        at++;
+    if (!frame->trouble_ms || frame->files_known != count || frame->files_failed >= count) {
+        frame->files_failed = 0;
+        frame->there = false;
     }
-    return path;
+    frame->files_known = count;
+    frame->files_failed += at < count;
+    frame->there |= !gone;
+    return frame->files_failed < count ? paths[(at ? at : count) - 1] : NULL;
 }
 
 bool pf_job_regroup(struct pf_job *job)

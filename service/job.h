@@ -38,13 +38,16 @@ struct pf_job_frame {
     bool stray;     /* excluded because process/stray.h says so */
     bool no_room;   /* the worker had no room for it last time */
     int group;
-    char reason[256];    /* why it is excluded, or what the trouble with it was last time */
-    int64_t trouble_ms;  /* since when its file cannot be read; 0: it could */
-    int attempts;        /* times it took the worker down */
-    int64_t progress_ms; /* how long the worker was at it when it said so last */
-    char told;           /* the verdict that was logged last: 'f' fused, 'a' aside */
-    char *companion;     /* path of the RAW or JPEG of the same shot, NULL none known */
-    json_t *result;      /* the worker's "frame" event, NULL before */
+    char reason[256];   /* why it is excluded, or what the trouble with it was last time */
+    int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
+    size_t files_known, files_failed; /* of its files in this round (pf_job_other_file()) */
+    int64_t read_ms;                  /* when its file was read last; 0: it was not yet */
+    bool there;                       /* one of these is not gone, but cannot be read */
+    int attempts;                     /* times it took the worker down */
+    int64_t progress_ms;              /* how long the worker was at it when it said so last */
+    char told;                        /* the verdict that was logged last: 'f' fused, 'a' aside */
+    char *companion; /* path of the RAW or JPEG of the same shot, NULL none known */
+    json_t *result;  /* the worker's "frame" event, NULL before */
 };
 
 enum pf_job_stage {
@@ -75,8 +78,9 @@ struct pf_job {
     struct pf_job *next; /* the scheduler's list */
     int64_t burst;       /* number in the journal */
     int version;         /* to be published, 0 while it is open */
-    char *name;          /* of the burst: its directory */
-    char *complete;      /* why it is complete; NULL: frames may still come */
+    int stays; /* published version that stays if this one, asked for by hand, is not to be had; 0: none */
+    char *name;     /* of the burst: its directory */
+    char *complete; /* why it is complete; NULL: frames may still come */
     struct pf_stray stray;
     int64_t last_arrival_ms, complete_ms;
     int64_t longest_pause_ms; /* between two arrivals */
@@ -101,6 +105,7 @@ struct pf_job {
     int64_t no_room_ms; /* since when that is tried without success; 0 */
     int64_t backoff_ms; /* last pause after a failure */
     int64_t hold_until_ms; /* not sent to the worker before */
+    int64_t moved_ms;      /* since when files of it are known to lie elsewhere; 0: they are not */
     bool preview_wanted, preview_asked;
     bool no_preview;      /* one took the worker down */
     int previews;         /* how many have been made: the number of the one that is there */
@@ -196,8 +201,11 @@ const struct pf_record *pf_job_before(const struct pf_job *job, const struct pf_
 
 /* The file that the frame is read from. */
 const char *pf_job_file(const struct pf_job_frame *frame);
-/* Another file with the same content serves as well; the newest (last) of these is the best. Whether there is one. */
-bool pf_job_take_other_file(struct pf_job_frame *frame, char *const *paths, size_t count);
+/* The file of the frame has failed (`gone`: it is not there). Another one with the same content serves as well, the newest
+ * (last) of `paths` best: the one to go by now, of these; NULL: each of them has failed, and the next call begins
+ * another round. */
+const char *pf_job_other_file(struct pf_job_frame *frame, char *const *paths, size_t count,
+                              bool gone);
 
 /* All frames are done: true when the burst is to be stacked again, without the frames whose group
  * pf_stray_is_out() then. Those that had been left out and are not any more come back with this.

@@ -214,7 +214,10 @@ static void on_frame(struct pf_scheduler *scheduler, struct pf_job *job, const j
         return;
     pf_job_set_step(job, frame, PF_STEP_DONE);
     frame->decoding = false;
+    if (frame->trouble_ms)
+        job->backoff_ms = 0;
     frame->trouble_ms = 0;
+    frame->read_ms = pf_monotonic_ms();
     frame->reason[0] = '\0';
     pf_setback_over(scheduler, job, frame);
     json_decref(frame->result);

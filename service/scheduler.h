@@ -37,8 +37,8 @@ struct pf_scheduler_handlers {
     /* A frame took the worker down once more (frame->attempts is already counted). */
     void (*attempt)(struct pf_job *job, struct pf_job_frame *frame, const char *why, void *context);
     /* The file of a frame cannot be read now (code: positive errno). The job has lost its stack and
-     * will be replayed after a pause; the owner may set frame->path or exclude the frame. */
-    void (*unreadable)(struct pf_job *job, struct pf_job_frame *frame, int code, const char *reason,
+     * will be replayed after a pause; the owner may set frame->path or exclude the frame. True: without one. */
+    bool (*unreadable)(struct pf_job *job, struct pf_job_frame *frame, int code, const char *reason,
                        void *context);
     /* There is no room for a job's pictures now (in memory, or in the scratch directory). It is tried again by
      * itself, after pauses; `again` when it was told already. */

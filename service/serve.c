@@ -135,7 +135,7 @@ static void on_health_timer(evutil_socket_t fd, short what, void *context)
     struct pf_service *service = context;
     (void)fd, (void)what;
     pf_publishing_check(service);
-    pf_stacking_check_disks(service);
+    pf_waiting_check(service);
     pf_timer_set(service->health_timer, HEALTH_MS);
 }
 

@@ -9,6 +9,7 @@
  *
  * intake.c      frames and bursts: from the record to the job
  * stacking.c    jobs: what the worker makes of them
+ * waiting.c     frames whose files cannot be read
  * publishing.c  jobs: from the settled one to its published stack
  * asking.c      what is asked of a camera, through the control socket and the HTTP interface
  * driving.c     brackets under way
@@ -89,7 +90,7 @@ struct pf_service {
 
     struct pf_pairs *pairs;
 
-    bool disk_told; /* that a burst waits for one */
+    bool disk_told, file_told; /* that a burst waits for one */
 
     int outbox_errno;     /* of the trouble told last; 0: it works */
     bool outbox_by_check; /* it was no stack that found it */
@@ -115,6 +116,9 @@ void pf_intake_finish(struct pf_service *service);
  * how many have ended. */
 size_t pf_intake_finish_burst(struct pf_service *service, int64_t burst);
 
+/* The frame goes by this file from now on, which is taken over. */
+void pf_intake_go_by(struct pf_service *service, struct pf_job_frame *frame, char *file);
+
 /* sources.c: those of one name, as all are that take any camera */
 /* The one after `last` (NULL: the first); NULL: there are no more. */
 struct pf_source *pf_sources_next(const struct pf_service *service, const char *name,
@@ -122,10 +126,17 @@ struct pf_source *pf_sources_next(const struct pf_service *service, const char *
 /* The most that any of them says, as a frame does not tell which of them it comes from. */
 int64_t pf_sources_delay_ms(const struct pf_service *service, const char *name);
 int64_t pf_sources_look_ms(const struct pf_service *service, const char *name);
-void pf_sources_scan(const struct pf_service *service, const char *name); /* NULL: all */
-/* Any of them has (pf_source_has_files()). */
-bool pf_sources_have_files(const struct pf_service *service, const char *name, int64_t since_ms);
-bool pf_sources_lack_disk(const struct pf_service *service, const char *path, int64_t since_ms);
+/* The innermost ones above a path, whatever they are called: their folder is what it lies beneath. */
+void pf_sources_scan(const struct pf_service *service, const char *path); /* NULL: all */
+/* What to think of a file that is not there; of several files of one frame the last one holds. */
+enum pf_absence {
+    PF_ABSENCE_GONE,    /* a scan since then has found files beside it */
+    PF_ABSENCE_UNKNOWN, /* it has found none at all, as of a missing mount; or no source is above it */
+    PF_ABSENCE_OPEN,    /* there has been none yet */
+    PF_ABSENCE_DISK,    /* something is not mounted there that was */
+};
+enum pf_absence pf_sources_absence(const struct pf_service *service, const char *path,
+                                   int64_t since_ms);
 
 /* pairing.c */
 struct pf_pairs_settings pf_pairing_settings(const struct pf_settings *settings,
@@ -146,17 +157,24 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry);
 /* Says what of a burst is sharp in no frame, each once, and not while a frame is on its way that may
  * have it. */
 void pf_stacking_tell_coverage(struct pf_service *service, struct pf_job *job);
-/* Whether bursts wait no longer for what is not mounted; to be called now and then. */
-void pf_stacking_check_disks(struct pf_service *service);
 /* Sets a frame aside whose content is in no file any more. */
 void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
                           struct pf_job_frame *frame);
+/* There is no result of the job. */
+void pf_stacking_fail(struct pf_service *service, struct pf_job *job, const char *reason);
 /* A burst has failed, now or in an earlier run: it is a trouble that can be retried. */
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason);
 /* It is no trouble any more. */
 void pf_stacking_forget_failed(struct pf_service *service, const char *burst);
 /* Someone says that failed bursts are to be tried again. */
 void pf_stacking_retry_failed(struct pf_service *service);
+
+/* waiting.c */
+/* For pf_stacking_handlers. */
+bool pf_waiting_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
+                           const char *reason, void *context);
+/* Whether bursts wait no longer for files, or for what they lie on; to be called now and then. */
+void pf_waiting_check(struct pf_service *service);
 
 /* publishing.c */
 /* The job is settled and can be a stack: asks the outbox for a directory, unless its result is written ahead

@@ -117,8 +117,10 @@ static void on_failed_add(struct pf_scheduler *scheduler, struct pf_job *job,
     } else if (code == ENOMEM) {
         pf_setback_exclude(scheduler, job, frame, reason);
     } else if (pf_job_waits_for_file(code)) {
-        pause_job(job);
-        scheduler->handlers.unreadable(job, frame, code, reason, scheduler->context);
+        if (!scheduler->handlers.unreadable(job, frame, code, reason, scheduler->context))
+            pause_job(job);
+        else if (frame->excluded) /* the next one has nothing to do with it */
+            job->backoff_ms = 0;
     } else {
         pause_job(job);
         blame(scheduler, job, frame, reason);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/base/array.h"
+#include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 #include "config/base/time.h"
@@ -210,7 +211,7 @@ static void on_answer(struct pf_source *source, const json_t *event)
 
 static void take_frame(struct pf_source *source, struct pf_record *record)
 {
-    pf_disks_used(source->disks, source->name, record->path);
+    pf_disks_used(source->disks, record->path);
     source->handlers.frame(record, source->context);
 }
 
@@ -325,9 +326,12 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
     struct pf_options options = {0};
     int r = 0;
     struct pf_source *source = calloc(1, sizeof(*source));
-    if (source)
+    if (source) {
+        const char *folder = pf_settings_folder(name);
         source->name = strdup(name);
-    if (!source || !source->name) {
+        source->root = pf_path_absolute(folder ? folder : settings->spool);
+    }
+    if (!source || !source->name || !source->root) {
         pf_source_free(source);
         return pf_fail(err, ENOMEM, "out of memory for source %s", name);
     }
@@ -386,6 +390,7 @@ struct pf_source *pf_source_free(struct pf_source *source)
     json_decref(source->doing);
     free(source->ended);
     free(source->name);
+    free(source->root);
     free(source);
     return NULL;
 }

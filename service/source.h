@@ -40,6 +40,8 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
 struct pf_source *pf_source_free(struct pf_source *source); /* NULL-safe, returns NULL */
 
 const char *pf_source_name(const struct pf_source *source);
+/* What its files lie beneath, absolute: the folder, or the spool. */
+const char *pf_source_root(const struct pf_source *source);
 /* The journal has what this file holds: a camera's card may give it up. */
 void pf_source_recorded(struct pf_source *source, const char *path);
 bool pf_source_is_camera(const struct pf_source *source);
@@ -65,8 +67,8 @@ const char *pf_source_called(const struct pf_source *source, char *ret, size_t s
 void pf_source_scan(struct pf_source *source);
 /* A scan since then has found files: one that is missing there is gone, and not its whole mount. */
 bool pf_source_has_files(const struct pf_source *source, int64_t since_ms);
-/* A scan since then has missed what the file lies on: a card that was mounted in the folder is away. */
-bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms);
+/* There has been no scan since then, and there will be one. */
+bool pf_source_has_to_look(const struct pf_source *source, int64_t since_ms);
 
 /* How much later than it came a frame may be told now: by a first scan that has not ended, by the
  * pause between two looks of a source that is polled, by the camera that still has it, or because its

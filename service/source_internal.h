@@ -12,7 +12,7 @@
 struct known;
 
 struct pf_source {
-    char *name;
+    char *name, *root;
     struct pf_journal *journal;
     struct pf_disks *disks;
     struct pf_source_handlers handlers;

@@ -4,12 +4,16 @@
 
 #include "config/base/jsonl.h"
 #include "config/base/time.h"
-#include "service/disks.h"
 #include "service/source_internal.h"
 
 const char *pf_source_name(const struct pf_source *source)
 {
     return source->name;
+}
+
+const char *pf_source_root(const struct pf_source *source)
+{
+    return source->root;
 }
 
 bool pf_source_is_camera(const struct pf_source *source)
@@ -136,9 +140,9 @@ int64_t pf_source_look_ms(const struct pf_source *source)
     return source->present && source->polling ? source->look_ms : 0;
 }
 
-bool pf_source_lacks_disk(const struct pf_source *source, const char *path, int64_t since_ms)
+bool pf_source_has_to_look(const struct pf_source *source, int64_t since_ms)
 {
-    return source->scanned_ms >= since_ms && pf_disks_lack(source->disks, source->name, path);
+    return source->present && source->scanned_ms < since_ms;
 }
 
 bool pf_source_stopped(const struct pf_source *source)

@@ -1,5 +1,5 @@
 /* What the worker makes of a job: verdicts, scores and coverage told and kept, failures and their
- * retries. Publishing is publishing.c.
+ * retries. Publishing is publishing.c, files that cannot be read are waiting.c.
  *
  * Service process, event loop thread.
  */
@@ -305,93 +305,6 @@ void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
     pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 
-/* One of its files that lies on a disk which is not there: the others may be gone for good. NULL: there is none.
- * Borrowed from the frame, or from `known`, the same in the journal. */
-static const char *away_file(const struct pf_service *service, const struct pf_job_frame *frame,
-                             const struct pf_journal_frames *known)
-{
-    if (pf_sources_lack_disk(service, pf_job_file(frame), frame->trouble_ms))
-        return pf_job_file(frame);
-    for (size_t i = 0; known->count && i < known->items[0].path_count; i++)
-        if (pf_sources_lack_disk(service, known->items[0].paths[i], frame->trouble_ms))
-            return known->items[0].paths[i];
-    return NULL;
-}
-
-static bool waits_for_disk(const struct pf_service *service, const struct pf_job_frame *frame)
-{
-    struct pf_journal_frames known = {0};
-    struct pf_error err = {0};
-    if (!frame->trouble_ms || frame->step == PF_STEP_DONE)
-        return false;
-    pf_journal_frame(service->journal, &frame->record->id, &known, &err);
-    bool waits = away_file(service, frame, &known);
-    pf_journal_frames_free(&known);
-    return waits;
-}
-
-void pf_stacking_check_disks(struct pf_service *service)
-{
-    if (!service->disk_told)
-        return;
-    for (const struct pf_job *job = pf_scheduler_jobs(service->scheduler); job; job = job->next)
-        for (size_t i = 0; i < job->count; i++)
-            if (waits_for_disk(service, &job->frames[i]))
-                return;
-    service->disk_told = false;
-    pf_trouble_off(service->troubles, "disk");
-}
-
-static void tell_disk(struct pf_service *service, const struct pf_job *job, const char *path)
-{
-    if (!service->disk_told)
-        pf_log_about(PF_LOG_WARNING, PF_ABOUT_JOB(job),
-                     "burst %s waits for %s: what it lies on is not mounted (parfocal discard goes "
-                     "on without it)",
-                     job->name, path);
-    service->disk_told = true;
-    pf_trouble_on(service->troubles, true, "disk", NULL,
-                  "burst %s waits for %s: what it lies on is not mounted", job->name, path);
-}
-
-/* A frame is lost when its file is gone and others are there: a missing mount is waited for. */
-static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
-                          const char *reason, void *context)
-{
-    struct pf_service *service = context;
-    struct pf_journal_frames known = {0};
-    struct pf_error err = {0};
-    bool replaced = false, gone = code == ENOENT || code == ENOTDIR || code == ESTALE;
-    if (strcmp(frame->reason, reason) != 0)
-        pf_log_about(PF_LOG_WARNING, PF_ABOUT_FRAME(job, frame), "%s; burst %s waits for it",
-                     reason, job->name);
-    snprintf(frame->reason, sizeof(frame->reason), "%s", reason);
-    if (pf_journal_frame(service->journal, &frame->record->id, &known, &err) == 0) {
-        replaced = known.items[0].path_count == 0;
-        if (pf_job_take_other_file(frame, known.items[0].paths, known.items[0].path_count)) {
-            /* What takes the name that it had takes its place no more. */
-            if (pf_grouper_rename(service->grouper, &frame->record->id, pf_job_file(frame), &err) <
-                0)
-                pf_log_error("%s", err.text);
-            pf_timer_set(service->grouper_timer, 0);
-        }
-    }
-    const char *away = gone && frame->trouble_ms ? away_file(service, frame, &known) : NULL;
-    if (!frame->trouble_ms) {
-        frame->trouble_ms = pf_monotonic_ms();
-        /* Several files may lie in several sources. */
-        bool several = known.count && known.items[0].path_count > 1;
-        pf_sources_scan(service, several ? NULL : frame->record->source);
-    } else if (away) {
-        tell_disk(service, job, away);
-    } else if (gone && pf_sources_have_files(service, frame->record->source, frame->trouble_ms)) {
-        pf_scheduler_exclude(service->scheduler, job, frame, reason);
-    }
-    if (replaced)
-        pf_stacking_replaced(service, job, frame);
-    pf_journal_frames_free(&known);
-}
-
 /* ---- room ---- */
 
 static void on_no_room(struct pf_job *job, bool again, const char *reason, void *context)
@@ -414,7 +327,7 @@ static void on_room(struct pf_job *job, void *context)
 
 /* ---- bursts that fail ---- */
 
-static void fail_job(struct pf_service *service, struct pf_job *job, const char *reason)
+void pf_stacking_fail(struct pf_service *service, struct pf_job *job, const char *reason)
 {
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_FAILED);
     entry->burst = job->burst;
@@ -427,7 +340,7 @@ static void fail_job(struct pf_service *service, struct pf_job *job, const char 
 
 static void on_failed(struct pf_job *job, const char *reason, void *context)
 {
-    fail_job(context, job, reason);
+    pf_stacking_fail(context, job, reason);
 }
 
 static void fail_unfused(struct pf_service *service, struct pf_job *job, size_t fused)
@@ -440,7 +353,7 @@ static void fail_unfused(struct pf_service *service, struct pf_job *job, size_t 
     snprintf(reason, sizeof(reason), "only %zu of %zu frames could be used%s%s%s%s", fused,
              job->count, aside ? "; " : "", aside ? pf_base_name(aside->record->path) : "",
              aside ? ": " : "", aside ? pf_job_reason(aside) : "");
-    fail_job(service, job, reason);
+    pf_stacking_fail(service, job, reason);
 }
 
 static void leave_strays_out(struct pf_service *service, struct pf_job *job)
@@ -480,7 +393,7 @@ const struct pf_scheduler_handlers pf_stacking_handlers = {
     .previewed = on_previewed,
     .worker = on_worker,
     .attempt = on_attempt,
-    .unreadable = on_unreadable,
+    .unreadable = pf_waiting_unreadable,
     .no_room = on_no_room,
     .room = on_room,
     .settled = on_settled,
@@ -531,6 +444,8 @@ static void retry_burst(struct pf_service *service, int64_t burst)
     int r = pf_journal_burst(service->journal, burst, &bursts, &err);
     if (!r)
         r = pf_restore_job(service, &bursts.items[0], &job, &err);
+    if (!r)
+        job->stays = bursts.items[0].published;
     pf_journal_bursts_free(&bursts);
     if (r < 0) {
         pf_log_error("burst %lld: %s; it waits for the next start", (long long)burst, err.text);

@@ -42,11 +42,12 @@ static void on_attempt(struct pf_job *job, struct pf_job_frame *frame, const cha
     (void)job, (void)frame, (void)why, (void)context;
 }
 
-static void on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
+static bool on_unreadable(struct pf_job *job, struct pf_job_frame *frame, int code,
                           const char *reason, void *context)
 {
     (void)job, (void)frame, (void)code, (void)reason, (void)context;
     unreadable++;
+    return false;
 }
 
 static void on_no_room(struct pf_job *job, bool again, const char *reason, void *context)

@@ -37,18 +37,18 @@ static void scanned(struct pf_disks *disks, const char *source, const char *moun
 TEST(a_disk_that_is_not_there_now_is_lacked)
 {
     struct pf_disks *disks = begin();
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
     scanned(disks, "folder:/in", "/in/CARD /in/b/STICK", "");
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
     scanned(disks, "folder:/in", "/in/b/STICK", "/in/CARD");
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/DCIM/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARDS/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARD"));
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/b/STICK/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/other", "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/DCIM/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARDS/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD"));
+    CHECK(!pf_disks_lack(disks, "/in/b/STICK/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/other/CARD/a.jpg"));
     scanned(disks, "folder:/in", "/in/CARD /in/b/STICK", "");
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
     pf_disks_free(disks);
 }
 
@@ -59,14 +59,33 @@ TEST(a_disk_is_not_forgotten_with_who_has_seen_it)
     scanned(disks, "folder:/in", "/in/CARD", "");
     scanned(disks, "folder:/\xff", "/\xff/CARD", "");
     scanned(disks, "folder:/in", "", "");
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/\xff", "/\xff/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/\xff/CARD/a.jpg"));
     pf_disks_free(disks);
     disks = begin(); /* the service */
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
-    CHECK(pf_disks_lack(disks, "folder:/\xff", "/\xff/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/\xff/CARD/a.jpg"));
     scanned(disks, "folder:/in", "/in/CARD", "");
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    pf_disks_free(disks);
+}
+
+/* The same folder may be named in another way, and what lies in it be a source of its own. */
+TEST(a_disk_is_a_disk_for_all_sources)
+{
+    struct pf_disks *disks = begin();
+    scanned(disks, "folder:in", "/in/CARD", "");
+    pf_disks_free(disks);
+    disks = begin();
+    scanned(disks, "folder:/in", "", "");
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    scanned(disks, "folder:/in", "/in/CARD", "");
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    pf_disks_used(disks, "/in/CARD/a.jpg");
+    scanned(disks, "folder:/in", "", "/in/CARD");
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    pf_disks_used(disks, "/in/CARD/a.jpg");
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
     pf_disks_free(disks);
 }
 
@@ -80,7 +99,7 @@ TEST(a_file_is_written_for_what_is_new_alone)
     scanned(disks, "folder:/in", "", "/in/CARD");
     CHECK(access(file, F_OK) < 0);
     pf_disks_scanned(disks, "folder:/in", NULL, NULL); /* out of memory there */
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
     pf_disks_free(disks);
 }
 
@@ -95,11 +114,11 @@ TEST(a_damaged_file_is_begun_anew)
         snprintf(file, sizeof(file), "%s/disks", test_directory());
         CHECK_OK(pf_write_file_durable(file, texts[i], strlen(texts[i]), &err), &err);
         struct pf_disks *disks = begin();
-        CHECK_EQ(pf_disks_lack(disks, "folder:/in", "/in/CARD/a.jpg"), i == 4);
+        CHECK_EQ(pf_disks_lack(disks, "/in/CARD/a.jpg"), i == 4);
         scanned(disks, "folder:/in", "/in/NEW", "");
         pf_disks_free(disks);
         disks = begin();
-        CHECK(pf_disks_lack(disks, "folder:/in", "/in/NEW/a.jpg"));
+        CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg"));
         pf_disks_free(disks);
     }
 }
@@ -109,17 +128,17 @@ TEST(what_is_an_ordinary_folder_now_is_forgotten)
 {
     struct pf_disks *disks = begin();
     scanned(disks, "folder:/in", "/in/CARD /in/NAS", "");
-    pf_disks_used(disks, "folder:/in", "/in/NAS/a.jpg");
+    pf_disks_used(disks, "/in/NAS/a.jpg");
     scanned(disks, "folder:/in", "", "");
-    pf_disks_used(disks, "folder:/in", "/in/CARDS/a.jpg");
-    pf_disks_used(disks, "folder:/other", "/in/CARD/a.jpg");
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/b.jpg"));
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/NAS/b.jpg"));
-    pf_disks_used(disks, "folder:/in", "/in/NAS/a.jpg");
+    pf_disks_used(disks, "/in/CARDS/a.jpg");
+    pf_disks_used(disks, "/other/CARD/a.jpg");
+    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/NAS/b.jpg"));
+    pf_disks_used(disks, "/in/NAS/a.jpg");
     pf_disks_free(disks);
     disks = begin();
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/CARD/b.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/NAS/b.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/NAS/b.jpg"));
     pf_disks_free(disks);
 }
 
@@ -132,9 +151,9 @@ TEST(of_too_many_the_oldest_that_are_away_are_forgotten)
     pf_disks_scanned(disks, "folder:/in", NULL, away);
     pf_disks_scanned(disks, "folder:/in", mounted, NULL);
     pf_disks_scanned(disks, "folder:/in", NULL, mounted);
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/NEW/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "folder:/in", "/in/0/a.jpg"));
-    CHECK(pf_disks_lack(disks, "folder:/in", "/in/1/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/0/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/1/a.jpg"));
     json_decref(away);
     json_decref(mounted);
     pf_disks_free(disks);

@@ -254,6 +254,39 @@ static struct pf_record *arriving(const char *content, int64_t arrival_ms)
     return made;
 }
 
+/* Its files are tried in turn, from the newest on, each once in a round. */
+TEST(job_tries_all_files_of_a_frame)
+{
+    struct pf_record record = {.path = (char[]){"/in/a"}};
+    struct pf_job_frame frame = {.record = &record};
+    char *paths[] = {(char[]){"/in/a"}, (char[]){"/in/b"}, (char[]){"/in/c"}, (char[]){"/in/d"}};
+    CHECK(!pf_job_other_file(&frame, NULL, 0, true));
+    CHECK(!pf_job_other_file(&frame, paths, 1, true));
+    for (int round = 0; round < 2; round++) {
+        frame.path = paths[0];
+        frame.trouble_ms = round;
+        frame.path = (char *)pf_job_other_file(&frame, paths, 3, true);
+        CHECK_STR(frame.path, "/in/c");
+        frame.trouble_ms = 1;
+        frame.path = (char *)pf_job_other_file(&frame, paths, 3, round == 0);
+        CHECK_STR(frame.path, "/in/b");
+        CHECK(!pf_job_other_file(&frame, paths, 3, true));
+        CHECK_EQ(frame.there, round == 1);
+    }
+    /* One more has come: what has failed is tried once more, too. */
+    frame.path = (char *)pf_job_other_file(&frame, paths, 3, true);
+    CHECK_STR(frame.path, "/in/a");
+    CHECK(!frame.there);
+    for (int i = 3; i > 0; i--) {
+        frame.path = (char *)pf_job_other_file(&frame, paths, 4, true);
+        CHECK_STR(frame.path, paths[i]);
+    }
+    CHECK(!pf_job_other_file(&frame, paths, 4, true));
+    /* Another content has taken the file that it had. */
+    frame.path = (char[]){"/in/z"};
+    CHECK_STR(pf_job_other_file(&frame, paths, 2, true), "/in/b");
+}
+
 /* Frames of a rail that come every three seconds: the pause after which no other is expected. */
 TEST(job_is_written_ahead_after_a_pause_longer_than_the_others)
 {
