@@ -1,6 +1,7 @@
 /* PNG, read by libpng. */
 #include <endian.h>
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,11 @@
 #include "process/convert.h"
 #include "process/exif.h"
 #include "process/profile.h"
+
+/* Numbers of colours: by how much they may be off those of sRGB, and what is none. */
+#define MOST_LIGHT  0.005
+#define MOST_GAMMA  0.05 /* of 1 */
+#define LEAST_GAMMA 0.1
 
 struct reader {
     png_structp png;
@@ -102,6 +108,40 @@ static void store_row(struct reader *reader, const uint8_t *row, size_t y)
     }
 }
 
+/* Of lights that are not those of sRGB by more than rounding. */
+static bool find_lights(const struct reader *reader, struct pf_chromaticities *ret)
+{
+    static const double usual[8] = {0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06};
+    double found[8], most = 0;
+    if (!png_get_cHRM(reader->png, reader->info, &found[0], &found[1], &found[2], &found[3],
+                      &found[4], &found[5], &found[6], &found[7]))
+        return false;
+    for (int i = 0; i < 8; i++)
+        most = fmax(most, fabs(found[i] - usual[i]));
+    memcpy(ret->white, found, sizeof(ret->white));
+    memcpy(ret->primary, found + 2, sizeof(ret->primary));
+    return most > MOST_LIGHT;
+}
+
+/* What a file without a profile says of its colours in numbers, unless that is sRGB or as good as it. */
+static void keep_numbers(struct reader *reader)
+{
+    struct pf_chromaticities lights;
+    double gamma = 0; /* samples are light to this power */
+    if (png_get_valid(reader->png, reader->info, PNG_INFO_sRGB))
+        return;
+    if (!png_get_gAMA(reader->png, reader->info, &gamma) || gamma < LEAST_GAMMA ||
+        gamma > 1 / LEAST_GAMMA)
+        gamma = 0;
+    bool coloured = reader->image->planes == 3 && find_lights(reader, &lights);
+    bool curved = gamma > 0 && fabs(gamma * 2.2 - 1) > MOST_GAMMA;
+    if (coloured || curved)
+        reader->result = pf_profile_of_numbers(reader->image, gamma > 0 ? 1 / gamma : 0,
+                                               coloured ? &lights : NULL, reader->err);
+    if (reader->result < 0)
+        png_longjmp(reader->png, 1);
+}
+
 static void keep_metadata(struct reader *reader)
 {
     struct pf_image *image = reader->image;
@@ -116,6 +156,8 @@ static void keep_metadata(struct reader *reader)
             leave(reader, ENOMEM, "out of memory for its colour profile");
         memcpy(image->icc.bytes, bytes, size);
         image->icc.size_bytes = size;
+    } else {
+        keep_numbers(reader);
     }
     if (png_get_eXIf_1(reader->png, reader->info, &size, &bytes) && size) {
         image->exif.bytes = malloc(size);

@@ -26,11 +26,11 @@ static cmsHPROFILE adobe_rgb(void)
     return profile;
 }
 
-int pf_profile_make(enum pf_profile which, struct pf_blob *ret, struct pf_error *err)
+/* The profile, which is closed, as bytes. */
+static int save_profile(cmsHPROFILE profile, struct pf_blob *ret, struct pf_error *err)
 {
     /* The same frame gives the same bytes on every day. */
     static const uint8_t date[12] = {0x07, 0xea, 0, 1, 0, 1};
-    cmsHPROFILE profile = which == PF_PROFILE_SRGB ? cmsCreate_sRGBProfile() : adobe_rgb();
     cmsUInt32Number size = 0;
     uint8_t *bytes = NULL;
     if (profile && cmsSaveProfileToMem(profile, NULL, &size) && size >= DATE_AT + sizeof(date))
@@ -45,6 +45,37 @@ int pf_profile_make(enum pf_profile which, struct pf_blob *ret, struct pf_error 
     memcpy(bytes + DATE_AT, date, sizeof(date));
     *ret = (struct pf_blob){bytes, size};
     return 0;
+}
+
+int pf_profile_make(enum pf_profile which, struct pf_blob *ret, struct pf_error *err)
+{
+    return save_profile(which == PF_PROFILE_SRGB ? cmsCreate_sRGBProfile() : adobe_rgb(), ret, err);
+}
+
+static cmsHPROFILE profile_of_lights(const struct pf_chromaticities *lights, cmsToneCurve *curve)
+{
+    cmsCIExyY white = {lights->white[0], lights->white[1], 1}, primary[3];
+    cmsToneCurve *const curves[3] = {curve, curve, curve};
+    for (int i = 0; i < 3; i++)
+        primary[i] = (cmsCIExyY){lights->primary[i][0], lights->primary[i][1], 1};
+    const cmsCIExyYTRIPLE primaries = {primary[0], primary[1], primary[2]};
+    return cmsCreateRGBProfile(&white, &primaries, curves);
+}
+
+int pf_profile_of_numbers(struct pf_image *image, double exponent,
+                          const struct pf_chromaticities *lights, struct pf_error *err)
+{
+    static const double srgb[5] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
+    static const struct pf_chromaticities usual = {{0.3127, 0.3290},
+                                                   {{0.64, 0.33}, {0.30, 0.60}, {0.15, 0.06}}};
+    cmsToneCurve *curve =
+        exponent > 0 ? cmsBuildGamma(NULL, exponent) : cmsBuildParametricToneCurve(NULL, 4, srgb);
+    if (!curve)
+        return pf_fail(err, ENOMEM, "out of memory for a colour profile");
+    cmsHPROFILE profile = image->planes == 3 ? profile_of_lights(lights ? lights : &usual, curve)
+                                             : cmsCreateGrayProfile(cmsD50_xyY(), curve);
+    cmsFreeToneCurve(curve);
+    return profile ? save_profile(profile, &image->icc, err) : 0;
 }
 
 int pf_profile_of_camera(struct pf_image *image, const struct pf_blob *exif, struct pf_error *err)

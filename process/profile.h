@@ -21,6 +21,17 @@ int pf_profile_make(enum pf_profile which, struct pf_blob *ret, struct pf_error 
  * the picture's own, or of the file that it lay in. -ENOMEM. */
 int pf_profile_of_camera(struct pf_image *image, const struct pf_blob *exif, struct pf_error *err);
 
+/* x and y of the light of white, and of red, green and blue. */
+struct pf_chromaticities {
+    double white[2], primary[3][2];
+};
+
+/* Gives a picture the profile of what its file says in numbers: light is a sample to the power of `exponent`
+ * (0: it says nothing; that is sRGB's curve), and in colour the lights (NULL: those of sRGB). Numbers that
+ * make no profile say nothing. -ENOMEM. */
+int pf_profile_of_numbers(struct pf_image *image, double exponent,
+                          const struct pf_chromaticities *lights, struct pf_error *err);
+
 /* Whether colours look alike with both, whatever the bytes. */
 bool pf_profile_is_alike(const struct pf_blob *a, const struct pf_blob *b);
 

@@ -1,4 +1,5 @@
 /* What a picture carries beside its samples, through every format: EXIF, profiles, and what has none. */
+#include <lcms2.h>
 #include <libexif/exif-data.h>
 #include <libexif/exif-utils.h>
 
@@ -194,6 +195,88 @@ static struct bytes camera_exif(int space, const char *index)
     exif.size = size;
     exif_data_unref(data);
     return exif;
+}
+
+/* What a PNG says of its colours in numbers: gamma 0 and light 0 are left out. */
+struct numbers {
+    double gamma, green[2];
+    bool srgb;
+};
+
+static void write_numbered_png(const char *path, int planes, const struct numbers *numbers)
+{
+    FILE *file = fopen(path, "wb");
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    uint8_t row[3 * 64];
+    CHECK(file && png && info);
+    png_init_io(png, file);
+    png_set_IHDR(png, info, 64, 48, 8, planes == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (numbers->srgb)
+        png_set_sRGB(png, info, PNG_sRGB_INTENT_PERCEPTUAL);
+    if (numbers->gamma > 0)
+        png_set_gAMA(png, info, numbers->gamma);
+    if (numbers->green[0] > 0)
+        png_set_cHRM(png, info, 0.3127, 0.3290, 0.64, 0.33, numbers->green[0], numbers->green[1],
+                     0.15, 0.06);
+    png_write_info(png, info);
+    for (int y = 0; y < 48; y++) {
+        for (int i = 0; i < planes * 64; i++)
+            row[i] = (uint8_t)(3 * i + 5 * y);
+        png_write_row(png, row);
+    }
+    png_write_end(png, info);
+    png_destroy_write_struct(&png, &info);
+    fclose(file);
+}
+
+/* Of the profile's first curve; 0: there is no profile. */
+static double exponent_of(const struct pf_blob *icc, int planes)
+{
+    if (!icc->size_bytes)
+        return 0;
+    cmsHPROFILE profile = cmsOpenProfileFromMem(icc->bytes, (cmsUInt32Number)icc->size_bytes);
+    CHECK(profile);
+    const cmsToneCurve *curve =
+        cmsReadTag(profile, planes == 3 ? cmsSigRedTRCTag : cmsSigGrayTRCTag);
+    CHECK(curve);
+    double exponent = cmsEstimateGamma(curve, 0.01);
+    cmsCloseProfile(profile);
+    return exponent;
+}
+
+/* A PNG without a profile that is no sRGB, by its numbers, has one in every output. */
+TEST(colours_that_a_png_tells_in_numbers_have_a_profile)
+{
+    static const struct {
+        struct numbers numbers;
+        int planes;
+        double exponent; /* of the profile; 0: there is none */
+    } cases[] = {
+        {{.gamma = 0}, 3, 0},
+        {{.gamma = 1}, 3, 1},
+        {{.gamma = 1}, 1, 1},
+        {{.gamma = 0.45455}, 3, 0},
+        {{.gamma = 0.45455}, 1, 0},
+        {{.gamma = 1 / 1.8}, 3, 1.8},
+        {{.gamma = 0.45455, .srgb = true}, 3, 0},
+        {{.gamma = 0.45455, .green = {0.21, 0.71}}, 3, 2.2},
+        {{.gamma = 0.45455, .green = {0.30, 0.60}}, 3, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int planes = cases[i].planes;
+        write_numbered_png(file_name("a.png"), planes, &cases[i].numbers);
+        struct pf_image *image = decode(file_name("a.png"));
+        CHECK_NEAR(exponent_of(&image->icc, planes), cases[i].exponent, 0.02);
+        for (int k = 0; k < 3; k++) {
+            encode(image, file_name("out"), formats[k], 8, 1);
+            struct pf_image *again = decode(file_name("out"));
+            CHECK_NEAR(exponent_of(&again->icc, planes), cases[i].exponent, 0.02);
+            pf_image_free(again);
+        }
+        pf_image_free(image);
+    }
 }
 
 /* Adobe RGB that only the camera's EXIF names has its profile in every output, and in small pictures. */
