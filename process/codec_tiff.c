@@ -142,7 +142,9 @@ static int check_kind(struct reader *reader)
         reader->components = 3;
         break;
     case PHOTOMETRIC_YCBCR:
-        if (compression != COMPRESSION_JPEG && compression != COMPRESSION_OJPEG)
+        if (compression == COMPRESSION_OJPEG)
+            return refuse(reader, "of old-style JPEG");
+        if (compression != COMPRESSION_JPEG)
             return refuse(reader, "of uncompressed YCbCr");
         TIFFSetField(tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
         reader->components = 3;

@@ -412,6 +412,30 @@ TEST(tiff_kinds_that_are_refused_by_name)
     }
 }
 
+/* libtiff does not write it: the numbers of a file that says so are enough. */
+TEST(tiff_of_old_style_jpeg_is_refused_by_name)
+{
+    struct raster raster = noise_raster(8, 8, 3, 8);
+    struct tiff_kind kind = {.photometric = PHOTOMETRIC_RGB};
+    struct pf_error err = {0};
+    const char *path = file_name("a.tif");
+    write_tiff(path, &raster, &kind);
+    struct bytes file = slurp(path);
+    uint8_t *entry = file.data + (file.data[4] | file.data[5] << 8) + 2;
+    for (; entry + 12 <= file.data + file.size; entry += 12) {
+        int tag = entry[0] | entry[1] << 8;
+        if (tag == TIFFTAG_COMPRESSION)
+            entry[8] = COMPRESSION_OJPEG;
+        else if (tag == TIFFTAG_PHOTOMETRIC)
+            entry[8] = PHOTOMETRIC_YCBCR;
+    }
+    spit(path, file.data, file.size);
+    CHECK_EQ(refused(path, &err), ENOTSUP);
+    CHECK(strstr(err.text, "old-style JPEG"));
+    free(file.data);
+    free(raster.samples);
+}
+
 TEST(png_kinds)
 {
     static const struct {
