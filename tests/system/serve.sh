@@ -213,6 +213,20 @@ test_two_sources_and_two_cameras()
     [ "$(published | wc -l)" -eq 3 ] || fail "published: $(published)"
 }
 
+# A flash that was not charged for the first frame lends the stack nothing.
+test_first_frame_of_another_exposure()
+{
+    make_burst burst --frames 6 --misfire 0.5
+    mkdir_inbox
+    drop burst/*.jpg
+    serve
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and .frames[1].reference and
+        (.frames[0] | .verdict == "aside" and .cause == "unlike" and .reference == false and
+            (.reason | startswith("exposed unlike the others: 2.2 stops darker")))'
+    stop_service
+}
+
 test_first_frames_that_are_another_picture()
 {
     # Two of them, which fit each other: the larger group is the burst.
