@@ -284,7 +284,7 @@ bench: $(BUILD)/parfocal $(GENERATE) $(BENCHES)
 	@packaging/need-packages.sh $(DEB_BENCH)
 	@tests/bench/run $(BUILD)
 
-# The long versions of tests/torture, about an hour of them; they write tests/torture/TORTURE.md.
+# The long versions of tests/torture, 73 minutes of them; they write tests/torture/TORTURE.md.
 torture: programs
 	@packaging/need-packages.sh --optional $(DEB_TEST)
 	@ONLY='$(ONLY)' tests/torture/run $(BUILD)

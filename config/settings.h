@@ -174,7 +174,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
          "a worker that has said nothing this long, plus a second per megapixel in hand, is restarted") \
     BOOL(sandbox, true, 0, 0, "", "service", \
          "the children that read pictures and talk to cameras give up what they do not need: system calls, " \
-         "sockets, writing elsewhere, memory and time beyond a frame's; no: for debugging") \
+         "sockets, writing elsewhere, memory and time beyond a frame's (not of a worker that uses a GPU); no: for debugging") \
     LIST(on_burst, "", 0, 0, "COMMAND|URL", "hooks", \
          "when a stack is out: a program with its arguments, which gets the event as JSON on its standard " \
          "input, or an http:// or https:// address that it is posted to; may be given several times") \

@@ -171,9 +171,10 @@ static void examine_clock(struct pf_report *report, const struct pf_doctor_place
                       "machine around it",
                       text);
     else if (has_own_clock(now)) /* as without a network */
-        pf_report_add(report, PF_FINDING_OK, "clock", NULL, "%s, by the machine's own clock%s%s%s",
-                      text, keeper ? "; " : "", keeper ? keeper->process : "",
-                      keeper ? " has not set it" : "");
+        pf_report_add(
+            report, PF_FINDING_OK, "clock", NULL,
+            "%s, by the machine's own clock%s%s%s (that both are ahead would not be seen)", text,
+            keeper ? "; " : "", keeper ? keeper->process : "", keeper ? " has not set it" : "");
     else
         pf_report_add(report, PF_FINDING_WARN, "clock", remedy, "%s; %s%s%s", text,
                       keeper ? keeper->process : "nothing in this system keeps it right",

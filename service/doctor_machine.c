@@ -77,7 +77,7 @@ static void processor(struct pf_report *report, const struct pf_settings *settin
 
 static void memory(struct pf_report *report, const struct pf_settings *settings)
 {
-    /* 24 MP stack within 900 MiB of the worker; beside it, decoding and the page cache. */
+    /* Two open stacks of 24 MP are 870 MiB of the worker, one is 450; beside it, views and the page cache. */
     const double enough_mib = 1500;
     double total_mib = 0, available_mib = 0, limit_mib = 0;
     char line[256];
@@ -99,9 +99,10 @@ static void memory(struct pf_report *report, const struct pf_settings *settings)
     }
     if (available_mib < enough_mib) {
         char *remedy = settings->open_stacks > 1 ? pf_doctor_set(report, "open_stacks", "1") : NULL;
-        pf_report_add(report, PF_FINDING_WARN, "memory", remedy,
-                      "%.0f of %.0f MiB available%s; a 24 MP stack needs about 900", available_mib,
-                      total_mib, note);
+        pf_report_add(
+            report, PF_FINDING_WARN, "memory", remedy,
+            "%.0f of %.0f MiB available%s; two open stacks of 24 MP need about 900, one 450",
+            available_mib, total_mib, note);
         free(remedy);
     } else
         pf_report_add(report, PF_FINDING_OK, "memory", NULL, "%.0f of %.0f MiB available%s",
