@@ -16,14 +16,15 @@
 
 #define FINDER     "/usr/bin/env"
 #define GRACE_MS   2000
-#define TURN_BYTES 16384u     /* of its output, read in one turn of the loop */
-#define SAID_MOST  (1u << 20) /* a program that says more is read no further */
-#define SAID_KEPT  400        /* bytes of the end of it */
+#define TURN_BYTES 65536u     /* of its output, read in one turn of the loop: what a pipe holds */
+#define SAID_MOST  (1u << 20) /* a program that says more is read with rests between */
+#define REST_MS    4
+#define SAID_KEPT  400 /* bytes of the end of it */
 
 struct pf_hook_program {
     pid_t pid;     /* 0: reaped */
     int output_fd; /* what it says; -1 closed */
-    struct event *output, *limit;
+    struct event *output, *rest, *limit;
     bool late, killed;
     size_t said_bytes;
     char said[SAID_KEPT + 1]; /* the last of it */
@@ -36,7 +37,9 @@ static void stop_listening(struct pf_hook_program *program)
 {
     if (program->output)
         event_free(program->output);
-    program->output = NULL;
+    if (program->rest)
+        event_free(program->rest);
+    program->output = program->rest = NULL;
     if (program->output_fd >= 0)
         close(program->output_fd);
     program->output_fd = -1;
@@ -60,22 +63,36 @@ static void keep(struct pf_hook_program *program, const char *bytes, size_t size
     program->said[have + size] = '\0';
 }
 
-/* False when there is nothing more to hear. */
-static bool listen_once(struct pf_hook_program *program)
+/* More than 0: it said something. 0: nothing now. -1: nothing any more. */
+static int listen_once(struct pf_hook_program *program)
 {
     char bytes[TURN_BYTES];
     ssize_t size = read(program->output_fd, bytes, sizeof(bytes));
     if (size > 0)
         keep(program, bytes, (size_t)size);
-    return size > 0 || (size < 0 && errno == EINTR);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    return size > 0 ? 1 : -1;
 }
 
+/* It is heard to its end, however much it says: a pipe that is closed would kill it. */
 static void on_output(evutil_socket_t fd, short what, void *context)
 {
     struct pf_hook_program *program = context;
     (void)fd, (void)what;
-    if ((!listen_once(program) && errno != EAGAIN) || program->said_bytes > SAID_MOST)
+    if (listen_once(program) < 0) {
         stop_listening(program);
+    } else if (program->said_bytes > SAID_MOST) {
+        event_del(program->output);
+        pf_timer_set(program->rest, REST_MS);
+    }
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *context)
+{
+    const struct pf_hook_program *program = context;
+    (void)fd, (void)what;
+    event_add(program->output, NULL);
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *context)
@@ -178,7 +195,9 @@ int pf_hook_program_new(struct pf_hook_program **ret, struct event_base *base, c
     if (!r)
         program->output =
             event_new(base, program->output_fd, EV_READ | EV_PERSIST, on_output, program);
-    if (!r && (!program->output || !program->limit || event_add(program->output, NULL) < 0))
+    program->rest = evtimer_new(base, on_rested, program);
+    if (!r && (!program->output || !program->rest || !program->limit ||
+               event_add(program->output, NULL) < 0))
         r = pf_fail(err, ENOMEM, "out of memory for a hook");
     if (!r && (code = spawn(program, found, environment, input_fd, pair[1])))
         r = pf_fail_errno(err, code, "starting %s", argv[0]);
@@ -231,8 +250,10 @@ void pf_hook_program_reap(struct pf_hook_program *program)
     waitid(P_PID, (id_t)program->pid, &info, WEXITED);
     program->pid = 0;
     event_del(program->limit);
-    while (program->output_fd >= 0 && program->said_bytes <= SAID_MOST && listen_once(program))
-        ;
+    /* What is in the pipe, and no more of what goes on writing into it. */
+    for (size_t bytes = 0; program->output_fd >= 0 && bytes < SAID_MOST; bytes += TURN_BYTES)
+        if (listen_once(program) <= 0)
+            break;
     stop_listening(program);
     outcome.ok = !program->late && info.si_code == CLD_EXITED && info.si_status == 0;
     if (program->late)

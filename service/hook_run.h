@@ -30,7 +30,7 @@ typedef void (*pf_hook_ended)(const struct pf_hook_outcome *outcome, void *conte
 struct pf_hook_program;
 
 /* Runs `argv` (its first is looked for on the PATH) in a session of its own, with `environment`,
- * `input` as its standard input, and what it writes going to the outcome's text. A status other than 0
+ * `input` as its standard input, and the end of what it writes going to the outcome's text. A status other than 0
  * is a failure. When limit_ms has passed it gets SIGTERM, and SIGKILL 2 s later, with all processes
  * of its group. What it leaves running otherwise is left alone. errno of starting it. */
 int pf_hook_program_new(struct pf_hook_program **ret, struct event_base *base, char *const *argv,

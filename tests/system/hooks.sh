@@ -142,10 +142,36 @@ E
 sleep 1000 &
 echo $! >"$T/told/left"
 E
-    one_stack --on-burst "$T/floods" --on-burst "$T/leaves" --hook-retries 0
+    hook mute <<'E'
+exec >&- 2>&-
+sleep 1
+E
+    one_stack --on-burst "$T/floods" --on-burst "$T/leaves" --on-burst "head -c 3000000 /dev/zero" \
+        --on-burst "$T/mute" --hook-parallel 4 --hook-retries 0
     await_log 'on_burst: .*leaves done'
     kill "$(cat told/left)" || fail "what it left behind is gone"
-    await_log 'on_burst: .*floods (done|failed)'
+    await_deliveries "$(printf '1|1|0|-\n%.0s' 1 2 3 4)"
+    [ "$(cat told/flooded)" = done ] || fail "it was not heard to its end"
+    stop_service
+}
+
+# Neither one that hangs nor what waits for it keeps the others waiting, in whatever order they are due.
+test_a_hook_that_hangs_keeps_no_other_waiting()
+{
+    need sqlite3
+    hook hangs <<<'exec sleep 1000'
+    hook tells <<<'echo "$PARFOCAL_BURST" >>"$T/told/bursts"'
+    make_burst burst1 --frames 3
+    mkdir_inbox
+    serve --expected-frames 3 --on-burst "$T/hangs" --on-burst "$T/tells"
+    local number
+    for number in 1 2 3 4 5; do
+        [ "$number" = 1 ] || make_burst "burst$number" --frames 3 --seed "$number" --start "2026-03-04T05:0$number:07"
+        drop_into=$number drop "burst$number"/*.jpg
+        await_stacks "$number"
+        wait_for 10 eval '[ "$(wc -l <told/bursts)" -eq '"$number"' ]'
+    done
+    [ "$(deliveries | sort | uniq -c | tr -s ' ')" = $' 5 0|0|0|-\n 5 1|1|0|-' ] || fail "$(deliveries)"
     stop_service
 }
 
