@@ -198,7 +198,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     REAL(trouble_pause, 3600, 1, 604800, "s", "hooks", \
          "the same trouble is told again after so long at the earliest, however often it comes and goes") \
     INT(hook_parallel, 2, 1, 64, "hooks", "hooks", \
-        "hooks that run at the same time") \
+        "hooks that run at the same time; one that hangs leaves a place for each of the others as far as there are so many") \
     TEXT(hook_secret_file, "", 0, 0, "FILE", "hooks", \
          "file with the secret that signs what is posted (webhook-signature, see service/PROTOCOL.md); " \
          "empty: it is not signed") \

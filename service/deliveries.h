@@ -54,10 +54,16 @@ int pf_journal_delivery_result(struct pf_journal *journal, int64_t number,
 /* given up -> due, now; one that is due is due at once. -ENOENT, -EINVAL: it is done. */
 int pf_journal_delivery_retry(struct pf_journal *journal, const char *id, struct pf_error *err);
 
-/* Those that are due at this moment, the longest due first. One that would be due later than
- * `horizon_ms` from now was put off by a clock that has been set back since: it is due. */
+/* Those that are due at this moment, the longest due first, at most `each` to one target; of this hook alone
+ * unless that is NULL. One that would be due later than `horizon_ms` from now was put off by a clock
+ * that has been set back since: it is due. */
 int pf_journal_deliveries_due(struct pf_journal *journal, int64_t now_wall_ms, int64_t horizon_ms,
-                              size_t limit, struct pf_delivery_list *ret, struct pf_error *err);
+                              const char *hook, size_t each, struct pf_delivery_list *ret,
+                              struct pf_error *err);
+/* How many that a target was to be told are given up, and the last of them, as a list of none or one. */
+int pf_journal_deliveries_given_up(struct pf_journal *journal, const char *hook, const char *target,
+                                   int64_t *ret_count, struct pf_delivery_list *ret_last,
+                                   struct pf_error *err);
 /* When the next one after now is due; INT64_MAX: none. */
 int pf_journal_deliveries_next(struct pf_journal *journal, int64_t now_wall_ms, int64_t *ret,
                                struct pf_error *err);

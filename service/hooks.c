@@ -14,6 +14,7 @@
 #include "service/deliveries.h"
 #include "service/hook_event.h"
 #include "service/hook_run.h"
+#include "service/hook_targets.h"
 #include "service/killed.h"
 #include "service/timer.h"
 
@@ -40,6 +41,7 @@ struct pf_hooks {
     struct event *turn, *stop_limit;
     struct pf_hook_poster *poster;
     struct pf_secret secret;
+    struct pf_hook_targets targets;
     struct running *running; /* hook_parallel of them */
     size_t slots;
     bool journal_trouble, stopping, given_up, left_behind;
@@ -120,21 +122,6 @@ static void announce(struct pf_hooks *hooks, const struct pf_delivery *delivery)
     json_t *object = object_of(hooks, delivery);
     if (object)
         pf_events_publish(hooks->events, "delivery", json_pack("{s:o}", "delivery", object));
-}
-
-/* What is given up is for a person to look at. */
-static void note_trouble(struct pf_hooks *hooks, const struct pf_delivery *delivery)
-{
-    char id[64], retry[96];
-    char *shown = pf_hook_shown(delivery->target);
-    snprintf(id, sizeof(id), "hook.%s", delivery->id);
-    snprintf(retry, sizeof(retry), "/api/v1/deliveries/%s/retry", delivery->id);
-    if (delivery->state == PF_DELIVERY_GIVEN_UP && shown)
-        pf_trouble_on(hooks->troubles, false, id, retry, "%s: %s failed: %s", delivery->hook, shown,
-                      delivery->error ? delivery->error : "");
-    else
-        pf_trouble_off(hooks->troubles, id);
-    free(shown);
 }
 
 /* ---- telling ---- */
@@ -231,18 +218,6 @@ static int run_program(struct running *running, struct pf_error *err)
     return r;
 }
 
-static bool is_configured(const struct pf_hooks *hooks, const struct pf_delivery *delivery)
-{
-    const struct pf_settings *settings = hooks->settings;
-    const struct pf_list *list = !strcmp(delivery->hook, "on_burst")     ? &settings->on_burst
-                                 : !strcmp(delivery->hook, "on_failure") ? &settings->on_failure
-                                                                         : &settings->on_stop;
-    for (size_t i = 0; i < list->count; i++)
-        if (!strcmp(list->items[i], delivery->target))
-            return true;
-    return false;
-}
-
 /* The delivery moves into the place. */
 static void begin(struct running *running, struct pf_delivery *from)
 {
@@ -256,10 +231,12 @@ static void begin(struct running *running, struct pf_delivery *from)
     running->delivery = (struct pf_delivery_list){.items = delivery, .count = 1};
     running->taken = true;
     int r = 0;
-    if (!is_configured(hooks, delivery)) {
+    struct pf_hook_target *target = pf_hook_targets_find(&hooks->targets, delivery);
+    if (!target) {
         note(running, PF_DELIVERY_GIVEN_UP, false, pf_wall_ms(), "it is no longer configured");
         return;
     }
+    pf_hook_targets_begun(&hooks->targets, target);
     if (pf_settings_is_url(delivery->target))
         r = pf_hook_post_new(&running->post, hooks->poster, delivery->target, delivery->id,
                              delivery->tries + 1, delivery->event,
@@ -284,6 +261,37 @@ static struct running *free_place(struct pf_hooks *hooks)
     return NULL;
 }
 
+static size_t places_of(const struct pf_hooks *hooks, const char *target)
+{
+    size_t places = 0;
+    for (size_t i = 0; i < hooks->slots; i++)
+        places +=
+            hooks->running[i].taken && !strcmp(hooks->running[i].delivery.items[0].target, target);
+    return places;
+}
+
+/* The one to begin: to a target that has not all the places it may have, and of these to the one that
+ * waits longest for its turn. NULL: none. */
+static struct pf_delivery *choose(struct pf_hooks *hooks, const struct pf_delivery_list *due)
+{
+    size_t share = pf_hook_targets_share(&hooks->targets, hooks->slots, hooks->stopping);
+    struct pf_delivery *chosen = NULL;
+    uint64_t chosen_begun = 0;
+    for (size_t i = 0; i < due->count; i++) {
+        struct pf_delivery *delivery = &due->items[i];
+        if (!delivery->target || find_running(hooks, delivery->number) ||
+            places_of(hooks, delivery->target) >= share)
+            continue;
+        const struct pf_hook_target *target = pf_hook_targets_find(&hooks->targets, delivery);
+        uint64_t begun = target ? target->begun : 0;
+        if (!chosen || begun < chosen_begun) {
+            chosen = delivery;
+            chosen_begun = begun;
+        }
+    }
+    return chosen;
+}
+
 static void journal_trouble(struct pf_hooks *hooks, const struct pf_error *err)
 {
     if (!hooks->journal_trouble)
@@ -299,12 +307,13 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct pf_error err = {0};
     struct running *place = free_place(hooks);
     int64_t now_ms = pf_wall_ms(), next_ms = INT64_MAX;
-    /* on_stop is behind all that waits. */
-    size_t limit = hooks->stopping ? PF_DELIVERIES_KEPT : 2 * hooks->slots;
     (void)fd, (void)what;
     if (!place || hooks->given_up)
         return;
-    int r = pf_journal_deliveries_due(hooks->journal, now_ms, PAUSE_MOST_MS, limit, &due, &err);
+    /* Twice, since those that run are among them. on_stop is behind all that waits. */
+    int r =
+        pf_journal_deliveries_due(hooks->journal, now_ms, PAUSE_MOST_MS,
+                                  hooks->stopping ? "on_stop" : NULL, 2 * hooks->slots, &due, &err);
     if (!r)
         r = pf_journal_deliveries_next(hooks->journal, now_ms, &next_ms, &err);
     if (r < 0) {
@@ -313,10 +322,12 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         return;
     }
     hooks->journal_trouble = false;
-    for (size_t i = 0; i < due.count && (place = free_place(hooks)); i++)
-        if (!find_running(hooks, due.items[i].number) &&
-            (!hooks->stopping || !strcmp(due.items[i].hook, "on_stop")))
-            begin(place, &due.items[i]);
+    struct pf_delivery *next;
+    while ((place = free_place(hooks)) && (next = choose(hooks, &due))) {
+        begin(place, next);
+        if (!place->taken)
+            break; /* no memory: it stays due */
+    }
     pf_deliveries_free(&due);
     if (next_ms != INT64_MAX)
         pf_timer_set(hooks->turn, next_ms - now_ms);
@@ -358,6 +369,8 @@ int pf_hooks_new(struct pf_hooks **ret, struct event_base *base, const struct pf
     hooks->turn = evtimer_new(base, on_turn, hooks);
     if (!hooks->running || !hooks->turn)
         r = pf_fail(err, ENOMEM, "out of memory for hooks");
+    if (!r)
+        r = pf_hook_targets_make(&hooks->targets, settings, err);
     for (size_t i = 0; !r && i < hooks->slots; i++)
         hooks->running[i].hooks = hooks;
     if (!r)
@@ -395,6 +408,7 @@ struct pf_hooks *pf_hooks_free(struct pf_hooks *hooks)
         return NULL;
     pf_hooks_leave(hooks);
     free(hooks->running);
+    pf_hook_targets_clear(&hooks->targets);
     pf_hook_poster_free(hooks->poster);
     if (hooks->turn)
         event_free(hooks->turn);
@@ -418,10 +432,11 @@ void pf_hooks_order(const struct pf_hooks *hooks, struct pf_entry *entry, const 
 void pf_hooks_committed(struct pf_hooks *hooks, const struct pf_entry *entry)
 {
     struct running *running;
-    if (entry->targets && entry->targets->count && !entry->refused)
+    if ((entry->targets && entry->targets->count && !entry->refused) ||
+        entry->kind == PF_ENTRY_TELL_AGAIN) {
         pf_timer_set(hooks->turn, 0);
-    if (entry->kind == PF_ENTRY_TELL_AGAIN)
-        pf_timer_set(hooks->turn, 0);
+        pf_hook_targets_review(&hooks->targets, hooks->journal, hooks->troubles);
+    }
     if (entry->kind != PF_ENTRY_TOLD || !(running = find_running(hooks, entry->delivery)))
         return;
     struct pf_delivery *delivery = &running->delivery.items[0];
@@ -433,7 +448,8 @@ void pf_hooks_committed(struct pf_hooks *hooks, const struct pf_entry *entry)
     delivery->error = entry->reason ? strdup(entry->reason) : NULL;
     announce(hooks, delivery);
     if (entry->tried)
-        note_trouble(hooks, delivery);
+        pf_hook_targets_tried(&hooks->targets, delivery, hooks->troubles);
+    pf_hook_targets_review(&hooks->targets, hooks->journal, hooks->troubles);
     vacate(running);
     on_turn(-1, 0, hooks);
     check_stopped(hooks);

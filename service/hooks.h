@@ -5,10 +5,10 @@
  * a repeat: the same id is told again. Here deliveries that are due are tried, at most hook_parallel at
  * a time, each within hook_timeout; one that fails is tried again after hook_backoff, doubling up to
  * an hour, and is given up after hook_retries of that, or at once where the receiver says that it is of no
- * use. Order is that of their time as long as none fails.
+ * use. Each target is told in the order of time as long as nothing fails, and one that hangs leaves places for the others.
  *
- * A change of a delivery is an event, `delivery`; one that is given up is a trouble, `hook.ID`, until it is
- * retried.
+ * A change of a delivery is an event, `delivery`; what is given up is a trouble of its target
+ * (service/hook_targets.h).
  */
 #ifndef PF_HOOKS_H
 #define PF_HOOKS_H

@@ -70,9 +70,16 @@
     X(NEXT_DELIVERY, "SELECT min(due_wall_ms) FROM deliveries WHERE state = 0 AND"                 \
                      " due_wall_ms > ?1")                                                          \
     X(COUNT_DELIVERIES, "SELECT count(*) FROM deliveries WHERE state = ?1")                        \
-    X(DUE_DELIVERIES,                                                                              \
-      PF_JOURNAL_DELIVERY " WHERE state = 0 AND (due_wall_ms <= ?1 OR"                             \
-                          " due_wall_ms > ?2) ORDER BY due_wall_ms, number LIMIT ?3")              \
+    X(DUE_DELIVERIES, PF_JOURNAL_DELIVERY                                                          \
+      " WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER"                     \
+      " (PARTITION BY target ORDER BY due_wall_ms, number) AS place FROM deliveries"               \
+      " WHERE state = 0 AND (due_wall_ms <= ?1 OR due_wall_ms > ?2) AND (?3 IS NULL OR hook = "    \
+      "?3))"                                                                                       \
+      " WHERE place <= ?4) ORDER BY due_wall_ms, number")                                          \
+    X(COUNT_GIVEN_UP, "SELECT count(*) FROM deliveries WHERE state = 2 AND hook = ?1 AND"          \
+                      " target = ?2")                                                              \
+    X(LAST_GIVEN_UP, PF_JOURNAL_DELIVERY " WHERE state = 2 AND hook = ?1 AND target = ?2"          \
+                                         " ORDER BY number DESC LIMIT 1")                          \
     X(RECENT_DELIVERIES, PF_JOURNAL_DELIVERY " WHERE number > 0 ORDER BY number DESC LIMIT ?1")    \
     X(DELIVERY, PF_JOURNAL_DELIVERY " WHERE id = ?1")                                              \
     X(BURST, PF_JOURNAL_BURST " WHERE number = ?1")                                                \

@@ -163,12 +163,33 @@ static int read_deliveries(struct pf_journal *journal, sqlite3_stmt *rows,
 }
 
 int pf_journal_deliveries_due(struct pf_journal *journal, int64_t now_wall_ms, int64_t horizon_ms,
-                              size_t limit, struct pf_delivery_list *ret, struct pf_error *err)
+                              const char *hook, size_t each, struct pf_delivery_list *ret,
+                              struct pf_error *err)
 {
     sqlite3_stmt *rows = NULL;
-    int r = pf_journal_bind(journal, &rows, PF_QUERY_DUE_DELIVERIES, err, "iii", now_wall_ms,
-                            now_wall_ms + horizon_ms, (int64_t)limit);
+    int r = pf_journal_bind(journal, &rows, PF_QUERY_DUE_DELIVERIES, err, "iiti", now_wall_ms,
+                            now_wall_ms + horizon_ms, hook, (int64_t)each);
     return r < 0 ? r : read_deliveries(journal, rows, ret, err);
+}
+
+int pf_journal_deliveries_given_up(struct pf_journal *journal, const char *hook, const char *target,
+                                   int64_t *ret_count, struct pf_delivery_list *ret_last,
+                                   struct pf_error *err)
+{
+    sqlite3_stmt *row = NULL;
+    int r = pf_journal_bind(journal, &row, PF_QUERY_COUNT_GIVEN_UP, err, "tb", hook, target);
+    if (!r)
+        r = pf_journal_step(journal, row, err);
+    if (r < 0)
+        return r;
+    int64_t count = sqlite3_column_int64(row, 0);
+    pf_journal_done(row);
+    r = pf_journal_bind(journal, &row, PF_QUERY_LAST_GIVEN_UP, err, "tb", hook, target);
+    if (!r)
+        r = read_deliveries(journal, row, ret_last, err);
+    if (!r)
+        *ret_count = count;
+    return r;
 }
 
 int pf_journal_deliveries_next(struct pf_journal *journal, int64_t now_wall_ms, int64_t *ret,

@@ -66,15 +66,19 @@ void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id, 
     va_end(args);
     size_t at = find(troubles, id);
     json_t *trouble = json_array_get(troubles->all, at), *said = pf_json_bytes(text);
-    if (trouble && json_equal(json_object_get(trouble, "text"), said)) {
+    json_t *way = retry ? json_string(retry) : json_null();
+    if (trouble && json_equal(json_object_get(trouble, "text"), said) &&
+        json_equal(json_object_get(trouble, "retry"), way)) {
         json_decref(said);
+        json_decref(way);
         return;
     }
     if (trouble) {
         json_object_set_new(trouble, "text", said);
+        json_object_set_new(trouble, "retry", way);
     } else {
-        trouble = json_pack("{s:s, s:o, s:I, s:s?, s:b}", "id", id, "text", said, "since_ms",
-                            (json_int_t)pf_wall_ms(), "retry", retry, "degrades", degrades);
+        trouble = json_pack("{s:s, s:o, s:I, s:o, s:b}", "id", id, "text", said, "since_ms",
+                            (json_int_t)pf_wall_ms(), "retry", way, "degrades", degrades);
         if (!trouble || json_array_append_new(troubles->all, trouble) < 0)
             return;
     }

@@ -123,7 +123,7 @@ E
     # It is for a person to look at, and no reason to restart the service.
     local id
     id=$(get /deliveries | jq -r '.deliveries[0].id')
-    get /status | jq -e '.troubles[] | select(.id == "hook.'"$id"'") | .retry == "/api/v1/deliveries/'"$id"'/retry"' \
+    get /status | jq -e '.troubles[] | select(.id == "hook.on_burst.0") | .retry == "/api/v1/deliveries/'"$id"'/retry"' \
         >/dev/null || fail "no trouble: $(get /status | jq .troubles)"
     healthy || fail "a failed hook makes the service unhealthy"
     [ "$(events delivery | jq -r '.delivery.state' | tr '\n' ' ')" = 'running due running given_up ' ] ||

@@ -251,7 +251,7 @@ static int run_deliveries(struct pf_error *err)
     int r = pf_journal_deliver(journal, "on_burst", "http://h/", event, err);
     json_decref(event);
     if (!r)
-        r = pf_journal_deliveries_due(journal, pf_wall_ms(), 3600000, 10, &list, err);
+        r = pf_journal_deliveries_due(journal, pf_wall_ms(), 3600000, NULL, 10, &list, err);
     if (!r) {
         CHECK(list.count > 0);
         CHECK_STR(list.items[0].target, "http://h/");

@@ -24,7 +24,7 @@ static struct pf_delivery_list due_at(struct pf_journal *journal, int64_t now_ms
 {
     struct pf_error err = {0};
     struct pf_delivery_list list = {0};
-    CHECK_OK(pf_journal_deliveries_due(journal, now_ms, 3600000, 10, &list, &err), &err);
+    CHECK_OK(pf_journal_deliveries_due(journal, now_ms, 3600000, NULL, 10, &list, &err), &err);
     return list;
 }
 
@@ -129,6 +129,39 @@ TEST(deliveries_are_trimmed)
     CHECK_OK(pf_journal_deliveries_count(journal, PF_DELIVERY_DUE, &due, &err), &err);
     CHECK_EQ(due, 1);
     CHECK_EQ(done, PF_DELIVERIES_KEPT);
+    pf_journal_close(journal);
+}
+
+static void check_due(struct pf_journal *journal, const char *hook, size_t each,
+                      const char *expected)
+{
+    struct pf_error err = {0};
+    struct pf_delivery_list due = {0};
+    char said[200] = "";
+    CHECK_OK(pf_journal_deliveries_due(journal, pf_wall_ms(), 3600000, hook, each, &due, &err),
+             &err);
+    for (size_t i = 0; i < due.count; i++)
+        snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s%lld ", due.items[i].target,
+                 (long long)due.items[i].number);
+    CHECK_STR(said, expected);
+    pf_deliveries_free(&due);
+}
+
+/* However many are due to one target, those of the others are found, and so is what is told at the stop. */
+TEST(deliveries_of_each_target_are_found)
+{
+    struct pf_error err = {0};
+    struct pf_journal *journal = open_in(test_directory());
+    CHECK_OK(pf_journal_begin(journal, &err), &err);
+    for (int i = 0; i < PF_DELIVERIES_KEPT + 10; i++)
+        deliver(journal, "a", "b");
+    deliver(journal, "b", "b");
+    json_t *event = event_of("none");
+    CHECK_OK(pf_journal_deliver(journal, "on_stop", "a", event, &err), &err);
+    json_decref(event);
+    CHECK_OK(pf_journal_commit(journal, &err), &err);
+    check_due(journal, NULL, 3, "a1 a2 a3 b1011 ");
+    check_due(journal, "on_stop", 3, "a1012 ");
     pf_journal_close(journal);
 }
 

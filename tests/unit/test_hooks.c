@@ -1,10 +1,11 @@
-/* The pure parts of hooks: words, signatures, what is shown of a target, events and environments. */
+/* Hooks without a process: words, signatures, what is shown of a target, events and environments, targets. */
 #include <sys/stat.h>
 
 #include "config/base/jsonl.h"
 #include "config/base/words.h"
 #include "config/settings.h"
 #include "service/hook_event.h"
+#include "service/hook_targets.h"
 #include "service/hooks.h"
 #include "service/signature.h"
 #include "tests/unit/journal_steps.h"
@@ -235,4 +236,118 @@ TEST(events_and_their_environment)
     event = pf_hook_event_published(NULL, "b", 1, "/out/b");
     CHECK(!json_object_get(event, "frames"));
     json_decref(event);
+}
+
+/* ---- whom they are told to ---- */
+
+static const char *trouble_of(struct pf_troubles *troubles, const char *key)
+{
+    static char said[600];
+    json_t *all = pf_troubles_json(troubles);
+    CHECK(all && json_array_size(all) < 2);
+    const char *text = json_string_value(json_object_get(json_array_get(all, 0), key));
+    snprintf(said, sizeof(said), "%s", text ? text : "");
+    json_decref(all);
+    return said;
+}
+
+/* Orders one, which ends so. Its id stays until the next. */
+static const char *tell(struct pf_journal *journal, const struct pf_hook_targets *targets,
+                        struct pf_troubles *troubles, const char *target,
+                        enum pf_delivery_state state)
+{
+    static char id[PF_DELIVERY_ID_CHARS + 1];
+    struct pf_error err = {0};
+    struct pf_delivery_list last = {0};
+    json_t *event = json_pack("{s:s}", "event", "burst.published");
+    CHECK(event);
+    CHECK_OK(pf_journal_deliver(journal, "on_burst", target, event, &err), &err);
+    json_decref(event);
+    CHECK_OK(pf_journal_deliveries_recent(journal, 1, &last, &err), &err);
+    snprintf(id, sizeof(id), "%s", last.items[0].id);
+    CHECK_OK(pf_journal_delivery_result(journal, last.items[0].number, state, true, 0,
+                                        state == PF_DELIVERY_DONE ? NULL : "status 1", &err),
+             &err);
+    last.items[0].state = state;
+    pf_hook_targets_tried(targets, &last.items[0], troubles);
+    pf_hook_targets_review(targets, journal, troubles);
+    pf_deliveries_free(&last);
+    return id;
+}
+
+TEST(a_target_that_fails_is_one_trouble)
+{
+    struct pf_settings settings;
+    struct pf_error err = {0};
+    struct pf_hook_targets targets;
+    struct pf_troubles *troubles = NULL;
+    struct pf_journal *journal = open_in(test_directory());
+    char way[96];
+    CHECK_OK(pf_settings_init(&settings, &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "well", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "dead word", &err), &err);
+    CHECK_OK(pf_hook_targets_make(&targets, &settings, &err), &err);
+    CHECK_OK(pf_troubles_new(&troubles, NULL, &err), &err);
+
+    tell(journal, &targets, troubles, "dead word", PF_DELIVERY_DUE);
+    CHECK_STR(trouble_of(troubles, "id"), "");
+    tell(journal, &targets, troubles, "dead word", PF_DELIVERY_GIVEN_UP);
+    CHECK_STR(trouble_of(troubles, "id"), "hook.on_burst.1");
+    CHECK_STR(trouble_of(troubles, "text"), "on_burst: dead … failed: status 1");
+    const char *id = tell(journal, &targets, troubles, "dead word", PF_DELIVERY_GIVEN_UP);
+    snprintf(way, sizeof(way), "/api/v1/deliveries/%s/retry", id);
+    CHECK_STR(trouble_of(troubles, "text"),
+              "on_burst: dead … failed: status 1; 2 deliveries are given up");
+    CHECK_STR(trouble_of(troubles, "retry"), way);
+
+    /* Another target's success says nothing of it, its own does. */
+    tell(journal, &targets, troubles, "well", PF_DELIVERY_DONE);
+    CHECK_STR(trouble_of(troubles, "id"), "hook.on_burst.1");
+    tell(journal, &targets, troubles, "dead word", PF_DELIVERY_DONE);
+    CHECK_STR(trouble_of(troubles, "id"), "");
+
+    /* What is retried is not given up, and what the journal has forgotten cannot be retried. */
+    id = tell(journal, &targets, troubles, "dead word", PF_DELIVERY_GIVEN_UP);
+    CHECK_STR(trouble_of(troubles, "text"),
+              "on_burst: dead … failed: status 1; 3 deliveries are given up");
+    CHECK_OK(pf_journal_delivery_retry(journal, id, &err), &err);
+    pf_hook_targets_review(&targets, journal, troubles);
+    CHECK_STR(trouble_of(troubles, "text"),
+              "on_burst: dead … failed: status 1; 2 deliveries are given up");
+    CHECK_OK(pf_journal_begin(journal, &err), &err);
+    for (int i = 0; i < PF_DELIVERIES_KEPT; i++)
+        tell(journal, &targets, troubles, "well", PF_DELIVERY_DONE);
+    CHECK_OK(pf_journal_commit(journal, &err), &err);
+    CHECK_STR(trouble_of(troubles, "id"), "");
+
+    pf_hook_targets_clear(&targets);
+    pf_troubles_free(troubles);
+    pf_settings_free(&settings);
+    pf_journal_close(journal);
+}
+
+TEST(a_target_leaves_places_for_the_others)
+{
+    struct pf_settings settings;
+    struct pf_error err = {0};
+    struct pf_hook_targets targets;
+    CHECK_OK(pf_settings_init(&settings, &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "a", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "b", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_burst", "c", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_failure", "b", &err), &err);
+    CHECK_OK(pf_settings_set(&settings, "on_stop", "b", &err), &err);
+    CHECK_OK(pf_hook_targets_make(&targets, &settings, &err), &err);
+    static const size_t shares[][3] = {/* places, running, stopping */
+                                       {1, 1, 1},
+                                       {2, 1, 2},
+                                       {3, 1, 3},
+                                       {4, 2, 4},
+                                       {64, 62, 64}};
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+        CHECK_EQ(pf_hook_targets_share(&targets, shares[i][0], false), shares[i][1]);
+        CHECK_EQ(pf_hook_targets_share(&targets, shares[i][0], true), shares[i][2]);
+    }
+    pf_hook_targets_clear(&targets);
+    pf_settings_free(&settings);
 }
