@@ -48,6 +48,19 @@ static void discover(struct pf_mqtt *mqtt)
         pf_mqtt_topics_discover(&mqtt->topics, discovery, mqtt->sources);
 }
 
+/* Cameras come and go; how many folders there are is known at the start. */
+static void forget_sources(struct pf_mqtt *mqtt)
+{
+    const struct pf_settings *settings = &mqtt->service->settings;
+    for (size_t i = 0; i < settings->source.count; i++)
+        if (!pf_settings_folder(settings->source.items[i]))
+            return;
+    pf_mqtt_topics_forget(&mqtt->topics,
+                          strcmp(settings->mqtt_discovery, "off") != 0 ? settings->mqtt_discovery
+                                                                       : NULL,
+                          settings->source.count);
+}
+
 static void on_count(evutil_socket_t fd, short what, void *context)
 {
     struct pf_mqtt *mqtt = context;
@@ -193,6 +206,7 @@ int pf_mqtt_new(struct pf_mqtt **ret, struct pf_service *service, struct pf_erro
     pf_mqtt_topics_begin(&mqtt->topics, troubles);
     json_decref(troubles);
     discover(mqtt);
+    forget_sources(mqtt);
     *ret = mqtt;
     return 0;
 }

@@ -17,10 +17,12 @@
 #define KEEPALIVE_S    30
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 120000
-#define TURN_MS        5000 /* libmosquitto wants to be called now and then */
-#define GOODBYE_MS     1000
-#define JOIN_S         2
-#define SYSTEM_CA      "/etc/ssl/certs"
+#define LASTING_MS                                                                                 \
+    60000 /* a link that was up as long is well: two of one name throw each other out at once */
+#define TURN_MS    5000 /* libmosquitto wants to be called now and then */
+#define GOODBYE_MS 1000
+#define JOIN_S     2
+#define SYSTEM_CA  "/etc/ssl/certs"
 
 struct topic {
     char *name, *value;
@@ -199,6 +201,7 @@ static void *work(void *context)
     int64_t backoff_ms = 0;
     while (!is_stopping(link)) {
         char why[256];
+        int64_t begun_ms = pf_monotonic_ms();
         link->refused[0] = '\0';
         errno = 0;
         int r = mosquitto_connect(link->mosquitto, link->host, link->port, KEEPALIVE_S);
@@ -208,15 +211,14 @@ static void *work(void *context)
         } else {
             live(link, why, sizeof(why));
         }
-        bool was_up = link->connected;
         if (is_stopping(link))
             break;
         pthread_mutex_lock(&link->lock);
-        was_up = was_up || link->up;
+        bool lasted = link->up && pf_monotonic_ms() - begun_ms >= LASTING_MS;
         pthread_mutex_unlock(&link->lock);
         link->connected = false;
         report(link, false, why);
-        backoff_ms = pf_back_off_ms(was_up ? 0 : backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
+        backoff_ms = pf_back_off_ms(lasted ? 0 : backoff_ms, BACKOFF_MS, BACKOFF_MAX_MS);
         int64_t until_ms = pf_monotonic_ms() + backoff_ms, left_ms;
         while (!is_stopping(link) && (left_ms = until_ms - pf_monotonic_ms()) > 0) {
             struct pollfd wake = {.fd = link->wake_fd, .events = POLLIN};

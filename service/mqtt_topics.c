@@ -11,6 +11,8 @@
 #include "config/base/text.h"
 #include "config/base/version.h"
 
+#define SOURCES_FORGOTTEN 16
+
 int pf_mqtt_topics_init(struct pf_mqtt_topics *topics, const char *prefix, const char *host,
                         void (*set)(const char *topic, const char *value, void *context),
                         void *context, struct pf_error *err)
@@ -231,11 +233,16 @@ static const struct sensor sensors[] = {
      {"device_class", "problem"}},
 };
 
+static char *config_topic(const struct pf_mqtt_topics *topics, const char *discovery,
+                          const char *component, const char *id)
+{
+    return pf_text("%s/%s/parfocal_%s/%s/config", discovery, component, topics->name, id);
+}
+
 static void announce(struct pf_mqtt_topics *topics, const char *discovery,
                      const struct sensor *sensor)
 {
-    char *topic = pf_text("%s/%s/parfocal_%s/%s/config", discovery, sensor->component, topics->name,
-                          sensor->id);
+    char *topic = config_topic(topics, discovery, sensor->component, sensor->id);
     char *state = pf_text("%s/%s", topics->base, sensor->topic);
     char *unique = pf_text("parfocal_%s_%s", topics->name, sensor->id);
     char *alive = pf_text("%s/availability", topics->base);
@@ -275,5 +282,21 @@ void pf_mqtt_topics_discover(struct pf_mqtt_topics *topics, const char *discover
         const struct sensor sensor = {
             "sensor", id, name, topic, "{{ value_json.state }}", {"entity_category", "diagnostic"}};
         announce(topics, discovery, &sensor);
+    }
+}
+
+void pf_mqtt_topics_forget(struct pf_mqtt_topics *topics, const char *discovery, size_t from)
+{
+    for (size_t i = from; i < SOURCES_FORGOTTEN; i++) {
+        char id[32];
+        snprintf(id, sizeof(id), "source_%zu", i);
+        char *state = pf_text("%s/source/%zu", topics->base, i);
+        char *config = discovery ? config_topic(topics, discovery, "sensor", id) : NULL;
+        if (state)
+            topics->set(state, "", topics->context);
+        if (config)
+            topics->set(config, "", topics->context);
+        free(state);
+        free(config);
     }
 }

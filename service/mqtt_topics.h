@@ -41,5 +41,8 @@ void pf_mqtt_topics_count(struct pf_mqtt_topics *topics, int64_t bursts, int64_t
 /* Sets what Home Assistant looks for under `discovery`/: one device with its sensors. sources: how many
  * there are. */
 void pf_mqtt_topics_discover(struct pf_mqtt_topics *topics, const char *discovery, size_t sources);
+/* Empties what the broker may still keep of sources from this number on, which an earlier configuration had: up to 16
+ * sources. discovery: NULL, it is not told. */
+void pf_mqtt_topics_forget(struct pf_mqtt_topics *topics, const char *discovery, size_t from);
 
 #endif

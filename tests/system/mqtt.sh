@@ -106,6 +106,40 @@ test_a_broker_that_goes_and_comes()
     stop_service
 }
 
+# Two services of one name, which is a mistake: the broker ends one for the other, and they do not do so for ever.
+test_two_of_one_name()
+{
+    broker
+    mkdir_inbox
+    serve --mqtt "127.0.0.1:$port" --mqtt-name box
+    mkdir other
+    start other "$PARFOCAL" serve --source "folder:$T/other" --outbox "$T/other-outbox" --state "$T/other-state" \
+        --http off --mqtt "127.0.0.1:$port" --mqtt-name box
+    sleep 14 # 1, 1, 2, 2, 4, 4 s between them
+    [ "$(cat service.err other.err | grep -ac 'MQTT: connected')" -le 10 ] ||
+        fail "$(cat service.err other.err | grep -ac 'MQTT: connected') times in 14 s"
+    log_says 'MQTT: connected' || fail "never"
+    stop other
+    stop_service
+}
+
+# A source that the configuration has no longer is not there for who comes later.
+test_a_source_that_was_taken_out()
+{
+    broker
+    mkdir_inbox
+    mkdir other
+    serve --source "folder:$T/other" --mqtt "127.0.0.1:$port" --mqtt-name box
+    subscribe
+    wait_for 10 value_is parfocal/box/source/1 '.state == "ok"'
+    stop_service
+    serve --mqtt "127.0.0.1:$port" --mqtt-name box
+    wait_for 10 text_is parfocal/box/source/1 ''
+    wait_for 10 text_is homeassistant/sensor/parfocal_box/source_1/config ''
+    value_is parfocal/box/source/0 '.state == "ok"' || fail "the other one is forgotten"
+    stop_service
+}
+
 log_counts() # PATTERN N
 {
     [ "$(grep -acE -- "$1" "$T/service.err")" -ge "$2" ]

@@ -44,7 +44,7 @@ static json_t *said; /* topic -> value */
 static void set(const char *topic, const char *value, void *context)
 {
     (void)context;
-    json_t *parsed = json_loads(value, 0, NULL);
+    json_t *parsed = *value ? json_loads(value, 0, NULL) : json_null(); /* null: emptied */
     if (!parsed)
         FAIL("%s: no JSON: %s", topic, value);
     json_object_set_new(said, topic, parsed);
@@ -169,6 +169,25 @@ TEST(mqtt_discovery)
                "total_increasing");
     check_text("homeassistant/sensor/parfocal_box/source_1/config", "state_topic",
                "lab/parfocal/box/source/1");
+    end(&topics);
+}
+
+TEST(mqtt_forgets_sources_of_an_earlier_configuration)
+{
+    struct pf_mqtt_topics topics;
+    begin(&topics, "box");
+    pf_mqtt_topics_discover(&topics, "homeassistant", 2);
+    pf_mqtt_topics_forget(&topics, "homeassistant", 2);
+    CHECK(json_is_object(of("homeassistant/sensor/parfocal_box/source_1/config")));
+    CHECK(json_is_null(of("homeassistant/sensor/parfocal_box/source_2/config")));
+    CHECK(json_is_null(of("lab/parfocal/box/source/2")));
+    CHECK(json_is_null(of("lab/parfocal/box/source/15")));
+    CHECK(!json_object_get(said, "lab/parfocal/box/source/1"));
+    end(&topics);
+
+    begin(&topics, "box");
+    pf_mqtt_topics_forget(&topics, NULL, 15);
+    CHECK_EQ(json_object_size(said), 1);
     end(&topics);
 }
 
