@@ -259,6 +259,31 @@ static int check_own_folders(const struct pf_folder *folder, struct pf_error *er
     return 0;
 }
 
+/* What lies in the folder of another source is that source's alone. */
+static int find_others(struct pf_folder *folder, struct pf_error *err)
+{
+    const struct pf_list *sources = &folder->settings->source;
+    char *root = pf_path_plain(folder->root);
+    folder->others = calloc(sources->count + 1, sizeof(*folder->others));
+    bool failed = !root || !folder->others;
+    for (size_t i = 0; i < sources->count && !failed; i++) {
+        const char *directory = pf_settings_folder(sources->items[i]);
+        char *other = directory ? pf_path_plain(directory) : NULL;
+        const char *rest = other ? pf_path_beneath(other, root) : NULL;
+        if (rest && *rest) {
+            char *path = pf_path_join(folder->root, rest);
+            failed = !path;
+            if (path)
+                folder->others[folder->other_count++] = path;
+            pf_log_info("%s: %s is left to a source of its own", folder->root, rest);
+        }
+        failed |= directory && !other;
+        free(other);
+    }
+    free(root);
+    return failed ? pf_fail(err, ENOMEM, "out of memory") : 0;
+}
+
 int pf_folder_run(const struct pf_settings *settings, const char *directory, struct pf_error *err)
 {
     struct pf_folder folder = {
@@ -284,6 +309,8 @@ int pf_folder_run(const struct pf_settings *settings, const char *directory, str
         goto out;
     }
     r = check_own_folders(&folder, err);
+    if (!r)
+        r = find_others(&folder, err);
     if (r < 0)
         goto out;
     mounts_fd = pf_mounts_open();
@@ -302,6 +329,9 @@ out:
     free(folder.blind);
     while (folder.disk_count)
         free(folder.disks[--folder.disk_count].path);
+    while (folder.other_count)
+        free(folder.others[--folder.other_count]);
+    free(folder.others);
     free(folder.fresh);
     free(folder.named);
     free(folder.root);

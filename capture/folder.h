@@ -3,7 +3,7 @@
  * Runs a capture process in its one thread, as service/PROTOCOL.md says: commands on standard
  * input, reports on standard output. Events are hints; a scan together with the files known is the
  * truth. A frame is made durable before it is reported; nothing is ever changed in or removed from the
- * folder.
+ * folder. Our own directories, results of ours and folders of other sources that lie in it are left alone.
  */
 #ifndef PF_FOLDER_H
 #define PF_FOLDER_H

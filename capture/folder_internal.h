@@ -46,6 +46,8 @@ struct pf_folder {
     char *root, *source;
     int64_t settle_ms;
     struct pf_folder_excluded excluded[3]; /* our own directories */
+    char **others; /* folders beneath the root that are sources of their own; owned */
+    size_t other_count;
     struct pf_files *files;
     int failure; /* -errno, described in failure_error */
     struct pf_error failure_error;

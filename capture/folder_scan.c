@@ -40,6 +40,15 @@ static bool is_excluded(struct pf_folder *folder, const struct stat *st)
     return false;
 }
 
+/* By name: one that is looked at may lie on a mount that is dead. */
+static bool is_another(const struct pf_folder *folder, const char *path)
+{
+    for (size_t i = 0; i < folder->other_count; i++)
+        if (!strcmp(folder->others[i], path))
+            return true;
+    return false;
+}
+
 static void add_blind(struct pf_folder *folder, const char *path, const char *kind)
 {
     for (size_t i = 0; i < folder->blind_count; i++)
@@ -102,7 +111,7 @@ static bool on_folder(void *context, const char *path, int fd, const struct stat
     struct pf_folder *folder = context;
     pf_folder_alive(folder);
     bool is_root = !strcmp(path, folder->root);
-    if (folder->failure || (!is_root && is_excluded(folder, st)))
+    if (folder->failure || (!is_root && (is_another(folder, path) || is_excluded(folder, st))))
         return false;
     struct pf_file *trouble = pf_files_find(folder->files, path);
     if (trouble && trouble->is_folder)

@@ -187,6 +187,22 @@ static int make_absolute(char **path, struct pf_error *err)
     return 0;
 }
 
+/* Both would tell each file. By name: who looked would wait for a mount that is dead. */
+static int check_folders(const char *a, const char *b, struct pf_error *err)
+{
+    const char *folder_a = pf_settings_folder(a), *folder_b = pf_settings_folder(b);
+    if (!folder_a || !folder_b)
+        return 0;
+    char *plain_a = pf_path_plain(folder_a), *plain_b = pf_path_plain(folder_b);
+    int r = !plain_a || !plain_b ? pf_fail(err, ENOMEM, "out of memory for sources")
+            : !strcmp(plain_a, plain_b)
+                ? pf_fail(err, EINVAL, "sources %s and %s are one folder", a, b)
+                : 0;
+    free(plain_a);
+    free(plain_b);
+    return r;
+}
+
 static int check_sources(const struct pf_settings *settings, struct pf_error *err)
 {
     const struct pf_list *list = &settings->source;
@@ -194,11 +210,13 @@ static int check_sources(const struct pf_settings *settings, struct pf_error *er
         return pf_fail(err, EINVAL,
                        "no source of frames is given; for example: parfocal serve --source "
                        "folder:inbox, or --source camera");
+    int r = 0;
     for (size_t i = 0; i < list->count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (!strcmp(list->items[i], list->items[j]))
-                return pf_fail(err, EINVAL, "source %s is given twice", list->items[i]);
-    return 0;
+        for (size_t j = 0; j < i && !r; j++)
+            r = !strcmp(list->items[i], list->items[j])
+                    ? pf_fail(err, EINVAL, "source %s is given twice", list->items[i])
+                    : check_folders(list->items[j], list->items[i], err);
+    return r;
 }
 
 int pf_serve_check(const struct pf_settings *settings, struct pf_error *err)

@@ -355,7 +355,7 @@ int pf_source_new(struct pf_source **ret, struct event_base *base, struct pf_jou
         r = pf_options_add_section(&options, settings, "capture", err);
     if (!r && source->is_camera)
         r = pf_options_add_list(&options, settings, "capture_target_of", err);
-    if (!r && source->is_camera) /* one that takes any leaves those that are named */
+    if (!r) /* a camera that takes any leaves those that are named, a folder those that lie in it */
         r = pf_options_add_list(&options, settings, "source", err);
     if (!r)
         r = pf_options_add_keys(&options, settings,

@@ -239,6 +239,24 @@ char *pf_path_absolute(const char *path)
     return absolute;
 }
 
+char *pf_path_plain(const char *path)
+{
+    char *plain = pf_path_absolute(path), *to = plain;
+    for (const char *from = plain; from && *from;) {
+        size_t length = strcspn(from + 1, "/");
+        if (length && !(length == 1 && from[1] == '.')) {
+            memmove(to, from, length + 1);
+            to += length + 1;
+        }
+        from += length + 1;
+    }
+    if (plain && to == plain)
+        *to++ = '/';
+    if (plain)
+        *to = '\0';
+    return plain;
+}
+
 char *pf_path_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -55,6 +55,9 @@ char *pf_path_join(const char *directory, const char *name);
 /* Without "./" before and '/' behind; symbolic links stay. Heap; NULL with errno set. */
 char *pf_path_absolute(const char *path);
 
+/* The same without empty parts and those that are ".": what compares by name. */
+char *pf_path_plain(const char *path);
+
 /* The directory that holds `path`: "." when it names none. Heap; NULL on out of memory. */
 char *pf_path_directory(const char *path);
 

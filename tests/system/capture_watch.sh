@@ -354,6 +354,26 @@ test_own_folders_are_not_fed_back()
     grep -q outbox err || fail "$(cat err)"
 }
 
+# A folder within the folder that is a source of its own is left to that, however either is written.
+test_another_source_within_is_left_to_it()
+{
+    inbox
+    mkdir -p "$IN/cam1/deep" "$IN/cam10"
+    cp made/IMG_0001.jpg "$IN/cam1"
+    capture --source "folder:$IN//./" --source "folder:$IN/./cam1/" --source "folder:$IN/none" --source "folder:$T" --source camera
+    cp made/IMG_0002.jpg "$IN/cam1/deep"
+    cp made/IMG_0003.jpg "$IN/cam10"
+    cp made/IMG_0004.jpg "$IN"
+    pass_marker
+    expect_count 0 frame cam1/
+    mv "$IN/cam1" "$IN/moved" # its place alone is another's
+    expect_frames 4
+    mkdir "$IN/cam1"
+    cp made/IMG_0001.jpg "$IN/cam1/again.jpg"
+    pass_marker
+    expect_count 0 frame again.jpg
+}
+
 # Nothing but the Software that they name tells them from a camera's pictures.
 test_results_are_left_alone()
 {

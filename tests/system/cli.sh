@@ -67,6 +67,8 @@ test_wrong_usage_is_status_2()
     expect_status 2 "$PARFOCAL" doctor everything
     expect_status 2 "$PARFOCAL" serve --source nowhere
     grep -q 'folder:DIR' err
+    expect_status 2 "$PARFOCAL" serve --source folder:in --source "folder:$PWD/.//in/"
+    grep -qF "sources folder:in and folder:$PWD/.//in/ are one folder" err
     expect_status 2 "$PARFOCAL" serve --no-such-option
     expect_status 2 "$PARFOCAL" capture
     expect_status 2 "$PARFOCAL" stack

@@ -193,6 +193,25 @@ TEST(path_beneath_another)
     }
 }
 
+TEST(plain_paths)
+{
+    static const char *const cases[][2] = {
+        {"/a/b", "/a/b"}, {"/a/b/", "/a/b"}, {"//a//b//", "/a/b"},   {"/a/./b/.", "/a/b"},
+        {"/", "/"},       {"/./", "/"},      {"/.a/..b", "/.a/..b"}, {"/a/../b", "/a/../b"},
+    };
+    char here[4096], expected[4200];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *plain = pf_path_plain(cases[i][0]);
+        CHECK_STR(plain, cases[i][1]);
+        free(plain);
+    }
+    CHECK(getcwd(here, sizeof(here)));
+    snprintf(expected, sizeof(expected), "%s/a", here);
+    char *plain = pf_path_plain("./a/.");
+    CHECK_STR(plain, expected);
+    free(plain);
+}
+
 TEST(paths_join)
 {
     char *path = pf_path_join("a", "b");
