@@ -508,9 +508,15 @@ json_t *pf_hooks_list(struct pf_hooks *hooks, size_t limit, struct pf_error *err
     if (pf_journal_deliveries_recent(hooks->journal, limit, &recent, err) < 0)
         return NULL;
     json_t *list = json_array();
-    for (size_t i = 0; list && i < recent.count; i++)
-        json_array_append_new(list, object_of(hooks, &recent.items[i]));
+    int failed = !list;
+    for (size_t i = 0; !failed && i < recent.count; i++)
+        failed = json_array_append_new(list, object_of(hooks, &recent.items[i]));
     pf_deliveries_free(&recent);
+    if (failed) {
+        json_decref(list);
+        pf_fail(err, ENOMEM, "out of memory for deliveries");
+        return NULL;
+    }
     return list;
 }
 

@@ -306,7 +306,7 @@ void pf_api_deliveries(struct pf_http_request *request, void *context)
     if (all)
         pf_http_reply_json(request, 200, json_pack("{s:o}", "deliveries", all));
     else
-        pf_api_fail(request, -EIO, &err);
+        pf_api_fail(request, -err.code, &err);
 }
 
 void pf_api_retry_delivery(struct pf_http_request *request, void *context)

@@ -42,6 +42,7 @@ struct pf_http_request {
     enum pf_access_kind access;
     char *path;
     char *arguments[ARGUMENTS_MAX];
+    bool lacks_memory; /* for one of them */
     struct evkeyvalq query;
     /* of a long reply */
     int64_t left;
@@ -97,6 +98,7 @@ static bool segment_fits(struct pf_http_request *request, size_t *arguments, con
         return false;
     free(request->arguments[*arguments]);
     request->arguments[*arguments] = strndup(text, bytes - tail);
+    request->lacks_memory |= !request->arguments[*arguments];
     return request->arguments[(*arguments)++] != NULL;
 }
 
@@ -138,7 +140,12 @@ static void dispatch(struct pf_http_request *request)
     struct pf_http *http = request->http;
     unsigned method = method_of(request->raw), methods = 0;
     for (const struct pf_http_route *route = http->routes; route->pattern; route++) {
-        if (!route_fits(request, route->pattern))
+        bool fits = route_fits(request, route->pattern);
+        if (request->lacks_memory) {
+            pf_http_reply_error(request, 503, "memory", "out of memory");
+            return;
+        }
+        if (!fits)
             continue;
         methods |= route->methods;
         if (!(route->methods & method))
@@ -191,9 +198,9 @@ static int take_target(struct pf_http_request *request)
         return -EINVAL;
     const char *mark = strchr(uri, '?');
     request->path = mark ? strndup(uri, (size_t)(mark - uri)) : strdup(uri);
-    return request->path && (!mark || evhttp_parse_query_str(mark + 1, &request->query) == 0)
-               ? 0
-               : -EINVAL;
+    if (!request->path)
+        return -ENOMEM;
+    return !mark || evhttp_parse_query_str(mark + 1, &request->query) == 0 ? 0 : -EINVAL;
 }
 
 static void on_request(struct evhttp_request *raw, const struct pf_address *address, void *context)
@@ -215,7 +222,10 @@ static void on_request(struct evhttp_request *raw, const struct pf_address *addr
     request->next = http->requests;
     http->requests = request;
     add_common_headers(request);
-    if (take_target(request) < 0)
+    int r = take_target(request);
+    if (r == -ENOMEM)
+        pf_http_reply_error(request, 503, "memory", "out of memory");
+    else if (r < 0)
         pf_http_reply_error(request, 400, "target", "the target or its query is not understood");
     else if (may_enter(request))
         dispatch(request);
