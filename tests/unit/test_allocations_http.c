@@ -138,7 +138,6 @@ TEST(service_http_questions)
                                  "/api/v1/sources",
                                  "/api/v1/settings",
                                  "/api/v1/deliveries"};
-    tries_most = 60;
     take_libraries();
     begin_api();
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -223,7 +222,7 @@ static void try_action(const char *of, const char *what, const char *with, bool 
     path = text;
     body = with;
     is_done = done;
-    tries_most = 30; /* each waits for the disk */
+    tries_part = 4;
     without_memory(run_action, false);
 }
 

@@ -59,7 +59,7 @@ static int run_published(struct pf_error *err)
 
 TEST(service_publishing)
 {
-    tries_most = 40; /* each waits for the disk */
+    tries_part = 3;
     without_memory(run_published, false);
 }
 
@@ -83,7 +83,7 @@ static int run_failed(struct pf_error *err)
 
 TEST(service_stacking_that_fails)
 {
-    tries_most = 40; /* each waits for the disk */
+    tries_part = 3;
     without_memory(run_failed, false);
 }
 
@@ -127,7 +127,7 @@ static int run_scored(struct pf_error *err)
 
 TEST(service_stacking_a_frame)
 {
-    tries_most = 40; /* each waits for the disk */
+    tries_part = 3;
     without_memory(run_scored, false);
 }
 
@@ -145,6 +145,6 @@ static int run_rejected(struct pf_error *err)
 
 TEST(service_intake_of_what_is_no_picture)
 {
-    tries_most = 40; /* each waits for the disk */
+    tries_part = 3;
     without_memory(run_rejected, false);
 }

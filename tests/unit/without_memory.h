@@ -15,6 +15,7 @@
 /* Of a mode; of more allocations the first half of that, then a selection. $TRIES makes it another; a
  * test whose runs are slow makes it smaller. */
 static long tries_most = 80;
+static long tries_part = 1; /* of either; more where each run waits for the disk */
 
 /* run: 0, or what it failed with, described in err unless it has no text to give (r alone). */
 static inline void without_memory(int (*run)(struct pf_error *err), bool has_text)
@@ -28,7 +29,7 @@ static inline void without_memory(int (*run)(struct pf_error *err), bool has_tex
     long total = allocations_made() - before;
     CHECK(total > 0);
     const char *wanted = getenv("TRIES");
-    long most = wanted ? atol(wanted) : tries_most;
+    long most = (wanted ? atol(wanted) : tries_most) / tries_part;
     for (int mode = 0; mode < 2; mode++) {
         long step = 1;
         for (long n = 1; n <= total + 1; n += step) {
