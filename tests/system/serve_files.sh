@@ -171,7 +171,7 @@ test_frames_of_one_file_are_kept_under_other_names()
     cp "${files[3]}" inbox/.latest
     mv inbox/.latest inbox/latest.png
     kill -KILL "$(child_pid process)" # it needs all its frames anew
-    await_log 'latest.png: the file holds another picture .* waits for it'
+    await_log 'latest.png: the file holds another picture .* it is in .*/IMG_0003.png as well'
     kill -CONT "$source"
     await_log 'frame latest.png: .* MB'
     latest "${files[4]}" 2
