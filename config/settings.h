@@ -284,8 +284,8 @@ int pf_settings_take_options(struct pf_settings *settings, int *argc, char **arg
 /* Describes an option that nobody has taken, with the nearest one there is. Returns -EINVAL. */
 int pf_settings_unknown_option(const char *option, struct pf_error *err);
 
-/* Writes the table as a commented configuration file with the values in force, which
- * pf_settings_read() takes again. -ENOMEM, errno of writing. */
+/* Writes the table as a commented configuration file with the values in force, those that
+ * are the defaults as comments, which pf_settings_read() takes again. -ENOMEM, errno of writing. */
 int pf_settings_print(const struct pf_settings *settings, FILE *to);
 
 /* Writes option help of the sections and single keys named ("capture engine pair"; NULL: all). */

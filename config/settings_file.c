@@ -193,7 +193,8 @@ static void print_help_lines(FILE *to, const struct pf_setting *row)
     print_comment(to, text);
 }
 
-static void print_text(FILE *to, const struct pf_setting *row, const char *value)
+/* mark: "#" before what is not set but by default. */
+static void print_text(FILE *to, const struct pf_setting *row, const char *mark, const char *value)
 {
     size_t length = strlen(value);
     bool quoted = length && !pf_setting_is_command(row) &&
@@ -203,50 +204,59 @@ static void print_text(FILE *to, const struct pf_setting *row, const char *value
         fprintf(to, "# %s: this value holds a line break and can be given as an option only\n",
                 row->key);
     else
-        fprintf(to, "%s = %s%s%s\n", row->key, quoted ? "\"" : "", value, quoted ? "\"" : "");
+        fprintf(to, "%s%s = %s%s%s\n", mark, row->key, quoted ? "\"" : "", value,
+                quoted ? "\"" : "");
 }
 
 /* -ENOMEM. */
-static int print_value(FILE *to, const struct pf_settings *settings, const struct pf_setting *row)
+static int print_value(FILE *to, const struct pf_settings *settings,
+                       const struct pf_settings *defaults, const struct pf_setting *row)
 {
     if (row->type == PF_SETTING_LIST) {
         const struct pf_list *list = (const void *)((const char *)settings + row->offset);
         for (size_t i = 0; i < list->count; i++)
-            print_text(to, row, list->items[i]);
+            print_text(to, row, "", list->items[i]);
         if (!list->count)
             fprintf(to, "#%s = %s\n", row->key, row->unit);
         return 0;
     }
-    char *value = pf_setting_text(settings, row);
-    if (!value)
-        return -ENOMEM;
-    print_text(to, row, value);
+    char *value = pf_setting_text(settings, row), *initial = pf_setting_text(defaults, row);
+    bool had = value && initial;
+    if (had)
+        print_text(to, row, strcmp(value, initial) ? "" : "#", value);
     free(value);
-    return 0;
+    free(initial);
+    return had ? 0 : -ENOMEM;
 }
 
 int pf_settings_print(const struct pf_settings *settings, FILE *to)
 {
+    struct pf_settings defaults;
+    if (pf_settings_init(&defaults, NULL) < 0)
+        return -ENOMEM;
     errno = 0;
     fputs(
         "# Configuration of parfocal. Every key is also an option of the same name, with '-' for\n"
-        "# '_'; options win. Comments stand on lines of their own; [section] lines are free.\n",
+        "# '_'; options win. Comments stand on lines of their own; [section] lines are free.\n"
+        "# What is a comment of the form #key = value is as the program has it by itself.\n",
         to);
+    int r = 0;
     /* Sections in the order of their first row. */
-    for (size_t i = 0; i < pf_setting_count; i++) {
+    for (size_t i = 0; !r && i < pf_setting_count; i++) {
         bool first = true;
         for (size_t j = 0; j < i; j++)
             first &= strcmp(pf_setting_rows[j].section, pf_setting_rows[i].section) != 0;
         if (!first)
             continue;
         fprintf(to, "\n[%s]\n", pf_setting_rows[i].section);
-        for (size_t j = i; j < pf_setting_count; j++)
+        for (size_t j = i; !r && j < pf_setting_count; j++)
             if (strcmp(pf_setting_rows[j].section, pf_setting_rows[i].section) == 0) {
                 print_help_lines(to, &pf_setting_rows[j]);
-                int r = print_value(to, settings, &pf_setting_rows[j]);
-                if (r < 0)
-                    return r;
+                r = print_value(to, settings, &defaults, &pf_setting_rows[j]);
             }
     }
+    pf_settings_free(&defaults);
+    if (r < 0)
+        return r;
     return fflush(to) || ferror(to) ? -(errno ? errno : EIO) : 0;
 }

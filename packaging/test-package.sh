@@ -64,7 +64,7 @@ stop_service()
 make_burst first 6 3
 make_burst second 6 5
 # An administrator's edit, which upgrades must keep; bursts do not end by a pause while dpkg works.
-sed -i 's/^expected_frames = .*/expected_frames = 6/; s/^gap = .*/gap = 600/' "$root/etc/parfocal.conf"
+sed -i 's/^#expected_frames = .*/expected_frames = 6/; s/^#gap = .*/gap = 600/' "$root/etc/parfocal.conf"
 : >"$root/log"
 start_service
 put "$root"/tmp/first/*.jpg

@@ -20,7 +20,7 @@ make_burst second 6 4
 make_burst third 6 5
 make_burst fourth 6 6
 make_newer "$deb" "$root/parfocal-newer.deb"
-sed -i 's/^expected_frames = .*/expected_frames = 6/; s/^gap = .*/gap = 600/' "$root/etc/parfocal.conf"
+sed -i 's/^#expected_frames = .*/expected_frames = 6/; s/^#gap = .*/gap = 600/' "$root/etc/parfocal.conf"
 # A minute, as it has it, is long for a test; all else is the unit's own.
 grep -qx 'WatchdogSec=60' "$root/lib/systemd/system/parfocal.service"
 mkdir "$root/etc/systemd/system/parfocal.service.d"

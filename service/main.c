@@ -29,7 +29,7 @@ static int help_main(int argc, char **argv);
     "/etc/parfocal.conf.\n"
 
 #define INSTALLED                                                                                  \
-    "Without --state, -c and ./state it is the service of /etc/parfocal.conf, where that runs "    \
+    "Without --state, -c and ./state it is the service of /etc/parfocal.conf, where that runs\n"   \
     "and has a camera.\n"
 
 /* clang-format off */
@@ -135,7 +135,8 @@ const struct pf_command pf_commands[] = {
      "check or print the configuration",
      "  check                read the file and the options; say what is wrong, file and line, and what\n"
      "                       `parfocal serve` would refuse\n"
-     "  show                 print a commented configuration with the values in force\n"
+     "  show                 print a commented configuration with the values in force; those that are\n"
+     "                       the defaults as comments\n"
      "Without a file it is /etc/parfocal.conf, where that is.\n",
      "capture bursts engine output maps service http hooks mqtt", pf_config_main},
     {"capture", "folder:DIR|camera[:PORT|:SERIAL] [OPTIONS]",

@@ -230,8 +230,11 @@ test_config_show_reads_back()
     cmp out once.conf
     grep -qxF 'source = folder:/a;b' out
     grep -qxF 'outbox = " x"' out
+    # What is not given is not set: another version's default counts.
+    grep -qx '#poll = auto' out || fail 'the default of poll is set'
     # What is installed as the default configuration is one.
     expect_status 0 "$PARFOCAL" config show -c /dev/null
+    ! grep '^[a-z]' out || fail 'a default is set'
     cp out default.conf
     expect_status 0 "$PARFOCAL" config check -c default.conf --source folder:in
 }
