@@ -380,7 +380,7 @@ $(BUILD)/made/parfocal.service: packaging/parfocal.service FORCE
 
 install: $(BUILD)/parfocal $(MADE)
 	install -D -m 755 $(BUILD)/parfocal $(DESTDIR)$(PREFIX)/bin/parfocal
-	install -D -m 644 -t $(DATA)/doc/parfocal README.md LICENSE packaging/*.md $(BUILD)/made/parfocal.conf
+	install -D -m 644 -t $(DATA)/doc/parfocal README.md LICENSE packaging/*.md
 	install -D -m 644 -t $(DATA)/man/man1 $(BUILD)/made/parfocal.1
 	install -D -m 644 -t $(DATA)/man/man5 $(BUILD)/made/parfocal.conf.5
 	install -D -m 644 $(BUILD)/made/parfocal.bash $(DATA)/bash-completion/completions/parfocal
@@ -388,6 +388,7 @@ install: $(BUILD)/parfocal $(MADE)
 	install -D -m 644 -t $(DESTDIR)$(UNITDIR) $(BUILD)/made/parfocal.service packaging/parfocal-gpu.service
 	install -D -m 644 -t $(DESTDIR)$(UDEVDIR) packaging/60-parfocal.rules
 	install -D -m 644 packaging/parfocal.sysusers $(DESTDIR)$(SYSUSERS)/parfocal.conf
+	install -D -m 644 -t $(DATA)/parfocal $(BUILD)/made/parfocal.conf
 	@# A configuration that somebody has edited is theirs.
 	[ -e $(DESTDIR)$(SYSCONF)/parfocal.conf ] || \
 	    install -D -m 644 $(BUILD)/made/parfocal.conf $(DESTDIR)$(SYSCONF)/parfocal.conf

@@ -101,5 +101,6 @@ make_newer() # DEB NEWER
     rm -rf "$root/tmp/newer"
     dpkg-deb -R "$1" "$root/tmp/newer"
     sed -i 's/^Version: .*/&+upgrade1/' "$root/tmp/newer/DEBIAN/control"
+    echo '# explained otherwise' >>"$root/tmp/newer/usr/share/parfocal/parfocal.conf"
     dpkg-deb -b "$root/tmp/newer" "$2" >/dev/null
 }

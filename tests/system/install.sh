@@ -14,7 +14,8 @@ test_all_of_it_is_installed()
 {
     local file
     installed
-    for file in usr/bin/parfocal etc/parfocal.conf usr/lib/systemd/system/parfocal.service \
+    for file in usr/bin/parfocal etc/parfocal.conf usr/share/parfocal/parfocal.conf \
+        usr/lib/systemd/system/parfocal.service \
         usr/lib/systemd/system/parfocal-gpu.service \
         usr/lib/sysusers.d/parfocal.conf usr/lib/udev/rules.d/60-parfocal.rules \
         usr/share/man/man1/parfocal.1 usr/share/man/man5/parfocal.conf.5 \
@@ -50,13 +51,15 @@ test_udev_is_told_of_the_rule_once_the_user_is_made()
     local control script=$ROOT/packaging/debian/parfocal.postinst
     [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
     sed "s,#DEBHELPER#,echo 'the user is made' >>$T/done," "$script" >postinst
-    mkdir bin
+    mkdir bin etc
+    touch etc/parfocal.conf
     printf '#!/bin/sh\necho "udevadm $*" >>%s\n' "$T/done" >bin/udevadm
     chmod +x bin/udevadm
     run_it() # WORD COMMAND: in a system where COMMAND was run in an empty /run/udev
     {
         rm -f done
-        unshare -m sh -e -c "mount --make-rprivate / && mount -t tmpfs none /run && mkdir /run/udev && cd /run/udev &&
+        unshare -m sh -e -c "mount --make-rprivate / && mount --bind $T/etc /etc &&
+            mount -t tmpfs none /run && mkdir /run/udev && cd /run/udev &&
             $2 && PATH=$T/bin:\$PATH && sh $T/postinst $1"
     }
     run_it configure 'touch control'
@@ -66,6 +69,34 @@ test_udev_is_told_of_the_rule_once_the_user_is_made()
         eval run_it $control
         [ "$(cat done)" = 'the user is made' ] || fail "$control: $(cat done)"
     done
+}
+
+test_the_package_leaves_a_configuration_alone()
+{
+    local script
+    [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null || skip 'needs root for a mount namespace'
+    installed
+    for script in postinst postrm; do
+        sed 's,#DEBHELPER#,,' "$ROOT/packaging/debian/parfocal.$script" >$script
+    done
+    mkdir etc
+    run_it() # SCRIPT WORD: where nothing but the package is there
+    {
+        unshare -m sh -e -c "mount --make-rprivate / && mount -t tmpfs none /run && mount -t tmpfs none /var &&
+            mount -t tmpfs none /usr/share && mkdir /usr/share/parfocal &&
+            cp $T/root/usr/share/parfocal/parfocal.conf /usr/share/parfocal/ && mount --bind $T/etc /etc &&
+            sh $T/$1 $2"
+    }
+    run_it postinst configure
+    cmp etc/parfocal.conf root/usr/share/parfocal/parfocal.conf || fail 'none was made'
+    [ "$(stat -c %a etc/parfocal.conf)" = 644 ] && [ "$(ls etc)" = parfocal.conf ] || fail "$(ls -l etc)"
+    echo '# mine' >etc/parfocal.conf
+    run_it postinst 'configure 0.9.0'
+    run_it postrm upgrade
+    run_it postrm remove
+    [ "$(cat etc/parfocal.conf)" = '# mine' ] || fail 'it was replaced'
+    run_it postrm purge
+    [ ! -e etc/parfocal.conf ] || fail 'it was left'
 }
 
 test_the_units_are_well_formed()
