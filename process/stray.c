@@ -54,10 +54,11 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether AGREEING frames next to it agree within half of `most`, and it is farther than that from them. */
+/* Whether AGREEING frames next to it agree within half of `most`, and it is farther than that from the nearest of
+ * them, and than twice what lies between themselves: a drift has its ends, and no stray. */
 static bool stands_out(const double *stops, size_t count, size_t at, double most)
 {
-    double others[NEIGHBOURS], nearest = INFINITY, middle = stops[at];
+    double others[NEIGHBOURS], nearest = INFINITY, away = 0;
     size_t begin = at < NEIGHBOURS / 2 ? 0 : at - NEIGHBOURS / 2, known = 0;
     if (count > NEIGHBOURS && begin + NEIGHBOURS >= count)
         begin = count - NEIGHBOURS - 1;
@@ -68,13 +69,13 @@ static bool stands_out(const double *stops, size_t count, size_t at, double most
             others[known++] = stops[i];
     qsort(others, known, sizeof(*others), by_value);
     for (size_t i = 0; i + AGREEING <= known; i++) {
-        double spread = others[i + AGREEING - 1] - others[i];
+        double least = others[i], greatest = others[i + AGREEING - 1], spread = greatest - least;
         if (spread > most / 2 || spread >= nearest)
             continue;
         nearest = spread;
-        middle = others[i + AGREEING / 2];
+        away = fmax(stops[at] - greatest, least - stops[at]);
     }
-    return fabs(stops[at] - middle) > most;
+    return away > most && away > 2 * nearest;
 }
 
 /* The same of the reference, which hardly any other frame may be like. */

@@ -10,10 +10,10 @@
  *
  * The light of a burst may drift, flicker, or change for good in the middle of it: that is matched
  * (process/light.h). But a frame of which three neighbours agree with one another, and that is more than
- * PF_STRAY_STOPS from them, is left out; with the reference, which lends its brightness to all the
- * stack, PF_STRAY_REFERENCE_STOPS are enough, where hardly any frame is as it is. Of a steady drift no
- * frame is ever so far. Where more than every fifth frame would go, they all stay: then the light is
- * like that.
+ * PF_STRAY_STOPS from the nearest of them and more than twice as far as they are apart, is left out; with
+ * the reference, which lends its brightness to all the stack, PF_STRAY_REFERENCE_STOPS are enough, where
+ * hardly any frame is as it is. Of a drift no frame is ever so far. Where more than every fifth frame
+ * would go, they all stay: then the light is like that.
  *
  * Pure; any process and thread. The service uses it on what the worker tells, the one-shot command
  * on what it has itself, so that both decide alike. Nothing is owned.

@@ -153,6 +153,16 @@ TEST(stray_light_that_drifts_or_flickers_is_matched)
             stops[i] = way * i * PF_LIGHT_GAMMA * log2(1.05);
         CHECK_EQ(expose(stops, 20, out, reason, sizeof(reason)), 1);
     }
+    /* One that becomes slower, as seen in small pictures of a scene that goes out of focus. */
+    const double slower[] = {0, -0.25, -0.47, -0.6, -0.72};
+    for (int way = -1; way <= 1; way += 2) {
+        for (int i = 0; i < 5; i++)
+            stops[i] = way * slower[i];
+        CHECK_EQ(expose(stops, 5, out, reason, sizeof(reason)), 1);
+        for (int i = 0; i < 5; i++)
+            stops[i] = way * slower[4 - i];
+        CHECK_EQ(expose(stops, 5, out, reason, sizeof(reason)), 1);
+    }
     /* By 15 % up and down, at any phase: of light, and of encoded values, where it is more than twice that. */
     struct pf_gen_random random = {7};
     int bursts = 2000;
