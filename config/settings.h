@@ -123,7 +123,7 @@ enum pf_poll { PF_POLL_AUTO, PF_POLL_ALWAYS, PF_POLL_NEVER };
     REAL(min_correlation, 0.55, 0, 1, "", "engine", \
          "a frame whose correlation after alignment is lower is set aside") \
     BOOL(judge, true, 0, 0, "", "engine", \
-         "set aside frames that are sharp nowhere or blurred by motion") \
+         "set aside frames that are sharp nowhere, blurred by motion, or exposed unlike the others") \
     BOOL(coverage, true, 0, 0, "", "engine", \
          "say which focal planes were skipped, and which parts no frame has sharp") \
     CHOICE(fuse, "pyramid", 0, 0, "pyramid|soft-depth|average", "engine", \

@@ -359,6 +359,7 @@ static bool drop_strays(struct command *command)
     struct pf_stray_frame *frames = calloc((size_t)command->count + 1, sizeof(*frames));
     for (int i = 0; frames && i < command->count; i++)
         frames[i] = (struct pf_stray_frame){&command->files[i].group, command->files[i].facts};
+    command->stray.any_exposure = !command->settings.judge;
     bool again = frames && pf_stray_again(&command->stray, frames, (size_t)command->count);
     free(frames);
     if (!again)

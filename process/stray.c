@@ -165,7 +165,8 @@ static bool regroup(struct pf_stray *stray)
 bool pf_stray_again(struct pf_stray *stray, const struct pf_stray_frame *frames, size_t count)
 {
     /* They go before the others are grouped: what has been refused may fit the next reference. */
-    if (stray->exposures < EXPOSURES_MOST && put_out_odd(stray, frames, count)) {
+    if (!stray->any_exposure && stray->exposures < EXPOSURES_MOST &&
+        put_out_odd(stray, frames, count)) {
         stray->exposures++;
         return true;
     }

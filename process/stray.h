@@ -13,7 +13,7 @@
  * PF_STRAY_STOPS from the nearest of them and more than twice as far as they are apart, is left out; with
  * the reference, which lends its brightness to all the stack, PF_STRAY_REFERENCE_STOPS are enough, where
  * hardly any frame is as it is. Of a drift no frame is ever so far. Where more than every fifth frame
- * would go, they all stay: then the light is like that.
+ * would go, they all stay: then the light is like that. With `judge = no` exposures are not judged at all.
  *
  * Pure; any process and thread. The service uses it on what the worker tells, the one-shot command
  * on what it has itself, so that both decide alike. Nothing is owned.
@@ -29,9 +29,10 @@
 #define PF_STRAY_STOPS           1.0 /* of light */
 #define PF_STRAY_REFERENCE_STOPS 0.5
 
-struct pf_stray { /* of a burst; zeroed before its first frame */
-    int round;    /* replays for other pictures so far */
-    bool final;   /* the largest group is known, and this is its replay */
+struct pf_stray {      /* of a burst; zeroed before its first frame */
+    bool any_exposure; /* set by the owner, before a round: none is left out for its exposure */
+    int round;         /* replays for other pictures so far */
+    bool final;        /* the largest group is known, and this is its replay */
     size_t fused, unlike, best;
     int best_group;
     size_t others;   /* for the reason of those that are out */

@@ -242,6 +242,7 @@ bool pf_job_regroup(struct pf_job *job)
         struct pf_job_frame *frame = &job->frames[i];
         frames[i] = (struct pf_stray_frame){&frame->group, frame->excluded ? NULL : frame->result};
     }
+    job->stray.any_exposure = json_is_false(json_object_get(job->in_force, "judge"));
     bool again = frames && pf_stray_again(&job->stray, frames, job->count);
     free(frames);
     if (!again)

@@ -231,6 +231,9 @@ test_first_frame_of_another_exposure_is_left_out()
             fail "$brightness: $(jq -c '.frames[] | [.verdict, .reason, .gain]' out)"
         cmp out.png alone.png && cmp depth.png alone-depth.png || fail "$brightness has left a trace"
     done
+    expect_status 0 "$PARFOCAL" stack "${files[@]}" -o out.png --no-judge --json
+    jq -e '.fused == 6 and .frames[0].reference' out >/dev/null ||
+        fail "judged: $(jq -c '.frames[] | [.verdict, .reason, .gain]' out)"
     for brightness in '--drift 0.05' '--drift -0.05' '--flicker 0.15'; do
         rm -rf in
         # shellcheck disable=SC2086

@@ -160,6 +160,32 @@ TEST(job_leaves_strays_out_and_takes_them_back)
     pf_job_free(job);
 }
 
+/* Five that are alike, and the first of which is 2.2 stops darker. */
+static struct pf_job *exposed(void)
+{
+    struct pf_job *job = job_of(5);
+    for (size_t i = 0; i < 5; i++) {
+        set_result(job, i, "fused", "", NULL);
+        json_object_set_new(job->frames[i].result, "reference", json_boolean(i == 0));
+        json_object_set_new(job->frames[i].result, "gain", json_real(i ? 0.5 : 1));
+    }
+    return job;
+}
+
+TEST(job_judges_exposures_unless_it_is_not_to_judge)
+{
+    struct pf_job *job = exposed();
+    CHECK(pf_job_regroup(job));
+    CHECK(pf_stray_is_out(&job->stray, job->frames[0].group));
+    pf_job_free(job);
+
+    job = exposed();
+    job->in_force = json_pack("{s:b}", "judge", false);
+    CHECK(!pf_job_regroup(job));
+    CHECK(!pf_stray_is_out(&job->stray, job->frames[0].group));
+    pf_job_free(job);
+}
+
 TEST(sidecar_tells_every_frame_in_capture_order)
 {
     struct pf_settings settings;

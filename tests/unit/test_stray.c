@@ -75,9 +75,9 @@ TEST(stray_the_larger_group_is_the_stack)
 
 /* Stacks frames of so many stops until nothing changes: each is matched to the first one that takes part,
  * within what the engine takes for the same picture. out[i]: it was left out; reason: of the last. */
-static int expose(const double *stops, size_t count, bool *out, char *reason, size_t size)
+static int expose_so(struct pf_stray stray, const double *stops, size_t count, bool *out,
+                     char *reason, size_t size)
 {
-    struct pf_stray stray = {0};
     int group[MOST] = {0}, rounds = 0;
     reason[0] = '\0';
     memset(out, 0, count * sizeof(*out));
@@ -106,6 +106,11 @@ static int expose(const double *stops, size_t count, bool *out, char *reason, si
         }
     }
     return rounds;
+}
+
+static int expose(const double *stops, size_t count, bool *out, char *reason, size_t size)
+{
+    return expose_so((struct pf_stray){0}, stops, count, out, reason, size);
 }
 
 TEST(stray_frames_exposed_unlike_the_others_are_left_out)
@@ -141,6 +146,22 @@ TEST(stray_frames_exposed_unlike_the_others_are_left_out)
         if (strcmp(got, cases[i].out) != 0 || !strstr(reason, cases[i].reason))
             FAIL("%s: %s, %s", cases[i].name, got, reason);
     }
+}
+
+TEST(stray_exposures_stay_where_they_are_not_judged)
+{
+    const struct pf_stray all = {.any_exposure = true};
+    const double stops[8] = {-2.2};
+    char reason[128];
+    bool out[MOST];
+    CHECK_EQ(expose(stops, 8, out, reason, sizeof(reason)), 2);
+    CHECK(out[0]);
+    CHECK_EQ(expose_so(all, stops, 8, out, reason, sizeof(reason)), 1);
+    CHECK(!out[0]);
+    /* What does not fit at all is another picture as ever. */
+    const double unfit[8] = {-4};
+    CHECK_EQ(expose_so(all, unfit, 8, out, reason, sizeof(reason)), 2);
+    CHECK(out[0]);
 }
 
 TEST(stray_light_that_drifts_or_flickers_is_matched)
