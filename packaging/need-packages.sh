@@ -29,7 +29,9 @@ if [ "$(id -u)" -ne 0 ]; then
     if sudo -n true 2>/dev/null || { [ -n "$missing" ] && [ -t 0 ] && command -v sudo >/dev/null; }; then
         as_root="sudo"
     elif [ -z "$missing" ]; then
-        echo "left by an installation that was broken off; as root: rm $policy" >&2
+        # Unless one is at work.
+        ! flock -n /run/lock/parfocal-need-packages true 2>/dev/null ||
+            echo "left by an installation that was broken off; as root: rm $policy" >&2
         exit 0
     else
         echo "missing packages; as root: apt-get install --no-install-recommends$missing" >&2

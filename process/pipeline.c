@@ -102,7 +102,11 @@ static void decode_job(struct pf_pipeline *pipeline, struct job *job)
         begin_beside(pipeline, job);
     if (r == 0)
         r = pf_image_decode(&job->image, job->path, &limits, &job->error);
-    if (known && has_changed(job->path, &before)) {
+    /* Another time, or a copy of the same in its place, is no other picture: decoding() tells. */
+    bool changed = known && pipeline->calls.decoding && has_changed(job->path, &before);
+    struct pf_error other = {0};
+    if (changed &&
+        (r < 0 || pipeline->calls.decoding(pipeline->calls.context, job->tag, &other) < 0)) {
         job->image = pf_image_free(job->image);
         pf_error_clear(&job->error);
         r = pf_fail(&job->error, ESTALE, "%s: the file has changed while it was read", job->path);

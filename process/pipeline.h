@@ -28,8 +28,8 @@ struct pf_pipeline_calls {
     const struct pf_stack_settings *look_for;
     int threads; /* as of pf_look_new */
     /* Decode thread: this frame is in hand now. A negative return with `err` set takes the place of
-     * decoding it. A file that has changed between this and the end of decoding is -ESTALE. May be
-     * NULL. */
+     * decoding it. Asked once more where the file has changed until the end of decoding: what it
+     * refuses then, and what could not be decoded, is -ESTALE. May be NULL: nobody minds. */
     int (*decoding)(void *context, const void *tag, struct pf_error *err);
     /* Side thread. While it is decoded: it does not come to frame() before this has returned, so that who dies
      * of a file is known. And when it has been, if it could be: `image` is borrowed for the call, the

@@ -55,7 +55,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Whether AGREEING frames next to it agree within half of `most`, and it is farther than that from the nearest of
- * them, and than twice what lies between themselves: a drift has its ends, and no stray. */
+ * them, and than twice what lies between themselves, with none in between: a drift has its ends, and no stray. */
 static bool stands_out(const double *stops, size_t count, size_t at, double most)
 {
     double others[NEIGHBOURS], nearest = INFINITY, away = 0;
@@ -64,9 +64,13 @@ static bool stands_out(const double *stops, size_t count, size_t at, double most
         begin = count - NEIGHBOURS - 1;
     else if (count <= NEIGHBOURS)
         begin = 0;
-    for (size_t i = begin; i < count && known < NEIGHBOURS; i++)
+    for (size_t i = begin; i < count && known < NEIGHBOURS; i++) {
+        double apart = fabs(stops[i] - stops[at]);
+        if (apart > most / 2 && apart <= most)
+            return false; /* it leads from the one to the others */
         if (i != at)
             others[known++] = stops[i];
+    }
     qsort(others, known, sizeof(*others), by_value);
     for (size_t i = 0; i + AGREEING <= known; i++) {
         double least = others[i], greatest = others[i + AGREEING - 1], spread = greatest - least;

@@ -12,8 +12,9 @@
  * (process/light.h). But a frame of which three neighbours agree with one another, and that is more than
  * PF_STRAY_STOPS from the nearest of them and more than twice as far as they are apart, is left out; with
  * the reference, which lends its brightness to all the stack, PF_STRAY_REFERENCE_STOPS are enough, where
- * hardly any frame is as it is. Of a drift no frame is ever so far. Where more than every fifth frame
- * would go, they all stay: then the light is like that. With `judge = no` exposures are not judged at all.
+ * hardly any frame is as it is. One that another leads to is none of these: that is a drift. Where more
+ * than every fifth frame would go, all but the reference stay: then the light is like that. With
+ * `judge = no` exposures are not judged at all.
  *
  * Pure; any process and thread. The service uses it on what the worker tells, the one-shot command
  * on what it has itself, so that both decide alike. Nothing is owned.

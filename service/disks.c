@@ -245,10 +245,10 @@ void pf_disks_used(struct pf_disks *disks, const char *path)
         write_file(disks);
 }
 
-bool pf_disks_lack(const struct pf_disks *disks, const char *path)
+bool pf_disks_lack(const struct pf_disks *disks, const char *path, size_t root_length)
 {
     for (size_t i = 0; i < disks->count; i++)
-        if (is_away(disks, &disks->disk[i], path))
+        if (strlen(disks->disk[i].path) > root_length && is_away(disks, &disks->disk[i], path))
             return true;
     return false;
 }

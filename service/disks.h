@@ -31,7 +31,8 @@ void pf_disks_scanned(struct pf_disks *disks, const char *source, const json_t *
 void pf_disks_used(struct pf_disks *disks, const char *path);
 
 /* Whether path lies where something was mounted that is not there now: as far as any source has told, the same under
- * another name, too. */
-bool pf_disks_lack(const struct pf_disks *disks, const char *path);
+ * another name, too. root_length: of the folder of the source that speaks for the path, 0 none; whether that itself is
+ * there is for it to say. */
+bool pf_disks_lack(const struct pf_disks *disks, const char *path, size_t root_length);
 
 #endif

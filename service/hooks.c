@@ -325,8 +325,10 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct pf_delivery *next;
     while ((place = free_place(hooks)) && (next = choose(hooks, &due))) {
         begin(place, next);
-        if (!place->taken)
-            break; /* no memory: it stays due */
+        if (place->taken)
+            continue;
+        next_ms = now_ms + JOURNAL_WAIT_MS; /* no memory: it stays due */
+        break;
     }
     pf_deliveries_free(&due);
     if (next_ms != INT64_MAX)

@@ -26,7 +26,8 @@
       "SELECT path, size_bytes, mtime_ns, ctime_ns, inode, frames.id FROM files"                   \
       " JOIN frames ON frames.number = files.frame WHERE files.source BETWEEN ?1 AND ?2"           \
       " ORDER BY files.number")                                                                    \
-    X(FILES_OF_FRAME, "SELECT path FROM files WHERE frame = ?1 ORDER BY number")                   \
+    X(FILES_OF_FRAME, /* of several sources it may be one file */                                  \
+      "SELECT path FROM files WHERE frame = ?1 GROUP BY path ORDER BY max(number)")                \
     X(FRAME, PF_JOURNAL_FRAME " WHERE id = ?1")                                                    \
     X(LOOSE_FRAMES, PF_JOURNAL_FRAME " WHERE burst IS NULL AND state = 0 ORDER BY number")         \
     X(NAMESAKES, PF_JOURNAL_FRAME " WHERE number IN (SELECT frame FROM files WHERE source = ?1"    \

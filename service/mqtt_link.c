@@ -256,6 +256,8 @@ static int set_options(struct mosquitto *mosquitto, const struct pf_mqtt_options
     int r = mosquitto_will_set(mosquitto, options->alive, 7, "offline", 0, true);
     if (!r && options->user)
         r = mosquitto_username_pw_set(mosquitto, options->user, options->password);
+    if (!r && options->tls && options->ca_file && access(options->ca_file, R_OK) < 0)
+        return pf_fail_errno(err, errno, "MQTT: %s", options->ca_file);
     if (!r && options->tls)
         r = mosquitto_tls_set(mosquitto, options->ca_file, options->ca_file ? NULL : SYSTEM_CA,
                               NULL, NULL, NULL);

@@ -78,12 +78,19 @@ static int job_of_frames(const struct pf_journal_burst *burst,
     int r = pf_job_new(&job, burst->number, burst->id, err);
     if (!r)
         job->settings = json_incref(burst->settings);
-    for (size_t i = 0; r >= 0 && i < frames->count; i++)
-        r = add_frame(job, frame_of(frames, order[i]), err);
+    bool has_new = false;
+    for (size_t i = 0; r >= 0 && i < frames->count; i++) {
+        const struct pf_journal_frame *known = frame_of(frames, order[i]);
+        has_new |= known->state == PF_FRAME_IN_BURST;
+        r = add_frame(job, known, err);
+    }
     if (r >= 0 && burst->state == PF_BURST_STATE_COMPLETE) {
         job->complete = strdup(burst->reason ? burst->reason : "");
         job->version = burst->wanted;
         job->complete_ms = pf_monotonic_ms();
+        /* Asked for by hand: a frame that came late has no verdict yet. */
+        if (burst->wanted > burst->published && !has_new)
+            job->stays = burst->published;
         if (!job->complete)
             r = pf_fail(err, ENOMEM, "out of memory for a burst");
     }

@@ -232,8 +232,7 @@ int pf_serve_check(const struct pf_settings *settings, struct pf_error *err)
     return r < 0 ? r : pf_mqtt_check(settings, err);
 }
 
-static int take_arguments(struct pf_service *service, struct pf_grouper_settings *grouper, int argc,
-                          char **argv, struct pf_error *err)
+static int take_arguments(struct pf_service *service, int argc, char **argv, struct pf_error *err)
 {
     struct pf_settings *settings = &service->settings;
     int r = pf_settings_take_options(settings, &argc, argv, err);
@@ -244,11 +243,6 @@ static int take_arguments(struct pf_service *service, struct pf_grouper_settings
     if (argc > 1)
         return pf_fail(err, EINVAL, "unexpected argument %s (a source is given with --source)",
                        argv[1]);
-    r = pf_serve_check(settings, err);
-    if (!r)
-        r = pf_intake_grouper_settings(settings, grouper, err);
-    if (r < 0)
-        return r;
     r = make_absolute(&settings->outbox, err);
     if (!r)
         r = make_absolute(&settings->spool, err);
@@ -516,10 +510,19 @@ int pf_serve_main(int argc, char **argv)
         pf_log_error("%s", err.text);
         return PF_EXIT_FAILURE;
     }
-    if (take_arguments(&service, &grouper, argc, argv, &err) < 0) {
+    int r = take_arguments(&service, argc, argv, &err);
+    bool wrong = r < 0 && err.code != ENOMEM;
+    if (!r) {
+        r = pf_serve_check(&service.settings, &err);
+        if (!r)
+            r = pf_intake_grouper_settings(&service.settings, &grouper, &err);
+        /* A file that cannot be read now may be there in a moment: its mount, or who writes it, comes later. */
+        wrong = r < 0 && err.code == EINVAL;
+    }
+    if (r < 0) {
         fprintf(stderr, "parfocal serve: %s\n", err.text);
         pf_settings_free(&service.settings);
-        return err.code == ENOMEM ? PF_EXIT_FAILURE : PF_EXIT_USAGE;
+        return wrong ? PF_EXIT_USAGE : PF_EXIT_FAILURE;
     }
     pf_log_setup("service", (enum pf_log_level)service.settings.log_level);
     pf_log_setup_format((enum pf_log_format)service.settings.log_format);

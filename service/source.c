@@ -298,7 +298,8 @@ static void on_ended(const char *why, int retry_ms, void *context)
     source->present = source->pending = source->syncs = false;
     source->asked = 0;
     json_decref(source->doing);
-    source->doing = NULL;
+    json_decref(source->status);
+    source->doing = source->status = NULL;
     free(source->ended);
     source->ended = strdup(why);
     if (asked)

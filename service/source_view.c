@@ -142,7 +142,8 @@ int64_t pf_source_look_ms(const struct pf_source *source)
 
 bool pf_source_has_to_look(const struct pf_source *source, int64_t since_ms)
 {
-    return source->present && source->scanned_ms < since_ms;
+    /* What has not said anything yet is at its first look, which takes as long as there are files. */
+    return (source->present || !source->status) && source->scanned_ms < since_ms;
 }
 
 bool pf_source_stopped(const struct pf_source *source)

@@ -77,7 +77,7 @@ enum pf_absence pf_sources_absence(const struct pf_service *service, const char 
     }
     if (open && !gone)
         return PF_ABSENCE_OPEN;
-    if (pf_disks_lack(service->disks, path))
+    if (pf_disks_lack(service->disks, path, length))
         return PF_ABSENCE_DISK;
     return gone ? PF_ABSENCE_GONE : PF_ABSENCE_UNKNOWN;
 }

@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (source.blame.count)
         json_decref(pf_blame_command(&source.blame, 0));
     pf_blame_free(&source.blame);
-    pf_disks_lack(source.disks, "/in/CARD/IMG.JPG");
+    pf_disks_lack(source.disks, "/in/CARD/IMG.JPG", 0);
     pf_disks_free(source.disks);
     json_decref(source.status);
     pf_child_free(source.child);

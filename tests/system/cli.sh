@@ -105,12 +105,15 @@ test_config_check()
 # refuses WORDS LINE...: with these lines the check and the start agree, and nothing is begun
 refuses()
 {
-    local words=$1 command
+    local words=$1 command status
     shift
     printf '%s\n' "$@" >bad.conf
     for command in 'config check' serve; do
+        # A file that is not there now may be in a moment: a start is tried again.
+        status=2
+        [[ $command != serve || $words != */none* ]] || status=1
         # shellcheck disable=SC2086 # a command is words
-        expect_status 2 timeout 20 "$PARFOCAL" $command -c bad.conf --outbox "$T/outbox" --state "$T/state"
+        expect_status $status timeout 20 "$PARFOCAL" $command -c bad.conf --outbox "$T/outbox" --state "$T/state"
         grep -q -- "$words" err || fail "$command, $*: $(cat err)"
     done
     [ ! -e state ] && [ ! -e outbox ] || fail "$*: something was begun"
@@ -135,7 +138,7 @@ test_what_keeps_the_service_down_fails_the_check()
     refuses 'http_read_token is of use beside' "$source" 'http_read_token = 0123456789abcdef'
     refuses 'mqtt = broker.lan:mqtt: must be HOST' "$source" 'mqtt = broker.lan:mqtt'
     refuses 'secret .*/none: No such file' "$source" 'mqtt = broker.lan' "mqtt_password_file = $T/none"
-    refuses 'MQTT: .*/none' "$source" 'mqtt = broker.lan' 'mqtt_tls = yes' "mqtt_ca_file = $T/none"
+    refuses 'MQTT: .*/none: No such file' "$source" 'mqtt = broker.lan' 'mqtt_tls = yes' "mqtt_ca_file = $T/none"
     refuses 'MQTT: Invalid' "$source" 'mqtt = broker.lan' 'mqtt_prefix = a/#'
     refuses 'secret .*/none: No such file' "$source" "hook_secret_file = $T/none"
     refuses 'secret .*/short: the secret is shorter' "$source" "hook_secret_file = $T/short"
@@ -195,6 +198,7 @@ test_commands_find_the_installed_service()
     # Who may not ask it is told what to do.
     chmod 755 "$T" there
     chmod 700 there/state
+    setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" --version >out 2>&1 || skip 'nobody cannot run it here'
     expect_status 1 in_it setpriv --reuid 65534 --regid 65534 --clear-groups "$PARFOCAL" status
     grep -q 'Permission denied: sudo parfocal status asks the service of /etc/parfocal.conf' err || fail "$(cat err)"
     # A service without cameras is not asked for one.

@@ -221,7 +221,7 @@ test_a_configuration_has_a_line_changed()
             LC_ALL=$locale staged : -c "$T/mine.conf"
             LC_ALL=$locale mend sandbox
             "$PARFOCAL" config check -c mine.conf --source folder:in >checked 2>&1 || fail "of '$line': $(cat checked mine.conf)"
-            [ "$("$PARFOCAL" config show -c mine.conf | grep '^sandbox')" = 'sandbox = yes' ] || fail "of '$line': $(cat mine.conf)"
+            [ "$("$PARFOCAL" config show -c mine.conf | grep -c '^#\?sandbox = yes$')" = 1 ] || fail "of '$line': $(cat mine.conf)"
             [ "$(wc -l <mine.conf)" -eq "$(wc -l <before.conf)" ] || fail "of '$line': $(cat mine.conf)"
         done
     done

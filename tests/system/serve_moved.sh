@@ -126,6 +126,11 @@ test_a_burst_that_waits_for_its_files_is_told()
     expect_reply 202 POST "/bursts/$id/restack"
     wait_for 20 state_is "$id" failed
     has_trouble "burst.$id: .*No such file.*; version 1 stays" || fail "$(get /status | jq -c .troubles)"
+    # Not only by the service that was asked.
+    expect_reply 202 POST "/bursts/$id/retry"
+    stop_service KILL
+    serve_http --gap 60
+    wait_for 20 state_is "$id" failed
     mv away inbox/a
     expect_reply 202 POST "/bursts/$id/retry"
     await_stacks 2

@@ -105,7 +105,7 @@ count_kept()
     frames=$(wc -l <recorded) outputs=$(wc -l <promised.outputs)
     kept="$frames frames recorded and $outputs outputs published before the last cut are there"
     [ $lost -eq 0 ] || return 0 # report says it
-    [ "$frames" -gt 0 ] || fail "no frame was recorded before the power was lost: nothing was tried"
+    [ "$frames" -gt 0 ] || [ -z "$TORTURE" ] || fail "no frame was recorded before the power was lost: nothing was tried"
     [ "$outputs" -gt 0 ] || [ -z "$TORTURE" ] || fail "no output was published before the power was lost: nothing was tried"
 }
 

@@ -156,11 +156,11 @@ static int run_disks(struct pf_error *err)
         else
             pf_disks_scanned(disks, in, mounted, NULL);
         pf_disks_scanned(disks, in, NULL, NULL);
-        CHECK(pf_disks_lack(disks, "/in/OLD/a.jpg"));
-        CHECK(pf_disks_lack(disks, "/in/OLDER/a.jpg"));
-        CHECK(pf_disks_lack(disks, "/other/OLD/a.jpg"));
-        CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg"));
-        CHECK(pf_disks_lack(disks, "/in/NEWER/a.jpg"));
+        CHECK(pf_disks_lack(disks, "/in/OLD/a.jpg", 0));
+        CHECK(pf_disks_lack(disks, "/in/OLDER/a.jpg", 0));
+        CHECK(pf_disks_lack(disks, "/other/OLD/a.jpg", 0));
+        CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg", 0));
+        CHECK(pf_disks_lack(disks, "/in/NEWER/a.jpg", 0));
         disks = pf_disks_free(disks);
         allocations_go_on(left);
     }

@@ -37,18 +37,18 @@ static void scanned(struct pf_disks *disks, const char *source, const char *moun
 TEST(a_disk_that_is_not_there_now_is_lacked)
 {
     struct pf_disks *disks = begin();
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     scanned(disks, "folder:/in", "/in/CARD /in/b/STICK", "");
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     scanned(disks, "folder:/in", "/in/b/STICK", "/in/CARD");
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
-    CHECK(pf_disks_lack(disks, "/in/CARD/DCIM/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "/in/CARDS/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "/in/CARD"));
-    CHECK(!pf_disks_lack(disks, "/in/b/STICK/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "/other/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
+    CHECK(pf_disks_lack(disks, "/in/CARD/DCIM/a.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/in/CARDS/a.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/in/CARD", 0));
+    CHECK(!pf_disks_lack(disks, "/in/b/STICK/a.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/other/CARD/a.jpg", 0));
     scanned(disks, "folder:/in", "/in/CARD /in/b/STICK", "");
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_free(disks);
 }
 
@@ -59,14 +59,14 @@ TEST(a_disk_is_not_forgotten_with_who_has_seen_it)
     scanned(disks, "folder:/in", "/in/CARD", "");
     scanned(disks, "folder:/\xff", "/\xff/CARD", "");
     scanned(disks, "folder:/in", "", "");
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "/\xff/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/\xff/CARD/a.jpg", 0));
     pf_disks_free(disks);
     disks = begin(); /* the service */
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
-    CHECK(pf_disks_lack(disks, "/\xff/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
+    CHECK(pf_disks_lack(disks, "/\xff/CARD/a.jpg", 0));
     scanned(disks, "folder:/in", "/in/CARD", "");
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_free(disks);
 }
 
@@ -78,14 +78,14 @@ TEST(a_disk_is_a_disk_for_all_sources)
     pf_disks_free(disks);
     disks = begin();
     scanned(disks, "folder:/in", "", "");
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     scanned(disks, "folder:/in", "/in/CARD", "");
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_used(disks, "/in/CARD/a.jpg");
     scanned(disks, "folder:/in", "", "/in/CARD");
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_used(disks, "/in/CARD/a.jpg");
-    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(!pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_free(disks);
 }
 
@@ -99,7 +99,7 @@ TEST(a_file_is_written_for_what_is_new_alone)
     scanned(disks, "folder:/in", "", "/in/CARD");
     CHECK(access(file, F_OK) < 0);
     pf_disks_scanned(disks, "folder:/in", NULL, NULL); /* out of memory there */
-    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/a.jpg", 0));
     pf_disks_free(disks);
 }
 
@@ -114,11 +114,11 @@ TEST(a_damaged_file_is_begun_anew)
         snprintf(file, sizeof(file), "%s/disks", test_directory());
         CHECK_OK(pf_write_file_durable(file, texts[i], strlen(texts[i]), &err), &err);
         struct pf_disks *disks = begin();
-        CHECK_EQ(pf_disks_lack(disks, "/in/CARD/a.jpg"), i == 4);
+        CHECK_EQ(pf_disks_lack(disks, "/in/CARD/a.jpg", 0), i == 4);
         scanned(disks, "folder:/in", "/in/NEW", "");
         pf_disks_free(disks);
         disks = begin();
-        CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg"));
+        CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg", 0));
         pf_disks_free(disks);
     }
 }
@@ -132,13 +132,16 @@ TEST(what_is_an_ordinary_folder_now_is_forgotten)
     scanned(disks, "folder:/in", "", "");
     pf_disks_used(disks, "/in/CARDS/a.jpg");
     pf_disks_used(disks, "/other/CARD/a.jpg");
-    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg"));
-    CHECK(pf_disks_lack(disks, "/in/NAS/b.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg", 0));
+    CHECK(pf_disks_lack(disks, "/in/NAS/b.jpg", 0));
     pf_disks_used(disks, "/in/NAS/a.jpg");
     pf_disks_free(disks);
     disks = begin();
-    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg"));
-    CHECK(!pf_disks_lack(disks, "/in/NAS/b.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/in/NAS/b.jpg", 0));
+    /* What the source that speaks for it has for its own folder is that one's to say. */
+    CHECK(!pf_disks_lack(disks, "/in/CARD/b.jpg", strlen("/in/CARD")));
+    CHECK(pf_disks_lack(disks, "/in/CARD/b.jpg", strlen("/in")));
     pf_disks_free(disks);
 }
 
@@ -151,9 +154,9 @@ TEST(of_too_many_the_oldest_that_are_away_are_forgotten)
     pf_disks_scanned(disks, "folder:/in", NULL, away);
     pf_disks_scanned(disks, "folder:/in", mounted, NULL);
     pf_disks_scanned(disks, "folder:/in", NULL, mounted);
-    CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg"));
-    CHECK(!pf_disks_lack(disks, "/in/0/a.jpg"));
-    CHECK(pf_disks_lack(disks, "/in/1/a.jpg"));
+    CHECK(pf_disks_lack(disks, "/in/NEW/a.jpg", 0));
+    CHECK(!pf_disks_lack(disks, "/in/0/a.jpg", 0));
+    CHECK(pf_disks_lack(disks, "/in/1/a.jpg", 0));
     json_decref(away);
     json_decref(mounted);
     pf_disks_free(disks);

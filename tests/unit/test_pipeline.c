@@ -26,6 +26,7 @@ struct probe {
     int given_up;         /* after how many frames; -1 never */
     const char *rename_from,
         *rename_to; /* while the first frame is in hand; NULL: nothing is renamed */
+    bool is_other;  /* what is renamed, when it is asked for once more */
     int done_count, images, looks, failures, last_error, stop_after;
     int released[JOBS_MAX];                  /* engine thread */
     int meanwhile[JOBS_MAX], seen[JOBS_MAX]; /* side thread */
@@ -37,7 +38,11 @@ struct probe {
 static int on_decoding(void *context, const void *tag, struct pf_error *err)
 {
     struct probe *probe = context;
-    (void)tag, (void)err;
+    (void)tag;
+    if (probe->is_other && atomic_load(&probe->decoding) == 1) {
+        probe->is_other = false;
+        return pf_fail(err, ESTALE, "another picture");
+    }
     if (probe->rename_from && atomic_load(&probe->decoding) == 0)
         CHECK_EQ(rename(probe->rename_from, probe->rename_to), 0);
     int ahead = atomic_fetch_add(&probe->decoding, 1) + 1 - atomic_load(&probe->framed);
@@ -188,8 +193,8 @@ TEST(jobs_keep_their_order_and_failures_go_on)
     free(probe);
 }
 
-/* Between the question whether it is still the one that was recorded and the answer. */
-TEST(file_that_is_replaced_while_it_is_read_is_refused)
+/* Between the question whether it is still the one that was recorded and the answer: that is asked once more. */
+static void replace(bool is_other)
 {
     char *path = strdup(make_picture()), *other = strdup(file_name("b.jpg"));
     struct bytes content = slurp(path);
@@ -198,16 +203,28 @@ TEST(file_that_is_replaced_while_it_is_read_is_refused)
     struct probe *probe = start_probe();
     probe->rename_from = other;
     probe->rename_to = path;
+    probe->is_other = is_other;
     add(probe, 0, path);
     add(probe, 1, path);
     pf_pipeline_free(probe->pipeline);
-    CHECK_EQ(probe->last_error, ESTALE);
-    CHECK_EQ(probe->images, 1);
-    CHECK_EQ(probe->seen[0], 0);
+    CHECK_EQ(probe->last_error, is_other ? ESTALE : 0);
+    CHECK_EQ(probe->images, is_other ? 1 : 2);
+    CHECK_EQ(probe->seen[0], is_other ? 0 : 40);
     CHECK_EQ(probe->seen[1], 40);
+    CHECK_EQ(atomic_load(&probe->decoding), is_other ? 2 : 3); /* not counted where it is refused */
     free(probe);
     free(path);
     free(other);
+}
+
+TEST(file_that_is_replaced_while_it_is_read_is_refused)
+{
+    replace(true);
+}
+
+TEST(file_that_is_replaced_by_the_same_is_none_that_is_replaced)
+{
+    replace(false);
 }
 
 TEST(next_frame_is_decoded_while_the_engine_works_and_no_further)

@@ -174,16 +174,29 @@ TEST(stray_light_that_drifts_or_flickers_is_matched)
             stops[i] = way * i * PF_LIGHT_GAMMA * log2(1.05);
         CHECK_EQ(expose(stops, 20, out, reason, sizeof(reason)), 1);
     }
-    /* One that becomes slower, as seen in small pictures of a scene that goes out of focus. */
-    const double slower[] = {0, -0.25, -0.47, -0.6, -0.72};
-    for (int way = -1; way <= 1; way += 2) {
-        for (int i = 0; i < 5; i++)
-            stops[i] = way * slower[i];
-        CHECK_EQ(expose(stops, 5, out, reason, sizeof(reason)), 1);
-        for (int i = 0; i < 5; i++)
-            stops[i] = way * slower[4 - i];
-        CHECK_EQ(expose(stops, 5, out, reason, sizeof(reason)), 1);
-    }
+    /* Ones that become slower, the first as seen in small pictures of a scene that goes out of focus. */
+    static const struct {
+        int count;
+        double stops[10];
+    } slower[] = {{5, {0, -0.25, -0.47, -0.6, -0.72}},
+                  {5, {0, -0.31, -0.51, -0.62, -0.69}},
+                  {10, {0, -0.45, -0.51, -0.55, -0.56, -0.4, -0.4, -0.4, -0.45, -0.4}}};
+    for (size_t k = 0; k < sizeof(slower) / sizeof(slower[0]); k++)
+        for (int way = 0; way < 4; way++) {
+            int count = slower[k].count;
+            for (int i = 0; i < count; i++)
+                stops[i] = (way & 1 ? -1 : 1) * slower[k].stops[way & 2 ? count - 1 - i : i];
+            CHECK_EQ(expose(stops, count, out, reason, sizeof(reason)), 1);
+        }
+    for (double rest = 0.2; rest < 0.9; rest += 0.05)
+        for (double first = 0.1; first < 0.49; first += 0.05) {
+            double step = first;
+            stops[0] = 0;
+            for (int i = 1; i < 12; i++, step *= rest)
+                stops[i] = stops[i - 1] - step;
+            if (expose(stops, 12, out, reason, sizeof(reason)) != 1)
+                FAIL("first %.2f, rest %.2f: %s", first, rest, reason);
+        }
     /* By 15 % up and down, at any phase: of light, and of encoded values, where it is more than twice that. */
     struct pf_gen_random random = {7};
     int bursts = 2000;
