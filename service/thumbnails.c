@@ -34,9 +34,9 @@ static int by_age(const void *first, const void *second)
     return a->tv_nsec < b->tv_nsec ? -1 : a->tv_nsec > b->tv_nsec;
 }
 
-/* All that is there, the oldest first; `bytes` is brought up to date. Parts of a worker that was killed
- * go. The array is the caller's; NULL: nothing, or no memory. */
-static struct item *list(struct pf_thumbnails *thumbnails, size_t *ret_count)
+/* All that is there, the oldest first; `bytes` is brought up to date. Before there is a worker, parts of one that was
+ * killed go. The array is the caller's; NULL: nothing, or no memory. */
+static struct item *list(struct pf_thumbnails *thumbnails, bool is_start, size_t *ret_count)
 {
     struct item *items = NULL;
     size_t capacity = 0, count = 0;
@@ -49,7 +49,8 @@ static struct item *list(struct pf_thumbnails *thumbnails, size_t *ret_count)
             !S_ISREG(st.st_mode) || length >= sizeof(items->name))
             continue;
         if (length > 5 && strcmp(entry->d_name + length - 5, ".part") == 0) {
-            unlinkat(dirfd(directory), entry->d_name, 0);
+            if (is_start)
+                unlinkat(dirfd(directory), entry->d_name, 0);
             continue;
         }
         struct item *grown = pf_with_room(items, &capacity, count, 1, sizeof(*items));
@@ -68,10 +69,10 @@ static struct item *list(struct pf_thumbnails *thumbnails, size_t *ret_count)
     return items;
 }
 
-static void prune(struct pf_thumbnails *thumbnails)
+static void prune(struct pf_thumbnails *thumbnails, bool is_start)
 {
     size_t count = 0, removed = 0;
-    struct item *items = list(thumbnails, &count);
+    struct item *items = list(thumbnails, is_start, &count);
     int64_t wanted = thumbnails->most_bytes / 10 * 9;
     for (; thumbnails->bytes > thumbnails->most_bytes ||
            (removed && removed < count && thumbnails->bytes > wanted);
@@ -109,7 +110,7 @@ int pf_thumbnails_new(struct pf_thumbnails **ret, const char *state, const char 
         return r;
     }
     thumbnails->most_bytes = most_mb << 20;
-    prune(thumbnails);
+    prune(thumbnails, true);
     *ret = thumbnails;
     return 0;
 }
@@ -139,5 +140,5 @@ void pf_thumbnails_note(struct pf_thumbnails *thumbnails, const char *path)
         return;
     thumbnails->bytes += st.st_size;
     if (thumbnails->bytes > thumbnails->most_bytes)
-        prune(thumbnails);
+        prune(thumbnails, false);
 }

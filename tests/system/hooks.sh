@@ -498,6 +498,6 @@ test_settings_that_are_wrong()
     grep -q "on_burst = mail 'x: a quote is not closed" err || fail "$(cat err)"
     echo secret-secret-secret >secret
     chmod 644 secret
-    expect_status 1 "$PARFOCAL" serve --source folder:inbox --hook-secret-file "$T/secret"
+    expect_status 2 "$PARFOCAL" serve --source folder:inbox --hook-secret-file "$T/secret"
     grep -q 'can be read by everybody' err || fail "$(cat err)"
 }
