@@ -2,6 +2,7 @@
 #include "service/thumbnails.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 #include "config/base/text.h"
 #include "tests/unit/test.h"
