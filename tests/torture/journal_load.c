@@ -425,7 +425,7 @@ int main(int argc, char **argv)
         slowest_cold = fmax(slowest_cold, cold);
     }
     pf_journal_close(journal);
-    printf("questions %d\nslowest %.2f\nslowest is %s\nslowest median %.2f\n"
+    printf("questions %d\nslowest p95 %.2f\nslowest is %s\nslowest median %.2f\n"
            "median by the clock %.2f\nworst cold %.2f\n",
            COUNT(mixes) * SEARCHES + (int)QUESTIONS, slowest, slowest_name, slowest_median,
            slowest_wall, slowest_cold);
