@@ -18,9 +18,11 @@ TEST(journal_queries_use_indices)
         CHECK_EQ(sqlite3_prepare_v2(journal->db, sql, -1, &plan, NULL), SQLITE_OK);
         while (sqlite3_step(plan) == SQLITE_ROW) {
             const char *step = (const char *)sqlite3_column_text(plan, 3);
-            /* In the order of an index with a limit, or of all loose frames: no search in vain. */
+            /* In the order of an index with a limit, of all loose frames, or of what has been found: no search in
+             * vain. */
             bool scan = strstr(step, "SCAN") && !strstr(step, "USING INDEX bursts_by_change") &&
-                        !strstr(step, "USING INDEX frames_loose");
+                        !strstr(step, "USING INDEX frames_loose") &&
+                        !strstr(step, "SCAN (subquery");
             if (scan || strstr(step, "AUTOMATIC"))
                 FAIL("%s: %s", all[i].name, step);
         }
