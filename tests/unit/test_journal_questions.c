@@ -291,7 +291,7 @@ TEST(journal_lists_end_at_their_limits)
         CHECK_OK(
             pf_journal_recent_frames(journal, states[i], INT64_MAX, LIMIT, &frames, &next, &err),
             &err);
-        check_work(journal, "recent frames", (struct work){60 * LIMIT, 20 * LIMIT});
+        check_work(journal, "recent frames", (struct work){100 * LIMIT, 20 * LIMIT});
         pf_journal_frames_free(&frames);
     }
     pf_journal_close(journal);
