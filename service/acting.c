@@ -31,13 +31,16 @@ static int flush(struct pf_service *service, struct pf_error *err)
                : 0;
 }
 
+/* `name` gets that of its directory. */
 static int state_of(struct pf_service *service, int64_t burst, enum pf_burst_state *ret,
-                    struct pf_error *err)
+                    char name[PF_BURST_ID_MAX], struct pf_error *err)
 {
     struct pf_journal_bursts bursts = {0};
     int r = pf_journal_burst(service->journal, burst, &bursts, err);
-    if (!r)
+    if (!r) {
         *ret = bursts.items[0].state;
+        snprintf(name, PF_BURST_ID_MAX, "%s", bursts.items[0].id);
+    }
     pf_journal_bursts_free(&bursts);
     return r;
 }
@@ -53,9 +56,10 @@ int pf_act_finish(struct pf_service *service, int64_t burst, size_t *ret_count,
                   struct pf_error *err)
 {
     enum pf_burst_state state;
+    char name[PF_BURST_ID_MAX];
     int r = flush(service, err);
     if (!r && burst)
-        r = state_of(service, burst, &state, err);
+        r = state_of(service, burst, &state, name, err);
     if (!r && burst && state != PF_BURST_STATE_OPEN)
         r = not_in(state, "finished", err);
     if (r < 0)
@@ -242,20 +246,39 @@ int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *sett
     return r;
 }
 
-/* Writes that the frame is out, or back. */
-static void write_discarded(struct pf_service *service, int64_t burst,
-                            const struct pf_journal_frame *frame, bool discard)
+static bool is_marked(const struct pf_journal_frame *frame, const char *mark)
 {
+    return json_is_true(json_object_get(frame->scores, mark));
+}
+
+/* Writes that the frame is out, or back; `taken`: whatever process/stray.h says. */
+static void write_discarded(struct pf_service *service, int64_t burst,
+                            const struct pf_journal_frame *frame, bool discard, bool taken)
+{
+    static const char *const outdated[] = {"excluded", "discarded", "stray", "taken"};
     struct pf_entry *entry = pf_ledger_add(service->ledger, PF_ENTRY_RESULT);
     entry->scores = pf_ledger_json(frame->scores ? json_deep_copy(frame->scores) : json_object());
-    json_object_del(entry->scores, "excluded");
-    json_object_del(entry->scores, "discarded");
-    if (discard && (json_object_set_new(entry->scores, "excluded", json_true()) < 0 ||
-                    json_object_set_new(entry->scores, "discarded", json_true()) < 0))
+    for (size_t i = 0; i < sizeof(outdated) / sizeof(*outdated); i++)
+        json_object_del(entry->scores, outdated[i]);
+    int failed = 0;
+    if (discard)
+        failed = json_object_set_new(entry->scores, "excluded", json_true()) |
+                 json_object_set_new(entry->scores, "discarded", json_true());
+    if (taken)
+        failed |= json_object_set_new(entry->scores, "taken", json_true());
+    if (failed)
         pf_ledger_json(NULL);
     entry->burst = burst;
     entry->frame = frame->record->id;
     entry->reason = pf_ledger_text(discard ? "discarded by hand" : "taken back; not stacked yet");
+}
+
+/* Whether it can be done: `discarded`, and `stray`, are what the frame is. */
+static int check_discard(bool discard, bool discarded, bool stray, struct pf_error *err)
+{
+    if (discard ? discarded : !discarded && !stray)
+        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
+    return 0;
 }
 
 static int discard_in_job(struct pf_service *service, struct pf_job *job,
@@ -264,14 +287,19 @@ static int discard_in_job(struct pf_service *service, struct pf_job *job,
 {
     if (job->out != PF_OUT_NOWHERE || job->stage == PF_JOB_FINISHING)
         return pf_fail(err, EBUSY, "its result is being written; try again when it is out");
-    if (frame->discarded == discard)
-        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
+    /* Of one that is being stacked anew it is known from last time. */
+    bool stray = frame->stray || (!frame->taken && is_marked(known, "stray"));
+    int r = check_discard(discard, frame->discarded, stray, err);
+    if (r < 0)
+        return r;
+    frame->taken = !discard && !frame->discarded;
     if (discard) {
         frame->discarded = true;
+        frame->stray = false;
         pf_scheduler_exclude(service->scheduler, job, frame, "discarded by hand");
     } else {
         pf_scheduler_include(service->scheduler, job, frame);
-        write_discarded(service, job->burst, known, false);
+        write_discarded(service, job->burst, known, false, frame->taken);
     }
     pf_ledger_flush(service->ledger);
     return 0;
@@ -282,10 +310,11 @@ static int discard_in_journal(struct pf_service *service, int64_t burst,
                               const struct pf_journal_frame *frame, bool discard,
                               struct pf_error *err)
 {
-    if (json_is_true(json_object_get(frame->scores, "discarded")) == discard)
-        return pf_fail(err, EBUSY, "the frame is %s already", discard ? "discarded" : "there");
-    write_discarded(service, burst, frame, discard);
-    return 0;
+    bool discarded = is_marked(frame, "discarded");
+    int r = check_discard(discard, discarded, is_marked(frame, "stray"), err);
+    if (!r)
+        write_discarded(service, burst, frame, discard, !discard && !discarded);
+    return r;
 }
 
 int pf_act_discard(struct pf_service *service, int64_t burst, const char *identity, bool discard,
@@ -311,7 +340,7 @@ int pf_act_discard(struct pf_service *service, int64_t burst, const char *identi
                   : pf_fail(err, ENOENT, "the frame is not one of this burst");
     } else {
         enum pf_burst_state state;
-        r = state_of(service, burst, &state, err);
+        r = state_of(service, burst, &state, name, err);
         if (!r && state != PF_BURST_STATE_PUBLISHED && state != PF_BURST_STATE_FAILED)
             r = not_in(state, "changed", err);
         if (!r)

@@ -19,7 +19,8 @@ int pf_act_retry(struct pf_service *service, int64_t burst, size_t *ret_count,
  * being made. */
 int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *settings,
                    int *ret_version, struct pf_error *err);
-/* Leaves a frame out, or takes it back. *ret_version: that is being made, 0: the burst has none yet. */
+/* Leaves a frame out, or takes back one that was left out by hand or because process/stray.h says so: of the
+ * latter that does not count any more. *ret_version: that is being made, 0: the burst has none yet. */
 int pf_act_discard(struct pf_service *service, int64_t burst, const char *frame, bool discard,
                    int *ret_version, struct pf_error *err);
 

@@ -178,6 +178,7 @@ json_t *pf_describe_job_frame(const struct pf_service *service, const struct pf_
                                       : "aside",
                 done ? cause : NULL, done || frame->trouble_ms ? pf_job_reason(frame) : NULL,
                 frame->result);
+    json_object_set_new(object, "taken", json_boolean(frame->taken));
     set_result(object, frame->result, grids);
     return object;
 }
@@ -197,6 +198,8 @@ json_t *pf_describe_frame(const struct pf_service *service, const struct pf_jour
         cause = "discarded";
     else if (json_is_true(json_object_get(scores, "excluded")))
         cause = "lost";
+    else if (json_is_true(json_object_get(scores, "stray")))
+        cause = "stray";
     else if (json_object_get(scores, PF_JOURNAL_COMPANION_OF))
         cause = "companion";
     set_record(service, object, frame->record, path);
@@ -209,6 +212,8 @@ json_t *pf_describe_frame(const struct pf_service *service, const struct pf_jour
                 : aside ? "aside"
                         : NULL,
                 aside ? cause : NULL, aside ? frame->reason : NULL, scores);
+    json_object_set_new(object, "taken",
+                        json_boolean(json_is_true(json_object_get(scores, "taken"))));
     set_result(object, scores, grids);
     return object;
 }

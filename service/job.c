@@ -99,10 +99,16 @@ void pf_job_set_step(struct pf_job *job, struct pf_job_frame *frame, enum pf_job
 
 struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job)
 {
-    for (size_t i = job->first_undone; i < job->count; i++)
-        if (job->frames[i].step == PF_STEP_WAITING)
-            return &job->frames[i];
-    return NULL;
+    struct pf_job_frame *taken = NULL;
+    for (size_t i = job->first_undone; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        if (frame->step != PF_STEP_WAITING)
+            continue;
+        if (!frame->taken)
+            return frame;
+        taken = taken ? taken : frame;
+    }
+    return taken;
 }
 
 struct pf_job_frame *pf_job_find(struct pf_job *job, const char *identity)
@@ -240,7 +246,8 @@ bool pf_job_regroup(struct pf_job *job)
     struct pf_stray_frame *frames = calloc(job->count + 1, sizeof(*frames));
     for (size_t i = 0; frames && i < job->count; i++) {
         struct pf_job_frame *frame = &job->frames[i];
-        frames[i] = (struct pf_stray_frame){&frame->group, frame->excluded ? NULL : frame->result};
+        bool counts = !frame->excluded && !frame->taken;
+        frames[i] = (struct pf_stray_frame){&frame->group, counts ? frame->result : NULL};
     }
     job->stray.any_exposure = json_is_false(json_object_get(job->in_force, "judge"));
     bool again = frames && pf_stray_again(&job->stray, frames, job->count);
@@ -253,6 +260,17 @@ bool pf_job_regroup(struct pf_job *job)
             frame->stray = frame->excluded = false;
     }
     return true;
+}
+
+void pf_job_forget_groups(struct pf_job *job)
+{
+    job->stray = (struct pf_stray){0};
+    for (size_t i = 0; i < job->count; i++) {
+        struct pf_job_frame *frame = &job->frames[i];
+        frame->group = 0;
+        if (frame->stray)
+            frame->stray = frame->excluded = false;
+    }
 }
 
 bool pf_job_waits_for_file(int code)

@@ -36,7 +36,8 @@ struct pf_job_frame {
     bool discarded; /* excluded by hand */
     bool replaced;  /* excluded because another one has its file; it comes back with the content */
     bool stray;     /* excluded because process/stray.h says so */
-    bool no_room;   /* the worker had no room for it last time */
+    bool taken; /* back by hand after that: it says no more of this one, and goes by others alone */
+    bool no_room; /* the worker had no room for it last time */
     int group;
     char reason[256];   /* why it is excluded, or what the trouble with it was last time */
     int64_t trouble_ms; /* since when its file cannot be read; 0: it could */
@@ -163,7 +164,8 @@ int pf_job_add(struct pf_job *job, struct pf_record *record, struct pf_error *er
 /* The one way to set a frame's step. */
 void pf_job_set_step(struct pf_job *job, struct pf_job_frame *frame, enum pf_job_step step);
 
-/* The first frame that is to be sent to the worker; NULL none. */
+/* The first frame that is to be sent to the worker, those that were taken back by hand last: none of them
+ * is to be the reference. NULL none. */
 struct pf_job_frame *pf_job_next_waiting(const struct pf_job *job);
 
 /* By identity text; NULL none. */
@@ -211,5 +213,7 @@ const char *pf_job_other_file(struct pf_job_frame *frame, char *const *paths, si
  * pf_stray_is_out() then. Those that had been left out and are not any more come back with this.
  * False on out of memory, too. */
 bool pf_job_regroup(struct pf_job *job);
+/* There are other frames than those that it was found of: which are left out is found anew, from all of them. */
+void pf_job_forget_groups(struct pf_job *job);
 
 #endif

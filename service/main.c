@@ -102,7 +102,7 @@ const struct pf_command pf_commands[] = {
      "", pf_restack_main},
     {"discard", "ID FRAME [--undo] [OPTIONS]", "leave a frame out of its burst",
      "FRAME is the name of its file, or its identity. A burst that is published gets a new version.\n"
-     "  --undo               take it back\n" WHICH,
+     "  --undo               take it back, or a frame that was set aside as unlike the others\n" WHICH,
      "", pf_discard_main},
     {"scan", "[SOURCE] [OPTIONS]", "look at all sources now, or at one",
      "SOURCE is its name as `parfocal status` says it, folder:/srv/inbox for example.\n" WHICH,

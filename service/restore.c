@@ -24,6 +24,7 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, s
     bool same = file && !strcmp(file, record->path);
     frame->discarded = json_is_true(json_object_get(known->scores, "discarded"));
     frame->replaced = json_is_true(json_object_get(known->scores, "replaced"));
+    frame->taken = json_is_true(json_object_get(known->scores, "taken"));
     bool back = frame->replaced && (same || (record->capture_ms < 0 && file));
     bool excluded = json_is_true(json_object_get(known->scores, "excluded")) && !back;
     if (frame->discarded || excluded) {
@@ -33,9 +34,9 @@ static int add_frame(struct pf_job *job, const struct pf_journal_frame *known, s
         frame->result = json_deep_copy(known->scores); /* for the sidecar */
         if (known->scores && !frame->result)
             return pf_fail(err, ENOMEM, "out of memory for a frame");
-        json_object_del(frame->result, "excluded");
-        json_object_del(frame->result, "discarded");
-        json_object_del(frame->result, "replaced");
+        static const char *const marks[] = {"excluded", "discarded", "replaced", "stray", "taken"};
+        for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+            json_object_del(frame->result, marks[i]);
     }
     if (file && !same) {
         frame->path = strdup(file);

@@ -441,6 +441,7 @@ void pf_scheduler_include(struct pf_scheduler *scheduler, struct pf_job *job,
                           struct pf_job_frame *frame)
 {
     frame->excluded = frame->discarded = frame->replaced = frame->stray = false;
+    pf_job_forget_groups(job);
     pf_job_set_step(job, frame, PF_STEP_WAITING);
     frame->reason[0] = '\0';
     json_decref(frame->result);

@@ -82,6 +82,8 @@ static json_t *frame_object(const struct pf_job_frame *frame)
         fields.failed |= pf_stray_strike(fields.object) < 0;
     else if (frame->excluded)
         set_text(&fields, "cause", "lost");
+    if (frame->taken)
+        set(&fields, "taken", json_true());
     set_integer(&fields, "attempts", frame->attempts, true);
     return filled(&fields);
 }

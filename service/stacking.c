@@ -178,12 +178,17 @@ static void note_result(struct pf_service *service, const struct pf_job *job,
     int failed = 0;
     entry->scores = pf_ledger_json(frame->result ? json_deep_copy(frame->result) : json_object());
     /* By the service: it is not to be tried again after a restart. Groups are found anew then. */
-    if (frame->excluded && !frame->stray)
-        failed |= json_object_set_new(entry->scores, "excluded", json_true());
-    if (frame->discarded)
-        failed |= json_object_set_new(entry->scores, "discarded", json_true());
-    if (frame->replaced)
-        failed |= json_object_set_new(entry->scores, "replaced", json_true());
+    const struct {
+        const char *key;
+        bool is;
+    } marks[] = {{"excluded", frame->excluded && !frame->stray},
+                 {"discarded", frame->discarded},
+                 {"replaced", frame->replaced},
+                 {"stray", frame->stray},
+                 {"taken", frame->taken}};
+    for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+        if (marks[i].is)
+            failed |= json_object_set_new(entry->scores, marks[i].key, json_true());
     if (failed)
         pf_ledger_json(NULL);
     entry->burst = job->burst;
@@ -302,6 +307,7 @@ void pf_stacking_replaced(struct pf_service *service, struct pf_job *job,
                           struct pf_job_frame *frame)
 {
     frame->replaced = true;
+    frame->stray = false;
     pf_scheduler_exclude(service->scheduler, job, frame, PF_JOB_REPLACED_REASON);
 }
 

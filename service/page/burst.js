@@ -10,7 +10,7 @@ import {Headline, missing} from '/headline.js';
 import {renderAlerts, renderEmpty, renderFrame, renderResult} from '/panels.js';
 import {framePicture, mapPicture, out, shown, stackPicture} from '/pictures.js';
 import {curve, drift} from '/plots.js';
-import {Strip} from '/strip.js';
+import {leftOut, Strip} from '/strip.js';
 import {Viewer} from '/viewer.js';
 
 const BEFORE = '#7dd3fc',
@@ -321,7 +321,7 @@ export class BurstView {
         const frame = this.burst && this.burst.frame(this.selected);
         if (!frame || !this.store.may()) return;
         const path = `${burstPath(this.burst.id)}/frames/${encodeURIComponent(frame.frame)}`;
-        const back = frame.discarded;
+        const back = leftOut(frame);
         const done = await attempt(() => post(`${path}/${back ? 'restore' : 'discard'}`));
         if (done && back) toast(`${format.name(frame.name)} is taken back.`);
         else if (done)

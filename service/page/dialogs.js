@@ -205,7 +205,7 @@ const KEYS = [
     ['0 Z', 'the whole picture, 1:1'],
     ['+ −', 'zoom'],
     ['F', 'finish the burst now'],
-    ['X', 'discard the frame, or take it back'],
+    ['X', 'discard the frame, or take back one that is left out'],
     ['R', 'restack with other settings'],
     ['?', 'this list'],
 ];

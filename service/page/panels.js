@@ -5,7 +5,7 @@ import * as format from '/format.js';
 import {missing} from '/headline.js';
 import {shown} from '/pictures.js';
 import {moved} from '/plots.js';
-import {verdict} from '/strip.js';
+import {leftOut, verdict} from '/strip.js';
 
 // What is missing, in words.
 export function renderAlerts(view, skipped) {
@@ -203,8 +203,8 @@ export function renderFrame(view, frame) {
             ),
             view.store.may() &&
                 out &&
-                button(frame.discarded ? 'Take back' : 'Discard frame', () => view.discard(), {
-                    class: frame.discarded ? '' : 'danger',
+                button(leftOut(frame) ? 'Take back' : 'Discard frame', () => view.discard(), {
+                    class: leftOut(frame) ? '' : 'danger',
                 }),
         ),
     );

@@ -357,6 +357,7 @@ export class Store {
                 Object.assign(frame, {
                     discarded: false,
                     verdict: null,
+                    cause: null,
                     reason: null,
                     state: 'waiting',
                 });

@@ -3,6 +3,11 @@
 import {el, say} from '/dom.js';
 import * as format from '/format.js';
 
+// By hand, or as unlike the others: it can be taken back.
+export function leftOut(frame) {
+    return frame.discarded || (frame.verdict === 'aside' && frame.cause === 'stray');
+}
+
 export function verdict(frame) {
     if (frame.discarded) return {word: 'discarded', kind: 'off'};
     if (frame.verdict === 'fused')

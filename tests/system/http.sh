@@ -267,6 +267,110 @@ test_a_frame_that_was_taken_back_when_the_service_was_killed_is_there()
     check "$(published)/stack.json" '.fused == 5'
 }
 
+# A burst whose first frame is exposed unlike the others, and set aside for that: its version 1 is out. Sets
+# `id` and `frame`.
+publish_misfire()
+{
+    make_burst shot --misfire 0.5
+    drop "$T"/shot/*.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 4 and .frames[0].verdict == "aside" and .frames[1].reference'
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    frame=$(get "/bursts/$id" | jq -r '.items[0].frame')
+    wait_for 10 state_is "$id" published
+    get "/bursts/$id" | jq -e '.items[0] | .cause == "stray" and .discarded == false and .taken == false' >/dev/null ||
+        fail "$(get "/bursts/$id" | jq -c '.items[0]')"
+}
+
+is_taken='.fused == 5 and .aside == 0 and .frames[0].taken and .frames[1].reference and (.frames[1] | has("taken") | not)'
+
+test_a_frame_that_is_unlike_the_others_is_taken_back()
+{
+    need curl jq
+    serve_http
+    local id frame
+    listen
+    publish_misfire
+    expect_reply 409 POST "/bursts/$id/frames/$(get "/bursts/$id" | jq -r '.items[1].frame')/restore"
+    expect_reply 202 POST "/bursts/$id/frames/$frame/restore"
+    jq -e '.version == 2' reply >/dev/null || fail "$(cat reply)"
+    await_stacks 2
+    check "$(published | tail -n 1)/stack.json" ".version == 2 and $is_taken"
+    wait_for 10 state_is "$id" published
+    [ "$(events frame.restored | jq -r '.burst, .frame')" = "$(printf '%s\n' "$id" "$frame")" ] ||
+        fail "told: $(events frame.restored)"
+    get "/bursts/$id" | jq -e '.items[0] | .taken and .verdict == "fused"' >/dev/null || fail "not as it is"
+    expect_reply 409 POST "/bursts/$id/frames/$frame/restore"
+    # For good, until it is discarded; what is taken back from that is judged as at first.
+    expect_reply 202 POST "/bursts/$id/restack"
+    await_stacks 3
+    check "$(published | tail -n 1)/stack.json" "$is_taken"
+    wait_for 10 state_is "$id" published
+    expect_reply 202 POST "/bursts/$id/frames/$frame/discard"
+    await_stacks 4
+    check "$(published | tail -n 1)/stack.json" '.fused == 4 and (.frames[0] | .cause == "discarded" and (has("taken") | not))'
+    wait_for 10 state_is "$id" published
+    expect_reply 202 POST "/bursts/$id/frames/$frame/restore"
+    await_stacks 5
+    check "$(published | tail -n 1)/stack.json" '.fused == 4 and .frames[0].cause == "unlike"'
+    wait_for 10 state_is "$id" published
+    # Nothing is unlike where nothing is judged.
+    expect_reply 202 POST "/bursts/$id/restack" '{"settings":{"judge":false}}'
+    await_stacks 6
+    check "$(published | tail -n 1)/stack.json" '.fused == 5 and .frames[0].reference'
+}
+
+# acted WHAT: of that frame, which is not while its result is being written
+acted()
+{
+    [ "$(curl_in -o /dev/null -w '%{http_code}' -X POST "/api/v1/bursts/$id/frames/$frame/$1")" = 202 ]
+}
+
+is_stray()
+{
+    get "/bursts/$id" | jq -e '.items[0].cause == "stray"' >/dev/null
+}
+
+# In a burst that waits for room in the outbox.
+test_a_frame_that_is_unlike_the_others_is_taken_back_before_it_is_out()
+{
+    need curl jq
+    mkdir outbox
+    mount -t tmpfs -o size=64k tmpfs outbox || skip "cannot mount a tmpfs"
+    at_end umount "$T/outbox"
+    serve_http
+    local id frame
+    make_burst shot --misfire 0.5
+    drop "$T"/shot/*.jpg
+    await_log 'the outbox cannot be written'
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    frame=$(get "/bursts/$id" | jq -r '.items[0].frame')
+    wait_for 20 is_stray
+    # Discarded and taken back from that it is judged as the others are.
+    wait_for 20 acted discard
+    wait_for 20 acted restore
+    wait_for 20 is_stray
+    wait_for 20 acted restore
+    expect_reply 409 POST "/bursts/$id/frames/$frame/restore"
+    mount -o remount,size=64m outbox
+    await_stacks 1
+    check "$(published)/stack.json" "$is_taken"
+}
+
+test_what_is_unlike_the_others_is_taken_back_when_the_service_was_killed()
+{
+    need curl jq
+    serve_http
+    local id frame
+    publish_misfire
+    kill -STOP "$(child_pid process)"
+    expect_reply 202 POST "/bursts/$id/frames/$frame/restore"
+    kill_service
+    serve_http
+    await_stacks 2
+    check "$(published | tail -n 1)/stack.json" ".version == 2 and $is_taken"
+}
+
 test_what_was_lost_and_restacked_when_the_service_was_killed_is_there()
 {
     need curl jq

@@ -172,6 +172,46 @@ static struct pf_job *exposed(void)
     return job;
 }
 
+/* What was taken back is not put out, nor are others for its sake; it is sent last, to be no reference. */
+TEST(job_leaves_in_what_was_taken_back)
+{
+    struct pf_job *job = exposed();
+    job->frames[0].taken = true;
+    CHECK(!pf_job_regroup(job));
+    CHECK(!pf_stray_is_out(&job->stray, job->frames[0].group));
+    pf_job_forget_stack(job);
+    CHECK(pf_job_next_waiting(job) == &job->frames[1]);
+    for (size_t i = 1; i < 5; i++)
+        pf_job_set_step(job, &job->frames[i], PF_STEP_SENT);
+    CHECK(pf_job_next_waiting(job) == &job->frames[0]);
+    pf_job_free(job);
+
+    /* The others are another picture: these are no more than it because of that. */
+    job = job_of(4);
+    set_result(job, 0, "fused", "", NULL);
+    for (size_t i = 1; i < 4; i++)
+        set_result(job, i, "aside", "correlation 0.1", "unlike");
+    job->frames[1].taken = job->frames[2].taken = job->frames[3].taken = true;
+    CHECK(!pf_job_regroup(job));
+    pf_job_free(job);
+}
+
+TEST(job_finds_groups_anew)
+{
+    struct pf_job *job = exposed();
+    CHECK(pf_job_regroup(job));
+    job->frames[0].stray = job->frames[0].excluded = true;
+    job->frames[1].excluded = job->frames[1].discarded = true;
+    pf_job_forget_groups(job);
+    CHECK(!job->frames[0].stray && !job->frames[0].excluded);
+    CHECK(job->frames[1].excluded);
+    CHECK(!pf_stray_is_out(&job->stray, job->frames[0].group));
+    job->frames[1].excluded = false;
+    CHECK(pf_job_regroup(job)); /* as the first time */
+    CHECK(pf_stray_is_out(&job->stray, job->frames[0].group));
+    pf_job_free(job);
+}
+
 TEST(job_judges_exposures_unless_it_is_not_to_judge)
 {
     struct pf_job *job = exposed();
