@@ -357,6 +357,27 @@ test_a_frame_that_is_unlike_the_others_is_taken_back_before_it_is_out()
     check "$(published)/stack.json" "$is_taken"
 }
 
+# What cannot be aligned cannot be fused: the stack of the others is as it was.
+test_another_picture_that_is_taken_back_spoils_nothing()
+{
+    need curl jq
+    serve_http
+    make_burst stray --frames 1 --scene board --seed 77 --name 'A_%d' --start 2026-01-02T03:04:05
+    make_burst shot --name 'B_%d' --start 2026-01-02T03:04:06
+    local id frame
+    drop stray/*.jpg shot/*.jpg
+    await_stacks 1
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and .frames[1].reference'
+    id=$(get /bursts | jq -r '.bursts[0].id')
+    frame=$(get "/bursts/$id" | jq -r '.items[0].frame')
+    wait_for 10 state_is "$id" published
+    expect_reply 202 POST "/bursts/$id/frames/$frame/restore"
+    await_stacks 2
+    check "$(published | tail -n 1)/stack.json" '.fused == 5 and .frames[1].reference and (.frames[0] |
+        .taken and .verdict == "aside" and .cause == "unlike" and (.reason | startswith("unlike the others") | not))'
+    cmp outbox/*/stack.tif || fail "it has left a trace"
+}
+
 test_what_is_unlike_the_others_is_taken_back_when_the_service_was_killed()
 {
     need curl jq
