@@ -170,15 +170,21 @@ test_search()
         fail "the next page of frames"
 }
 
-test_finish_discard_restore_restack()
+# Of five frames, all scored; its id in $id
+open_burst()
 {
-    need curl jq
     serve_http --gap 60
     make_burst shot
     drop "$T"/shot/*.jpg
     wait_for 20 all_scored 5
-    local id frame
     id=$(get /bursts | jq -r '.bursts[0].id')
+}
+
+test_finish_discard_restore_restack()
+{
+    need curl jq
+    local id frame
+    open_burst
     frame=$(get "/bursts/$id" | jq -r '.items[0].frame')
     # While it is open.
     expect_reply 202 POST "/bursts/$id/frames/$frame/discard"
@@ -248,12 +254,8 @@ kill_service()
 test_a_frame_that_was_taken_back_when_the_service_was_killed_is_there()
 {
     need curl jq
-    serve_http --gap 60
-    make_burst shot
-    drop "$T"/shot/*.jpg
-    wait_for 20 all_scored 5
     local id frame
-    id=$(get /bursts | jq -r '.bursts[0].id')
+    open_burst
     frame=$(get "/bursts/$id" | jq -r '.items[1].frame')
     expect_reply 202 POST "/bursts/$id/frames/$frame/discard"
     kill -STOP "$(child_pid process)"
