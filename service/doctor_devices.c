@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "capture/holder.h"
+#include "config/base/text.h"
 #include "process/device.h"
 #include "service/doctor_report.h"
 
@@ -29,6 +30,14 @@ static const char nvidias_driver[] =
            " && dpkg -i " DOWNLOADS "/" KEYRING
            " && apt-get update && apt-get install -y cuda-drivers && reboot"
            " # Debian 12's own is too old";
+
+/* With -u nvidia-modprobe sees to nvidia-uvm alone. The driver with nvidiactl (255) comes first: it then names the
+ * minor numbers of its cards. Source: nvidia-modprobe.c. */
+#define MODPROBE "nvidia-modprobe"
+#define LOAD_UVM MODPROBE " -u -c 0"
+#define MAKE_NODES                                                                                 \
+    MODPROBE " -c 255 && " MODPROBE " $(sed -n 's/^Device Minor:[[:space:]]*/-c /p' "              \
+             "/proc/driver/nvidia/gpus/*/information) && " LOAD_UVM
 
 #define USB_DEVICES "/sys/bus/usb/devices"
 
@@ -78,9 +87,19 @@ static bool driver_version(char *ret, size_t size)
     return true;
 }
 
+/* A running service cannot use what has come later. */
+static void add_without(struct pf_report *report, enum pf_finding finding, const char *commands,
+                        const char *driver, const char *what)
+{
+    bool is_installed = access("/usr/bin/" MODPROBE, X_OK) == 0;
+    char *remedy = pf_text("%s%s%s", is_installed ? "" : "apt-get install -y " MODPROBE " && ",
+                           commands, report->service ? " && systemctl restart parfocal" : "");
+    pf_report_add(report, finding, "gpu", remedy, "NVIDIA driver %s without %s", driver, what);
+    free(remedy);
+}
+
 void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
 {
-    static const char load_uvm[] = "nvidia-modprobe -u -c 0";
     const char *least = pf_device_driver_least();
     const char *get_driver =
         least && atoi(least) > DRIVER_OF_DEBIAN ? nvidias_driver : debians_driver;
@@ -90,8 +109,8 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
     /* What is wanted and cannot be is a failure, what could be and is not a warning. */
     enum pf_finding missing = wanted ? PF_FINDING_FAIL : PF_FINDING_WARN;
     /* Desktop and server cards, then the integrated ones of Jetson boards. */
-    bool node = is_there("/dev/nvidia[0-9]*") || access("/dev/nvhost-gpu", F_OK) == 0 ||
-                access("/dev/nvgpu", F_OK) == 0;
+    bool card = is_there("/dev/nvidia[0-9]*");
+    bool node = card || access("/dev/nvhost-gpu", F_OK) == 0 || access("/dev/nvgpu", F_OK) == 0;
     bool loaded = driver_version(driver, sizeof(driver));
     if (!least && (loaded || node || has_card())) {
         pf_report_add(
@@ -111,15 +130,13 @@ void pf_doctor_gpu(struct pf_report *report, const struct pf_settings *settings)
                       "NVIDIA driver %s is too old, %s or later is needed", driver, least);
         return;
     }
-    if (loaded && !node) {
-        pf_report_add(report, missing, "gpu", load_uvm,
-                      "NVIDIA driver %s without device nodes in /dev", driver);
+    if (loaded && (!node || (card && access("/dev/nvidiactl", F_OK) < 0))) {
+        add_without(report, missing, MAKE_NODES, driver, "device nodes in /dev");
         return;
     }
     /* Root's doctor would load it by asking CUDA; the service, in its sandbox, cannot. */
-    if (is_there("/dev/nvidia[0-9]*") && access("/dev/nvidia-uvm", F_OK) < 0) {
-        pf_report_add(report, missing, "gpu", load_uvm,
-                      "NVIDIA driver %s without its part for computing, nvidia-uvm", driver);
+    if (card && access("/dev/nvidia-uvm", F_OK) < 0) {
+        add_without(report, missing, LOAD_UVM, driver, "its part for computing, nvidia-uvm");
         return;
     }
     /* As the worker does it, without insisting. */

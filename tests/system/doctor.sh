@@ -5,6 +5,7 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/broker.bash"
 . "${BASH_SOURCE%/*}/doctor.bash"
+. "${BASH_SOURCE%/*}/nvidia.bash"
 
 card='mkdir -p /sys/bus/pci/devices 2>/dev/null || true; mount -t tmpfs none /sys/bus/pci/devices
     mkdir /sys/bus/pci/devices/0000:01:00.0
@@ -101,20 +102,30 @@ test_a_driver_that_is_too_old()
     finds warn gpu 'driver 535.183.01 is too old, 580.65.06 or later' 'apt-get install -y cuda-drivers'
     staged "$(driver 580.57.08)"
     finds warn gpu 'driver 580.57.08 is too old, 580.65.06 or later' 'apt-get install -y cuda-drivers'
-    # One that is new enough, and has made no device files.
-    staged "$(driver 580.95.05)"
-    finds warn gpu 'driver 580.95.05 without device nodes' 'nvidia-modprobe'
 }
 
-# Root's doctor would not see it: CUDA loads what is missing for root.
-test_a_driver_without_its_part_for_computing()
+# Root's doctor would not see that nvidia-uvm is missing: CUDA loads what is missing for root.
+test_a_driver_without_its_devices()
 {
+    local house
     no_gpu_here
     with_kernels
-    staged "$(driver 580.95.05); mkdir dev; mount -t tmpfs none dev
-        for node in null zero random urandom; do touch dev/\$node; mount --bind /dev/\$node dev/\$node; done
-        touch dev/nvidia0 dev/nvidiactl; mount --rbind dev /dev"
-    finds warn gpu 'driver 580.95.05 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0'
+    no_packages
+    nvidia_modprobe no-packages/nvidia-modprobe /dev
+    two_cards gpus
+    house="$(driver 580.95.05); cp -r gpus /proc/driver/nvidia; mkdir -p dev; mount -t tmpfs none dev
+        for node in null zero random urandom; do touch dev/\$node; mount --bind /dev/\$node dev/\$node; done"
+    staged "$house; touch dev/nvidia0 dev/nvidiactl; mount --rbind dev /dev"
+    finds warn gpu 'driver 580.95.05 without .*nvidia-uvm' 'nvidia-modprobe -u -c 0$'
+    staged "$house; touch dev/nvidia0; mount --rbind dev /dev"
+    finds warn gpu 'driver 580.95.05 without device nodes' 'nvidia-modprobe -c 255 '
+    mend=gpu staged "$house; mount --rbind dev /dev"
+    grep -q ' gpu .*without device nodes' before && ! grep ' gpu .*without' out || fail "$(cat before out)"
+    # All cards have theirs.
+    cp before out
+    remedy_of gpu >make
+    staged "$house; mount --rbind dev /dev; PATH=$T/no-packages:\$PATH; . ./make; ls /dev >made"
+    printf '%s\n' nvidia-uvm nvidia0 nvidia1 nvidiactl | diff - <(grep nvidia made) || fail 'others are made'
 }
 
 test_a_camera_held_by_gvfs()

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What is installed beside the program: manual pages, completion, the unit, the configuration.
 . "${BASH_SOURCE%/*}/lib.sh"
+. "${BASH_SOURCE%/*}/nvidia.bash"
 
 # `make install` of this build, once for all tests. Nothing is built: the program is there.
 installed() # [PREFIX]
@@ -108,6 +109,20 @@ test_the_units_are_well_formed()
     SYSTEMD_UNIT_PATH=$T/root/usr/lib/systemd/system: systemd-analyze verify --man=no \
         root/usr/lib/systemd/system/*.service >report 2>&1 || { cat report; fail 'systemd-analyze verify'; }
     ! grep parfocal report || fail 'systemd-analyze has something to say'
+}
+
+test_a_gpus_devices_are_made_before_the_service()
+{
+    local command unit=root/usr/lib/systemd/system/parfocal-gpu.service
+    installed
+    mkdir dev
+    two_cards gpus
+    nvidia_modprobe nvidia-modprobe dev
+    sed -n 's/^ExecStart=-//p' $unit | sed 's,/usr/bin/nvidia,./nvidia,g; s,/proc/driver/nvidia/gpus,gpus,; s,\$\$,$,g' >commands
+    while read -r command; do
+        eval "$command" || fail "$command"
+    done <commands
+    printf '%s\n' nvidia-uvm nvidia0 nvidia1 nvidiactl | diff - <(ls dev) || fail 'others are made'
 }
 
 # Debian's rule gives cameras to plugdev: ours must leave them there, and the service's user be in it.
