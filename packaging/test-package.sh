@@ -40,7 +40,7 @@ say "installed $(inside dpkg-query -W -f '${Version}' parfocal) with libevent $v
 
 # ---- a burst
 # What the unit's StateDirectory=, CacheDirectory= and ExecStartPre= do.
-for directory in /var/lib/parfocal /var/lib/parfocal/{state,outbox,spool} /var/cache/parfocal; do
+for directory in /var/lib/parfocal /var/lib/parfocal/state /var/cache/parfocal; do
     inside install -d -o parfocal -g parfocal -m 750 "$directory"
 done
 inside install -d -o parfocal -g parfocal -m 770 /var/lib/parfocal/inbox

@@ -139,6 +139,19 @@ test_cameras_stay_with_whom_they_were()
     grep -qx 'plugdev:x:46:me,parfocal' root/etc/group || fail "$(cat root/etc/group)"
 }
 
+# systemd gives all of a StateDirectory= to the service's user, which a share's server does not let it do: the unit would not
+# start with one that is mounted there.
+test_the_outbox_may_be_a_share()
+{
+    installed
+    [ "$(sed -n 's/^StateDirectory=//p' root/usr/lib/systemd/system/parfocal.service)" = 'parfocal parfocal/state' ] || fail 'systemd makes it'
+    mkdir -p in lib/parfocal
+    umask "$(sed -n 's/^UMask=//p' root/usr/lib/systemd/system/parfocal.service)"
+    start serve "$PARFOCAL" serve --source "folder:$T/in" --outbox "$T/lib/parfocal/outbox" --state "$T/lib/parfocal/state"
+    wait_for 20 grep -q 'worker ready' serve.err
+    [ "$(stat -c %a lib/parfocal/outbox)" = 750 ] || fail "made with $(stat -c %a lib/parfocal/outbox)"
+}
+
 # StateDirectory= would set its mode anew with each start.
 test_who_may_write_the_inbox_is_kept()
 {
