@@ -24,14 +24,39 @@
 
 /* ---- hooks ---- */
 
-/* NULL: it is known; else why not (static). */
-static const char *look_up(const char *host)
+/* NULL: it is known, the addresses are the caller's (freeaddrinfo); else why not (static). */
+static const char *look_up(const char *host, struct addrinfo **ret)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    int code = getaddrinfo(host, NULL, &hints, &found);
-    if (!code)
-        freeaddrinfo(found);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int code = getaddrinfo(host, NULL, &hints, ret);
     return !code ? NULL : code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code);
+}
+
+/* What the unit does not let the service reach of these is a finding: the doctor itself is not in that unit. */
+static bool is_out_of_reach(struct pf_report *report, const char *check, const char *name,
+                            const struct addrinfo *found)
+{
+    char *list = NULL, host[NI_MAXHOST];
+    for (; report->service && found; found = found->ai_next) {
+        if (pf_doctor_service_reaches(report->service, found->ai_addr) ||
+            getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof(host), NULL, 0,
+                        NI_NUMERICHOST) != 0)
+            continue;
+        char *more = pf_text("%s%s%s", list ? list : "", list ? " " : "", host);
+        free(list);
+        list = more;
+    }
+    if (!list)
+        return false;
+    char *let = pf_doctor_service_let_reach(list);
+    char *remedy = let ? pf_text("%s # or any, where these change", let) : NULL;
+    pf_report_add(report, PF_FINDING_WARN, check, remedy,
+                  "%s is at %s, which the service's unit does not let it reach (IPAddressDeny)",
+                  name, list);
+    free(remedy);
+    free(let);
+    free(list);
+    return true;
 }
 
 /* A hook's address; what may be shown of it is. */
@@ -39,6 +64,7 @@ static void examine_address(struct pf_report *report, const struct pf_doctor_pla
 {
     CURLU *url = curl_url();
     char *host = NULL, *shown = pf_hook_shown(place->path), *remedy = NULL;
+    struct addrinfo *found = NULL;
     const char *why = "it is no address", *name = shown ? shown : place->check;
     if (url && curl_url_set(url, CURLUPART_URL, place->path, 0) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
@@ -48,7 +74,7 @@ static void examine_address(struct pf_report *report, const struct pf_doctor_pla
             host[length - 1] = '\0';
             memmove(host, host + 1, length - 1);
         }
-        why = look_up(host);
+        why = look_up(host, &found);
     }
     if (why)
         remedy = host ? pf_doctor_command("getent hosts", host,
@@ -56,8 +82,10 @@ static void examine_address(struct pf_report *report, const struct pf_doctor_pla
                       : pf_text("set %s to https://HOST/PATH", place->check);
     if (why)
         pf_report_add(report, PF_FINDING_WARN, place->check, remedy, "%s: %s", name, why);
-    else
+    else if (!is_out_of_reach(report, place->check, name, found))
         pf_report_add(report, PF_FINDING_OK, place->check, NULL, "%s: %s is known", name, host);
+    if (found)
+        freeaddrinfo(found);
     free(remedy);
     free(shown);
     curl_free(host);
@@ -200,12 +228,19 @@ static void examine_broker(struct pf_report *report, const struct pf_doctor_plac
     char host[256], password[PF_SECRET_FILE_BYTES + 1] = "", *remedy = NULL;
     struct pf_error err = {0};
     struct answer answer = {0};
+    struct addrinfo *found = NULL;
     int port = 0;
     if (pf_mqtt_address(place->path, settings->mqtt_tls ? 8883 : 1883, host, sizeof(host), &port) <
         0) {
         pf_report_add(report, PF_FINDING_FAIL, place->check, "set mqtt = HOST:PORT",
                       "%s is no address", place->path);
         return;
+    }
+    if (!look_up(host, &found)) {
+        bool blocked = is_out_of_reach(report, place->check, place->path, found);
+        freeaddrinfo(found);
+        if (blocked)
+            return;
     }
     if (*settings->mqtt_password_file &&
         pf_secret_text_of_file(settings->mqtt_password_file, password, &err) < 0) {

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "config/settings.h"
 
@@ -130,8 +131,14 @@ char *pf_doctor_service_make(const struct pf_doctor_service *service, const char
 bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_place *place,
                              const char *path);
 
-/* Hooks: whether their programs can be run and the names of their addresses are known; the MQTT broker:
- * whether it lets us in. Nothing is told to either. */
+/* Whether its unit lets it reach an address (IPAddressAllow=, IPAddressDeny=; not those of slices above it). */
+bool pf_doctor_service_reaches(const struct pf_doctor_service *service,
+                               const struct sockaddr *address);
+/* The command that lets it reach these, parted by blanks; the caller's, NULL on out of memory. */
+char *pf_doctor_service_let_reach(const char *addresses);
+
+/* Hooks: whether their programs can be run, and the names of their addresses are known and to be reached from the unit;
+ * the MQTT broker: that as well, and whether it lets us in. Nothing is told to either. */
 void pf_doctor_reach(struct pf_report *report, const struct pf_settings *settings);
 
 /* Sources with their watches, outbox, state, scratch. A path that does not answer within some seconds (a

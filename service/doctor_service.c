@@ -1,5 +1,5 @@
-/* The installed service as the doctor sees it: as whom it runs, and which paths its unit shows it. systemd is
- * asked, which knows the drop-ins; where it does not answer, there is no service. */
+/* The installed service as the doctor sees it: as whom it runs, which paths its unit shows it, and which addresses
+ * it lets it reach. systemd is asked, which knows the drop-ins; where it does not answer, there is no service. */
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
@@ -15,6 +15,7 @@
 #include "config/base/text.h"
 #include "config/base/words.h"
 #include "service/doctor_report.h"
+#include "service/networks.h"
 
 #define UNIT    "parfocal.service"
 #define DROP_IN "/etc/systemd/system/" UNIT ".d"
@@ -47,6 +48,7 @@ struct pf_doctor_service {
     int group_count;
     struct rule rules[256];
     size_t rule_count;
+    struct pf_networks allowed, denied;
 };
 
 /* NULL: there are too many, or memory has run out. */
@@ -187,6 +189,10 @@ static void take_property(struct pf_doctor_service *service, const char *key, co
         take_mounts(service, BOUND, value);
     else if (!strcmp(key, "BindReadOnlyPaths"))
         take_mounts(service, BOUND_READ_ONLY, value);
+    else if (!strcmp(key, "IPAddressAllow"))
+        pf_networks_add(&service->allowed, value);
+    else if (!strcmp(key, "IPAddressDeny"))
+        pf_networks_add(&service->denied, value);
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         if (!strcmp(key, lists[i].key))
             take_paths(service, lists[i].kind, lists[i].prefix, value);
@@ -221,7 +227,8 @@ struct pf_doctor_service *pf_doctor_service_find(void)
         "LoadState,User,Group,SupplementaryGroups,WorkingDirectory,ExecStart,ProtectHome,"
         "ProtectSystem,"
         "PrivateTmp,ReadWritePaths,ReadOnlyPaths,InaccessiblePaths,TemporaryFileSystem,BindPaths,"
-        "BindReadOnlyPaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory",
+        "BindReadOnlyPaths,StateDirectory,CacheDirectory,LogsDirectory,RuntimeDirectory,"
+        "IPAddressAllow,IPAddressDeny",
         UNIT,
         NULL};
     enum { SIZE = 65536 };
@@ -394,13 +401,21 @@ static char *unit_word(const char *path, bool bind)
     return word;
 }
 
+/* The command that writes lines, quoted, into a file of the unit's drop-ins. */
+static char *write_drop_in(const char *before, const char *lines, const char *file)
+{
+    return pf_text("%smkdir -p " DROP_IN " && printf '%%s\\n' '[Service]' %s >>" DROP_IN
+                   "/%s && systemctl daemon-reload && systemctl restart parfocal",
+                   before, lines, file);
+}
+
 /* What opens it. at: where it lies in the machine; missing: it is to be made there. */
 static char *drop_in(const struct pf_doctor_service *service, const char *path, const char *at,
                      const struct rule *rule, bool write, bool missing)
 {
     bool bind = rule->kind != READ_ONLY, moved = bind && strcmp(at, path) != 0;
     char *word = unit_word(path, bind), *from = unit_word(moved ? at : "", bind), *line = NULL,
-         *quoted = NULL, *make = NULL, *text = NULL;
+         *quoted = NULL, *lines = NULL, *make = NULL, *text = NULL;
     if (word && from)
         line = pf_text("%s=%s%s%s",
                        !bind   ? "ReadWritePaths"
@@ -412,10 +427,10 @@ static char *drop_in(const struct pf_doctor_service *service, const char *path, 
     if (missing)
         make = pf_doctor_service_make(service, at, " && ");
     if (quoted)
-        text = pf_text("%smkdir -p " DROP_IN " && printf '%%s\\n' '[Service]' %s%s >>" DROP_IN
-                       "/paths.conf && systemctl daemon-reload && systemctl restart parfocal",
-                       make ? make : "", rule->kind == CLOSED_HOME ? "ProtectHome=tmpfs " : "",
-                       quoted);
+        lines = pf_text("%s%s", rule->kind == CLOSED_HOME ? "ProtectHome=tmpfs " : "", quoted);
+    if (lines)
+        text = write_drop_in(make ? make : "", lines, "paths.conf");
+    free(lines);
     free(make);
     free(quoted);
     free(line);
@@ -458,4 +473,23 @@ bool pf_doctor_service_hides(struct pf_report *report, const struct pf_doctor_pl
     free(bound);
     free(real);
     return closed;
+}
+
+/* ---- whom the unit lets it reach ---- */
+
+bool pf_doctor_service_reaches(const struct pf_doctor_service *service,
+                               const struct sockaddr *address)
+{
+    return pf_networks_have(&service->allowed, address) ||
+           !pf_networks_have(&service->denied, address);
+}
+
+char *pf_doctor_service_let_reach(const char *addresses)
+{
+    char *line = pf_text("IPAddressAllow=%s", addresses);
+    char *quoted = line ? pf_doctor_quoted(line) : NULL;
+    char *text = quoted ? write_drop_in("", quoted, "network.conf") : NULL;
+    free(quoted);
+    free(line);
+    return text;
 }

@@ -14,10 +14,10 @@ installed()
     cat >bin/systemctl <<S
 #!/bin/sh
 [ "\$1" = show ] || exit 0 # daemon-reload, restart
-more=/etc/systemd/system/parfocal.service.d/paths.conf
-if grep -qs ^ProtectHome= \$more; then grep -v ^ProtectHome= "\${0%/*}/unit"; else cat "\${0%/*}/unit"; fi
+more=/etc/systemd/system/parfocal.service.d
+if grep -qs ^ProtectHome= \$more/*; then grep -v ^ProtectHome= "\${0%/*}/unit"; else cat "\${0%/*}/unit"; fi
 # As it says them: what is bound to itself, and without quotes; what stands for something in units.
-[ ! -e \$more ] || sed -E 's/%%/%/g; s/"//g; s/^(Bind[^=]*)=([^:]*)$/\1=\2:\2/; s/^Bind.*/&:rbind/; s/^ReadWritePaths=(.*)/ReadWritePaths="\1"/' \$more
+[ ! -d \$more ] || sed -E 's/%%/%/g; s/"//g; s/^(Bind[^=]*)=([^:]*)$/\1=\2:\2/; s/^Bind.*/&:rbind/; s/^ReadWritePaths=(.*)/ReadWritePaths="\1"/' \$more/*
 S
     chmod +x bin/systemctl
     cat >bin/unit <<S
@@ -374,6 +374,39 @@ test_what_the_unit_would_hide_is_made_first()
     finds FAIL on_burst '/home/me/hook is not there' "ls -l '/home/me/hook'$"
     mend=source staged "$service; mkdir -m 700 /home/me"
     finds FAIL source '/home/me/inbox: the service.s unit may not look there' 'ProtectHome=tmpfs .BindReadOnlyPaths=/home/me/inbox'
+}
+
+# The doctor, which is not in it, would reach them.
+test_whom_the_unit_does_not_let_it_reach()
+{
+    local check
+    installed 'source = folder:/srv/in' 'outbox = /srv/parfocal/outbox' 'state = /srv/parfocal/state' \
+        'on_burst = https://hook.example/hook/key' 'on_burst = http://10.0.0.9:8080/near' 'on_failure = http://[2001:db8::7]/' \
+        'on_stop = http://near.example' 'mqtt = broker.example:8883'
+    printf '%s\n' '203.0.113.7 hook.example' '2001:db8::1 hook.example' '203.0.113.9 broker.example' '192.168.1.9 near.example' >>etc/hosts
+    printf '%s\n' 'IPAddressAllow=127.0.0.0/8 ::1/128 169.254.0.0/16 fe80::/64 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7' \
+        'IPAddressDeny=0.0.0.0/0 ::/0' >>bin/unit
+    mkdir -p etc/systemd/system
+    local house="$service; mkdir -m 755 /srv/in"
+    staged "$house"
+    finds warn on_burst 'https://hook.example/hook/… is at .*203.0.113.7.*, which the service.s unit does not let it reach' \
+        "printf .*'\[Service\]' 'IPAddressAllow=.*203.0.113.7.*' >>/etc/systemd/system/parfocal.service.d/network.conf && .* # or any"
+    grep -q 'hook.example/.* is at .*2001:db8::1' out || fail "$(cat out)"
+    finds warn on_failure ' is at 2001:db8::7, ' "'IPAddressAllow=2001:db8::7'"
+    finds warn mqtt 'broker.example:8883 is at 203.0.113.9, ' "'IPAddressAllow=203.0.113.9'"
+    grep -q '^ok    on_burst  *http://10.0.0.9:8080/near: ' out && grep -q '^ok    on_stop  *http://near.example: near.example is known' out ||
+        fail "$(cat out)"
+    for check in on_burst on_failure; do
+        mend=$check staged "$house"
+        grep -q "^warn  $check .*let it reach" before && ! grep "^warn  $check .*let it reach" out || fail "$(cat before out)"
+    done
+    # What is not denied needs no leave, and the unit is not that of whoever names other options.
+    sed -i 's/^IPAddressDeny=.*/IPAddressDeny=203.0.113.9\/32/' bin/unit
+    rm -r etc/systemd/system/parfocal.service.d
+    staged "$house"
+    [ "$(grep -c 'let it reach' out)" -eq 1 ] && grep -q '^warn  mqtt .*let it reach' out || fail "$(cat out)"
+    staged "$house" --on-failure 'http://203.0.113.9/'
+    ! grep 'let it reach' out || fail "$(cat out)"
 }
 
 test_the_service_has_a_camera_looked_for_by_root()
