@@ -1,5 +1,6 @@
 /* The doctor's look at devices: the GPU with its driver, cameras on USB. */
 #include <glob.h>
+#include <libudev.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,22 +230,43 @@ static void look_at_camera(struct pf_report *report, const char *device)
                        examine_node);
 }
 
-void pf_doctor_usb_cameras(struct pf_report *report)
+/* An interface for still images: PTP. */
+static bool has_still_image(const char *device)
 {
     glob_t interfaces = {0};
-    char last[256] = "";
-    glob(USB_DEVICES "/*:*/bInterfaceClass", 0, NULL, &interfaces);
-    for (size_t i = 0; i < interfaces.gl_pathc; i++) {
-        char interface[256], device[256];
-        const char *name = interfaces.gl_pathv[i] + strlen(USB_DEVICES "/");
-        snprintf(interface, sizeof(interface), USB_DEVICES "/%.*s", (int)strcspn(name, "/"), name);
-        snprintf(device, sizeof(device), USB_DEVICES "/%.*s", (int)strcspn(name, ":"), name);
-        /* Still image, PTP. */
-        if (number_of(interface, "bInterfaceClass", 16) == 6 &&
-            number_of(interface, "bInterfaceSubClass", 16) == 1 && strcmp(device, last) != 0) {
-            look_at_camera(report, device);
-            snprintf(last, sizeof(last), "%s", device);
-        }
-    }
+    char pattern[300];
+    bool found = false;
+    snprintf(pattern, sizeof(pattern), "%s:*", device);
+    glob(pattern, 0, NULL, &interfaces);
+    for (size_t i = 0; !found && i < interfaces.gl_pathc; i++)
+        found = number_of(interfaces.gl_pathv[i], "bInterfaceClass", 16) == 6 &&
+                number_of(interfaces.gl_pathv[i], "bInterfaceSubClass", 16) == 1;
     globfree(&interfaces);
+    return found;
+}
+
+/* By libgphoto2's rules, which know those whose interface is the maker's own: gvfs takes all of these. */
+static bool is_camera_to_udev(struct udev *udev, const char *path)
+{
+    struct udev_device *device = udev ? udev_device_new_from_syspath(udev, path) : NULL;
+    const char *is_camera = device ? udev_device_get_property_value(device, "ID_GPHOTO2") : NULL;
+    bool found = is_camera && !strcmp(is_camera, "1");
+    udev_device_unref(device);
+    return found;
+}
+
+void pf_doctor_usb_cameras(struct pf_report *report)
+{
+    glob_t devices = {0};
+    struct udev *udev = udev_new();
+    glob(USB_DEVICES "/*/busnum", 0, NULL, &devices);
+    for (size_t i = 0; i < devices.gl_pathc; i++) {
+        char device[256];
+        snprintf(device, sizeof(device), "%.*s",
+                 (int)(strlen(devices.gl_pathv[i]) - strlen("/busnum")), devices.gl_pathv[i]);
+        if (has_still_image(device) || is_camera_to_udev(udev, device))
+            look_at_camera(report, device);
+    }
+    globfree(&devices);
+    udev_unref(udev);
 }

@@ -22,7 +22,7 @@
 /* Less than the doctor waits for its child. */
 #define CONNECT_S 4
 
-/* ---- hooks ---- */
+/* ---- addresses ---- */
 
 /* NULL: it is known, the addresses are the caller's (freeaddrinfo); else why not (static). */
 static const char *look_up(const char *host, struct addrinfo **ret)
@@ -58,6 +58,8 @@ static bool is_out_of_reach(struct pf_report *report, const char *check, const c
     free(list);
     return true;
 }
+
+/* ---- hooks ---- */
 
 /* A hook's address; what may be shown of it is. */
 static void examine_address(struct pf_report *report, const struct pf_doctor_place *place)

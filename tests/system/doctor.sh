@@ -148,6 +148,27 @@ test_a_camera_held_by_gvfs()
     finds warn camera 'is held by x.process 1. ' "kill $(cat holder)$"
 }
 
+# Its only interface is one that nobody has a standard for, and udev has it from libgphoto2's rules that it is a camera.
+test_a_camera_that_udev_alone_knows_is_held_by_gvfs()
+{
+    local own device=/sys/bus/usb/devices/1-2
+    need sleep
+    at_end end_holders
+    cp "$(command -v sleep)" gvfsd-gphoto2
+    own="$camera; export SYSTEMD_DEVICE_VERIFY_SYSFS=0; ln -s /sys/bus/usb $device/subsystem
+        printf '%s\\n' MAJOR=189 MINOR=6 DEVNAME=bus/usb/001/007 DEVTYPE=usb_device >$device/uevent
+        echo ff >$device:1.0/bInterfaceClass; echo ff >$device:1.0/bInterfaceSubClass
+        mount -t tmpfs none /run; mkdir -p /run/udev/data
+        $T/gvfsd-gphoto2 60 7<>/dev/bus/usb/001/007 & $(holds "$T/gvfsd-gphoto2")"
+    staged "$own; echo E:ID_GPHOTO2=1 >/run/udev/data/c189:6"
+    finds warn camera 'Fine Camera at /dev/bus/usb/001/007 is held by gvfsd-gphoto2' \
+        'systemctl --user mask --now gvfs-gphoto2-volume-monitor'
+    end_holders
+    # Anything else is left to who has it.
+    staged "$own; echo E:ID_MODEL=stick >/run/udev/data/c189:6"
+    ! grep 'is held by' out || fail "$(cat out)"
+}
+
 # As the service's capture process does.
 test_a_camera_that_parfocal_itself_uses()
 {
