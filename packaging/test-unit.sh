@@ -72,6 +72,22 @@ inside grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$service/status"
 inside grep -q '^Seccomp:[[:space:]]*2$' "/proc/$service/status"
 say 'it can write its own directories and no others, and has no capability'
 
+# A share in the outbox's place is neither made its own nor closed, and needs no drop-in.
+inside systemctl stop parfocal
+inside mount -t tmpfs -o uid=12345,gid=12345,mode=777 none /var/lib/parfocal/outbox
+inside systemctl start parfocal
+wait_for 30 is ActiveState active
+[ "$(inside stat -c '%u %g %a' /var/lib/parfocal/outbox)" = '12345 12345 777' ]
+service=$(property MainPID)
+as_service touch /var/lib/parfocal/outbox/.x
+inside systemctl stop parfocal
+inside umount /var/lib/parfocal/outbox
+inside rm /var/lib/parfocal/state/outbox-mount
+inside systemctl start parfocal
+wait_for 30 is ActiveState active
+service=$(property MainPID)
+say 'a share mounted on its outbox stays as it is, and is written'
+
 inside useradd --groups parfocal member
 as_member() { inside setpriv --reuid member --regid member --init-groups "$@"; }
 as_member touch /var/lib/parfocal/inbox/member
