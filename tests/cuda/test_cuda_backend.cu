@@ -281,27 +281,41 @@ TEST(cuda_memory_that_is_kept_goes_where_the_device_is_short)
     pf_backend_cuda.stop(kept);
 }
 
-/* With so little memory that the engine comes to this thrift, and no less. */
-static void leave_memory_for(enum pf_cuda_thrift wanted, const struct kind *kind, enum pf_fuse fuse)
+/* How thrifty the engine is with so much memory; more than it can be where there is too little. */
+static int thrift_with(long bytes, const struct pf_image *frame,
+                       const struct pf_stack_settings *settings)
 {
-    struct pf_stack_settings settings = {};
     struct pf_error err = {};
     struct pf_focus focus;
     double contrast;
     void *opaque = NULL;
-    int thrift = -1;
+    int thrift = PF_CUDA_THRIFTS;
+    fibers.memory_bytes = bytes;
+    if (pf_backend_cuda.open(&opaque, settings, NULL, &err) != 0)
+        return thrift;
+    if (pf_backend_cuda.load(opaque, frame, NULL, &focus, &contrast, &err) == 0)
+        thrift = ((struct pf_cuda_engine *)opaque)->memory.thrift;
+    pf_backend_cuda.close(opaque);
+    return thrift;
+}
+
+/* With so little memory that the engine comes to this thrift, and no less (to 20 kB). */
+static void leave_memory_for(enum pf_cuda_thrift wanted, const struct kind *kind, enum pf_fuse fuse)
+{
+    struct pf_stack_settings settings = {};
     settings.fuse = fuse;
     settings.clip = 3;
     settings.depth = true;
     struct pf_image *frame = burst_frame(kind, 0);
-    while (thrift < wanted) {
-        fibers.memory_bytes -= 20000;
-        CHECK_OK(pf_backend_cuda.open(&opaque, &settings, NULL, &err), &err);
-        CHECK_OK(pf_backend_cuda.load(opaque, frame, NULL, &focus, &contrast, &err), &err);
-        thrift = ((struct pf_cuda_engine *)opaque)->memory.thrift;
-        pf_backend_cuda.close(opaque);
+    long enough = 0, too_much = (long)fibers.memory_bytes;
+    while (too_much - enough > 20000) {
+        long between = (enough + too_much) / 2;
+        if (thrift_with(between, frame, &settings) < wanted)
+            too_much = between;
+        else
+            enough = between;
     }
-    CHECK_EQ(thrift, wanted);
+    CHECK_EQ(thrift_with(enough, frame, &settings), wanted);
     pf_image_free(frame);
 }
 

@@ -1,4 +1,3 @@
-#pragma GCC optimize("O3")
 #include "tests/gen/defocus.h"
 
 #include <math.h>

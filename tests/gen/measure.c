@@ -1,4 +1,3 @@
-#pragma GCC optimize("O3")
 #include "tests/gen/measure.h"
 
 #include <math.h>

@@ -217,6 +217,7 @@ test_frames_of_several_kinds_make_one_stack()
 test_a_gpu_without_room_leaves_coded_frames_to_the_processor()
 {
     need_fibers
+    need_time
     "$GENERATE" --out large --no-truth --width 4000 --height 3000 --frames 2 --threads 1 --scene textured >/dev/null
     # The trial needs 64 MiB for nvJPEG; of these frames nothing fits.
     export NVJPEG_LOG=$T/decoded
