@@ -28,9 +28,10 @@ enum {
     EVENTS_MAX = 64, /* in a row, before a file is fetched */
     TRY_MS = 500,    /* to connect again, doubling */
     TRY_MAX_MS = 30000,
-    BUSY_MS = 300,   /* to list a card again of which the camera was too busy to tell */
-    BUSY_TRIES = 20, /* in a row */
-    SCAN_MS = 5000,  /* to look for a camera that is not there */
+    VAIN_OPENS = 256, /* of 110 kB each, which libgphoto2's drivers lose: a new process begins */
+    BUSY_MS = 300,    /* to list a card again of which the camera was too busy to tell */
+    BUSY_TRIES = 20,  /* in a row */
+    SCAN_MS = 5000,   /* to look for a camera that is not there */
     ALIVE_MS = 1000,
     RETURN_MS = 60000, /* bursts wait for a link that was lost no longer than this */
     FINISH_MS = 8000,  /* in order; the service ends this process 2 s later */
@@ -181,6 +182,11 @@ static void connect(struct pf_camera *camera)
         pf_camera_status(camera, "missing", "%s; it is looked for again", err.text);
         announce(camera);
         pf_camera_end_if_confined(camera);
+        if (camera->vain_opens >= VAIN_OPENS && !camera->failure)
+            camera->failure = pf_fail(&camera->failure_error, EAGAIN,
+                                      "%s; libgphoto2 loses memory with each of %d attempts, "
+                                      "which go on anew",
+                                      err.text, camera->vain_opens);
         return;
     }
     pf_camera_scan_spool(camera);

@@ -143,6 +143,7 @@ struct pf_camera {
     bool confined;                       /* or not to be: from then on cameras are looked for */
     int holder_fd;                       /* see pf_holder_start(); -1 none */
     int64_t next_try_ms, try_wait_ms;    /* to connect */
+    int vain_opens;                      /* of each of which libgphoto2 keeps memory */
     bool resting;                        /* without a camera, until one comes */
     int busy_tries;                      /* to list the card, in a row */
     int64_t lost_ms;                     /* when a link was lost that is not back; 0 none */

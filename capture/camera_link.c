@@ -211,6 +211,7 @@ static int open_at(struct pf_camera *camera, const char *model, const char *port
     if (r >= 0) {
         pf_camera_alive(camera, 0);
         r = gp_camera_init(camera->gp, camera->context);
+        camera->vain_opens += r < 0;
     }
     if (r < 0) {
         pf_camera_explain(camera, r, "opening", err);

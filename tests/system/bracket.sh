@@ -36,8 +36,7 @@ test_quirk_10_words_are_not_translated()
     localedef -i de_DE -f UTF-8 "$PWD/locale/de_DE.UTF-8" 2>/dev/null || skip "no German locale can be made"
     export LOCPATH=$PWD/locale LC_ALL=de_DE.UTF-8 LC_MESSAGES=de_DE.UTF-8 LANGUAGE=de
     [ "$(gettext -d libgphoto2-6 'Memory card')" = Speicherkarte ] || skip "the translation is not found here"
-    # What libgphoto2's drivers keep in another locale when they are unloaded is none of ours.
-    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+    keep_drivers_leaks
     directly camera get capturetarget >target
     grep -qx '  Memory card' target || fail "$(cat target)"
     camera eos files --profile canon --steps 1

@@ -107,3 +107,19 @@ focus_is() # POSITION DRIVEN
 {
     [ "$(tell focus)" = "$1 $2" ] || fail "the focus is at $(tell focus) instead of $1 $2"
 }
+
+# libgphoto2's drivers lose what they have asked a camera of a property that has changed, all they took for a camera
+# that could not be opened, and what they keep in another locale.
+keep_drivers_leaks()
+{
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
+}
+
+# What the service says to the process: write it to descriptor 8.
+heard_by_capture()
+{
+    mkfifo words
+    printf '#!/bin/sh\nexec "%s" "$@" <words\n' "${1:-$PARFOCAL}" >listening
+    chmod +x listening
+    exec 8<>words
+}

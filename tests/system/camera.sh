@@ -504,15 +504,6 @@ test_what_lies_untold_in_the_spool_is_synced_first()
     await_frames 1 # the card has it
 }
 
-# What the service says to the process: write it to descriptor 8.
-heard_by_capture()
-{
-    mkfifo words
-    printf '#!/bin/sh\nexec "%s" "$@" <words\n' "${1:-$PARFOCAL}" >listening
-    chmod +x listening
-    exec 8<>words
-}
-
 # Its camera may be gone for good; the disk fails for a moment.
 test_what_lies_untold_in_the_spool_is_tried_again()
 {
@@ -529,62 +520,6 @@ test_what_lies_untold_in_the_spool_is_tried_again()
     [ "$(frames | jq -r .path)" = "$path" ] || fail "$(frames)"
     [ "$(grep -c 'it is tried again' capture.err)" = 1 ] || fail "it is not said once"
     exec 8>&-
-}
-
-# A spool that is not there has no files: what is missing there is not gone.
-test_a_spool_that_vanishes_without_a_camera()
-{
-    mkdir -p spool/Camera-1
-    echo picture >spool/Camera-1/IMG_1.JPG
-    heard_by_capture
-    echo '{"cmd":"start","untold":true}' >&8
-    camera_port=ptpip:127.0.0.1:1:1 PARFOCAL=$T/listening capture # nobody is there
-    scans_are()
-    {
-        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
-    }
-    scans_are '1 ' || fail "$(cat capture.out)"
-    echo '{"cmd":"scan"}' >&8
-    wait_for 10 scans_are '1 1 '
-    mv spool/Camera-1 elsewhere
-    echo '{"cmd":"scan"}' >&8
-    wait_for 10 scans_are '1 1 0 '
-    exec 8>&-
-}
-
-# A camera that is gone may be another process's by now: what lies half done in its folder, too. And a picture of
-# another camera is there as well.
-test_a_scan_without_the_camera()
-{
-    local folder
-    make_burst files --frames 1
-    camera body files
-    heard_by_capture
-    echo '{"cmd":"start","untold":true}' >&8
-    PARFOCAL=$T/listening capture
-    scanned_at_last()
-    {
-        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
-    }
-    scanned_at_last '0 '
-    mkdir spool/Camera-1
-    echo picture >spool/Camera-1/IMG_1.JPG
-    echo '{"cmd":"scan"}' >&8
-    wait_for 10 scanned_at_last '0 1 '
-    tell unplug
-    wait_for 10 capture_says 'it is looked for again'
-    folder=$(ls -d spool/Test*)
-    echo half >"$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG"
-    echo '{"cmd":"scan"}' >&8
-    wait_for 10 scanned_at_last '0 1 1 '
-    [ -e "$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG" ] || fail "another process's download is gone"
-    exec 8>&-
-}
-
-# libgphoto2's driver loses what it has asked a camera of a property that has changed.
-keep_drivers_leaks()
-{
-    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 }
 
 # One that says without pause what has changed keeps nobody from going.

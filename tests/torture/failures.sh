@@ -231,6 +231,7 @@ test_row25_camera_unplugged()
     local i card
     prepare
     . "$ROOT/tests/system/camera.bash"
+    keep_drivers_leaks
     for ((i = 0; i < 4 * ROUNDS; i++)); do
         make_burst files --name "$(printf C%04d "$i")_%02d" --seed "$i" --width 48 --height 32 \
             --start "2026-01-02T$(printf '%02d:%02d' $((i / 60)) $((i % 60))):00"
