@@ -1,4 +1,7 @@
-/* The whole backend on generated bursts, beside the processor's: what both must agree on. */
+/* The whole backend on generated bursts, beside the processor's: what both must agree on.
+ *
+ * time limit: 480
+ */
 #include "tests/cuda/device_test.h"
 
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* Non-rigid alignment on the device: known deformations are found. */
+/* Non-rigid alignment on the device: known deformations are found.
+ *
+ * time limit: 480
+ */
 #include "tests/cuda/device_test.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Non-rigid alignment through the programs: a series of one focus that deforms, with known truth; what
 # the worker says meanwhile; an elastix that is missing, slow, or left alone.
+# not under a sanitizer: what it runs, test_nonrigid does, and elastix is not ours
 . "${BASH_SOURCE%/*}/lib.sh"
 
 # Four sharp frames, the last one deformed by up to 5 px.

@@ -1,6 +1,7 @@
 # parfocal serve: SIGKILL at any moment to any of its processes. Nothing is lost, nothing stacked
 # twice. The moments are random by $PARFOCAL_SEED (printed).
-# time limit: 200
+# time limit: 300
+# not under a sanitizer: what begins again is the same in serve_restart.sh
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/serve.bash"
 

@@ -164,6 +164,7 @@ test_frame_of_another_size_is_set_aside()
 # Handed round so that neighbours are up to 15 % of the frame and 20 degrees apart.
 test_large_motions_are_aligned_by_features()
 {
+    [ -z "$SAN" ] || skip "takes long with $SAN; test_align finds them"
     need jq
     local method files limit
     "$GENERATE" --out in --scene textured --width 480 --height 360 --frames 4 \
@@ -471,6 +472,7 @@ test_stack_of_dngs()
 # What has no tags of DNG: LibRaw knows the body, its sensor's colours and white.
 test_stack_of_makers_raws()
 {
+    [ -z "$SAN" ] || skip "takes long with $SAN; test_raw_makers reads them"
     need jq exiftool
     local kind psnr
     while read -r kind psnr; do

@@ -1,4 +1,7 @@
-/* The judge: what is sharp nowhere or blurred by motion is named; no good frame is lost. */
+/* The judge: what is sharp nowhere or blurred by motion is named; no good frame is lost.
+ *
+ * time limit: 480
+ */
 #include <stdio.h>
 #include <string.h>
 

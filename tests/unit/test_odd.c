@@ -1,4 +1,7 @@
-/* Pictures that nobody means to stack: the engine has a verdict for each, and never a wrong merge. */
+/* Pictures that nobody means to stack: the engine has a verdict for each, and never a wrong merge.
+ *
+ * time limit: 480
+ */
 #include <errno.h>
 #include <string.h>
 
