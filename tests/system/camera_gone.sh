@@ -58,7 +58,7 @@ test_a_scan_without_the_camera()
 test_a_process_ends_after_many_attempts_in_vain()
 {
     local asked=0 answered
-    keep_drivers_leaks
+    [ -z "$SAN" ] || skip "takes long with $SAN, and the leaks are known"
     heard_by_capture
     echo '{"cmd":"start"}' >&8
     camera_port=ptpip:127.0.0.1:1:1 PARFOCAL=$T/listening capture # nobody is there
