@@ -4,6 +4,12 @@
 . "${BASH_SOURCE%/*}/serve.bash"
 . "${BASH_SOURCE%/*}/camera.bash"
 
+# scans_are 'N N ': files that were told of, scan by scan
+scans_are()
+{
+    [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
+}
+
 # A spool that is not there has no files: what is missing there is not gone.
 test_a_spool_that_vanishes_without_a_camera()
 {
@@ -12,10 +18,6 @@ test_a_spool_that_vanishes_without_a_camera()
     heard_by_capture
     echo '{"cmd":"start","untold":true}' >&8
     camera_port=ptpip:127.0.0.1:1:1 PARFOCAL=$T/listening capture # nobody is there
-    scans_are()
-    {
-        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
-    }
     scans_are '1 ' || fail "$(cat capture.out)"
     echo '{"cmd":"scan"}' >&8
     wait_for 10 scans_are '1 1 '
@@ -35,21 +37,17 @@ test_a_scan_without_the_camera()
     heard_by_capture
     echo '{"cmd":"start","untold":true}' >&8
     PARFOCAL=$T/listening capture
-    scanned_at_last()
-    {
-        [ "$(grep -a '"event":"scanned"' capture.out | jq -r .files | tr '\n' ' ')" = "$1" ]
-    }
-    scanned_at_last '0 '
+    scans_are '0 '
     mkdir spool/Camera-1
     echo picture >spool/Camera-1/IMG_1.JPG
     echo '{"cmd":"scan"}' >&8
-    wait_for 10 scanned_at_last '0 1 '
+    wait_for 10 scans_are '0 1 '
     tell unplug
     wait_for 10 capture_says 'it is looked for again'
     folder=$(ls -d spool/Test*)
     echo half >"$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG"
     echo '{"cmd":"scan"}' >&8
-    wait_for 10 scanned_at_last '0 1 1 '
+    wait_for 10 scans_are '0 1 1 '
     [ -e "$folder/.part-20260102-034405-1a2b3c4d-TEST0001.JPG" ] || fail "another process's download is gone"
     exec 8>&-
 }
