@@ -214,11 +214,12 @@ static int allow_paths(int ruleset, const char *const *paths, uint64_t access)
     return r;
 }
 
+/* A file in the place of a directory is nothing to write to: it is waited for as if nothing were there. */
 static int allow_writable(int ruleset, const char *path, uint64_t access)
 {
     struct stat st = {0};
     int fd = open_patiently(path), r = 0;
-    if (fd >= 0 && fstat(fd, &st) == 0)
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
         r = allow(ruleset, fd, access);
     note_seen(path, &st, false, fd >= 0 ? watch(fd) : -1);
     if (fd >= 0)

@@ -53,7 +53,7 @@ void pf_sandbox_probe(struct pf_sandbox_probe *ret);
 /* The probe in words: "system calls filtered, files confined (Landlock 7)". */
 void pf_sandbox_words(const struct pf_sandbox_probe *probe, char *text, size_t size);
 
-/* Directories of `writable` that do not exist yet (or do not answer within two seconds) are not
+/* Directories of `writable` that do not exist yet (or are none, or do not answer within two seconds) are not
  * written to until the process is started again. 0 also where the kernel has no Landlock; an errno
  * of the kernel otherwise. */
 int pf_sandbox_files(const struct pf_sandbox *sandbox, struct pf_error *err);

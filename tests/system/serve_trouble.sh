@@ -97,6 +97,39 @@ test_row19_outbox_read_only_resumes_by_itself()
     [ "$(published | wc -l)" -eq 1 ] || fail "published: $(published)"
 }
 
+# A plain file where the outbox belongs is a trouble of the outbox and of nothing else.
+test_an_outbox_that_is_a_plain_file_is_waited_for()
+{
+    make_burst burst
+    mkdir_inbox
+    echo "a stranger's" >outbox
+    serve --expected-frames 5
+    drop burst/*.jpg
+    await_log 'burst .* complete'
+    [ "$(grep -c 'the outbox cannot be written: .*/outbox is not a directory' service.err)" -eq 1 ] ||
+        fail "said not once: $(grep 'outbox cannot' service.err)"
+    log_lacks 'the worker has ended'
+    rm outbox
+    await_stacks 1 60
+    await_log 'the outbox can be written again'
+    # It becomes one while the service runs.
+    mv outbox results
+    echo "a stranger's" >outbox
+    make_burst later --start 2026-11-21T12:00:00 --name 'later%02d'
+    drop later/*.jpg
+    wait_for 30 eval '[ "$(grep -c "/outbox is not a directory" service.err)" -eq 2 ]'
+    stop_service
+    serve --expected-frames 5
+    await_log 'the outbox cannot be written: .*/outbox is not a directory'
+    grep -q stranger outbox || fail "the file was touched"
+    rm outbox
+    mv results outbox
+    await_stacks 2 60
+    log_lacks 'the worker has ended'
+    stop_service
+    [ "$(published | wc -l)" -eq 2 ] || fail "published: $(published)"
+}
+
 test_row18_journal_full_resumes_by_itself()
 {
     [ "$(id -u)" -eq 0 ] || skip "needs root to mount"

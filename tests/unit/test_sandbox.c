@@ -370,18 +370,20 @@ TEST(root_keeps_what_reaches_files)
 TEST(a_directory_made_later_is_seen_to_be_new)
 {
     NEED_LANDLOCK(1);
-    char late[4200], bus[4200], old[4200];
+    char late[4200], file[4200], bus[4200], old[4200];
     make_places();
     snprintf(late, sizeof(late), "%s/late", test_directory());
+    snprintf(file, sizeof(file), "%s/file", test_directory());
     snprintf(bus, sizeof(bus), "%s/bus", test_directory());
     snprintf(old, sizeof(old), "%s/old", test_directory());
     CHECK_EQ(mkdir(bus, 0755), 0);
+    CHECK_EQ(mknod(file, S_IFREG | 0644, 0), 0);
     int within[2];
     char word = 0;
     CHECK_EQ(pipe(within), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        const char *const writable[] = {late, inside, NULL};
+        const char *const writable[] = {late, file, inside, NULL};
         const char *const devices[] = {bus, NULL};
         struct pf_sandbox sandbox = {
             .role = PF_SANDBOX_WORKER, .writable = writable, .devices = devices};
@@ -389,13 +391,15 @@ TEST(a_directory_made_later_is_seen_to_be_new)
         snprintf(beneath, sizeof(beneath), "%s/burst", late);
         bool ok = pf_sandbox_files(&sandbox, NULL) == 0 && !pf_sandbox_is_stale(beneath) &&
                   !pf_sandbox_is_stale(inside) && !pf_sandbox_is_stale(outside) &&
-                  !pf_sandbox_is_stale(bus);
+                  !pf_sandbox_is_stale(file) && !pf_sandbox_is_stale(bus) &&
+                  open(file, O_WRONLY | O_CLOEXEC) < 0 && errno == EACCES;
         ok &= write(within[1], &word, 1) == 1;
         /* The parent makes it meanwhile. */
         for (int i = 0; ok && access(late, F_OK) < 0 && i < 1000; i++)
             usleep(10000);
         _exit(ok && pf_sandbox_is_stale(beneath) && pf_sandbox_is_stale(late) &&
-                      pf_sandbox_is_stale(bus) && !pf_sandbox_is_stale(inside)
+                      pf_sandbox_is_stale(file) && pf_sandbox_is_stale(bus) &&
+                      !pf_sandbox_is_stale(inside)
                   ? 0
                   : 1);
     }
@@ -404,6 +408,8 @@ TEST(a_directory_made_later_is_seen_to_be_new)
     close(within[0]);
     CHECK_EQ(rename(bus, old), 0);
     CHECK_EQ(mkdir(bus, 0755), 0);
+    CHECK_EQ(unlink(file), 0);
+    CHECK_EQ(mkdir(file, 0755), 0);
     mkdir(late, 0755);
     int status = 1;
     waitpid(pid, &status, 0);
