@@ -69,22 +69,44 @@ int pf_act_finish(struct pf_service *service, int64_t burst, size_t *ret_count,
     return 0;
 }
 
-int pf_act_retry(struct pf_service *service, int64_t burst, size_t *ret_count, struct pf_error *err)
+/* For one that has failed, or all of them (0). */
+static int act_on_failed(struct pf_service *service, int64_t burst, enum pf_entry_kind kind,
+                         const char *what, size_t *ret_count, struct pf_error *err)
 {
     struct pf_journal_bursts bursts = {0};
+    size_t count = 0;
     int r = flush(service, err);
     if (!r)
         r = burst ? pf_journal_burst(service->journal, burst, &bursts, err)
                   : pf_journal_bursts_in(service->journal, PF_BURST_STATE_FAILED, &bursts, err);
     if (!r && burst && bursts.items[0].state != PF_BURST_STATE_FAILED)
-        r = not_in(bursts.items[0].state, "retried", err);
-    for (size_t i = 0; !r && i < bursts.count; i++)
-        pf_ledger_add(service->ledger, PF_ENTRY_RETRY)->burst = bursts.items[i].number;
+        r = not_in(bursts.items[0].state, what, err);
+    for (size_t i = 0; !r && i < bursts.count; i++) {
+        if (kind == PF_ENTRY_DISMISS && bursts.items[i].dismissed)
+            continue;
+        struct pf_entry *entry = pf_ledger_add(service->ledger, kind);
+        entry->burst = bursts.items[i].number;
+        snprintf(entry->name, sizeof(entry->name), "%s", bursts.items[i].id);
+        count++;
+    }
+    if (!r && burst && !count)
+        r = pf_fail(err, EBUSY, "the burst is %s already", what);
     if (!r)
         pf_ledger_flush(service->ledger);
-    *ret_count = bursts.count;
+    *ret_count = count;
     pf_journal_bursts_free(&bursts);
     return r;
+}
+
+int pf_act_retry(struct pf_service *service, int64_t burst, size_t *ret_count, struct pf_error *err)
+{
+    return act_on_failed(service, burst, PF_ENTRY_RETRY, "retried", ret_count, err);
+}
+
+int pf_act_dismiss(struct pf_service *service, int64_t burst, size_t *ret_count,
+                   struct pf_error *err)
+{
+    return act_on_failed(service, burst, PF_ENTRY_DISMISS, "dismissed", ret_count, err);
 }
 
 /* ---- settings ---- */

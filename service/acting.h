@@ -1,4 +1,4 @@
-/* What a person decides: finish, retry, stack again, discard, look again, other settings.
+/* What a person decides: finish, retry, dismiss, stack again, discard, look again, other settings.
  *
  * Service process, event loop thread. What is decided is in the journal when these return 0, or will be
  * as soon as it can be written; events tell what comes of it. Errors: -ENOENT there is no such thing,
@@ -15,6 +15,9 @@ int pf_act_finish(struct pf_service *service, int64_t burst, size_t *ret_count,
 /* burst 0: every one that has failed. */
 int pf_act_retry(struct pf_service *service, int64_t burst, size_t *ret_count,
                  struct pf_error *err);
+/* Is no trouble any more, and stays failed; burst 0: every one that has failed. */
+int pf_act_dismiss(struct pf_service *service, int64_t burst, size_t *ret_count,
+                   struct pf_error *err);
 /* settings: object, over those in force; NULL: with those that it was stacked with. *ret_version: that is
  * being made. */
 int pf_act_restack(struct pf_service *service, int64_t burst, const json_t *settings,

@@ -51,7 +51,9 @@ static void print_status(const json_t *status)
     json_array_foreach(json_object_get(status, "troubles"), i, item)
     {
         printf("trouble  %s%s\n", pf_call_text(item, "text"),
-               *pf_call_text(item, "retry") ? " (it can be retried)" : "");
+               *pf_call_text(item, "dismiss") ? " (it can be retried, or dismissed)"
+               : *pf_call_text(item, "retry") ? " (it can be retried)"
+                                              : "");
     }
 }
 
@@ -171,6 +173,11 @@ int pf_finish_main(int argc, char **argv)
 }
 
 int pf_retry_main(int argc, char **argv)
+{
+    return act_on_burst(argc, argv);
+}
+
+int pf_dismiss_main(int argc, char **argv)
 {
     return act_on_burst(argc, argv);
 }

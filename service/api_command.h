@@ -12,6 +12,7 @@ int pf_status_main(int argc, char **argv);
 int pf_bursts_main(int argc, char **argv);
 int pf_finish_main(int argc, char **argv);
 int pf_retry_main(int argc, char **argv);
+int pf_dismiss_main(int argc, char **argv);
 int pf_restack_main(int argc, char **argv);
 int pf_discard_main(int argc, char **argv);
 int pf_scan_main(int argc, char **argv);

@@ -120,7 +120,8 @@ static void review(struct pf_hook_target *target, struct pf_journal *journal,
     if (count > 1)
         snprintf(more, sizeof(more), "; %lld deliveries are given up", (long long)count);
     if (shown)
-        pf_trouble_on(troubles, false, id, retry, "%s: %s failed: %s%s", target->hook, shown,
+        pf_trouble_on(troubles, false, id, &(struct pf_trouble_ways){.retry = retry},
+                      "%s: %s failed: %s%s", target->hook, shown,
                       last.items[0].error ? last.items[0].error : "", more);
     free(shown);
     pf_deliveries_free(&last);

@@ -169,6 +169,7 @@ struct pf_journal_burst {
     char *detail;     /* why it failed or is not a stack, else NULL */
     char *directory;  /* of the last published version, NULL none */
     json_t *settings; /* that it is stacked with in place of those in force, NULL none */
+    bool dismissed;   /* failed: it is not to be spoken of any more */
     int64_t opened_wall_ms, changed_wall_ms;
 };
 
@@ -211,6 +212,9 @@ int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, co
 /* failed -> complete, same version. -EINVAL unless failed. Of its frames those that the service has excluded,
  * and nobody has discarded, are to be tried again (`excluded` of their scores is gone); so in the next one. */
 int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err);
+
+/* Who has failed is known by now; it stays failed, until it is tried again. -EINVAL unless failed. */
+int pf_journal_dismiss(struct pf_journal *journal, int64_t burst, struct pf_error *err);
 
 /* published or failed -> complete, with these settings (NULL: those it has) in place of the ones in
  * force. *ret_version: the version to be published. -EINVAL in other states. */

@@ -248,6 +248,20 @@ int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error 
     return pf_journal_leave(journal, r, err);
 }
 
+int pf_journal_dismiss(struct pf_journal *journal, int64_t burst, struct pf_error *err)
+{
+    struct standing now;
+    int r = pf_journal_enter(journal, err);
+    if (r < 0)
+        return r;
+    r = standing_of(journal, burst, &now, err);
+    if (!r && now.state != PF_BURST_STATE_FAILED)
+        r = not_allowed(burst, now.state, "dismissed", err);
+    if (!r)
+        r = pf_journal_run(journal, PF_QUERY_DISMISS_BURST, err, "i", burst);
+    return pf_journal_leave(journal, r, err);
+}
+
 int pf_journal_restack(struct pf_journal *journal, int64_t burst, const json_t *settings,
                        int *ret_version, struct pf_error *err)
 {
@@ -310,6 +324,7 @@ static int read_burst(struct pf_journal *journal, sqlite3_stmt *row, struct pf_j
     burst->frames = (size_t)sqlite3_column_int64(row, 5);
     burst->opened_wall_ms = sqlite3_column_int64(row, 9);
     burst->changed_wall_ms = sqlite3_column_int64(row, 10);
+    burst->dismissed = sqlite3_column_int64(row, 12) != 0;
     r = pf_journal_text(journal, row, 6, &burst->reason, err);
     if (!r)
         r = pf_journal_text(journal, row, 7, &burst->detail, err);

@@ -52,8 +52,9 @@
     X(END_BURST,                                                                                   \
       "UPDATE bursts SET state = ?2, wanted = ?3, reason = ?4, detail = ?5, changed_wall_ms = ?6"  \
       " WHERE number = ?1")                                                                        \
-    X(SET_BURST,                                                                                   \
-      "UPDATE bursts SET state = ?2, detail = ?3, changed_wall_ms = ?4 WHERE number = ?1")         \
+    X(SET_BURST, "UPDATE bursts SET state = ?2, detail = ?3, changed_wall_ms = ?4, dismissed = 0"  \
+                 " WHERE number = ?1")                                                             \
+    X(DISMISS_BURST, "UPDATE bursts SET dismissed = 1 WHERE number = ?1")                          \
     X(PUBLISH_BURST, "UPDATE bursts SET state = ?2, published = ?3, changed_wall_ms = ?4,"         \
                      " detail = CASE ?2 WHEN 2 THEN NULL ELSE detail END WHERE number = ?1")       \
     X(ADD_VERSION, "INSERT INTO versions (burst, version, directory, published_wall_ms)"           \
@@ -130,7 +131,7 @@
     "SELECT number, id, state, wanted, published,"                                                 \
     " (SELECT count(*) FROM frames WHERE burst = bursts.number), reason, detail,"                  \
     " (SELECT directory FROM versions WHERE burst = bursts.number AND version = published),"       \
-    " opened_wall_ms, changed_wall_ms, settings FROM bursts"
+    " opened_wall_ms, changed_wall_ms, settings, dismissed FROM bursts"
 
 enum pf_journal_query {
 #define PF_JOURNAL_QUERY_NAME(name, text) PF_QUERY_##name,

@@ -111,6 +111,9 @@ static const char *const steps[] = {
     "  UPDATE bursts SET aside = aside + (new.state = 3) - (old.state = 3)"
     "  WHERE number = new.burst; END;"
     "DROP INDEX frames_first;",
+
+    /* A person knows that it has failed. */
+    "ALTER TABLE bursts ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0;",
 };
 
 int pf_journal_newest(void)

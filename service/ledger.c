@@ -94,6 +94,8 @@ static int apply(struct pf_journal *journal, struct pf_entry *entry, struct pf_e
         return pf_journal_restack(journal, entry->burst, entry->scores, &entry->version, err);
     case PF_ENTRY_RETRY:
         return pf_journal_retry(journal, entry->burst, err);
+    case PF_ENTRY_DISMISS:
+        return pf_journal_dismiss(journal, entry->burst, err);
     case PF_ENTRY_TELL:
         return tell(journal, entry, err);
     case PF_ENTRY_TOLD:

@@ -26,6 +26,7 @@ enum pf_entry_kind {
     PF_ENTRY_PUBLISHED,  /* burst, version, path (directory), adopted */
     PF_ENTRY_FAILED,     /* burst, version, reason */
     PF_ENTRY_RETRY,      /* burst */
+    PF_ENTRY_DISMISS,    /* burst, name: its id */
     PF_ENTRY_RESTACK,    /* burst, scores: the settings or NULL; `version` is set */
     PF_ENTRY_COMPANION,  /* record; frame: the one it belongs to */
     PF_ENTRY_TELL,       /* hook, targets, event; PUBLISHED and FAILED may have them as well */

@@ -96,6 +96,9 @@ const struct pf_command pf_commands[] = {
      "It is complete, and is stacked, without the wait for silence.\n" WHICH, "", pf_finish_main},
     {"retry", "[ID] [OPTIONS]", "try a burst that has failed again, or all of them",
      "With all their frames but those that were discarded by hand.\n" WHICH, "", pf_retry_main},
+    {"dismiss", "[ID] [OPTIONS]", "take a burst that has failed off the troubles, or all of them",
+     "It stays failed and can be tried again; if it fails again it is a trouble again.\n" WHICH, "",
+     pf_dismiss_main},
     {"restack", "ID [KEY=VALUE...] [OPTIONS]", "stack a burst again with other settings",
      "A burst that is published or has failed gets a new version, made with these settings in place of\n"
      "those in force, for example: parfocal restack ID align=hybrid fuse=soft-depth\n" WHICH,

@@ -235,7 +235,8 @@ int pf_restore(struct pf_service *service, struct pf_error *err)
     if (r >= 0)
         r = pf_journal_bursts_in(service->journal, PF_BURST_STATE_FAILED, &bursts, err);
     for (size_t i = 0; r >= 0 && i < bursts.count; i++)
-        pf_stacking_tell_failed(service, bursts.items[i].id, bursts.items[i].detail);
+        if (!bursts.items[i].dismissed)
+            pf_stacking_tell_failed(service, bursts.items[i].id, bursts.items[i].detail);
     if (r >= 0)
         pf_journal_bursts_free(&bursts);
     if (r >= 0)

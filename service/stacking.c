@@ -427,11 +427,12 @@ void pf_stacking_retry_failed(struct pf_service *service)
 
 void pf_stacking_tell_failed(struct pf_service *service, const char *burst, const char *reason)
 {
-    char id[PF_BURST_ID_MAX + 8], retry[PF_BURST_ID_MAX + 32];
+    char id[PF_BURST_ID_MAX + 8], retry[PF_BURST_ID_MAX + 32], dismiss[PF_BURST_ID_MAX + 32];
     snprintf(id, sizeof(id), "burst.%s", burst);
     snprintf(retry, sizeof(retry), "/api/v1/bursts/%s/retry", burst);
-    pf_trouble_on(service->troubles, false, id, retry, "burst %s failed: %s", burst,
-                  reason ? reason : "");
+    snprintf(dismiss, sizeof(dismiss), "/api/v1/bursts/%s/dismiss", burst);
+    pf_trouble_on(service->troubles, false, id, &(struct pf_trouble_ways){retry, dismiss},
+                  "burst %s failed: %s", burst, reason ? reason : "");
 }
 
 void pf_stacking_forget_failed(struct pf_service *service, const char *burst)
@@ -483,6 +484,8 @@ void pf_stacking_committed(struct pf_service *service, struct pf_entry *entry)
         pf_publishing_committed(service, entry, job);
     else if (entry->kind == PF_ENTRY_FAILED && job && !entry->refused)
         failed(service, job, entry->reason);
+    else if (entry->kind == PF_ENTRY_DISMISS && !entry->refused)
+        pf_stacking_forget_failed(service, entry->name);
     if (!job || (entry->kind != PF_ENTRY_PUBLISHED && entry->kind != PF_ENTRY_FAILED))
         return;
     /* What an earlier run has published says nothing of the version that is under way now. */

@@ -54,8 +54,13 @@ static void tell(struct pf_troubles *troubles, bool on, const json_t *trouble)
                       json_pack("{s:b, s:o}", "on", on, "trouble", json_deep_copy(trouble)));
 }
 
-void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id, const char *retry,
-                   const char *format, ...)
+static json_t *way(const char *path)
+{
+    return path ? json_string(path) : json_null();
+}
+
+void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id,
+                   const struct pf_trouble_ways *ways, const char *format, ...)
 {
     char text[1024];
     va_list args;
@@ -66,19 +71,22 @@ void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id, 
     va_end(args);
     size_t at = find(troubles, id);
     json_t *trouble = json_array_get(troubles->all, at), *said = pf_json_bytes(text);
-    json_t *way = retry ? json_string(retry) : json_null();
+    json_t *retry = way(ways ? ways->retry : NULL), *dismiss = way(ways ? ways->dismiss : NULL);
     if (trouble && json_equal(json_object_get(trouble, "text"), said) &&
-        json_equal(json_object_get(trouble, "retry"), way)) {
+        json_equal(json_object_get(trouble, "retry"), retry)) {
         json_decref(said);
-        json_decref(way);
+        json_decref(retry);
+        json_decref(dismiss);
         return;
     }
     if (trouble) {
         json_object_set_new(trouble, "text", said);
-        json_object_set_new(trouble, "retry", way);
+        json_object_set_new(trouble, "retry", retry);
+        json_object_set_new(trouble, "dismiss", dismiss);
     } else {
-        trouble = json_pack("{s:s, s:o, s:I, s:o, s:b}", "id", id, "text", said, "since_ms",
-                            (json_int_t)pf_wall_ms(), "retry", way, "degrades", degrades);
+        trouble = json_pack("{s:s, s:o, s:I, s:o, s:o, s:b}", "id", id, "text", said, "since_ms",
+                            (json_int_t)pf_wall_ms(), "retry", retry, "dismiss", dismiss,
+                            "degrades", degrades);
         if (!trouble || json_array_append_new(troubles->all, trouble) < 0)
             return;
     }

@@ -18,10 +18,16 @@ struct pf_troubles;
 int pf_troubles_new(struct pf_troubles **ret, struct pf_events *events, struct pf_error *err);
 struct pf_troubles *pf_troubles_free(struct pf_troubles *troubles); /* NULL-safe, returns NULL */
 
-/* retry: path to POST to for another try, NULL: it is tried again by itself. NULL troubles and lack of
- * memory: nothing happens. */
-void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id, const char *retry,
-                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Paths to POST to, NULL none; borrowed. */
+struct pf_trouble_ways {
+    const char *retry;   /* for another try */
+    const char *dismiss; /* a person knows of it: it is no trouble any more */
+};
+
+/* ways: NULL: it is tried again by itself. NULL troubles and lack of memory: nothing happens. */
+void pf_trouble_on(struct pf_troubles *troubles, bool degrades, const char *id,
+                   const struct pf_trouble_ways *ways, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 void pf_trouble_off(struct pf_troubles *troubles, const char *id);
 
 bool pf_troubles_degrade(const struct pf_troubles *troubles);

@@ -73,11 +73,13 @@ void pf_api_download(struct pf_http_request *request, void *context);
 
 void pf_api_finish(struct pf_http_request *request, void *context);
 void pf_api_retry(struct pf_http_request *request, void *context);
+void pf_api_dismiss(struct pf_http_request *request, void *context);
 void pf_api_restack(struct pf_http_request *request, void *context);
 void pf_api_discard(struct pf_http_request *request, void *context);
 void pf_api_restore(struct pf_http_request *request, void *context);
 void pf_api_finish_all(struct pf_http_request *request, void *context);
 void pf_api_retry_all(struct pf_http_request *request, void *context);
+void pf_api_dismiss_all(struct pf_http_request *request, void *context);
 void pf_api_scan(struct pf_http_request *request, void *context);
 void pf_api_scan_all(struct pf_http_request *request, void *context);
 void pf_api_set_settings(struct pf_http_request *request, void *context);

@@ -43,6 +43,18 @@ static void retry(struct pf_api *api, struct pf_http_request *request, int64_t b
         accept_it(request, count ? "tried again" : "no burst has failed", "bursts", (int64_t)count);
 }
 
+static void dismiss(struct pf_api *api, struct pf_http_request *request, int64_t burst)
+{
+    struct pf_error err = {0};
+    size_t count = 0;
+    int r = pf_act_dismiss(api->service, burst, &count, &err);
+    if (r < 0)
+        pf_api_fail(request, r, &err);
+    else
+        accept_it(request, count ? "dismissed" : "no failed burst is left to dismiss", "bursts",
+                  (int64_t)count);
+}
+
 /* The number of the burst in the path; 0: it has been replied that there is none. */
 static int64_t burst_of(struct pf_api *api, struct pf_http_request *request)
 {
@@ -76,6 +88,18 @@ void pf_api_retry(struct pf_http_request *request, void *context)
 void pf_api_retry_all(struct pf_http_request *request, void *context)
 {
     retry(context, request, 0);
+}
+
+void pf_api_dismiss(struct pf_http_request *request, void *context)
+{
+    int64_t burst = burst_of(context, request);
+    if (burst)
+        dismiss(context, request, burst);
+}
+
+void pf_api_dismiss_all(struct pf_http_request *request, void *context)
+{
+    dismiss(context, request, 0);
 }
 
 void pf_api_restack(struct pf_http_request *request, void *context)

@@ -1,4 +1,4 @@
-// The state of the service: troubles with retry, sources, worker, queue, disks, hooks, settings.
+// The state of the service: troubles with retry and dismiss, sources, worker, queue, disks, hooks, settings.
 
 import {button, el, panel, put, soon} from '/dom.js';
 import {api, get, patch, post} from '/api.js';
@@ -147,6 +147,17 @@ export class SystemView {
                                                   toast('It is tried again.');
                                               }, event.target),
                                           {'data-key': t.id},
+                                      ),
+                                  t.dismiss &&
+                                      may &&
+                                      button(
+                                          'Dismiss',
+                                          (event) =>
+                                              attempt(async () => {
+                                                  await post(t.dismiss);
+                                                  toast('Dismissed: the burst stays failed.');
+                                              }, event.target),
+                                          {'data-key': `dismiss-${t.id}`},
                                       ),
                               ),
                           ),

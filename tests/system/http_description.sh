@@ -89,7 +89,7 @@ test_everything_described_is_answered_so()
         [ "$(cat status.$id)" = 200 ] || fail "$id: $(cat status.$id)"
     done
     [ "$(cat status.setSettings)" = 200 ] || fail "setSettings"
-    for id in finishAll retryAll scanAll scan; do
+    for id in finishAll retryAll dismissAll scanAll scan; do
         [ "$(cat status.$id)" = 202 ] || fail "$id: $(cat status.$id)"
     done
     # Events: each is of its schema.

@@ -299,7 +299,7 @@ test_commands()
     expect_status 1 "$PARFOCAL" status "${state[@]}" --http 127.0.0.1:1
     # Each action is in the help.
     local command
-    for command in status bursts finish retry restack discard scan settings hooks watch camera bracket; do
+    for command in status bursts finish retry dismiss restack discard scan settings hooks watch camera bracket; do
         "$PARFOCAL" help | grep -q "^ *$command " || fail "$command is not in the help"
         expect_status 0 "$PARFOCAL" $command --help
     done
@@ -358,6 +358,7 @@ test_every_action_has_its_command()
         */finish) grep -q '^ *finish ' <<<"$help" ;;
         /api/v1/deliveries/*/retry) grep -q 'hooks \[retry ID\]' <<<"$help" ;;
         */retry) grep -q '^ *retry ' <<<"$help" ;;
+        */dismiss) grep -q '^ *dismiss ' <<<"$help" ;;
         */restack) grep -q '^ *restack ' <<<"$help" ;;
         */discard) grep -q '^ *discard ' <<<"$help" ;;
         */restore) grep -q -- '--undo' <<<"$help" ;;

@@ -248,8 +248,11 @@ test_page_shows_a_failure_and_tries_it_again()
 
     browser_keys 4
     await_text 10 'Retry'
+    await_text 10 'Dismiss'
     look system
     check_access system
+    press Dismiss
+    await_text 10 'All is well'
     browser_keys 1
     await_text 10 'Restack with'
     press 'Restack with…'
@@ -336,7 +339,7 @@ type_token() # TOKEN
 enabled_buttons() # those whose label says that something is done to the service
 {
     browser_js 'return [...document.querySelectorAll("button")].filter((b) => b.offsetParent !== null && !b.disabled &&
-        /^(Retry|Look now|Change|Set|Restack|Restack with…|Discard frame|Take it back|Finish now|Shoot|Shoot one|Shoot bracket|Try it dry|Stop)/
+        /^(Retry|Dismiss|Look now|Change|Set|Restack|Restack with…|Discard frame|Take it back|Finish now|Shoot|Shoot one|Shoot bracket|Try it dry|Stop)/
             .test(b.textContent.trim())).map((b) => b.textContent.trim()).join(", ")' | jq -r .
 }
 

@@ -273,9 +273,11 @@ static int run_troubles(struct pf_error *err)
     int r = pf_troubles_new(&troubles, NULL, err);
     if (r < 0)
         return r;
-    pf_trouble_on(troubles, true, "outbox", "outbox", "%s cannot be written", "/out");
+    pf_trouble_on(troubles, true, "outbox", &(struct pf_trouble_ways){"outbox", "outbox"},
+                  "%s cannot be written", "/out");
     pf_trouble_on(troubles, false, "source:1", NULL, "it is missing");
-    pf_trouble_on(troubles, true, "outbox", "outbox", "%s is full", "/out");
+    pf_trouble_on(troubles, true, "outbox", &(struct pf_trouble_ways){"outbox", "outbox"},
+                  "%s is full", "/out");
     json_t *list = pf_troubles_json(troubles);
     json_decref(list);
     pf_trouble_off(troubles, "outbox");

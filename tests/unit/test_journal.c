@@ -228,6 +228,37 @@ TEST(journal_failure_and_retry)
     pf_journal_close(journal);
 }
 
+static bool is_dismissed(struct pf_journal *journal, int64_t number)
+{
+    struct pf_error err = {0};
+    struct pf_journal_bursts bursts = {0};
+    CHECK_OK(pf_journal_burst(journal, number, &bursts, &err), &err);
+    bool is = bursts.items[0].dismissed;
+    pf_journal_bursts_free(&bursts);
+    return is;
+}
+
+TEST(journal_dismisses_what_has_failed_until_it_fails_again)
+{
+    struct pf_error err = {0};
+    struct pf_journal *journal = open_in(test_directory());
+    join(journal, 1, 1, false);
+    CHECK_EQ(pf_journal_dismiss(journal, 1, NULL), -EINVAL);
+    CHECK_OK(pf_journal_complete(journal, 1, "gap", NULL, &err), &err);
+    CHECK_OK(pf_journal_failed(journal, 1, 1, "nothing could be fused", &err), &err);
+    CHECK(!is_dismissed(journal, 1));
+    CHECK_OK(pf_journal_dismiss(journal, 1, &err), &err);
+    CHECK_STR(burst_text(journal, 1), "failed 1/0 1 [gap] [nothing could be fused] []");
+    pf_journal_close(journal);
+    journal = open_in(test_directory());
+    CHECK(is_dismissed(journal, 1));
+    CHECK_OK(pf_journal_retry(journal, 1, &err), &err);
+    CHECK_OK(pf_journal_failed(journal, 1, 1, "nor this time", &err), &err);
+    CHECK(!is_dismissed(journal, 1));
+    CHECK_EQ(pf_journal_dismiss(journal, 9, NULL), -ENOENT);
+    pf_journal_close(journal);
+}
+
 static void set_aside(struct pf_journal *journal, int n, const char *scores)
 {
     struct pf_error err = {0};
