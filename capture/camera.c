@@ -161,6 +161,23 @@ static void confine(struct pf_camera *camera)
     }
 }
 
+/* No fault: the service starts another process. Who runs it by hand has none that does. */
+static void begin_anew(struct pf_camera *camera, const char *why)
+{
+    struct pf_error told = {0};
+    pf_fail(&told, EAGAIN, "%s; libgphoto2 loses memory with each of %d attempts, which go on anew",
+            why, camera->vain_opens);
+    if (camera->by_hand) {
+        camera->failure = -told.code;
+        camera->failure_error = told;
+        return;
+    }
+    camera->ends = true;
+    pf_camera_send(camera,
+                   json_pack("{s:s, s:o}", "event", "anew", "reason", pf_json_bytes(told.text)));
+    pf_log_info("%s", told.text);
+}
+
 static void connect(struct pf_camera *camera)
 {
     struct pf_error err = {0};
@@ -183,10 +200,7 @@ static void connect(struct pf_camera *camera)
         announce(camera);
         pf_camera_end_if_confined(camera);
         if (camera->vain_opens >= VAIN_OPENS && !camera->failure)
-            camera->failure = pf_fail(&camera->failure_error, EAGAIN,
-                                      "%s; libgphoto2 loses memory with each of %d attempts, "
-                                      "which go on anew",
-                                      err.text, camera->vain_opens);
+            begin_anew(camera, err.text);
         return;
     }
     pf_camera_scan_spool(camera);
@@ -442,7 +456,7 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int in
                 const sigset_t *heard, struct pf_error *err)
 {
     int wait_ms = 0;
-    while (!camera->failure) {
+    while (!camera->failure && !camera->ends) {
         int r = wait_for_input(input_fd, wait_ms, heard);
         if (r < 0)
             return pf_fail_errno(err, -r, "waiting for input");
@@ -471,8 +485,8 @@ static int loop(struct pf_camera *camera, struct pf_jsonl_reader *reader, int in
         if (!camera->gp && !camera->resting && try_ms < wait_ms)
             wait_ms = try_ms > 0 ? (int)try_ms : 0;
     }
-    if (camera->failure == -EPIPE)
-        return 0; /* nobody listens any more */
+    if (camera->failure == -EPIPE || !camera->failure)
+        return 0; /* nobody listens any more, or another process goes on */
     *err = camera->failure_error;
     return camera->failure;
 }

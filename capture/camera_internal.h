@@ -139,6 +139,7 @@ struct pf_camera {
     size_t file_count, file_capacity;
 
     bool started, by_hand;
+    bool ends;                           /* as it has told: another process goes on */
     bool has_journal;                    /* the service has told what it has */
     bool confined;                       /* or not to be: from then on cameras are looked for */
     int holder_fd;                       /* see pf_holder_start(); -1 none */

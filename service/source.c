@@ -246,6 +246,9 @@ static void on_message(const json_t *event, void *context)
         pf_blame_looked(&source->blame);
     } else if (!strcmp(name, "rejected")) {
         on_rejected(source, event);
+    } else if (!strcmp(name, "anew")) {
+        free(source->anew);
+        source->anew = pf_json_bytes_value(json_object_get(event, "reason"));
     } else if (!strcmp(name, "answer")) {
         on_answer(source, event);
     } else if (!strcmp(name, "status")) {
@@ -301,13 +304,16 @@ static void on_ended(const char *why, int retry_ms, void *context)
     json_decref(source->status);
     source->doing = source->status = NULL;
     free(source->ended);
-    source->ended = strdup(why);
+    bool planned = source->anew != NULL; /* which its process has logged */
+    source->ended = planned ? source->anew : strdup(why);
+    source->anew = NULL;
     if (asked)
         source->handlers.answer(source, asked, NULL, source->context);
     if (source->silence)
         event_del(source->silence);
     if (retry_ms >= 0) {
-        blame(source, why, retry_ms);
+        if (!planned)
+            blame(source, why, retry_ms);
         source->handlers.changed(source, source->context);
     }
 }
@@ -390,6 +396,7 @@ struct pf_source *pf_source_free(struct pf_source *source)
     json_decref(source->status);
     json_decref(source->doing);
     free(source->ended);
+    free(source->anew);
     free(source->name);
     free(source->root);
     free(source);

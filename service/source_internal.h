@@ -29,6 +29,7 @@ struct pf_source {
 
     json_t *status;          /* what it said last of itself; NULL: nothing yet */
     char *ended;             /* why its process has ended; NULL: it runs */
+    char *anew;              /* why it ends, as planned; NULL: it does not */
     json_t *doing;           /* what it was asked, with how far it is; NULL nothing */
     bool is_camera, pending; /* frames are on their way */
     int64_t asked;           /* number of what it was asked and has not answered yet; 0 nothing */

@@ -98,11 +98,24 @@ int pf_frame_look(const char *path, const char *source, const struct pf_file_sta
     return real_frame_look(path, source, stamp, most_bytes, ret, err);
 }
 
+/* Ends as planned, where there is a file of that name beside the folder. */
+static void begin_anew(const char *of)
+{
+    char path[4300];
+    const char *slash = strstr(of, "/in");
+    snprintf(path, sizeof(path), "%.*s/anew", (int)(slash - of), of);
+    if (unlink(path) < 0)
+        return;
+    puts("{\"event\":\"anew\",\"reason\":\"it has lost memory\"}");
+    exit(0);
+}
+
 __attribute__((constructor)) static void be_capture(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "capture") != 0)
         return;
     signal(SIGPIPE, SIG_IGN);
+    begin_anew(argv[2] + strlen("folder:"));
     hang(argv[2] + strlen("folder:"), "hang-at-start");
     exit(pf_capture_main(argc - 1, argv + 1));
 }
@@ -498,5 +511,30 @@ TEST(what_grows_is_waited_for_while_its_process_begins_anew)
     hanging("hang-at-start", false);
     UNTIL(pf_source_delay_ms(source) < GROWING_MS);
     CHECK(pf_source_has_files(source, 0));
+    end();
+}
+
+/* No error, and nobody's fault. */
+TEST(a_process_that_begins_anew_as_planned_is_no_failure)
+{
+    char path[4300], said[4096];
+    snprintf(path, sizeof(path), "%s/log", test_directory());
+    int log_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666), stderr_fd = dup(STDERR_FILENO);
+    CHECK(log_fd >= 0 && stderr_fd >= 0);
+    begin();
+    put("a.jpg", NULL);
+    hanging("anew", true);
+    CHECK(dup2(log_fd, STDERR_FILENO) >= 0);
+    watch();
+    UNTIL(pf_source_trouble(source));
+    CHECK_STR(pf_source_trouble(source), "it has lost memory");
+    UNTIL(frames == 1);
+    CHECK(dup2(stderr_fd, STDERR_FILENO) >= 0);
+    ssize_t n = pread(log_fd, said, sizeof(said) - 1, 0);
+    CHECK(n >= 0);
+    said[n] = '\0';
+    CHECK(!strstr(said, "has ended"));
+    close(log_fd);
+    close(stderr_fd);
     end();
 }
