@@ -1,17 +1,16 @@
 #include "service/disks.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/base/array.h"
 #include "config/base/file.h"
 #include "config/base/jsonl.h"
 #include "config/base/log.h"
 
-#define DISKS_MAX 1024 /* of more the oldest that are not there are forgotten */
+#define DISKS_MAX  1024       /* of more the oldest that are not there are forgotten */
+#define FILE_BYTES (64 << 20) /* so many of the longest names, as JSON writes what is no UTF-8 */
 
 struct disk {
     char *source, *path;
@@ -82,34 +81,15 @@ static int add(struct pf_disks *disks, char *source, char *path, bool there)
 
 /* ---- the file ---- */
 
-/* Whole or not at all. -ENOENT, -ENOMEM, or why else it cannot be read, with its words in `where`. */
-static int load(const char *path, json_t **ret, json_error_t *where)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = fopen(path, "re");
-    ssize_t length = file ? getdelim(&text, &size, '\0', file) : -1;
-    int r = file && (length >= 0 || feof(file)) ? 0 : -errno;
-    if (r == 0)
-        r = pf_json_parse(text ? text : "", length > 0 ? (size_t)length : 0, 0, ret, where);
-    else
-        snprintf(where->text, sizeof(where->text), "%s", strerror(-r));
-    if (file)
-        fclose(file);
-    free(text);
-    return r;
-}
-
 static int read_file(struct pf_disks *disks, struct pf_error *err)
 {
-    json_error_t where;
+    struct pf_error why = {0};
     json_t *all = NULL;
     const json_t *item;
     size_t i;
-    int r = load(disks->file, &all, &where);
+    int r = pf_json_read(disks->file, FILE_BYTES, &all, &why);
     if (r < 0 && r != -ENOENT && r != -ENOMEM)
-        pf_log_warning("%s: %s; which disks lay within the sources is found out anew", disks->file,
-                       where.text);
+        pf_log_warning("%s; which disks lay within the sources is found out anew", why.text);
     r = r == -ENOMEM ? r : 0;
     json_array_foreach(all, i, item)
     {

@@ -21,11 +21,11 @@
 #include "config/base/text.h"
 #include "service/outbox_mount.h"
 #include "service/outbox_name.h"
+#include "service/sidecar.h"
 
-#define NAMES_MAX     100 /* NAME+1 ... */
-#define STOP_WAIT_S   2
-#define SIDECAR_BYTES (64 << 20) /* a larger stack.json is not ours */
-#define FORMER_S      86400      /* what is older is nobody's work under way */
+#define NAMES_MAX   100 /* NAME+1 ... */
+#define STOP_WAIT_S 2
+#define FORMER_S    86400 /* what is older is nobody's work under way */
 
 struct task {
     struct task *next;
@@ -95,35 +95,14 @@ static char *partial_path(const struct pf_outbox *outbox, const struct task *tas
  * that: the burst would be published a second time. */
 static int read_sidecar(const char *directory, json_t **ret, struct pf_error *err)
 {
-    struct stat st;
-    char *path = pf_path_join(directory, "stack.json"), *text = NULL;
-    int r = path ? 0 : pf_fail(err, ENOMEM, "out of memory");
-    int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct pf_error why = {0};
+    char *path = pf_path_join(directory, "stack.json");
     *ret = NULL;
-    if (!r && fd < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP)
-        r = pf_fail_errno(err, errno, "opening %s", path);
-    if (fd >= 0 && fstat(fd, &st) < 0)
-        r = pf_fail_errno(err, errno, "%s", path);
-    if (!r && fd >= 0 && S_ISREG(st.st_mode) && st.st_size <= SIDECAR_BYTES) {
-        size_t used = 0, size = (size_t)st.st_size;
-        ssize_t n = 1;
-        text = malloc(size + 1);
-        if (!text)
-            r = pf_fail(err, ENOMEM, "out of memory");
-        while (!r && used < size && n) {
-            n = read(fd, text + used, size - used);
-            if (n < 0 && errno != EINTR)
-                r = pf_fail_errno(err, errno, "reading %s", path);
-            used += n > 0 ? (size_t)n : 0;
-        }
-        if (!r && pf_json_parse(text, used, 0, ret, NULL) == -ENOMEM)
-            r = pf_fail(err, ENOMEM, "out of memory");
-    }
-    if (fd >= 0)
-        close(fd);
-    free(text);
+    int r = path ? pf_json_read(path, PF_SIDECAR_BYTES_MAX, ret, &why)
+                 : pf_fail(&why, ENOMEM, "out of memory");
+    bool is_none = r == -ENOENT || r == -EACCES || r == -ELOOP || r == -EFBIG || r == -EBADMSG;
     free(path);
-    return r;
+    return r == 0 || is_none ? 0 : pf_fail(err, why.code, "%s", why.text);
 }
 
 static bool contains(const json_t *array, const char *text)

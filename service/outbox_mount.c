@@ -47,15 +47,9 @@ static bool take(const json_t *object, const char *key, char *to, size_t size)
 /* False: nothing is noted of this outbox. */
 static bool read_note(const char *outbox, const char *note, struct pf_mount *ret)
 {
-    char text[NOTE_BYTES];
     json_t *object = NULL;
     struct pf_mount noted = {0};
-    int fd = open(note, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text));
-    if (fd >= 0)
-        close(fd);
-    if (size > 0)
-        pf_json_parse(text, (size_t)size, 0, &object, NULL);
+    pf_json_read(note, NOTE_BYTES, &object, NULL);
     char *of = pf_json_bytes_value(json_object_get(object, "outbox"));
     bool is_noted = of && !strcmp(of, outbox) &&
                     take(object, "mount", noted.point, sizeof(noted.point)) &&

@@ -10,6 +10,8 @@
 #include "config/settings.h"
 #include "service/job.h"
 
+#define PF_SIDECAR_BYTES_MAX (64u << 20) /* a larger stack.json is not ours */
+
 /* New object, owned by the caller; NULL on out of memory. */
 json_t *pf_sidecar(struct pf_job *job, const struct pf_settings *settings);
 

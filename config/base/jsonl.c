@@ -1,12 +1,14 @@
 #include "config/base/jsonl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,6 +73,60 @@ int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **re
         return -EBADMSG;
     *ret = value;
     return 0;
+}
+
+/* At most size_bytes; *ret_used: how many there were. */
+static int read_bytes(int fd, const char *path, char *bytes, size_t size_bytes, size_t *ret_used,
+                      struct pf_error *err)
+{
+    size_t used = 0;
+    ssize_t n = 1;
+    while (used < size_bytes && n) {
+        n = read(fd, bytes + used, size_bytes - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) /* of a file system that is damaged: not of what is written there */
+            return pf_fail_errno(err, errno == EBADMSG ? EIO : errno, "reading %s", path);
+        used += (size_t)n;
+    }
+    *ret_used = used;
+    return 0;
+}
+
+static int read_json(int fd, const char *path, size_t most_bytes, json_t **ret,
+                     struct pf_error *err)
+{
+    json_error_t problem;
+    struct stat st;
+    size_t used = 0;
+    if (fstat(fd, &st) < 0)
+        return pf_fail_errno(err, errno, "%s", path);
+    if (!S_ISREG(st.st_mode))
+        return pf_fail(err, EBADMSG, "%s: it is no file", path);
+    if ((uint64_t)st.st_size > most_bytes)
+        return pf_fail(err, EFBIG, "%s: it is larger than %zu bytes", path, most_bytes);
+    char *text = malloc((size_t)st.st_size + 1);
+    if (!text)
+        return pf_fail(err, ENOMEM, "%s: out of memory", path);
+    int r = read_bytes(fd, path, text, (size_t)st.st_size, &used, err);
+    if (!r)
+        r = pf_json_parse(text, used, 0, ret, &problem);
+    if (r == -ENOMEM)
+        pf_fail(err, ENOMEM, "%s: out of memory", path);
+    else if (r == -EBADMSG)
+        pf_fail(err, EBADMSG, "%s: %s", path, problem.text);
+    free(text);
+    return r;
+}
+
+int pf_json_read(const char *path, size_t most_bytes, json_t **ret, struct pf_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "opening %s", path);
+    int r = read_json(fd, path, most_bytes, ret, err);
+    close(fd);
+    return r;
 }
 
 int pf_jsonl_send(int fd, json_t *object, struct pf_error *err)

@@ -49,6 +49,10 @@ char *pf_json_text(const json_t *value, size_t flags);
 int pf_json_parse(const char *text, size_t size_bytes, size_t flags, json_t **ret,
                   json_error_t *problem);
 
+/* What a file holds. -EBADMSG: it is no JSON, or no plain file; -EFBIG: larger than most_bytes; -ENOMEM; other errno of
+ * open(2) and read(2). Nothing that is read as a file blocks as a pipe would. */
+int pf_json_read(const char *path, size_t most_bytes, json_t **ret, struct pf_error *err);
+
 /* New JSON string (owned by the caller, NULL on out of memory) from a NUL-terminated byte string. */
 json_t *pf_json_bytes(const char *bytes);
 /* New heap byte string from such a JSON string; NULL if not a string or out of memory. */

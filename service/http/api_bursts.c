@@ -12,6 +12,7 @@
 #include "config/options.h"
 #include "service/describe.h"
 #include "service/http/api.h"
+#include "service/sidecar.h"
 
 /* ---- pages ---- */
 
@@ -231,7 +232,7 @@ static void look_up(void *context)
             bool there = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
             version->sizes[k] = there ? st.st_size : -1;
             if (there && i + 1 == whole->count && !strcmp(result_files[k], "stack.json"))
-                version->sidecar = json_load_file(path, 0, NULL);
+                pf_json_read(path, PF_SIDECAR_BYTES_MAX, &version->sidecar, NULL);
             free(path);
         }
     }

@@ -1,7 +1,9 @@
 /* JSON Lines and bytes in JSON strings: what goes in comes out, whatever the bytes are. */
 #include "config/base/jsonl.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "tests/unit/test.h"
 
@@ -192,4 +194,44 @@ TEST(lines_of_several_threads_stay_whole)
     pf_jsonl_reader_free(reader);
     close(ends[0]);
     close(ends[1]);
+}
+
+static int read_back(const char *name, json_t **ret, struct pf_error *err)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/%s", test_directory(), name);
+    return pf_json_read(path, 16, ret, err);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[4300];
+    snprintf(path, sizeof(path), "%s/%s", test_directory(), name);
+    FILE *file = fopen(path, "we");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+TEST(a_file_of_json)
+{
+    char path[4300];
+    struct pf_error err = {0};
+    json_t *value = NULL;
+    CHECK_EQ(read_back("none", &value, NULL), -ENOENT);
+    write_file("well", "{\"a\": [1, 2]}  \n"); /* 16 bytes */
+    CHECK_OK(read_back("well", &value, &err), &err);
+    CHECK_EQ(json_array_size(json_object_get(value, "a")), 2);
+    json_decref(value);
+    value = NULL;
+    write_file("large", "{\"a\": [1, 2]}    ");
+    CHECK_EQ(read_back("large", &value, NULL), -EFBIG);
+    write_file("half", "{\"a\": [1");
+    CHECK_EQ(read_back("half", &value, &err), -EBADMSG);
+    CHECK(strstr(err.text, "/half: "));
+    write_file("empty", "");
+    CHECK_EQ(read_back("empty", &value, NULL), -EBADMSG);
+    CHECK_EQ(read_back(".", &value, NULL), -EBADMSG);
+    snprintf(path, sizeof(path), "%s/pipe", test_directory());
+    CHECK_EQ(mkfifo(path, 0666), 0);
+    CHECK_EQ(read_back("pipe", &value, NULL), -EBADMSG); /* and it is not waited for */
+    CHECK(!value);
 }
