@@ -219,17 +219,23 @@ static int check_sources(const struct pf_settings *settings, struct pf_error *er
     return r;
 }
 
-int pf_serve_check(const struct pf_settings *settings, struct pf_error *err)
+static int check(const struct pf_settings *settings, struct pf_grouper_settings *ret_grouper,
+                 struct pf_error *err)
 {
-    struct pf_grouper_settings grouper;
     int r = check_sources(settings, err);
     if (!r)
-        r = pf_intake_grouper_settings(settings, &grouper, err);
+        r = pf_intake_grouper_settings(settings, ret_grouper, err);
     if (!r)
         r = pf_http_check(settings, err);
     if (!r)
         r = pf_hooks_check(settings, err);
     return r < 0 ? r : pf_mqtt_check(settings, err);
+}
+
+int pf_serve_check(const struct pf_settings *settings, struct pf_error *err)
+{
+    struct pf_grouper_settings grouper;
+    return check(settings, &grouper, err);
 }
 
 static int take_arguments(struct pf_service *service, int argc, char **argv, struct pf_error *err)
@@ -513,9 +519,7 @@ int pf_serve_main(int argc, char **argv)
     int r = take_arguments(&service, argc, argv, &err);
     bool wrong = r < 0 && err.code != ENOMEM;
     if (!r) {
-        r = pf_serve_check(&service.settings, &err);
-        if (!r)
-            r = pf_intake_grouper_settings(&service.settings, &grouper, &err);
+        r = check(&service.settings, &grouper, &err);
         /* A file that cannot be read now may be there in a moment: its mount, or who writes it, comes later. */
         wrong = r < 0 && err.code == EINVAL;
     }
