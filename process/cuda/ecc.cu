@@ -5,6 +5,9 @@
  * steepest descent image times image, target and one; gain and means, which the fit of the same
  * pixels gives, join when all is summed. So the pixels are read once where the CPU reads them twice.
  * The block that finishes last adds up the blocks' sums in order, solves, and decides.
+ *
+ * The host does not wait for a decision: it queues a few steps of each level, and what comes after the last
+ * that was needed finds another stage in hand and does nothing.
  */
 #include "process/cuda/ecc.h"
 
@@ -12,6 +15,12 @@
 #include <stdlib.h>
 
 #include "process/cuda/ecc_kernels.h"
+
+/* Steps of a level that are queued at once. Three real brackets and three of the generator's (51 frames, 120
+ * levels) take one to four of the 30 that there may be. */
+#define FIRST_STEPS 4
+
+enum { MOST_STAGES = 2 * PF_ECC_MAX_LEVELS };
 
 struct pf_cuda_ecc {
     struct pf_cuda *cuda;
@@ -92,7 +101,6 @@ static __device__ void begin_level(const struct level &level)
     state->best_fit.correlation = -2; /* any fit is better */
     state->best_fit.overlap = 0;
     state->steps = 0;
-    state->done = 0;
     state->moved_px = 1e30;
 }
 
@@ -124,6 +132,8 @@ static __device__ __forceinline__ void descent(float (&ret)[PARAMETERS], const s
 static __global__ void __launch_bounds__(THREADS) sum_hessian(struct level level)
 {
     __shared__ double total[MOST_SUMS];
+    if (!is_in_hand(level))
+        return;
     float sum[HESSIAN_SUMS] = {0};
     int pixels = level.width * level.height;
     for (int i = (int)(blockIdx.x * THREADS + threadIdx.x); i < pixels;
@@ -181,19 +191,14 @@ static __device__ struct pf_ecc_fit_numbers fit_of(const double *total, const st
     return pf_ecc_fit_of(&sums, (double)level.width * level.height);
 }
 
-/* What comes of an iteration's sums: the best warp so far, and the next one or the end. */
-static __device__ void decide(const double *total, const struct level &level)
+/* The next warp from an iteration's sums; false where there is none. */
+static __device__ bool next_warp(const double *total, const struct pf_ecc_fit_numbers &fit,
+                                 const struct level &level)
 {
     struct state *state = level.state;
-    struct pf_ecc_fit_numbers fit = fit_of(total, level);
-    if (fit.correlation > state->best_fit.correlation) {
-        state->best_fit = fit;
-        memcpy(state->best, state->warp, sizeof(state->best));
-    }
-    state->done = 1;
     if (state->moved_px < level.tolerance_px ||
         fit.correlation < state->best_fit.correlation - 0.05 || state->steps == level.most_steps)
-        return;
+        return false;
     /* error = slope * (s - mean of s) - (t - mean of t), summed with each steepest descent image. */
     double step[PARAMETERS], offset = fit.target_mean - fit.slope * fit.sample_mean;
     for (int k = 0; k < PARAMETERS; k++) {
@@ -203,21 +208,37 @@ static __device__ void decide(const double *total, const struct level &level)
     double delta[9], inverse[9], before[9];
     if (!pf_ecc_next_step(&state->normal, step, &level.frame, delta) ||
         !pf_homography_invert(inverse, delta))
-        return;
+        return false;
     memcpy(before, state->warp, sizeof(before));
     pf_homography_compose(state->warp, state->warp, inverse);
     state->moved_px = pf_homography_corner_distance(before, state->warp, level.width, level.height);
     if (!(state->moved_px < level.width))
-        return;
+        return false;
     use_warp(state, level);
     state->steps++;
-    state->done = 0;
+    return true;
+}
+
+/* What comes of an iteration's sums: the best warp so far, and the next one or the end. */
+static __device__ void decide(const double *total, const struct level &level)
+{
+    struct state *state = level.state;
+    struct pf_ecc_fit_numbers fit = fit_of(total, level);
+    if (fit.correlation > state->best_fit.correlation) {
+        state->best_fit = fit;
+        memcpy(state->best, state->warp, sizeof(state->best));
+    }
+    if (next_warp(total, fit, level))
+        return;
+    state->correlation = state->best_fit.correlation;
+    state->overlap = state->best_fit.overlap;
+    end_stage(level, state->best);
 }
 
 static __global__ void __launch_bounds__(THREADS, 1) iterate(struct level level)
 {
     __shared__ double total[MOST_SUMS];
-    if (level.state->done)
+    if (!is_in_hand(level))
         return;
     struct pf_short_warp warp = level.state->now;
     float mean = level.state->mean, sum[STEP_SUMS] = {0};
@@ -247,7 +268,7 @@ static __global__ void __launch_bounds__(THREADS, 1) iterate(struct level level)
 static __global__ void __launch_bounds__(THREADS) judge(struct level level, enum pf_judged what)
 {
     __shared__ double total[MOST_SUMS];
-    if (what == PF_JUDGED_LOOK && level.state->done)
+    if (!is_in_hand(level))
         return;
     struct pf_short_warp warp = level.state->now;
     float mean = level.state->mean, sum[FIT_SUMS] = {0};
@@ -281,6 +302,8 @@ static __global__ void __launch_bounds__(THREADS)
 {
     __shared__ float all[THREADS][FIT_SUMS + 1];
     __shared__ double total[FIT_SUMS];
+    if (!is_in_hand(level))
+        return;
     int thread = (int)threadIdx.x;
     /* Block 0 is the start. */
     int number = (int)blockIdx.x - 1;
@@ -336,20 +359,12 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* ---- a level's end, and the contrast -------------------------------------------------------------- */
-
-static __global__ void end_level(struct level level, bool is_judge)
-{
-    struct state *state = level.state;
-    pf_ecc_to_full(state->best, level.target_scale, level.image_scale, state->h);
-    state->correlation = state->best_fit.correlation;
-    state->overlap = state->best_fit.overlap;
-    if (is_judge)
-        state->agreement = state->correlation;
-}
+/* ---- judging, and the contrast ----------------------------------------------------------------------- */
 
 static __global__ void begin_judging(struct level level)
 {
+    if (!is_in_hand(level))
+        return;
     level.state->mean = level.target[level.width * (level.height / 2) + level.width / 2];
     begin_level(level);
 }
@@ -430,10 +445,10 @@ static struct level level_of(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyram
     return level;
 }
 
-/* Blocks for a level: at least sixteen pixels for each thread, so that sums are worth adding up. */
+/* Blocks for a level: at least eight pixels for each thread, so that sums are worth adding up. */
 static dim3 blocks_for(const struct level *level)
 {
-    unsigned blocks = pf_pieces(level->width * level->height, 16 * THREADS);
+    unsigned blocks = pf_pieces(level->width * level->height, 8 * THREADS);
     return dim3(min(blocks, (unsigned)MOST_BLOCKS));
 }
 
@@ -463,19 +478,22 @@ void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum
 }
 
 static void judge_level(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
-                        const struct pf_cuda_pyramid *image, int number, enum pf_judged what)
+                        const struct pf_cuda_pyramid *image, int number, int stage,
+                        enum pf_judged what)
 {
     struct pf_cuda *cuda = ecc->cuda;
     struct level level = level_of(ecc, target, image, number);
+    level.stage = stage;
     LAUNCH(begin_judging, dim3(1), 1, "alignment: judging", level);
     pf_cuda_ecc_judge_now(cuda, &level, what);
 }
 
 void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
-                             bool is_judge)
+                             bool goes_on)
 {
-    LAUNCH(sum_hessian, blocks_for(level), THREADS, "alignment: gradients", *level);
-    if (search) {
+    if (!goes_on)
+        LAUNCH(sum_hessian, blocks_for(level), THREADS, "alignment: gradients", *level);
+    if (!goes_on && search) {
         int reach_x, reach_y;
         pf_ecc_search_reach(level->width, level->height, &reach_x, &reach_y);
         /* Only of a strip's picture are there more shifts than sums. */
@@ -485,9 +503,11 @@ void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bo
         LAUNCH(search_shift, dim3((unsigned)(1 + columns * rows)), THREADS, "alignment: searching",
                *level, columns, reach_x, reach_y);
     }
-    for (int step = 0; step <= level->most_steps; step++)
+    /* The last one only sees how well the last step's warp fits. */
+    int begin = goes_on ? FIRST_STEPS + 1 : 0;
+    int end = goes_on ? level->most_steps : min(FIRST_STEPS, level->most_steps);
+    for (int step = begin; step <= end; step++)
         LAUNCH(iterate, blocks_for(level), THREADS, "alignment: iterating", *level);
-    LAUNCH(end_level, dim3(1), 1, "alignment: a level's end", *level, is_judge);
 }
 
 /* The coarse levels carry too little to hold all of a large motion's parameters. */
@@ -515,38 +535,77 @@ static int reserve_blocks(struct pf_cuda_ecc *ecc, const struct pf_ecc_level *le
     return r;
 }
 
+/* levels: of the finest that are used, 0 for all. */
+static int coarsest_of(int count, int levels)
+{
+    return levels && levels < count ? levels - 1 : count - 1;
+}
+
+/* A level, aligned one way. */
+struct stage {
+    struct level level;
+    bool by_blocks, search;
+};
+
+/* What an alignment does one after another, coarsest level first. */
+static int stages_of(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
+                     const struct pf_cuda_pyramid *image, enum pf_motion motion, bool search,
+                     int levels, struct stage stages[MOST_STAGES])
+{
+    int count = min(target->levels.count, image->levels.count), made = 0;
+    int coarsest = coarsest_of(count, levels), judge = pf_ecc_level_of_width(&target->levels, 400);
+    for (int number = coarsest; number >= 0; number--) {
+        bool by_blocks = pf_ecc_level_by_blocks(&target->levels, number);
+        struct level level = level_of(ecc, target, image, number);
+        level.motion = motion_of(motion, number, count);
+        level.is_judge = number == judge;
+        /* Blocks need a start, which a picture of one level has from correlation as well. */
+        if (!by_blocks || number == count - 1) {
+            level.stage = made;
+            level.most_steps = number ? 30 : 10;
+            level.tolerance_px = number ? 0.01 : 0.004;
+            stages[made].level = level;
+            stages[made].by_blocks = false;
+            stages[made++].search = search && number == coarsest;
+        }
+        if (by_blocks) {
+            level.stage = made;
+            level.most_steps = pf_ecc_blocks_steps(levels);
+            level.tolerance_px = PF_ECC_BLOCKS_TOLERANCE_PX;
+            stages[made].level = level;
+            stages[made].by_blocks = true;
+            stages[made++].search = false;
+        }
+    }
+    return made;
+}
+
+static void queue_stage(struct pf_cuda_ecc *ecc, const struct stage *stage, bool goes_on)
+{
+    if (stage->by_blocks)
+        pf_cuda_ecc_refine(ecc->cuda, &stage->level, ecc->blocks, goes_on);
+    else
+        pf_cuda_ecc_align_level(ecc->cuda, &stage->level, stage->search, goes_on);
+}
+
 int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, enum pf_motion motion, bool search,
                       int levels, double h[9], struct pf_ecc_fit *ret, struct pf_error *err)
 {
-    int count =
-        target->levels.count < image->levels.count ? target->levels.count : image->levels.count;
-    int coarsest = levels && levels < count ? levels - 1 : count - 1;
-    int judge = pf_ecc_level_of_width(&target->levels, 400), r = 0;
+    struct stage stages[MOST_STAGES];
+    int count = stages_of(ecc, target, image, motion, search, levels, stages);
+    int judge = pf_ecc_level_of_width(&target->levels, 400);
+    bool judged_apart = judge > coarsest_of(min(target->levels.count, image->levels.count), levels);
+    int r =
+        pf_ecc_by_blocks(&target->levels) ? reserve_blocks(ecc, &target->levels.level[0], err) : 0;
     begin(ecc, h);
-    for (int number = coarsest; r == 0 && number >= 0; number--) {
-        bool by_blocks = pf_ecc_level_by_blocks(&target->levels, number);
-        struct level level = level_of(ecc, target, image, number);
-        level.motion = motion_of(motion, number, count);
-        /* Blocks need a start, which a picture of one level has from correlation as well. */
-        if (!by_blocks || number == count - 1) {
-            level.most_steps = number ? 30 : 10;
-            level.tolerance_px = number ? 0.01 : 0.004;
-            pf_cuda_ecc_align_level(ecc->cuda, &level, search && number == coarsest,
-                                    number == judge);
-        }
-        if (!by_blocks)
-            continue;
-        r = reserve_blocks(ecc, &target->levels.level[number], err);
-        level.most_steps = pf_ecc_blocks_steps(levels);
-        level.tolerance_px = PF_ECC_BLOCKS_TOLERANCE_PX;
-        if (r == 0)
-            pf_cuda_ecc_refine(ecc->cuda, &level, ecc->blocks, number == judge);
-    }
-    if (r == 0 && judge > coarsest)
-        judge_level(ecc, target, image, judge, PF_JUDGED_AGREEMENT);
-    if (r == 0)
+    for (int first = 0, again = 0; r == 0 && first < count; first = ecc->here->stage, again = 1) {
+        for (int k = first; k < count; k++)
+            queue_stage(ecc, &stages[k], again && k == first);
+        if (judged_apart)
+            judge_level(ecc, target, image, judge, count, PF_JUDGED_AGREEMENT);
         r = end(ecc, err);
+    }
     if (r < 0)
         return r;
     memcpy(h, ecc->here->h, sizeof(ecc->here->h));
@@ -565,8 +624,8 @@ int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *tar
     int judge = pf_ecc_level_of_width(&target->levels, 400);
     judge = judge < image->levels.count ? judge : image->levels.count - 1;
     begin(ecc, h);
-    judge_level(ecc, target, image, 0, PF_JUDGED_FIT);
-    judge_level(ecc, target, image, judge, PF_JUDGED_AGREEMENT);
+    judge_level(ecc, target, image, 0, 0, PF_JUDGED_FIT);
+    judge_level(ecc, target, image, judge, 0, PF_JUDGED_AGREEMENT);
     int r = end(ecc, err);
     if (r < 0)
         return r;

@@ -32,7 +32,7 @@ static __global__ void __launch_bounds__(THREADS) ask(struct pf_ecc_question loo
     __shared__ int usable;
     int thread = (int)threadIdx.x;
     int column = (int)blockIdx.x, row = (int)blockIdx.y;
-    if (*look.done)
+    if (*look.in_hand != look.stage)
         return;
     int x0 = PF_BLOCK_HALO + column * SIDE, y0 = PF_BLOCK_HALO + row * SIDE;
     struct pf_ecc_block *block = &look.blocks[row * (int)gridDim.x + column];

@@ -20,7 +20,8 @@ struct pf_ecc_question {
     int width, height, image_width, image_height;
     const double *warp;              /* device: target column, row -> image column, row */
     const struct pf_short_warp *now; /* the same */
-    const int *done;                 /* device: nothing is asked any more */
+    const int *in_hand;              /* device: something is asked while this is `stage` */
+    int stage;
     struct pf_ecc_frame frame;
     struct pf_ecc_block *blocks; /* device, row by row, pf_ecc_block_grid() of them */
 };

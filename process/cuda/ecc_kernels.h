@@ -28,8 +28,8 @@ struct state {
     struct pf_ecc_normal normal;
     struct pf_ecc_fit_numbers best_fit;
     double moved_px; /* by the last step */
-    int steps;
-    int done;   /* with this level */
+    int stage;  /* in hand: that of an alignment's levels, each by correlation, by blocks or both */
+    int steps;  /* taken of it */
     float mean; /* of the target's level: sums are of differences to it */
     unsigned ticket;
     double agreement, correlation, overlap, contrast;
@@ -45,6 +45,8 @@ struct level {
     struct pf_ecc_scale target_scale, image_scale;
     struct pf_ecc_frame frame;
     enum pf_motion motion;
+    int stage; /* its kernels do nothing before and after this is the one in hand */
+    bool is_judge;
     int most_steps;
     double tolerance_px;
     double *partial; /* [MOST_BLOCKS][MOST_SUMS] */
@@ -56,14 +58,31 @@ static __device__ inline void use_warp(struct state *state, const struct level &
     state->now = pf_short_warp_of(state->warp, level.width, level.height);
 }
 
-/* ecc.cu: moves state->h to where correlation on a level is the highest, by level->most_steps steps at most;
- * with `search`, from the best of many shifts. Only queued. */
+static __device__ __forceinline__ bool is_in_hand(const struct level &level)
+{
+    return level.state->stage == level.stage;
+}
+
+/* Where the level has brought it. One thread. */
+static __device__ inline void end_stage(const struct level &level, const double warp[9])
+{
+    struct state *state = level.state;
+    pf_ecc_to_full(warp, level.target_scale, level.image_scale, state->h);
+    if (level.is_judge)
+        state->agreement = state->correlation;
+    state->stage++;
+}
+
+/* Of a level as many steps are queued as are enough for nearly all frames; where they were not, which the host
+ * sees by state->stage, `goes_on` queues the rest of level->most_steps. */
+/* ecc.cu: moves state->h to where correlation on a level is the highest; with `search`, from the best of many
+ * shifts. Only queued. */
 void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
-                             bool is_judge);
+                             bool goes_on);
 /* ecc_refine.cu: moves state->h to where the blocks of a level want it; back when correlation speaks against
  * it. blocks: room on the device, pf_ecc_block_grid() of them. Only queued. */
 void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
-                        struct pf_ecc_block *blocks, bool is_judge);
+                        struct pf_ecc_block *blocks, bool goes_on);
 /* ecc.cu: how well state->h fits on a level, told by what is asked for. Only queued. */
 enum pf_judged { PF_JUDGED_FIT, PF_JUDGED_AGREEMENT, PF_JUDGED_LOOK };
 void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum pf_judged what);

@@ -256,6 +256,34 @@ TEST(cuda_ecc_by_blocks_is_the_cpus)
     pf_cuda_free(queue);
 }
 
+/* Few steps are queued of a level; a far start without a search takes more of the coarse ones, which are queued when
+ * that has been seen. */
+TEST(cuda_ecc_queues_the_rest_where_steps_were_not_enough)
+{
+    static const double near[9] = {1, 0, 1.5, 0, 1, -0.75, 0, 0, 1};
+    static const double far[9] = {1.03, 0.02, -31, -0.02, 1.03, 22, 0, 0, 1};
+    open_queue();
+#ifdef PF_FIBERS
+    long before = fibers.launches;
+#endif
+    struct outcome easy = align_both(PF_MOTION_SIMILARITY, 850, 430, near, 0, 1, 7, false, 0);
+#ifdef PF_FIBERS
+    long few = fibers.launches - before;
+    before = fibers.launches;
+#endif
+    struct outcome hard = align_both(PF_MOTION_SIMILARITY, 850, 430, far, 0, 1, 7, false, 0);
+#ifdef PF_FIBERS
+    CHECK(fibers.launches - before > few + 20);
+#endif
+    CHECK_NEAR(easy.apart_px, 0, 0.005);
+    CHECK_NEAR(easy.error_px, 0, 0.05);
+    CHECK_NEAR(hard.apart_px, 0, 0.005);
+    CHECK_NEAR(hard.error_px, 0, 0.05);
+    CHECK_NEAR(hard.device.correlation, hard.host.correlation, 1e-3);
+    CHECK_NEAR(hard.device.agreement, hard.host.agreement, 1e-3);
+    pf_cuda_free(queue);
+}
+
 TEST(cuda_ecc_strangers_do_not_correlate)
 {
     double identity[9];

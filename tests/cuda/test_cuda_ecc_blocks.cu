@@ -167,22 +167,24 @@ TEST(cuda_blocks_ask_for_what_a_plain_program_asks)
             int count = all.columns > 0 && all.rows > 0 ? all.columns * all.rows : 0;
             struct pf_ecc_block *got =
                 (struct pf_ecc_block *)malloc((size_t)(count + 1) * sizeof(*got));
-            all.state.done = kind % 4 == 3;
+            all.state.stage = kind % 4 == 3;
             GPU(cudaMemcpy(state, &all.state, sizeof(*state), cudaMemcpyHostToDevice));
             GPU(cudaDeviceSynchronize());
-            struct pf_ecc_question question = {
-                all.level.target,      all.level.image,        all.level.width, all.level.height,
-                all.level.image_width, all.level.image_height, state->warp,     &state->now,
-                &state->done,          all.level.frame,        all.blocks};
+            struct pf_ecc_question question = {all.level.target,      all.level.image,
+                                               all.level.width,       all.level.height,
+                                               all.level.image_width, all.level.image_height,
+                                               state->warp,           &state->now,
+                                               &state->stage,         0,
+                                               all.level.frame,       all.blocks};
             pf_cuda_ask_blocks(cuda, &question);
             GPU(cudaDeviceSynchronize());
             GPU(cudaMemcpy(got, all.blocks, (size_t)(count + 1) * sizeof(*got),
                            cudaMemcpyDeviceToHost));
             uint8_t untouched[sizeof(*got)];
             memset(untouched, 0x5A, sizeof(untouched));
-            for (int k = all.state.done ? 0 : count; k <= count; k++)
+            for (int k = all.state.stage ? 0 : count; k <= count; k++)
                 CHECK(memcmp(&got[k], untouched, sizeof(untouched)) == 0);
-            for (int k = 0; k < count && !all.state.done; k++) {
+            for (int k = 0; k < count && !all.state.stage; k++) {
                 struct pf_ecc_block right = ask(&all, PF_BLOCK_HALO + k % all.columns * PF_BLOCK,
                                                 PF_BLOCK_HALO + k / all.columns * PF_BLOCK);
                 double certain = sqrt((double)right.weight[0] * (double)right.weight[2]);
@@ -290,7 +292,9 @@ TEST(cuda_blocks_agree_on_what_the_cpus_do)
             struct views all = begin(&all_sizes[i], 3, shows, STARTS[kind % 2], motion);
             all.level.most_steps = kind / 4 % 3 + 1;
             struct refined right = refine(&all, all.level.most_steps);
-            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, kind & 1);
+            all.level.is_judge = kind & 1;
+            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, false);
+            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, true);
             end(&all);
             const struct state *state = &all.state;
             double h[9];
@@ -304,7 +308,7 @@ TEST(cuda_blocks_agree_on_what_the_cpus_do)
             CHECK_NEAR(state->overlap, right.fit.overlap, 2.0 / (width * height));
             CHECK_NEAR(state->agreement, kind & 1 ? right.fit.correlation : 0, 2e-5);
             CHECK_EQ(state->steps, right.steps);
-            CHECK(state->done == 1 && state->ticket == 0);
+            CHECK(state->stage == 1 && state->ticket == 0);
             finish(cuda);
         }
 }
@@ -332,7 +336,7 @@ TEST(cuda_blocks_are_not_followed_where_correlation_speaks_against_them)
                        0, 1e-3);
             CHECK_NEAR(all.state.correlation, right.fit.correlation, 1e-4);
             CHECK_EQ(all.state.steps, right.steps);
-            CHECK_EQ(all.state.done, 1);
+            CHECK_EQ(all.state.stage, 1);
             finish(cuda);
         }
     CHECK(came_back >= 2 * order_count());

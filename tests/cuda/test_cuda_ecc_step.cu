@@ -199,7 +199,8 @@ TEST(cuda_level_of_alignment_begins_as_a_plain_program)
             start_of(&all, warp);
             normal_of(&all, &normal, &mean);
             struct pf_ecc_fit_numbers fit = fit_at(&all, warp);
-            pf_cuda_ecc_align_level(cuda, &all.level, false, kind & 1);
+            all.level.is_judge = kind & 1;
+            pf_cuda_ecc_align_level(cuda, &all.level, false, false);
             double before[9];
             memcpy(before, all.state.h, sizeof(before));
             end(&all);
@@ -215,7 +216,7 @@ TEST(cuda_level_of_alignment_begins_as_a_plain_program)
             CHECK_NEAR(state->correlation, fit.correlation, 2e-5);
             CHECK_NEAR(state->overlap, fit.overlap, 1e-12);
             CHECK_NEAR(state->agreement, kind & 1 ? fit.correlation : 0, 2e-5);
-            CHECK(state->done == 1 && state->steps == 0 && state->ticket == 0);
+            CHECK(state->stage == 1 && state->steps == 0 && state->ticket == 0);
             CHECK_NEAR(apart(&all, state->warp, warp), 0, 1e-12);
             CHECK_NEAR(apart(&all, state->best, warp), 0, 1e-12);
             CHECK_NEAR(apart(&all, state->h, before), 0, 1e-9);
@@ -266,7 +267,7 @@ TEST(cuda_step_of_alignment_is_that_of_a_plain_program)
             CHECK_NEAR(all.state.correlation, best_fit.correlation, 2e-5);
             CHECK_NEAR(all.state.overlap, best_fit.overlap, 1e-12);
             CHECK_EQ(all.state.steps, steps);
-            CHECK_EQ(all.state.done, 1);
+            CHECK_EQ(all.state.stage, 1);
             finish(cuda);
         }
 }
