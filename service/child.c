@@ -37,6 +37,7 @@ struct pf_child {
     struct event *retry, *deadline;
     int64_t backoff_ms; /* the last one, 0 none */
     int64_t grace_ms;   /* to end in order */
+    size_t longest;     /* line among those that it has not read yet, bytes */
     bool stopping, paused;
     bool killed, from_outside; /* by us; its last end was another's doing */
     bool by_signal;            /* it was no exit */
@@ -325,9 +326,12 @@ int pf_child_send(struct pf_child *child, json_t *object)
     char *line = NULL;
     if (!object)
         return -ENOMEM;
+    size_t queued = pf_child_queued_bytes(child);
+    if (!queued)
+        child->longest = 0;
     if (!child->pid || !child->channel) {
         r = -ENOTCONN;
-    } else if (pf_child_queued_bytes(child) > PF_CHILD_QUEUE_MAX) {
+    } else if (queued > PF_CHILD_QUEUE_MAX + child->longest) {
         r = -ENOBUFS;
     } else {
         struct evbuffer *output = bufferevent_get_output(child->channel);
@@ -335,8 +339,12 @@ int pf_child_send(struct pf_child *child, json_t *object)
         size_t length = line ? strlen(line) : 0;
         if (line)
             line[length] = '\n'; /* replaces the NUL */
-        if (!line || evbuffer_add(output, line, length + 1) < 0)
+        if (length >= PF_JSONL_LINE_MAX)
+            r = -EMSGSIZE;
+        else if (!line || evbuffer_add(output, line, length + 1) < 0)
             r = -ENOMEM;
+        else if (length > child->longest)
+            child->longest = length;
     }
     free(line);
     json_decref(object);

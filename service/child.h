@@ -20,7 +20,8 @@
 
 #include "config/base/error.h"
 
-#define PF_CHILD_QUEUE_MAX      (16u << 20) /* bytes waiting to be read by the child */
+#define PF_CHILD_QUEUE_MAX                                                                         \
+    (16u << 20) /* bytes waiting to be read by the child, and one long line */
 #define PF_CHILD_BACKOFF_MS     500
 #define PF_CHILD_BACKOFF_MAX_MS 30000
 

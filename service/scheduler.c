@@ -75,7 +75,7 @@ static bool send_frames(struct pf_scheduler *scheduler)
                       frame->record->id.text, "path", pf_json_bytes(pf_job_file(frame)), "after",
                       before ? before->id.text : NULL);
         pf_thumbnails_ask(scheduler->settings, frame->record->id.text, object);
-        if (!pf_worker_tell(scheduler->worker, object))
+        if (pf_worker_tell(scheduler->worker, object) < 0)
             return false;
         pf_job_set_step(job, frame, PF_STEP_SENT);
         frame->order = ++scheduler->order;
@@ -105,7 +105,7 @@ static bool ask_preview(struct pf_scheduler *scheduler)
         json_t *object = command("preview", job);
         json_object_set_new(object, "path", pf_json_bytes(path));
         json_object_set_new(object, "max_width", json_integer(PREVIEW_WIDTH));
-        job->preview_asked = pf_worker_tell(scheduler->worker, object);
+        job->preview_asked = pf_worker_tell(scheduler->worker, object) == 0;
         job->write_order = ++scheduler->order;
         free(path);
         return true;
@@ -412,10 +412,22 @@ static json_t *finish(const struct pf_scheduler *scheduler, struct pf_job *job, 
 
 void pf_scheduler_prepare(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir)
 {
-    bool told = pf_worker_tell(scheduler->worker, finish(scheduler, job, dir, NULL));
+    bool told = pf_worker_tell(scheduler->worker, finish(scheduler, job, dir, NULL)) == 0;
     job->ahead = told ? PF_AHEAD_WRITING : PF_AHEAD_NONE;
     job->write_order = ++scheduler->order;
     watch(scheduler);
+}
+
+/* The next time it would be as long. */
+static void fail_too_long(struct pf_scheduler *scheduler, struct pf_job *job)
+{
+    char reason[160];
+    snprintf(reason, sizeof(reason),
+             "what there is to say of its %zu frames is more than the %u MiB that go into one "
+             "stack.json; shorter paths, or fewer frames, fit",
+             job->count, PF_JSONL_LINE_MAX >> 20);
+    pf_scheduler_drop(scheduler, job);
+    scheduler->handlers.failed(job, reason, scheduler->context);
 }
 
 void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, const char *dir,
@@ -423,9 +435,12 @@ void pf_scheduler_finish(struct pf_scheduler *scheduler, struct pf_job *job, con
 {
     json_t *object = finish(scheduler, job, dir, sidecar);
     job->preview_wanted = false;
-    if (pf_worker_tell(scheduler->worker, object))
+    int r = pf_worker_tell(scheduler->worker, object);
+    if (r == 0)
         job->stage = PF_JOB_FINISHING;
     job->write_order = ++scheduler->order;
+    if (r == -EMSGSIZE)
+        fail_too_long(scheduler, job);
     watch(scheduler);
 }
 

@@ -1,5 +1,6 @@
 #include "service/sidecar.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,7 +47,19 @@ static json_t *filled(struct fields *fields)
     return NULL;
 }
 
-static json_t *frame_object(const struct pf_job_frame *frame)
+/* The part of the object is the worker's result as well, where it stays. */
+static void leave_grid_out(struct fields *fields, const char *key)
+{
+    json_t *part = json_object_get(fields->object, key), *copy = NULL;
+    if (!json_object_get(part, "grid"))
+        return;
+    copy = json_copy(part);
+    fields->failed |= !copy;
+    json_object_del(copy, "grid");
+    set(fields, key, copy);
+}
+
+static json_t *frame_object(const struct pf_job_frame *frame, bool grids)
 {
     const struct pf_record *record = frame->record;
     char captured[PF_RECORD_CAPTURED_CHARS];
@@ -71,6 +84,10 @@ static json_t *frame_object(const struct pf_job_frame *frame)
         set(&fields, "focus_at", json_real(record->focus_at));
     if (frame->result) /* what the worker found overrides what the file's header said */
         fields.failed |= json_object_update(fields.object, frame->result) < 0;
+    if (!grids) {
+        leave_grid_out(&fields, "focus");
+        leave_grid_out(&fields, "displacement");
+    }
     const json_t *reference = json_object_get(fields.object, "reference");
     bool fused = pf_job_fused(frame);
     set(&fields, "reference", json_boolean(fused && json_is_true(reference)));
@@ -113,7 +130,8 @@ json_t *pf_sidecar(struct pf_job *job, const struct pf_settings *settings)
     json_t *frames = json_array();
     int failed = 0;
     for (size_t i = 0; i < job->count; i++)
-        failed |= json_array_append_new(frames, frame_object(pf_job_find(job, order[i]->id.text)));
+        failed |= json_array_append_new(frames, frame_object(pf_job_find(job, order[i]->id.text),
+                                                             job->count <= PF_SIDECAR_GRIDS_MAX));
     json_t *sidecar = json_pack(
         "{s:s, s:s, s:i, s:s?, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "parfocal", pf_version(),
         "burst", job->name, "version", job->version, "complete", job->complete, "camera",

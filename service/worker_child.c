@@ -37,7 +37,7 @@ struct pf_worker {
 
 /* ---- work, and whether it gets on with it ---- */
 
-bool pf_worker_tell(struct pf_worker *worker, json_t *command)
+int pf_worker_tell(struct pf_worker *worker, json_t *command)
 {
     int r = pf_child_send(worker->child, command);
     if (r == -ENOBUFS || r == -ENOMEM) {
@@ -47,7 +47,7 @@ bool pf_worker_tell(struct pf_worker *worker, json_t *command)
         else
             pf_child_kill(worker->child);
     }
-    return r == 0;
+    return r;
 }
 
 void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels)

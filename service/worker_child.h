@@ -53,8 +53,9 @@ void pf_worker_stop(
     struct pf_worker *worker); /* not started again; no handler is told of its end */
 void pf_worker_reap(struct pf_worker *worker); /* for every SIGCHLD */
 
-/* Queues a command, consumed. False: it has not been taken. A worker that does not read is ended. */
-bool pf_worker_tell(struct pf_worker *worker, json_t *command);
+/* Queues a command, consumed. Negative errno: it has not been taken; -EMSGSIZE: nor will it ever be, as it is too long
+ * for a line. A worker that does not read is ended. */
+int pf_worker_tell(struct pf_worker *worker, json_t *command);
 
 /* To be called whenever it may have got something to do, or has done it; what it says meanwhile, and not the
  * call, is its sign of life. pixels: that it is at work on. */

@@ -18,7 +18,7 @@
 #include "config/base/error.h"
 
 /* Bytes; a longer line is a protocol error. The longest that we write is `finish`: about 4 kB a frame
- * of the burst, so that 8,000 frames fit. */
+ * of the burst, and 1 kB of more than PF_SIDECAR_GRIDS_MAX. */
 #define PF_JSONL_LINE_MAX (32u << 20)
 
 /* Writes one object as a line; blocks until all is written. `object` is consumed, also on failure.

@@ -10,9 +10,10 @@
 struct pf_worker {
     struct pf_worker_handlers handlers;
     void *context;
-    json_t *told; /* array of all commands, in their order */
-    size_t read;  /* how many of them the test has looked at */
-    int cleared;  /* how often it was told that its GPU is not to blame */
+    json_t *told;         /* array of all commands, in their order */
+    size_t read;          /* how many of them the test has looked at */
+    const char *too_long; /* a command that no line is long enough for, NULL: none */
+    int cleared;          /* how often it was told that its GPU is not to blame */
 };
 
 static struct pf_worker fake;
@@ -34,9 +35,14 @@ struct pf_worker *pf_worker_free(struct pf_worker *worker)
     return NULL;
 }
 
-bool pf_worker_tell(struct pf_worker *worker, json_t *command)
+int pf_worker_tell(struct pf_worker *worker, json_t *command)
 {
-    return json_array_append_new(worker->told, command) == 0;
+    const char *cmd = json_string_value(json_object_get(command, "cmd"));
+    if (worker->too_long && cmd && !strcmp(cmd, worker->too_long)) {
+        json_decref(command);
+        return -EMSGSIZE;
+    }
+    return json_array_append_new(worker->told, command) == 0 ? 0 : -ENOMEM;
 }
 
 void pf_worker_watch(struct pf_worker *worker, bool busy, int64_t pixels)

@@ -265,6 +265,44 @@ TEST(sidecar_tells_every_frame_in_capture_order)
     pf_job_free(job);
 }
 
+static bool has_grids(const json_t *frame)
+{
+    return json_object_get(json_object_get(frame, "focus"), "grid") &&
+           json_object_get(json_object_get(frame, "displacement"), "grid");
+}
+
+/* What it says of an enormous burst fits into a line for the worker. */
+TEST(sidecar_of_very_many_frames_leaves_their_grids_out)
+{
+    struct pf_settings settings;
+    CHECK_EQ(pf_settings_init(&settings, NULL), 0);
+    struct pf_job *job = job_of(1);
+    set_result(job, 0, "fused", "", NULL);
+    json_object_update_new(job->frames[0].result,
+                           json_pack("{s:{s:f, s:[i]}, s:{s:[i]}}", "focus", "tenengrad", 2.5,
+                                     "grid", 1, "displacement", "grid", 1));
+    job->complete = strdup("gap");
+    for (int i = 1; i <= PF_SIDECAR_GRIDS_MAX; i++) {
+        json_t *sidecar = i + 1 < PF_SIDECAR_GRIDS_MAX ? NULL : pf_sidecar(job, &settings);
+        if (sidecar)
+            CHECK(has_grids(json_array_get(json_object_get(sidecar, "frames"), job->count - 1)));
+        json_decref(sidecar);
+        char name[16];
+        snprintf(name, sizeof(name), "%d", i);
+        CHECK_EQ(pf_job_add(job, record(name, 20), NULL), 1);
+    }
+    json_t *sidecar = pf_sidecar(job, &settings);
+    const json_t *last = json_array_get(json_object_get(sidecar, "frames"), job->count - 1);
+    CHECK_STR(json_string_value(json_object_get(last, "verdict")), "fused");
+    CHECK(json_object_get(json_object_get(last, "focus"), "tenengrad"));
+    CHECK(!json_object_get(json_object_get(last, "focus"), "grid"));
+    CHECK(!json_object_get(json_object_get(last, "displacement"), "grid"));
+    CHECK(has_grids(job->frames[0].result));
+    json_decref(sidecar);
+    pf_settings_free(&settings);
+    pf_job_free(job);
+}
+
 TEST(complete_jobs_go_first)
 {
     struct pf_job *jobs = NULL, *open = job_of(2), *complete = job_of(2), *of = NULL;

@@ -68,6 +68,20 @@ TEST(a_result_without_room_is_asked_for_again)
     end();
 }
 
+/* It is not sent to a worker that would end by it, again and again. */
+TEST(a_result_that_no_line_is_long_enough_for_fails_its_burst_at_once)
+{
+    begin();
+    fake.too_long = "finish";
+    job_of('A', 1, 2, true);
+    const char *const words[] = {"open A", "add 1", "add 2", "drop A", NULL};
+    does(words);
+    CHECK_EQ(failed, 1);
+    CHECK_STR(next(), "");
+    CHECK(unwritten == 0 && finished == 0);
+    end();
+}
+
 TEST(a_result_that_can_never_be_written_fails_its_burst_at_once)
 {
     static const int codes[] = {EFBIG, ENOTSUP};
