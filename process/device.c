@@ -9,7 +9,7 @@
 #include "process/backend.h"
 #include "process/codec.h"
 
-enum { TRIAL_WIDTH = 128, TRIAL_HEIGHT = 96, TRIAL_FRAMES = 2, TRIAL_STEP = 2 };
+enum { TRIAL_FRAMES = 3, TRIAL_STEP = 2 };
 /* More than 2 MP: a decoder may have other ways for pictures of a camera's size. Its last blocks are parts. */
 enum { LARGE_WIDTH = 1733, LARGE_HEIGHT = 1207 };
 #define TRIAL_NEAR  0.25 /* px */
@@ -17,17 +17,28 @@ enum { LARGE_WIDTH = 1733, LARGE_HEIGHT = 1207 };
 
 /* How a trial's frames come. */
 enum trial {
-    TRIAL_PLAIN,   /* as they are */
+    TRIAL_PLAIN, /* as they are */
+    TRIAL_WIDE, /* as they are, the last one with 16 bits, and as wide as it takes for all kernels that a camera's
+                    frames are given to: they are halved, and aligned by blocks */
     TRIAL_DECODED, /* as JPEGs that the processor has decoded */
     TRIAL_CODED,   /* as JPEGs */
+};
+static const struct {
+    int width, height, frames;
+} trials[] = {
+    [TRIAL_PLAIN] = {128, 96, 2},
+    [TRIAL_WIDE] = {832, 160, TRIAL_FRAMES}, /* a third one is aligned to the first, too */
+    [TRIAL_DECODED] = {128, 96, 2},
+    [TRIAL_CODED] = {128, 96, 2},
 };
 
 /* A picture with detail at every size, the same further on for each frame: what is to be aligned and warped
  * has moved. */
-static struct pf_image *trial_frame(int width, int height, int index, struct pf_error *err)
+static struct pf_image *trial_frame(int width, int height, int bits, int index,
+                                    struct pf_error *err)
 {
     struct pf_image *frame = NULL;
-    if (pf_image_new(&frame, width, height, 8, 3, 1, 1, err) < 0)
+    if (pf_image_new(&frame, width, height, bits, 3, 1, 1, err) < 0)
         return NULL;
     for (int plane = 0; plane < 3; plane++)
         for (int y = 0; y < pf_image_plane_height(frame, plane); y++)
@@ -37,9 +48,12 @@ static struct pf_image *trial_frame(int width, int height, int index, struct pf_
                 uint32_t noise = (uint32_t)(v * 1024 + u) * 0x9e3779b1u + (uint32_t)plane;
                 noise ^= noise >> 15;
                 noise *= 0x2c1b3c6du;
-                uint8_t *row =
-                    (uint8_t *)frame->plane[plane] + (size_t)y * frame->stride_bytes[plane];
-                row[x] = (uint8_t)(96 + (noise >> 26) + ((u / 16 + v / 16) % 2 ? 64 : 0));
+                uint8_t level = (uint8_t)(96 + (noise >> 26) + ((u / 16 + v / 16) % 2 ? 64 : 0));
+                void *row = (char *)frame->plane[plane] + (size_t)y * frame->stride_bytes[plane];
+                if (bits == 8)
+                    ((uint8_t *)row)[x] = level;
+                else
+                    ((uint16_t *)row)[x] = (uint16_t)(257 * level);
             }
     return frame;
 }
@@ -48,11 +62,13 @@ static struct pf_image *trial_frame(int width, int height, int index, struct pf_
 static int trial_picture(enum trial trial, int index, struct pf_image **ret_owner,
                          const struct pf_image **ret, struct pf_error *err)
 {
-    struct pf_image *frame = trial_frame(TRIAL_WIDTH, TRIAL_HEIGHT, index, err);
+    int bits = trial == TRIAL_WIDE && index == trials[trial].frames - 1 ? 16 : 8;
+    struct pf_image *frame =
+        trial_frame(trials[trial].width, trials[trial].height, bits, index, err);
     *ret = *ret_owner = frame;
     if (!frame)
         return -ENOMEM;
-    if (trial == TRIAL_PLAIN)
+    if (trial == TRIAL_PLAIN || trial == TRIAL_WIDE)
         return 0;
     struct pf_image *coded = NULL;
     int r = pf_image_as_jpeg(&coded, frame, err);
@@ -73,11 +89,12 @@ static int try_out(const struct pf_device *device, enum pf_fuse fuse, enum trial
                                          .fuse = fuse,
                                          .clip = 3,
                                          .depth = true};
-    const int rank[TRIAL_FRAMES] = {0, 1};
+    const int rank[TRIAL_FRAMES] = {0, 1, 2};
+    const int count = trials[trial].frames;
     struct pf_image *result = NULL, *map = NULL;
     struct pf_stack *stack = NULL;
     int r = pf_stack_open(&stack, &settings, NULL, err);
-    for (int i = 0; r == 0 && i < TRIAL_FRAMES; i++) {
+    for (int i = 0; r == 0 && i < count; i++) {
         struct pf_frame_result one;
         struct pf_image *owner = NULL;
         const struct pf_image *frame = NULL;
@@ -96,7 +113,7 @@ static int try_out(const struct pf_device *device, enum pf_fuse fuse, enum trial
     if (r == 0)
         r = pf_stack_finish(stack, &result, err);
     if (r == 0 && pf_fuse_has_maps(fuse))
-        r = pf_stack_map(stack, PF_MAP_DEPTH, rank, TRIAL_FRAMES, &map, err);
+        r = pf_stack_map(stack, PF_MAP_DEPTH, rank, count, &map, err);
     if (r == 0 && pf_stack_backend(stack) != device->backend)
         r = pf_fail(err, ENOMEM, "%s", pf_stack_note(stack));
     pf_image_free(map);
@@ -153,7 +170,7 @@ static int try_large(const struct pf_device *device, struct pf_error *err)
 {
     struct pf_image *coded = NULL, *there = NULL;
     const struct pf_image *here = NULL;
-    struct pf_image *frame = trial_frame(LARGE_WIDTH, LARGE_HEIGHT, 0, err);
+    struct pf_image *frame = trial_frame(LARGE_WIDTH, LARGE_HEIGHT, 8, 0, err);
     int r = frame ? pf_image_as_jpeg(&coded, frame, err) : -ENOMEM;
     pf_image_free(frame);
     if (r == 0)
@@ -208,9 +225,11 @@ static int find_gpu(struct pf_device *ret, enum pf_fuse fuse, pf_device_progress
     ret->backend = &pf_backend_cuda;
     if (progress)
         progress("trying it out", context);
-    struct pf_image *result = NULL;
-    r = try_out(ret, fuse, TRIAL_PLAIN, &result, err);
-    pf_image_free(result);
+    for (enum trial trial = TRIAL_PLAIN; r == 0 && trial <= TRIAL_WIDE; trial++) {
+        struct pf_image *result = NULL;
+        r = try_out(ret, fuse, trial, &result, err);
+        pf_image_free(result);
+    }
     return r == 0 ? find_decoder(ret, fuse, progress, context, err) : r;
 }
 

@@ -25,6 +25,8 @@ struct fibers_control {
     long fail_after;     /* > 0: the call that counts it down to 0 fails, and all after it, as on a
                             device whose context is lost */
     bool hangs, crashes; /* ... does not return, or ends the process, instead */
+    const char
+        *fails_in; /* NULL, or the kernel whose first launch is that call instead; borrowed */
     /* Said by the fibers. */
     size_t allocated_bytes, most_allocated_bytes;
     long allocations;      /* made so far, of the device and of pinned memory */
@@ -33,6 +35,7 @@ struct fibers_control {
     size_t unpinned_bytes; /* of them to memory that is not pinned: such a copy is waited for */
     long calls, launches;  /* run-time calls that may fail; launches among them */
     char trouble[512];     /* what was wrong with the last launch that failed */
+    void (*on_kernel)(const char *name); /* NULL, or told of each kernel at its first launch */
 };
 extern struct fibers_control fibers;
 

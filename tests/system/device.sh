@@ -5,9 +5,6 @@ PARFOCAL=${BUILD:-build}/tests/parfocal-on-fibers
 case $PARFOCAL in /*) ;; *) PARFOCAL=$ROOT/$PARFOCAL ;; esac
 . "${BASH_SOURCE%/*}/serve.bash"
 
-# Calls of the trial at start, and some of the first frames: what fails there fails in a burst.
-IN_A_BURST=400
-
 need_fibers()
 {
     [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
@@ -16,6 +13,15 @@ need_fibers()
 small_burst()
 {
     make_burst burst --frames 3 --width 160 --height 120
+}
+
+# in_a_burst=CALL: behind those of the trial at start, among the first of a burst.
+find_call_in_a_burst()
+{
+    local calls
+    FIBERS_ACCOUNT=$PWD/account "$PARFOCAL" process </dev/null >/dev/null 2>&1 || fail "no worker"
+    read -r _ _ _ calls <account
+    in_a_burst=$((calls + 60))
 }
 
 test_a_gpu_is_used_where_there_is_one()
@@ -100,7 +106,7 @@ test_a_gpu_without_room_leaves_the_burst_to_the_processor()
     grep -q 'the GPU is not used: the GPU has no room' err || fail "$(cat err)"
     # Room for the trial, but not for these frames.
     make_burst large --frames 2 --width 640 --height 480
-    FIBERS_MEMORY=3000000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
+    FIBERS_MEMORY=6000000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
     check out '.engine.device == "cpu" and .fused == 2'
     grep -q 'the GPU has no room: .* the processor did the work' err || fail "$(cat err)"
 }
@@ -155,8 +161,9 @@ test_a_gpu_that_fails_once_is_tried_again()
 {
     need_fibers
     small_burst
+    find_call_in_a_burst
     mkdir_inbox
-    FIBERS_FAIL_AFTER=$IN_A_BURST FIBERS_FAIL_ONCE=$T/failed serve --expected-frames 3
+    FIBERS_FAIL_AFTER=$in_a_burst FIBERS_FAIL_ONCE=$T/failed serve --expected-frames 3
     drop burst/*.jpg
     await_stacks 1 60
     check "$(published)/stack.json" '.engine.device == "cuda" and .fused == 3'
@@ -171,8 +178,9 @@ test_a_gpu_that_fails_twice_is_left_alone()
 {
     need_fibers
     small_burst
+    find_call_in_a_burst
     mkdir_inbox
-    FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3
+    FIBERS_FAIL_AFTER=$in_a_burst serve --expected-frames 3
     drop burst/*.jpg
     went_to_the_processor
     [ "$(grep -c 'exited with status 3' service.err)" -eq 2 ] || fail "not two failures"
@@ -184,8 +192,9 @@ test_a_gpu_that_takes_the_worker_down_twice_is_left_alone()
 {
     need_fibers
     small_burst
+    find_call_in_a_burst
     mkdir_inbox
-    FIBERS_FAIL=crash FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3
+    FIBERS_FAIL=crash FIBERS_FAIL_AFTER=$in_a_burst serve --expected-frames 3
     drop burst/*.jpg
     went_to_the_processor
     [ "$(grep -c 'it counts as a failure of the GPU' service.err)" -eq 2 ] || fail "not two failures"
@@ -196,8 +205,9 @@ test_a_gpu_that_hangs_twice_is_left_alone()
 {
     need_fibers
     small_burst
+    find_call_in_a_burst
     mkdir_inbox
-    FIBERS_FAIL=hang FIBERS_FAIL_AFTER=$IN_A_BURST serve --expected-frames 3 --worker-timeout 8
+    FIBERS_FAIL=hang FIBERS_FAIL_AFTER=$in_a_burst serve --expected-frames 3 --worker-timeout 8
     drop burst/*.jpg
     went_to_the_processor
     log_says 'it hung and was ended' || fail "it did not hang"
@@ -241,6 +251,33 @@ test_a_gpu_that_fails_ends_stack_with_its_reason()
     check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("CUDA: "))'
 }
 
+# A kernel that a card cannot launch is found at start, not by the first burst, and again by its repetition.
+test_the_trial_launches_each_kernel_that_a_cameras_frames_need()
+{
+    need_fibers
+    [ -z "$SAN" ] || skip "takes minutes with $SAN"
+    FIBERS_KERNELS=$PWD/tried "$PARFOCAL" process </dev/null >/dev/null 2>&1 || fail "no worker"
+    # As wide as a camera's of 6 MP: what is launched goes by the width.
+    "$GENERATE" --out wide --no-truth --width 3000 --height 600 --frames 4 --threads 1 >/dev/null
+    "$GENERATE" --out deep --no-truth --width 700 --height 500 --frames 2 --threads 1 --format tiff --bits 16 >/dev/null
+    FIBERS_KERNELS=$PWD/wide.kernels expect_status 0 "$PARFOCAL" stack wide/*.jpg -o a.tif --json --depth-map a.png
+    check out '.engine.device == "cuda" and .fused == 4'
+    FIBERS_KERNELS=$PWD/deep.kernels expect_status 0 "$PARFOCAL" stack deep/*.tif -o b.tif --json
+    check out '.engine.device == "cuda" and .fused == 2'
+    # Two may have one name.
+    for burst in wide deep; do
+        comm -13 <(sort tried) <(sort $burst.kernels) >untried
+        [ ! -s untried ] || fail "not launched before a burst needs it: $(tr '\n' ' ' <untried)"
+    done
+}
+
+test_a_kernel_that_cannot_be_launched_is_found_at_start()
+{
+    need_fibers
+    FIBERS_FAIL_IN=ask expect_status 0 "$PARFOCAL" process </dev/null
+    check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("^CUDA: alignment: blocks: "))'
+}
+
 # What its driver has reserved by then stays: worker_memory is what comes on top of it.
 test_a_gpu_that_fails_its_trial_leaves_a_limit_that_the_worker_can_live_with()
 {
@@ -253,7 +290,7 @@ test_a_gpu_that_fails_its_trial_leaves_a_limit_that_the_worker_can_live_with()
     check out 'select(.event == "ready") | .device == "cpu" and (.reason | test("CUDA: "))'
     check out 'select(.event == "frame") | .verdict == "fused"'
     grep -q 'worker_memory: not counted are 65[0-9][0-9][0-9] MiB of addresses' err || fail "$(cat err)"
-    [ "$(cut -d ' ' -f 2- account)" = '0 1' ] || fail "the GPU's memory stays taken: $(cat account)"
+    [ "$(cut -d ' ' -f 2,3 account)" = '0 1' ] || fail "the GPU's memory stays taken: $(cat account)"
     # It is a limit all the same.
     FIBERS_FAIL_AFTER=20 expect_status 1 "$PARFOCAL" process --worker-memory 1 </dev/null
 }
