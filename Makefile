@@ -132,6 +132,10 @@ CAMERA_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/camera/*.c))
 CAMERA  := $(BUILD)/tests/camera/camera
 RECEIVER := $(BUILD)/tests/receiver/receiver
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+# Rows of pixels without sanitizers, for the programs that scripts start: watched, they are two thirds of what `parfocal
+# stack` takes. The same objects are watched in all unit tests, in replays, and in HUNGRY.
+WATCHED := $(findstring address,$(SAN))
+BARE_O  := $(if $(WATCHED),$(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/bare/%.$(isa).o,$(ISA_C))))
 KERNELS := $(wildcard process/cuda/*.cu)
 # The backend that launches them is C, and is there where they are.
 BACKEND_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard process/cuda/*.c))
@@ -215,11 +219,15 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags
 $(BUILD)/%.cu.o: %.cu $(BUILD)/nvcc-flags
 	$(COMPILE_CUDA)
 # Functions of C headers may have the name of a struct.
-$(BUILD)/fibers/%: EXTRA = -x c++ -DPF_FIBERS -Wno-unknown-pragmas -Wno-shadow
+# Kernels hand no pointers to their stacks on, and a fake stack for each change of fibers is what takes longest.
+FIBER_SAN = $(if $(SAN),-O2) $(if $(WATCHED),--param asan-use-after-return=0)
+$(BUILD)/fibers/%: EXTRA = -x c++ -DPF_FIBERS -Wno-unknown-pragmas -Wno-shadow $(FIBER_SAN)
 $(BUILD)/fibers/%.o: %.cu $(BUILD)/flags
 	$(COMPILE_CXX)
-# Fibers jump from stack to stack, which is what _FORTIFY_SOURCE is there to forbid.
-$(BUILD)/tests/cuda/%: EXTRA = -DPF_FIBERS -U_FORTIFY_SOURCE
+# Fibers jump from stack to stack, which is what _FORTIFY_SOURCE is there to forbid. They tell AddressSanitizer of it,
+# and are themselves not watched.
+$(BUILD)/tests/cuda/%: EXTRA = -DPF_FIBERS -U_FORTIFY_SOURCE $(if $(SAN),-O2 -fno-sanitize=undefined) \
+    $(if $(WATCHED),--param asan-instrument-reads=0 --param asan-instrument-writes=0 --param asan-stack=0)
 # What the browser is given; the list changes when a file comes or goes.
 $(BUILD)/page-list: FORCE
 	$(call if_changed,$(PAGE))
@@ -233,18 +241,23 @@ $(BUILD)/%_isa.base.o: %_isa.c $(BUILD)/flags
 	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=base
 $(BUILD)/%_isa.v3.o: %_isa.c $(BUILD)/flags
 	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=v3 -march=x86-64-v3
+$(BUILD)/bare/%: EXTRA = -O3 -fno-sanitize=all
+$(BUILD)/bare/%_isa.base.o: %_isa.c $(BUILD)/flags
+	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=base
+$(BUILD)/bare/%_isa.v3.o: %_isa.c $(BUILD)/flags
+	$(COMPILE) $(ISA_FLAGS) -DPF_ISA=v3 -march=x86-64-v3
 
 $(BUILD)/libparfocal.a: $(OBJECTS) $(BUILD)/objects
 	$(ARCHIVE)
 $(BUILD)/tests/libgenerate.a: $(GEN_O) $(BUILD)/objects
 	$(ARCHIVE)
 $(BUILD)/parfocal: MORE_LIBS = $(if $(CUDA_O),$(CUDA_LIBS))
-$(BUILD)/parfocal: $(BUILD)/service/main.o $(CUDA_O) $(BUILD)/libparfocal.a
+$(BUILD)/parfocal: $(BUILD)/service/main.o $(BARE_O) $(CUDA_O) $(BUILD)/libparfocal.a
 	$(LINK)
 $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
-$(ON_FIBERS): $(BUILD)/service/main.o $(FIBER_O)
+$(ON_FIBERS): $(BUILD)/service/main.o $(BARE_O) $(FIBER_O)
 $(BUILD)/tests/nvjpeg/lacking/%: EXTRA = -DLACKING
 $(NVJPEG): tests/nvjpeg/nvjpeg.c $(BUILD)/flags
 	$(call SAY,CC)mkdir -p $(@D) && $(CC) $(C_FLAGS) $(EXTRA) $(LD_FLAGS) -fPIC -shared -o $@ $< -ljpeg
