@@ -49,18 +49,24 @@ PF_ANYWHERE static inline void pf_ecc_block_grid(int width, int height, int *ret
     *ret_rows = (height - 2 * PF_BLOCK_HALO) / PF_BLOCK;
 }
 
-/* True when all samples that the block at (x0, y0) looks at have a picture. */
+/* True when the sample in a corner (0..3) of all that the block at (x0, y0) looks at has a picture. */
+PF_ANYWHERE static inline bool pf_ecc_block_corner_has_picture(const double warp[9],
+                                                               int image_width, int image_height,
+                                                               int x0, int y0, int corner)
+{
+    double x, y;
+    pf_homography_apply(warp, x0 + (corner & 1 ? PF_BLOCK - 1 + PF_BLOCK_HALO : -PF_BLOCK_HALO),
+                        y0 + (corner & 2 ? PF_BLOCK - 1 + PF_BLOCK_HALO : -PF_BLOCK_HALO), &x, &y);
+    return x >= 0 && y >= 0 && x < image_width - 1 && y < image_height - 1;
+}
+
+/* And when all samples have. */
 PF_ANYWHERE static inline bool pf_ecc_block_has_picture(const double warp[9], int image_width,
                                                         int image_height, int x0, int y0)
 {
-    for (int corner = 0; corner < 4; corner++) {
-        double x, y;
-        pf_homography_apply(warp, x0 + (corner & 1 ? PF_BLOCK - 1 + PF_BLOCK_HALO : -PF_BLOCK_HALO),
-                            y0 + (corner & 2 ? PF_BLOCK - 1 + PF_BLOCK_HALO : -PF_BLOCK_HALO), &x,
-                            &y);
-        if (!(x >= 0 && y >= 0 && x < image_width - 1 && y < image_height - 1))
+    for (int corner = 0; corner < 4; corner++)
+        if (!pf_ecc_block_corner_has_picture(warp, image_width, image_height, x0, y0, corner))
             return false;
-    }
     return true;
 }
 

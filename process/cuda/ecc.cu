@@ -26,8 +26,8 @@ struct pf_cuda_ecc {
     struct pf_cuda *cuda;
     struct state *state;
     double *partial;
-    struct state *here;          /* pinned */
-    struct pf_ecc_block *blocks; /* of the device */
+    struct state *here; /* pinned */
+    struct pf_cuda_blocks blocks;
     size_t block_capacity;
 };
 
@@ -408,13 +408,21 @@ int pf_cuda_ecc_new(struct pf_cuda_ecc **ret, struct pf_cuda *cuda, struct pf_er
     return 0;
 }
 
+static void release_blocks(struct pf_cuda_ecc *ecc)
+{
+    pf_cuda_release(ecc->cuda, ecc->blocks.block);
+    pf_cuda_release(ecc->cuda, ecc->blocks.sums);
+    memset(&ecc->blocks, 0, sizeof(ecc->blocks));
+    ecc->block_capacity = 0;
+}
+
 struct pf_cuda_ecc *pf_cuda_ecc_free(struct pf_cuda_ecc *ecc)
 {
     if (ecc) {
         pf_cuda_release(ecc->cuda, ecc->state);
         pf_cuda_release(ecc->cuda, ecc->partial);
         pf_cuda_release_pinned(ecc->cuda, ecc->here);
-        pf_cuda_release(ecc->cuda, ecc->blocks);
+        release_blocks(ecc);
     }
     free(ecc);
     return NULL;
@@ -526,10 +534,12 @@ static int reserve_blocks(struct pf_cuda_ecc *ecc, const struct pf_ecc_level *le
     size_t count = columns > 0 && rows > 0 ? (size_t)columns * (size_t)rows : 0;
     if (count <= ecc->block_capacity)
         return 0;
-    pf_cuda_release(ecc->cuda, ecc->blocks);
-    ecc->blocks = NULL;
-    ecc->block_capacity = 0;
-    int r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks, count * sizeof(*ecc->blocks), err);
+    release_blocks(ecc);
+    int r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks.block,
+                          count * sizeof(*ecc->blocks.block), err);
+    if (r == 0)
+        r = pf_cuda_alloc(ecc->cuda, (void **)&ecc->blocks.sums,
+                          count * PF_BLOCK_SUMS * sizeof(*ecc->blocks.sums), err);
     if (r == 0)
         ecc->block_capacity = count;
     return r;
@@ -583,7 +593,7 @@ static int stages_of(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *targ
 static void queue_stage(struct pf_cuda_ecc *ecc, const struct stage *stage, bool goes_on)
 {
     if (stage->by_blocks)
-        pf_cuda_ecc_refine(ecc->cuda, &stage->level, ecc->blocks, goes_on);
+        pf_cuda_ecc_refine(ecc->cuda, &stage->level, &ecc->blocks, goes_on);
     else
         pf_cuda_ecc_align_level(ecc->cuda, &stage->level, stage->search, goes_on);
 }

@@ -12,6 +12,8 @@ enum {
     UNKNOWNS = 8,                    /* with the error */
     SUMS = PF_BLOCK_SUMS,
     PARTS = 4,
+    PIXELS = 5 * 6 / 2 + 5, /* which of the sums is that of 1 * 1: 0 of a block without a picture */
+    ANSWERS = 64,           /* threads */
 };
 
 /* [1 2 1] / 4 in both directions. */
@@ -29,21 +31,23 @@ static __global__ void __launch_bounds__(THREADS) ask(struct pf_ecc_question loo
     __shared__ float mean[SMOOTH * SMOOTH];
     __shared__ float says[UNKNOWNS][THREADS];
     __shared__ double part[PARTS][SUMS];
-    __shared__ int usable;
+    __shared__ bool has_picture[4];
     int thread = (int)threadIdx.x;
     int column = (int)blockIdx.x, row = (int)blockIdx.y;
     if (*look.in_hand != look.stage)
         return;
     int x0 = PF_BLOCK_HALO + column * SIDE, y0 = PF_BLOCK_HALO + row * SIDE;
-    struct pf_ecc_block *block = &look.blocks[row * (int)gridDim.x + column];
-    if (thread == 0) {
-        struct pf_ecc_block none = {{0, 0}, {0, 0, 0}, 0, 0};
-        *block = none;
-        usable = pf_ecc_block_has_picture(look.warp, look.image_width, look.image_height, x0, y0);
-    }
+    int count = (int)(gridDim.x * gridDim.y);
+    double *sums = look.blocks.sums + row * (int)gridDim.x + column;
+    if (thread < 4)
+        has_picture[thread] = pf_ecc_block_corner_has_picture(look.warp, look.image_width,
+                                                              look.image_height, x0, y0, thread);
     __syncthreads();
-    if (!usable)
+    if (!(has_picture[0] && has_picture[1] && has_picture[2] && has_picture[3])) {
+        if (thread == 0)
+            sums[(size_t)PIXELS * (size_t)count] = 0;
         return;
+    }
 
     struct pf_short_warp now = *look.now;
     for (int i = thread; i < SEEN * SEEN; i += THREADS) {
@@ -86,18 +90,34 @@ static __global__ void __launch_bounds__(THREADS) ask(struct pf_ecc_question loo
         part[quarter][pair] = sum;
     }
     __syncthreads();
-    if (thread > 0)
+    if (thread < SUMS) {
+        double sum = 0;
+        for (int quarter = 0; quarter < PARTS; quarter++)
+            sum += part[quarter][thread];
+        sums[(size_t)thread * (size_t)count] = sum;
+    }
+}
+
+static __global__ void __launch_bounds__(ANSWERS)
+    answer(struct pf_ecc_question look, int columns, int count)
+{
+    int i = (int)(blockIdx.x * ANSWERS + threadIdx.x);
+    if (*look.in_hand != look.stage || i >= count)
         return;
-    double a[UNKNOWNS][UNKNOWNS];
-    for (int i = 0, pair = 0; i < UNKNOWNS; i++)
-        for (int j = 0; j <= i; j++, pair++) {
-            double sum = 0;
-            for (int quarter = 0; quarter < PARTS; quarter++)
-                sum += part[quarter][pair];
-            a[i][j] = a[j][i] = sum;
-        }
-    pf_ecc_block_ask(a, block);
-    pf_ecc_block_place(&look.frame, x0, y0, block);
+    const double *sums = look.blocks.sums + i;
+    struct pf_ecc_block block = {{0, 0}, {0, 0, 0}, 0, 0};
+    if (sums[(size_t)PIXELS * (size_t)count] > 0) {
+        double a[UNKNOWNS][UNKNOWNS];
+#pragma unroll
+        for (int k = 0, pair = 0; k < UNKNOWNS; k++)
+#pragma unroll
+            for (int l = 0; l <= k; l++, pair++)
+                a[k][l] = a[l][k] = sums[(size_t)pair * (size_t)count];
+        pf_ecc_block_ask(a, &block);
+        pf_ecc_block_place(&look.frame, PF_BLOCK_HALO + i % columns * SIDE,
+                           PF_BLOCK_HALO + i / columns * SIDE, &block);
+    }
+    look.blocks.block[i] = block;
 }
 
 void pf_cuda_ask_blocks(struct pf_cuda *cuda, const struct pf_ecc_question *question)
@@ -109,4 +129,7 @@ void pf_cuda_ask_blocks(struct pf_cuda *cuda, const struct pf_ecc_question *ques
     PF_LAUNCH(ask, dim3((unsigned)columns, (unsigned)rows), dim3(THREADS), 0,
               cuda->lane[PF_CUDA_WORK], *question);
     pf_cuda_launched(cuda, "alignment: blocks");
+    PF_LAUNCH(answer, dim3(pf_pieces(columns * rows, ANSWERS)), dim3(ANSWERS), 0,
+              cuda->lane[PF_CUDA_WORK], *question, columns, columns * rows);
+    pf_cuda_launched(cuda, "alignment: blocks' answers");
 }

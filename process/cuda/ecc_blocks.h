@@ -1,5 +1,5 @@
 /* The pass over a level's blocks for alignment: what process/cpu/ecc_blocks.c asks each of them, on the
- * device, a block of threads each.
+ * device: sums by a block of threads each, then the answer by a thread each.
  *
  * Used by process/cuda/ecc_refine.cu, one thread at a time per queue; only queued.
  */
@@ -14,6 +14,12 @@
 extern "C" {
 #endif
 
+/* On the device: room for the blocks of a level, pf_ecc_block_grid() of them, row by row. */
+struct pf_cuda_blocks {
+    struct pf_ecc_block *block;
+    double *sums; /* [PF_BLOCK_SUMS][count]: see pf_ecc_block_ask() */
+};
+
 /* What is on the device when its turn comes. */
 struct pf_ecc_question {
     const float *target, *image;
@@ -23,7 +29,7 @@ struct pf_ecc_question {
     const int *in_hand;              /* device: something is asked while this is `stage` */
     int stage;
     struct pf_ecc_frame frame;
-    struct pf_ecc_block *blocks; /* device, row by row, pf_ecc_block_grid() of them */
+    struct pf_cuda_blocks blocks;
 };
 void pf_cuda_ask_blocks(struct pf_cuda *cuda, const struct pf_ecc_question *question);
 

@@ -9,6 +9,7 @@
 #include "process/cpu/ecc_step.h"
 #include "process/cuda/bilinear.h"
 #include "process/cuda/ecc.h"
+#include "process/cuda/ecc_blocks.h"
 #include "process/cuda/queue.h"
 
 enum {
@@ -80,9 +81,9 @@ static __device__ inline void end_stage(const struct level &level, const double 
 void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
                              bool goes_on);
 /* ecc_refine.cu: moves state->h to where the blocks of a level want it; back when correlation speaks against
- * it. blocks: room on the device, pf_ecc_block_grid() of them. Only queued. */
+ * it. Only queued. */
 void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
-                        struct pf_ecc_block *blocks, bool goes_on);
+                        const struct pf_cuda_blocks *blocks, bool goes_on);
 /* ecc.cu: how well state->h fits on a level, told by what is asked for. Only queued. */
 enum pf_judged { PF_JUDGED_FIT, PF_JUDGED_AGREEMENT, PF_JUDGED_LOOK };
 void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum pf_judged what);

@@ -192,13 +192,13 @@ static __global__ void __launch_bounds__(VOTERS, 1)
     } while (0)
 
 void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
-                        struct pf_ecc_block *blocks, bool goes_on)
+                        const struct pf_cuda_blocks *blocks, bool goes_on)
 {
     struct state *state = level->state;
     struct pf_ecc_question question = {level->target, level->image,       level->width,
                                        level->height, level->image_width, level->image_height,
                                        state->warp,   &state->now,        &state->stage,
-                                       level->stage,  level->frame,       blocks};
+                                       level->stage,  level->frame,       *blocks};
     int columns, rows;
     pf_ecc_block_grid(level->width, level->height, &columns, &rows);
     int count = columns > 0 && rows > 0 ? columns * rows : 0;
@@ -213,16 +213,16 @@ void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
             pf_cuda_ask_blocks(cuda, &question);
         switch (level->motion) {
         case PF_MOTION_SHIFT:
-            LAUNCH(agree<2>, VOTERS, *level, blocks, count);
+            LAUNCH(agree<2>, VOTERS, *level, blocks->block, count);
             break;
         case PF_MOTION_SIMILARITY:
-            LAUNCH(agree<4>, VOTERS, *level, blocks, count);
+            LAUNCH(agree<4>, VOTERS, *level, blocks->block, count);
             break;
         case PF_MOTION_AFFINE:
-            LAUNCH(agree<6>, VOTERS, *level, blocks, count);
+            LAUNCH(agree<6>, VOTERS, *level, blocks->block, count);
             break;
         case PF_MOTION_HOMOGRAPHY:
-            LAUNCH(agree<8>, VOTERS, *level, blocks, count);
+            LAUNCH(agree<8>, VOTERS, *level, blocks->block, count);
             break;
         }
     }

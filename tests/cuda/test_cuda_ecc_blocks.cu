@@ -20,7 +20,7 @@ struct views {
     struct pf_ecc_level target, image;
     struct level level;
     struct state state;
-    struct pf_ecc_block *blocks; /* on the device */
+    struct pf_cuda_blocks blocks;
     int columns, rows;
 };
 
@@ -67,8 +67,9 @@ static struct views begin(const struct size *size, uint32_t seed, const double s
     level->state = device_copy(&all.state, 1);
     pf_ecc_block_grid(width, height, &all.columns, &all.rows);
     size_t count = all.columns > 0 && all.rows > 0 ? (size_t)(all.columns * all.rows) : 0;
-    all.blocks = device_copy<struct pf_ecc_block>(NULL, count + 1);
-    GPU(cudaMemset(all.blocks, 0x5A, (count + 1) * sizeof(*all.blocks)));
+    all.blocks.block = device_copy<struct pf_ecc_block>(NULL, count + 1);
+    all.blocks.sums = device_copy<double>(NULL, count * PF_BLOCK_SUMS + 1);
+    GPU(cudaMemset(all.blocks.block, 0x5A, (count + 1) * sizeof(*all.blocks.block)));
     GPU(cudaDeviceSynchronize());
     return all;
 }
@@ -80,7 +81,8 @@ static void end(struct views *all)
     GPU(cudaFree((void *)all->level.target));
     GPU(cudaFree((void *)all->level.image));
     GPU(cudaFree(all->level.partial));
-    GPU(cudaFree(all->blocks));
+    GPU(cudaFree(all->blocks.block));
+    GPU(cudaFree(all->blocks.sums));
     free(all->target.pixels);
     free(all->image.pixels);
 }
@@ -178,7 +180,7 @@ TEST(cuda_blocks_ask_for_what_a_plain_program_asks)
                                                all.level.frame,       all.blocks};
             pf_cuda_ask_blocks(cuda, &question);
             GPU(cudaDeviceSynchronize());
-            GPU(cudaMemcpy(got, all.blocks, (size_t)(count + 1) * sizeof(*got),
+            GPU(cudaMemcpy(got, all.blocks.block, (size_t)(count + 1) * sizeof(*got),
                            cudaMemcpyDeviceToHost));
             uint8_t untouched[sizeof(*got)];
             memset(untouched, 0x5A, sizeof(untouched));
@@ -293,8 +295,8 @@ TEST(cuda_blocks_agree_on_what_the_cpus_do)
             all.level.most_steps = kind / 4 % 3 + 1;
             struct refined right = refine(&all, all.level.most_steps);
             all.level.is_judge = kind & 1;
-            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, false);
-            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, true);
+            pf_cuda_ecc_refine(cuda, &all.level, &all.blocks, false);
+            pf_cuda_ecc_refine(cuda, &all.level, &all.blocks, true);
             end(&all);
             const struct state *state = &all.state;
             double h[9];
@@ -329,7 +331,7 @@ TEST(cuda_blocks_are_not_followed_where_correlation_speaks_against_them)
             all.level.most_steps = 2;
             struct refined right = refine(&all, all.level.most_steps);
             came_back += right.came_back;
-            pf_cuda_ecc_refine(cuda, &all.level, all.blocks, false);
+            pf_cuda_ecc_refine(cuda, &all.level, &all.blocks, false);
             end(&all);
             CHECK_NEAR(pf_homography_corner_distance(all.state.warp, right.warp, all.level.width,
                                                      all.level.height),
