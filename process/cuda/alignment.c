@@ -6,7 +6,6 @@
 
 #include "process/align.h"
 #include "process/cpu/deform.h"
-#include "process/cpu/likeness.h"
 
 #define NODES_ACROSS 20 /* of a B-spline, along the longer side */
 /* Pixels of the finest picture of a deformation: a quarter of the frame's width, or better. */
@@ -34,12 +33,6 @@ int pf_cuda_alignment_open(struct pf_cuda_alignment *alignment,
     return r;
 }
 
-static void free_picture(struct pf_cuda *cuda, struct pf_cuda_picture *picture)
-{
-    pf_cuda_pyramid_free(cuda, &picture->light);
-    pf_cuda_release_pinned(cuda, picture->small);
-}
-
 void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
 {
     pf_alignment_close(&alignment->host);
@@ -48,10 +41,10 @@ void pf_cuda_alignment_close(struct pf_cuda_alignment *alignment)
     if (alignment->cuda) {
         pf_cuda_release(alignment->cuda, alignment->bends);
         pf_cuda_release_pinned(alignment->cuda, alignment->bends_here);
-        free_picture(alignment->cuda, &alignment->current);
-        free_picture(alignment->cuda, &alignment->predecessor);
-        free_picture(alignment->cuda, &alignment->before);
-        free_picture(alignment->cuda, &alignment->stack_view);
+        pf_cuda_pyramid_free(alignment->cuda, &alignment->current);
+        pf_cuda_pyramid_free(alignment->cuda, &alignment->predecessor);
+        pf_cuda_pyramid_free(alignment->cuda, &alignment->before);
+        pf_cuda_pyramid_free(alignment->cuda, &alignment->stack_view);
     }
     memset(alignment, 0, sizeof(*alignment));
 }
@@ -68,9 +61,9 @@ int pf_cuda_alignment_halvings(struct pf_cuda_alignment *alignment, int width)
 
 /* What correlation sees of a picture. Borrows its memory. */
 static struct pf_cuda_pyramid rigid(const struct pf_cuda_alignment *alignment,
-                                    const struct pf_cuda_picture *picture)
+                                    const struct pf_cuda_pyramid *picture)
 {
-    struct pf_cuda_pyramid part = picture->light;
+    struct pf_cuda_pyramid part = *picture;
     int skip = part.levels.count - 1 < alignment->finer ? part.levels.count - 1 : alignment->finer;
     if (skip < 0)
         skip = 0;
@@ -85,9 +78,8 @@ int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *lig
                            struct pf_error *err)
 {
     pf_alignment_next(&alignment->host);
-    alignment->current.number = -1;
-    int r = pf_cuda_pyramid_of_light(alignment->cuda, &alignment->current.light, light, width,
-                                     height, scale, offset, err);
+    int r = pf_cuda_pyramid_of_light(alignment->cuda, &alignment->current, light, width, height,
+                                     scale, offset, err);
     if (r < 0)
         return r;
     struct pf_cuda_pyramid seen = rigid(alignment, &alignment->current);
@@ -97,22 +89,21 @@ int pf_cuda_alignment_take(struct pf_cuda_alignment *alignment, const float *lig
                               alignment->bends + (size_t)k * CELLS);
     pf_cuda_download(alignment->cuda, alignment->bends_here, alignment->bends,
                      BENDS * sizeof(float));
-    return pf_cuda_ecc_contrast(alignment->ecc, &alignment->current.light, ret_contrast, err);
+    return pf_cuda_ecc_contrast(alignment->ecc, &alignment->current, ret_contrast, err);
 }
 
 int pf_cuda_alignment_view(struct pf_cuda_alignment *alignment, const float *light, int width,
                            int height, double scale, double offset, struct pf_error *err)
 {
     pf_ecc_pyramid_free(&alignment->host.stack_view);
-    alignment->stack_view.number = -1;
-    return pf_cuda_pyramid_of_light(alignment->cuda, &alignment->stack_view.light, light, width,
-                                    height, scale, offset, err);
+    return pf_cuda_pyramid_of_light(alignment->cuda, &alignment->stack_view, light, width, height,
+                                    scale, offset, err);
 }
 
 void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
 {
     /* The memory of the oldest is for the next frame. */
-    struct pf_cuda_picture next = alignment->before;
+    struct pf_cuda_pyramid next = alignment->before;
     alignment->before = alignment->predecessor;
     alignment->predecessor = alignment->current;
     alignment->current = next;
@@ -121,7 +112,7 @@ void pf_cuda_alignment_keep(struct pf_cuda_alignment *alignment)
 
 /* A picture that the device has and the host has not. */
 static int bring(struct pf_cuda_alignment *alignment, struct pf_ecc_pyramid *to,
-                 const struct pf_cuda_picture *from, struct pf_error *err)
+                 const struct pf_cuda_pyramid *from, struct pf_error *err)
 {
     struct pf_cuda_pyramid seen = rigid(alignment, from);
     const struct pf_ecc_level *finest = &seen.levels.level[0];
@@ -153,57 +144,11 @@ static int bring_both(struct pf_cuda_alignment *alignment, enum pf_target target
                : bring(alignment, &host->predecessor, &alignment->predecessor, err);
 }
 
-/* The level of a picture that likeness is asked of: on its way until the queue has been waited for. */
-static int bring_small(struct pf_cuda_alignment *alignment, struct pf_cuda_picture *picture,
-                       int number, struct pf_error *err)
-{
-    struct pf_cuda_pyramid seen = rigid(alignment, picture);
-    const struct pf_ecc_level *level = &seen.levels.level[number];
-    size_t count = (size_t)level->width * (size_t)level->height;
-    if (picture->number == number)
-        return 0;
-    if (count > picture->capacity) {
-        pf_cuda_release_pinned(alignment->cuda, picture->small);
-        picture->small = NULL;
-        picture->capacity = 0;
-        int r = pf_cuda_alloc_pinned(alignment->cuda, (void **)&picture->small,
-                                     count * sizeof(*picture->small), err);
-        if (r < 0)
-            return r;
-        picture->capacity = count;
-    }
-    pf_cuda_download(alignment->cuda, picture->small, level->pixels,
-                     count * sizeof(*picture->small));
-    picture->number = number;
-    return 0;
-}
-
-/* As a pyramid of one level. Borrows its memory. */
-static struct pf_ecc_pyramid small(const struct pf_cuda_alignment *alignment,
-                                   const struct pf_cuda_picture *picture)
-{
-    struct pf_cuda_pyramid seen = rigid(alignment, picture);
-    struct pf_ecc_pyramid one = {.count = 1, .level[0] = seen.levels.level[picture->number]};
-    one.level[0].pixels = picture->small;
-    return one;
-}
-
 struct both_pictures {
     struct pf_cuda_alignment *alignment;
-    struct pf_cuda_picture *target;
+    struct pf_cuda_pyramid *target;
+    double *ret_likeness; /* of the map that is found; NULL: not of that one */
 };
-
-/* Of both the level that pf_ecc_likeness() would take. */
-static int bring_both_small(const struct both_pictures *both, struct pf_error *err)
-{
-    struct pf_cuda_alignment *alignment = both->alignment;
-    struct pf_cuda_pyramid target = rigid(alignment, both->target);
-    int last = rigid(alignment, &alignment->current).levels.count - 1;
-    int number = pf_ecc_level_of_width(&target.levels, PF_LIKENESS_WIDTH);
-    number = number < last ? number : last;
-    int r = bring_small(alignment, both->target, number, err);
-    return r < 0 ? r : bring_small(alignment, &alignment->current, number, err);
-}
 
 static int one_way(void *context, bool back, bool search, int levels, double h[9],
                    struct pf_ecc_fit *ret, struct pf_error *err)
@@ -213,33 +158,33 @@ static int one_way(void *context, bool back, bool search, int levels, double h[9
     struct pf_cuda_pyramid target = rigid(alignment, back ? &alignment->current : both->target);
     struct pf_cuda_pyramid image = rigid(alignment, back ? both->target : &alignment->current);
     return pf_cuda_ecc_align(alignment->ecc, &target, &image, alignment->settings->motion, search,
-                             levels, h, ret, err);
+                             levels, h, ret, both->ret_likeness, err);
 }
 
 int pf_cuda_alignment_align(struct pf_cuda_alignment *alignment, enum pf_target target, bool search,
                             double h[9], struct pf_fit *ret, struct pf_error *err)
 {
-    struct both_pictures both = {alignment, target == PF_TARGET_STACK    ? &alignment->stack_view
-                                            : target == PF_TARGET_BEFORE ? &alignment->before
-                                                                         : &alignment->predecessor};
-    struct pf_cuda_pyramid seen = rigid(alignment, both.target);
-    struct pf_ecc_fit fit;
-    int r = bring_both_small(&both, err);
-    if (r < 0)
-        return r;
-    if (!pf_ecc_by_blocks(&seen.levels)) {
-        r = pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
-    } else { /* blocks favour neither picture */
-        r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
-        if (r == 0)
-            *ret = (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, 0};
+    struct both_pictures both = {alignment,
+                                 target == PF_TARGET_STACK    ? &alignment->stack_view
+                                 : target == PF_TARGET_BEFORE ? &alignment->before
+                                                              : &alignment->predecessor,
+                                 NULL};
+    struct pf_cuda_pyramid there = rigid(alignment, both.target);
+    struct pf_cuda_pyramid here = rigid(alignment, &alignment->current);
+    if (!pf_ecc_by_blocks(&there.levels)) {
+        int r = pf_alignment_both_ways(one_way, &both, target, search, h, ret, err);
+        return r < 0 ? r
+                     : pf_cuda_ecc_likeness(alignment->ecc, &there, &here, h, &ret->likeness, err);
     }
-    if (r < 0)
-        return r;
-    /* Who waited for the map has waited for the small pictures. */
-    struct pf_ecc_pyramid there = small(alignment, both.target),
-                          here = small(alignment, &alignment->current);
-    return pf_ecc_likeness(alignment->host.ecc, &there, &here, h, &ret->likeness, err);
+    /* Blocks favour neither picture. */
+    struct pf_ecc_fit fit;
+    double likeness;
+    both.ret_likeness = &likeness;
+    int r = one_way(&both, false, search, pf_alignment_levels(target, search), h, &fit, err);
+    if (r == 0)
+        *ret =
+            (struct pf_fit){fit.correlation, fit.agreement, fit.overlap, fit.certainty, likeness};
+    return r;
 }
 
 void pf_cuda_alignment_measure(const struct pf_cuda_alignment *alignment, struct pf_focus *ret)
@@ -260,7 +205,7 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
                              struct pf_fit *ret, struct pf_error *err)
 {
     const struct pf_cuda_pyramid *other =
-        target == PF_TARGET_STACK ? &alignment->stack_view.light : &alignment->predecessor.light;
+        target == PF_TARGET_STACK ? &alignment->stack_view : &alignment->predecessor;
     static const enum pf_cuda_deform_method methods[] = {[PF_ALIGN_FLOW] = PF_CUDA_FLOW,
                                                          [PF_ALIGN_BSPLINE] = PF_CUDA_BSPLINE,
                                                          [PF_ALIGN_SYN] = PF_CUDA_SYN};
@@ -272,10 +217,9 @@ int pf_cuda_alignment_deform(struct pf_cuda_alignment *alignment, enum pf_target
     struct pf_ecc_fit before;
     int r = alignment->deform ? 0 : pf_cuda_deform_new(&alignment->deform, alignment->cuda, err);
     if (r == 0)
-        r = pf_cuda_ecc_judge(alignment->ecc, other, &alignment->current.light, start->h, &before,
-                              err);
+        r = pf_cuda_ecc_judge(alignment->ecc, other, &alignment->current, start->h, &before, err);
     if (r == 0)
-        r = pf_cuda_deform_run(alignment->deform, other, &alignment->current.light, start, &options,
+        r = pf_cuda_deform_run(alignment->deform, other, &alignment->current, start, &options,
                                &field, &report, err);
     if (r == 0 && method != PF_CUDA_BSPLINE && !(report.trusted >= LEAST_TRUSTED))
         r = pf_fail(err, ENODATA, "only %.0f %% of it is found alike forth and back",

@@ -1,7 +1,6 @@
 /* Alignment of the frame in hand on the device: pictures of light of it, of its predecessor and of the
- * stack, and what correlation (ecc.h) and deformation (deform.h) find in them there. Likeness is asked of
- * small ones on the processor, which come to it beside what correlation has found. Features are found on
- * the processor as well: the pictures come to it when features are asked for.
+ * stack, and what correlation (ecc.h) and deformation (deform.h) find in them there. Features are found on
+ * the processor: the pictures come to it when features are asked for.
  *
  * Used by the CUDA backend, in the worker, one thread at a time per object.
  */
@@ -11,13 +10,6 @@
 #include "process/cpu/alignment.h"
 #include "process/cuda/deform.h"
 
-struct pf_cuda_picture {
-    struct pf_cuda_pyramid light; /* of the device */
-    float *small;                 /* pinned: the level of it that likeness is asked of */
-    size_t capacity;              /* floats there */
-    int number;                   /* which level that is; -1: none has been brought */
-};
-
 struct pf_cuda_alignment {
     const struct pf_stack_settings *settings; /* borrowed */
     struct pf_pool *pool;                     /* borrowed */
@@ -25,7 +17,7 @@ struct pf_cuda_alignment {
     struct pf_cuda_ecc *ecc;
     struct pf_cuda_deform *deform; /* NULL until it is wanted */
     int finer;                     /* levels of the pictures that are finer than correlation's */
-    struct pf_cuda_picture current, predecessor, before, stack_view;
+    struct pf_cuda_pyramid current, predecessor, before, stack_view;
     float *bends, *bends_here; /* of the device, and pinned: the frame in hand's reduced grids */
     struct pf_alignment host;  /* its pictures are those that features were asked of */
 };

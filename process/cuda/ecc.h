@@ -47,10 +47,15 @@ int pf_cuda_ecc_new(struct pf_cuda_ecc **ret, struct pf_cuda *cuda /* borrowed *
                     struct pf_error *err);
 struct pf_cuda_ecc *pf_cuda_ecc_free(struct pf_cuda_ecc *ecc); /* NULL-safe, returns NULL */
 
-/* As pf_ecc_align and pf_ecc_judge. Waits for the result. */
+/* As pf_ecc_align, pf_ecc_likeness (of the map that is found, where it is asked for: NULL) and pf_ecc_judge. They wait
+ * for the result. */
 int pf_cuda_ecc_align(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, enum pf_motion motion, bool search,
-                      int levels, double h[9], struct pf_ecc_fit *ret, struct pf_error *err);
+                      int levels, double h[9], struct pf_ecc_fit *ret, double *ret_likeness,
+                      struct pf_error *err);
+int pf_cuda_ecc_likeness(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
+                         const struct pf_cuda_pyramid *image, const double h[9], double *ret,
+                         struct pf_error *err);
 int pf_cuda_ecc_judge(struct pf_cuda_ecc *ecc, const struct pf_cuda_pyramid *target,
                       const struct pf_cuda_pyramid *image, const double h[9],
                       struct pf_ecc_fit *ret, struct pf_error *err);

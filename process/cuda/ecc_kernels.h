@@ -1,5 +1,6 @@
 /* What the kernels of alignment share: the state of a search on the device, and sums over all pixels of a
- * level; see ecc.h. For ecc.cu (correlation), ecc_refine.cu (blocks) and their tests alone. */
+ * level; see ecc.h. For ecc.cu (an alignment), ecc_level.cu (correlation), ecc_refine.cu (blocks), likeness.cu
+ * and their tests alone. */
 #ifndef PF_CUDA_ECC_KERNELS_H
 #define PF_CUDA_ECC_KERNELS_H
 
@@ -7,6 +8,7 @@
 
 #include "process/cpu/ecc_block.h"
 #include "process/cpu/ecc_step.h"
+#include "process/cpu/likeness.h"
 #include "process/cuda/bilinear.h"
 #include "process/cuda/ecc.h"
 #include "process/cuda/ecc_blocks.h"
@@ -59,6 +61,52 @@ static __device__ inline void use_warp(struct state *state, const struct level &
     state->now = pf_short_warp_of(state->warp, level.width, level.height);
 }
 
+/* Bilinear sample of the image where the warp takes (x, y); false outside. */
+static __device__ __forceinline__ bool sample(float *ret, const struct pf_short_warp &warp,
+                                              const struct level &level, int x, int y)
+{
+    float dx, dy, tx, ty;
+    int ix, iy;
+    pf_short_warp_at(warp, (float)x, (float)y, &dx, &dy);
+    if (!pf_pixel_at(x, y, dx, dy, level.image_width, level.image_height, 0, &ix, &iy, &tx, &ty))
+        return false;
+    *ret =
+        pf_bilinear(level.image + (size_t)iy * level.image_width + ix, level.image_width, tx, ty);
+    return true;
+}
+
+/* Adds up the values of all threads of a block; the sums are `total`'s (shared) when it returns. So many of them at a
+ * time as there is shared memory for. */
+template <int threads, int sums>
+static __device__ void sum_of_block(const float (&value)[sums], double *total)
+{
+    enum { KINDS = 8192 / threads, PARTS = threads / KINDS, EACH = threads / PARTS };
+    __shared__ float all[threads][KINDS + 1];
+    __shared__ double parts[PARTS][KINDS];
+    int thread = (int)threadIdx.x, kind = thread % KINDS, part = thread / KINDS;
+#pragma unroll
+    for (int first = 0; first < sums; first += KINDS) {
+        double sum = 0;
+#pragma unroll
+        for (int k = 0; k < KINDS; k++)
+            if (first + k < sums)
+                all[thread][k] = value[first + k];
+        __syncthreads();
+        if (first + kind < sums)
+            for (int i = 0; i < EACH; i++)
+                sum += (double)all[part * EACH + i][kind];
+        parts[part][kind] = sum;
+        __syncthreads();
+        if (part == 0 && first + kind < sums) {
+            sum = 0;
+            for (int i = 0; i < PARTS; i++)
+                sum += parts[i][kind];
+            total[first + kind] = sum;
+        }
+    }
+    __syncthreads();
+}
+
 static __device__ __forceinline__ bool is_in_hand(const struct level &level)
 {
     return level.state->stage == level.stage;
@@ -76,7 +124,7 @@ static __device__ inline void end_stage(const struct level &level, const double 
 
 /* Of a level as many steps are queued as are enough for nearly all frames; where they were not, which the host
  * sees by state->stage, `goes_on` queues the rest of level->most_steps. */
-/* ecc.cu: moves state->h to where correlation on a level is the highest; with `search`, from the best of many
+/* ecc_level.cu: moves state->h to where correlation on a level is the highest; with `search`, from the best of many
  * shifts. Only queued. */
 void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bool search,
                              bool goes_on);
@@ -84,7 +132,14 @@ void pf_cuda_ecc_align_level(struct pf_cuda *cuda, const struct level *level, bo
  * it. Only queued. */
 void pf_cuda_ecc_refine(struct pf_cuda *cuda, const struct level *level,
                         const struct pf_cuda_blocks *blocks, bool goes_on);
-/* ecc.cu: how well state->h fits on a level, told by what is asked for. Only queued. */
+/* likeness.cu: what each block of a level shows under state->now; ret: of the device, pf_likeness_count(). Only
+ * queued. */
+void pf_cuda_see_likeness(struct pf_cuda *cuda, const struct level *level,
+                          struct pf_likeness_block *ret);
+/* ecc_level.cu: state->h becomes the warp of a level in hand; how well the warp in hand fits, told by what is asked
+ * for; the spread of the target's codes. Only queued. */
+void pf_cuda_ecc_begin_judging(struct pf_cuda *cuda, const struct level *level);
+void pf_cuda_ecc_see_contrast(struct pf_cuda *cuda, const struct level *level);
 enum pf_judged { PF_JUDGED_FIT, PF_JUDGED_AGREEMENT, PF_JUDGED_LOOK };
 void pf_cuda_ecc_judge_now(struct pf_cuda *cuda, const struct level *level, enum pf_judged what);
 

@@ -43,38 +43,6 @@ static __device__ __forceinline__ void jacobian(float u, float v, float (&x)[cou
     }
 }
 
-/* Adds up the values of all threads; the sums are `total`'s when it returns. So many of them at a time as there is
- * shared memory for. */
-template <int sums>
-static __device__ void sum_of_block(const float (&value)[sums], double (&total)[sums])
-{
-    enum { KINDS = 16, PARTS = VOTERS / KINDS, EACH = VOTERS / PARTS };
-    __shared__ float all[VOTERS][KINDS + 1];
-    __shared__ double parts[PARTS][KINDS];
-    int thread = (int)threadIdx.x, kind = thread % KINDS, part = thread / KINDS;
-#pragma unroll
-    for (int first = 0; first < sums; first += KINDS) {
-        double sum = 0;
-#pragma unroll
-        for (int k = 0; k < KINDS; k++)
-            if (first + k < sums)
-                all[thread][k] = value[first + k];
-        __syncthreads();
-        if (first + kind < sums)
-            for (int i = 0; i < EACH; i++)
-                sum += (double)all[part * EACH + i][kind];
-        parts[part][kind] = sum;
-        __syncthreads();
-        if (part == 0 && first + kind < sums) {
-            sum = 0;
-            for (int i = 0; i < PARTS; i++)
-                sum += parts[i][kind];
-            total[first + kind] = sum;
-        }
-    }
-    __syncthreads();
-}
-
 /* Whether the fit at the warp in hand lets the search go on. One thread. */
 static __device__ bool goes_on_from(const struct level &level)
 {
@@ -163,7 +131,7 @@ static __global__ void __launch_bounds__(VOTERS, 1)
             sum[CERTAINTY] += share * (block.weight[0] + block.weight[2]);
             sum[ASKED] += 1;
         }
-        sum_of_block(sum, total);
+        sum_of_block<VOTERS>(sum, total);
         if (thread == 0) {
             double a[PARAMETERS][PARAMETERS], b[PARAMETERS];
             for (int k = 0; k < count; k++) {

@@ -471,7 +471,7 @@ static void time_rigid(const struct timing &time)
                 struct finding found = {i % PAIRS, {1, 0, 0, 0, 1, 0, 0, 0, 1}, NULL};
                 struct pf_ecc_fit fit;
                 check(pf_cuda_ecc_align(ecc, &pairs.targets[i % PAIRS], &pairs.images[i % PAIRS],
-                                        PF_MOTION_SIMILARITY, search, 0, found.h, &fit, &err),
+                                        PF_MOTION_SIMILARITY, search, 0, found.h, &fit, NULL, &err),
                       err);
                 findings.push_back(found);
             },

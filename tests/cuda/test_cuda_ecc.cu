@@ -163,7 +163,7 @@ static struct outcome align_both(enum pf_motion motion, int width, int height,
                           &outcome.host, &err),
              &err);
     CHECK_OK(pf_cuda_ecc_align(device, &target.device, &image.device, motion, search, levels,
-                               outcome.h, &outcome.device, &err),
+                               outcome.h, &outcome.device, NULL, &err),
              &err);
     outcome.apart_px = pf_homography_corner_distance(host_h, outcome.h, width, height);
     outcome.error_px = pf_homography_corner_distance(truth, outcome.h, width, height);
@@ -353,7 +353,7 @@ TEST(cuda_ecc_survives_what_shows_nothing)
         pf_homography_identity(h);
         CHECK_OK(pf_cuda_ecc_new(&device, queue, &err), &err);
         CHECK_OK(pf_cuda_ecc_align(device, &view.device, &view.device, PF_MOTION_HOMOGRAPHY, true,
-                                   0, h, &fit, &err),
+                                   0, h, &fit, NULL, &err),
                  &err);
         CHECK_NEAR(fit.correlation, 0, 1e-9);
         CHECK(h[0] == 1 && h[4] == 1 && h[2] == 0);

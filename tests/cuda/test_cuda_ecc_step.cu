@@ -2,6 +2,8 @@
  * precision computes. The arithmetic between sums and warp is that of process/cpu/ecc_step.h on both sides. */
 #include "tests/cuda/planes.h"
 
+#include <vector>
+
 extern "C" {
 #include "tests/unit/texture.h"
 }
@@ -313,6 +315,70 @@ TEST(cuda_search_for_a_shift_is_that_of_a_plain_program)
             CHECK_NEAR(all.state.correlation, fit.correlation, 2e-5);
             CHECK_NEAR(all.state.overlap, fit.overlap, 1e-12);
             CHECK_EQ(all.state.ticket, 0);
+            finish(cuda);
+        }
+}
+
+/* What is left of the codes in a block beside mean and slopes: each picture's detail and light, and their correlation.
+ * Samples are good to 1e-4 of a grey level. */
+TEST(cuda_likeness_of_blocks_is_that_of_a_plain_program)
+{
+    enum { SIDE = PF_LIKENESS_SIDE, PIXELS = PF_LIKENESS_PIXELS };
+    for (int i = 0; i < ALL_SIZES; i++)
+        for (int kind = 0; kind < 2 * order_count(); kind++) {
+            take_order(kind / 2);
+            struct pf_cuda *cuda = new_queue();
+            struct search all = begin(&all_sizes[i], STARTS[kind % 2], PF_MOTION_SHIFT, NULL);
+            int columns = all.level.width / SIDE, rows = all.level.height / SIDE;
+            int count = pf_likeness_count(all.level.width, all.level.height), seen = 0;
+            struct pf_likeness_block *blocks =
+                device_copy<struct pf_likeness_block>(NULL, (size_t)count + 1);
+            std::vector<struct pf_likeness_block> got((size_t)count + 1);
+            double warp[9];
+            start_of(&all, warp);
+            CHECK_EQ(count, columns * rows);
+            pf_cuda_ecc_begin_judging(cuda, &all.level);
+            if (count)
+                pf_cuda_see_likeness(cuda, &all.level, blocks);
+            GPU(cudaDeviceSynchronize());
+            fetch(got.data(), blocks, (size_t)count + 1);
+            for (int k = 0; k < count; k++) {
+                double left[2][PIXELS], detail[2] = {0}, light[2] = {0}, product = 0;
+                bool has_picture = true;
+                for (int m = 0; m < PIXELS; m++) {
+                    int x = k % columns * SIDE + m % SIDE, y = k / columns * SIDE + m / SIDE;
+                    double s = 0;
+                    has_picture = has_picture && sample(&all, warp, x, y, &s);
+                    left[0][m] = sqrt(255 * (double)all.target[y * all.level.width + x]);
+                    left[1][m] = sqrt(255 * s);
+                }
+                CHECK_EQ(got[(size_t)k].has_picture, has_picture);
+                if (!has_picture)
+                    continue;
+                for (int p = 0; p < 2; p++) {
+                    double mean = 0, along = 0, down = 0;
+                    for (int m = 0; m < PIXELS; m++) {
+                        light[p] += left[p][m] * left[p][m] / PIXELS;
+                        mean += left[p][m] / PIXELS;
+                        along += left[p][m] * (m % SIDE - 3.5) / 336;
+                        down += left[p][m] * (m / SIDE - 3.5) / 336;
+                    }
+                    for (int m = 0; m < PIXELS; m++) {
+                        left[p][m] -= mean + (m % SIDE - 3.5) * along + (m / SIDE - 3.5) * down;
+                        detail[p] += left[p][m] * left[p][m] / PIXELS;
+                    }
+                }
+                for (int m = 0; m < PIXELS; m++)
+                    product += left[0][m] * left[1][m] / PIXELS;
+                for (int p = 0; p < 2; p++) {
+                    CHECK_NEAR(got[(size_t)k].detail[p], detail[p], 1e-3);
+                    CHECK_NEAR(got[(size_t)k].light[p], light[p] + 1, 1e-2);
+                }
+                CHECK_NEAR(got[(size_t)k].correlation, product / sqrt(detail[0] * detail[1]), 1e-3);
+                seen++;
+            }
+            CHECK(count < 20 || seen > count / 2);
+            end(&all);
             finish(cuda);
         }
 }
