@@ -447,47 +447,6 @@ test_a_failure_is_seen_and_retried()
         fail "the setting is not as it was set"
 }
 
-# What has failed and is known is no trouble any more, also after a restart; it stays failed, and a further failure is told.
-test_a_failure_is_dismissed()
-{
-    need curl jq
-    mkdir_inbox
-    local id state=(--state "$T/state")
-    make_burst shot --frames 3
-    serve_http --min-correlation 1
-    drop "$T"/shot/*.jpg
-    wait_for 30 counts 1 '/bursts?state=failed'
-    id=$(get /bursts | jq -r '.bursts[0].id')
-    is_trouble()
-    {
-        get /status | jq -e --arg id "burst.$id" '.troubles | any(.id == $id)' >/dev/null
-    }
-    is_trouble || fail "a failed burst is no trouble"
-    [ "$(get /status | jq -r '.troubles[0].dismiss')" = "/api/v1/bursts/$id/dismiss" ] || fail "$(get /status)"
-    listen
-    expect_reply 404 POST /bursts/none/dismiss
-    expect_reply 202 POST "/bursts/$id/dismiss"
-    ! is_trouble || fail "it is still a trouble"
-    wait_for 10 heard trouble
-    expect_reply 409 POST "/bursts/$id/dismiss"
-    get "/bursts/$id" | jq -e '.state == "failed"' >/dev/null || fail "$(get "/bursts/$id")"
-    kill_service
-    serve_http --min-correlation 1
-    counts 1 '/bursts?state=failed' || fail "it has not failed any more"
-    ! is_trouble || fail "a restart has brought it back"
-    # All of them, by command; what fails again is a trouble again.
-    expect_status 0 "$PARFOCAL" dismiss "${state[@]}"
-    grep -qx 'no failed burst is left to dismiss' out || fail "$(cat out)"
-    expect_status 0 "$PARFOCAL" retry "$id" "${state[@]}"
-    wait_for 30 is_trouble
-    expect_status 0 "$PARFOCAL" status "${state[@]}"
-    grep -q '^trouble .*(it can be retried, or dismissed)' out || fail "$(cat out)"
-    expect_status 0 "$PARFOCAL" dismiss "${state[@]}"
-    grep -qx dismissed out || fail "$(cat out)"
-    ! is_trouble || fail "it is still a trouble"
-    stop_service
-}
-
 test_scan_and_sources()
 {
     need curl jq
