@@ -7,8 +7,12 @@
  * unless said otherwise. No CUDA type is seen here: the callers are C.
  *
  * Samples are int16_t as in the CPU's kernels: luma 0..PF_WHITE, chroma centred on 0. A plane's rows
- * lie `pitch` samples apart, an even number of them, cells of 2 x 2 samples likewise. The two chroma planes have one size and
- * are done together.
+ * lie `pitch` samples apart, an even number of them, cells of 2 x 2 samples likewise. The two chroma
+ * planes have one size and are done together.
+ *
+ * Rows of decoded planes lie a multiple of four samples apart and are as long, whatever the width, and the
+ * first begins where four samples may: kernels load four at once, and what is beyond the width counts for
+ * nothing.
  */
 #ifndef PF_CUDA_FUSE_H
 #define PF_CUDA_FUSE_H
@@ -84,7 +88,8 @@ struct pf_cuda_map {
 };
 
 /* Decoded planes (alike but for scale; samples on the device) into engine samples, borders replicated.
- * map NULL: as they lie. resampling: of the host. */
+ * map NULL: as they lie; the pitch is a multiple of four then, and what is beyond the width is written
+ * too. resampling: of the host. */
 void pf_cuda_warp(struct pf_cuda *cuda, const struct pf_cuda_planes *out,
                   const struct pf_source_plane *source, const struct pf_cuda_map *map,
                   const struct pf_resampling *resampling);

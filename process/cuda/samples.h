@@ -68,7 +68,23 @@ static __device__ __forceinline__ float pf_load(const struct pf_source_plane &so
     return source.bits == 8 ? (float)((const uint8_t *)row)[x] : (float)((const uint16_t *)row)[x];
 }
 
-static __device__ __forceinline__ int16_t pf_round_to_sample(float value)
+/* Four neighbours, which one instruction loads or stores. */
+template <class T> struct __align__(4 * sizeof(T)) pf_four
+{
+    T at[4];
+};
+
+/* Those of a decoded row from column x, a multiple of four: rows are padded (fuse.h), so that there are
+ * four where the width ends. */
+template <class T>
+static __device__ __forceinline__ struct pf_four<T>
+pf_load_four(const struct pf_source_plane &source, int x, int y) {
+    const char *row = (const char *)source.samples + (size_t)y * source.stride_bytes;
+    return ((const struct pf_four<T> *)row)[x / 4];
+}
+
+static __device__ __forceinline__ int16_t
+pf_round_to_sample(float value)
 {
     return (int16_t)((int)(value + 65536.5f) - 65536);
 }
