@@ -18,7 +18,7 @@ encoded(const struct pf_cuda_frame &frame, const void *plane, size_t stride_byte
 static __global__ void __launch_bounds__(LANES)
     see_colours(struct pf_cuda_frame frame, struct pf_cuda_colour *cells)
 {
-    __shared__ float shared[4][LANES];
+    PF_SHARED(float, shared, [4][LANES]);
     int shift_x = frame.planes == 3 ? frame.shift_x : 0,
         shift_y = frame.planes == 3 ? frame.shift_y : 0;
     struct pf_light_span across = pf_light_span_of(blockIdx.x, (frame.width + shift_x) >> shift_x);
@@ -77,7 +77,7 @@ static __device__ __forceinline__ float root(const float *light)
 static __global__ void __launch_bounds__(THREADS)
     measure_bends(const float *light, int width, int height, float *cells)
 {
-    __shared__ float shared[THREADS];
+    PF_SHARED(float, shared, [THREADS]);
     const int grid = (int)gridDim.x;
     int left = max((int)blockIdx.x * width / grid, 1);
     int right = min(((int)blockIdx.x + 1) * width / grid, width - 1);

@@ -101,8 +101,8 @@ static __global__ void look(struct pf_deform_pass pass)
 static __global__ void __launch_bounds__(BLOCK) look_wide(struct pf_deform_pass pass)
 {
     enum { SUMS = sizeof(struct pf_cell) / sizeof(float), PARTS = 8 };
-    __shared__ float sums[SUMS][BLOCK + 1];
-    __shared__ struct pf_cell cell;
+    PF_SHARED(float, sums, [SUMS][BLOCK + 1]);
+    PF_SHARED(struct pf_cell, cell);
     int k = (int)blockIdx.x, thread = (int)threadIdx.x;
     if (pass.state->done)
         return;
@@ -145,8 +145,8 @@ static __global__ void __launch_bounds__(BLOCK) look_wide(struct pf_deform_pass 
 static __global__ void __launch_bounds__(BLOCK) summarise(struct pf_deform_pass pass, bool may_end)
 {
     enum { SUMS = PF_DEFORM_SUMS };
-    __shared__ double sums[BLOCK][SUMS];
-    __shared__ bool last;
+    PF_SHARED(double, sums, [BLOCK][SUMS]);
+    PF_SHARED(bool, last);
     struct pf_deform_state *state = pass.state;
     if (state->done)
         return;

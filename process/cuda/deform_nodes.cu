@@ -211,7 +211,7 @@ static __global__ void __launch_bounds__(WIDE, 1)
     solve(struct system system, float2 *nodes, float smoothness,
           const struct pf_deform_state *state)
 {
-    __shared__ double shared[WIDE];
+    PF_SHARED(double, shared, [WIDE]);
     if (state->done)
         return;
     int count = system.columns * system.rows, cells = system.grid.columns * system.grid.rows;
@@ -264,7 +264,7 @@ static __global__ void __launch_bounds__(WIDE, 1)
 static __device__ bool sum_of_grid(const struct system &system, double *first, double *second,
                                    double *shared)
 {
-    __shared__ bool last;
+    PF_SHARED(bool, last);
     double *partial = system.partial + 2 * (size_t)blockIdx.x;
     *first = sum_of_block<THREADS>(*first, shared);
     *second = sum_of_block<THREADS>(*second, shared);
@@ -292,7 +292,7 @@ static __device__ bool sum_of_grid(const struct system &system, double *first, d
 static __global__ void __launch_bounds__(THREADS)
     begin_solution(struct system system, float smoothness, const struct pf_deform_state *state)
 {
-    __shared__ double shared[THREADS];
+    PF_SHARED(double, shared, [THREADS]);
     double information = 0, none = 0;
     FOR_EACH(k, system.grid.columns * system.grid.rows)
     information += 0.5 * (double)(system.cells[k].xx + system.cells[k].yy);
@@ -323,7 +323,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     begin_way(struct system system, const float2 *nodes)
 {
-    __shared__ double shared[THREADS];
+    PF_SHARED(double, shared, [THREADS]);
     struct solution *solution = system.solution;
     if (solution->done)
         return;
@@ -339,7 +339,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 static __global__ void __launch_bounds__(THREADS) apply_nodes(struct system system)
 {
-    __shared__ double shared[THREADS];
+    PF_SHARED(double, shared, [THREADS]);
     struct solution *solution = system.solution;
     if (solution->done)
         return;
@@ -358,7 +358,7 @@ static __global__ void __launch_bounds__(THREADS) apply_nodes(struct system syst
 
 static __global__ void __launch_bounds__(THREADS) step_nodes(struct system system, float2 *nodes)
 {
-    __shared__ double shared[THREADS];
+    PF_SHARED(double, shared, [THREADS]);
     struct solution *solution = system.solution;
     if (solution->done)
         return;

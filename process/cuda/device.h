@@ -6,6 +6,7 @@
  * What is to be written differently from plain CUDA, so that g++ understands it:
  *   PF_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)  for  kernel<<<...>>>(...);
  *       parentheses around a kernel with several template arguments: (kernel<float, 2>)
+ *   PF_SHARED(type, name, [dimensions])  for  __shared__ type name[dimensions]
  *   PF_DYNAMIC_SHARED(type, name)  for  extern __shared__ type name[]
  * Whole warps take part in a shuffle or a ballot (mask 0xffffffff). Textures, cooperative groups
  * and streams of the device's own making are not there.
@@ -20,6 +21,7 @@
 
 #define PF_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define PF_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
 #define PF_DYNAMIC_SHARED(type, name)                                                              \
     extern __shared__ __align__(16) unsigned char pf_dynamic_shared[];                             \
     type *name = reinterpret_cast<type *>(pf_dynamic_shared)

@@ -26,12 +26,12 @@ static __device__ __forceinline__ float smoothed(const float *at)
 
 static __global__ void __launch_bounds__(THREADS) ask(struct pf_ecc_question look)
 {
-    __shared__ float both[SEEN * SEEN],
-        apart[SEEN * SEEN]; /* mean and difference of the pictures */
-    __shared__ float mean[SMOOTH * SMOOTH];
-    __shared__ float says[UNKNOWNS][THREADS];
-    __shared__ double part[PARTS][SUMS];
-    __shared__ bool has_picture[4];
+    PF_SHARED(float, both, [SEEN * SEEN]);  /* mean of the pictures */
+    PF_SHARED(float, apart, [SEEN * SEEN]); /* and their difference */
+    PF_SHARED(float, mean, [SMOOTH * SMOOTH]);
+    PF_SHARED(float, says, [UNKNOWNS][THREADS]);
+    PF_SHARED(double, part, [PARTS][SUMS]);
+    PF_SHARED(bool, has_picture, [4]);
     int thread = (int)threadIdx.x;
     int column = (int)blockIdx.x, row = (int)blockIdx.y;
     if (*look.in_hand != look.stage)

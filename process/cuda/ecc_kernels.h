@@ -81,8 +81,8 @@ template <int threads, int sums>
 static __device__ void sum_of_block(const float (&value)[sums], double *total)
 {
     enum { KINDS = 8192 / threads, PARTS = threads / KINDS, EACH = threads / PARTS };
-    __shared__ float all[threads][KINDS + 1];
-    __shared__ double parts[PARTS][KINDS];
+    PF_SHARED(float, all, [threads][KINDS + 1]);
+    PF_SHARED(double, parts, [PARTS][KINDS]);
     int thread = (int)threadIdx.x, kind = thread % KINDS, part = thread / KINDS;
 #pragma unroll
     for (int first = 0; first < sums; first += KINDS) {

@@ -21,8 +21,8 @@ static __device__ bool sum_up(const float (&value)[count], const struct level &l
                               double (&total)[MOST_SUMS])
 {
     enum { PARTS = 8 };
-    __shared__ double group[PARTS][MOST_SUMS];
-    __shared__ unsigned last;
+    PF_SHARED(double, group, [PARTS][MOST_SUMS]);
+    PF_SHARED(unsigned, last);
     int thread = (int)threadIdx.x, blocks = (int)gridDim.x;
     sum_of_block<THREADS>(value, total);
     if (thread < count)
@@ -94,7 +94,7 @@ static __device__ __forceinline__ void descent(float (&ret)[PARAMETERS], const s
 /* Products of the steepest descent images, and the target's mean. */
 static __global__ void __launch_bounds__(THREADS) sum_hessian(struct level level)
 {
-    __shared__ double total[MOST_SUMS];
+    PF_SHARED(double, total, [MOST_SUMS]);
     if (!is_in_hand(level))
         return;
     float sum[HESSIAN_SUMS] = {0};
@@ -186,7 +186,7 @@ static __device__ void decide(const double *total, const struct level &level)
 
 static __global__ void __launch_bounds__(THREADS, 1) iterate(struct level level)
 {
-    __shared__ double total[MOST_SUMS];
+    PF_SHARED(double, total, [MOST_SUMS]);
     if (!is_in_hand(level))
         return;
     struct pf_short_warp warp = level.state->now;
@@ -216,7 +216,7 @@ static __global__ void __launch_bounds__(THREADS, 1) iterate(struct level level)
 /* The fit of the start alone: how well a map that is given fits. */
 static __global__ void __launch_bounds__(THREADS) judge(struct level level, enum pf_judged what)
 {
-    __shared__ double total[MOST_SUMS];
+    PF_SHARED(double, total, [MOST_SUMS]);
     if (!is_in_hand(level))
         return;
     struct pf_short_warp warp = level.state->now;
@@ -249,9 +249,10 @@ static __global__ void __launch_bounds__(THREADS) judge(struct level level, enum
 static __global__ void __launch_bounds__(THREADS)
     search_shift(struct level level, int columns, int reach_x, int reach_y)
 {
-    __shared__ double total[FIT_SUMS], most[THREADS];
-    __shared__ int best[THREADS];
-    __shared__ bool last;
+    PF_SHARED(double, total, [FIT_SUMS]);
+    PF_SHARED(double, most, [THREADS]);
+    PF_SHARED(int, best, [THREADS]);
+    PF_SHARED(bool, last);
     if (!is_in_hand(level))
         return;
     int thread = (int)threadIdx.x, blocks = (int)gridDim.x;
@@ -326,7 +327,7 @@ static __global__ void begin_judging(struct level level)
 
 static __global__ void __launch_bounds__(THREADS) sum_contrast(struct level level)
 {
-    __shared__ double total[MOST_SUMS];
+    PF_SHARED(double, total, [MOST_SUMS]);
     float sum[2] = {0}, base = pf_ecc_code(level.target[0]);
     int pixels = level.width * level.height;
     for (int i = (int)(blockIdx.x * THREADS + threadIdx.x); i < pixels;

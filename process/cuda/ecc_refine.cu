@@ -84,9 +84,9 @@ static __global__ void __launch_bounds__(VOTERS, 1)
     agree(struct level level, const struct pf_ecc_block *blocks, int block_count)
 {
     enum { PAIRS = count * (count + 1) / 2, CERTAINTY = PAIRS + count, ASKED, SUMS };
-    __shared__ double total[SUMS];
-    __shared__ float p[count];
-    __shared__ bool on;
+    PF_SHARED(double, total, [SUMS]);
+    PF_SHARED(float, p, [count]);
+    PF_SHARED(bool, on);
     struct state *state = level.state;
     int thread = (int)threadIdx.x;
     if (!is_in_hand(level))

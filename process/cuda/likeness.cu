@@ -7,10 +7,10 @@ enum { SIDE = PF_LIKENESS_SIDE, PIXELS = PF_LIKENESS_PIXELS };
 static __global__ void __launch_bounds__(PIXELS)
     see_likeness(struct level level, struct pf_likeness_block *ret)
 {
-    __shared__ double left[2][PIXELS]; /* the code, then what is left of it */
-    __shared__ bool seen[PIXELS];
-    __shared__ struct pf_likeness_sums sums[2];
-    __shared__ double products[3];
+    PF_SHARED(double, left, [2][PIXELS]); /* the code, then what is left of it */
+    PF_SHARED(bool, seen, [PIXELS]);
+    PF_SHARED(struct pf_likeness_sums, sums, [2]);
+    PF_SHARED(double, products, [3]);
     if (!is_in_hand(level))
         return;
     int pixel = (int)threadIdx.x, columns = level.width / SIDE;

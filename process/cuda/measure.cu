@@ -24,7 +24,7 @@ static __device__ __forceinline__ float sample_at(const struct pf_source_plane &
  * samples around it as it goes down. */
 static __global__ void measure(struct pf_source_plane luma, struct pf_cuda_cell *cells)
 {
-    __shared__ float sums[SUMS][THREADS];
+    PF_SHARED(float, sums, [SUMS][THREADS]);
     int left = cell_start(blockIdx.x, luma.width), right = cell_start(blockIdx.x + 1, luma.width);
     int top = cell_start(blockIdx.y, luma.height);
     int bottom = cell_start(blockIdx.y + 1, luma.height);

@@ -19,7 +19,7 @@ static __global__ void reduce(struct pf_cuda_planes fine, struct pf_cuda_planes 
                               float *energy)
 {
     /* Finer columns from 2 * x - 2 of the block's first x, rows alike; borders replicated. */
-    __shared__ int16_t tile[TILE_HEIGHT][TILE_WIDTH + 1];
+    PF_SHARED(int16_t, tile, [TILE_HEIGHT][TILE_WIDTH + 1]);
     const int16_t *samples = pf_plane(fine);
     int first_x = 2 * (int)(blockIdx.x * COLUMNS) - 2, first_y = 2 * (int)(blockIdx.y * ROWS) - 2;
     for (int j = threadIdx.y; j < TILE_HEIGHT; j += ROWS) {

@@ -26,7 +26,7 @@ static __global__ void take_noise(const int *bins, int count, float most,
                                   struct pf_cuda_noise *noise)
 {
     enum { EACH = BINS / THREADS };
-    __shared__ int sums[THREADS];
+    PF_SHARED(int, sums, [THREADS]);
     int sum = 0;
     for (int k = 0; k < EACH; k++)
         sum += bins[threadIdx.x * EACH + k];
@@ -111,9 +111,9 @@ static __device__ __forceinline__ float smooth_row(const float *row, const float
 
 static __global__ void evidence(struct pf_cuda_evidence job)
 {
-    __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
-    __shared__ float columns[ROWS][COLUMNS + 2 * REACH]; /* smoothed down the columns */
-    __shared__ float taps[REACH + 1];
+    PF_SHARED(float, raw, [ROWS + 2 * REACH][COLUMNS + 2 * REACH]);
+    PF_SHARED(float, columns, [ROWS][COLUMNS + 2 * REACH]); /* smoothed down the columns */
+    PF_SHARED(float, taps, [REACH + 1]);
     share_taps(taps, job.taps);
     int width = job.cells.width, height = job.cells.height, reach = job.reach;
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
@@ -266,9 +266,9 @@ void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_g
 
 static __global__ void spill_finest(float *evidence, struct pf_cuda_glare job)
 {
-    __shared__ float raw[ROWS + 2 * REACH][COLUMNS + 2 * REACH];
-    __shared__ float columns[ROWS][COLUMNS + 2 * REACH];
-    __shared__ float taps[REACH + 1];
+    PF_SHARED(float, raw, [ROWS + 2 * REACH][COLUMNS + 2 * REACH]);
+    PF_SHARED(float, columns, [ROWS][COLUMNS + 2 * REACH]);
+    PF_SHARED(float, taps, [REACH + 1]);
     share_taps(taps, job.taps);
     int width = job.cells.width, height = job.cells.height, reach = job.reach;
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
@@ -306,7 +306,7 @@ static __global__ void see_lamps(struct pf_cuda_lamps lamps, const int16_t *samp
                                  struct pf_cuda_grid size, float half_share)
 {
     enum { PARTS = 16 };
-    __shared__ int sums[THREADS];
+    PF_SHARED(int, sums, [THREADS]);
     int side = 1 << lamps.level, left = blockIdx.x * side, top = blockIdx.y * side;
     int width = min(side, size.width - left), height = min(side, size.height - top), sum = 0;
     for (int i = threadIdx.x; i < width * height; i += (int)blockDim.x)
@@ -378,7 +378,7 @@ static __device__ __forceinline__ float join(float *log_total, float weight)
 
 static __global__ void weigh(struct pf_cuda_weigh job)
 {
-    __shared__ int all_inside;
+    PF_SHARED(int, all_inside);
     int left = blockIdx.x * COLUMNS, top = blockIdx.y * RUNS;
     int thread = threadIdx.y * COLUMNS + threadIdx.x;
     if (thread == 0)

@@ -27,6 +27,7 @@
 struct fibers_control fibers;
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
+unsigned long fibers_block;
 
 static const size_t STACK_BYTES = 256 << 10;
 static const int MOST_THREADS = 1024;
@@ -225,9 +226,9 @@ static void begin_block(void)
         world.warp[i].arrived = 0;
     world.live = world.threads;
     world.barrier_arrived = 0;
-    /* Shared memory of a block is undefined at its start. */
+    fibers_block++;
     if (world.shared_bytes)
-        memset(world.shared, 0xA5, world.shared_bytes);
+        memset(world.shared, FIBERS_FRESH, world.shared_bytes);
     take_turn(fibers.descending ? world.threads - 1 : 0);
 }
 

@@ -6,8 +6,8 @@
  *   - a barrier that not all threads of a block reach, or that they reach at different lines;
  *   - a missing barrier, as wrong results: a thread runs until it has to wait, and in two orders
  *     (fibers.descending), so that what it reads too early is not there yet;
- *   - under AddressSanitizer, any access outside an allocation or a __shared__ array;
- *   - reads of what was never written: device and dynamic shared memory begin with 0xA5;
+ *   - under AddressSanitizer, any access outside an allocation or an array in shared memory;
+ *   - reads of what was never written: memory of the device, and shared memory in each block, begin with 0xA5;
  *   - copies in the wrong direction, and launches that no device would take.
  * What it cannot find: races between blocks (they run one after another), and a host that does not
  * wait for the device (all calls finish before they return).
@@ -29,12 +29,14 @@
 #include "tests/cuda/fibers_control.h"
 #include "tests/cuda/fibers_runtime.h"
 
+/* What memory begins with: as a float, -2.9e-16. */
+#define FIBERS_FRESH 0xA5
+
 #define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__    __attribute__((noinline))
-#define __shared__      static /* blocks run one after another */
 #define __constant__    static
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
@@ -86,6 +88,21 @@ struct dim3 {
 extern uint3 threadIdx, blockIdx; /* of the fiber that runs */
 extern dim3 blockDim, gridDim;
 static const int warpSize = 32;
+
+/* Blocks run one after another. What they share is undefined when a block begins: the first of its threads
+ * that comes to it makes it so. */
+#define PF_SHARED(type, name, ...)                                                                 \
+    static type name __VA_ARGS__;                                                                  \
+    static unsigned long name##_block;                                                             \
+    fibers_begin_shared(&name##_block, &name, sizeof(name))
+extern unsigned long fibers_block; /* the number of the one that runs, of all launches */
+static inline void fibers_begin_shared(unsigned long *of_block, void *memory, size_t bytes)
+{
+    if (*of_block == fibers_block)
+        return;
+    *of_block = fibers_block;
+    memset(memory, FIBERS_FRESH, bytes);
+}
 
 void fibers_barrier(const char *file, int line);
 #define __syncthreads() fibers_barrier(__FILE__, __LINE__)

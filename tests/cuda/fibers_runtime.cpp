@@ -20,7 +20,6 @@ static const size_t MARGIN_BYTES = 0;
 #else
 static const size_t MARGIN_BYTES = 256;
 #endif
-static const int FRESH = 0xA5; /* what device memory begins with: as a float, -2.9e-16 */
 
 struct Allocation {
     size_t bytes;
@@ -278,7 +277,7 @@ cudaError_t fibers_malloc(void **ret, size_t bytes, bool host)
     void *all = NULL;
     if (posix_memalign(&all, 256, bytes + 2 * MARGIN_BYTES) != 0)
         return fail(cudaErrorMemoryAllocation);
-    memset(all, FRESH, bytes + 2 * MARGIN_BYTES);
+    memset(all, FIBERS_FRESH, bytes + 2 * MARGIN_BYTES);
     char *memory = static_cast<char *>(all) + MARGIN_BYTES;
     allocations[memory] = {bytes, host, false};
     fibers.allocations++;
@@ -303,7 +302,7 @@ static cudaError_t release(void *memory, bool host)
     char *begin = static_cast<char *>(memory), *end = begin + found->second.bytes;
     bool spoiled = false;
     for (size_t i = 1; i <= MARGIN_BYTES; i++)
-        spoiled |= begin[-i] != (char)FRESH || end[i - 1] != (char)FRESH;
+        spoiled |= begin[-i] != (char)FIBERS_FRESH || end[i - 1] != (char)FIBERS_FRESH;
     allocations.erase(found);
     free(begin - MARGIN_BYTES);
     if (spoiled) {

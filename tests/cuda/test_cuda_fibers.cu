@@ -10,7 +10,7 @@ enum flaw { SOUND, NO_BARRIER, DIVERGENT, EARLY_RETURN, PAST_THE_END, PAST_THE_T
 /* out = in[x - 1] + in[x] + in[x + 1] through a tile, borders replicated. */
 template <int FLAW> static __global__ void sum_of_three(int *out, const int *in, int count)
 {
-    __shared__ int tile[BLOCK + 2];
+    PF_SHARED(int, tile, [BLOCK + 2]);
     int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), at = (int)threadIdx.x + 1;
     if (FLAW == EARLY_RETURN && x >= count)
         return;
@@ -184,6 +184,49 @@ template <int FLAW> static bool caught(const char *says)
     cudaDeviceReset();
     CHECK(three_are_summed<SOUND>(100)); /* and a new context works */
     return !right;
+}
+
+/* Block after block, and launch after launch, adds up what no block has begun with 0. */
+template <bool DYNAMIC, bool SOUND_> static __global__ void count_threads(int *out)
+{
+    PF_DYNAMIC_SHARED(int, dynamic);
+    PF_SHARED(int, counted);
+    int *count = DYNAMIC ? dynamic : &counted;
+    if (SOUND_ && threadIdx.x == 0)
+        *count = 0;
+    __syncthreads();
+    atomicAdd(count, 1);
+    __syncthreads();
+    if (threadIdx.x == 0)
+        out[blockIdx.x] = *count;
+}
+
+template <bool DYNAMIC, bool SOUND_> static bool threads_are_counted(int launches)
+{
+    enum { BLOCKS = 3 };
+    int *device = device_copy<int>(NULL, BLOCKS), out[BLOCKS];
+    for (int i = 0; i < launches; i++)
+        PF_LAUNCH((count_threads<DYNAMIC, SOUND_>), dim3(BLOCKS), dim3(BLOCK), sizeof(int), 0,
+                  device);
+    fetch(out, device, BLOCKS);
+    bool right = true;
+    for (int i = 0; i < BLOCKS; i++)
+        right = right && out[i] == BLOCK;
+    /* It would be right by chance where such memory began with 0, or with what is left of others. */
+    for (int i = 0; !SOUND_ && i < BLOCKS; i++)
+        CHECK_EQ(out[i], (int)0xA5A5A5A5 + BLOCK);
+    return right;
+}
+
+TEST(fibers_catch_shared_memory_that_is_not_set)
+{
+    for (int order = 0; order < order_count(); order++) {
+        take_order(order);
+        CHECK((threads_are_counted<false, true>(2)));
+        CHECK((threads_are_counted<true, true>(2)));
+        CHECK((!threads_are_counted<false, false>(2)));
+        CHECK((!threads_are_counted<true, false>(2)));
+    }
 }
 
 TEST(fibers_catch_a_missing_barrier)
