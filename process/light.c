@@ -80,111 +80,173 @@ void pf_light_see(struct pf_light_grid *grid, const struct pf_image *image)
 
 /* --- comparing --- */
 
-/* A cell that both pictures show: light of the reference and of the frame. */
+/* A cell that both pictures show: light of the reference and of the frame. Of a grey picture all are its luma. */
 struct pair {
     float reference[PF_LIGHT_KINDS], frame[PF_LIGHT_KINDS];
 };
 
-/* The samples' middle, and the deviation that as many of them have as of a normal distribution;
- * reorders `spare`, which is as long. */
-static double middle_of(const struct pf_weighted *samples, int count, struct pf_weighted *spare,
-                        double *ret_deviation)
+#define DARK 1e-5f /* no more than this is no light to compare */
+/* What is to be minded at a cell. Between cells of more than twice DARK is more than DARK, however it is rounded. */
+enum { NEAR_CLIPPED = 1, NEAR_DARK = 2 };
+
+typedef float row_of_light[PF_LIGHT_GRID][PF_LIGHT_KINDS];
+typedef unsigned char flags_of_cells[PF_LIGHT_GRID][PF_LIGHT_GRID];
+
+/* Of each cell of a row all kinds, side by side. */
+static void row_of(row_of_light ret, const struct pf_light_grid *grid, int y, bool colours)
 {
-    memcpy(spare, samples, (size_t)count * sizeof(*samples));
-    double middle = pf_weighted_median(spare, count);
-    for (int i = 0; i < count; i++)
-        spare[i] = (struct pf_weighted){fabs(samples[i].value - middle), samples[i].weight};
-    *ret_deviation = 1.4826 * pf_weighted_median(spare, count);
-    return middle;
+    const float *plane[PF_LIGHT_KINDS];
+    for (int kind = 0; kind < PF_LIGHT_KINDS; kind++)
+        plane[kind] = grid->cell[colours ? kind : PF_LIGHT_LUMA][y];
+    for (int x = 0; x < PF_LIGHT_GRID; x++)
+        for (int kind = 0; kind < PF_LIGHT_KINDS; kind++)
+            ret[x][kind] = plane[kind][x];
 }
 
-static bool clipped_near(const struct pf_light_grid *grid, int cx, int cy, int right, int bottom)
+/* Near a cell is what is one cell before it to `after` cells behind it, 1 or 2, both ways: around a point between it
+ * and the next it takes 2. */
+static void flags_of(flags_of_cells ret, const struct pf_light_grid *grid, bool colours, int after)
 {
-    bool any = false;
-    for (int y = cy - 1; y <= bottom + 1; y++)
-        for (int x = cx - 1; x <= right + 1; x++)
-            any = any || (x >= 0 && y >= 0 && x < PF_LIGHT_GRID && y < PF_LIGHT_GRID &&
-                          grid->clipped[y][x]);
-    return any;
+    flags_of_cells own;
+    for (int y = 0; y < PF_LIGHT_GRID; y++) {
+        for (int x = 0; x < PF_LIGHT_GRID; x++)
+            own[y][x] = grid->clipped[y][x] ? NEAR_CLIPPED : 0;
+        for (int kind = 0; kind < (colours ? PF_LIGHT_KINDS : 1); kind++)
+            for (int x = 0; x < PF_LIGHT_GRID; x++)
+                own[y][x] |= grid->cell[kind][y][x] > 2 * DARK ? 0 : NEAR_DARK;
+    }
+    for (int y = 0; y < PF_LIGHT_GRID; y++) {
+        unsigned char any[1 + PF_LIGHT_GRID + 2] = {0};
+        for (int row = y - 1; row <= y + after; row++)
+            for (int x = 0; row >= 0 && row < PF_LIGHT_GRID && x < PF_LIGHT_GRID; x++)
+                any[1 + x] |= own[row][x];
+        for (int x = 0; x < PF_LIGHT_GRID; x++)
+            ret[y][x] = any[x] | any[x + 1] | any[x + 2] | any[x + 1 + after];
+    }
 }
+
+static bool is_lit(const struct pair *pair)
+{
+    bool lit = true;
+    for (int kind = 0; kind < PF_LIGHT_KINDS; kind++)
+        lit = lit && pair->reference[kind] > DARK && pair->frame[kind] > DARK;
+    return lit;
+}
+
+/* What a comparison works with. */
+struct room {
+    flags_of_cells reference_flags, frame_flags;
+    row_of_light frame[PF_LIGHT_GRID];
+    struct pair pairs[CELLS];
+    struct pf_weighted ratios[CELLS], spare[CELLS];
+};
 
 /* The cells that both show; `clipped` allows those that have clipped neighbours. */
-static int pairs_of(const struct pf_light_grid *reference, const struct pf_light_grid *frame,
-                    const double h[9], int width, int height, int kinds, bool clipped,
-                    struct pair pairs[CELLS])
+static int pairs_of(struct room *room, const struct pf_light_grid *reference, const double h[9],
+                    int width, int height, bool colours, bool clipped)
 {
     double cell_width = (double)width / PF_LIGHT_GRID, cell_height = (double)height / PF_LIGHT_GRID;
     int count = 0;
-    for (int i = 0; i < CELLS; i++) {
-        int cx = i % PF_LIGHT_GRID, cy = i / PF_LIGHT_GRID;
-        double x, y;
-        pf_homography_apply(h, (cx + 0.5) * cell_width - 0.5, (cy + 0.5) * cell_height - 0.5, &x,
-                            &y);
-        x = (x + 0.5) / cell_width - 0.5;
-        y = (y + 0.5) / cell_height - 0.5;
-        int ix = (int)floor(fmin(fmax(x, -1), PF_LIGHT_GRID));
-        int iy = (int)floor(fmin(fmax(y, -1), PF_LIGHT_GRID));
-        if (ix < 0 || iy < 0 || ix + 1 >= PF_LIGHT_GRID || iy + 1 >= PF_LIGHT_GRID)
-            continue;
-        if (!clipped && (clipped_near(reference, cx, cy, cx, cy) ||
-                         clipped_near(frame, ix, iy, ix + 1, iy + 1)))
-            continue;
-        float tx = (float)(x - ix), ty = (float)(y - iy);
-        struct pair *pair = &pairs[count];
-        bool lit = true;
-        for (int kind = 0; kind < kinds; kind++) {
-            const float(*cell)[PF_LIGHT_GRID] = &frame->cell[kind][iy];
-            pair->reference[kind] = reference->cell[kind][cy][cx];
-            pair->frame[kind] = (1 - ty) * ((1 - tx) * cell[0][ix] + tx * cell[0][ix + 1]) +
-                                ty * ((1 - tx) * cell[1][ix] + tx * cell[1][ix + 1]);
-            lit = lit && pair->reference[kind] > 1e-5f && pair->frame[kind] > 1e-5f;
+    for (int cy = 0; cy < PF_LIGHT_GRID; cy++) {
+        row_of_light own;
+        row_of(own, reference, cy, colours);
+        double x[PF_LIGHT_GRID], y[PF_LIGHT_GRID];
+        for (int cx = 0; cx < PF_LIGHT_GRID; cx++) {
+            pf_homography_apply(h, (cx + 0.5) * cell_width - 0.5, (cy + 0.5) * cell_height - 0.5,
+                                &x[cx], &y[cx]);
+            x[cx] = (x[cx] + 0.5) / cell_width - 0.5;
+            y[cx] = (y[cx] + 0.5) / cell_height - 0.5;
         }
-        count += lit;
+        for (int cx = 0; cx < PF_LIGHT_GRID; cx++) {
+            if (!(x[cx] >= 0 && y[cx] >= 0 && x[cx] < PF_LIGHT_GRID - 1 &&
+                  y[cx] < PF_LIGHT_GRID - 1))
+                continue;
+            int ix = (int)x[cx], iy = (int)y[cx];
+            int flags = room->reference_flags[cy][cx] | room->frame_flags[iy][ix];
+            if (!clipped && flags & NEAR_CLIPPED)
+                continue;
+            float tx = (float)(x[cx] - ix), ty = (float)(y[cx] - iy);
+            const float(*top)[PF_LIGHT_KINDS] = &room->frame[iy][ix];
+            const float(*bottom)[PF_LIGHT_KINDS] = &room->frame[iy + 1][ix];
+            float other[PF_LIGHT_KINDS];
+            for (int kind = 0; kind < PF_LIGHT_KINDS; kind++)
+                other[kind] = (1 - ty) * ((1 - tx) * top[0][kind] + tx * top[1][kind]) +
+                              ty * ((1 - tx) * bottom[0][kind] + tx * bottom[1][kind]);
+            struct pair *pair = &room->pairs[count];
+            memcpy(pair->reference, own[cx], sizeof(pair->reference));
+            memcpy(pair->frame, other, sizeof(pair->frame));
+            count += !(flags & NEAR_DARK) || is_lit(pair);
+        }
     }
     return count;
 }
 
-/* Ratio of the light of all pairs, but those that stand out. */
-static double ratio_of(const struct pair *pairs, int count, struct pf_weighted *samples,
+/* Around which ratios lie, and between which ones they do not stand out. */
+struct middle {
+    double deviation; /* of their logarithms: that as many have as of a normal distribution */
+    double least, most;
+};
+
+/* Of `ratios`, weighed; overwrites `spare`, which is as long. */
+static struct middle middle_of(const struct pf_weighted *ratios, int count,
+                               struct pf_weighted *spare)
+{
+    memcpy(spare, ratios, (size_t)count * sizeof(*ratios));
+    double middle = pf_weighted_median(spare, count);
+    /* As far away in logarithms is what has the same ratio to the middle one, or the middle one to it. */
+    for (int i = 0; i < count; i++) {
+        double ratio = ratios[i].value;
+        spare[i].value = (ratio > middle ? ratio : middle) / (ratio < middle ? ratio : middle);
+        spare[i].weight = ratios[i].weight;
+    }
+    double deviation = 1.4826 * log(pf_weighted_median(spare, count));
+    double bound = exp(MOST_DEVIATIONS * deviation + 1e-6);
+    return (struct middle){deviation, middle / bound, middle * bound};
+}
+
+static inline bool is_within(const struct middle *middle, double ratio)
+{
+    return (ratio >= middle->least) & (ratio <= middle->most);
+}
+
+/* Ratio of the light of all pairs, but those that stand out; in logarithms. */
+static double ratio_of(const struct pair *pairs, int count, struct pf_weighted *ratios,
                        struct pf_weighted *spare)
 {
     for (int i = 0; i < count; i++)
-        samples[i] = (struct pf_weighted){log((double)(pairs[i].reference[0] / pairs[i].frame[0])),
-                                          (double)pairs[i].reference[0]};
-    double deviation, reference = 0, frame = 0;
-    double middle = middle_of(samples, count, spare, &deviation);
+        ratios[i] = (struct pf_weighted){(double)(pairs[i].reference[0] / pairs[i].frame[0]),
+                                         pairs[i].reference[0], 0};
+    struct middle middle = middle_of(ratios, count, spare);
+    double reference = 0, frame = 0;
     for (int i = 0; i < count; i++) {
-        if (fabs(samples[i].value - middle) > MOST_DEVIATIONS * deviation + 1e-6)
-            continue;
-        reference += (double)pairs[i].reference[0];
-        frame += (double)pairs[i].frame[0];
+        bool within = is_within(&middle, ratios[i].value);
+        reference += within ? (double)pairs[i].reference[0] : 0;
+        frame += within ? (double)pairs[i].frame[0] : 0;
     }
     return frame > 0 ? log(reference / frame) : 0;
 }
 
 /* Logarithm of a channel's ratio beside that of green, and its standard error. */
 static double beside_green(const struct pair *pairs, int count, int kind,
-                           struct pf_weighted *samples, struct pf_weighted *spare,
-                           double *ret_error)
+                           struct pf_weighted *ratios, struct pf_weighted *spare, double *ret_error)
 {
     for (int i = 0; i < count; i++) {
-        const struct pair *pair = &pairs[i];
-        double green =
-            (double)pair->reference[PF_LIGHT_GREEN] / (double)pair->frame[PF_LIGHT_GREEN];
-        double own = (double)pair->reference[kind] / (double)pair->frame[kind];
-        samples[i] = (struct pf_weighted){log(own / green),
-                                          (double)fminf(pair->reference[kind], pair->frame[kind])};
+        const float *reference = pairs[i].reference, *frame = pairs[i].frame;
+        ratios[i].value = (double)reference[kind] * (double)frame[PF_LIGHT_GREEN] /
+                          ((double)frame[kind] * (double)reference[PF_LIGHT_GREEN]);
+        ratios[i].weight = (double)(reference[kind] < frame[kind] ? reference[kind] : frame[kind]);
     }
-    double deviation, sum = 0, weight = 0, squares = 0;
-    double middle = middle_of(samples, count, spare, &deviation);
+    struct middle middle = middle_of(ratios, count, spare);
+    double sum = 0, weight = 0, squares = 0;
     for (int i = 0; i < count; i++) {
-        if (fabs(samples[i].value - middle) > MOST_DEVIATIONS * deviation + 1e-6)
+        if (!is_within(&middle, ratios[i].value))
             continue;
-        sum += samples[i].weight * samples[i].value;
-        weight += samples[i].weight;
-        squares += samples[i].weight * samples[i].weight;
+        double own = (double)ratios[i].weight;
+        sum += own * log(ratios[i].value);
+        weight += own;
+        squares += own * own;
     }
-    *ret_error = weight > 0 ? deviation * sqrt(squares) / weight : INFINITY;
+    *ret_error = weight > 0 ? middle.deviation * sqrt(squares) / weight : INFINITY;
     return weight > 0 ? sum / weight : 0;
 }
 
@@ -193,21 +255,24 @@ int pf_light_compare(const struct pf_light_grid *reference, const struct pf_ligh
                      struct pf_light_match *ret, struct pf_error *err)
 {
     *ret = (struct pf_light_match){1, {1, 1, 1}};
-    struct pair *pairs = malloc(CELLS * (sizeof(*pairs) + 2 * sizeof(struct pf_weighted)));
-    if (!pairs)
+    struct room *room = malloc(sizeof(*room));
+    if (!room)
         return pf_fail(err, ENOMEM, "out of memory for the comparison of light");
-    struct pf_weighted *samples = (struct pf_weighted *)(pairs + CELLS), *spare = samples + CELLS;
-    int kinds = colours ? PF_LIGHT_KINDS : 1;
-    int count = pairs_of(reference, frame, h, width, height, kinds, false, pairs);
+    flags_of(room->reference_flags, reference, colours, 1);
+    flags_of(room->frame_flags, frame, colours, 2);
+    for (int y = 0; y < PF_LIGHT_GRID; y++)
+        row_of(room->frame[y], frame, y, colours);
+    int count = pairs_of(room, reference, h, width, height, colours, false);
     if (count < LEAST_CELLS)
-        count = pairs_of(reference, frame, h, width, height, kinds, true, pairs);
+        count = pairs_of(room, reference, h, width, height, colours, true);
     if (count)
-        ret->gain = exp(ratio_of(pairs, count, samples, spare) / PF_LIGHT_GAMMA);
+        ret->gain = exp(ratio_of(room->pairs, count, room->ratios, room->spare) / PF_LIGHT_GAMMA);
     if (count && colours) {
         double drift[3] = {0}, most = 0;
         for (int c = 0; c < 3; c += 2) {
             double error;
-            drift[c] = beside_green(pairs, count, PF_LIGHT_RED + c, samples, spare, &error) /
+            drift[c] = beside_green(room->pairs, count, PF_LIGHT_RED + c, room->ratios, room->spare,
+                                    &error) /
                        PF_LIGHT_GAMMA;
             most = fmax(most, fabs(drift[c]) /
                                   fmax(CERTAIN_ERRORS * error / PF_LIGHT_GAMMA, LEAST_DRIFT));
@@ -218,7 +283,7 @@ int pf_light_compare(const struct pf_light_grid *reference, const struct pf_ligh
         for (int c = 0; c < 3 && share > 0; c++)
             ret->balance[c] = exp(share * drift[c] - mean);
     }
-    free(pairs);
+    free(room);
     return 0;
 }
 

@@ -82,8 +82,9 @@ static void print(enum stage stage)
         return;
     qsort(values, (size_t)count, sizeof(*values), by_value);
     double middle = 0.5 * (values[(count - 1) / 2] + values[count / 2]);
-    printf("| %s | %.1f (%.1f-%.1f) | %d |\n", names[stage], middle, values[0], values[count - 1],
-           count);
+    int digits = middle < 10 ? 2 : 1;
+    printf("| %s | %.*f (%.*f-%.*f) | %d |\n", names[stage], digits, middle, digits, values[0],
+           digits, values[count - 1], count);
 }
 
 struct chain {
