@@ -25,10 +25,11 @@ ROOT=$(cd "${BASH_SOURCE%/*}/../.." && pwd)
 BUILD=${BUILD:-build}
 case $BUILD in /*) ;; *) BUILD=$ROOT/$BUILD ;; esac
 PARFOCAL=${PARFOCAL:-$BUILD/parfocal}
-GENERATE=${GENERATE:-$BUILD/tests/generate}
+GENERATOR=$BUILD/tests/generate
+GENERATE=${GENERATE:-$ROOT/tests/system/generate.bash}
 COMPARE=${COMPARE:-$BUILD/tests/compare}
 SAN=${SAN:-}
-export ROOT BUILD PARFOCAL GENERATE COMPARE SAN LC_ALL=C.UTF-8
+export ROOT BUILD PARFOCAL GENERATOR GENERATE COMPARE SAN LC_ALL=C.UTF-8
 
 only=("$@")
 set --
