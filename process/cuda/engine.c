@@ -10,6 +10,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The queue, with its nvJPEG: of an engine before this one, where that has left it. */
+static int take_queue(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    struct pf_cuda_kept *kept = engine->kept;
+    if (!kept || !kept->cuda)
+        return pf_cuda_new(&engine->cuda, kept ? kept->store : NULL, err);
+    engine->cuda = kept->cuda;
+    engine->nvjpeg = kept->nvjpeg;
+    kept->cuda = NULL;
+    kept->nvjpeg = NULL;
+    return 0;
+}
+
+/* For the next engine, unless one has been left before or something has gone wrong with this one. */
+static void leave_queue(struct pf_cuda_engine *engine)
+{
+    struct pf_cuda_kept *kept = engine->kept;
+    if (pf_nvjpeg_has_refused(engine->nvjpeg))
+        engine->nvjpeg = pf_nvjpeg_free(engine->nvjpeg);
+    if (kept && engine->cuda && !kept->nvjpeg && pf_cuda_wait(engine->cuda, NULL) == 0) {
+        struct pf_cuda *before = kept->cuda;
+        kept->cuda = engine->cuda;
+        kept->nvjpeg = engine->nvjpeg;
+        engine->cuda = before;
+        engine->nvjpeg = NULL;
+    }
+    pf_nvjpeg_free(engine->nvjpeg);
+    pf_cuda_free(engine->cuda);
+}
+
 static void cuda_close(void *opaque)
 {
     struct pf_cuda_engine *engine = opaque;
@@ -20,10 +50,12 @@ static void cuda_close(void *opaque)
         pf_cuda_release(engine->cuda, engine->nodes);
         pf_cuda_give_memory(engine);
     }
+    leave_queue(engine);
     /* What another one works with is enough for those to come. */
-    if (engine->kept && engine->kept->busy)
+    if (engine->kept && engine->kept->busy) {
+        pf_nvjpeg_rest(engine->kept->nvjpeg);
         pf_cuda_give_back(engine->kept->store);
-    pf_cuda_free(engine->cuda);
+    }
     free(engine);
 }
 
@@ -53,6 +85,8 @@ static void cuda_stop(void *opaque)
     struct pf_cuda_kept *kept = opaque;
     if (!kept)
         return;
+    pf_nvjpeg_free(kept->nvjpeg);
+    pf_cuda_free(kept->cuda);
     pf_cuda_give_back(kept->store);
     pf_cuda_store_free(kept->store);
     free(kept);
@@ -123,7 +157,7 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
     engine->pool = pool;
     engine->fuser = pf_cpu_fuser(settings->fuse);
     engine->kept = settings->kept;
-    int r = pf_cuda_new(&engine->cuda, engine->kept ? engine->kept->store : NULL, err);
+    int r = take_queue(engine, err);
     if (r == 0)
         r = pf_cuda_alignment_open(&engine->alignment, &engine->settings, pool, engine->cuda, err);
     if (r < 0) {

@@ -23,6 +23,10 @@ enum {
 struct pf_cuda_kept {
     struct pf_cuda_store *store;
     int busy; /* engines that have memory for frames */
+    /* Of one that was closed, for the next one that is opened. nvJPEG takes long to be made, and belongs to its
+     * queue. NULL: none. */
+    struct pf_cuda *cuda;
+    struct pf_nvjpeg *nvjpeg;
 };
 
 struct pf_cuda_engine {
@@ -51,6 +55,7 @@ struct pf_cuda_engine {
     int first;  /* index of the first frame in it */
 
     struct pf_nvjpeg *nvjpeg; /* NULL: no frame has asked for it, or it could not be had */
+    bool fits_nvjpeg;         /* there is room for it beside frames of this size */
 
     size_t chunk_bytes;
     char *chunk[2];                       /* pinned: a frame goes through them in turn */
@@ -70,6 +75,7 @@ int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error 
 int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error *err);
 /* What nvJPEG may take for a picture, bytes of the device's memory and as many of the host's. */
 size_t pf_cuda_most_for_nvjpeg(int width, int height);
+/* What was made for the first frame. */
 void pf_cuda_give_memory(struct pf_cuda_engine *engine);
 /* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
 int pf_cuda_view_level(struct pf_cuda_engine *engine);

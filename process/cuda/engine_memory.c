@@ -40,7 +40,7 @@ static void give_raw(struct pf_cuda_engine *engine)
 
 void pf_cuda_give_memory(struct pf_cuda_engine *engine)
 {
-    engine->nvjpeg = pf_nvjpeg_free(engine->nvjpeg);
+    engine->fits_nvjpeg = false;
     if (engine->kept && engine->arena)
         engine->kept->busy--;
     give_raw(engine);
@@ -153,6 +153,10 @@ static int take_device_memory(struct pf_cuda_engine *engine, struct pf_error *er
     enum pf_cuda_thrift kept;
     if (find_kept(engine, &kept))
         return take_with(engine, kept, err);
+    /* Frames come first. */
+    pf_nvjpeg_rest(engine->nvjpeg);
+    if (engine->kept)
+        pf_nvjpeg_rest(engine->kept->nvjpeg);
     int r = -ENOMEM;
     for (int thrift = PF_CUDA_AMPLE; thrift < PF_CUDA_THRIFTS && r == -ENOMEM; thrift++) {
         pf_error_clear(err);
@@ -271,9 +275,11 @@ int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error 
     size_t most = pf_cuda_most_for_nvjpeg(engine->shape.width, engine->shape.height);
     size_t needs = most + spare_bytes(engine);
     struct pf_room_state room;
-    if (engine->nvjpeg)
+    if (engine->fits_nvjpeg)
         return 0;
-    size_t left = pf_cuda_free_bytes();
+    if (engine->nvjpeg)
+        pf_nvjpeg_limit(engine->nvjpeg, most);
+    size_t left = pf_cuda_free_bytes() + pf_nvjpeg_holds(engine->nvjpeg, false);
     if (engine->kept)
         left += pf_cuda_store_free_bytes(engine->kept->store);
     /* Where frames lie in the host's memory, the device has none to spare. */
@@ -281,8 +287,11 @@ int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error 
         return pf_fail(err, ENOTSUP, "the GPU has no room for nvJPEG: %zu MiB are needed, %zu free",
                        needs >> 20, left >> 20);
     pf_room_look(&room);
-    if (room.limit_bytes - room.memory_bytes < (int64_t)most)
+    if (room.limit_bytes - room.memory_bytes + (int64_t)pf_nvjpeg_holds(engine->nvjpeg, true) <
+        (int64_t)most)
         return pf_fail(err, ENOTSUP, "the host has no room for nvJPEG: %zu MiB are needed",
                        most >> 20);
-    return pf_nvjpeg_new(&engine->nvjpeg, engine->cuda, most, err);
+    int r = engine->nvjpeg ? 0 : pf_nvjpeg_new(&engine->nvjpeg, engine->cuda, most, err);
+    engine->fits_nvjpeg = r == 0;
+    return r;
 }

@@ -76,7 +76,9 @@ struct heap {
 
 struct pf_nvjpeg {
     struct pf_cuda *cuda;
-    void *handle, *state;
+    void *handle;
+    void *state; /* NULL: made with the next picture */
+    bool refused;
     struct heap device, pinned;
     struct allocator device_calls, pinned_calls;
 };
@@ -143,7 +145,7 @@ static int take(void *context, void **ret, size_t size_bytes, void *stream)
     if (!pieces)
         return -1;
     heap->pieces = pieces;
-    if (size_bytes > heap->most_bytes - heap->bytes ||
+    if (heap->bytes > heap->most_bytes || size_bytes > heap->most_bytes - heap->bytes ||
         (heap->pinned ? pf_cuda_alloc_pinned : pf_cuda_alloc)(heap->cuda, ret, size_bytes, NULL) <
             0)
         return -1;
@@ -205,8 +207,6 @@ int pf_nvjpeg_new(struct pf_nvjpeg **ret, struct pf_cuda *cuda, size_t most_byte
     nvjpeg->pinned_calls = (struct allocator){take, give, &nvjpeg->pinned};
     int status = library.create(BACKEND_DEFAULT, &nvjpeg->device_calls, &nvjpeg->pinned_calls,
                                 FLAG_BITSTREAM_STRICT, &nvjpeg->handle);
-    if (status == 0)
-        status = library.create_state(nvjpeg->handle, &nvjpeg->state);
     if (status) {
         pf_nvjpeg_free(nvjpeg);
         return refuse(err, status);
@@ -215,12 +215,36 @@ int pf_nvjpeg_new(struct pf_nvjpeg **ret, struct pf_cuda *cuda, size_t most_byte
     return 0;
 }
 
+void pf_nvjpeg_rest(struct pf_nvjpeg *nvjpeg)
+{
+    if (nvjpeg && nvjpeg->state)
+        library.destroy_state(nvjpeg->state);
+    if (nvjpeg)
+        nvjpeg->state = NULL;
+}
+
+void pf_nvjpeg_limit(struct pf_nvjpeg *nvjpeg, size_t most_bytes)
+{
+    if (nvjpeg->device.bytes > most_bytes || nvjpeg->pinned.bytes > most_bytes)
+        pf_nvjpeg_rest(nvjpeg);
+    nvjpeg->device.most_bytes = nvjpeg->pinned.most_bytes = most_bytes;
+}
+
+size_t pf_nvjpeg_holds(const struct pf_nvjpeg *nvjpeg, bool pinned)
+{
+    return !nvjpeg ? 0 : pinned ? nvjpeg->pinned.bytes : nvjpeg->device.bytes;
+}
+
+bool pf_nvjpeg_has_refused(const struct pf_nvjpeg *nvjpeg)
+{
+    return nvjpeg && nvjpeg->refused;
+}
+
 struct pf_nvjpeg *pf_nvjpeg_free(struct pf_nvjpeg *nvjpeg)
 {
     if (!nvjpeg)
         return NULL;
-    if (nvjpeg->state)
-        library.destroy_state(nvjpeg->state);
+    pf_nvjpeg_rest(nvjpeg);
     if (nvjpeg->handle)
         library.destroy(nvjpeg->handle);
     free(nvjpeg->device.pieces);
@@ -229,8 +253,8 @@ struct pf_nvjpeg *pf_nvjpeg_free(struct pf_nvjpeg *nvjpeg)
     return NULL;
 }
 
-int pf_nvjpeg_decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, void *const plane[3],
-                     const size_t stride_bytes[3], struct pf_error *err)
+static int decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, void *const plane[3],
+                  const size_t stride_bytes[3], struct pf_error *err)
 {
     const struct pf_coded *coded = frame->coded;
     int components = 0, sampling = SAMPLING_UNKNOWN;
@@ -250,7 +274,19 @@ int pf_nvjpeg_decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, voi
     if (!same)
         return pf_fail(err, ENOTSUP, "nvJPEG sees %d planes, the first one of %d x %d", components,
                        widths[0], heights[0]);
-    status = library.decode(nvjpeg->handle, nvjpeg->state, coded->bytes, coded->size_bytes,
-                            OUTPUT_UNCHANGED, &to, pf_cuda_lane_of(nvjpeg->cuda, PF_CUDA_COPIES));
+    if (!nvjpeg->state)
+        status = library.create_state(nvjpeg->handle, &nvjpeg->state);
+    if (status == 0)
+        status =
+            library.decode(nvjpeg->handle, nvjpeg->state, coded->bytes, coded->size_bytes,
+                           OUTPUT_UNCHANGED, &to, pf_cuda_lane_of(nvjpeg->cuda, PF_CUDA_COPIES));
     return status ? refuse(err, status) : 0;
+}
+
+int pf_nvjpeg_decode(struct pf_nvjpeg *nvjpeg, const struct pf_image *frame, void *const plane[3],
+                     const size_t stride_bytes[3], struct pf_error *err)
+{
+    int r = decode(nvjpeg, frame, plane, stride_bytes, err);
+    nvjpeg->refused |= r < 0;
+    return r;
 }

@@ -9,8 +9,10 @@
  *   NVJPEG_STATUS=N        what comes of decoding
  *   NVJPEG_SWAPS=1         Cb and Cr change places
  *   NVJPEG_LOG=FILE        a line is added for every picture that it has decoded: its size
+ *   NVJPEG_LIVES=FILE      a line is added for every handle and state that is made, and that is no more
  */
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +67,22 @@ static int number(const char *name, int otherwise)
     return text ? atoi(text) : otherwise;
 }
 
+static void add_line(const char *variable, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add_line(const char *variable, const char *format, ...)
+{
+    const char *path = getenv(variable);
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file)
+        return;
+    va_list args;
+    va_start(args, format);
+    vfprintf(file, format, args);
+    va_end(args);
+    fclose(file);
+}
+
 int nvjpegGetProperty(int type, int *value)
 {
     if (type < 0 || type > 2)
@@ -82,11 +100,13 @@ int nvjpegCreateExV2(int backend, struct allocator *device, struct allocator *pi
     if (!*ret)
         return ALLOCATOR_FAILURE;
     **ret = (struct handle){*device, *pinned};
+    add_line("NVJPEG_LIVES", "handle made\n");
     return SUCCESS;
 }
 
 int nvjpegDestroy(struct handle *handle)
 {
+    add_line("NVJPEG_LIVES", "handle ended\n");
     free(handle);
     return SUCCESS;
 }
@@ -97,6 +117,7 @@ int nvjpegJpegStateCreate(struct handle *handle, struct state **ret)
     if (!*ret)
         return ALLOCATOR_FAILURE;
     (*ret)->handle = handle;
+    add_line("NVJPEG_LIVES", "state made\n");
     return SUCCESS;
 }
 
@@ -113,6 +134,7 @@ static void give_memory(struct state *state)
 
 int nvjpegJpegStateDestroy(struct state *state)
 {
+    add_line("NVJPEG_LIVES", "state ended\n");
     give_memory(state);
     free(state);
     return SUCCESS;
@@ -249,16 +271,6 @@ static void read_planes(struct reader *reader, const struct image *to)
     jpeg_finish_decompress(info);
 }
 
-static void note(int width, int height)
-{
-    const char *path = getenv("NVJPEG_LOG");
-    FILE *file = path ? fopen(path, "a") : NULL;
-    if (!file)
-        return;
-    fprintf(file, "%d x %d\n", width, height);
-    fclose(file);
-}
-
 int nvjpegDecode(struct handle *handle, struct state *state, const unsigned char *data,
                  size_t length, int format, struct image *to, void *stream)
 {
@@ -287,7 +299,8 @@ int nvjpegDecode(struct handle *handle, struct state *state, const unsigned char
         begin(&reader, data, length);
         jpeg_read_header(&reader.info, TRUE);
         read_planes(&reader, to);
-        note((int)reader.info.image_width, (int)reader.info.image_height);
+        add_line("NVJPEG_LOG", "%d x %d\n", (int)reader.info.image_width,
+                 (int)reader.info.image_height);
         reader.status = SUCCESS;
     }
     jpeg_destroy_decompress(&reader.info);

@@ -1,14 +1,8 @@
 # The setting `device`, and what happens when the GPU fails. There is a GPU of fibers in
 # tests/parfocal-on-fibers, which does as the environment says (tests/cuda/fibers_environment.cpp).
-PARFOCAL=${BUILD:-build}/tests/parfocal-on-fibers
 . "${BASH_SOURCE%/*}/lib.sh"
-case $PARFOCAL in /*) ;; *) PARFOCAL=$ROOT/$PARFOCAL ;; esac
+. "${BASH_SOURCE%/*}/fibers.bash"
 . "${BASH_SOURCE%/*}/serve.bash"
-
-need_fibers()
-{
-    [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
-}
 
 small_burst()
 {
@@ -109,23 +103,6 @@ test_a_gpu_without_room_leaves_the_burst_to_the_processor()
     FIBERS_MEMORY=6000000 expect_status 0 "$PARFOCAL" stack large/*.jpg -o b.tif --json
     check out '.engine.device == "cpu" and .fused == 2'
     grep -q 'the GPU has no room: .* the processor did the work' err || fail "$(cat err)"
-}
-
-# Stacks one after the other, in one worker; what it took of the GPU's memory is in $taken.
-stack_times()
-{
-    local i frame
-    for ((i = 0; i < $1; i++)); do
-        printf '{"cmd":"open","burst":"b%d"}\n' $i
-        for frame in "$PWD"/burst/*.jpg; do
-            printf '{"cmd":"add","burst":"b%d","frame":"%s","path":"%s"}\n' $i "${frame##*/}" "$frame"
-        done
-        printf '{"cmd":"drop","burst":"b%d"}\n' $i
-    done >commands
-    FIBERS_ACCOUNT=$PWD/account "$PARFOCAL" process <commands >out 2>err || fail "$(cat err)"
-    [ "$(grep -c '"verdict": *"fused"' out)" -eq $((3 * $1)) ] || fail "$(cat out)"
-    read -r taken left _ <account
-    [ "$left" -eq 0 ] || fail "$left bytes of the GPU were not given back"
 }
 
 test_a_worker_takes_a_gpus_memory_once()

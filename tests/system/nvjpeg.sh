@@ -1,16 +1,10 @@
 # JPEGs that are decoded on the GPU, and what happens where they cannot be. The GPU is of fibers
 # (tests/parfocal-on-fibers), and a library with nvJPEG's interface is made of libjpeg-turbo
 # (tests/nvjpeg/nvjpeg.c); the program finds it as it finds NVIDIA's, by the loader.
-PARFOCAL=${BUILD:-build}/tests/parfocal-on-fibers
 . "${BASH_SOURCE%/*}/lib.sh"
-case $PARFOCAL in /*) ;; *) PARFOCAL=$ROOT/$PARFOCAL ;; esac
+. "${BASH_SOURCE%/*}/fibers.bash"
 . "${BASH_SOURCE%/*}/serve.bash"
 # time limit: 480
-
-need_fibers()
-{
-    [ -x "$PARFOCAL" ] || skip "fibers and $SAN do not go together"
-}
 
 # Each start tries the library out, on fibers. Most of it is shown once, and these tests not only by it.
 need_time()
@@ -86,6 +80,28 @@ test_the_worker_says_what_decodes()
         fail "$(cat err)"
     expect_status 0 "$PARFOCAL" process --device cpu </dev/null
     ! grep -q 'JPEGs' err || fail "$(cat err)"
+}
+
+# NVIDIA's takes long to be made.
+test_a_worker_makes_a_decoder_once()
+{
+    local made handles
+    need_fibers
+    need_time
+    small_burst
+    export NVJPEG_LIVES=$T/lives
+    with_library whole stack_times 1
+    made=$(grep -c ' made' lives)
+    handles=$(grep -c 'handle made' lives)
+    rm lives
+    with_library whole stack_times 3
+    [ "$(grep -c ' made' lives)" -eq "$made" ] || fail "for three stacks: $(sort lives | uniq -c)"
+    [ "$(grep -c ' ended' lives)" -eq "$made" ] || fail "not given back: $(sort lives | uniq -c)"
+    # Who knows in which state it is when it has refused a picture.
+    rm -r lives burst
+    small_burst --frames 1
+    NVJPEG_NO_WIDTH=200 with_library whole stack_times 2
+    [ "$(grep -c 'handle made' lives)" -eq $((handles + 1)) ] || fail "with refusals: $(sort lives | uniq -c)"
 }
 
 # A library that cannot be used costs nothing: the stack is what it is without.
