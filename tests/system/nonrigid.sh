@@ -12,18 +12,18 @@ series()
     frames=("$T"/frames/IMG_*.jpg)
 }
 
-# Mean error in px over the cells' centres, of the frame that is worst.
-error_px()
+# Mean error in px over the cells' centres, of the frame that is worst; beside the truth, or what else was found.
+error_px() # FOUND [OTHER]
 {
-    jq -n --slurpfile truth "$T/frames/truth.json" --slurpfile found "$1" '
+    jq -n --slurpfile truth "${2:-$T/frames/truth.json}" --slurpfile found "$1" '
         def at($h; $x; $y): ($h[6] * $x + $h[7] * $y + $h[8]) as $w |
             [($h[0] * $x + $h[1] * $y + $h[2]) / $w, ($h[3] * $x + $h[4] * $y + $h[5]) / $w];
         def cell($i): [(($i % 16) + 0.5) * 480 / 16 - 0.5, (($i / 16 | floor) + 0.5) * 360 / 16 - 0.5];
+        def grid: (.displacement | if type == "object" then .grid else . end) // [];
         def place($f; $d; $i): cell($i) as $r | at($f.transform; $r[0]; $r[1]) |
             [.[0] + ($d[$i][0] // 0), .[1] + ($d[$i][1] // 0)];
         [range(1; 4) as $k | $truth[0].frames[$k] as $t | $found[0].frames[$k] as $f |
-            [range(256) as $i | place($t; $t.displacement; $i) as $a |
-             place($f; $f.displacement.grid // []; $i) as $b |
+            [range(256) as $i | place($t; $t | grid; $i) as $a | place($f; $f | grid; $i) as $b |
              (pow($a[0] - $b[0]; 2) + pow($a[1] - $b[1]; 2)) | sqrt] | add / length] | max'
 }
 
@@ -51,6 +51,23 @@ test_bspline_finds_a_known_deformation()
 {
     need elastix
     deformation_is_found_by bspline
+}
+
+# A method of its own each; a GPU of fibers here.
+test_bspline_of_a_gpu_finds_what_elastix_finds()
+{
+    need elastix
+    series --seed 3
+    expect_status 0 "$PARFOCAL" stack "${frames[@]}" -o "$T/stack.tif" --align bspline --json --device cpu
+    mv "$T/out" "$T/elastix.json"
+    expect_status 0 "$BUILD/tests/parfocal-on-fibers" stack "${frames[@]}" -o "$T/stack.tif" --align bspline --json \
+        --device cuda
+    jq -e '.fused == 4 and .engine.device == "cuda" and ([.frames[1:][] | .aligned_by == "bspline"] | all)' \
+        "$T/out" >/dev/null || fail "$(cat "$T/out")"
+    local elastix gpu apart
+    elastix=$(error_px "$T/elastix.json") gpu=$(error_px "$T/out") apart=$(error_px "$T/out" "$T/elastix.json")
+    echo "worst frame: elastix $elastix px, GPU $gpu px, $apart px from one another"
+    jq -ne "$gpu <= 0.10 and $apart < 0.15" >/dev/null || fail "off by $gpu px, $apart px from elastix"
 }
 
 test_without_elastix_frames_are_set_aside_with_the_reason_and_doctor_says_so()
