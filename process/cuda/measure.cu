@@ -1,96 +1,143 @@
 /* Focus measure and light of a decoded luma plane, in one pass. */
 #include "process/cuda/samples.h"
 
-enum {
-    LANES = 32,
-    RUNS = 8,
-    THREADS = LANES * RUNS,
-    PARTS = 4,
-    SUMS = sizeof(struct pf_cuda_cell) / 4
-};
+enum { THREADS = 128, WARP = 32, WARPS = THREADS / WARP, EACH = 4, ROWS = 16 };
+
+/* Sums over pixels: gx and gy are what Sobel's filter gives. Units of samples, but for light. */
+enum { LIGHT, LAPLACIAN, LAPLACIAN_SQUARED, MODIFIED, GX_SQUARED, GY_SQUARED, GX_GY, SUMS };
 
 static __device__ __forceinline__ int cell_start(int cell, int length)
 {
     return (int)((long long)cell * length / PF_CUDA_CELLS);
 }
 
-static __device__ __forceinline__ float sample_at(const struct pf_source_plane &luma, int x, int y)
+/* Samples of a row: those from column x, a multiple of EACH, and one beside them at either end. */
+template <class T>
+static __device__ __forceinline__ void read_row(float row[EACH + 2],
+                                                const struct pf_source_plane &luma, int x, int y)
 {
-    return (float)pf_to_sample(luma,
-                               pf_load(luma, pf_within(x, luma.width), pf_within(y, luma.height)));
+    y = pf_within(y, luma.height);
+    const T *samples = (const T *)((const char *)luma.samples + (size_t)y * luma.stride_bytes);
+    struct pf_four<T> four = pf_load_four<T>(luma, x, y);
+    row[0] = pf_to_whole(luma, (float)samples[max(x - 1, 0)]);
+#pragma unroll
+    for (int k = 0; k < EACH; k++)
+        row[1 + k] = pf_to_whole(luma, (float)four.at[k]);
+    row[1 + EACH] = pf_to_whole(luma, (float)samples[min(x + EACH, luma.width - 1)]);
 }
 
-/* One block per cell. A warp takes a run of the cell's rows, a lane a column, and keeps the 3 x 3
- * samples around it as it goes down. */
-static __global__ void measure(struct pf_source_plane luma, struct pf_cuda_cell *cells)
+/* What a row adds to its columns' sums. All but light and products are whole numbers below 2^24, which float
+ * has exactly. */
+static __device__ __forceinline__ void add_light(float sums[EACH][SUMS], const float here[EACH + 2])
 {
-    PF_SHARED(float, sums, [SUMS][THREADS]);
+#pragma unroll
+    for (int k = 0; k < EACH; k++)
+        sums[k][LIGHT] += pf_light(here[1 + k] * (1.0f / PF_WHITE));
+}
+
+static __device__ __forceinline__ void add_focus(float sums[EACH][SUMS],
+                                                 const float above[EACH + 2],
+                                                 const float here[EACH + 2],
+                                                 const float below[EACH + 2])
+{
+    float across[EACH + 2], down[EACH + 2]; /* of a column: 1 2 1, and -1 0 1 */
+#pragma unroll
+    for (int k = 0; k < EACH + 2; k++) {
+        across[k] = above[k] + below[k] + 2 * here[k];
+        down[k] = below[k] - above[k];
+    }
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+        float horizontal = 2 * here[k + 1] - (here[k] + here[k + 2]);
+        float vertical = 4 * here[k + 1] - across[k + 1];
+        float gx = across[k + 2] - across[k];
+        float gy = down[k] + 2 * down[k + 1] + down[k + 2];
+        float laplacian = horizontal + vertical;
+        sums[k][LAPLACIAN] += laplacian;
+        sums[k][LAPLACIAN_SQUARED] += laplacian * laplacian;
+        sums[k][MODIFIED] += fabsf(horizontal) + fabsf(vertical);
+        sums[k][GX_SQUARED] += gx * gx;
+        sums[k][GY_SQUARED] += gy * gy;
+        sums[k][GX_GY] += gx * gy;
+    }
+}
+
+/* One block per cell. A thread takes EACH columns of up to ROWS rows, each of which it reads once as it goes
+ * down, and the one above and below them. */
+template <class T>
+static __global__ void __launch_bounds__(THREADS)
+    measure(struct pf_source_plane luma, struct pf_cuda_cell *cells)
+{
+    PF_SHARED(float, of_warps, [SUMS][WARPS]);
     int left = cell_start(blockIdx.x, luma.width), right = cell_start(blockIdx.x + 1, luma.width);
     int top = cell_start(blockIdx.y, luma.height);
     int bottom = cell_start(blockIdx.y + 1, luma.height);
-    int runs = blockDim.y, rows = (bottom - top + runs - 1) / runs;
-    int first = min(top + (int)threadIdx.y * rows, bottom), last = min(first + rows, bottom);
-    const float norm = 1.0f / PF_GREY;
+    /* Columns from a multiple of EACH; what of them is not the cell's is left out in the end. */
+    int pieces = right / EACH - left / EACH + 1;
+    int runs = (bottom - top + ROWS - 1) / ROWS, rows = (bottom - top + runs - 1) / max(runs, 1);
     float sum[SUMS] = {0};
-    for (int x = left + (int)threadIdx.x; x < right && first < last; x += LANES) {
-        float above[3], here[3], below[3];
-        for (int k = 0; k < 3; k++) {
-            above[k] = sample_at(luma, x - 1 + k, first - 1);
-            here[k] = sample_at(luma, x - 1 + k, first);
-        }
+    for (int i = threadIdx.x; i < pieces * runs; i += THREADS) {
+        int x = (left / EACH + i % pieces) * EACH;
+        int first = min(top + i / pieces * rows, bottom), last = min(first + rows, bottom);
+        if (x >= right || first >= last)
+            continue;
+        float sums[EACH][SUMS] = {{0}};
+        float above[EACH + 2], here[EACH + 2], below[EACH + 2];
+        read_row<T>(above, luma, x, first - 1);
+        read_row<T>(here, luma, x, first);
         for (int y = first; y < last; y++) {
-            for (int k = 0; k < 3; k++)
-                below[k] = sample_at(luma, x - 1 + k, y + 1);
-            sum[0] += pf_light(here[1] * (1.0f / PF_WHITE));
-            if (x > 0 && y > 0 && x < luma.width - 1 && y < luma.height - 1) {
-                float horizontal = (2 * here[1] - here[0] - here[2]) * norm;
-                float vertical = (2 * here[1] - above[1] - below[1]) * norm;
-                float gx =
-                    (above[2] + 2 * here[2] + below[2] - above[0] - 2 * here[0] - below[0]) * norm;
-                float gy =
-                    (below[0] + 2 * below[1] + below[2] - above[0] - 2 * above[1] - above[2]) *
-                    norm;
-                float laplacian = horizontal + vertical;
-                sum[1] += laplacian;
-                sum[2] += laplacian * laplacian;
-                sum[3] += gx * gx + gy * gy;
-                sum[4] += fabsf(horizontal) + fabsf(vertical);
-                sum[5] += gx * gx - gy * gy;
-                sum[6] += 2 * gx * gy;
-            }
-            for (int k = 0; k < 3; k++) {
+            read_row<T>(below, luma, x, y + 1);
+            add_light(sums, here);
+            if (y > 0 && y < luma.height - 1)
+                add_focus(sums, above, here, below);
+#pragma unroll
+            for (int k = 0; k < EACH + 2; k++) {
                 above[k] = here[k];
                 here[k] = below[k];
             }
         }
+#pragma unroll
+        for (int k = 0; k < EACH; k++) {
+            if (x + k < left || x + k >= right)
+                continue;
+            sum[LIGHT] += sums[k][LIGHT];
+            for (int m = LAPLACIAN; m < SUMS && x + k > 0 && x + k < luma.width - 1; m++)
+                sum[m] += sums[k][m];
+        }
     }
-    int thread = threadIdx.y * LANES + threadIdx.x, threads = LANES * blockDim.y;
-    for (int k = 0; k < SUMS; k++)
-        sums[k][thread] = sum[k];
+#pragma unroll
+    for (int m = 0; m < SUMS; m++)
+        for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
+            sum[m] += __shfl_down_sync(0xffffffff, sum[m], lanes);
+    if (threadIdx.x % WARP == 0)
+#pragma unroll
+        for (int m = 0; m < SUMS; m++)
+            of_warps[m][threadIdx.x / WARP] = sum[m];
     __syncthreads();
-    int kind = thread / PARTS, part = thread % PARTS;
-    float all = 0;
-    if (kind < SUMS)
-        for (int i = part; i < threads; i += PARTS)
-            all += sums[kind][i];
-    __syncthreads();
-    if (kind < SUMS)
-        sums[kind][part] = all;
-    __syncthreads();
-    if (thread >= SUMS)
+    if (threadIdx.x > 0)
         return;
-    all = 0;
-    for (int i = 0; i < PARTS; i++)
-        all += sums[thread][i];
-    ((float *)&cells[blockIdx.y * PF_CUDA_CELLS + blockIdx.x])[thread] = all;
+#pragma unroll
+    for (int m = 0; m < SUMS; m++)
+        for (int i = 1; i < WARPS; i++)
+            sum[m] += of_warps[m][i];
+    const float grey = 1.0f / PF_GREY;
+    struct pf_cuda_cell *cell = &cells[blockIdx.y * PF_CUDA_CELLS + blockIdx.x];
+    cell->light = sum[LIGHT];
+    cell->laplacian = grey * sum[LAPLACIAN];
+    cell->laplacian_squared = grey * grey * sum[LAPLACIAN_SQUARED];
+    cell->tenengrad = grey * grey * (sum[GX_SQUARED] + sum[GY_SQUARED]);
+    cell->modified_laplacian = grey * sum[MODIFIED];
+    cell->along = grey * grey * (sum[GX_SQUARED] - sum[GY_SQUARED]);
+    cell->aslant = grey * grey * 2 * sum[GX_GY];
 }
 
 void pf_cuda_measure(struct pf_cuda *cuda, const struct pf_source_plane *luma,
                      struct pf_cuda_cell *cells)
 {
-    /* No fewer rows a run than the two that are read beside it. */
-    int runs = min(max(luma->height / PF_CUDA_CELLS / 2, 1), (int)RUNS);
-    PF_LAUNCH(measure, dim3(PF_CUDA_CELLS, PF_CUDA_CELLS), dim3(LANES, runs), 0,
-              cuda->lane[PF_CUDA_WORK], *luma, cells);
+    dim3 blocks(PF_CUDA_CELLS, PF_CUDA_CELLS);
+    if (luma->bits == 8)
+        PF_LAUNCH((measure<uint8_t>), blocks, THREADS, 0, cuda->lane[PF_CUDA_WORK], *luma, cells);
+    else
+        PF_LAUNCH((measure<uint16_t>), blocks, THREADS, 0, cuda->lane[PF_CUDA_WORK], *luma, cells);
     pf_cuda_launched(cuda, "focus measure");
 }

@@ -89,13 +89,25 @@ pf_round_to_sample(float value)
     return (int16_t)((int)(value + 65536.5f) - 65536);
 }
 
-/* A decoded sample's value in the engine. */
+/* A decoded sample's value in the engine, not yet rounded. */
+static __device__ __forceinline__ float pf_to_engine(const struct pf_source_plane &source,
+                                                     float value)
+{
+    value = (value - source.offset) * source.scale;
+    return fminf(fmaxf(value, source.offset > 0 ? -PF_WHITE : 0), PF_WHITE);
+}
+
 static __device__ __forceinline__ int16_t pf_to_sample(const struct pf_source_plane &source,
                                                        float value)
 {
-    value = (value - source.offset) * source.scale;
-    value = fminf(fmaxf(value, source.offset > 0 ? -PF_WHITE : 0), PF_WHITE);
-    return pf_round_to_sample(value);
+    return pf_round_to_sample(pf_to_engine(source, value));
+}
+
+/* The same as a float: one instruction rounds, where two convert to a whole number and back. */
+static __device__ __forceinline__ float pf_to_whole(const struct pf_source_plane &source,
+                                                    float value)
+{
+    return truncf(pf_to_engine(source, value) + 65536.5f) - 65536;
 }
 
 /* The first of the four nodes around a coordinate, and their weights: a uniform cubic B-spline. */
