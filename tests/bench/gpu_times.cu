@@ -23,8 +23,6 @@ extern "C" {
 #include "process/cuda/queue.h"
 
 enum { FRAMES = 4 };
-/* Stacks beside the processor's: of pictures up to this size, which it needs seconds for. */
-static const double MOST_COMPARED_MP = 30;
 /* A decoder 50 dB off, added to the 49 dB that coding alone (jpeg::STEP) leaves. */
 static const double LEAST_DECODED_DB = 46.4;
 static bool decodes_otherwise;
@@ -375,8 +373,7 @@ int main(int argc, char **argv)
         time_method(bench, PF_FUSE_SOFT_DEPTH, "soft-depth", frames);
         time_method(bench, PF_FUSE_AVERAGE, "average", frames);
         time_decoding(bench, frames[0]);
-        if (megapixels <= MOST_COMPARED_MP)
-            compare_stacks(bench, frames);
+        compare_stacks(bench, frames);
         for (struct pf_image *frame : frames)
             pf_image_free(frame);
     }
