@@ -1,5 +1,9 @@
 /* Which device the engine computes on: chosen once, at start, and tried before it is relied on.
  *
+ * The trial leaves ready what the first frame would else wait for: kernels, a decoder of JPEGs, and pinned memory that
+ * frames go through. Memory that goes by the frames' size is taken, and cleared, with the first one of each size: it is
+ * some milliseconds later than the next.
+ *
  * Used by whoever opens stacks (the worker, the one-shot command) and by the doctor, from one thread.
  */
 #ifndef PF_DEVICE_H

@@ -48,7 +48,7 @@ static void cuda_close(void *opaque)
     pf_cuda_alignment_close(&engine->alignment);
     if (engine->cuda) {
         pf_cuda_release(engine->cuda, engine->nodes);
-        pf_cuda_give_memory(engine);
+        pf_cuda_give_all(engine);
     }
     leave_queue(engine);
     /* What another one works with is enough for those to come. */
@@ -165,6 +165,8 @@ static int cuda_open(void **ret, const struct pf_stack_settings *settings, struc
         return r;
     }
     engine->shares_memory = pf_cuda_shares_memory(engine->cuda);
+    /* What cannot be had now is asked for again with the first frame, which the processor may take instead. */
+    pf_cuda_take_ahead(engine, NULL);
     *ret = engine;
     return 0;
 }

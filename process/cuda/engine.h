@@ -57,10 +57,13 @@ struct pf_cuda_engine {
     struct pf_nvjpeg *nvjpeg; /* NULL: no frame has asked for it, or it could not be had */
     bool fits_nvjpeg;         /* there is room for it beside frames of this size */
 
-    size_t chunk_bytes;
+    /* Made before the first frame, whose size they do not go by. */
+    size_t chunk_room;                    /* bytes of a chunk */
+    size_t chunk_bytes;                   /* of them that are used, for frames of this size */
     char *chunk[2];                       /* pinned: a frame goes through them in turn */
     struct pf_cuda_cells *cells_of_light; /* pinned */
-    void *nodes;                          /* device: of a displacement field */
+
+    void *nodes; /* device: of a displacement field */
     size_t nodes_bytes;
 };
 
@@ -77,6 +80,10 @@ int pf_cuda_make_room_for_nvjpeg(struct pf_cuda_engine *engine, struct pf_error 
 size_t pf_cuda_most_for_nvjpeg(int width, int height);
 /* What was made for the first frame. */
 void pf_cuda_give_memory(struct pf_cuda_engine *engine);
+/* What no frame's size is needed for, and is made before there is one: of what is not there yet. -ENOMEM. */
+int pf_cuda_take_ahead(struct pf_cuda_engine *engine, struct pf_error *err);
+/* All of this; there is a queue. */
+void pf_cuda_give_all(struct pf_cuda_engine *engine);
 /* The stack's luma at the resolution of alignment, or the coarsest that the pyramid has. */
 int pf_cuda_view_level(struct pf_cuda_engine *engine);
 

@@ -1,11 +1,12 @@
-/* The engine's memory: asked for when the first frame is there, as much of it as there is room for. */
+/* The engine's memory: what goes by the frames' size is asked for when the first frame is there, as much of it as
+ * there is room for. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "process/cuda/engine.h"
 #include "process/room.h"
 
-/* A chunk holds a part of a plane of 16 bits, and so many bytes at most but for a row. */
+/* A chunk has so many bytes, or a row's; used are as many as a part of a plane of 16 bits has. */
 #define CHUNK_PARTS 4
 #define CHUNK_BYTES ((size_t)8 << 20)
 
@@ -47,10 +48,48 @@ void pf_cuda_give_memory(struct pf_cuda_engine *engine)
     pf_cuda_release(engine->cuda, engine->arena);
     pf_cuda_release_pinned(engine->cuda, engine->sums);
     engine->arena = engine->sums = NULL;
-    for (int i = 0; i < 2; i++)
+}
+
+static void give_chunks(struct pf_cuda_engine *engine)
+{
+    for (int i = 0; i < 2; i++) {
         pf_cuda_release_pinned(engine->cuda, engine->chunk[i]);
+        engine->chunk[i] = NULL;
+    }
+    engine->chunk_room = 0;
+}
+
+static int take_chunks(struct pf_cuda_engine *engine, size_t bytes, struct pf_error *err)
+{
+    int r = 0;
+    if (bytes <= engine->chunk_room)
+        return 0;
+    give_chunks(engine);
+    for (int i = 0; r == 0 && i < 2; i++) {
+        void *chunk = NULL;
+        r = pf_cuda_alloc_pinned(engine->cuda, &chunk, bytes, err);
+        engine->chunk[i] = chunk;
+    }
+    if (r == 0)
+        engine->chunk_room = bytes;
+    return r;
+}
+
+int pf_cuda_take_ahead(struct pf_cuda_engine *engine, struct pf_error *err)
+{
+    void *cells = engine->cells_of_light;
+    int r = cells
+                ? 0
+                : pf_cuda_alloc_pinned(engine->cuda, &cells, sizeof(*engine->cells_of_light), err);
+    engine->cells_of_light = cells;
+    return r == 0 && !engine->shares_memory ? take_chunks(engine, CHUNK_BYTES, err) : r;
+}
+
+void pf_cuda_give_all(struct pf_cuda_engine *engine)
+{
+    pf_cuda_give_memory(engine);
+    give_chunks(engine);
     pf_cuda_release_pinned(engine->cuda, engine->cells_of_light);
-    engine->chunk[0] = engine->chunk[1] = NULL;
     engine->cells_of_light = NULL;
 }
 
@@ -200,21 +239,16 @@ static struct pf_cuda_shape shape_of(const struct pf_cuda_engine *engine,
                                   .shares_memory = engine->shares_memory};
 }
 
-static int take_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
+/* What frames of this size go through the chunks by: a row at the least. */
+static int fit_chunks(struct pf_cuda_engine *engine, struct pf_error *err)
 {
-    int r = 0;
     size_t row_bytes = 3 * (size_t)engine->shape.width + 4096;
     size_t part_bytes =
         2 * (size_t)engine->shape.width * (size_t)engine->shape.height / CHUNK_PARTS;
     engine->chunk_bytes = part_bytes < CHUNK_BYTES ? part_bytes : CHUNK_BYTES;
     if (engine->chunk_bytes < row_bytes)
         engine->chunk_bytes = row_bytes;
-    for (int i = 0; r == 0 && i < 2; i++) {
-        void *chunk = NULL;
-        r = pf_cuda_alloc_pinned(engine->cuda, &chunk, engine->chunk_bytes, err);
-        engine->chunk[i] = chunk;
-    }
-    return r;
+    return take_chunks(engine, engine->chunk_bytes, err);
 }
 
 static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
@@ -227,13 +261,10 @@ static int prepare(struct pf_cuda_engine *engine, const struct pf_image *frame,
     engine->weighing =
         pf_weighing_for(engine->fuser->weighing, engine->shape.width, engine->shape.height);
     int r = take_device_memory(engine, err);
-    if (r < 0)
-        return r;
-    void *cells = NULL;
-    r = pf_cuda_alloc_pinned(engine->cuda, &cells, sizeof(*engine->cells_of_light), err);
-    engine->cells_of_light = cells;
+    if (r == 0)
+        r = pf_cuda_take_ahead(engine, err);
     if (r == 0 && !engine->shares_memory)
-        r = take_chunks(engine, err);
+        r = fit_chunks(engine, err);
     if (r < 0)
         return r;
     pf_kernels(0); /* fills the tables */
@@ -262,7 +293,7 @@ int pf_cuda_make_room(struct pf_cuda_engine *engine, const struct pf_image *fram
 int pf_cuda_make_room_for_copies(struct pf_cuda_engine *engine, struct pf_error *err)
 {
     int r = take_raw(engine, engine->memory.thrift, err);
-    return r < 0 ? r : take_chunks(engine, err);
+    return r < 0 ? r : fit_chunks(engine, err);
 }
 
 size_t pf_cuda_most_for_nvjpeg(int width, int height)

@@ -232,6 +232,35 @@ TEST(cuda_memory_is_taken_once_for_stacks_of_one_kind)
     CHECK_EQ(fibers.allocated_bytes, before);
 }
 
+/* Pinned memory takes long to get: frames of every size go through the same, which is there before the first one. */
+TEST(cuda_frames_go_through_memory_that_is_taken_at_start)
+{
+    const struct kind kinds[] = {{161, 120, 8, 3, 1, 1, 1}, {640, 480, 8, 3, 1, 1, 1}};
+    struct pf_stack_settings settings = {};
+    struct pf_focus focus;
+    struct pf_error err = {};
+    double contrast;
+    char *chunk[2] = {NULL, NULL};
+    settings.align = PF_ALIGN_ECC;
+    settings.kept = start();
+    for (const struct kind &kind : kinds) {
+        void *opaque = NULL;
+        struct pf_image *frame = burst_frame(&kind, 0);
+        CHECK_OK(pf_backend_cuda.open(&opaque, &settings, NULL, &err), &err);
+        const struct pf_cuda_engine *engine = (const struct pf_cuda_engine *)opaque;
+        for (int i = 0; i < 2; i++) {
+            CHECK(engine->chunk[i] && (!chunk[i] || engine->chunk[i] == chunk[i]));
+            chunk[i] = engine->chunk[i];
+        }
+        CHECK_OK(pf_backend_cuda.load(opaque, frame, NULL, &focus, &contrast, &err), &err);
+        CHECK(engine->chunk[0] == chunk[0] && engine->chunk[1] == chunk[1]);
+        pf_backend_cuda.drop(opaque);
+        pf_backend_cuda.close(opaque);
+        pf_image_free(frame);
+    }
+    pf_backend_cuda.stop(settings.kept);
+}
+
 TEST(cuda_memory_is_kept_for_one_stack_at_a_time)
 {
     const struct kind kind = {161, 120, 8, 3, 1, 1, 2};
