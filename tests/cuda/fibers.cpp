@@ -8,8 +8,8 @@
  * the change instead.
  */
 #include "tests/cuda/fibers.h"
+#include "tests/cuda/fibers_queue.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +63,7 @@ struct Warp {
 
 static struct {
     const char *name;
-    void (*run)(void *context);
-    void *context;
+    const std::function<void()> *run;
     int threads; /* of a block */
     unsigned long blocks, block;
     size_t shared_bytes;
@@ -83,8 +82,6 @@ static struct {
 
     std::set<const void *> &launched = *new std::set<const void *>; /* kernels, at least once */
 } world;
-
-static pthread_mutex_t one_launch = PTHREAD_MUTEX_INITIALIZER;
 
 static void trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void trouble(const char *format, ...)
@@ -255,7 +252,7 @@ static void body(void)
         Thread *thread = &world.thread[world.current];
         thread->state = STARTED;
         thread->fiber = world.running;
-        world.run(world.context);
+        (*world.run)();
         world.thread[world.current].state = DONE;
         world.live--;
         int next = next_thread();
@@ -369,27 +366,8 @@ static bool valid(const void *kernel, dim3 grid, dim3 block, size_t shared_bytes
     return !world.failed;
 }
 
-void fibers_run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                void (*run)(void *context), void *context)
+static void run(dim3 grid, dim3 block, size_t shared_bytes)
 {
-    if (fibers.fails_in && strcmp(name, fibers.fails_in) == 0) {
-        fibers.fail_after = 1;
-        fibers.fails_in = NULL;
-    }
-    if (!fibers_call(true))
-        return;
-    pthread_mutex_lock(&one_launch);
-    if (world.launched.insert(kernel).second && fibers.on_kernel)
-        fibers.on_kernel(name);
-    world.name = name;
-    world.failed = false;
-    if (!valid(kernel, grid, block, shared_bytes)) {
-        fibers_fail(cudaErrorInvalidConfiguration);
-        pthread_mutex_unlock(&one_launch);
-        return;
-    }
-    world.run = run;
-    world.context = context;
     gridDim = grid;
     blockDim = block;
     world.threads = (int)(block.x * block.y * block.z);
@@ -424,5 +402,31 @@ void fibers_run(const char *name, const void *kernel, dim3 grid, dim3 block, siz
         }
         fibers_fail(cudaErrorLaunchFailure);
     }
-    pthread_mutex_unlock(&one_launch);
+}
+
+void fibers_run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                cudaStream_t stream, std::function<void()> thread)
+{
+    if (fibers.fails_in && strcmp(name, fibers.fails_in) == 0) {
+        fibers.fail_after = 1;
+        fibers.fails_in = NULL;
+    }
+    if (!fibers_call(true))
+        return;
+    fibers_lock();
+    if (world.launched.insert(kernel).second && fibers.on_kernel)
+        fibers.on_kernel(name);
+    world.name = name;
+    world.failed = false;
+    if (valid(kernel, grid, block, shared_bytes))
+        fibers_queue(stream, {[name, grid, block, shared_bytes, thread = std::move(thread)]() {
+                                  world.name = name;
+                                  world.failed = false;
+                                  world.run = &thread;
+                                  run(grid, block, shared_bytes);
+                              },
+                              true, NULL, 0});
+    else
+        fibers_fail(cudaErrorInvalidConfiguration);
+    fibers_unlock();
 }

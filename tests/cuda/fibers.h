@@ -8,11 +8,12 @@
  *     (fibers.descending), so that what it reads too early is not there yet;
  *   - under AddressSanitizer, any access outside an allocation or an array in shared memory;
  *   - reads of what was never written: memory of the device, and shared memory in each block, begin with 0xA5;
+ *   - a host, or a stream, that does not wait for the device, as wrong results: what is asked for is done
+ *     no sooner than somebody waits for it (fibers_queue.h), and memory that a copy is to fill is spoilt until then;
  *   - copies in the wrong direction, and launches that no device would take.
- * What it cannot find: races between blocks (they run one after another), and a host that does not
- * wait for the device (all calls finish before they return).
+ * What it cannot find: races between blocks (they run one after another).
  *
- * A launch that fails ends with cudaErrorLaunchFailure, printed to stderr and kept in
+ * A launch that fails is told to who waits for it as cudaErrorLaunchFailure, printed to stderr and kept in
  * fibers.trouble; as on a device, the error stays.
  */
 #ifndef PF_FIBERS_H
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <functional>
 #include <tuple>
 #include <utility>
 
@@ -270,9 +272,10 @@ static inline float __int_as_float(int bits)
 }
 
 /* ---- launches --------------------------------------------------------------------------------- */
-/* Calls run(context) once per thread. Errors are given to cudaGetLastError. */
+/* Calls run() once per thread, when the launch is waited for. What is wrong with its configuration is given to
+ * cudaGetLastError at once. */
 void fibers_run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                void (*run)(void *context), void *context);
+                cudaStream_t stream, std::function<void()> run);
 void *fibers_dynamic_shared(void);
 
 template <class... Parameters, class... Arguments>
@@ -280,18 +283,9 @@ static inline void fibers_launch(const char *name, void (*kernel)(Parameters...)
                                  dim3 block, size_t shared_bytes, cudaStream_t stream,
                                  Arguments &&...arguments)
 {
-    (void)stream;
-    struct Call {
-        void (*kernel)(Parameters...);
-        std::tuple<Parameters...> arguments;
-    } call = {kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
-    fibers_run(
-        name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes,
-        [](void *context) {
-            Call *one = static_cast<Call *>(context);
-            std::apply(one->kernel, one->arguments);
-        },
-        &call);
+    fibers_run(name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes, stream,
+               [kernel, values = std::tuple<Parameters...>(std::forward<Arguments>(
+                            arguments)...)]() { std::apply(kernel, values); });
 }
 #define PF_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     fibers_launch(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)

@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 struct fibers_control {
-    bool descending;     /* threads of a block, and blocks, take their turns from the last one */
+    bool descending;     /* threads of a block, and blocks, take their turns from the last one; and
+                            copies are early, not late (fibers_queue.h) */
     bool quiet;          /* troubles are kept in `trouble` but not printed */
     bool gone;           /* there is no device */
     bool shares_memory;  /* with the host, as small boards have it */

@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <map>
 #include <vector>
 
 #include "tests/cuda/fibers.h"
+#include "tests/cuda/fibers_queue.h"
 
 static const size_t MEMORY_BYTES = (size_t)16 << 30;
 static const size_t MOST_SHARED_BYTES = 99 << 10; /* of the smaller GPUs of today */
@@ -30,33 +30,17 @@ static std::map<const void *, size_t> shared_limits;
 static cudaError_t last_error;
 static bool lost; /* the context: every call fails from now on, as on a device */
 
-struct fibers_stream {
-    int unused;
-};
-struct fibers_event {
-    struct timespec time;
-    bool recorded;
-    cudaStream_t stream;
-    long copies; /* that were queued before it */
-};
-
-/* What a device may read at any time until the stream has been waited for: of memory that is not pinned. */
-struct Borrowed {
-    cudaStream_t stream;
-    long number;
-    const char *from;
-    size_t pitch, width;
-    std::vector<char> as_it_was;
-};
-static std::vector<Borrowed> borrowed;
-static long copies;
-
 /* ---- errors ------------------------------------------------------------------------------------ */
 void fibers_fail(cudaError_t error)
 {
     last_error = error;
     if (error == cudaErrorLaunchFailure)
         lost = true;
+}
+
+bool fibers_is_lost(void)
+{
+    return lost;
 }
 
 bool fibers_call(bool launch)
@@ -229,19 +213,11 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
     return fibers_call(false) ? cudaSuccess : last_error;
 }
 
-static void return_borrowed(cudaStream_t stream, long number);
-cudaError_t cudaDeviceSynchronize(void)
-{
-    while (!borrowed.empty())
-        return_borrowed(borrowed[0].stream, copies);
-    return fibers_call(false) ? cudaSuccess : last_error;
-}
-
 cudaError_t cudaDeviceReset(void)
 {
     lost = false;
     last_error = cudaSuccess;
-    borrowed.clear();
+    fibers_forget_all();
     shared_limits.clear();
     fibers.resets++;
     return cudaSuccess;
@@ -297,6 +273,7 @@ static cudaError_t release(void *memory, bool host)
     auto found = allocations.find(static_cast<char *>(memory));
     if (found == allocations.end() || found->second.host != host || found->second.registered)
         return fail(cudaErrorInvalidValue);
+    fibers_finish_all(); /* as a device does before it gives memory back */
     if (!host)
         fibers.allocated_bytes -= found->second.bytes;
     char *begin = static_cast<char *>(memory), *end = begin + found->second.bytes;
@@ -380,121 +357,137 @@ cudaError_t fibers_host_device_pointer(void **ret, void *host)
 }
 
 /* ---- copies ------------------------------------------------------------------------------------- */
-static cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                        size_t width_bytes, size_t height, cudaMemcpyKind kind)
+/* Rows of memory. */
+struct Rows {
+    char *at;
+    size_t pitch, width, height;
+};
+
+static size_t extent(const Rows &rows)
+{
+    return (rows.height - 1) * rows.pitch + rows.width;
+}
+
+static void copy_rows(const Rows &to, const Rows &from)
+{
+    for (size_t y = 0; y < from.height; y++)
+        memmove(to.at + y * to.pitch, from.at + y * from.pitch, from.width);
+}
+
+/* From memory that is not pinned: of what it was when the copy was asked for. */
+static void copy_as_it_was(const Rows &to, const Rows &from, const std::vector<char> &as_it_was,
+                           bool is_borrowed)
+{
+    bool same = true;
+    for (size_t y = 0; y < from.height; y++) {
+        const char *row = &as_it_was[y * from.width];
+        same = same && (!is_borrowed || memcmp(from.at + y * from.pitch, row, from.width) == 0);
+        memcpy(to.at + y * to.pitch, row, from.width);
+    }
+    if (same)
+        return;
+    snprintf(fibers.trouble, sizeof(fibers.trouble),
+             "memory of the host changed before its copy had been waited for");
+    if (!fibers.quiet)
+        fprintf(stderr, "fibers: %s\n", fibers.trouble);
+    fibers_fail(cudaErrorLaunchFailure);
+}
+
+/* waits: the host until it is done; but what comes from memory that is not pinned may still be on its way. */
+static cudaError_t copy(const Rows &to, const Rows &from, cudaMemcpyKind kind, cudaStream_t stream,
+                        bool waits)
 {
     if (!fibers_call(false))
         return last_error;
-    if (!width_bytes || !height)
+    if (!from.width || !from.height)
         return cudaSuccess;
-    if (height > 1 && (to_pitch < width_bytes || from_pitch < width_bytes))
+    if (from.height > 1 && (to.pitch < from.width || from.pitch < from.width))
         return fail(cudaErrorInvalidValue);
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (kind != cudaMemcpyDefault && (to_device != on_device(to) || from_device != on_device(from)))
+    if (kind != cudaMemcpyDefault &&
+        (to_device != on_device(to.at) || from_device != on_device(from.at)))
         return fail(cudaErrorInvalidMemcpyDirection);
+    bool to_pinned = allocation_of(to.at), from_pinned = allocation_of(from.at);
     if (kind == cudaMemcpyDeviceToHost) {
-        fibers.brought_bytes += width_bytes * height;
-        fibers.unpinned_bytes += allocation_of(to) ? 0 : width_bytes * height;
+        fibers.brought_bytes += from.width * from.height;
+        fibers.unpinned_bytes += to_pinned ? 0 : from.width * from.height;
     }
-    for (size_t y = 0; y < height; y++)
-        memmove(static_cast<char *>(to) + y * to_pitch,
-                static_cast<const char *>(from) + y * from_pitch, width_bytes);
-    return cudaSuccess;
-}
-
-static void borrow(cudaStream_t stream, const void *from, size_t pitch, size_t width, size_t height)
-{
-    if (!width || !height || allocation_of(from))
-        return;
-    Borrowed one = {stream, ++copies, static_cast<const char *>(from), pitch, width, {}};
-    for (size_t y = 0; y < height; y++)
-        one.as_it_was.insert(one.as_it_was.end(), one.from + y * pitch,
-                             one.from + y * pitch + width);
-    borrowed.push_back(std::move(one));
-}
-
-/* The stream has come so far. */
-static void return_borrowed(cudaStream_t stream, long number)
-{
-    for (size_t i = 0; i < borrowed.size();) {
-        const Borrowed &one = borrowed[i];
-        if (one.stream != stream || one.number > number) {
-            i++;
-            continue;
-        }
-        bool same = true;
-        for (size_t y = 0; same && (y + 1) * one.width <= one.as_it_was.size(); y++)
-            same = memcmp(one.from + y * one.pitch, &one.as_it_was[y * one.width], one.width) == 0;
-        borrowed.erase(borrowed.begin() + (long)i);
-        if (same)
-            continue;
-        snprintf(fibers.trouble, sizeof(fibers.trouble),
-                 "memory of the host changed before its copy had been waited for");
-        if (!fibers.quiet)
-            fprintf(stderr, "fibers: %s\n", fibers.trouble);
-        fibers_fail(cudaErrorLaunchFailure);
+    if (from_pinned) {
+        if (kind == cudaMemcpyDeviceToHost && !fibers_is_read(to.at, extent(to)))
+            for (size_t y = 0; y < to.height; y++)
+                memset(to.at + y * to.pitch, FIBERS_FRESH, to.width);
+        fibers_queue(stream, {[to, from]() { copy_rows(to, from); }, false,
+                              on_device(from.at) ? NULL : from.at, extent(from)});
+    } else {
+        std::vector<char> as_it_was(from.width * from.height);
+        copy_rows({as_it_was.data(), from.width, from.width, from.height}, from);
+        fibers_queue(stream, {[to, from, as_it_was = std::move(as_it_was), waits]() {
+                                  copy_as_it_was(to, from, as_it_was, !waits);
+                              },
+                              false, NULL, 0});
     }
+    if (!to_pinned || (waits && from_pinned))
+        fibers_finish(stream);
+    return lost ? last_error : cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
-    return copy(to, bytes, from, bytes, bytes, 1, kind);
+    return cudaMemcpy2D(to, bytes, from, bytes, bytes, 1, kind);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    cudaError_t error = copy(to, bytes, from, bytes, bytes, 1, kind);
-    if (error == cudaSuccess && kind == cudaMemcpyHostToDevice)
-        borrow(stream, from, bytes, bytes, 1);
-    return error;
+    return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
+}
+
+static Rows rows_of(const void *at, size_t pitch, size_t width, size_t height)
+{
+    return {static_cast<char *>(const_cast<void *>(at)), pitch, width, height};
 }
 
 cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch,
                          size_t width_bytes, size_t height, cudaMemcpyKind kind)
 {
-    return copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
+    return copy(rows_of(to, to_pitch, width_bytes, height),
+                rows_of(from, from_pitch, width_bytes, height), kind, nullptr, true);
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
                               size_t width_bytes, size_t height, cudaMemcpyKind kind,
                               cudaStream_t stream)
 {
-    cudaError_t error = copy(to, to_pitch, from, from_pitch, width_bytes, height, kind);
-    if (error == cudaSuccess && kind == cudaMemcpyHostToDevice)
-        borrow(stream, from, from_pitch, width_bytes, height);
-    return error;
+    return copy(rows_of(to, to_pitch, width_bytes, height),
+                rows_of(from, from_pitch, width_bytes, height), kind, stream, false);
 }
 
-static cudaError_t set(void *to, size_t pitch, int value, size_t width_bytes, size_t height)
+cudaError_t cudaMemset(void *to, int value, size_t bytes)
+{
+    return cudaMemset2DAsync(to, bytes, value, bytes, 1, nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    return cudaMemset2DAsync(to, bytes, value, bytes, 1, stream);
+}
+
+cudaError_t cudaMemset2DAsync(void *to, size_t pitch, int value, size_t width_bytes, size_t height,
+                              cudaStream_t stream)
 {
     if (!fibers_call(false))
         return last_error;
     /* Pinned memory of the host may be filled, too. */
     if (width_bytes && height && !allocation_of(to))
         return fail(cudaErrorInvalidValue);
-    for (size_t y = 0; y < height; y++)
-        memset(static_cast<char *>(to) + y * pitch, value, width_bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemset(void *to, int value, size_t bytes)
-{
-    return set(to, bytes, value, bytes, 1);
-}
-
-cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
-{
-    (void)stream;
-    return set(to, bytes, value, bytes, 1);
-}
-
-cudaError_t cudaMemset2DAsync(void *to, size_t pitch, int value, size_t width_bytes, size_t height,
-                              cudaStream_t stream)
-{
-    (void)stream;
-    return set(to, pitch, value, width_bytes, height);
+    Rows rows = rows_of(to, pitch, width_bytes, height);
+    fibers_queue(stream, {[rows, value]() {
+                              for (size_t y = 0; y < rows.height; y++)
+                                  memset(rows.at + y * rows.pitch, value, rows.width);
+                          },
+                          false, NULL, 0});
+    return lost ? last_error : cudaSuccess;
 }
 
 cudaError_t fibers_copy_to_constant(void *to, size_t to_bytes, const void *from, size_t bytes)
@@ -503,103 +496,7 @@ cudaError_t fibers_copy_to_constant(void *to, size_t to_bytes, const void *from,
         return last_error;
     if (bytes > to_bytes)
         return fail(cudaErrorInvalidValue);
+    fibers_finish(nullptr);
     memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-
-/* ---- streams and events -------------------------------------------------------------------------- */
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret, unsigned flags)
-{
-    (void)flags;
-    if (!fibers_call(false))
-        return last_error;
-    *ret = new fibers_stream();
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t *ret)
-{
-    return cudaStreamCreateWithFlags(ret, cudaStreamDefault);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    return_borrowed(stream, copies);
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    return_borrowed(stream, copies);
-    return fibers_call(false) ? cudaSuccess : last_error;
-}
-
-/* On a device that may stay the last error until somebody has asked for it. */
-static bool under_way(void)
-{
-    return fibers.unready > 0 && fibers.unready-- && fail(cudaErrorNotReady);
-}
-
-cudaError_t cudaStreamQuery(cudaStream_t stream)
-{
-    return under_way() ? cudaErrorNotReady : cudaStreamSynchronize(stream);
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
-{
-    (void)stream, (void)event, (void)flags;
-    return fibers_call(false) ? cudaSuccess : last_error;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ret, unsigned flags)
-{
-    (void)flags;
-    if (!fibers_call(false))
-        return last_error;
-    *ret = new fibers_event();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *ret)
-{
-    return cudaEventCreateWithFlags(ret, cudaEventDefault);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    delete event;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    if (!fibers_call(false))
-        return last_error;
-    event->stream = stream;
-    event->copies = copies;
-    clock_gettime(CLOCK_MONOTONIC, &event->time);
-    event->recorded = true;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    if (event->recorded)
-        return_borrowed(event->stream, event->copies);
-    return fibers_call(false) ? cudaSuccess : last_error;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event)
-{
-    return under_way() ? cudaErrorNotReady : cudaEventSynchronize(event);
-}
-
-cudaError_t cudaEventElapsedTime(float *ret_ms, cudaEvent_t from, cudaEvent_t to)
-{
-    if (!from->recorded || !to->recorded)
-        return fail(cudaErrorInvalidResourceHandle);
-    *ret_ms = (float)(to->time.tv_sec - from->time.tv_sec) * 1e3f +
-              (float)(to->time.tv_nsec - from->time.tv_nsec) * 1e-6f;
     return cudaSuccess;
 }

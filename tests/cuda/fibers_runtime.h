@@ -1,7 +1,7 @@
 /* The part of the CUDA run-time interface that parfocal calls, for launches on fibers; see fibers.h.
  *
- * Device memory is the host's, but copies are checked for their direction. Every call has finished
- * when it returns, so streams and events have nothing to do but exist.
+ * Device memory is the host's, but copies are checked for their direction. What a device does beside the host is
+ * done when it is waited for (fibers_queue.h).
  */
 #ifndef PF_FIBERS_RUNTIME_H
 #define PF_FIBERS_RUNTIME_H
@@ -62,9 +62,10 @@ enum cudaFuncAttribute {
 typedef struct fibers_stream *cudaStream_t;
 typedef struct fibers_event *cudaEvent_t;
 
-/* For fibers.cpp: counts a call, false when the device is lost; sets the last error; and what
+/* For fibers.cpp and fibers_queue.cpp: counts a call, false when the device is lost; sets the last error; and what
  * cudaFuncSetAttribute has allowed. */
 bool fibers_call(bool launch);
+bool fibers_is_lost(void);
 void fibers_fail(cudaError_t error);
 size_t fibers_shared_limit(const void *kernel);
 

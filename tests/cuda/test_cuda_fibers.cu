@@ -335,6 +335,164 @@ TEST(fibers_catch_memory_that_changes_under_a_copy)
     cudaFree(device);
 }
 
+/* ---- who waits for whom ------------------------------------------------------------------------- */
+static __global__ void add(int *to, const int *from, int what)
+{
+    to[threadIdx.x] = from[threadIdx.x] + what;
+}
+
+enum { VALUES = 4 };
+
+struct twins {
+    cudaStream_t stream, other;
+    cudaEvent_t event;
+    int *pinned, *device, *out;
+};
+
+static struct twins begin_with(int value)
+{
+    struct twins all;
+    GPU(cudaStreamCreateWithFlags(&all.stream, cudaStreamNonBlocking));
+    GPU(cudaStreamCreateWithFlags(&all.other, cudaStreamNonBlocking));
+    GPU(cudaEventCreate(&all.event));
+    GPU(cudaMallocHost(&all.pinned, VALUES * sizeof(int)));
+    GPU(cudaMalloc(&all.out, VALUES * sizeof(int)));
+    for (int i = 0; i < VALUES; i++)
+        all.pinned[i] = value;
+    all.device = device_copy(all.pinned, VALUES);
+    return all;
+}
+
+/* What is in `out` when all has been done. */
+static int end_with(const struct twins *all)
+{
+    int out[VALUES];
+    GPU(cudaDeviceSynchronize());
+    GPU(cudaMemcpy(out, all->out, sizeof(out), cudaMemcpyDeviceToHost));
+    for (int i = 0; i < VALUES; i++)
+        CHECK_EQ(out[i], out[0]);
+    GPU(cudaStreamDestroy(all->stream));
+    GPU(cudaStreamDestroy(all->other));
+    GPU(cudaEventDestroy(all->event));
+    GPU(cudaFreeHost(all->pinned));
+    GPU(cudaFree(all->device));
+    GPU(cudaFree(all->out));
+    return out[0];
+}
+
+static void copy_async(int *to, const int *from, cudaMemcpyKind kind, cudaStream_t stream)
+{
+    GPU(cudaMemcpyAsync(to, from, VALUES * sizeof(int), kind, stream));
+}
+
+TEST(fibers_catch_a_result_that_is_not_waited_for)
+{
+    for (int order = 0; order < order_count(); order++) {
+        take_order(order);
+        struct twins all = begin_with(1);
+        PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, all.stream, all.out, all.device, 1);
+        copy_async(all.pinned, all.out, cudaMemcpyDeviceToHost, all.stream);
+        GPU(cudaEventRecord(all.event, all.stream));
+        CHECK_EQ(all.pinned[VALUES - 1], (int)0xA5A5A5A5);
+        GPU(cudaStreamSynchronize(all.other));
+        CHECK_EQ(all.pinned[VALUES - 1], (int)0xA5A5A5A5);
+        GPU(cudaEventSynchronize(all.event));
+        CHECK_EQ(all.pinned[VALUES - 1], 2);
+        CHECK_EQ(end_with(&all), 2);
+    }
+}
+
+/* The place of an upload that is still to be made may be that of a result. */
+TEST(fibers_leave_alone_what_is_still_to_be_read)
+{
+    for (int order = 0; order < order_count(); order++) {
+        take_order(order);
+        struct twins all = begin_with(1);
+        all.pinned[0] = all.pinned[1] = all.pinned[2] = all.pinned[3] = 5;
+        copy_async(all.device, all.pinned, cudaMemcpyHostToDevice, all.stream);
+        PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, all.stream, all.out, all.device, 1);
+        copy_async(all.pinned, all.out, cudaMemcpyDeviceToHost, all.stream);
+        GPU(cudaStreamSynchronize(all.stream));
+        CHECK_EQ(all.pinned[0], 6);
+        CHECK_EQ(end_with(&all), 6);
+    }
+}
+
+TEST(fibers_catch_pinned_memory_that_changes_under_a_copy)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        struct twins all = begin_with(1);
+        copy_async(all.out, all.pinned, cudaMemcpyHostToDevice, all.stream);
+        if (waits)
+            GPU(cudaStreamSynchronize(all.stream));
+        for (int i = 0; i < VALUES; i++)
+            all.pinned[i] = 2;
+        CHECK_EQ(end_with(&all), waits ? 1 : 2);
+    }
+}
+
+/* A kernel reads what another stream brings: it comes as late as it may. */
+TEST(fibers_catch_a_stream_that_does_not_wait_for_another)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        struct twins all = begin_with(1);
+        all.pinned[0] = all.pinned[1] = all.pinned[2] = all.pinned[3] = 5;
+        copy_async(all.device, all.pinned, cudaMemcpyHostToDevice, all.other);
+        GPU(cudaEventRecord(all.event, all.other));
+        if (waits)
+            GPU(cudaStreamWaitEvent(all.stream, all.event));
+        PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, all.stream, all.out, all.device, 1);
+        GPU(cudaStreamSynchronize(all.stream));
+        CHECK_EQ(end_with(&all), waits ? 6 : 2);
+    }
+}
+
+/* A kernel reads what another stream overwrites: it comes as early as it may, in the other order. */
+TEST(fibers_catch_a_stream_that_overtakes_another)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        take_order(1);
+        struct twins all = begin_with(1);
+        all.pinned[0] = all.pinned[1] = all.pinned[2] = all.pinned[3] = 5;
+        PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, all.stream, all.out, all.device, 1);
+        GPU(cudaEventRecord(all.event, all.stream));
+        if (waits)
+            GPU(cudaStreamWaitEvent(all.other, all.event));
+        copy_async(all.device, all.pinned, cudaMemcpyHostToDevice, all.other);
+        GPU(cudaDeviceSynchronize());
+        CHECK_EQ(end_with(&all), waits ? 2 : 6);
+    }
+}
+
+/* The default stream and those that are not told otherwise take turns. */
+TEST(fibers_keep_the_order_of_the_default_stream)
+{
+    struct twins all = begin_with(1);
+    cudaStream_t stream;
+    GPU(cudaStreamCreate(&stream));
+    PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, stream, all.out, all.device, 1);
+    PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, 0, all.out, all.out, 1);
+    PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, stream, all.out, all.out, 1);
+    GPU(cudaStreamSynchronize(stream));
+    GPU(cudaStreamDestroy(stream));
+    CHECK_EQ(end_with(&all), 4);
+}
+
+/* As on a device: who waits is told. */
+TEST(fibers_tell_of_a_failure_when_it_is_waited_for)
+{
+    struct twins all = begin_with(1);
+    fibers.quiet = true;
+    PF_LAUNCH(sum_of_three<DIVERGENT>, dim3(1), dim3(BLOCK), 0, all.stream, all.out, all.device, 1);
+    PF_LAUNCH(add, dim3(1), dim3(VALUES), 0, all.stream, all.out, all.device, 1);
+    CHECK_EQ(cudaGetLastError(), cudaSuccess);
+    CHECK_EQ(cudaStreamSynchronize(all.other), cudaSuccess);
+    CHECK_EQ(cudaStreamSynchronize(all.stream), cudaErrorLaunchFailure);
+    CHECK(strstr(fibers.trouble, "sum_of_three"));
+    CHECK_EQ(all.out[0], (int)0xA5A5A5A5); /* and what came after it has not run */
+    CHECK_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
+}
+
 TEST(fibers_fail_when_told_to)
 {
     int *device = NULL, *more = NULL;

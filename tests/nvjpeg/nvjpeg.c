@@ -1,7 +1,8 @@
 /* A library with the part of nvJPEG's interface that parfocal calls, made of libjpeg-turbo: for programs
- * whose GPU is of fibers, where the device's memory is the host's and a stream has nothing to do. Made
- * twice, the second time (-DLACKING) without one of its functions. Its transform rounds otherwise
- * than the one that parfocal has of libjpeg-turbo, as the real library's does. It does as the environment says:
+ * whose GPU is of fibers, where the device's memory is the host's. It does nothing in the background: the stream has
+ * been waited for when planes are written, as memory was given back. Made twice, the second time (-DLACKING) without
+ * one of its functions. Its transform rounds otherwise than the one that parfocal has of libjpeg-turbo, as the real
+ * library's does. It does as the environment says:
  *   NVJPEG_VERSION=N       its major version (12)
  *   NVJPEG_MOST_WIDTH=N    wider pictures are not supported
  *   NVJPEG_SCRATCH=N       bytes of the device that each picture takes and gives back, as of another size; and none at all
