@@ -3,6 +3,7 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/fibers.bash"
 . "${BASH_SOURCE%/*}/serve.bash"
+# time limit: 480
 
 small_burst()
 {
