@@ -234,7 +234,8 @@ static void reduce_and_look(struct pf_cuda_engine *engine, struct group group)
     }
 }
 
-/* The sums of the evidence over levels: of all, and of the fine ones and those around. */
+/* The sums of the evidence over levels: of all, and of the fine ones and those around. What the finest level
+ * takes of the latter joins as it is weighed. */
 static void sum_up(struct pf_cuda_engine *engine)
 {
     struct pf_cuda *cuda = engine->cuda;
@@ -251,16 +252,16 @@ static void sum_up(struct pf_cuda_engine *engine)
                        memory->evidence[level + 1], &memory->cells[level + 1], 1);
     }
     const struct pf_cuda_grid *cells = &memory->cells[1];
-    pf_cuda_see_most(cuda, &memory->most, memory->evidence[1], memory->evidence[0],
-                     &memory->cells[0], memory->work[0][2], memory->size[0][2].pitch);
-    pf_cuda_copy(cuda, memory->fine_evidence[1], memory->evidence[1],
-                 (size_t)cells->pitch * (size_t)cells->height * sizeof(float));
     struct pf_cuda_sums sums = {.cells = *cells,
                                 .fine_cells = memory->cells[0],
                                 .coarse_cells = memory->cells[2 < levels ? 2 : 1],
                                 .finest = memory->evidence[0],
                                 .coarse = levels > 2 ? memory->evidence[2] : NULL,
-                                .evidence = memory->evidence[1]};
+                                .evidence = memory->evidence[1],
+                                .before = memory->fine_evidence[1],
+                                .most = memory->most,
+                                .light = memory->work[0][2],
+                                .light_pitch = memory->size[0][2].pitch};
     pf_cuda_sums(cuda, &sums);
     pf_cuda_see_lamps(cuda, &memory->lamps, memory->work[0][1], &memory->size[0][1],
                       weighing->lamp_share);
@@ -277,6 +278,7 @@ static void sum_up(struct pf_cuda_engine *engine)
                       weighing->spill * pf_weighing_counts(weighing, level));
     sums.coarse = levels > PF_COARSE_LEVEL ? memory->fine_evidence[2] : NULL;
     sums.evidence = memory->fine_evidence[1];
+    sums.before = sums.most.said = NULL;
     pf_cuda_sums(cuda, &sums);
     for (int level = 2; level <= around; level++)
         pf_cuda_halve_cells(cuda, memory->fine_evidence[level], &memory->cells[level],
@@ -286,8 +288,6 @@ static void sum_up(struct pf_cuda_engine *engine)
                        level > 1 ? NULL : memory->fine_evidence[level], &memory->cells[level],
                        memory->fine_evidence[level + 1], &memory->cells[level + 1],
                        level > 1 ? 1 : weighing->around);
-    pf_cuda_gather(cuda, memory->evidence[0], memory->evidence[0], &memory->cells[0],
-                   memory->fine_evidence[1], &memory->cells[1], weighing->finest);
 }
 
 static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, bool covered,
@@ -296,12 +296,16 @@ static void weigh(struct pf_cuda_engine *engine, const struct pf_cuda_map *map, 
     const struct pf_cuda_memory *memory = &engine->memory;
     if (memory->parts > 1)
         sum_up(engine);
+    /* The finest part first: what it takes of level 1 becomes the sharp part's share. */
     for (int part = 0; part < memory->parts; part++) {
         int level = part == PF_PART_FINEST ? 0 : 1;
         const struct pf_shares *shares = &memory->shares[part];
         struct pf_cuda_weigh job = {
             .cells = memory->cells[level],
             .share = shares->alpha,
+            .coarse = memory->parts > 1 && level == 0 ? memory->fine_evidence[1] : NULL,
+            .coarse_cells = memory->cells[1],
+            .coarse_share = engine->weighing.finest,
             .log_total = shares->log_total,
             .best = shares->best,
             .winner = shares->winner,

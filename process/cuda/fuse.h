@@ -170,16 +170,12 @@ void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_
                          const float *fine, const struct pf_cuda_grid *fine_cells);
 
 /* The most that levels 0 and 1 have said together for any frame, and that frame's luma there; on the
- * cells of level 1, whose pitch both have. */
+ * cells of level 1, whose pitch both have. A frame joins in pf_cuda_sums(). */
 struct pf_cuda_most {
     struct pf_cuda_grid cells;
     float *said;
     int16_t *light;
 };
-/* A frame joins. light: its luma of level 2, one sample per cell, rows light_pitch apart. */
-void pf_cuda_see_most(struct pf_cuda *cuda, const struct pf_cuda_most *most, const float *evidence,
-                      const float *finest, const struct pf_cuda_grid *finest_cells,
-                      const int16_t *light, int light_pitch);
 /* evidence -= spill * log2 of how bright it is around: of the most in a cell and those around it.
  * light: luma of the next level, one sample per cell, rows light_pitch apart. See kernels.h. */
 void pf_cuda_spill(struct pf_cuda *cuda, float *evidence, const struct pf_cuda_grid *cells,
@@ -213,13 +209,22 @@ struct pf_cuda_sums {
     const float *finest; /* evidence of level 0 */
     const float *coarse; /* NULL: there is none */
     float *evidence;
+    float *before; /* NULL, or takes what `evidence` is on entry */
+    /* said NULL: nobody asks. Else the frame's luma of level 2, one sample per cell, rows light_pitch apart. */
+    struct pf_cuda_most most;
+    const int16_t *light;
+    int light_pitch;
 };
 void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job);
 
 /* A part's evidence becomes the frame's share of it. */
 struct pf_cuda_weigh {
     struct pf_cuda_grid cells;
-    float *share;     /* evidence on entry */
+    float *share; /* evidence on entry */
+    const float *
+        coarse; /* NULL, or cells of the next level: a share of them, laid over, joins the evidence */
+    struct pf_cuda_grid coarse_cells;
+    float coarse_share;
     float *log_total; /* running, -1e30 in an empty stack */
     float *best;      /* NULL: nobody asks who wins; else running, -1e30 at first */
     uint16_t *winner;

@@ -218,30 +218,6 @@ void pf_cuda_halve_cells(struct pf_cuda *cuda, float *out, const struct pf_cuda_
     pf_cuda_launched(cuda, "means of cells");
 }
 
-static __global__ void raise_most(struct pf_cuda_most most, const float *evidence,
-                                  const float *finest, struct pf_cuda_grid finest_cells,
-                                  const int16_t *light, int light_pitch)
-{
-    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
-    if (x >= most.cells.width || y >= most.cells.height)
-        return;
-    size_t at = (size_t)y * most.cells.pitch + x;
-    float said = evidence[at] + mean_of_four(finest, finest_cells, x, y);
-    if (!(said > most.said[at]))
-        return;
-    most.said[at] = said;
-    most.light[at] = light[(size_t)y * light_pitch + x];
-}
-
-void pf_cuda_see_most(struct pf_cuda *cuda, const struct pf_cuda_most *most, const float *evidence,
-                      const float *finest, const struct pf_cuda_grid *finest_cells,
-                      const int16_t *light, int light_pitch)
-{
-    PF_LAUNCH(raise_most, blocks_for(&most->cells), dim3(COLUMNS, RUNS), 0,
-              cuda->lane[PF_CUDA_WORK], *most, evidence, finest, *finest_cells, light, light_pitch);
-    pf_cuda_launched(cuda, "most evidence");
-}
-
 static __global__ void spill_over(float *evidence, struct pf_cuda_grid cells, const int16_t *light,
                                   int light_pitch, float spill)
 {
@@ -345,7 +321,13 @@ static __global__ void sums(struct pf_cuda_sums job)
     if (x >= job.cells.width || y >= job.cells.height)
         return;
     size_t at = (size_t)y * job.cells.pitch + x;
-    float value = job.evidence[at] + mean_of_four(job.finest, job.fine_cells, x, y);
+    float own = job.evidence[at], value = own + mean_of_four(job.finest, job.fine_cells, x, y);
+    if (job.before)
+        job.before[at] = own;
+    if (job.most.said && value > job.most.said[at]) {
+        job.most.said[at] = value;
+        job.most.light[at] = job.light[(size_t)y * job.light_pitch + x];
+    }
     if (job.coarse)
         value += laid_over(job.coarse, job.coarse_cells, x, y);
     job.evidence[at] = value;
@@ -367,6 +349,51 @@ static __device__ bool inside(const struct pf_cuda_weigh &job, int x, int y)
            px >= margin && py >= margin && px <= job.right - margin && py <= job.bottom - margin;
 }
 
+/* The frame's outline among the cells: four sides and the horizon, which are straight without a field. There is a
+ * picture wherever x * column + y * row + rest is above 0 for all of them, in float as well: what it may be
+ * off by is taken off. Cells that are nearer to a side than that, and those outside, are not decided. */
+struct outline {
+    float x[5], y[5], rest[5];
+};
+
+static struct outline outline_of(const struct pf_cuda_weigh *job)
+{
+    const struct pf_cuda_siting *here = &job->map.here, *there = &job->map.there;
+    const double *h = job->map.h, margin = job->scale;
+    /* Pixels of the reference: so many a cell, from the first cell's on. */
+    double each_x = 2 * job->scale * here->scale_x, each_y = 2 * job->scale * here->scale_y;
+    double first_x = each_x / 4 + here->offset_x, first_y = each_y / 4 + here->offset_y;
+    const double sides[5][3] = {{1, 0, -(margin * there->scale_x + there->offset_x)},
+                                {-1, 0, (job->right - margin) * there->scale_x + there->offset_x},
+                                {0, 1, -(margin * there->scale_y + there->offset_y)},
+                                {0, -1, (job->bottom - margin) * there->scale_y + there->offset_y},
+                                {0, 0, 1}};
+    struct outline outline;
+    for (int k = 0; k < 5; k++) {
+        const double *side = sides[k];
+        double u = side[0] * h[0] + side[1] * h[3] + side[2] * h[6];
+        double v = side[0] * h[1] + side[1] * h[4] + side[2] * h[7];
+        double x = each_x * u, y = each_y * v;
+        double rest = side[0] * h[2] + side[1] * h[5] + side[2] * h[8] + first_x * u + first_y * v;
+        /* Six roundings of at most 2^-24 of all that is added. */
+        double off =
+            ldexp(fabs(x) * job->cells.width + fabs(y) * job->cells.height + fabs(rest), -20);
+        outline.x[k] = (float)x;
+        outline.y[k] = (float)y;
+        outline.rest[k] = job->map.nodes ? -INFINITY : (float)(rest - off);
+    }
+    return outline;
+}
+
+static __device__ __forceinline__ bool surely_inside(const struct outline &outline, int x, int y)
+{
+    bool all = true;
+#pragma unroll
+    for (int k = 0; k < 5; k++)
+        all &= outline.x[k] * (float)x + (outline.y[k] * (float)y + outline.rest[k]) > 0;
+    return all;
+}
+
 /* The weight joins the logarithm of the sum of all; its share of the new sum comes back. */
 static __device__ __forceinline__ float join(float *log_total, float weight)
 {
@@ -376,26 +403,17 @@ static __device__ __forceinline__ float join(float *log_total, float weight)
     return (difference < 0 ? t : 1) / (1 + t);
 }
 
-static __global__ void weigh(struct pf_cuda_weigh job)
+static __global__ void weigh(struct pf_cuda_weigh job, struct outline outline)
 {
-    PF_SHARED(int, all_inside);
-    int left = blockIdx.x * COLUMNS, top = blockIdx.y * RUNS;
-    int thread = threadIdx.y * COLUMNS + threadIdx.x;
-    if (thread == 0)
-        all_inside = 1;
-    __syncthreads();
-    /* Without a field the frame's outline is convex: a block whose corners lie inside lies inside. */
-    if (thread < 4 && !job.covered &&
-        (job.map.nodes ||
-         !inside(job, left + (thread & 1 ? COLUMNS - 1 : 0), top + (thread & 2 ? RUNS - 1 : 0))))
-        all_inside = 0;
-    __syncthreads();
-    int x = left + threadIdx.x, y = top + threadIdx.y;
+    int x = blockIdx.x * COLUMNS + threadIdx.x, y = blockIdx.y * RUNS + threadIdx.y;
     if (x >= job.cells.width || y >= job.cells.height)
         return;
     size_t at = (size_t)y * job.cells.pitch + x;
-    float weight = job.power * job.share[at] - job.behind;
-    if (!job.covered && !all_inside && !inside(job, x, y))
+    float evidence = job.share[at];
+    if (job.coarse)
+        evidence += job.coarse_share * laid_over(job.coarse, job.coarse_cells, x, y);
+    float weight = job.power * evidence - job.behind;
+    if (!job.covered && !surely_inside(outline, x, y) && !inside(job, x, y))
         weight -= job.no_cover;
     if (job.best && weight > job.best[at]) {
         job.best[at] = weight;
@@ -407,7 +425,7 @@ static __global__ void weigh(struct pf_cuda_weigh job)
 void pf_cuda_weigh(struct pf_cuda *cuda, const struct pf_cuda_weigh *job)
 {
     PF_LAUNCH(weigh, blocks_for(&job->cells), dim3(COLUMNS, RUNS), 0, cuda->lane[PF_CUDA_WORK],
-              *job);
+              *job, outline_of(job));
     pf_cuda_launched(cuda, "weights");
 }
 

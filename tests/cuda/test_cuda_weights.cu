@@ -100,15 +100,22 @@ TEST(cuda_sums_over_levels_are_the_cpus)
             job.evidence = device_copy(evidence, count);
             struct plane light = new_plane(width, height);
             int16_t *most_light = (int16_t *)calloc(count, sizeof(int16_t));
-            struct pf_cuda_most device_most = {job.cells, device_copy(most, count),
-                                               device_copy(most_light, count)};
+            float *before = device_copy<float>(NULL, count);
+            job.before = before;
+            job.most = {job.cells, device_copy(most, count), device_copy(most_light, count)};
+            job.light = light.on_device.samples[0];
+            job.light_pitch = light.size.pitch;
             float *device_halved = device_copy<float>(NULL, count);
             float *device_spread = device_copy<float>(NULL, count);
             float *device_twice = device_copy<float>(NULL, count);
             float *twice = (float *)calloc(count, sizeof(float));
-            pf_cuda_see_most(cuda, &device_most, job.evidence, job.finest, &job.fine_cells,
-                             light.on_device.samples[0], light.size.pitch);
             pf_cuda_sums(cuda, &job);
+            check_floats(before, evidence, &job.cells, 0, "evidence as it was");
+            /* Where neither is asked for. */
+            struct pf_cuda_sums again = job;
+            again.evidence = before;
+            again.before = again.most.said = NULL;
+            pf_cuda_sums(cuda, &again);
             pf_cuda_halve_cells(cuda, device_halved, &job.cells, job.finest, &job.fine_cells);
             pf_cuda_gather(cuda, device_spread, NULL, &job.cells, coarse_there, &job.coarse_cells,
                            0.3f);
@@ -134,15 +141,16 @@ TEST(cuda_sums_over_levels_are_the_cpus)
                 gather_cpu(spread + at, &job.cells, coarse, &job.coarse_cells, 0.3f, y);
             }
             check_floats(job.evidence, evidence, &job.cells, 1e-5f, "sum of all levels");
-            check_floats(device_most.said, most, &job.cells, 1e-5f, "most");
+            check_floats(before, evidence, &job.cells, 1e-5f, "the same, and nothing else");
+            check_floats(job.most.said, most, &job.cells, 1e-5f, "most");
             struct plane lit = {job.cells, most_light, {}};
-            lit.on_device.samples[0] = device_most.light;
+            lit.on_device.samples[0] = job.most.light;
             check_plane(&lit, 0, "luma where that is");
             check_floats(device_halved, halved, &job.cells, 1e-5f, "means of cells");
             check_floats(device_spread, spread, &job.cells, 1e-5f, "cells laid over");
             check_floats(device_twice, twice, &job.cells, 1e-5f, "cells laid over others");
-            void *all[] = {(void *)job.finest, coarse_there,  job.evidence,  device_most.said,
-                           device_most.light,  device_halved, device_spread, device_twice};
+            void *all[] = {(void *)job.finest, coarse_there,  job.evidence,  job.most.said, before,
+                           job.most.light,     device_halved, device_spread, device_twice};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
             free_plane(&light);
@@ -318,7 +326,7 @@ TEST(cuda_clipped_light_eases_what_is_sharp)
 }
 
 /* A frame that lies aside, so that some cells have no picture; one that has a picture everywhere; one that a field
- * bends much; and the first again, where nobody asks who wins. */
+ * bends much; and the first again, where nobody asks who wins and a coarser level joins. */
 TEST(cuda_shares_are_the_cpus)
 {
     for (int i = 0; i < SIZES; i++)
@@ -367,6 +375,13 @@ TEST(cuda_shares_are_the_cpus)
             job.scale = 2;
             job.right = 4 * width - 2;
             job.bottom = 4 * height - 2;
+            float *coarse = NULL, *coarse_there = NULL;
+            if (!asked) {
+                job.coarse_cells = grid_of(half(width), half(height));
+                job.coarse_share = 0.6f;
+                coarse = random_floats(room(&job.coarse_cells), 0, 8);
+                job.coarse = coarse_there = device_copy(coarse, room(&job.coarse_cells));
+            }
             pf_cuda_weigh(cuda, &job);
 
             float *penalty = (float *)malloc(width * sizeof(float));
@@ -378,6 +393,8 @@ TEST(cuda_shares_are_the_cpus)
                     bool inside = px >= 2 && py >= 2 && px <= job.right - 2 && py <= job.bottom - 2;
                     penalty[x] = inside || job.covered ? 0 : job.no_cover;
                 }
+                if (coarse)
+                    gather_cpu(share + at, &job.cells, coarse, &job.coarse_cells, 0.6f, y);
                 kernels->winner_row(share + at, best + at, winner + at, width, job.power,
                                     job.behind, penalty, job.index);
                 kernels->softmax_row(share + at, total + at, width, job.power, job.behind, penalty);
@@ -394,11 +411,11 @@ TEST(cuda_shares_are_the_cpus)
                 for (int x = 0; x < width; x++)
                     CHECK_EQ(device_winner[y * job.cells.pitch + x],
                              winner[y * job.cells.pitch + x]);
-            void *all[] = {job.share, job.log_total, job.best, job.winner, nodes};
+            void *all[] = {job.share, job.log_total, job.best, job.winner, nodes, coarse_there};
             for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
                 GPU(cudaFree(all[k]));
             pf_field_free(warp.field);
-            void *mine[] = {share, total, best, winner, penalty, device_winner};
+            void *mine[] = {share, total, best, winner, penalty, device_winner, coarse};
             for (size_t k = 0; k < sizeof(mine) / sizeof(mine[0]); k++)
                 free(mine[k]);
             finish(cuda);
