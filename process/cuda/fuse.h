@@ -209,9 +209,9 @@ struct pf_cuda_sums {
     const float *finest; /* evidence of level 0 */
     const float *coarse; /* NULL: there is none */
     float *evidence;
-    float *before; /* NULL, or takes what `evidence` is on entry */
-    /* said NULL: nobody asks. Else the frame's luma of level 2, one sample per cell, rows light_pitch apart. */
-    struct pf_cuda_most most;
+    float *before;            /* NULL, or takes what `evidence` is on entry */
+    struct pf_cuda_most most; /* said NULL: nobody asks */
+    /* The frame's luma of level 2 for it: one sample per cell, rows light_pitch apart. */
     const int16_t *light;
     int light_pitch;
 };
@@ -221,8 +221,8 @@ void pf_cuda_sums(struct pf_cuda *cuda, const struct pf_cuda_sums *job);
 struct pf_cuda_weigh {
     struct pf_cuda_grid cells;
     float *share; /* evidence on entry */
-    const float *
-        coarse; /* NULL, or cells of the next level: a share of them, laid over, joins the evidence */
+    /* NULL, or the next level's: so large a share of it, laid over, joins the evidence first. */
+    const float *coarse;
     struct pf_cuda_grid coarse_cells;
     float coarse_share;
     float *log_total; /* running, -1e30 in an empty stack */
