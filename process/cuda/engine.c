@@ -1,7 +1,7 @@
 /* The backend that computes on an NVIDIA GPU. A frame stays on the device from its upload until it is
  * part of the stack; what comes back are the sums of the focus measure, and of each alignment a few numbers
- * and the small pictures that likeness is asked of; where features are asked for, the pictures of light that they
- * are found in. fuse() only queues its work: the next frame's upload runs beside it. */
+ * and what the blocks of a small picture show (process/cpu/likeness.h); where features are asked for, the pictures of
+ * light that they are found in. fuse() only queues its work: the next frame's upload runs beside it. */
 #include "process/cuda/engine.h"
 
 #include <errno.h>
