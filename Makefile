@@ -133,7 +133,7 @@ CAMERA  := $(BUILD)/tests/camera/camera
 RECEIVER := $(BUILD)/tests/receiver/receiver
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 # Rows of pixels without sanitizers, for the programs that scripts start: watched, they are two thirds of what `parfocal
-# stack` takes. The same objects are watched in all unit tests, in replays, and in HUNGRY.
+# stack` takes. The same objects are watched in unit tests, in replays, and in HUNGRY.
 WATCHED := $(findstring address,$(SAN))
 BARE_O  := $(if $(WATCHED),$(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/bare/%.$(isa).o,$(ISA_C))))
 KERNELS := $(wildcard process/cuda/*.cu)
@@ -256,6 +256,8 @@ $(BUILD)/parfocal: $(BUILD)/service/main.o $(BARE_O) $(CUDA_O) $(BUILD)/libparfo
 	$(LINK)
 $(BUILD)/tests/generate: $(BUILD)/tests/gen/generate.o
 $(UNITS): $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o
+# They are about what is decided of frames; rows are watched in the others.
+$(BUILD)/tests/test_align $(BUILD)/tests/test_judge: $(BARE_O)
 $(BENCHES): $(BUILD)/tests/%: $(BUILD)/tests/bench/%.o
 $(ON_FIBERS): $(BUILD)/service/main.o $(BARE_O) $(FIBER_O)
 $(BUILD)/tests/nvjpeg/lacking/%: EXTRA = -DLACKING
