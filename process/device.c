@@ -18,7 +18,7 @@ enum { LARGE_WIDTH = 1733, LARGE_HEIGHT = 1207 };
 /* How a trial's frames come. */
 enum trial {
     TRIAL_PLAIN, /* as they are */
-    TRIAL_WIDE, /* as they are, the last one with 16 bits, and as wide as it takes for all kernels that a camera's
+    TRIAL_WIDE, /* as they are, all but the second with 16 bits, and as wide as it takes for all kernels that a camera's
                     frames are given to: they are halved, and aligned by blocks */
     TRIAL_DECODED, /* as JPEGs that the processor has decoded */
     TRIAL_CODED,   /* as JPEGs */
@@ -62,7 +62,7 @@ static struct pf_image *trial_frame(int width, int height, int bits, int index,
 static int trial_picture(enum trial trial, int index, struct pf_image **ret_owner,
                          const struct pf_image **ret, struct pf_error *err)
 {
-    int bits = trial == TRIAL_WIDE && index == trials[trial].frames - 1 ? 16 : 8;
+    int bits = trial == TRIAL_WIDE && index != 1 ? 16 : 8;
     struct pf_image *frame =
         trial_frame(trials[trial].width, trials[trial].height, bits, index, err);
     *ret = *ret_owner = frame;
