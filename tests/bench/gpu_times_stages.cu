@@ -7,6 +7,8 @@ extern "C" {
 #include "process/cuda/fuse.h"
 #include "process/field.h"
 }
+#include "process/cuda/ecc_blocks.h"
+#include "process/cuda/ecc_kernels.h"
 #include "process/cuda/queue.h"
 
 /* ---- kernels ----------------------------------------------------------------------------------- */
@@ -454,6 +456,84 @@ static double tell(const struct bench &bench, const char *name, const struct pai
     return median(mean);
 }
 
+/* A level of a pair as its alignment begins there, with room for what its kernels say. */
+struct part {
+    struct level level;
+    struct state state;
+    room<struct state> on_device;
+    room<double> partial;
+};
+
+static struct part part_of(const struct pairs &pairs, int width)
+{
+    static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    int number = pf_ecc_level_of_width(&pairs.targets[0].levels, width);
+    const struct pf_ecc_level *at = &pairs.targets[0].levels.level[number];
+    struct part part = {{}, {}, room<struct state>(1), room<double>(MOST_BLOCKS * MOST_SUMS)};
+    struct level *level = &part.level;
+    level->target = at->pixels;
+    level->image = pairs.images[0].levels.level[number].pixels;
+    level->width = level->image_width = at->width;
+    level->height = level->image_height = at->height;
+    level->target_scale.scale = level->image_scale.scale = at->scale;
+    level->target_scale.offset = level->image_scale.offset = at->offset;
+    level->frame.centre_x = 0.5 * (at->width - 1);
+    level->frame.centre_y = 0.5 * (at->height - 1);
+    level->frame.radius = 0.5 * at->width;
+    level->motion = PF_MOTION_SIMILARITY;
+    level->most_steps = 1;
+    level->partial = part.partial;
+    level->state = part.on_device;
+    memcpy(part.state.h, identity, sizeof(identity));
+    memcpy(part.state.warp, identity, sizeof(identity));
+    part.state.now = pf_short_warp_of(identity, at->width, at->height);
+    return part;
+}
+
+/* What a level costs that is not the waiting for it. */
+static void time_parts(const struct timing &time, const struct pairs &pairs)
+{
+    struct pf_cuda *cuda = time.cuda;
+    struct part coarse = part_of(pairs, 375), finest = part_of(pairs, PF_ECC_MAX_WIDTH),
+                alike = part_of(pairs, PF_LIKENESS_WIDTH);
+    auto again = [&](const struct part &part) {
+        check(cudaMemcpyAsync(part.level.state, &part.state, sizeof(part.state),
+                              cudaMemcpyHostToDevice, time.stream),
+              "a level");
+    };
+    auto pixels = [](const struct part &part) {
+        return 8.0 * part.level.width * part.level.height; /* of both pictures, bytes */
+    };
+    time(
+        "ecc: gradients, a step, and a look, on about 375 px", pixels(coarse),
+        [&](int) { pf_cuda_ecc_align_level(cuda, &coarse.level, false, false); },
+        [&](int) { again(coarse); });
+    int columns, rows;
+    pf_ecc_block_grid(finest.level.width, finest.level.height, &columns, &rows);
+    size_t count = columns > 0 && rows > 0 ? (size_t)columns * (size_t)rows : 0;
+    room<struct pf_ecc_block> block(count + 1);
+    room<double> sums(count * PF_BLOCK_SUMS + 1);
+    const struct level &level = finest.level;
+    struct pf_ecc_question question = {level.target,        level.image,
+                                       level.width,         level.height,
+                                       level.image_width,   level.image_height,
+                                       level.state->warp,   &level.state->now,
+                                       &level.state->stage, 0,
+                                       level.frame,         {block, sums}};
+    time(
+        "ecc: what blocks ask for, finest level", pixels(finest),
+        [&](int) { pf_cuda_ask_blocks(cuda, &question); }, [&](int) { again(finest); });
+    time(
+        "ecc: a step by blocks, and a look, finest level", pixels(finest),
+        [&](int) { pf_cuda_ecc_refine(cuda, &finest.level, &question.blocks, false); },
+        [&](int) { again(finest); });
+    room<struct pf_likeness_block> seen(
+        (size_t)pf_likeness_count(alike.level.width, alike.level.height));
+    time(
+        "ecc: likeness", pixels(alike),
+        [&](int) { pf_cuda_see_likeness(cuda, &alike.level, seen); }, [&](int) { again(alike); });
+}
+
 static void time_rigid(const struct timing &time)
 {
     struct pf_error err = {};
@@ -486,6 +566,7 @@ static void time_rigid(const struct timing &time)
             pf_cuda_measure_bends(time.cuda, &pairs.targets[i % PAIRS].levels.level[0], 16, bends);
         },
         [&](int i) { time.poison(bends, CELLS * sizeof(float), i); });
+    time_parts(time, pairs);
     pf_cuda_ecc_free(ecc);
     free_pairs(time.cuda, &pairs);
 }
