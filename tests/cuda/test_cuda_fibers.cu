@@ -363,6 +363,16 @@ static struct twins begin_with(int value)
     return all;
 }
 
+static void give_back(const struct twins *all)
+{
+    cudaStreamDestroy(all->stream);
+    cudaStreamDestroy(all->other);
+    cudaEventDestroy(all->event);
+    cudaFreeHost(all->pinned);
+    cudaFree(all->device);
+    cudaFree(all->out);
+}
+
 /* What is in `out` when all has been done. */
 static int end_with(const struct twins *all)
 {
@@ -371,12 +381,7 @@ static int end_with(const struct twins *all)
     GPU(cudaMemcpy(out, all->out, sizeof(out), cudaMemcpyDeviceToHost));
     for (int i = 0; i < VALUES; i++)
         CHECK_EQ(out[i], out[0]);
-    GPU(cudaStreamDestroy(all->stream));
-    GPU(cudaStreamDestroy(all->other));
-    GPU(cudaEventDestroy(all->event));
-    GPU(cudaFreeHost(all->pinned));
-    GPU(cudaFree(all->device));
-    GPU(cudaFree(all->out));
+    give_back(all);
     return out[0];
 }
 
@@ -491,6 +496,7 @@ TEST(fibers_tell_of_a_failure_when_it_is_waited_for)
     CHECK(strstr(fibers.trouble, "sum_of_three"));
     CHECK_EQ(all.out[0], (int)0xA5A5A5A5); /* and what came after it has not run */
     CHECK_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
+    give_back(&all);
 }
 
 TEST(fibers_fail_when_told_to)
