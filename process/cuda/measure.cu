@@ -1,7 +1,7 @@
 /* Focus measure and light of a decoded luma plane, in one pass. */
 #include "process/cuda/samples.h"
 
-enum { THREADS = 128, WARP = 32, WARPS = THREADS / WARP, EACH = 4, ROWS = 16 };
+enum { THREADS = 128, PARTS = 16, EACH = 4, ROWS = 16 };
 
 /* Sums over pixels: gx and gy are what Sobel's filter gives. Units of samples, but for light. */
 enum { LIGHT, LAPLACIAN, LAPLACIAN_SQUARED, MODIFIED, GX_SQUARED, GY_SQUARED, GX_GY, SUMS };
@@ -68,7 +68,8 @@ template <class T>
 static __global__ void __launch_bounds__(THREADS)
     measure(struct pf_source_plane luma, struct pf_cuda_cell *cells)
 {
-    PF_SHARED(float, of_warps, [SUMS][WARPS]);
+    PF_SHARED(float, of_threads, [SUMS][THREADS]);
+    PF_SHARED(float, of_parts, [SUMS][PARTS]);
     int left = cell_start(blockIdx.x, luma.width), right = cell_start(blockIdx.x + 1, luma.width);
     int top = cell_start(blockIdx.y, luma.height);
     int bottom = cell_start(blockIdx.y + 1, luma.height);
@@ -107,19 +108,24 @@ static __global__ void __launch_bounds__(THREADS)
     }
 #pragma unroll
     for (int m = 0; m < SUMS; m++)
-        for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-            sum[m] += __shfl_down_sync(0xffffffff, sum[m], lanes);
-    if (threadIdx.x % WARP == 0)
-#pragma unroll
-        for (int m = 0; m < SUMS; m++)
-            of_warps[m][threadIdx.x / WARP] = sum[m];
+        of_threads[m][threadIdx.x] = sum[m];
+    __syncthreads();
+    if (threadIdx.x < SUMS * PARTS) {
+        int m = threadIdx.x / PARTS, part = threadIdx.x % PARTS;
+        float of_part = 0;
+        for (int i = part; i < THREADS; i += PARTS)
+            of_part += of_threads[m][i];
+        of_parts[m][part] = of_part;
+    }
     __syncthreads();
     if (threadIdx.x > 0)
         return;
 #pragma unroll
-    for (int m = 0; m < SUMS; m++)
-        for (int i = 1; i < WARPS; i++)
-            sum[m] += of_warps[m][i];
+    for (int m = 0; m < SUMS; m++) {
+        sum[m] = 0;
+        for (int i = 0; i < PARTS; i++)
+            sum[m] += of_parts[m][i];
+    }
     const float grey = 1.0f / PF_GREY;
     struct pf_cuda_cell *cell = &cells[blockIdx.y * PF_CUDA_CELLS + blockIdx.x];
     cell->light = sum[LIGHT];

@@ -4,7 +4,7 @@
 . "${BASH_SOURCE%/*}/lib.sh"
 . "${BASH_SOURCE%/*}/fibers.bash"
 . "${BASH_SOURCE%/*}/serve.bash"
-# time limit: 900
+# time limit: 480
 
 # Each start tries the library out, on fibers. Most of it is shown once, and these tests not only by it.
 need_time()
