@@ -19,6 +19,7 @@
 #include <vector>
 
 extern "C" {
+#include "process/cuda/fuse.h"
 #include "process/image.h"
 }
 
@@ -205,6 +206,25 @@ static inline double bandwidth(void)
     return 2.0 * (double)bytes / std::max(ms, 1e-6);
 }
 
+struct timing {
+    const struct bench &bench;
+    struct pf_cuda *cuda;
+    cudaStream_t stream;
+
+    template <class Run, class Prepare>
+    void operator()(const char *name, double bytes, Run run, Prepare prepare) const
+    {
+        say(bench, name, time_queue(stream, runs, run, prepare), bytes);
+    }
+    void poison(void *memory, size_t bytes, int i) const
+    {
+        check(cudaMemsetAsync(memory, 0xA5 ^ (i & 0x3f), bytes, stream), "poison");
+    }
+};
+
+/* gpu_times_align.cu */
+void time_alignment(const struct timing &time);
+
 /* ---- pictures ---------------------------------------------------------------------------------- */
 
 /* Smooth noise, repeated, at five scales: a function of the plane, so that what is moved is not
@@ -327,6 +347,29 @@ static inline struct pf_image *paint(const struct scene &scene, int planes)
         });
     }
     return frame;
+}
+
+/* Of a plane on the device. */
+static inline struct pf_source_plane source_of(const uint8_t *samples, int width, int height,
+                                               bool chroma)
+{
+    struct pf_source_plane plane = {};
+    plane.samples = samples;
+    plane.stride_bytes = (size_t)width;
+    plane.width = width;
+    plane.height = height;
+    plane.bits = 8;
+    plane.scale = PF_GREY;
+    plane.offset = chroma ? 128 : 0;
+    return plane;
+}
+
+static inline void upload(uint8_t *to, const struct pf_image *frame)
+{
+    check(cudaMemcpy2D(to, (size_t)frame->width, frame->plane[0], frame->stride_bytes[0],
+                       (size_t)frame->width, (size_t)frame->height, cudaMemcpyHostToDevice),
+          "upload");
+    check(cudaDeviceSynchronize(), "upload");
 }
 
 #endif

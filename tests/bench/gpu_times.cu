@@ -85,6 +85,7 @@ static double bytes_of(const struct pf_cuda_engine *engine)
 
 struct stages {
     std::vector<double> upload, between, fuse, last;
+    long launches; /* of the last frame; where they can be counted */
 };
 
 /* A frame as process/stack.c and align.c take it through a backend, waited for at the end. */
@@ -101,6 +102,9 @@ static void add_frame(struct pf_cuda_engine *engine, const struct pf_image *fram
     check(pf_cuda_bring(engine, frame, &err), err);
     check(pf_cuda_wait(engine->cuda, &err), err);
     double uploaded = clock_ms();
+#ifdef PF_FIBERS
+    stages->launches = -fibers.launches;
+#endif
     check(pf_cuda_see(engine, &focus, &contrast, &err), err);
     if (index > 0)
         check(backend->align(engine, PF_TARGET_PREDECESSOR, true, warp.h, &fit, &err), err);
@@ -112,6 +116,9 @@ static void add_frame(struct pf_cuda_engine *engine, const struct pf_image *fram
     check(backend->compare_light(engine, warp.h, &light, &err), err);
     double ms = time_once(engine->cuda->lane[PF_CUDA_WORK],
                           [&]() { check(backend->fuse(engine, &warp, &light, index, &err), err); });
+#ifdef PF_FIBERS
+    stages->launches += fibers.launches;
+#endif
     backend->keep(engine);
     if (index < 2)
         return;
@@ -127,7 +134,7 @@ static void time_method(const struct bench &bench, enum pf_fuse fuse, const char
     struct pf_stack_settings settings = settings_of(fuse);
     struct pf_error err = {};
     struct pf_image *image = NULL;
-    struct stages stages;
+    struct stages stages = {};
     char row[100];
     void *opaque = NULL;
     double begin = clock_ms();
@@ -146,6 +153,9 @@ static void time_method(const struct bench &bench, enum pf_fuse fuse, const char
     if (fuse == PF_FUSE_PYRAMID) {
         say(bench, "a frame to the device", median(stages.upload), 0);
         say(bench, FRAME, median(stages.between), bytes_of(engine));
+        if (stages.launches)
+            printf("| %g | launches of such a frame: %ld | – | – | – |\n", bench.megapixels,
+                   stages.launches);
         std::vector<double> finish, last, preview, map;
         for (int i = 0; i < std::min(runs, 5); i++) {
             begin = clock_ms();

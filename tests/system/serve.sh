@@ -221,7 +221,7 @@ test_first_frame_of_another_exposure()
     drop burst/*.jpg
     serve
     await_stacks 1
-    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and .frames[1].reference and
+    check "$(published)/stack.json" '.fused == 5 and .aside == 1 and (.frames[1:] | any(.reference)) and
         (.frames[0] | .verdict == "aside" and .cause == "unlike" and .reference == false and
             (.reason | startswith("exposed unlike the others: 2.2 stops darker")))'
     stop_service
