@@ -59,9 +59,9 @@ test_the_table_has_all_stages()
     [ -z "$SAN" ] || skip 'its kernels are tested elsewhere'
     local stage
     MARKS_OF=300 RUNS=1 SEED=1 FIBERS_MEMORY=100000000 expect_status 1 "$BUILD/tests/gpu_times" 0.02
-    for stage in 'focus measure' 'warp, luma' 'noise' 'evidence, finest' 'weigh, finest' 'blend, both parts of luma' \
-        'ecc, similarity' 'flow' 'bspline' 'syn' 'a frame to the device' '\*\*a frame, from uploaded to fused' \
-        '\*\*last frame to finished stack' 'preview' 'depth map' 'soft-depth: fused' 'average: fused'; do
+    for stage in 'focus measure' 'warp, luma' 'noise' 'evidence, finest' 'gather and weigh, finest' \
+        'blend, both parts of luma' 'ecc, similarity' 'ecc: what blocks ask for' 'ecc: likeness' 'flow' 'bspline' 'syn' 'a frame to the device' '\*\*a frame, from uploaded to fused' \
+        'launches of such a frame: [0-9]' '\*\*last frame to finished stack' 'preview' 'depth map' 'soft-depth: fused' 'average: fused'; do
         grep -Eq "^\| 0.02 \| $stage" out || { cat out; fail "no row for $stage"; }
     done
     # | MP | method | mean error | largest |: a pair that bends, found on pictures of 80 pixels' width
