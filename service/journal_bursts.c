@@ -231,7 +231,9 @@ int pf_journal_failed(struct pf_journal *journal, int64_t burst, int version, co
     return pf_journal_leave(journal, r, err);
 }
 
-int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err)
+/* Enters for what is for bursts that have failed alone. */
+static int enter_failed(struct pf_journal *journal, int64_t burst, const char *what,
+                        struct pf_error *err)
 {
     struct standing now;
     int r = pf_journal_enter(journal, err);
@@ -239,10 +241,17 @@ int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error 
         return r;
     r = standing_of(journal, burst, &now, err);
     if (!r && now.state != PF_BURST_STATE_FAILED)
-        r = not_allowed(burst, now.state, "retried", err);
-    if (!r)
-        r = pf_journal_run(journal, PF_QUERY_SET_BURST, err, "iiti", burst,
-                           (int64_t)PF_BURST_STATE_COMPLETE, (const char *)NULL, pf_wall_ms());
+        r = not_allowed(burst, now.state, what, err);
+    return r < 0 ? pf_journal_leave(journal, r, err) : 0;
+}
+
+int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error *err)
+{
+    int r = enter_failed(journal, burst, "retried", err);
+    if (r < 0)
+        return r;
+    r = pf_journal_run(journal, PF_QUERY_SET_BURST, err, "iiti", burst,
+                       (int64_t)PF_BURST_STATE_COMPLETE, (const char *)NULL, pf_wall_ms());
     if (!r)
         r = pf_journal_run(journal, PF_QUERY_FORGIVE_FRAMES, err, "i", burst);
     return pf_journal_leave(journal, r, err);
@@ -250,15 +259,10 @@ int pf_journal_retry(struct pf_journal *journal, int64_t burst, struct pf_error 
 
 int pf_journal_dismiss(struct pf_journal *journal, int64_t burst, struct pf_error *err)
 {
-    struct standing now;
-    int r = pf_journal_enter(journal, err);
+    int r = enter_failed(journal, burst, "dismissed", err);
     if (r < 0)
         return r;
-    r = standing_of(journal, burst, &now, err);
-    if (!r && now.state != PF_BURST_STATE_FAILED)
-        r = not_allowed(burst, now.state, "dismissed", err);
-    if (!r)
-        r = pf_journal_run(journal, PF_QUERY_DISMISS_BURST, err, "i", burst);
+    r = pf_journal_run(journal, PF_QUERY_DISMISS_BURST, err, "i", burst);
     return pf_journal_leave(journal, r, err);
 }
 

@@ -21,38 +21,26 @@ static void accept_it(struct pf_http_request *request, const char *what, const c
 
 /* ---- bursts ---- */
 
-static void finish(struct pf_api *api, struct pf_http_request *request, int64_t burst)
-{
-    struct pf_error err = {0};
-    size_t count = 0;
-    int r = pf_act_finish(api->service, burst, &count, &err);
-    if (r < 0)
-        pf_api_fail(request, r, &err);
-    else
-        accept_it(request, count ? "finished" : "no burst was open", "bursts", (int64_t)count);
-}
+/* What can be done with one burst, or all of them (0). */
+struct action {
+    int (*act)(struct pf_service *service, int64_t burst, size_t *ret_count, struct pf_error *err);
+    const char *done, *none;
+};
+static const struct action finish = {pf_act_finish, "finished", "no burst was open"};
+static const struct action retry = {pf_act_retry, "tried again", "no burst has failed"};
+static const struct action dismiss = {pf_act_dismiss, "dismissed",
+                                      "no failed burst is left to dismiss"};
 
-static void retry(struct pf_api *api, struct pf_http_request *request, int64_t burst)
+static void act_on(struct pf_api *api, struct pf_http_request *request, const struct action *action,
+                   int64_t burst)
 {
     struct pf_error err = {0};
     size_t count = 0;
-    int r = pf_act_retry(api->service, burst, &count, &err);
+    int r = action->act(api->service, burst, &count, &err);
     if (r < 0)
         pf_api_fail(request, r, &err);
     else
-        accept_it(request, count ? "tried again" : "no burst has failed", "bursts", (int64_t)count);
-}
-
-static void dismiss(struct pf_api *api, struct pf_http_request *request, int64_t burst)
-{
-    struct pf_error err = {0};
-    size_t count = 0;
-    int r = pf_act_dismiss(api->service, burst, &count, &err);
-    if (r < 0)
-        pf_api_fail(request, r, &err);
-    else
-        accept_it(request, count ? "dismissed" : "no failed burst is left to dismiss", "bursts",
-                  (int64_t)count);
+        accept_it(request, count ? action->done : action->none, "bursts", (int64_t)count);
 }
 
 /* The number of the burst in the path; 0: it has been replied that there is none. */
@@ -66,40 +54,42 @@ static int64_t burst_of(struct pf_api *api, struct pf_http_request *request)
     return number;
 }
 
+static void act_on_one(struct pf_api *api, struct pf_http_request *request,
+                       const struct action *action)
+{
+    int64_t burst = burst_of(api, request);
+    if (burst)
+        act_on(api, request, action, burst);
+}
+
 void pf_api_finish(struct pf_http_request *request, void *context)
 {
-    int64_t burst = burst_of(context, request);
-    if (burst)
-        finish(context, request, burst);
+    act_on_one(context, request, &finish);
 }
 
 void pf_api_finish_all(struct pf_http_request *request, void *context)
 {
-    finish(context, request, 0);
+    act_on(context, request, &finish, 0);
 }
 
 void pf_api_retry(struct pf_http_request *request, void *context)
 {
-    int64_t burst = burst_of(context, request);
-    if (burst)
-        retry(context, request, burst);
+    act_on_one(context, request, &retry);
 }
 
 void pf_api_retry_all(struct pf_http_request *request, void *context)
 {
-    retry(context, request, 0);
+    act_on(context, request, &retry, 0);
 }
 
 void pf_api_dismiss(struct pf_http_request *request, void *context)
 {
-    int64_t burst = burst_of(context, request);
-    if (burst)
-        dismiss(context, request, burst);
+    act_on_one(context, request, &dismiss);
 }
 
 void pf_api_dismiss_all(struct pf_http_request *request, void *context)
 {
-    dismiss(context, request, 0);
+    act_on(context, request, &dismiss, 0);
 }
 
 void pf_api_restack(struct pf_http_request *request, void *context)

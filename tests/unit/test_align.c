@@ -128,16 +128,8 @@ TEST(align_finds_large_motions)
     check_large_motions(false);
 }
 
-/* Most of it is OpenCV, which no sanitizer sees: one direction is enough there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define NEED_TIME() SKIP("takes long under a sanitizer, and is the same as the other direction")
-#else
-#define NEED_TIME()
-#endif
-
 TEST(align_finds_large_motions_the_other_way)
 {
-    NEED_TIME();
     check_large_motions(true);
 }
 
@@ -179,7 +171,6 @@ TEST(align_chain_of_large_motions_does_not_drift)
 
 TEST(align_chain_of_large_motions_does_not_drift_backwards)
 {
-    NEED_TIME();
     check_chain(true);
 }
 
